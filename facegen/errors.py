@@ -1,0 +1,47 @@
+"""What facegen raises, and the exit status each becomes on the command line.
+
+    FacegenError             1   anything below; catch this one to catch them all
+    ├── ImageError           1   a picture cannot be read or written; names the file
+    ├── ShapeError           1   a tensor or array of another shape than stated (also a ValueError)
+    ├── WeightsError         1   weights missing, damaged, or made for another network
+    ├── TrainingError        1   training cannot start or go on (data, checkpoint, non-finite loss)
+    ├── MissingExtraError    1   an optional package is needed; names the pip command
+    └── UsageError           2   a value the caller chose is wrong (also a ValueError)
+        └── RecipeError      2   a recipe file or override is wrong; names the file and the key
+"""
+
+
+class FacegenError(Exception):
+    """Base of every error that facegen raises on purpose: one line, for a person."""
+
+    exit_status = 1
+
+
+class ImageError(FacegenError):
+    """A picture cannot be read or written."""
+
+
+class ShapeError(FacegenError, ValueError):
+    """A tensor or array has another shape than the function states."""
+
+
+class WeightsError(FacegenError):
+    """Weights are missing, damaged, or belong to another network."""
+
+
+class TrainingError(FacegenError):
+    """Training cannot start or cannot go on."""
+
+
+class MissingExtraError(FacegenError):
+    """An optional package is not installed."""
+
+
+class UsageError(FacegenError, ValueError):
+    """A value the caller chose is outside what is accepted."""
+
+    exit_status = 2
+
+
+class RecipeError(UsageError):
+    """A recipe file, or an override of one of its keys, is wrong."""

@@ -1,0 +1,1 @@
+"""Pure functions on tensors: tiles, variants, scores, choice, blend, consistency, seams, degradations."""
