@@ -1,0 +1,94 @@
+"""Merging overlapping tiles into one picture without seams."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from facegen.errors import ShapeError
+from facegen.ops.tiling import TilePlan
+
+
+def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
+    """Merge overlapping tiles into one image with feathered weights.
+
+    The sum runs in float64, so the order of the tiles leaves no trace in the result.
+
+    Args:
+        tiles: one (C, s*tile, s*tile) tensor per box of `plan`, in plan order; any whole s.
+        plan: geometry in low-res pixels.
+    Returns:
+        (C, s*H, s*W) image; each pixel is a convex combination of the tiles that cover it.
+    Raises:
+        ShapeError: if the number of tiles or a tile's shape does not fit the plan.
+    """
+    stack = _stack(tiles, plan)  # (T, C, n, n)
+    side = stack.shape[-1]
+    scale = side // plan.tile
+    weights = feather(plan, scale).to(stack)  # (T, n, n)
+    canvas = stack.new_zeros(stack.shape[1], scale * plan.height, scale * plan.width, dtype=torch.float64)
+    for (top, left), tile, weight in zip(plan.boxes, stack, weights, strict=True):
+        canvas[:, scale * top : scale * top + side, scale * left : scale * left + side] += tile * weight
+    return canvas.to(stack.dtype)
+
+
+def feather(plan: TilePlan, scale: int) -> Tensor:
+    """Weigh every pixel of every tile: raised-cosine ramps over the overlaps, full weight elsewhere.
+
+    A ramp is as long as the tile's actual overlap with that neighbour, and there is none at the picture's border. It is
+    sampled at pixel centres, so that it is positive everywhere. The weights that meet in a pixel sum to one.
+
+    Args:
+        plan: geometry in low-res pixels.
+        scale: size of a tile's pixel grid over the plan's, at least 1.
+    Returns:
+        (T, s*tile, s*tile) in (0, 1], in the order of `plan.boxes`.
+    """
+    rows = _profiles(plan.rows, plan.tile, scale)
+    columns = _profiles(plan.columns, plan.tile, scale)
+    return torch.stack([torch.outer(rows[top], columns[left]).float() for top, left in plan.boxes])
+
+
+def _profiles(starts: tuple[int, ...], tile: int, scale: int) -> dict[int, Tensor]:
+    """Weights of the tiles along one axis, as {start: (s*tile,)}; they sum to one in every pixel."""
+    side = scale * tile
+    profiles = torch.ones(len(starts), side, dtype=torch.float64)
+    for index, (first, second) in enumerate(pairwise(starts)):
+        shared = scale * max(first + tile - second, 0)
+        rise = _ramp(shared)
+        profiles[index, side - shared :] *= rise.flip(0)
+        profiles[index + 1, :shared] *= rise
+    total = torch.zeros(scale * starts[-1] + side, dtype=torch.float64)
+    for start, profile in zip(starts, profiles, strict=True):
+        total[scale * start : scale * start + side] += profile
+    return {start: profiles[i] / total[scale * start : scale * start + side] for i, start in enumerate(starts)}
+
+
+def _ramp(length: int) -> Tensor:
+    """Rise from 0 to 1 along half a cosine, sampled half a pixel in: (length,), and 1 - ramp is its mirror image."""
+    centres = torch.arange(length, dtype=torch.float64) + 0.5
+    return 0.5 - 0.5 * torch.cos(math.pi * centres / length)
+
+
+def _stack(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
+    """Join the tiles to (T, C, n, n), or say which of them does not fit."""
+    if len(tiles) != len(plan):
+        raise ShapeError(f"blend: got {len(tiles)} tiles, expected {len(plan)}, one per box of the plan.")
+    expected = _tile_shape(tiles[0], plan)
+    for index, tile in enumerate(tiles):
+        if tuple(tile.shape) != expected:
+            raise ShapeError(
+                f"blend: tile {index} has shape {tuple(tile.shape)}, expected {expected} "
+                f"= box ({plan.tile}, {plan.tile}) x scale {expected[-1] // plan.tile}, like tile 0."
+            )
+    return tiles if isinstance(tiles, Tensor) else torch.stack(tuple(tiles))
+
+
+def _tile_shape(tile: Tensor, plan: TilePlan) -> tuple[int, ...]:
+    """The shape (C, s*tile, s*tile) that the first tile sets for all."""
+    shape = tuple(tile.shape)
+    if len(shape) != 3 or shape[1] != shape[2] or not shape[2] or shape[2] % plan.tile:
+        raise ShapeError(f"blend: tile 0 has shape {shape}, expected (C, s*{plan.tile}, s*{plan.tile}) for a whole s.")
+    return shape

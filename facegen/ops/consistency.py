@@ -1,0 +1,114 @@
+"""Making a large picture agree with the small one it was made from.
+
+Iterative back-projection: M. Irani and S. Peleg, "Improving Resolution by Image Registration", CVGIP: Graphical Models
+and Image Processing 53(3), 1991: x <- x + up(y - down(x)). Here down() is the area mean, and up() is bicubic after the
+inverse of down(bicubic(.)), so that down(up(y)) == y. Without clamping one pass is then exact; the others repair what
+clamping to [0, 1] took away.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facegen.errors import ShapeError, UsageError
+
+TOLERANCE = 1e-3
+"""Largest low-res error that counts as none: a quarter of an 8-bit step, so at least 60 dB."""
+
+
+def back_project(image: Tensor, low_res: Tensor, fidelity: float = 1.0, iterations: int = 8) -> Tensor:
+    """Shift a picture smoothly so that its area-downsampled version returns the low-res input.
+
+    Args:
+        image: (3, s*h, s*w), any whole s.
+        low_res: (3, h, w) in [0, 1].
+        fidelity: share of the low-res error to remove, 0..1; 0 leaves the picture as it is.
+        iterations: passes at most; it ends early once the error is below `TOLERANCE`.
+    Returns:
+        (3, s*h, s*w) in [0, 1].
+    Raises:
+        ShapeError: if the image is not the low-res size times a whole number.
+        UsageError: if the fidelity is outside 0..1.
+    """
+    if not 0 <= fidelity <= 1:
+        raise UsageError(f"back_project: fidelity {fidelity} is outside 0..1; 0 is off, 1 is full agreement.")
+    scale = _scale(image, low_res)
+    size = (low_res.shape[-2], low_res.shape[-1])
+    vertical, horizontal = _lift(size[0], scale).to(image), _lift(size[1], scale).to(image)
+    image = image.clamp(0, 1)
+    target = torch.lerp(downsample_area(image, size), low_res, fidelity)
+    for _ in range(iterations):
+        residual = target - downsample_area(image, size)  # (3, h, w)
+        if residual.abs().max() < TOLERANCE:
+            break
+        image = (image + vertical @ residual @ horizontal.T).clamp(0, 1)
+    return image
+
+
+def low_res_psnr(image: Tensor, low_res: Tensor) -> float:
+    """Measure how well the area-downsampled picture agrees with the low-res one.
+
+    Args:
+        image: (3, s*h, s*w) in [0, 1].
+        low_res: (3, h, w) in [0, 1].
+    Returns:
+        Peak signal-to-noise ratio in dB; inf if they are equal.
+    Raises:
+        ShapeError: if the image is not the low-res size times a whole number.
+    """
+    _scale(image, low_res)
+    error = downsample_area(image, (low_res.shape[-2], low_res.shape[-1])) - low_res
+    mean_square = error.double().square().mean().item()
+    return -10 * math.log10(mean_square) if mean_square else float("inf")
+
+
+def downsample_area(image: Tensor, size_hw: tuple[int, int]) -> Tensor:
+    """Shrink by the mean over each target pixel's exact area, parts of pixels included.
+
+    Args:
+        image: (..., H, W) with at least one leading axis.
+        size_hw: target height and width, at most H and W.
+    Returns:
+        (..., height, width).
+    Raises:
+        UsageError: if the target is empty or larger than the image.
+    """
+    (height, width), (tall, wide) = size_hw, image.shape[-2:]
+    if not (0 < height <= tall and 0 < width <= wide):
+        raise UsageError(f"downsample_area: cannot shrink {tall} × {wide} px to {height} × {width} px.")
+    if tall % height == 0 and wide % width == 0:
+        return F.avg_pool2d(image, (tall // height, wide // width))
+    return _area_matrix(tall, height).to(image) @ image @ _area_matrix(wide, width).to(image).T
+
+
+def _area_matrix(source: int, target: int) -> Tensor:
+    """The share of each source pixel in each target pixel's mean: (target, source), rows sum to one."""
+    edges = torch.arange(target + 1, dtype=torch.float64) * source / target
+    pixels = torch.arange(source, dtype=torch.float64)
+    covered = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
+    return covered.clamp(min=0) * target / source
+
+
+def _lift(length: int, scale: int) -> Tensor:
+    """Smooth raising of one axis whose area mean is the input again: (s*length, length).
+
+    It is bicubic interpolation U times the inverse of D U, where D is the area mean, so that D (U (D U)^-1) = 1.
+    """
+    impulses = torch.eye(length, dtype=torch.float64)[:, None, None]  # (length, 1, 1, length): pictures of one row
+    raised = F.interpolate(impulses, scale_factor=(1, scale), mode="bicubic", align_corners=False)
+    up = raised[:, 0, 0].T  # (s*length, length)
+    lift: Tensor = torch.linalg.solve(up.reshape(length, scale, length).mean(1), up, left=False)
+    return lift
+
+
+def _scale(image: Tensor, low_res: Tensor) -> int:
+    """The whole s between (3, s*h, s*w) and (3, h, w)."""
+    small, large = tuple(low_res.shape), tuple(image.shape)
+    scale = large[-1] // small[-1] if len(large) == len(small) == 3 and small[-1] else 0
+    if not scale or large != (small[0], scale * small[1], scale * small[2]):
+        raise ShapeError(
+            f"consistency: image has shape {large}, expected ({small[0]}, s*h, s*w) for a whole s and low_res {small}."
+        )
+    return scale

@@ -1,0 +1,133 @@
+"""How good each candidate of each tile is, by several measures; higher is better.
+
+A scorer looks at one candidate at a time, so that its value never depends on what else is in the batch.
+"""
+
+import difflib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facegen.errors import ShapeError, UsageError
+from facegen.ops.consistency import downsample_area
+from facegen.ops.luma import luma
+
+Discriminator = Callable[[Tensor, Tensor], Tensor]
+"""(N, 3, h, w) images and the (N, C, t, t) stack they came from -> (N,) mean logit, higher for a real picture."""
+
+
+@dataclass(frozen=True)
+class ScoreContext:
+    """What a scorer may know besides the candidates."""
+
+    stack: Tensor
+    """(T, C, t, t) network input tiles in [0, 1], RGB first."""
+    discriminator: Discriminator | None = None
+    """Judges candidates for the "discriminator" scorer; called once per tile, with all of its candidates."""
+
+
+def score(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> Tensor:
+    """Rate every candidate by a weighted sum of scorers.
+
+    Each scorer's values are standardised within a tile (mean 0, deviation 1 over its candidates), so that weights
+    compare scorers of different units. Candidates that are alike score 0; so does a single one.
+
+    Args:
+        candidates: (T, K, 3, h, w) in [0, 1].
+        context: what the scorers may know.
+        weights: scorer name -> weight; a scorer of weight 0 is not run.
+    Returns:
+        (T, K) float32, higher is better.
+    Raises:
+        UsageError: if a scorer is unknown, its weight is not finite, or what it needs is missing from the context.
+        ShapeError: if candidates and stack do not fit each other.
+    """
+    _check(candidates, context, weights)
+    total = torch.zeros(candidates.shape[:2], device=candidates.device)  # (T, K)
+    for name, weight in weights.items():
+        if weight:
+            total += weight * _standardise(SCORERS[name](candidates, context))
+    return total
+
+
+def laplacian(candidates: Tensor, context: ScoreContext) -> Tensor:
+    """Variance of luma's 4-neighbour Laplacian: how much fine detail there is. (T, K, 3, h, w) -> (T, K)."""
+    return _each(candidates, lambda _, candidate: _laplacian(luma(candidate)).var(correction=0))
+
+
+def contrast(candidates: Tensor, context: ScoreContext) -> Tensor:
+    """Standard deviation of luma. (T, K, 3, h, w) -> (T, K)."""
+    return _each(candidates, lambda _, candidate: luma(candidate).std(correction=0))
+
+
+def consistency(candidates: Tensor, context: ScoreContext) -> Tensor:
+    """Minus the RMS difference of the area-downsampled candidate to its low-res tile. (T, K, 3, h, w) -> (T, K)."""
+    low_res = context.stack[:, :3]  # (T, 3, t, t)
+    size = (low_res.shape[-2], low_res.shape[-1])
+    return _each(candidates, lambda tile, x: -(downsample_area(x, size) - low_res[tile]).square().mean().sqrt())
+
+
+def discriminator(candidates: Tensor, context: ScoreContext) -> Tensor:
+    """Mean patch logit of the discriminator that trained the network. (T, K, 3, h, w) -> (T, K).
+
+    Raises:
+        UsageError: if the context has no discriminator.
+    """
+    judge = context.discriminator
+    if judge is None:
+        raise UsageError(
+            'score: scorer "discriminator" needs a discriminator, and none is loaded; use weights that come with one, '
+            'or remove "discriminator" from the score weights.'
+        )
+    pairs = zip(candidates, context.stack, strict=True)  # of (K, 3, h, w), (C, t, t)
+    return torch.stack([judge(tile, stack.expand(len(tile), *stack.shape)) for tile, stack in pairs])
+
+
+Scorer = Callable[[Tensor, ScoreContext], Tensor]
+"""(T, K, 3, h, w) candidates and their context -> (T, K) values, higher is better."""
+
+SCORERS: dict[str, Scorer] = {
+    "laplacian": laplacian,
+    "contrast": contrast,
+    "consistency": consistency,
+    "discriminator": discriminator,
+}
+
+
+def _each(candidates: Tensor, measure: Callable[[int, Tensor], Tensor]) -> Tensor:
+    """Apply measure(tile index, (3, h, w)) -> scalar to each candidate: (T, K)."""
+    return torch.stack([torch.stack([measure(t, image) for image in tile]) for t, tile in enumerate(candidates)])
+
+
+def _laplacian(plane: Tensor) -> Tensor:
+    """Sum of the four neighbours minus four times the pixel: (h, w) -> (h-2, w-2)."""
+    vertical = plane[:-2, 1:-1] + plane[2:, 1:-1]
+    horizontal = plane[1:-1, :-2] + plane[1:-1, 2:]
+    return vertical + horizontal - 4 * plane[1:-1, 1:-1]
+
+
+def _standardise(values: Tensor) -> Tensor:
+    """Mean 0 and deviation 1 over the candidates of each tile; rounding noise becomes 0. (T, K) -> (T, K)."""
+    exact = values.detach().double()
+    deviation = exact - exact.mean(1, keepdim=True)
+    noise = 1e-5 * exact.abs().amax(1, keepdim=True) + 1e-8  # what float32 cannot tell apart
+    return (deviation / (exact.std(1, correction=0, keepdim=True) + noise)).float()
+
+
+def _check(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> None:
+    """Raise what `score` promises before any work is done."""
+    shape, stack = tuple(candidates.shape), tuple(context.stack.shape)
+    if len(shape) != 5 or shape[2] != 3 or not shape[0] * shape[1]:
+        raise ShapeError(f"score: candidates have shape {shape}, expected (T, K, 3, h, w), T and K at least 1.")
+    if len(stack) != 4 or stack[0] != shape[0] or stack[1] < 3:
+        raise ShapeError(f"score: context.stack has shape {stack}, expected ({shape[0]}, C, t, t) with C >= 3.")
+    for name, weight in weights.items():
+        if name not in SCORERS:
+            near = difflib.get_close_matches(name, SCORERS, n=1)
+            hint = f'did you mean "{near[0]}"? ' if near else ""
+            raise UsageError(f'score: unknown scorer "{name}"; {hint}Known: {", ".join(sorted(SCORERS))}.')
+        if not math.isfinite(weight):
+            raise UsageError(f'score: weight {weight} of scorer "{name}" is not a finite number; 0 turns it off.')

@@ -1,0 +1,57 @@
+"""How visible the borders of tiles are in a blended picture."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facegen.ops.tiling import TilePlan, scale_of
+
+REACH = 12
+"""Lines on either side, in high-res pixels, that a border line is compared with."""
+_FLAT = 1e-6
+"""Gradient added to both sides of the ratio, so that a flat picture measures 1."""
+
+
+@dataclass(frozen=True)
+class SeamGauge:
+    """Gradient across the tile borders over that of the lines beside them; 1.0 is no seam."""
+
+    mean: float
+    max: float
+
+
+def seam_gauge(image: Tensor, plan: TilePlan) -> SeamGauge:
+    """Measure every tile border that lies inside the picture.
+
+    For each such line: the mean |gradient| across it, over the median of the mean |gradient| across the lines up to
+    `REACH` pixels beside it.
+
+    Args:
+        image: (C, s*H, s*W).
+        plan: geometry in low-res pixels.
+    Returns:
+        Mean and maximum over the lines; 1.0 if there are none.
+    Raises:
+        ShapeError: if the image is not the plan's size times a whole number.
+    """
+    scale = scale_of(image, plan, caller="seam_gauge")
+    down = image.diff(dim=1).abs().mean((0, 2))  # (s*H - 1,): entry i is the step from line i to i + 1
+    right = image.diff(dim=2).abs().mean((0, 1))  # (s*W - 1,)
+    ratios = [_ratio(down, line) for line in _border_lines(plan.rows, plan.tile, plan.height, scale)]
+    ratios += [_ratio(right, line) for line in _border_lines(plan.columns, plan.tile, plan.width, scale)]
+    return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
+
+
+def _border_lines(starts: tuple[int, ...], tile: int, length: int, scale: int) -> list[int]:
+    """First high-res pixel after each tile border along one axis, the picture's own borders left out."""
+    borders = {*starts, *(start + tile for start in starts)} - {0, length}
+    return sorted(scale * border for border in borders)
+
+
+def _ratio(steps: Tensor, line: int) -> float:
+    """The step across one border line over the median of those beside it."""
+    here = line - 1
+    beside = torch.cat([steps[max(here - REACH, 0) : here], steps[here + 1 : here + 1 + REACH]])
+    usual = beside.double().quantile(0.5) if len(beside) else steps[here]
+    return float((steps[here] + _FLAT) / (usual + _FLAT))

@@ -1,0 +1,123 @@
+"""Where the tiles of a picture lie, and cutting the picture into them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from facegen.errors import ShapeError, UsageError
+
+
+@dataclass(frozen=True)
+class TilePlan:
+    """A grid of equal square tiles that covers a picture exactly; every number is in low-res pixels.
+
+    Each tile overlaps its neighbours by at least `overlap`, and none reaches past the picture.
+
+    Raises:
+        UsageError: if a tile does not fit into the picture, or the overlap is outside 0..tile-1.
+    """
+
+    height: int
+    width: int
+    tile: int
+    overlap: int
+
+    def __post_init__(self) -> None:
+        if self.tile < 1:
+            raise UsageError(f"plan_tiles: tile {self.tile} is not a size; choose at least 1 px (32 is usual).")
+        if not 0 <= self.overlap < self.tile:
+            raise UsageError(
+                f"plan_tiles: overlap {self.overlap} is outside 0..{self.tile - 1}, the range for a {self.tile} px "
+                f"tile; choose about half the tile ({self.tile // 2})."
+            )
+        if min(self.height, self.width) < self.tile:
+            raise UsageError(
+                f"plan_tiles: a {self.height} × {self.width} px picture is smaller than one {self.tile} px tile; "
+                f"enlarge the picture to at least {self.tile} px, or choose a smaller tile."
+            )
+
+    def __len__(self) -> int:
+        return len(self.rows) * len(self.columns)
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        """Top edges of the tile rows, ascending."""
+        return _starts(self.height, self.tile, self.overlap)
+
+    @cached_property
+    def columns(self) -> tuple[int, ...]:
+        """Left edges of the tile columns, ascending."""
+        return _starts(self.width, self.tile, self.overlap)
+
+    @cached_property
+    def boxes(self) -> tuple[tuple[int, int], ...]:
+        """(top, left) of every tile, row by row."""
+        return tuple((top, left) for top in self.rows for left in self.columns)
+
+
+def plan_tiles(height: int, width: int, tile: int = 32, overlap: int = 16) -> TilePlan:
+    """Lay the fewest tiles that cover a picture with at least `overlap` between neighbours.
+
+    They are spread evenly: the first starts at 0, the last ends flush with the edge, all are whole.
+
+    Args:
+        height, width: the low-res picture, at least `tile` each.
+        tile: side of a tile.
+        overlap: least overlap of neighbours, in 0..tile-1; with 0 they still overlap where the size is no multiple.
+    Returns:
+        The plan.
+    Raises:
+        UsageError: if a tile does not fit into the picture, or the overlap is outside 0..tile-1.
+
+    >>> plan_tiles(96, 96).rows
+    (0, 16, 32, 48, 64)
+    >>> len(plan_tiles(128, 96))
+    35
+    """
+    return TilePlan(height, width, tile, overlap)
+
+
+def split(image: Tensor, plan: TilePlan) -> Tensor:
+    """Cut a picture into the tiles of a plan.
+
+    Args:
+        image: (C, s*H, s*W) for a plan of H x W and any whole s.
+        plan: geometry in low-res pixels.
+    Returns:
+        (T, C, s*tile, s*tile), in the order of `plan.boxes`.
+    Raises:
+        ShapeError: if the image is not the plan's size times a whole number.
+    """
+    scale = scale_of(image, plan, caller="split")
+    side = scale * plan.tile
+    corners = [(scale * top, scale * left) for top, left in plan.boxes]
+    return torch.stack([image[:, top : top + side, left : left + side] for top, left in corners])
+
+
+def scale_of(image: Tensor, plan: TilePlan, *, caller: str) -> int:
+    """Tell how many times larger than its plan an image (C, s*H, s*W) is.
+
+    Args:
+        image: the picture.
+        plan: geometry in low-res pixels.
+        caller: the function whose argument the image is, for the message.
+    Returns:
+        s, at least 1.
+    Raises:
+        ShapeError: if there is no such whole number.
+    """
+    scale = image.shape[-1] // plan.width
+    if scale < 1 or image.ndim != 3 or tuple(image.shape[1:]) != (scale * plan.height, scale * plan.width):
+        raise ShapeError(
+            f"{caller}: image has shape {tuple(image.shape)}, expected (C, s*{plan.height}, s*{plan.width}) "
+            f"for a whole s; plan the tiles for this picture's own low-res size."
+        )
+    return scale
+
+
+def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
+    """Spread tiles over one axis; whole-number arithmetic, halves rounded up."""
+    steps = -(-(length - tile) // (tile - overlap))  # = ceil((length - overlap) / (tile - overlap)) - 1
+    return tuple((2 * i * (length - tile) + steps) // (2 * steps) if steps else 0 for i in range(steps + 1))
