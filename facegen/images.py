@@ -8,6 +8,7 @@ import json
 import math
 import stat
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -37,9 +38,9 @@ _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# A 768 px portrait takes 34 ms and 602 KiB at PNG level 1, 50 ms and 563 KiB at 3, 141 ms and 510 KiB at Pillow's 6.
+# Of 768 px portraits, Z_RLE takes 26-37 ms for 516-666 KiB; Pillow's own choice 119-177 ms for 492-646 KiB.
 _WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
-    ".png": ("PNG", {"compress_level": 1}),
+    ".png": ("PNG", {"compress_level": 1, "compress_type": zlib.Z_RLE}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".webp": ("WEBP", {"quality": 95}),

@@ -200,6 +200,13 @@ def test_paste_changes_only_pixels_inside_the_frame(size: int) -> None:
     assert (inside < size).all()
 
 
+def test_paste_without_a_soft_mask_ends_at_the_frame() -> None:
+    photo = np.zeros((60, 60, 3), np.uint8)
+    pasted = paste_head(photo, np.full((32, 32, 3), 255, np.uint8), square((30, 30), 28.28, 45), np.ones((32, 32)))
+    y, x = np.nonzero(pasted[..., 0])
+    assert (np.abs(x + 0.5 - 30) + np.abs(y + 0.5 - 30)).max() <= 20 + 1  # a diamond of 20 px, and its soft edge
+
+
 def test_paste_of_a_large_head_does_not_alias() -> None:
     head = np.zeros((512, 512, 3), np.uint8)
     head[:, ::2] = 255
