@@ -186,7 +186,7 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     Raises:
         ImageError: if a path does not exist, or a folder cannot be listed or holds no picture.
     """
-    return [found for path in paths for found in ([path] if path.is_file() else _pictures_in(path))]
+    return [found for path in paths for found in _expanded(path)]
 
 
 @contextmanager
@@ -299,14 +299,16 @@ def _cell(picture: Image.Image, size: tuple[int, int], label: str | None) -> Ima
     return cell
 
 
-def _pictures_in(folder: Path) -> list[Path]:
+def _expanded(path: Path) -> list[Path]:
     try:
-        entries = sorted(folder.iterdir(), key=lambda path: (path.name.casefold(), path.name))
+        if path.is_file():
+            return [folder]
+        entries = sorted(path.iterdir(), key=lambda entry: (entry.name.casefold(), entry.name))
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageError(f"{folder}: no such file or folder; check the path.") from error
+        raise ImageError(f"{path}: no such file or folder; check the path.") from error
     except OSError as error:
-        raise ImageError(f"{folder}: cannot be listed ({error.strerror}); change its permissions.") from error
+        raise ImageError(f"{path}: cannot be listed ({error.strerror}); change its permissions.") from error
     found = [p for p in entries if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".") and p.is_file()]
     if not found:
-        raise ImageError(f"{folder}: no pictures in this folder; expected {', '.join(PICTURE_SUFFIXES)} files.")
+        raise ImageError(f"{path}: no pictures in this folder; expected {', '.join(PICTURE_SUFFIXES)} files.")
     return found
