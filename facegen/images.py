@@ -302,7 +302,7 @@ def _cell(picture: Image.Image, size: tuple[int, int], label: str | None) -> Ima
 def _expanded(path: Path) -> list[Path]:
     try:
         if path.is_file():
-            return [folder]
+            return [path]
         entries = sorted(path.iterdir(), key=lambda entry: (entry.name.casefold(), entry.name))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"{path}: no such file or folder; check the path.") from error
