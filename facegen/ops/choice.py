@@ -10,31 +10,30 @@ standard deviation of disagreement weighs as much as one standard deviation of s
 """
 
 import colorsys
+from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.errors import ShapeError, UsageError
+from facegen.ops.labelling import label_grid
 from facegen.ops.tiling import TilePlan
 
-MAX_SWEEPS = 100
-"""Far more than the search needs (about 5); bounds it if rounding ever made two choices alternate."""
+ROUNDING = 1e-6
+"""Differences of pixels in [0, 1] that float32 cannot tell apart; they are not worth a choice."""
 
 
 def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float = 1.0) -> Tensor:
     """Pick one candidate per tile, jointly over the grid.
 
-    Iterated conditional modes (J. Besag, 1986) from K + 1 starts: every tile's best score, and each candidate
-    everywhere. The best end wins; no random numbers are used.
-
     Args:
-        candidates: (T, K, 3, h, w) in plan order.
+        candidates: (T, K, 3, h, w) in [0, 1], in plan order.
         scores: (T, K), higher is better; standardised, see `scoring.score`.
         plan: geometry in low-res pixels.
         agreement: weight of the neighbours against the scores, at least 0; with 0 each tile's best score wins.
     Returns:
-        (T,) int64 candidate numbers, on the device of the scores.
+        (T,) int64 candidate numbers, on the device of the scores; nothing about them is random.
     Raises:
         ShapeError: if candidates, scores and plan do not fit each other.
         UsageError: if the agreement is negative or not finite.
@@ -42,14 +41,9 @@ def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float 
     _check(candidates, scores, plan)
     if not 0 <= agreement < float("inf"):
         raise UsageError(f"choose: agreement {agreement} is not a weight; choose 0 (off) or more, 1 is usual.")
-    quality = scores.detach().double().cpu()
-    pairs = _neighbours(plan)
-    tables = agreement * _disagreement(candidates.detach(), pairs, plan).double().cpu()
-    edges = torch.tensor([pair[:2] for pair in pairs], dtype=torch.int64).reshape(-1, 2)
-    constant = torch.arange(scores.shape[1])[:, None].expand(-1, len(plan))
-    labels = torch.cat([quality.argmax(1)[None], constant])  # (S, T), S = K + 1 starts
-    labels = _improve(labels, quality, edges, tables, _odd(plan))
-    return labels[_value(labels, quality, edges, tables).argmax()].to(scores.device)
+    across, down = _disagreement(candidates.detach().float(), plan)
+    quality = scores.detach().double().cpu().reshape(len(plan.rows), len(plan.columns), -1)  # (R, N, K)
+    return label_grid(quality, agreement * across, agreement * down).flatten().to(scores.device)
 
 
 def gather(candidates: Tensor, index: Tensor) -> Tensor:
@@ -95,76 +89,48 @@ def choice_map(index: Tensor, plan: TilePlan, scale: int, k: int) -> Tensor:
     return small.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
 
 
-def _neighbours(plan: TilePlan) -> list[tuple[int, int, int, int]]:
-    """(tile, next tile, px down, px right) for each two tiles that share a side of the grid and some area."""
-    across = len(plan.columns)
-    pairs = []
-    for first, (top, left) in enumerate(plan.boxes):
-        right, below = first + 1, first + across
-        if right % across:
-            pairs.append((first, right, 0, plan.boxes[right][1] - left))
-        if below < len(plan):
-            pairs.append((first, below, plan.boxes[below][0] - top, 0))
-    return [pair for pair in pairs if max(pair[2:]) < plan.tile]
+def _disagreement(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
+    """How badly candidates fit right and lower neighbours', for R x N tiles: (R, N-1, K, K) and (R-1, N, K, K)."""
+    grid, scale = _halved_grid(candidates, plan)  # (R, N, K, 3, n, n)
+    rows, columns, count = grid.shape[:3]
+    across = torch.zeros(rows, columns - 1, count, count, dtype=torch.float64)
+    down = torch.zeros(rows - 1, columns, count, count, dtype=torch.float64)
+    for row, column in product(range(rows), range(columns)):
+        if column:
+            step = scale * (plan.columns[column] - plan.columns[column - 1])
+            across[row, column - 1] = _differences(grid[row, column - 1], grid[row, column], 0, step)
+        if row:
+            step = scale * (plan.rows[row] - plan.rows[row - 1])
+            down[row - 1, column] = _differences(grid[row - 1, column], grid[row, column], step, 0)
+    spread = torch.cat([across.flatten(), down.flatten()]).square().mean().sqrt()
+    return across / (spread + ROUNDING), down / (spread + ROUNDING)
 
 
-def _disagreement(candidates: Tensor, pairs: list[tuple[int, int, int, int]], plan: TilePlan) -> Tensor:
-    """How badly each candidate of a tile fits each of its neighbour's, in units of its spread: (E, K, K)."""
-    halved = _halve(candidates.float(), candidates.shape[-1] // plan.tile)  # (T, K, 3, n, n)
-    side, count = halved.shape[-1], candidates.shape[1]
-    scale = side // plan.tile
-    tables = halved.new_zeros(len(pairs), count, count, dtype=torch.float64)
-    for table, (first, second, down, right) in zip(tables, pairs, strict=True):
-        here = halved[first, ..., scale * down :, scale * right :].flatten(1)  # (K, P)
-        there = halved[second, ..., : side - scale * down, : side - scale * right].flatten(1)  # (K, P)
-        table.copy_(torch.cdist(here, there, p=1) / here.shape[1])
-    deviation = tables - tables.mean((1, 2), keepdim=True)
-    noise = 1e-5 * tables.mean() + 1e-12  # what float32 cannot tell apart
-    return deviation / (deviation.square().mean().sqrt() + noise)
+def _halved_grid(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, int]:
+    """(T, K, 3, h, w) -> (R, N, K, 3, h/2, w/2) and its scale; not halved if that would tear low-res pixels apart."""
+    count, _, side, _ = candidates.shape[1:]
+    images = candidates.flatten(0, 1)
+    images = F.avg_pool2d(images, 2) if side // plan.tile % 2 == 0 else images
+    grid = images.reshape(len(plan.rows), len(plan.columns), count, *images.shape[1:])
+    return grid, images.shape[-1] // plan.tile
 
 
-def _halve(candidates: Tensor, scale: int) -> Tensor:
-    """Halve the resolution, (T, K, 3, h, w) -> (T, K, 3, h/2, w/2), if that keeps low-res pixels on the grid."""
-    if scale % 2:
-        return candidates
-    halved: Tensor = F.avg_pool2d(candidates.flatten(0, 1), 2)
-    return halved.reshape(*candidates.shape[:3], *halved.shape[-2:])
+def _differences(first: Tensor, second: Tensor, down: int, right: int) -> Tensor:
+    """Mean |difference| of two tiles' candidates where they overlap, less the mean over all pairs.
 
-
-def _improve(labels: Tensor, quality: Tensor, edges: Tensor, tables: Tensor, odd: Tensor) -> Tensor:
-    """Move every tile to its best candidate, given its neighbours, until none moves: (S, T) -> (S, T).
-
-    Tiles of one colour of the chessboard have no neighbours among themselves, so they move at once.
+    Args:
+        first: (K, 3, n, n).
+        second: (K, 3, n, n), which lies `down` and `right` pixels from the first.
+    Returns:
+        (K, K); zero if the tiles only touch.
     """
-    for _ in range(MAX_SWEEPS):
-        before = labels
-        for colour in (odd, ~odd):
-            best = (quality - _penalty(labels, edges, tables)).argmax(-1)  # (S, T)
-            labels = torch.where(colour, best, labels)
-        if torch.equal(before, labels):
-            break
-    return labels
-
-
-def _penalty(labels: Tensor, edges: Tensor, tables: Tensor) -> Tensor:
-    """What each candidate of each tile costs beside its neighbours' labels: (S, T) -> (S, T, K)."""
-    first, second = edges.unbind(1)  # (E,)
-    number = torch.arange(len(edges))
-    penalty = tables.new_zeros(*labels.shape, tables.shape[-1])
-    penalty.index_add_(1, first, tables.mT[number, labels[:, second]])
-    return penalty.index_add_(1, second, tables[number, labels[:, first]])
-
-
-def _value(labels: Tensor, quality: Tensor, edges: Tensor, tables: Tensor) -> Tensor:
-    """The objective of each start: (S, T) -> (S,). Each edge stands in two tiles' penalties, hence the half."""
-    worth = quality - _penalty(labels, edges, tables) / 2  # (S, T, K)
-    return worth.gather(2, labels[..., None]).sum((1, 2))
-
-
-def _odd(plan: TilePlan) -> Tensor:
-    """The black squares of the chessboard of tiles: (T,) bool."""
-    row, column = torch.arange(len(plan.rows))[:, None], torch.arange(len(plan.columns))
-    return ((row + column) % 2 == 1).flatten()
+    side, count = first.shape[-1], len(first)
+    here = first[..., down:, right:].flatten(1)  # (K, P)
+    there = second[..., : side - down, : side - right].flatten(1)  # (K, P)
+    if not here.numel():
+        return first.new_zeros(count, count)
+    differences = torch.cdist(here, there, p=1) / here.shape[1]
+    return differences - differences.mean()
 
 
 def _nearest(starts: tuple[int, ...], tile: int, length: int) -> Tensor:

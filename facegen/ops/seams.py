@@ -36,8 +36,8 @@ def seam_gauge(image: Tensor, plan: TilePlan) -> SeamGauge:
         ShapeError: if the image is not the plan's size times a whole number.
     """
     scale = scale_of(image, plan, caller="seam_gauge")
-    down = image.diff(dim=1).abs().mean((0, 2))  # (s*H - 1,): entry i is the step from line i to i + 1
-    right = image.diff(dim=2).abs().mean((0, 1))  # (s*W - 1,)
+    down = image.diff(dim=1).abs().mean((0, 2)).double()  # (s*H - 1,): entry i is the step from line i to i + 1
+    right = image.diff(dim=2).abs().mean((0, 1)).double()  # (s*W - 1,)
     ratios = [_ratio(down, line) for line in _border_lines(plan.rows, plan.tile, plan.height, scale)]
     ratios += [_ratio(right, line) for line in _border_lines(plan.columns, plan.tile, plan.width, scale)]
     return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
@@ -53,5 +53,5 @@ def _ratio(steps: Tensor, line: int) -> float:
     """The step across one border line over the median of those beside it."""
     here = line - 1
     beside = torch.cat([steps[max(here - REACH, 0) : here], steps[here + 1 : here + 1 + REACH]])
-    usual = beside.double().quantile(0.5) if len(beside) else steps[here]
+    usual = beside.quantile(0.5) if len(beside) else steps[here]
     return float((steps[here] + _FLAT) / (usual + _FLAT))

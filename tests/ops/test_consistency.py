@@ -1,0 +1,134 @@
+"""Back-projection, and the area mean that it inverts."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facegen.errors import ShapeError, UsageError
+from facegen.ops.consistency import back_project, downsample_area, low_res_psnr
+
+
+def scene(height: int, width: int, seed: int) -> Tensor:
+    """(3, height, width) in [0, 1] with the falling spectrum of photographs: noise of every size, finer is fainter."""
+    rng = torch.Generator().manual_seed(seed)
+    total = torch.zeros(1, 3, height, width)
+    for size in (3, 6, 12, 24, 48):
+        noise = torch.randn(1, 3, size, size, generator=rng)
+        total += F.interpolate(noise, (height, width), mode="bicubic", align_corners=False) / size
+    return (0.5 + 0.5 * total[0]).clamp(0, 1)
+
+
+def detailed(low_res: Tensor, scale: int, seed: int) -> Tensor:
+    """What a network might make of it: raised, with a colour cast, made-up detail, and 5 % noise."""
+    rng = torch.Generator().manual_seed(seed + 1)
+    raised = F.interpolate(low_res[None], scale_factor=scale, mode="bicubic", align_corners=False)[0]
+    cast = 0.9 * raised + torch.tensor([0.08, 0.0, -0.04])[:, None, None]
+    return (cast + 0.05 * torch.randn(raised.shape, generator=rng)).clamp(0, 1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("height", "width", "scale"), [(48, 48, 8), (32, 64, 4), (40, 24, 3), (24, 24, 1)])
+def test_the_low_res_input_comes_back(height: int, width: int, scale: int, seed: int) -> None:
+    low_res = scene(height, width, seed)
+    image = detailed(low_res, scale, seed)
+    corrected = back_project(image, low_res)
+    assert low_res_psnr(image, low_res) < 35
+    assert low_res_psnr(corrected, low_res) >= 45
+    assert corrected.min() >= 0
+    assert corrected.max() <= 1
+
+
+def test_one_pass_is_exact_where_nothing_is_clamped() -> None:
+    low_res = 0.3 + 0.4 * scene(24, 24, seed=0)
+    image = 0.3 + 0.4 * detailed(scene(24, 24, seed=1), 8, seed=0)
+    assert low_res_psnr(back_project(image, low_res, iterations=1), low_res) > 100
+
+
+@pytest.mark.parametrize("fidelity", [0.25, 0.5, 0.9])
+def test_fidelity_is_the_share_of_the_error_removed(fidelity: float) -> None:
+    low_res = 0.3 + 0.4 * scene(24, 24, seed=0)
+    image = 0.3 + 0.4 * detailed(low_res, 8, seed=0)
+    before = downsample_area(image, (24, 24)) - low_res
+    after = downsample_area(back_project(image, low_res, fidelity), (24, 24)) - low_res
+    torch.testing.assert_close(after, (1 - fidelity) * before, atol=1e-3, rtol=0)
+
+
+def test_no_fidelity_changes_nothing_but_the_range(rng: torch.Generator) -> None:
+    image = 2 * torch.rand(3, 64, 64, generator=rng) - 0.5
+    assert torch.equal(back_project(image, torch.rand(3, 8, 8, generator=rng), fidelity=0.0), image.clamp(0, 1))
+
+
+def test_a_consistent_picture_is_left_alone(rng: torch.Generator) -> None:
+    image = torch.rand(3, 64, 64, generator=rng)
+    assert torch.equal(back_project(image, downsample_area(image, (8, 8))), image)
+
+
+def test_detail_within_a_low_res_pixel_survives(rng: torch.Generator) -> None:
+    low_res = torch.full((3, 12, 12), 0.5)
+    detail = 0.2 * (torch.rand(3, 96, 96, generator=rng) - 0.5)
+    corrected = back_project(0.4 + detail, low_res)
+    torch.testing.assert_close(corrected - 0.5, detail, atol=0.06, rtol=0)
+    assert torch.corrcoef(torch.stack([corrected.flatten(), detail.flatten()]))[0, 1] > 0.95
+
+
+def test_the_correction_shows_no_grid() -> None:
+    """Steps between low-res pixels are no larger than inside them; repeating pixels would put every step there."""
+    low_res = scene(48, 48, seed=3)
+    corrected = back_project(torch.full((3, 384, 384), 0.5), low_res)
+    steps = corrected.diff(dim=2).abs().mean((0, 1))  # entry i is the step between columns i and i + 1
+    at_borders = steps[7::8].mean()
+    assert at_borders / steps.mean() < 1.3
+
+
+def test_fidelity_outside_its_range() -> None:
+    for fidelity in (-0.1, 1.1, float("nan")):
+        with pytest.raises(UsageError, match=r"fidelity .* is outside 0\.\.1; 0 is off, 1 is full agreement"):
+            back_project(torch.zeros(3, 8, 8), torch.zeros(3, 1, 1), fidelity)
+
+
+@pytest.mark.parametrize("shape", [(3, 60, 64), (3, 64, 128), (1, 64, 64), (64, 64), (3, 4, 4)])
+def test_sizes_must_fit(shape: tuple[int, ...]) -> None:
+    low_res = torch.zeros(3, 8, 8)
+    with pytest.raises(ShapeError, match=r"image has shape .*, expected \(3, s\*h, s\*w\) for a whole s and low_res"):
+        back_project(torch.zeros(shape), low_res)
+    with pytest.raises(ShapeError, match=r"expected \(3, s\*h, s\*w\)"):
+        low_res_psnr(torch.zeros(shape), low_res)
+
+
+def test_psnr_by_hand() -> None:
+    low_res = torch.full((3, 4, 4), 0.5)
+    assert low_res_psnr(torch.full((3, 32, 32), 0.6), low_res) == pytest.approx(20.0, abs=1e-4)
+    assert low_res_psnr(torch.full((3, 32, 32), 0.5), low_res) == math.inf
+
+
+def test_area_by_hand() -> None:
+    row = torch.tensor([[[0.0, 3.0, 6.0, 9.0]]])  # (1, 1, 4)
+    assert downsample_area(row, (1, 2)).tolist() == [[[1.5, 7.5]]]
+    torch.testing.assert_close(downsample_area(row, (1, 3)), torch.tensor([[[0.75, 4.5, 8.25]]]))
+
+
+@pytest.mark.parametrize("size", [(96, 96), (64, 128), (1, 1), (127, 3), (128, 128)])
+def test_area_keeps_the_mean_and_slopes(size: tuple[int, int], rng: torch.Generator) -> None:
+    noise = torch.rand(6, 128, 128, generator=rng)
+    small = downsample_area(noise, size)
+    assert small.shape == (6, *size)
+    torch.testing.assert_close(small.mean((1, 2)), noise.mean((1, 2)))
+    slope = (torch.arange(128) + 0.5)[None, None].expand(1, 128, -1) / 128
+    expected = (torch.arange(size[1]) + 0.5) / size[1]
+    error = (downsample_area(slope, size)[0, 0] - expected).abs().max()
+    assert error < 0.1 / 128  # a slope stays one: no pixel is shifted by a tenth of a source pixel
+
+
+def test_area_takes_batches(rng: torch.Generator) -> None:
+    images = torch.rand(2, 3, 32, 32, generator=rng)
+    for size in ((8, 8), (12, 20)):
+        torch.testing.assert_close(downsample_area(images, size)[1], downsample_area(images[1], size))
+
+
+@pytest.mark.parametrize("size", [(0, 8), (9, 8), (8, 17)])
+def test_area_does_not_enlarge(size: tuple[int, int]) -> None:
+    with pytest.raises(UsageError, match=r"downsample_area: cannot shrink 8 × 16 px to"):
+        downsample_area(torch.zeros(3, 8, 16), size)

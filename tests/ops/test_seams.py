@@ -1,0 +1,65 @@
+"""The seam gauge: 1 without seams, high with them."""
+
+import pytest
+import torch
+
+from facegen.errors import ShapeError
+from facegen.ops.blending import blend
+from facegen.ops.seams import SeamGauge, seam_gauge
+from facegen.ops.tiling import plan_tiles, split
+
+PLAN = plan_tiles(96, 96)
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8])
+def test_noise_has_no_seams(scale: int, rng: torch.Generator) -> None:
+    gauge = seam_gauge(torch.rand(3, 96 * scale, 96 * scale, generator=rng), PLAN)
+    assert gauge.mean == pytest.approx(1.0, abs=0.02)
+    assert gauge.max == pytest.approx(1.0, abs=0.1)
+
+
+def test_a_pasted_tile_shows(rng: torch.Generator) -> None:
+    image = 0.1 * torch.rand(3, 384, 384, generator=rng)
+    image[:, 64:192, 128:256] += 0.5
+    gauge = seam_gauge(image, PLAN)
+    assert gauge.max > 4
+    assert gauge.mean > 1.5
+    assert gauge.max > gauge.mean
+
+
+def test_one_seam_by_hand() -> None:
+    plan = plan_tiles(32, 48)  # borders at low-res columns 16 and 32
+    ramp = 0.01 * torch.arange(96.0)
+    image = (ramp + 0.05 * (torch.arange(96) >= 32))[None, None].expand(3, 64, -1)  # a step of 0.06 at column 16
+    gauge = seam_gauge(image, plan)
+    assert gauge.max == pytest.approx(6.0, abs=1e-2)
+    assert gauge.mean == pytest.approx(3.5, abs=1e-2)
+
+
+def test_seams_elsewhere_do_not_count() -> None:
+    ramp = (0.01 * torch.arange(96.0) + 0.05 * (torch.arange(96) >= 40))[None, None].expand(3, 64, -1)
+    assert seam_gauge(ramp, plan_tiles(32, 48)).max == pytest.approx(1.0, abs=1e-3)
+
+
+def test_blending_hides_what_pasting_shows(rng: torch.Generator) -> None:
+    noise = 0.05 * torch.rand(3, 384, 384, generator=rng)
+    tiles = split(noise, PLAN) + 0.3 * torch.rand(25, 1, 1, 1, generator=rng)  # each tile is brighter or darker
+    pasted = torch.zeros(3, 384, 384)
+    for (top, left), tile in zip(PLAN.boxes, tiles, strict=True):
+        pasted[:, 4 * top : 4 * top + 128, 4 * left : 4 * left + 128] = tile
+    blended = seam_gauge(blend(tiles, PLAN), PLAN)
+    assert blended.max < 1.1
+    assert seam_gauge(pasted, PLAN).mean > 2
+
+
+def test_no_borders_no_seams(rng: torch.Generator) -> None:
+    assert seam_gauge(torch.rand(3, 64, 64, generator=rng), plan_tiles(32, 32)) == SeamGauge(1.0, 1.0)
+
+
+def test_a_flat_picture_measures_one() -> None:
+    assert seam_gauge(torch.full((3, 96, 96), 0.5), PLAN) == SeamGauge(1.0, 1.0)
+
+
+def test_other_sizes_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"seam_gauge: image has shape \(3, 100, 96\), expected \(C, s\*96, s\*96\)"):
+        seam_gauge(torch.zeros(3, 100, 96), PLAN)
