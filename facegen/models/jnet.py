@@ -1,0 +1,154 @@
+"""The J-net: a 32 px tile with its guide goes down to 1x1 and comes up to 256 px; no batchnorm."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from facegen.errors import ShapeError
+
+LEAK = 0.2
+
+
+class JNetConfig(BaseModel):
+    """What fixes the shape of a `JNet`; stored in the card of its weights. Tuples run from coarse to fine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    in_channels: int = Field(default=6, ge=3)
+    """RGB plus the guide's planes."""
+    tile: int = Field(default=32, ge=4)
+    """Side of the input tile; a power of two, since the encoder halves it down to 1x1."""
+    scale: int = Field(default=8, ge=2)
+    """Enlargement; a power of two."""
+    decoder_widths: tuple[int, ...] = (256, 256, 256, 192, 160, 96, 48, 16)
+    """Channels at 2, 4, 8, ... px, up to tile x scale."""
+    decoder_depths: tuple[int, ...] = (1, 1, 2, 2, 4, 2, 2, 1)
+    """3x3 convolutions after each doubling; the figure of the original has two everywhere."""
+    encoder_width: float = Field(default=0.25, gt=0, le=1)
+    """Channels of the encoder relative to the decoder's at the same side."""
+    upsample: Literal["nearest", "deconv"] = "nearest"
+    """"deconv" is the original's; "nearest" (1x1 convolution, nearest, 3x3) leaves no checkerboard."""
+    base: Literal["bicubic", "none"] = "bicubic"
+    """What the network's output is added to; "none" is the original's, behind a sigmoid."""
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> JNetConfig:
+        levels = math.log2(self.tile * self.scale)
+        if levels != int(levels) or self.tile & (self.tile - 1):
+            raise ValueError(f"tile {self.tile} and scale {self.scale} must be powers of two")
+        for name in ("decoder_widths", "decoder_depths"):
+            if len(getattr(self, name)) != levels:
+                raise ValueError(f"{name} has {len(getattr(self, name))} entries, expected {int(levels)}")
+        return self
+
+    @property
+    def encoder_widths(self) -> tuple[int, ...]:
+        """Channels at tile/2, tile/4, ..., 1 px."""
+        steps = int(math.log2(self.tile))
+        sides = self.decoder_widths[: steps - 1][::-1]  # decoder's at tile/2 ... 2
+        return tuple(max(16, int(w * self.encoder_width)) for w in (*sides, self.decoder_widths[0]))
+
+
+FIGURE = JNetConfig(
+    decoder_widths=(256, 256, 128, 64, 64, 64, 64, 64),
+    decoder_depths=(2,) * 8,
+    encoder_width=1.0,
+    upsample="deconv",
+    base="none",
+)
+"""The network as drawn in the original's method figure."""
+
+
+def _activation() -> nn.Module:
+    return nn.LeakyReLU(LEAK, inplace=True)
+
+
+class UpBlock(nn.Module):
+    """Double the side, join the skip, convolve `depth` times; residual where there is more than one pair."""
+
+    def __init__(self, *, cin: int, skip: int, cout: int, depth: int, upsample: str) -> None:
+        super().__init__()
+        if upsample == "deconv":
+            self.up: nn.Module = nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1)
+        else:
+            self.up = nn.Sequential(nn.Conv2d(cin, cout, 1), nn.Upsample(scale_factor=2, mode="nearest"))
+        self.first = nn.Conv2d(cout + skip, cout, 3, padding=1)
+        self.rest = nn.ModuleList(nn.Conv2d(cout, cout, 3, padding=1) for _ in range(depth - 1))
+        self.upsample = upsample
+        self.act = _activation()
+
+    def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
+        x = self.up(x)
+        if self.upsample == "deconv":
+            x = self.act(x)
+        if skip is not None:
+            x = torch.cat([x, skip], dim=1)
+        x = self.act(self.first(x))
+        for conv in self.rest:
+            x = self.act(x + conv(x))
+        return x
+
+
+class JNet(nn.Module):
+    """Raise tiles by `config.scale`: encoder to 1x1, decoder with skips at every side up to the input's."""
+
+    def __init__(self, config: JNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or JNetConfig()
+        down = (config.in_channels, *config.encoder_widths)
+        self.encoder = nn.ModuleList(
+            nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(down[:-1], down[1:], strict=True)
+        )
+        skips = list(down[:-1][::-1]) + [0] * (len(config.decoder_widths) - len(down) + 1)
+        cins = (down[-1], *config.decoder_widths[:-1])
+        self.decoder = nn.ModuleList(
+            UpBlock(cin=cin, skip=skip, cout=cout, depth=depth, upsample=config.upsample)
+            for cin, skip, cout, depth in zip(cins, skips, config.decoder_widths, config.decoder_depths, strict=True)
+        )
+        self.to_rgb = nn.Conv2d(config.decoder_widths[-1], 3, 3, padding=1)
+        self.act = _activation()
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """He init (a=0.2): PyTorch's default starves a network this deep without batchnorm."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(module.weight, a=LEAK)
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        for block in self.decoder:
+            for conv in block.rest:  # type: ignore[union-attr]
+                conv.weight.data.mul_(0.3)  # residual branches start small
+        self.to_rgb.weight.data.mul_(0.02)  # the output starts near the bicubic base
+
+    def forward(self, stack: Tensor) -> Tensor:
+        """Raise a batch of tiles.
+
+        Args:
+            stack: (B, in_channels, tile, tile) in [0, 1]: RGB first, then the guide.
+        Returns:
+            (B, 3, scale*tile, scale*tile), near [0, 1] but not clamped.
+        Raises:
+            ShapeError: if the stack has another shape.
+        """
+        c = self.config
+        if stack.ndim != 4 or stack.shape[1:] != (c.in_channels, c.tile, c.tile):
+            raise ShapeError(
+                f"JNet: stack has shape {tuple(stack.shape)}, expected (B, {c.in_channels}, {c.tile}, {c.tile})."
+            )
+        skips = [stack * 2 - 1]
+        for conv in self.encoder:
+            skips.append(self.act(conv(skips[-1])))  # (B, w, tile/2^i, tile/2^i)
+        x = skips.pop()
+        for block in self.decoder:
+            x = block(x, skips.pop() if skips else None)
+        out: Tensor = self.to_rgb(x).float()
+        if c.base == "none":
+            return torch.sigmoid(out)
+        return out + F.interpolate(stack[:, :3].float(), scale_factor=c.scale, mode="bicubic", align_corners=False)

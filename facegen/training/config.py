@@ -1,0 +1,88 @@
+"""What a training recipe may say."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from facegen.guide import GuideMode
+from facegen.models.dcgan import DCGANConfig
+from facegen.models.discriminators import PatchConfig, ProjectedConfig
+from facegen.models.jnet import JNetConfig
+from facegen.training.datasets import DataConfig, TileConfig
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OptimizerConfig(_Strict):
+    """Adam, the same for both networks."""
+
+    learning_rate: float = Field(default=2e-4, gt=0)
+    betas: tuple[float, float] = (0.0, 0.99)
+
+
+class RunConfig(_Strict):
+    """How long, how fast, how often."""
+
+    batch: int = Field(default=16, ge=1)
+    images: int = Field(default=1_000_000, ge=1)
+    """Stop after this many training pictures (or tiles) seen."""
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    """"auto" takes bfloat16 where the processor computes in it."""
+    checkpoint_minutes: float = Field(default=5, gt=0)
+    preview_images: int = Field(default=4000, ge=1)
+    """Draw the sample sheet every so many pictures."""
+    log_images: int = Field(default=400, ge=1)
+    """Average the losses into one line of stats.jsonl over so many pictures."""
+    ema_images: float = Field(default=10_000, gt=0)
+    """Half-life of the weights' moving average, in pictures; shorter at the start (a twentieth of those seen)."""
+
+
+class DCGANLoss(_Strict):
+    """Stage 1: hinge loss with a projected discriminator."""
+
+    augment: tuple[str, ...] = ("color", "translation", "cutout")
+    """DiffAugment policies."""
+
+
+class JNetLoss(_Strict):
+    """Weights of the J-net's losses."""
+
+    adversarial: float = Field(default=0.1, ge=0)
+    pooled_l1: float = Field(default=10.0, ge=0)
+    feature: float = Field(default=3.0, ge=0)
+    feature_crop: int = Field(default=128, ge=32)
+    """Side of the random crop of the tile that the feature loss looks at."""
+
+
+class DCGANRecipe(_Strict):
+    """pipelines/train/dcgan-128.toml"""
+
+    kind: Literal["dcgan"]
+    data: DataConfig = DataConfig()
+    generator: DCGANConfig = DCGANConfig()
+    discriminator: ProjectedConfig = ProjectedConfig()
+    loss: DCGANLoss = DCGANLoss()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    run: RunConfig = RunConfig()
+
+
+class JNetRecipe(_Strict):
+    """pipelines/train/jnet-8x.toml"""
+
+    kind: Literal["jnet"]
+    guide: GuideMode = "rgb"
+    side: int = Field(default=768, ge=32)
+    """Pictures are brought to this side before tiles are cut."""
+    data: DataConfig = DataConfig()
+    tiles: TileConfig = TileConfig()
+    generator: JNetConfig = JNetConfig()
+    discriminator: PatchConfig = PatchConfig()
+    loss: JNetLoss = JNetLoss()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    run: RunConfig = RunConfig()
+

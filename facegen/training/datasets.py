@@ -1,0 +1,188 @@
+"""Training pictures, held in memory as uint8; every batch is a pure function of (seed, step), so a run resumes exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from facegen.data.split import split
+from facegen.errors import ImageError, TrainingError
+from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
+from facegen.images import PICTURE_SUFFIXES, read_image, resize
+from facegen.landmarks import landmarks_in_head
+from facegen.ops.degradation import degrade, recolour
+
+Warn = Callable[[str], None]
+
+
+class DataConfig(BaseModel):
+    """Which of the pictures below --data are trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    include: tuple[str, ...] = ("*",)
+    """Shell patterns; a picture is used if its path below the data folder matches one. "*" matches "/" as well."""
+    held_out: int = Field(default=0, ge=0)
+    """Pictures kept out of training, chosen by person from all pictures below the folder (facegen.data.split)."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use at most this many pictures, for trials."""
+
+
+def training_files(folder: Path, config: DataConfig) -> list[Path]:
+    """The files to train on, sorted.
+
+    Raises:
+        TrainingError: if the folder holds no fitting picture.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"--data {folder}: no such folder.")
+    files = [f for f in folder.rglob("*") if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()]
+    training, _ = split(files, config.held_out)
+    chosen = [f for f in training if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)]
+    if not chosen:
+        raise TrainingError(f"--data {folder}: no pictures to train on match {', '.join(config.include)}.")
+    return chosen[: config.limit]
+
+
+def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[NDArray[np.uint8], list[Path]]:
+    """Read aligned square pictures into one array, passing over (and reporting) those that cannot be read.
+
+    Returns:
+        (N, side, side, 3) uint8 and the N files.
+    Raises:
+        TrainingError: if none can be read.
+    """
+    pictures, kept = [], []
+    for file in files:
+        try:
+            rgb = read_image(file).rgb
+        except ImageError as error:
+            warn(str(error))
+            continue
+        if rgb.shape[0] != rgb.shape[1]:
+            warn(f"{file}: {rgb.shape[1]}x{rgb.shape[0]} is not square; aligned head crops are expected. Left out.")
+            continue
+        pictures.append(rgb if rgb.shape[0] == side else resize(rgb, (side, side)))
+        kept.append(file)
+    if not pictures:
+        raise TrainingError(f"None of the {len(files)} pictures could be used.")
+    return np.stack(pictures), kept
+
+
+class Order:
+    """An endless shuffled order of `count` items: a new permutation each epoch, known from the seed alone."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed = count, seed
+
+    def take(self, start: int, number: int) -> list[int]:
+        """Items start, start+1, ... of the endless order."""
+        return [self._epoch(i // self.count)[i % self.count] for i in range(start, start + number)]
+
+    def _epoch(self, epoch: int) -> list[int]:
+        if getattr(self, "_cached", (None, None))[0] != epoch:
+            permutation = np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist()
+            self._cached = (epoch, permutation)
+        return self._cached[1]
+
+
+class FaceDataset:
+    """Whole aligned faces for stage 1, mirrored at random."""
+
+    def __init__(self, files: Sequence[Path], side: int, seed: int, warn: Warn = print) -> None:
+        self.pictures, self.files = load_square(files, side, warn)
+        self.order = Order(len(self.pictures), seed)
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, step: int, size: int) -> Tensor:
+        """Batch number `step`: (size, 3, side, side) in [-1, 1]."""
+        rng = np.random.default_rng((self.seed, 1, step))
+        picked = self.pictures[self.order.take(step * size, size)]
+        flip = rng.random(size) < 0.5
+        picked[flip] = picked[flip, :, ::-1]
+        return torch.from_numpy(picked).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+class TileConfig(BaseModel):
+    """How a stage 2 tile is cut and what is done to its low-res side."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    zoom_max: float = Field(default=1.5, ge=1)
+    """Tiles are cut from up to this many times the tile's side and shrunk, so that smaller pictures are known too."""
+    degrade: float = Field(default=1.0, ge=0, le=1)
+    """Strength of blur, noise and JPEG on half of the low-res tiles."""
+    recolour: float = Field(default=0.15, ge=0, lt=1)
+    """Range of random gain, contrast and saturation, both sides alike."""
+    guide_dropout: float = Field(default=0.15, ge=0, le=1)
+    """Share of tiles with an empty guide, so that a face that is not found does no harm."""
+    guide_jitter: float = Field(default=0.004, ge=0)
+    """Standard deviation of noise on the landmarks, as a share of the head's side."""
+
+
+class TileDataset:
+    """(stack, high-res tile) pairs for stage 2, cut at every offset from aligned portraits."""
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        *,
+        side: int,
+        tile: int,
+        scale: int,
+        guide: GuideMode,
+        config: TileConfig,
+        seed: int,
+        warn: Warn = print,
+    ) -> None:
+        self.pictures, self.files = load_square(files, side, warn)
+        self.points = [landmarks_in_head(picture).points for picture in self.pictures]
+        self.tile, self.scale, self.guide, self.config = tile, scale, guide, config
+        self.order = Order(len(self.pictures), seed)
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+        """Batch number `step`: stacks (size, 3+G, tile, tile) and tiles (size, 3, s*tile, s*tile), both in [0, 1]."""
+        rng = np.random.default_rng((self.seed, 2, step))
+        pairs = [self._pair(i, rng) for i in self.order.take(step * size, size)]
+        stacks, tiles = (np.stack(side) for side in zip(*pairs, strict=True))
+        return torch.from_numpy(stacks).permute(0, 3, 1, 2), torch.from_numpy(tiles).permute(0, 3, 1, 2)
+
+    def _pair(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        c, picture, points = self.config, self.pictures[index], self.points[index]
+        out = self.tile * self.scale
+        zoom = 1.0 if rng.random() < 0.5 else rng.uniform(1, c.zoom_max)
+        cut = min(round(out * zoom), picture.shape[0])
+        top, left = (int(n) for n in rng.integers(0, picture.shape[0] - cut + 1, 2))
+        region = picture[top : top + cut, left : left + cut]
+        points = points + rng.normal(0, c.guide_jitter * picture.shape[0], (1, 2)) - (left, top)
+        points = points + rng.normal(0, c.guide_jitter * picture.shape[0] / 2, points.shape)
+        if rng.random() < 0.5:
+            region, points = region[:, ::-1], points * (-1, 1) + (cut, 0)
+        high = cv2.resize(np.ascontiguousarray(region), (out, out), interpolation=cv2.INTER_AREA)
+        gain, contrast, saturation = 1 + c.recolour * rng.uniform(-1, 1, 3)
+        tile = recolour(high.astype(np.float32) / 255, gain=gain, contrast=contrast, saturation=saturation)
+        low = cv2.resize(tile, (self.tile, self.tile), interpolation=cv2.INTER_AREA)
+        present = rng.random() >= c.guide_dropout
+        guide = self._guide(points * (self.tile / cut), present)
+        return np.concatenate([degrade(low, rng, c.degrade), guide], axis=2), tile
+
+    def _guide(self, points: NDArray[np.float64], present: bool) -> NDArray[np.float32]:
+        """(tile, tile, G) in [0, 1]; an absent guide has the same planes, empty."""
+        if GUIDE_CHANNELS[self.guide] == 0:
+            return np.zeros((self.tile, self.tile, 0), np.float32)
+        return paint_guide(points, self.tile, self.guide, present=present).astype(np.float32) / 255

@@ -1,0 +1,66 @@
+"""Differentiable augmentation (Zhao et al. 2020): the same kinds of change on real and drawn pictures, gradients kept.
+
+Every function takes (B, 3, H, W) pictures in [-1, 1] and a torch.Generator that draws what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facegen.errors import UsageError
+
+
+def colour(x: Tensor, rng: torch.Generator) -> Tensor:
+    """Shift brightness by up to 0.5, scale saturation by 0-2 and contrast by 0.5-1.5."""
+    brightness, saturation, contrast = torch.rand(3, x.shape[0], 1, 1, 1, generator=rng).to(x.device)
+    x = x + brightness - 0.5
+    grey = x.mean(dim=1, keepdim=True)
+    x = (x - grey) * (saturation * 2) + grey
+    mean = x.mean(dim=(1, 2, 3), keepdim=True)
+    return (x - mean) * (contrast + 0.5) + mean
+
+
+def translation(x: Tensor, rng: torch.Generator, ratio: float = 0.125) -> Tensor:
+    """Move by up to an eighth of the side; zeros come in."""
+    side = x.shape[-1]
+    reach = int(side * ratio + 0.5)
+    moves = torch.randint(-reach, reach + 1, (x.shape[0], 2), generator=rng).tolist()
+    padded = F.pad(x, (reach, reach, reach, reach))
+    return torch.stack(
+        [p[:, reach + dy : reach + dy + side, reach + dx : reach + dx + side] for p, (dy, dx) in zip(padded, moves, strict=True)]
+    )
+
+
+def cutout(x: Tensor, rng: torch.Generator, ratio: float = 0.5) -> Tensor:
+    """Blank a square of half the side, which may leave the picture."""
+    side = x.shape[-1]
+    size = int(side * ratio + 0.5)
+    mask = torch.ones(x.shape[0], 1, side, side, dtype=x.dtype)
+    for m, (cy, cx) in zip(mask, torch.randint(0, side + 1, (x.shape[0], 2), generator=rng).tolist(), strict=True):
+        m[:, max(cy - size // 2, 0) : cy + size // 2, max(cx - size // 2, 0) : cx + size // 2] = 0
+    return x * mask.to(x.device)
+
+
+POLICIES: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "color": colour,
+    "translation": translation,
+    "cutout": cutout,
+}
+"""Under the names of the paper's own policies."""
+
+
+def diffaugment(x: Tensor, policies: Sequence[str], rng: torch.Generator) -> Tensor:
+    """Apply the named policies in order.
+
+    Raises:
+        UsageError: if a policy is unknown.
+    """
+    for name in policies:
+        if name not in POLICIES:
+            raise UsageError(f"augment: unknown policy {name!r}, expected some of {', '.join(POLICIES)}.")
+        x = POLICIES[name](x, rng)
+    return x

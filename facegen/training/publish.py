@@ -1,0 +1,100 @@
+"""From a run folder to weight folders: the averaged generator and, for stage 2, the discriminator that scores."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from facegen.errors import TrainingError
+from facegen.models.dcgan import DCGANGenerator
+from facegen.models.discriminators import PatchDiscriminator
+from facegen.models.jnet import JNet
+from facegen.training.config import JNetRecipe
+from facegen.training.start import SOURCES, AnyRecipe, resolved_recipe
+from facegen.training.trainer import checkpoints
+from facegen.weights import Card, Kind, save_weights
+
+LICENCE = (
+    "Research and private use: several of the synthetic training sources state no licence, and the 68-point landmark "
+    "model was trained on iBUG 300-W, which forbids commercial use."
+)
+LIMITS: dict[Kind, str] = {
+    "dcgan": "Draws aligned 128 px heads like those it was trained on. It may resemble real people by chance.",
+    "jnet": "Invents detail: what it adds is plausible, not evidence. Best on upright heads of 64 to 128 px.",
+    "patchgan": "Judges tiles of the J-net it was trained against, and no others.",
+}
+CALIBRATION_BATCHES, CALIBRATION_SIZE = 64, 32
+
+
+def publish(run: Path, name: str, out: Path, *, recipe_name: str) -> list[Path]:
+    """Write weight folders from a run's newest checkpoint.
+
+    Args:
+        run: a run folder.
+        name: name of the weights; a stage 2 run also gives NAME-patchgan.
+        out: where the weight folders go.
+        recipe_name: the recipe file, as the card is to name it.
+    Returns:
+        the folders written.
+    Raises:
+        TrainingError: if the run has no checkpoint.
+    """
+    recipe = resolved_recipe(run)
+    found = checkpoints(run)
+    if not found:
+        raise TrainingError(f"{run}: there is no checkpoint to publish yet.")
+    state = torch.load(found[-1], map_location="cpu", weights_only=True)
+    sources = tomllib.loads((run / SOURCES).read_text(encoding="utf-8"))
+    written = []
+    for kind, suffix, network in _networks(recipe, state["modules"]):
+        card = Card(
+            name=name + suffix,
+            kind=kind,
+            sha256="",
+            config=network.config.model_dump(mode="json"),
+            guide=recipe.guide if isinstance(recipe, JNetRecipe) else None,
+            recipe=recipe_name,
+            images_seen=state["step"] * recipe.run.batch,
+            sources=tuple(f"{source}: {count}" for source, count in sorted(sources.items())),
+            licence=LICENCE,
+            limits=LIMITS[kind],
+        )
+        save_weights(out / card.name, network, card)
+        written.append(out / card.name)
+    return written
+
+
+def _networks(recipe: AnyRecipe, states: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[Kind, str, Any]]:
+    """(kind, suffix of the name, network with its weights) of what a run publishes."""
+    if isinstance(recipe, JNetRecipe):
+        return [
+            ("jnet", "", _loaded(JNet(recipe.generator), states["average"])),
+            ("patchgan", "-patchgan", _loaded(PatchDiscriminator(recipe.discriminator), states["discriminator"])),
+        ]
+    generator = _loaded(DCGANGenerator(recipe.generator), states["average"])
+    calibrate_batchnorm(generator, recipe.generator.z_dim)
+    return [("dcgan", "", generator)]
+
+
+def _loaded(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+    network.load_state_dict(dict(state))
+    return network
+
+
+def calibrate_batchnorm(generator: nn.Module, z_dim: int) -> None:
+    """Measure the batchnorm statistics of averaged weights anew: the running ones belong to other weights."""
+    norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain average over all batches
+    rng = torch.Generator().manual_seed(0)
+    generator.train()
+    with torch.no_grad():
+        for _ in range(CALIBRATION_BATCHES):
+            generator(torch.randn(CALIBRATION_SIZE, z_dim, generator=rng))
+    generator.eval()

@@ -1,0 +1,146 @@
+"""Weights: a folder with model.safetensors and card.toml, checked by hash before use."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import tomli_w
+from pydantic import BaseModel, ConfigDict
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+from torch import nn
+
+from facegen.errors import RecipeError, WeightsError
+from facegen.guide import GuideMode
+from facegen.models.dcgan import DCGANConfig, DCGANGenerator
+from facegen.models.discriminators import PatchConfig, PatchDiscriminator
+from facegen.models.jnet import JNet, JNetConfig
+from facegen.paths import WEIGHTS
+from facegen.recipe import load_recipe, parse_recipe
+
+Kind = Literal["dcgan", "jnet", "patchgan"]
+MODELS: dict[Kind, tuple[type[BaseModel], type[nn.Module]]] = {
+    "dcgan": (DCGANConfig, DCGANGenerator),
+    "jnet": (JNetConfig, JNet),
+    "patchgan": (PatchConfig, PatchDiscriminator),
+}
+MODEL_FILE, CARD_FILE = "model.safetensors", "card.toml"
+Network = TypeVar("Network", bound=nn.Module)
+
+
+class Card(BaseModel):
+    """What a weight file is, where it comes from, and what it may be used for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Kind
+    sha256: str
+    """Of model.safetensors."""
+    config: dict[str, Any]
+    """The network's config."""
+    guide: GuideMode | None = None
+    """How the guide of a J-net's input is painted."""
+    recipe: str
+    """The recipe that made it."""
+    images_seen: int
+    sources: tuple[str, ...]
+    """Sources of the training pictures, the part of their names before the last underscore."""
+    licence: str
+    limits: str
+    metrics: dict[str, float | str] = {}
+    """Figures, each with the command that makes it."""
+
+
+def weight_folders() -> list[Path]:
+    """The shipped weight folders, sorted by name."""
+    return sorted(card.parent for card in WEIGHTS.glob(f"*/{CARD_FILE}"))
+
+
+def find_weights(name: str) -> Path:
+    """The folder of a weight file given by its name, or by a path to a folder with a card.
+
+    Raises:
+        WeightsError: if there is none; names those there are.
+    """
+    for folder in (Path(name), WEIGHTS / name):
+        if (folder / CARD_FILE).is_file():
+            return folder
+    known = [folder.name for folder in weight_folders()]
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise WeightsError(f"weights {name!r}: neither a folder with a {CARD_FILE} nor shipped{hint} Known: {', '.join(known)}.")
+
+
+def read_card(folder: Path) -> Card:
+    """Read a folder's card.
+
+    Raises:
+        WeightsError: if it is missing or wrong.
+    """
+    try:
+        return load_recipe(folder / CARD_FILE, Card)
+    except RecipeError as error:
+        raise WeightsError(str(error)) from None
+
+
+def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:
+    """Build a network with its published weights, in eval mode and without gradients.
+
+    Args:
+        name: as `find_weights`.
+        network: the class that the card's kind must stand for.
+    Raises:
+        WeightsError: if the weights are missing, damaged (hash), or for another network.
+    """
+    folder = find_weights(name)
+    card = read_card(folder)
+    config_class, model_class = MODELS[card.kind]
+    if model_class is not network:
+        raise WeightsError(f"{folder}: holds a {card.kind}, expected weights for a {network.__name__}.")
+    state = load_safetensors(_checked_bytes(folder, card))
+    model = network(parse_recipe(card.config, config_class, source=f"{folder / CARD_FILE} [config]"))
+    try:
+        model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    except RuntimeError as error:
+        raise WeightsError(f"{folder / MODEL_FILE}: does not fit the config in its card: {error}") from None
+    return model.eval().requires_grad_(False), card
+
+
+def _checked_bytes(folder: Path, card: Card) -> bytes:
+    """The weight file's content, if its hash is the card's."""
+    try:
+        data = (folder / MODEL_FILE).read_bytes()
+    except OSError as error:
+        raise WeightsError(f"{folder / MODEL_FILE}: cannot be read ({error.strerror}); get the file again.") from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != card.sha256:
+        raise WeightsError(
+            f"{folder / MODEL_FILE}: its SHA-256 is {found}, but the card says {card.sha256}: the file is damaged or was "
+            "replaced; get it again, or publish your own with facegen publish."
+        )
+    return data
+
+
+def save_weights(folder: Path, network: nn.Module, card: Card) -> Card:
+    """Write model.safetensors (half precision) and card.toml; the card's hash is filled in.
+
+    Returns:
+        the card as written.
+    """
+    state = {
+        key: (value.half() if value.is_floating_point() else value).contiguous()
+        for key, value in network.state_dict().items()
+    }
+    data = save_safetensors(state)
+    card = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
+    folder.mkdir(parents=True, exist_ok=True)
+    text = tomli_w.dumps(card.model_dump(mode="json", exclude_none=True))
+    for name, content in ((MODEL_FILE, data), (CARD_FILE, text.encode())):
+        temporary = folder / (name + ".tmp")
+        temporary.write_bytes(content)
+        temporary.replace(folder / name)
+    return card
