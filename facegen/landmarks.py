@@ -90,17 +90,17 @@ def landmarks_in_head(rgb: NDArray[np.uint8]) -> Landmarks:
 def faces_in_photo(rgb: NDArray[np.uint8]) -> list[Landmarks]:
     """Landmarks of every face in a photo, largest first.
 
-    The photo is searched at growing sizes until a face is found, so that a face may fill the picture or be a fiftieth of
-    its side. Large photos are never searched above the last of `PHOTO_SIDES`.
+    The photo is searched at growing sizes until a face is found, so that a face may fill the picture or be a fiftieth
+    of its side. Large photos are never searched above the last of `PHOTO_SIDES`.
 
     Args:
         rgb: (H, W, 3) uint8, any size.
     """
-    longest = max(rgb.shape[:2])
-    if min(rgb.shape[:2]) < 8:
-        return []
-    for side in PHOTO_SIDES:
-        picture = _resized(rgb, factor := min(side / longest, 4.0))
+    shortest, longest = sorted(rgb.shape[:2])
+    for factor in dict.fromkeys(min(side / longest, 4.0) for side in PHOTO_SIDES):
+        if shortest * min(factor, 1) < 8:  # a strip: no face fits in, and resizing might leave no row of it
+            continue
+        picture = _resized(rgb, factor)
         boxes = sorted(_detector()(picture, 0), key=lambda b: -b.area())
         if boxes:
             return [Landmarks(_points(picture, box) / factor, detected=True) for box in boxes]

@@ -7,12 +7,15 @@ from typing import Literal
 
 import torch
 
+from facegen.errors import UsageError
+
 Precision = Literal["auto", "bf16", "fp32"]
 
 
 def bf16_is_fast() -> bool:
     """Whether this processor multiplies bfloat16 in hardware (AVX-512 BF16 or AMX)."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # older PyTorch has not both
+    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
 def resolve(precision: Precision) -> Literal["bf16", "fp32"]:
@@ -25,3 +28,19 @@ def resolve(precision: Precision) -> Literal["bf16", "fp32"]:
 def autocast(precision: Precision, device: str = "cpu") -> AbstractContextManager[None]:
     """The autocast context for a precision; fp32 leaves everything as it is."""
     return torch.autocast(device, torch.bfloat16, enabled=resolve(precision) == "bf16")
+
+
+def resolve_device(name: str) -> str:
+    """The torch device a name means here; "auto" takes CUDA where there is one, else the processor.
+
+    Raises:
+        UsageError: if there is no such device.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--device {name!r} cannot be used here: {reason} Try --device cpu.") from None
+    return name

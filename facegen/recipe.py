@@ -83,8 +83,9 @@ def _explain(error: Any, schema: type[BaseModel]) -> str:
         hint = f'; did you mean "{near[0]}"?' if near else "."
         where = f"[{'.'.join(tables)}] " if tables else ""
         return f'{where}unknown key "{key}"{hint} Known: {", ".join(known)}.'
-    given = f", got {error['input']!r}" if error["type"] != "missing" else ""
-    return f"{'.'.join(location) or 'recipe'}: {error['msg']}{given}."
+    message = error["msg"].removeprefix("Value error, ").rstrip(".")
+    given = "" if error["type"] in ("missing", "value_error") else f", got {error['input']!r}"
+    return f"{'.'.join(location) or 'recipe'}: {message}{given}."
 
 
 def _table(schema: type[BaseModel], tables: list[str]) -> type[BaseModel]:

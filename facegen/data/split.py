@@ -18,7 +18,7 @@ def source_of(path: Path) -> str:
 def person_of(path: Path) -> str:
     """The person a picture shows: its file stem, but for the London set, which shows everybody twice."""
     source, _, number = path.stem.rpartition("_")
-    if source == "london" and number.isdigit():
+    if source == "london" and number.isdecimal():
         return f"london_{int(number) % LONDON_PEOPLE}"
     return path.stem
 
@@ -38,7 +38,8 @@ def split(paths: Iterable[Path], held_out: int) -> tuple[list[Path], list[Path]]
     people: dict[str, list[Path]] = {}
     for path in sorted(paths):
         people.setdefault(person_of(path), []).append(path)
-    training, out = [], []
+    training: list[Path] = []
+    out: list[Path] = []
     for person in sorted(people, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
         (out if len(out) < held_out else training).extend(people[person])
     return sorted(training), sorted(out)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
@@ -16,7 +18,7 @@ class DCGANConfig(BaseModel):
 
     z_dim: int = Field(default=128, ge=1)
     """Length of the latent vector z."""
-    widths: tuple[int, ...] = Field(default=(512, 512, 256, 128, 64, 32), min_length=2)
+    widths: tuple[PositiveInt, ...] = Field(default=(512, 512, 256, 128, 64, 32), min_length=2)
     """Channels at 4, 8, 16, ... px; the last one is the output side, so six entries make 128 px."""
     excitation: bool = True
     """Let the 4 and 8 px maps gate the channels of the maps 16x larger (skip-layer excitation)."""
@@ -68,11 +70,9 @@ class DCGANGenerator(nn.Module):
         self.stem = nn.Sequential(
             nn.ConvTranspose2d(config.z_dim, w[0], 4, bias=False), nn.BatchNorm2d(w[0]), nn.LeakyReLU(0.2, inplace=True)
         )
-        self.ups = nn.ModuleList(_up(cin, cout) for cin, cout in zip(w[:-1], w[1:], strict=True))
+        self.ups = nn.ModuleList(_up(cin, cout) for cin, cout in pairwise(w))
         pairs = range(self.REACH, len(w)) if config.excitation else ()
-        self.excite = nn.ModuleDict(
-            {str(i): SkipLayerExcitation(small=w[i - self.REACH], large=w[i]) for i in pairs}
-        )
+        self.excite = nn.ModuleDict({str(i): SkipLayerExcitation(small=w[i - self.REACH], large=w[i]) for i in pairs})
         self.to_rgb = nn.Conv2d(w[-1], 3, 3, padding=1)
         self.apply(_init_dcgan)
 

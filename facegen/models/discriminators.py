@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
-
+from facegen.models.efficientnet import load_efficientnet
 
 FEATURE_STDS = (8.7, 8.2, 8.4, 2.7)
 """Spread of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces; divided by, the heads see unit variance."""
@@ -39,6 +38,8 @@ class ProjectedDiscriminator(nn.Module):
     enlarged, through a fixed random 3x3 convolution. Only the heads train.
     """
 
+    SMALLEST = 128  # px; the heads' last 4x4 convolution needs 4 px at stride 32
+
     def __init__(self, config: ProjectedConfig | None = None) -> None:
         super().__init__()
         config = config or ProjectedConfig()
@@ -50,17 +51,26 @@ class ProjectedDiscriminator(nn.Module):
                 _random_conv(cin, cout, 1) for cin, cout in zip(self.features.channels[1:], widths, strict=True)
             )
             outs = [widths[max(i - 1, 0)] for i in range(4)]
-            self.across_scales = nn.ModuleList(_random_conv(cin, cout, 3) for cin, cout in zip(widths, outs, strict=True))
+            self.across_scales = nn.ModuleList(
+                _random_conv(cin, cout, 3) for cin, cout in zip(widths, outs, strict=True)
+            )
         self.heads = nn.ModuleList(_head(cin, config.head, downs=3 - i) for i, cin in enumerate(outs))
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Logits of each head.
 
         Args:
-            pictures: (B, 3, H, W) in [-1, 1]; at 128 px the heads see 32, 16, 8 and 4 px maps.
+            pictures: (B, 3, H, W) in [-1, 1]; at 128 px, the least, the heads see 32, 16, 8 and 4 px maps.
         Returns:
             four (B, 1, h, w) tensors of logits, finest first.
+        Raises:
+            ShapeError: if the pictures are smaller, or not RGB.
         """
+        if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[-2:]) < self.SMALLEST:
+            raise ShapeError(
+                f"ProjectedDiscriminator: pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) "
+                f"of at least {self.SMALLEST} px."
+            )
         features = [m / std for m, std in zip(self.features(pictures)[1:], FEATURE_STDS, strict=True)]
         maps = [conv(m) for conv, m in zip(self.across_channels, features, strict=True)]
         mixed: list[Tensor] = []
@@ -96,7 +106,7 @@ class PatchConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    widths: tuple[int, int, int, int] = (24, 48, 96, 128)
+    widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (24, 48, 96, 128)
     """Channels after the three stride-2 convolutions and after the join with the low-res input."""
     condition_channels: int = Field(default=6, ge=0)
     """Channels of the low-res input joined at 1/8 of the side."""
@@ -132,10 +142,12 @@ class PatchDiscriminator(nn.Module):
         Raises:
             ShapeError: if the two do not fit each other.
         """
-        if tiles.shape[-1] != 8 * stack.shape[-1] or stack.shape[1] != self.config.condition_channels:
+        planes = self.config.condition_channels
+        fitting = (*stack.shape[:1], 3, *(8 * side for side in stack.shape[2:]))
+        if stack.ndim != 4 or stack.shape[1] != planes or tiles.shape != fitting:
             raise ShapeError(
-                f"PatchDiscriminator: stack has shape {tuple(stack.shape)}, expected "
-                f"(B, {self.config.condition_channels}, h, w) with tiles {tuple(tiles.shape)} = 8x its side."
+                f"PatchDiscriminator: stack has shape {tuple(stack.shape)}, expected (B, {planes}, h, w); "
+                f"tiles have shape {tuple(tiles.shape)}, expected (B, 3, 8h, 8w)."
             )
         x = self.down(tiles * 2 - 1)  # (B, c, h, w)
         logits: Tensor = self.logits(self.join(torch.cat([x, (stack * 2 - 1).to(x.dtype)], dim=1)))

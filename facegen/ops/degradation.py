@@ -16,15 +16,16 @@ def blur(image: Float, sigma: float) -> Float:
 
 def noise(image: Float, sigma: float, rng: np.random.Generator) -> Float:
     """Add Gaussian noise of standard deviation `sigma` to an (H, W, C) image in [0, 1]; clipped."""
-    return np.clip(image + rng.normal(0, sigma, image.shape).astype(np.float32), 0, 1)
+    noisy = image + rng.normal(0, sigma, image.shape).astype(np.float32)
+    return np.asarray(np.clip(noisy, 0, 1), dtype=np.float32)
 
 
 def jpeg(image: Float, quality: int) -> Float:
     """Encode an (H, W, 3) image in [0, 1] as JPEG of a quality in 1..100 and decode it again."""
     bgr = np.ascontiguousarray((image[..., ::-1] * 255 + 0.5).astype(np.uint8))
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return np.asarray(decoded[..., ::-1], dtype=np.float32) / 255
+    decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
+    return np.asarray(np.divide(decoded[..., ::-1], 255, dtype=np.float32))
 
 
 def recolour(image: Float, *, gain: float, contrast: float, saturation: float) -> Float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from facegen.guide import GuideMode
+from facegen.guide import GUIDE_CHANNELS, GuideMode
 from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig, ProjectedConfig
 from facegen.models.jnet import JNetConfig
@@ -17,11 +17,14 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Beta = Annotated[float, Field(ge=0, lt=1)]
+
+
 class OptimizerConfig(_Strict):
     """Adam, the same for both networks."""
 
     learning_rate: float = Field(default=2e-4, gt=0)
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[Beta, Beta] = (0.0, 0.99)
 
 
 class RunConfig(_Strict):
@@ -45,7 +48,7 @@ class RunConfig(_Strict):
 class DCGANLoss(_Strict):
     """Stage 1: hinge loss with a projected discriminator."""
 
-    augment: tuple[str, ...] = ("color", "translation", "cutout")
+    augment: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation", "cutout")
     """DiffAugment policies."""
 
 
@@ -86,3 +89,18 @@ class JNetRecipe(_Strict):
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
 
+    @model_validator(mode="after")
+    def _parts_fit(self) -> JNetRecipe:
+        net, planes = self.generator, 3 + GUIDE_CHANNELS[self.guide]
+        inputs = {
+            "generator.in_channels": net.in_channels,
+            "discriminator.condition_channels": self.discriminator.condition_channels,
+        }
+        for key, channels in inputs.items():
+            if channels != planes:
+                raise ValueError(f'{key} is {channels}, expected {planes}: RGB and guide = "{self.guide}"')
+        if net.scale != 8:
+            raise ValueError(f"generator.scale is {net.scale}, expected 8, the step from the discriminator's input")
+        if self.side < net.tile * net.scale:
+            raise ValueError(f"side is {self.side}, expected at least tile x scale = {net.tile * net.scale}")
+        return self

@@ -1,10 +1,11 @@
-"""Training pictures, held in memory as uint8; every batch is a pure function of (seed, step), so a run resumes exactly."""
+"""Training pictures, held in memory as uint8; a batch is a pure function of (seed, step), so a run resumes exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -48,7 +49,10 @@ def training_files(folder: Path, config: DataConfig) -> list[Path]:
     training, _ = split(files, config.held_out)
     chosen = [f for f in training if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)]
     if not chosen:
-        raise TrainingError(f"--data {folder}: no pictures to train on match {', '.join(config.include)}.")
+        raise TrainingError(
+            f"--data {folder}: of {len(files)} pictures, none to train on matches {', '.join(config.include)}; "
+            f"{len(files) - len(training)} are held out."
+        )
     return chosen[: config.limit]
 
 
@@ -82,15 +86,15 @@ class Order:
 
     def __init__(self, count: int, seed: int) -> None:
         self.count, self.seed = count, seed
+        self._cached: tuple[int, list[int]] = (-1, [])
 
     def take(self, start: int, number: int) -> list[int]:
         """Items start, start+1, ... of the endless order."""
         return [self._epoch(i // self.count)[i % self.count] for i in range(start, start + number)]
 
     def _epoch(self, epoch: int) -> list[int]:
-        if getattr(self, "_cached", (None, None))[0] != epoch:
-            permutation = np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist()
-            self._cached = (epoch, permutation)
+        if self._cached[0] != epoch:
+            self._cached = (epoch, np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist())
         return self._cached[1]
 
 
@@ -175,8 +179,8 @@ class TileDataset:
             region, points = region[:, ::-1], points * (-1, 1) + (cut, 0)
         high = cv2.resize(np.ascontiguousarray(region), (out, out), interpolation=cv2.INTER_AREA)
         gain, contrast, saturation = 1 + c.recolour * rng.uniform(-1, 1, 3)
-        tile = recolour(high.astype(np.float32) / 255, gain=gain, contrast=contrast, saturation=saturation)
-        low = cv2.resize(tile, (self.tile, self.tile), interpolation=cv2.INTER_AREA)
+        tile = recolour(_unit(high), gain=gain, contrast=contrast, saturation=saturation)
+        low = np.asarray(cv2.resize(tile, (self.tile, self.tile), interpolation=cv2.INTER_AREA), np.float32)
         present = rng.random() >= c.guide_dropout
         guide = self._guide(points * (self.tile / cut), present)
         return np.concatenate([degrade(low, rng, c.degrade), guide], axis=2), tile
@@ -185,4 +189,9 @@ class TileDataset:
         """(tile, tile, G) in [0, 1]; an absent guide has the same planes, empty."""
         if GUIDE_CHANNELS[self.guide] == 0:
             return np.zeros((self.tile, self.tile, 0), np.float32)
-        return paint_guide(points, self.tile, self.guide, present=present).astype(np.float32) / 255
+        return _unit(paint_guide(points, self.tile, self.guide, present=present))
+
+
+def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
+    """0..255 to [0, 1]."""
+    return np.asarray(np.divide(values, 255, dtype=np.float32))

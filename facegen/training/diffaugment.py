@@ -21,7 +21,8 @@ def colour(x: Tensor, rng: torch.Generator) -> Tensor:
     grey = x.mean(dim=1, keepdim=True)
     x = (x - grey) * (saturation * 2) + grey
     mean = x.mean(dim=(1, 2, 3), keepdim=True)
-    return (x - mean) * (contrast + 0.5) + mean
+    contrasted: Tensor = (x - mean) * (contrast + 0.5) + mean
+    return contrasted
 
 
 def translation(x: Tensor, rng: torch.Generator, ratio: float = 0.125) -> Tensor:
@@ -30,9 +31,8 @@ def translation(x: Tensor, rng: torch.Generator, ratio: float = 0.125) -> Tensor
     reach = int(side * ratio + 0.5)
     moves = torch.randint(-reach, reach + 1, (x.shape[0], 2), generator=rng).tolist()
     padded = F.pad(x, (reach, reach, reach, reach))
-    return torch.stack(
-        [p[:, reach + dy : reach + dy + side, reach + dx : reach + dx + side] for p, (dy, dx) in zip(padded, moves, strict=True)]
-    )
+    starts = [(reach + dy, reach + dx) for dy, dx in moves]
+    return torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(padded, starts, strict=True)])
 
 
 def cutout(x: Tensor, rng: torch.Generator, ratio: float = 0.5) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from facegen.training.losses import FeatureLoss, hinge_discriminator, hinge_gene
 
 PREVIEWS = 16
 Losses = dict[str, Tensor]
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,20 @@ class Phase:
 class Objective(Protocol):
     """What the trainer needs of a stage."""
 
-    phases: tuple[Phase, ...]
-    modules: Mapping[str, nn.Module]
-    """Everything that is saved: the networks and the average that is published."""
-    ema: tuple[nn.Module, nn.Module]
-    """(average, its source)."""
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """The networks' turns, in order."""
+        ...
+
+    @property
+    def modules(self) -> Mapping[str, nn.Module]:
+        """Everything that is saved: the networks and the average that is published."""
+        ...
+
+    @property
+    def ema(self) -> tuple[nn.Module, nn.Module]:
+        """(average, its source)."""
+        ...
 
     def batch(self, step: int, size: int) -> Any: ...
 
@@ -62,7 +72,12 @@ def _adam(module: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
     return torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
 
 
-def _average_of(module: nn.Module) -> nn.Module:
+def _channels_last(module: Module) -> Module:
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
+
+
+def _average_of(module: Module) -> Module:
     return copy.deepcopy(module).eval().requires_grad_(False)
 
 
@@ -76,8 +91,8 @@ class DCGANObjective:
 
     def __init__(self, recipe: DCGANRecipe, data: FaceDataset) -> None:
         self.recipe, self.data = recipe, data
-        generator = DCGANGenerator(recipe.generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        discriminator = ProjectedDiscriminator(recipe.discriminator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        generator = _channels_last(DCGANGenerator(recipe.generator))
+        discriminator = _channels_last(ProjectedDiscriminator(recipe.discriminator))
         self.generator, self.discriminator = generator, discriminator
         self.ema = (_average_of(generator), generator)
         self.modules = {"generator": generator, "heads": discriminator.heads, "average": self.ema[0]}
@@ -108,9 +123,8 @@ class DCGANObjective:
 
     def preview(self) -> NDArray[np.uint8]:
         average = self.ema[0]
-        assert isinstance(average, DCGANGenerator)
         with torch.no_grad():
-            pictures = torch.cat([average.draw(z) for z in self.preview_z.split(8)])
+            pictures = torch.cat([average.draw(z) for z in torch.split(self.preview_z, 8)])
         return contact_sheet(_to_uint8(pictures))
 
 
@@ -119,10 +133,10 @@ class JNetObjective:
 
     def __init__(self, recipe: JNetRecipe, data: TileDataset) -> None:
         self.recipe, self.data = recipe, data
-        generator = JNet(recipe.generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        discriminator = PatchDiscriminator(recipe.discriminator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        generator = _channels_last(JNet(recipe.generator))
+        discriminator = _channels_last(PatchDiscriminator(recipe.discriminator))
         self.generator, self.discriminator = generator, discriminator
-        self.feature_loss = FeatureLoss(load_efficientnet("lite0").to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+        self.feature_loss = FeatureLoss(_channels_last(load_efficientnet("lite0")))
         self.ema = (_average_of(generator), generator)
         self.modules = {"generator": generator, "discriminator": discriminator, "average": self.ema[0]}
         self.phases = (

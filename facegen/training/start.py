@@ -29,7 +29,7 @@ def load_training_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe
         RecipeError: naming file and key.
     """
     kind = read_toml(path).get("kind")
-    if kind not in RECIPES:
+    if not isinstance(kind, str) or kind not in RECIPES:
         raise RecipeError(f"{path}: kind is {kind!r}, expected one of {', '.join(RECIPES)} in a training recipe.")
     return load_recipe(path, RECIPES[kind], overrides)
 
@@ -44,12 +44,17 @@ def make_trainer(
     """
     if checkpoints(out) and not resume:
         raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
+    if resume and not checkpoints(out):
+        raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
     files = training_files(data, recipe.data)
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"{out}: cannot be made a run folder ({error.strerror}); choose another --out.") from None
     torch.manual_seed(recipe.run.seed)
     trainer = Trainer(_objective(recipe, files, warn), recipe.run, out, report)
-    if resume and not trainer.resume():
-        raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
+    if resume:
+        trainer.resume()
     (out / RESOLVED).write_text(_toml(recipe.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
     (out / SOURCES).write_text(_toml(Counter(source_of(file) for file in files)), encoding="utf-8")
     return trainer

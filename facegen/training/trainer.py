@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import pickle
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -43,22 +47,23 @@ class Trainer:
 
         Raises:
             TrainingError: when a loss is not finite; the last checkpoint stays as it was.
+            KeyboardInterrupt: after Ctrl-C, once the step is finished and saved; a second one does not wait.
         """
-        started = saved = logged = time.monotonic()
-        try:
-            while self.images_seen < self.config.images and time.monotonic() - started < seconds:
+        started = saved = time.monotonic()
+        logged = (started, self.images_seen)
+        with _interrupts_noted() as interrupted:
+            while self.images_seen < self.config.images and time.monotonic() - started < seconds and not interrupted():
                 self.train_step()
                 if self._due(self.config.log_images):
-                    logged = self._log(logged)
+                    logged = self._log(*logged)
                 if self._due(self.config.preview_images):
                     self._preview()
                 if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                     self.save()
                     saved = time.monotonic()
-        except KeyboardInterrupt:
             self.save()
-            raise
-        self.save()
+        if interrupted():
+            raise KeyboardInterrupt
 
     def train_step(self) -> None:
         """One batch through every phase that is due, then the average."""
@@ -99,16 +104,16 @@ class Trainer:
     def _due(self, images: int) -> bool:
         return self.images_seen // images > (self.images_seen - self.config.batch) // images
 
-    def _log(self, since: float) -> float:
+    def _log(self, since: float, images: int) -> tuple[float, int]:
         now = time.monotonic()
-        seen = self.config.log_images / max(now - since, 1e-9)
-        stats = {"step": self.step, "images": self.images_seen, "images_per_second": round(seen, 2)}
+        speed = (self.images_seen - images) / max(now - since, 1e-9)
+        stats = {"step": self.step, "images": self.images_seen, "images_per_second": round(speed, 2)}
         stats |= {key: round(self._sums[key] / self._counts[key], 5) for key in self._sums}
         self._sums, self._counts = {}, {}
         with (self.folder / "stats.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(stats) + "\n")
         self.report(stats)
-        return now
+        return now, self.images_seen
 
     def _preview(self) -> None:
         with autocast(self.config.precision):
@@ -127,34 +132,79 @@ class Trainer:
         temporary = path.with_suffix(".tmp")
         torch.save(state, temporary)
         temporary.replace(path)
-        for old in checkpoints(self.folder)[:-CHECKPOINTS_KEPT]:
-            old.unlink()
+        for old in (*checkpoints(self.folder)[:-CHECKPOINTS_KEPT], *path.parent.glob("*.tmp")):
+            old.unlink()  # a .tmp is what a killed run was writing
         return path
 
     def resume(self) -> bool:
         """Take up the newest checkpoint of the run folder; False if there is none.
 
+        The optimizers' settings and the batch are the recipe's, which may have changed; the images seen go on.
+
         Raises:
-            TrainingError: if the checkpoint does not fit the recipe.
+            TrainingError: if the checkpoint is damaged, or does not fit the recipe.
         """
         found = checkpoints(self.folder)
         if not found:
             return False
-        state = torch.load(found[-1], map_location="cpu", weights_only=True)
+        path = found[-1]
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
+            raise TrainingError(
+                f"{path}: cannot be read ({_one_line(error)}); delete it to go on from the checkpoint before."
+            ) from None
         try:
             for name, module in self.objective.modules.items():
                 module.load_state_dict(state["modules"][name])
             for phase in self.objective.phases:
-                phase.optimizer.load_state_dict(state["optimizers"][phase.name])
+                _load_optimizer(phase.optimizer, state["optimizers"][phase.name])
         except (RuntimeError, KeyError, ValueError) as error:
-            raise TrainingError(f"{found[-1]}: made by another recipe: {error}") from None
-        self.step = state["step"]
+            raise TrainingError(
+                f"{path}: made by another recipe ({_one_line(error)}); use the run's own, or another --out."
+            ) from None
+        self.step = -(-int(path.stem) // self.config.batch)  # images seen, in steps of this batch; rounded up
         return True
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run folder, oldest first."""
-    return sorted((folder / "checkpoints").glob("*.pt"))
+    """The checkpoints of a run folder, oldest first; other files in it are let be."""
+    return sorted((p for p in (folder / "checkpoints").glob("*.pt") if p.stem.isdecimal()), key=lambda p: int(p.stem))
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C is noted inside, so that no step is cut in two; the second Ctrl-C interrupts as ever.
+
+    Elsewhere than in the main thread, and where a program has its own way with Ctrl-C, nothing is changed.
+    """
+    noted = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
+        yield noted.is_set
+        return
+
+    def note(number: int, frame: object) -> None:
+        noted.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load moments and step counts; the learning rate and the like stay as the optimizer was made with."""
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+
+
+def _one_line(error: Exception, length: int = 200) -> str:
+    return " ".join(str(error).split())[:length]
 
 
 def _floats(module: nn.Module) -> list[torch.Tensor]:
