@@ -1,0 +1,63 @@
+# The targets are listed by `make` alone. Needs Python 3.11 or newer, make and pip.
+
+PYTHON ?= python3
+SEED ?= 0
+OUT ?= out
+# Where pip may find a CPU build of torch: an index as given on pytorch.org. Without it, and with no other pip
+# configuration, Linux gets PyPI's build with CUDA (several GB); macOS gets a small one either way.
+TORCH_INDEX ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+# No compiler is ever called: every package comes as a wheel but face_recognition_models, which is data.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt \
+	--only-binary :all: --no-binary face_recognition_models \
+	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+INSTALLED := $(VENV)/.installed
+INSTALLED_DEV := $(VENV)/.installed-dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install install-dev sample test lint bench clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; \
+		do printf '%-20s %s\n' "$$target" "$$text"; done
+	@echo "Settings: SEED=$(SEED) OUT=$(OUT) PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX)"
+
+install: $(INSTALLED) ## Install facegen into .venv
+install-dev: $(INSTALLED_DEV) ## Install it with what training and the tests need
+
+sample: install ## Draw the face of SEED at 768 px into OUT
+	$(BIN)/facegen sample --size 768 --seeds $(SEED) --out $(OUT)
+
+lint: install-dev ## Run ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+test: lint ## Run ruff, mypy and pytest
+	$(BIN)/python -m pytest
+
+bench: install-dev ## Measure speed
+	$(BIN)/python benchmarks/speed.py
+
+clean: ## Remove caches and builds; keeps .venv, OUT and runs
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# bin/pip, as a venv without it (Debian without python3-venv) is of no use. Order-only: the venv's age says nothing.
+$(BIN)/pip:
+	@command -v $(PYTHON) >/dev/null || { echo "facegen needs Python 3.11 or newer; there is no $(PYTHON)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facegen needs Python 3.11 or newer; " \
+		"$(PYTHON) is %d.%d. Name another: make PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing facegen into $(VENV) (about 1.5 GB)..."
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml constraints.txt | $(BIN)/pip
+	@echo "Installing facegen and its development tools into $(VENV) (about 1.5 GB)..."
+	@$(PIP_INSTALL) --editable '.[dev]'
+	@touch $(INSTALLED) $@
