@@ -72,7 +72,9 @@ def find_weights(name: str) -> Path:
     known = [folder.name for folder in weight_folders()]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    raise WeightsError(f"weights {name!r}: neither a folder with a {CARD_FILE} nor shipped{hint} Known: {', '.join(known)}.")
+    raise WeightsError(
+        f"weights {name!r}: neither a folder with a {CARD_FILE} nor shipped{hint} Known: {', '.join(known)}."
+    )
 
 
 def read_card(folder: Path) -> Card:
@@ -101,17 +103,22 @@ def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:
     config_class, model_class = MODELS[card.kind]
     if model_class is not network:
         raise WeightsError(f"{folder}: holds a {card.kind}, expected weights for a {network.__name__}.")
-    state = load_safetensors(_checked_bytes(folder, card))
+    state = load_safetensors(check_weights(folder, card))
     model = network(parse_recipe(card.config, config_class, source=f"{folder / CARD_FILE} [config]"))
+    floats = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     try:
-        model.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+        model.load_state_dict(floats)
     except RuntimeError as error:
         raise WeightsError(f"{folder / MODEL_FILE}: does not fit the config in its card: {error}") from None
     return model.eval().requires_grad_(False), card
 
 
-def _checked_bytes(folder: Path, card: Card) -> bytes:
-    """The weight file's content, if its hash is the card's."""
+def check_weights(folder: Path, card: Card) -> bytes:
+    """The weight file's content, if its hash is the card's.
+
+    Raises:
+        WeightsError: if it cannot be read or is another file than the card describes.
+    """
     try:
         data = (folder / MODEL_FILE).read_bytes()
     except OSError as error:
@@ -119,8 +126,8 @@ def _checked_bytes(folder: Path, card: Card) -> bytes:
     found = hashlib.sha256(data).hexdigest()
     if found != card.sha256:
         raise WeightsError(
-            f"{folder / MODEL_FILE}: its SHA-256 is {found}, but the card says {card.sha256}: the file is damaged or was "
-            "replaced; get it again, or publish your own with facegen publish."
+            f"{folder / MODEL_FILE}: its SHA-256 is {found}, but the card says {card.sha256}: the file is "
+            "damaged or was replaced; get it again, or publish your own with facegen publish."
         )
     return data
 

@@ -11,7 +11,11 @@ import click
 @click.argument("run", type=click.Path(path_type=Path))
 @click.argument("name")
 @click.option(
-    "--out", default=Path("weights"), show_default=True, type=click.Path(path_type=Path), help="Folder of weight folders."
+    "--out",
+    default=Path("weights"),
+    show_default=True,
+    type=click.Path(path_type=Path),
+    help="Folder of weight folders.",
 )
 @click.option("--recipe", default="", help="Recipe file that the card names; RUN's own copy if left away.")
 def publish(run: Path, name: str, out: Path, recipe: str) -> None:

@@ -11,7 +11,7 @@ import click
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """90s, 30m, 2h or 1.5h; in seconds."""
 
     name = "duration"

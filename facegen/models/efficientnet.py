@@ -81,13 +81,14 @@ class EfficientNetLite(nn.Module):
             if i in STAGE_ENDS:
                 self.channels.append(cout)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def forward(self, x: Tensor, count: int = len(STAGE_ENDS)) -> list[Tensor]:
         """Feature maps of pictures.
 
         Args:
             x: (B, 3, H, W) in [-1, 1], the scaling these networks were trained with.
+            count: how many maps are wanted; the layers above the last of them are not run.
         Returns:
-            five maps, at strides 2, 4, 8, 16 and 32, with `self.channels` channels.
+            up to five maps, at strides 2, 4, 8, 16 and 32, with `self.channels` channels.
         """
         x = F.relu6(self.stem(x))
         maps = []
@@ -95,6 +96,8 @@ class EfficientNetLite(nn.Module):
             x = stage(x)
             if i in STAGE_ENDS:
                 maps.append(x)
+            if len(maps) == count:
+                break
         return maps
 
 

@@ -55,9 +55,11 @@ class DCGANLoss(_Strict):
 class JNetLoss(_Strict):
     """Weights of the J-net's losses."""
 
-    adversarial: float = Field(default=0.1, ge=0)
-    pooled_l1: float = Field(default=10.0, ge=0)
-    feature: float = Field(default=3.0, ge=0)
+    adversarial: float = Field(default=0.5, ge=0)
+    pooled_l1: float = Field(default=50.0, ge=0)
+    feature: float = Field(default=1.0, ge=0)
+    feature_maps: int = Field(default=2, ge=1, le=5)
+    """How many of EfficientNet-Lite0's maps, from stride 2 on, the feature loss compares."""
     feature_crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the feature loss looks at."""
 

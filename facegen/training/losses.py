@@ -28,17 +28,18 @@ class FeatureLoss(nn.Module):
     """Distance of two batches in a frozen network's features, channel-normalised as in LPIPS (Zhang et al. 2018).
 
     Every place of every map is scaled to unit length over its channels; squared differences are summed over channels,
-    averaged over places and summed over maps. No learned weights.
+    averaged over places and summed over maps. No learned weights. Only the finest maps help: from stride 8 on the
+    gradient hardly points towards the target (docs/training.md).
     """
 
-    def __init__(self, network: nn.Module, maps: int = 4) -> None:
+    def __init__(self, network: nn.Module, maps: int = 2) -> None:
         super().__init__()
         self.network, self.maps = network, maps
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """Scalar distance of two (B, 3, H, W) batches in [0, 1]; gradients reach `a` alone."""
-        features_a = self.network(a * 2 - 1)[: self.maps]
-        features_b = [f.detach() for f in self.network(b * 2 - 1)[: self.maps]]
+        features_a = self.network(a * 2 - 1, self.maps)
+        features_b = [f.detach() for f in self.network(b * 2 - 1, self.maps)]
         distances = [
             (F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)).square().sum(dim=1).mean()
             for x, y in zip(features_a, features_b, strict=True)

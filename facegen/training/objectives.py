@@ -136,7 +136,7 @@ class JNetObjective:
         generator = _channels_last(JNet(recipe.generator))
         discriminator = _channels_last(PatchDiscriminator(recipe.discriminator))
         self.generator, self.discriminator = generator, discriminator
-        self.feature_loss = FeatureLoss(_channels_last(load_efficientnet("lite0")))
+        self.feature_loss = FeatureLoss(_channels_last(load_efficientnet("lite0")), recipe.loss.feature_maps)
         self.ema = (_average_of(generator), generator)
         self.modules = {"generator": generator, "discriminator": discriminator, "average": self.ema[0]}
         self.phases = (

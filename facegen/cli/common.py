@@ -1,0 +1,108 @@
+"""What the commands share: options, seeds, and a batch that goes on when one item fails."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from facegen.errors import FacegenError, UsageError
+from facegen.paths import PIPELINES
+
+if TYPE_CHECKING:
+    from facegen.pipeline import FacePipeline
+
+Item = TypeVar("Item")
+MAX_SEEDS = 100_000
+
+
+class Seeds(click.ParamType[tuple[int, ...]]):
+    """Comma-separated seeds and ranges: 0,3-7."""
+
+    name = "seeds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        seeds: list[int] = []
+        for part in str(value).split(","):
+            found = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
+            if not found:
+                self.fail(f"{part!r} is neither a seed nor a range; write for example 0,3-7.", param, ctx)
+            first, last = int(found[1]), int(found[2] or found[1])
+            if last < first or last - first >= MAX_SEEDS:
+                self.fail(f"{part!r} runs backwards or holds over {MAX_SEEDS:,} seeds.", param, ctx)
+            seeds += range(first, last + 1)
+        return tuple(dict.fromkeys(seeds))
+
+
+class Size(click.ParamType[int]):
+    """A side in pixels, 1 to 8192."""
+
+    name = "pixels"
+    largest = 8192
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if not re.fullmatch(r"\d+", str(value)) or not 1 <= int(value) <= self.largest:
+            self.fail(f"{value!r} is not a side in pixels; expected 1 to {self.largest}, as in 768.", param, ctx)
+        return int(value)
+
+
+def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """--recipe, --set, --device: what every command that runs the pipeline takes."""
+    options = (
+        click.option(
+            "--recipe",
+            default="portrait",
+            show_default=True,
+            help="Name of a shipped recipe (pipelines/), or a TOML file.",
+        ),
+        click.option(
+            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: fidelity=0.5."
+        ),
+        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FacePipeline:
+    """The pipeline those options ask for."""
+    from facegen.pipeline import FacePipeline
+    from facegen.precision import resolve_device
+
+    return FacePipeline.load(recipe_path(recipe), overrides, device=resolve_device(device))
+
+
+def recipe_path(recipe: str) -> Path:
+    """A shipped recipe by its name, or any file by its path."""
+    shipped = PIPELINES / f"{recipe}.toml"
+    if shipped.is_file():
+        return shipped
+    if recipe.endswith(".toml"):
+        return Path(recipe)
+    known = ", ".join(sorted(path.stem for path in PIPELINES.glob("*.toml")))
+    raise UsageError(f"--recipe {recipe!r}: neither a TOML file nor a shipped recipe. Known: {known}.")
+
+
+def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
+    """Do `work` on every item; one that fails is reported and the others still get done.
+
+    Exits with status 1 after a summary if any failed.
+    """
+    failed, done = [], 0
+    for item in items:
+        try:
+            work(item)
+            done += 1
+        except FacegenError as error:
+            click.echo(f"Error: {error}", err=True)
+            failed.append(str(item))
+    if failed:
+        click.echo(f"{done} done, {len(failed)} failed: {', '.join(failed)}", err=True)
+        sys.exit(1)

@@ -1,0 +1,142 @@
+"""Photo restoration: find the faces, align each, raise it, paste it back with a soft mask."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.align import HeadFrame, crop_head, head_frame, paste_head, soft_mask
+from facegen.errors import UsageError
+from facegen.images import resize
+from facegen.landmarks import faces_in_photo
+from facegen.ops.blending import blend
+from facegen.ops.tiling import plan_tiles
+from facegen.pipeline import FacePipeline, Raised
+from facegen.tensors import to_picture, to_tensor
+
+Picture = NDArray[np.uint8]
+
+HEAD_SIDE = 768
+"""`photo_scale` brings the largest head to this side."""
+HEAD_LOW_RES = (32, 128)
+"""Smallest and largest low-res side of a head in a photo; beyond it a tile shows too little of the face."""
+BLOCK, BLOCK_OVERLAP = 128, 16
+"""A photo without a face is raised in blocks of so many low-res pixels, to bound the memory."""
+LARGEST = 100_000_000
+"""Pixels of the largest picture made."""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """A raised photo and what happened to its faces."""
+
+    rgb: Picture
+    """(scale*H, scale*W, 3)."""
+    scale: int
+    raised: int
+    """Heads raised and pasted back."""
+    left: int
+    """Heads left as they are: already larger than what the upscaler makes."""
+
+
+def photo_scale(frames: list[HeadFrame]) -> int:
+    """Enlargement that brings the largest head to 768 px, from 2 to 8; 4 without a face."""
+    if not frames:
+        return 4
+    return min(max(math.ceil(HEAD_SIDE / max(frame.side for frame in frames)), 2), 8)
+
+
+def restore(pipeline: FacePipeline, rgb: Picture, scale: int | None = None) -> Restored:
+    """Raise a photo: its heads by the pipeline, the rest by Lanczos; without a face, all of it by the pipeline.
+
+    Args:
+        rgb: (H, W, 3) photo, any size.
+        scale: enlargement of the photo; None takes `photo_scale`.
+    Raises:
+        UsageError: if the result would exceed `LARGEST` pixels.
+    """
+    faces = faces_in_photo(rgb)
+    frames = [head_frame(face.points) for face in faces]
+    scale = scale or photo_scale(frames)
+    _check_size(rgb, scale)
+    if not faces:
+        return Restored(raise_whole(pipeline, rgb, scale), scale, raised=0, left=0)
+    photo = resize(rgb, (rgb.shape[1] * scale, rgb.shape[0] * scale))
+    raised = 0
+    for frame in reversed(frames):  # the largest last, on top
+        head = raise_head(pipeline, rgb, frame, round(frame.side * scale))
+        if head is None:
+            continue
+        photo = paste_head(photo, to_picture(head.image), _scaled(frame, scale), soft_mask(head.image.shape[-1]))
+        raised += 1
+    return Restored(photo, scale, raised=raised, left=len(faces) - raised)
+
+
+def raise_head(pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, size: int) -> Raised | None:
+    """One head of a photo, aligned and raised to about `size` px; None if the photo shows more than could be made.
+
+    The head is cut out at its own resolution and the result is held to it, so nothing the photo shows is lost.
+    """
+    low = min(max(pipeline.low_res_side(size), HEAD_LOW_RES[0]), HEAD_LOW_RES[1])
+    if frame.side >= low * pipeline.scale:
+        return None
+    return pipeline(to_tensor(crop_head(rgb, frame, max(round(frame.side), low))), low * pipeline.scale)
+
+
+def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[Picture]:
+    """Every head of a photo, aligned, raised and alone: (size, size, 3) each, the largest first."""
+    frames = [head_frame(face.points) for face in faces_in_photo(rgb)]
+    return [raise_aligned(pipeline, crop_head(rgb, frame, max(round(frame.side), 32)), size) for frame in frames]
+
+
+def raise_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> Picture:
+    """A picture that is an aligned head crop already: (S, S, 3) to (size, size, 3)."""
+    image = to_picture(pipeline(to_tensor(head), size).image)
+    return image if image.shape[0] == size else resize(image, (size, size))
+
+
+def raise_whole(pipeline: FacePipeline, rgb: Picture, scale: int) -> Picture:
+    """A picture without a face, raised with an empty guide, block by block: (H, W, 3) to (scale*H, scale*W, 3)."""
+    height, width = rgb.shape[0] * scale, rgb.shape[1] * scale
+    tile = pipeline.config.tile
+    low = (max(math.ceil(height / pipeline.scale), tile), max(math.ceil(width / pipeline.scale), tile))
+    factor = _held_to(pipeline, rgb, low)
+    picture = to_tensor(resize(rgb, (low[1] * factor, low[0] * factor)))
+    block = min(BLOCK, *low)
+    plan = plan_tiles(low[0], low[1], tile=block, overlap=min(BLOCK_OVERLAP, block - 1))
+    blocks = [_block(pipeline, picture, box, block, factor) for box in plan.boxes]
+    return resize(to_picture(blend(torch.stack(blocks), plan)), (width, height))
+
+
+def _block(pipeline: FacePipeline, picture: Tensor, box: tuple[int, int], side: int, factor: int) -> Tensor:
+    top, left, extent = box[0] * factor, box[1] * factor, side * factor
+    return pipeline.raise_picture(picture[:, top : top + extent, left : left + extent], (side, side), None).image
+
+
+def _held_to(pipeline: FacePipeline, rgb: Picture, low: tuple[int, int]) -> int:
+    """The largest power of two for which `low` times it is not above the photo's own size; at least 1."""
+    factor = pipeline.scale
+    while factor > 1 and (factor * low[0] > rgb.shape[0] or factor * low[1] > rgb.shape[1]):
+        factor //= 2
+    return factor
+
+
+def _scaled(frame: HeadFrame, scale: int) -> HeadFrame:
+    def grow(vector: tuple[float, float]) -> tuple[float, float]:
+        return (vector[0] * scale, vector[1] * scale)
+
+    return HeadFrame(grow(frame.center), grow(frame.right), grow(frame.down))
+
+
+def _check_size(rgb: Picture, scale: int) -> None:
+    height, width = rgb.shape[0] * scale, rgb.shape[1] * scale
+    if height * width > LARGEST:
+        raise UsageError(
+            f"{rgb.shape[1]}x{rgb.shape[0]} at --scale {scale} would be {width}x{height}, over "
+            f"{LARGEST // 1_000_000} megapixels; choose a smaller --scale, or --crop for the heads alone."
+        )
