@@ -1,0 +1,180 @@
+"""The projected discriminator and the PatchGAN."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from facegen.errors import ShapeError
+from facegen.models.discriminators import PatchConfig, PatchDiscriminator, ProjectedConfig, ProjectedDiscriminator
+from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
+
+SMALL = ProjectedConfig(mix=8, mix_max=12, head=8)
+PATCH = PatchConfig(widths=(4, 6, 8, 8))
+
+
+def projected(seed: int = 0, **changes: Any) -> ProjectedDiscriminator:
+    torch.manual_seed(seed)
+    return ProjectedDiscriminator(SMALL.model_copy(update=changes))
+
+
+def patch(**changes: Any) -> PatchDiscriminator:
+    torch.manual_seed(0)
+    return PatchDiscriminator(PATCH.model_copy(update=changes))
+
+
+def pictures(count: int, side: int = 128) -> Tensor:
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def pair(count: int, low: int = 8, channels: int = 6) -> tuple[Tensor, Tensor]:
+    rng = torch.Generator().manual_seed(1)
+    return torch.rand(count, 3, 8 * low, 8 * low, generator=rng), torch.rand(count, channels, low, low, generator=rng)
+
+
+def fixed(net: ProjectedDiscriminator) -> list[Tensor]:
+    return [p for part in (net.features, net.across_channels, net.across_scales) for p in part.parameters()]
+
+
+def test_four_heads_judge_a_128_px_face() -> None:
+    logits = projected()(pictures(2))
+    assert [tuple(x.shape) for x in logits] == [(2, 1, 1, 1)] * 4
+
+
+def test_larger_pictures_get_more_places() -> None:
+    assert [tuple(x.shape) for x in projected()(pictures(1, 256))] == [(1, 1, 5, 5)] * 4
+
+
+@pytest.mark.parametrize("shape", [(1, 3, 64, 64), (1, 3, 128, 96), (1, 4, 128, 128), (3, 128, 128)])
+def test_too_small_or_not_rgb_is_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match=r"ProjectedDiscriminator: pictures have shape .* at least 128 px"):
+        projected()(torch.zeros(shape))
+
+
+def test_heads_learn_and_nothing_else() -> None:
+    net = projected()
+    logits = net(pictures(2))
+    assert_every_parameter_learns(net, *logits)
+    assert all(p.requires_grad for p in net.heads.parameters())
+    assert not any(p.requires_grad or p.grad is not None for p in fixed(net))
+
+
+def test_gradient_reaches_the_pictures() -> None:
+    faces = pictures(1).requires_grad_()
+    net = projected().requires_grad_(False)
+    sum(x.sum() for x in net(faces)).backward()
+    assert faces.grad is not None
+    assert torch.isfinite(faces.grad).all()
+    assert (faces.grad != 0).float().mean() > 0.5
+    assert all(p.grad is None for p in net.parameters())
+
+
+def test_projections_are_known_from_their_seed_alone() -> None:
+    for one, other in zip(fixed(projected(seed=1)), fixed(projected(seed=2)), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_another_projection_seed_mixes_otherwise() -> None:
+    one, other = projected(), projected(projection_seed=1)
+    for part in ("across_channels", "across_scales"):
+        pairs = zip(getattr(one, part).parameters(), getattr(other, part).parameters(), strict=True)
+        assert not any(torch.equal(a, b) for a, b in pairs)
+
+
+def test_building_one_leaves_heads_to_the_global_seed() -> None:
+    heads = [
+        torch.cat([p.flatten() for p in projected(seed=s, projection_seed=5).heads.parameters()]) for s in (1, 1, 2)
+    ]
+    assert torch.equal(heads[0], heads[1])
+    assert not torch.equal(heads[0], heads[2])
+
+
+def test_projected_golden_logits() -> None:
+    logits = torch.cat([x.flatten() for x in projected().eval()(pictures(1))])
+    torch.testing.assert_close(logits, torch.tensor([-0.16107, -0.094805, -0.20776, 0.10488]), rtol=1e-3, atol=1e-3)
+
+
+def test_projected_judges_each_picture_by_itself() -> None:
+    net = projected().eval()
+    many = torch.cat([x.flatten(1) for x in net(pictures(3))], dim=1)
+    single = torch.cat([x.flatten(1) for x in net(pictures(3)[1:2])], dim=1)
+    torch.testing.assert_close(single[0], many[1], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("wrong", [{"mix": 0}, {"head": 0}, {"mix_max": 0}, {"heads": 3}])
+def test_projected_config_refuses(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValidationError):
+        ProjectedConfig.model_validate(wrong)
+
+
+def test_patch_has_16_by_16_logits_for_a_256_px_tile() -> None:
+    assert patch()(*pair(1, low=32)).shape == (1, 1, 16, 16)
+    assert patch()(*pair(2)).shape == (2, 1, 4, 4)
+
+
+def test_patch_takes_tiles_that_are_not_square() -> None:
+    assert patch()(torch.rand(1, 3, 64, 128), torch.rand(1, 6, 8, 16)).shape == (1, 1, 4, 8)
+
+
+@pytest.mark.parametrize("norm", ["spectral", "batch", "none"])
+def test_patch_learns_with_every_parameter(norm: str) -> None:
+    net = patch(norm=norm)
+    assert_every_parameter_learns(net, net(*pair(2)))
+
+
+@pytest.mark.parametrize(
+    ("tiles", "stack"),
+    [
+        ((1, 3, 64, 64), (1, 3, 8, 8)),
+        ((1, 3, 64, 64), (1, 6, 16, 16)),
+        ((1, 3, 32, 64), (1, 6, 8, 8)),
+        ((1, 4, 64, 64), (1, 6, 8, 8)),
+        ((2, 3, 64, 64), (1, 6, 8, 8)),
+        ((1, 3, 64, 64), (6, 8, 8)),
+    ],
+)
+def test_patch_names_what_does_not_fit(tiles: tuple[int, ...], stack: tuple[int, ...]) -> None:
+    with pytest.raises(
+        ShapeError, match=r"PatchDiscriminator: stack .*expected \(B, 6, h, w\); tiles .*\(B, 3, 8h, 8w\)"
+    ):
+        patch()(torch.zeros(tiles), torch.zeros(stack))
+
+
+def test_patch_sees_tile_and_condition() -> None:
+    net, (tiles, stack) = patch().eval(), pair(1)
+    logits = net(tiles, stack)
+    assert not torch.allclose(net(1 - tiles, stack), logits, atol=1e-4)
+    assert not torch.allclose(net(tiles, 1 - stack), logits, atol=1e-4)
+
+
+@pytest.mark.parametrize("norm", ["spectral", "none"])
+def test_patch_judges_each_tile_by_itself(norm: str) -> None:
+    net, (tiles, stack) = patch(norm=norm).eval(), pair(3)
+    torch.testing.assert_close(net(tiles[1:2], stack[1:2])[0], net(tiles, stack)[1], rtol=1e-4, atol=1e-5)
+
+
+def test_patch_golden_corner() -> None:
+    corner = patch().eval()(*pair(1))[0, 0, :3, :3]
+    torch.testing.assert_close(
+        corner,
+        torch.tensor([[0.033191, 0.013945, -0.15778], [-0.14543, 0.0037066, 0.26324], [0.09519, -0.071647, -0.14882]]),
+        rtol=1e-3,
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("norm", ["spectral", "batch", "none"])
+def test_patch_state_and_config_rebuild_the_network(norm: str) -> None:
+    assert_rebuilt_from_card(patch(norm=norm).eval(), PatchDiscriminator, PatchConfig, *pair(2))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"norm": "instance"}, {"norm": "xbatch"}, {"widths": (4, 4, 4)}, {"widths": (4, 4, 4, 0)}]
+)
+def test_patch_config_refuses(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        PatchConfig.model_validate(wrong)

