@@ -43,7 +43,7 @@ def upres(
     device: str,
 ) -> None:
     """Raise PHOTOS (files or folders): every face is found, aligned, raised and pasted back."""
-    from facegen.images import find_pictures, read_image
+    from facegen.images import read_image
 
     if crop and aligned:
         raise click.UsageError("--crop and --aligned exclude each other: an aligned picture has no head to cut out.")
@@ -54,20 +54,46 @@ def upres(
     pipeline = load_pipeline(recipe, overrides, device)
     size = size or 768
 
+    files = _files(photos)
+    targets = dict(zip(files, _targets(files, out), strict=True))
+
     def raise_one(path: Path) -> None:
-        for file in find_pictures([path]):
-            picture = read_image(file)
-            if aligned:
-                _aligned(pipeline, picture, file, out, size)
-            elif crop:
-                _crop(pipeline, picture, file, out, size)
-            else:
-                _photo(pipeline, picture, file, out, scale)
+        picture = read_image(path)
+        if aligned:
+            _aligned(pipeline, picture, path, targets[path], size)
+        elif crop:
+            _crop(pipeline, picture, path, targets[path], size)
+        else:
+            _photo(pipeline, picture, path, targets[path], scale)
 
-    for_each(photos, raise_one)
+    for_each(files, raise_one)
 
 
-def _photo(pipeline: FacePipeline, picture: Picture, path: Path, out: Path, scale: int | None) -> None:
+def _files(photos: tuple[Path, ...]) -> list[Path]:
+    """Folders replaced by their pictures; what cannot be listed stays, to be reported when its turn comes."""
+    from facegen.errors import ImageError
+    from facegen.images import find_pictures
+
+    files: list[Path] = []
+    for path in photos:
+        try:
+            files += find_pictures([path])
+        except ImageError:
+            files.append(path)
+    return list(dict.fromkeys(files))
+
+
+def _targets(files: list[Path], out: Path) -> list[Path]:
+    """Where each file's result goes, without its ending: files of one name in different folders keep apart."""
+    taken: dict[str, int] = {}
+    targets = []
+    for path in files:
+        taken[path.stem] = count = taken.get(path.stem, 0) + 1
+        targets.append(out / (path.stem if count == 1 else f"{path.stem}-{count}"))
+    return targets
+
+
+def _photo(pipeline: FacePipeline, picture: Picture, path: Path, target: Path, scale: int | None) -> None:
     from facegen.images import resize, write_image
     from facegen.photo import restore
 
@@ -76,7 +102,7 @@ def _photo(pipeline: FacePipeline, picture: Picture, path: Path, out: Path, scal
     if alpha is not None:
         alpha = resize(alpha[..., None].repeat(3, axis=2), (done.rgb.shape[1], done.rgb.shape[0]))[..., 0]
     written = write_image(
-        out / f"{path.stem}-x{done.scale}.png", done.rgb, alpha, text={"facegen": f"upres {path.name}"}
+        target.with_name(f"{target.name}-x{done.scale}.png"), done.rgb, alpha, text={"facegen": f"upres {path.name}"}
     )
     if not done.raised + done.left:
         click.echo(f"{path}: no face found; raised with an empty guide.", err=True)
@@ -85,7 +111,7 @@ def _photo(pipeline: FacePipeline, picture: Picture, path: Path, out: Path, scal
     click.echo(written)
 
 
-def _crop(pipeline: FacePipeline, picture: Picture, path: Path, out: Path, size: int) -> None:
+def _crop(pipeline: FacePipeline, picture: Picture, path: Path, target: Path, size: int) -> None:
     from facegen.errors import ImageError
     from facegen.images import write_image
     from facegen.photo import crop_heads
@@ -98,11 +124,13 @@ def _crop(pipeline: FacePipeline, picture: Picture, path: Path, out: Path, size:
     for number, head in enumerate(heads):
         suffix = f"-{number + 1}" if len(heads) > 1 else ""
         click.echo(
-            write_image(out / f"{path.stem}-head{suffix}.png", head, text={"facegen": f"upres --crop {path.name}"})
+            write_image(
+                target.with_name(f"{target.name}-head{suffix}.png"), head, text={"facegen": f"upres --crop {path.name}"}
+            )
         )
 
 
-def _aligned(pipeline: FacePipeline, picture: Picture, path: Path, out: Path, size: int) -> None:
+def _aligned(pipeline: FacePipeline, picture: Picture, path: Path, target: Path, size: int) -> None:
     from facegen.errors import ImageError
     from facegen.images import write_image
     from facegen.photo import raise_aligned
@@ -111,4 +139,8 @@ def _aligned(pipeline: FacePipeline, picture: Picture, path: Path, out: Path, si
     if height != width or height < 16:
         raise ImageError(f"{path}: {width}x{height}; --aligned expects a square head crop of 96 px and up.")
     raised = raise_aligned(pipeline, picture.rgb, size)
-    click.echo(write_image(out / f"{path.stem}-{size}.png", raised, text={"facegen": f"upres --aligned {path.name}"}))
+    click.echo(
+        write_image(
+            target.with_name(f"{target.name}-{size}.png"), raised, text={"facegen": f"upres --aligned {path.name}"}
+        )
+    )
