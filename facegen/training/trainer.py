@@ -49,6 +49,7 @@ class Trainer:
             TrainingError: when a loss is not finite; the last checkpoint stays as it was.
             KeyboardInterrupt: after Ctrl-C, once the step is finished and saved; a second one does not wait.
         """
+        self.folder.mkdir(parents=True, exist_ok=True)
         started = saved = time.monotonic()
         logged = (started, self.images_seen)
         with _interrupts_noted() as interrupted:

@@ -76,6 +76,14 @@ def test_maps_at_strides_2_to_32(lite0: EfficientNetLite) -> None:
     ]
 
 
+def test_only_the_maps_asked_for_are_computed(lite0: EfficientNetLite) -> None:
+    every = lite0(pictures(1))
+    for count in range(1, 6):
+        maps = lite0(pictures(1), count)
+        assert len(maps) == count
+        assert all(torch.equal(a, b) for a, b in zip(maps, every[:count], strict=True))
+
+
 @pytest.mark.parametrize(
     ("kernel", "side", "stride"),
     [(3, 8, 2), (3, 7, 2), (5, 8, 2), (5, 9, 2), (3, 1, 2), (3, 8, 1), (5, 6, 1), (1, 5, 1)],

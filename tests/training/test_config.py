@@ -1,0 +1,73 @@
+"""What a training recipe may and may not say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from facegen.errors import RecipeError
+from facegen.recipe import parse_recipe
+from facegen.training.config import DCGANRecipe, JNetRecipe
+from facegen.training.diffaugment import POLICIES
+
+
+def jnet(**values: Any) -> JNetRecipe:
+    return parse_recipe({"kind": "jnet", **values}, JNetRecipe, source="x")
+
+
+def dcgan(**values: Any) -> DCGANRecipe:
+    return parse_recipe({"kind": "dcgan", **values}, DCGANRecipe, source="x")
+
+
+def test_kind_is_enough() -> None:
+    assert jnet().generator.scale == 8
+    assert dcgan().generator.side == 128
+
+
+def test_recipes_survive_json() -> None:
+    for recipe in (jnet(side=512), dcgan(run={"batch": 3})):
+        assert type(recipe).model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_every_augmentation_may_be_asked_for() -> None:
+    assert dcgan(loss={"augment": list(POLICIES)}).loss.augment == tuple(POLICIES)
+
+
+@pytest.mark.parametrize("guide", [("rgb", 6), ("channels", 10), ("none", 3)])
+def test_channels_must_fit_the_guide(guide: tuple[str, int]) -> None:
+    mode, planes = guide
+    fitting = {"generator": {"in_channels": planes}, "discriminator": {"condition_channels": planes}}
+    assert jnet(guide=mode, **fitting).guide == mode
+    for part, key in (("generator", "in_channels"), ("discriminator", "condition_channels")):
+        with pytest.raises(
+            RecipeError, match=rf'x: recipe: {part}\.{key} is 4, expected {planes}: RGB and guide = "{mode}"'
+        ):
+            jnet(guide=mode, **{**fitting, part: {key: 4}})
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"side": 128}, "side is 128, expected at least tile x scale = 256"),
+        (
+            {"generator": {"scale": 4, "decoder_widths": [8] * 7, "decoder_depths": [1] * 7}},
+            "scale is 4, expected 8",
+        ),
+        ({"optimizer": {"learning_rate": 0}}, "optimizer.learning_rate: .*greater than 0, got 0"),
+        ({"optimizer": {"betas": [0, 1]}}, "optimizer.betas.1: .*less than 1, got 1"),
+        ({"run": {"batch": 0}}, "run.batch: .*got 0"),
+        ({"run": {"precision": "fp16"}}, "run.precision: .*got 'fp16'"),
+        ({"tiles": {"guide_dropout": 1.5}}, "tiles.guide_dropout: .*got 1.5"),
+        ({"guide": "grey"}, "guide: .*got 'grey'"),
+        ({"loss": {"adverserial": 1}}, r'\[loss\] unknown key "adverserial"; did you mean "adversarial"\?'),
+    ],
+)
+def test_jnet_recipe_refuses(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        jnet(**values)
+
+
+def test_dcgan_recipe_refuses_unknown_augmentation() -> None:
+    with pytest.raises(RecipeError, match=r"loss\.augment\.0: .*'color', 'translation' or 'cutout', got 'colour'"):
+        dcgan(loss={"augment": ["colour"]})

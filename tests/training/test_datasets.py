@@ -1,0 +1,241 @@
+"""Training pictures and the batches cut from them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.errors import TrainingError
+from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
+from facegen.images import write_image
+from facegen.training.datasets import (
+    DataConfig,
+    FaceDataset,
+    Order,
+    TileConfig,
+    TileDataset,
+    load_square,
+    training_files,
+)
+
+DEFAULT = TileConfig()
+PLAIN = TileConfig(zoom_max=1, degrade=0, recolour=0, guide_dropout=0, guide_jitter=0)
+
+
+def files_in(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir())
+
+
+def faces(folder: Path, seed: int = 0) -> FaceDataset:
+    return FaceDataset(files_in(folder), 32, seed)
+
+
+def tiles(folder: Path, *, config: TileConfig = DEFAULT, side: int = 96, **changes: Any) -> TileDataset:
+    options: dict[str, Any] = {"tile": 8, "scale": 8, "guide": "rgb", "seed": 0} | changes
+    return TileDataset(files_in(folder), side=side, config=config, **options)
+
+
+class TestTrainingFiles:
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        for name in ("studio/a.png", "studio/deep/b.JPG", "web/c.png", "web/notes.txt", "d.webp"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).touch()
+        return tmp_path
+
+    def names(self, folder: Path, **config: Any) -> list[str]:
+        return [f.relative_to(folder).as_posix() for f in training_files(folder, DataConfig(**config))]
+
+    def test_pictures_of_all_folders_are_sorted(self, folder: Path) -> None:
+        assert self.names(folder) == ["d.webp", "studio/a.png", "studio/deep/b.JPG", "web/c.png"]
+
+    def test_patterns_and_limit(self, folder: Path) -> None:
+        assert self.names(folder, include=["studio/*"]) == ["studio/a.png", "studio/deep/b.JPG"]
+        assert self.names(folder, include=["*.webp", "web/*"]) == ["d.webp", "web/c.png"]
+        assert self.names(folder, limit=1) == ["d.webp"]
+
+    def test_held_out_pictures_do_not_depend_on_the_pattern(self, folder: Path) -> None:
+        kept = set(self.names(folder, held_out=2))
+        assert len(kept) == 2
+        assert set(self.names(folder, held_out=2, include=["*/*", "*.webp"])) == kept
+
+    def test_nothing_to_train_on(self, folder: Path) -> None:
+        with pytest.raises(TrainingError, match=r"of 4 pictures, none to train on matches film/\*; 0 are held out"):
+            training_files(folder, DataConfig(include=("film/*",)))
+        with pytest.raises(TrainingError, match=r"none to train on matches \*; 4 are held out"):
+            training_files(folder, DataConfig(held_out=9))
+
+    def test_missing_folder(self, tmp_path: Path) -> None:
+        with pytest.raises(TrainingError, match="none: no such folder"):
+            training_files(tmp_path / "none", DataConfig())
+
+
+class TestLoadSquare:
+    def test_resizes_to_the_side(self, head_folder: Path, head: NDArray[np.uint8]) -> None:
+        pictures, kept = load_square(files_in(head_folder), 192)
+        np.testing.assert_array_equal(pictures[0], head)
+        assert kept == files_in(head_folder)
+        assert load_square(kept, 24)[0].shape == (3, 24, 24, 3)
+
+    def test_what_cannot_be_used_is_reported_and_left_out(self, head_folder: Path, head: NDArray[np.uint8]) -> None:
+        write_image(head_folder / "wide.png", np.ascontiguousarray(head[:100]))
+        (head_folder / "damaged.png").write_bytes((head_folder / "a.png").read_bytes()[:500])
+        (head_folder / "empty.png").touch()
+        warnings: list[str] = []
+        pictures, kept = load_square(files_in(head_folder), 32, warnings.append)
+        assert len(pictures) == 3
+        assert [file.stem for file in kept] == ["a", "b", "c"]
+        assert len(warnings) == 3
+        assert "damaged.png" in warnings[0]
+        assert "empty.png" in warnings[1]
+        assert "wide.png: 192x100 is not square; aligned head crops are expected" in warnings[2]
+
+    def test_none_left(self, tmp_path: Path) -> None:
+        (tmp_path / "empty.png").touch()
+        with pytest.raises(TrainingError, match="None of the 1 pictures could be used"):
+            load_square([tmp_path / "empty.png"], 32, lambda _: None)
+
+
+class TestOrder:
+    def test_every_epoch_is_another_permutation(self) -> None:
+        order = Order(10, seed=0)
+        epochs = [order.take(10 * n, 10) for n in range(4)]
+        assert all(sorted(epoch) == list(range(10)) for epoch in epochs)
+        assert len({tuple(epoch) for epoch in epochs}) == 4
+
+    def test_any_part_can_be_taken_in_any_order(self) -> None:
+        order = Order(7, seed=1)
+        whole = order.take(0, 30)
+        assert order.take(25, 5) == whole[25:]
+        assert order.take(3, 20) == whole[3:23]
+        assert Order(7, seed=1).take(12, 3) == whole[12:15]
+
+    def test_seeds_differ(self) -> None:
+        assert Order(20, 0).take(0, 20) != Order(20, 1).take(0, 20)
+
+
+class TestFaces:
+    def test_shape_and_range(self, head_folder: Path) -> None:
+        data = faces(head_folder)
+        batch = data.batch(0, 4)
+        assert len(data) == 3
+        assert batch.shape == (4, 3, 32, 32)
+        assert batch.dtype == torch.float32
+        assert batch.min() >= -1
+        assert batch.max() <= 1
+
+    def test_batches_are_known_from_seed_and_step(self, head_folder: Path) -> None:
+        data = faces(head_folder)
+        batches = [data.batch(step, 2) for step in range(6)]
+        again = faces(head_folder)
+        for step in (5, 0, 3):
+            assert torch.equal(again.batch(step, 2), batches[step])
+        assert not torch.equal(faces(head_folder, seed=1).batch(0, 2), batches[0])
+
+    def test_half_are_mirrored_and_the_pictures_stay(self, head_folder: Path) -> None:
+        data = faces(head_folder)
+        before = data.pictures.copy()
+        originals = torch.from_numpy(before).permute(0, 3, 1, 2).float() / 127.5 - 1
+        drawn = data.batch(0, 300)
+        as_is = sum(any(torch.equal(d, o) for o in originals) for d in drawn)
+        mirrored = sum(any(torch.equal(d, o.flip(-1)) for o in originals) for d in drawn)
+        assert as_is + mirrored == 300
+        assert 110 < mirrored < 190
+        np.testing.assert_array_equal(data.pictures, before)
+
+
+class TestTiles:
+    def test_shape_and_range(self, head_folder: Path) -> None:
+        stacks, high = tiles(head_folder).batch(0, 16)
+        assert stacks.shape == (16, 6, 8, 8)
+        assert high.shape == (16, 3, 64, 64)
+        assert stacks.dtype == high.dtype == torch.float32
+        for tensor in (stacks, high):
+            assert tensor.min() >= 0
+            assert tensor.max() <= 1 + 1e-6
+
+    @pytest.mark.parametrize("mode", GUIDE_CHANNELS)
+    def test_guide_modes(self, head_folder: Path, mode: GuideMode) -> None:
+        stacks, _ = tiles(head_folder, guide=mode).batch(0, 2)
+        assert stacks.shape[1] == 3 + GUIDE_CHANNELS[mode]
+
+    def test_batches_are_known_from_seed_and_step(self, head_folder: Path) -> None:
+        data = tiles(head_folder)
+        batches = [data.batch(step, 2) for step in range(5)]
+        again = tiles(head_folder)
+        for step in (4, 0, 2):
+            assert all(torch.equal(a, b) for a, b in zip(again.batch(step, 2), batches[step], strict=True))
+        assert not torch.equal(tiles(head_folder, seed=1).batch(0, 2)[1], batches[0][1])
+
+    @pytest.mark.parametrize("config", [PLAIN, TileConfig(degrade=0)], ids=["plain", "recoloured"])
+    def test_low_res_side_is_the_area_downsampled_tile(self, head_folder: Path, config: TileConfig) -> None:
+        stacks, high = tiles(head_folder, config=config).batch(0, 12)
+        torch.testing.assert_close(stacks[:, :3], F.avg_pool2d(high, 8), atol=1e-5, rtol=0)
+
+    def test_degradation_harms_the_low_res_side_alone(self, head_folder: Path) -> None:
+        stacks, high = tiles(head_folder, config=PLAIN.model_copy(update={"degrade": 1.0})).batch(0, 40)
+        harm = (stacks[:, :3] - F.avg_pool2d(high, 8)).abs().flatten(1).mean(dim=1)
+        assert 10 < int((harm > 1e-4).sum()) < 30
+        assert harm.max() < 0.1
+
+    @pytest.mark.parametrize(("dropout", "least", "most"), [(0.0, 0, 0), (0.3, 0.2, 0.4), (1.0, 1, 1)])
+    def test_share_of_empty_guides(self, head_folder: Path, dropout: float, least: float, most: float) -> None:
+        data = tiles(head_folder, config=PLAIN.model_copy(update={"guide_dropout": dropout}), side=64)
+        stacks, _ = data.batch(0, 200)
+        empty = (stacks[:, 3:].flatten(1) == 0).all(dim=1).float().mean().item()
+        assert least <= empty <= most
+
+    def test_every_tile_is_a_piece_of_its_picture(self, head_folder: Path) -> None:
+        data = tiles(head_folder, config=PLAIN)
+        _, high = data.batch(0, 8)
+        places = [self.place(tile, data) for tile in high]
+        assert len(set(places)) > 4
+        assert all(0 <= n <= 96 - 64 for place in places for n in place)
+
+    def test_every_offset_is_cut(self, head_folder: Path) -> None:
+        data = tiles(head_folder, config=PLAIN, side=66)
+        _, high = data.batch(0, 150)
+        assert len({self.place(tile, data) for tile in high}) == 9
+
+    def place(self, tile: Tensor, data: TileDataset) -> tuple[int, int]:
+        """(left, top) in the picture of the one place that the tile, or its mirror, was cut from."""
+        found = []
+        cut = (tile.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        for template in (cut, np.ascontiguousarray(cut[:, ::-1])):
+            for picture in data.pictures:
+                best, _, where, _ = cv2.minMaxLoc(cv2.matchTemplate(picture, template, cv2.TM_SQDIFF_NORMED))
+                found.append((best, (int(where[0]), int(where[1]))))
+        best, place = min(found)
+        assert best < 1e-4
+        return place
+
+    def test_guide_lies_on_the_face_also_when_mirrored(self, head_folder: Path) -> None:
+        data = TileDataset(files_in(head_folder)[:1], side=64, tile=8, scale=8, guide="rgb", config=PLAIN, seed=0)
+        picture = torch.from_numpy(data.pictures[0]).permute(2, 0, 1) / 255
+        points = data.points[0] / 8
+        mirrored = points * (-1, 1) + (8, 0)
+        stacks, high = data.batch(0, 20)
+        flips = [not torch.allclose(tile, picture, atol=1e-5) for tile in high]
+        assert 3 < sum(flips) < 17
+        for stack, flip in zip(stacks, flips, strict=True):
+            expected = paint_guide(mirrored if flip else points, 8)
+            np.testing.assert_array_equal((stack[3:] * 255).round().byte().permute(1, 2, 0).numpy(), expected)
+
+    def test_zoomed_tiles_shrink_more_of_the_picture(self, head_folder: Path) -> None:
+        data = tiles(head_folder, config=PLAIN.model_copy(update={"zoom_max": 1.5}))
+        _, high = data.batch(0, 64)
+        assert high.shape[-2:] == (64, 64)
+        detail = (high[..., 1:] - high[..., :-1]).abs().mean(dim=(1, 2, 3))
+        assert detail.max() > 1.2 * detail.min()
+
+    def test_zoom_ends_at_the_picture(self, head_folder: Path) -> None:
+        _, high = tiles(head_folder, config=PLAIN.model_copy(update={"zoom_max": 50.0}), side=64).batch(0, 20)
+        assert high.shape == (20, 3, 64, 64)

@@ -1,0 +1,77 @@
+"""From recipe and folder to a trainer: what is refused, what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facegen.errors import RecipeError, TrainingError
+from facegen.training.config import DCGANRecipe
+from facegen.training.start import RESOLVED, load_training_recipe, make_trainer, resolved_recipe
+from tests.training.conftest import jnet_recipe
+
+
+def test_run_folder_holds_the_recipe_it_was_made_with(make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(batch=1)
+    make_trainer(recipe, head_folder, tmp_path / "deep" / "run", resume=False)
+    assert resolved_recipe(tmp_path / "deep" / "run") == recipe
+
+
+def test_folder_without_a_checkpoint_may_be_used_again(head_folder: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False).step == 0
+
+
+def test_folder_in_use_is_refused(head_folder: Path, tmp_path: Path) -> None:
+    make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False).save()
+    with pytest.raises(TrainingError, match=r"run: holds a run already; add --resume .* or choose another --out"):
+        make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False)
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_nothing_to_resume_is_told_before_pictures_are_read(tmp_path: Path, exists: bool) -> None:
+    if exists:
+        (tmp_path / "run").mkdir()
+    with pytest.raises(TrainingError, match="no checkpoint to resume from; leave --resume away to begin"):
+        make_trainer(jnet_recipe(), tmp_path / "no pictures", tmp_path / "run", resume=True)
+    assert (tmp_path / "run").exists() == exists
+
+
+def test_nothing_to_train_on_leaves_no_run_folder(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no such folder"):
+        make_trainer(jnet_recipe(), tmp_path / "none", tmp_path / "run", resume=False)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(TrainingError, match="of 0 pictures, none to train on"):
+        make_trainer(jnet_recipe(), tmp_path / "empty", tmp_path / "run", resume=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_file_in_the_way_is_named(head_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").touch()
+    with pytest.raises(TrainingError, match=r"run: cannot be made a run folder .*choose another --out"):
+        make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False)
+
+
+def test_unusable_pictures_are_reported(head_folder: Path, tmp_path: Path) -> None:
+    (head_folder / "z.png").write_bytes(b"no picture")
+    warnings: list[str] = []
+    make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False, warn=warnings.append)
+    assert len(warnings) == 1
+    assert "z.png" in warnings[0]
+
+
+def test_resolved_recipe_of_another_folder(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=f"not a run folder, it has no {RESOLVED}"):
+        resolved_recipe(tmp_path)
+    (tmp_path / RESOLVED).write_text("{", encoding="utf-8")
+    with pytest.raises(RecipeError, match="not a readable TOML file"):
+        resolved_recipe(tmp_path)
+
+
+def test_kind_chooses_the_recipe(write_toml: Callable[[str], Path]) -> None:
+    recipe = load_training_recipe(write_toml('kind = "dcgan"\n[run]\nbatch = 4\n'), ["run.seed=7"])
+    assert isinstance(recipe, DCGANRecipe)
+    assert (recipe.run.batch, recipe.run.seed) == (4, 7)

@@ -1,0 +1,332 @@
+"""The trainer: exact resumption, checkpoints, averages, logs, interruptions."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tomli_w
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from facegen.errors import TrainingError
+from facegen.images import read_image
+from facegen.training.config import RunConfig
+from facegen.training.objectives import Losses, Phase
+from facegen.training.start import make_trainer
+from facegen.training.trainer import Report, Trainer, checkpoints
+from tests.training.conftest import dcgan_recipe, jnet_recipe
+
+CONFIG = RunConfig(batch=2, images=12, precision="fp32", log_images=4, preview_images=6, ema_images=100)
+
+
+class Duel:
+    """The smallest objective: a line learns to fit, a critic learns to tell it from the truth."""
+
+    def __init__(self, learning_rate: float = 0.01, width: int = 3, broken_at: int = -1) -> None:
+        torch.manual_seed(0)
+        self.line, self.critic = nn.Linear(width, 1), nn.Linear(1, 1)
+        self.ema = (copy.deepcopy(self.line).requires_grad_(False), self.line)
+        self.modules = {"line": self.line, "critic": self.critic, "average": self.ema[0]}
+        self.phases = (
+            Phase("critic", self.critic, torch.optim.Adam(self.critic.parameters(), lr=learning_rate), interval=2),
+            Phase("line", self.line, torch.optim.Adam(self.line.parameters(), lr=learning_rate)),
+        )
+        self.width, self.broken_at, self.drawn = width, broken_at, 0
+
+    def batch(self, step: int, size: int) -> tuple[int, Tensor]:
+        return step, torch.randn(size, self.width, generator=torch.Generator().manual_seed(step))
+
+    def losses(self, phase: str, batch: tuple[int, Tensor], rng: torch.Generator) -> Losses:
+        step, x = batch
+        noise = torch.randn(len(x), 1, generator=rng)
+        if phase == "line":
+            total = self.critic(self.line(x)).mean() + (self.line(x) - x.sum(1, keepdim=True) - noise).square().mean()
+            return {"total": total * (float("nan") if step == self.broken_at else 1), "noise": noise.mean()}
+        return {"total": (self.critic(noise) - self.critic(self.line(x))).square().mean()}
+
+    def preview(self) -> NDArray[np.uint8]:
+        self.drawn += 1
+        return np.full((4, 4, 3), 77, np.uint8)
+
+
+def duel(
+    folder: Path, report: Report = lambda _: None, *, run: dict[str, Any] | None = None, **options: Any
+) -> Trainer:
+    return Trainer(Duel(**options), CONFIG.model_copy(update=run or {}), folder, report)
+
+
+def final(run: Path) -> dict[str, Any]:
+    """The newest checkpoint of a run folder."""
+    state: dict[str, Any] = torch.load(checkpoints(run)[-1], weights_only=True)
+    return state
+
+
+def assert_same(a: Any, b: Any, where: str = "") -> None:
+    """Equal bit for bit, through dicts and lists."""
+    if isinstance(a, Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert list(a) == list(b), where
+        for key in a:
+            assert_same(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_same(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+class TestResuming:
+    def test_two_steps_and_two_more_are_four(self, make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
+        for out, parts in (("whole", (8,)), ("parts", (4, 8))):
+            for part, images in enumerate(parts):
+                torch.manual_seed(99 + part)  # nothing may hang on the global random state
+                make_trainer(make_recipe(images=images), head_folder, tmp_path / out, resume=part > 0).run()
+        assert final(tmp_path / "whole")["step"] == 4
+        assert_same(final(tmp_path / "parts"), final(tmp_path / "whole"))
+
+    def test_the_line_too_when_resumed_after_every_step(self, tmp_path: Path) -> None:
+        duel(tmp_path / "whole").run()
+        for images in (2, 4, 6, 8, 10, 12):
+            trainer = duel(tmp_path / "parts", run={"images": images})
+            assert trainer.resume() is (images > 2)
+            trainer.run()
+        assert_same(final(tmp_path / "parts"), final(tmp_path / "whole"))
+
+    def test_nothing_to_resume(self, tmp_path: Path) -> None:
+        assert duel(tmp_path).resume() is False
+
+    def test_newest_checkpoint_is_taken_and_others_files_are_let_be(self, tmp_path: Path) -> None:
+        duel(tmp_path).run()
+        (tmp_path / "checkpoints" / "zz-best.pt").write_bytes(b"mine")
+        trainer = duel(tmp_path, run={"images": 30})
+        assert trainer.resume()
+        assert trainer.images_seen == 12
+        trainer.run()
+        assert (tmp_path / "checkpoints" / "zz-best.pt").read_bytes() == b"mine"
+
+    def test_another_shape_is_refused(self, tmp_path: Path) -> None:
+        duel(tmp_path).run()
+        with pytest.raises(TrainingError, match=r"000000012\.pt: made by another recipe \(.*size mismatch") as caught:
+            duel(tmp_path, width=5).resume()
+        assert "\n" not in str(caught.value)
+
+    def test_another_stage_is_refused(self, head_folder: Path, tmp_path: Path) -> None:
+        make_trainer(dcgan_recipe(), head_folder, tmp_path / "run", resume=False).save()
+        with pytest.raises(TrainingError, match="made by another recipe"):
+            make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=True)
+
+    @pytest.mark.parametrize("content", [b"", b"damaged", None])
+    def test_damaged_checkpoint_is_named(self, tmp_path: Path, content: bytes | None) -> None:
+        duel(tmp_path).run()
+        path = checkpoints(tmp_path)[-1]
+        path.write_bytes(path.read_bytes()[:-500] if content is None else content)
+        with pytest.raises(TrainingError, match=r"000000012\.pt: cannot be read .*delete it to go on from the"):
+            duel(tmp_path).resume()
+
+    def test_learning_rate_is_the_recipes(self, tmp_path: Path) -> None:
+        duel(tmp_path, learning_rate=0.01).run()
+        trainer = duel(tmp_path, learning_rate=0.001)
+        trainer.resume()
+        for phase in trainer.objective.phases:
+            assert [group["lr"] for group in phase.optimizer.param_groups] == [0.001]
+            assert all(state["step"] > 0 for state in phase.optimizer.state.values())
+
+    @pytest.mark.parametrize(("batch", "images_seen"), [(1, 12), (4, 12), (5, 15), (24, 24)])
+    def test_another_batch_goes_on_from_the_images_seen(self, tmp_path: Path, batch: int, images_seen: int) -> None:
+        duel(tmp_path).run()
+        trainer = duel(tmp_path, run={"batch": batch, "images": 100})
+        trainer.resume()
+        assert trainer.images_seen == images_seen
+        trainer.run()
+        assert checkpoints(tmp_path)[-1].stem == f"{trainer.images_seen:09d}"
+
+
+class TestCheckpoints:
+    def test_two_are_kept_and_nothing_is_left_over(self, tmp_path: Path) -> None:
+        duel(tmp_path, run={"checkpoint_minutes": 1e-9}).run()
+        assert [p.name for p in sorted((tmp_path / "checkpoints").iterdir())] == ["000000010.pt", "000000012.pt"]
+
+    def test_what_a_killed_run_left_is_cleared_away(self, tmp_path: Path) -> None:
+        (tmp_path / "checkpoints").mkdir()
+        (tmp_path / "checkpoints" / "000000002.tmp").write_bytes(b"half")
+        duel(tmp_path).run()
+        assert not list(tmp_path.rglob("*.tmp"))
+
+    def test_they_are_in_order_of_images_seen(self, tmp_path: Path) -> None:
+        (tmp_path / "checkpoints").mkdir()
+        for name in ("1000000000.pt", "999999998.pt", "000000002.pt", "notes.pt", "000000004.tmp"):
+            (tmp_path / "checkpoints" / name).touch()
+        assert [p.stem for p in checkpoints(tmp_path)] == ["000000002", "999999998", "1000000000"]
+        assert checkpoints(tmp_path / "none") == []
+
+    def test_time_that_is_up_saves(self, tmp_path: Path) -> None:
+        duel(tmp_path).run(seconds=0)
+        assert [p.stem for p in checkpoints(tmp_path)] == ["000000000"]
+
+
+class TestSteps:
+    def test_phases_take_turns_at_their_intervals(self, tmp_path: Path) -> None:
+        trainer = duel(tmp_path)
+        trainer.run()
+        critic, line = trainer.objective.phases
+        assert [int(s["step"]) for s in critic.optimizer.state.values()] == [3, 3]
+        assert [int(s["step"]) for s in line.optimizer.state.values()] == [6, 6]
+
+    def test_average_follows_by_its_half_life(self, tmp_path: Path) -> None:
+        trainer = duel(tmp_path)
+        average, source = trainer.objective.ema
+        start = next(average.parameters()).clone()
+        trainer.train_step()  # half-life: one batch at the start
+        torch.testing.assert_close(next(average.parameters()), (start + next(source.parameters())) / 2)
+        trainer.step, before = 10_000, next(average.parameters()).clone()  # a twentieth of 20 000 is above ema_images
+        trainer.train_step()
+        keep = 0.5 ** (2 / 100)
+        torch.testing.assert_close(next(average.parameters()), keep * before + (1 - keep) * next(source.parameters()))
+
+    def test_loss_that_is_not_finite_names_phase_and_step(self, tmp_path: Path) -> None:
+        duel(tmp_path, run={"images": 4}).run()
+        trainer = duel(tmp_path, broken_at=4)
+        trainer.resume()
+        with pytest.raises(
+            TrainingError, match=r"the line loss is nan at step 4\. Resume .* lower optimizer\.learning_rate"
+        ):
+            trainer.run()
+        assert [p.stem for p in checkpoints(tmp_path)] == ["000000004"]
+
+    def test_bfloat16_trains(self, head_folder: Path, tmp_path: Path) -> None:
+        trainer = make_trainer(jnet_recipe(precision="bf16", images=2), head_folder, tmp_path / "run", resume=False)
+        trainer.run()
+        assert all(v.dtype == torch.float32 for v in final(tmp_path / "run")["modules"]["generator"].values())
+
+    def test_training_fits(self, tmp_path: Path) -> None:
+        stats: list[dict[str, Any]] = []
+        duel(tmp_path, stats.append, learning_rate=0.05, run={"images": 400, "log_images": 40}).run()
+        assert stats[-1]["line/total"] < 0.8 * stats[0]["line/total"]
+
+
+class TestLog:
+    def test_stats_and_previews_are_written(self, tmp_path: Path) -> None:
+        reported: list[dict[str, Any]] = []
+        duel(tmp_path, reported.append).run()
+        lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text(encoding="utf-8").splitlines()]
+        assert lines == reported
+        assert [line["images"] for line in lines] == [4, 8, 12]
+        assert {"step", "images_per_second", "critic/total", "line/total", "line/noise"} <= set(lines[0])
+        assert lines[0]["images_per_second"] > 0
+        assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == ["000000006.png", "000000012.png"]
+        assert read_image(tmp_path / "samples" / "000000006.png").rgb.tolist() == [[[77] * 3] * 4] * 4
+
+    def test_speed_counts_the_images_really_seen(self, tmp_path: Path) -> None:
+        stats: list[dict[str, Any]] = []
+        started = time.monotonic()
+        duel(tmp_path, stats.append, run={"batch": 64, "images": 640}).run()  # a batch is 16 times log_images
+        elapsed = time.monotonic() - started
+        assert sum(64 / line["images_per_second"] for line in stats) <= elapsed * 1.01
+
+    def test_resumed_run_appends(self, tmp_path: Path) -> None:
+        duel(tmp_path, run={"images": 4}).run()
+        trainer = duel(tmp_path)
+        trainer.resume()
+        trainer.run()
+        lines = (tmp_path / "stats.jsonl").read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line)["images"] for line in lines] == [4, 8, 12]
+
+    def test_real_objectives_write_them_too(self, make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
+        make_trainer(make_recipe(images=4, preview_images=4), head_folder, tmp_path / "run", resume=False).run()
+        (line,) = (tmp_path / "run" / "stats.jsonl").read_text(encoding="utf-8").splitlines()
+        assert all(np.isfinite(value) for value in json.loads(line).values())
+        assert read_image(tmp_path / "run" / "samples" / "000000004.png").rgb.std() > 0
+
+
+class TestInterruption:
+    def interrupt_at(self, images: int, times: int = 1) -> Report:
+        def report(stats: dict[str, Any]) -> None:
+            if stats["images"] == images:
+                for _ in range(times):
+                    signal.raise_signal(signal.SIGINT)
+
+        return report
+
+    def test_ctrl_c_saves_and_the_run_goes_on_exactly(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            duel(tmp_path / "parts", self.interrupt_at(8)).run()
+        assert [p.stem for p in checkpoints(tmp_path / "parts")] == ["000000008"]
+        trainer = duel(tmp_path / "parts")
+        trainer.resume()
+        trainer.run()
+        duel(tmp_path / "whole").run()
+        assert_same(final(tmp_path / "parts"), final(tmp_path / "whole"))
+
+    def test_ctrl_c_within_a_step_lets_the_step_end(self, tmp_path: Path) -> None:
+        class Interrupted(Duel):
+            def losses(self, phase: str, batch: tuple[int, Tensor], rng: torch.Generator) -> Losses:
+                if batch[0] == 2 and phase == "line":  # the critic has had its turn already
+                    signal.raise_signal(signal.SIGINT)
+                return super().losses(phase, batch, rng)
+
+        with pytest.raises(KeyboardInterrupt):
+            Trainer(Interrupted(), CONFIG, tmp_path / "interrupted").run()
+        duel(tmp_path / "whole", run={"images": 6}).run()
+        assert final(tmp_path / "whole")["step"] == 3
+        assert_same(final(tmp_path / "interrupted"), final(tmp_path / "whole"))
+
+    def test_second_ctrl_c_does_not_wait(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt):
+            duel(tmp_path, self.interrupt_at(8, times=2)).run()
+        assert not checkpoints(tmp_path)
+
+    def test_handler_is_put_back(self, tmp_path: Path) -> None:
+        for report in (self.interrupt_at(4), self.interrupt_at(-1)):
+            with contextlib.suppress(KeyboardInterrupt):
+                duel(tmp_path, report).run()
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+    def test_runs_outside_the_main_thread(self, tmp_path: Path) -> None:
+        thread = threading.Thread(target=duel(tmp_path).run)
+        thread.start()
+        thread.join()
+        assert checkpoints(tmp_path)[-1].stem == "000000012"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no SIGKILL here")
+def test_killed_run_goes_on_bit_for_bit(head_folder: Path, tmp_path: Path) -> None:
+    endless = jnet_recipe(images=10**6, checkpoint_minutes=1e-9)
+    (tmp_path / "recipe.toml").write_text(tomli_w.dumps(endless.model_dump(mode="json", exclude_none=True)))
+    arguments = [
+        "recipe.toml",
+        "--data",
+        str(head_folder),
+        "--out",
+        "killed",
+        "--threads",
+        str(torch.get_num_threads()),
+    ]
+    command = [sys.executable, "-c", "from facegen.cli.main import main; main()", "train", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while len(checkpoints(tmp_path / "killed")) < 2 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    images = int(checkpoints(tmp_path / "killed")[-1].stem) + 4
+    make_trainer(jnet_recipe(images=images), head_folder, tmp_path / "killed", resume=True).run()
+    make_trainer(jnet_recipe(images=images), head_folder, tmp_path / "whole", resume=False).run()
+    assert final(tmp_path / "whole")["step"] * 2 == images
+    assert_same(final(tmp_path / "killed"), final(tmp_path / "whole"))
