@@ -27,6 +27,8 @@ class ProjectedConfig(BaseModel):
     mix_max: int = Field(default=256, ge=1)
     head: int = Field(default=64, ge=1)
     """Channels inside each head."""
+    stddev_group: int = Field(default=8, ge=0)
+    """Pictures that each head's minibatch standard deviation is taken over; 0 leaves it away."""
     projection_seed: int = 0
     """Seed of the fixed random mixing, so that a resumed run meets the same features."""
 
@@ -54,7 +56,7 @@ class ProjectedDiscriminator(nn.Module):
             self.across_scales = nn.ModuleList(
                 _random_conv(cin, cout, 3) for cin, cout in zip(widths, outs, strict=True)
             )
-        self.heads = nn.ModuleList(_head(cin, config.head, downs=3 - i) for i, cin in enumerate(outs))
+        self.heads = nn.ModuleList(_head(cin, config, downs=3 - i) for i, cin in enumerate(outs))
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Logits of each head.
@@ -90,14 +92,36 @@ def _random_conv(cin: int, cout: int, kernel: int) -> nn.Conv2d:
     return conv.requires_grad_(False)
 
 
-def _head(cin: int, width: int, downs: int) -> nn.Sequential:
+class MinibatchStddev(nn.Module):
+    """One more channel: how much a group of pictures differs (Karras et al. 2018), so that sameness can be seen.
+
+    The standard deviation over the group, averaged over channels and places. The last group may be smaller.
+    """
+
+    def __init__(self, group: int) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviations = [
+            (group.float().var(dim=0, correction=0) + 1e-8).sqrt().mean().expand(len(group), 1, *x.shape[2:])
+            for group in torch.split(x, self.group)
+        ]
+        return torch.cat([x, torch.cat(deviations).to(x.dtype)], dim=1)  # (B, C+1, H, W)
+
+
+def _head(cin: int, config: ProjectedConfig, downs: int) -> nn.Sequential:
     """Halve `downs` times to 4 px, then one logit per place."""
     layers: list[nn.Module] = []
+    width = config.head
     for _ in range(downs):
         layers += [spectral_norm(nn.Conv2d(cin, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
         cin = width
     if not downs:
         layers += [spectral_norm(nn.Conv2d(cin, width, 3, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
+    if config.stddev_group:
+        layers.append(MinibatchStddev(config.stddev_group))
+        width += 1
     return nn.Sequential(*layers, spectral_norm(nn.Conv2d(width, 1, 4)))
 
 

@@ -1,0 +1,97 @@
+"""How long a 768 px sample takes, warm and cold, where the time goes, and beside Real-ESRGAN's network.
+
+    python -m benchmarks.speed [--runs 5]
+
+Prints medians and ranges over the runs, after one warm-up. The peer's weights are random: its speed does not depend on
+them. It raises the same 128 px face 4x and then would have to be enlarged or shrunk to the size asked for, which is not
+counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.peers import RRDBNet
+from facegen.pipeline import FacePipeline
+
+SIZE = 768
+
+
+def timed(work: Callable[[], object], runs: int) -> list[float]:
+    """Seconds of each run, after one that is not counted."""
+    work()
+    seconds = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return seconds
+
+
+def cold(runs: int) -> list[float]:
+    """Seconds of the whole command in a fresh process, files and all."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "facegen", "sample", "--size", str(SIZE), "--seeds", "0", "--out", folder]
+        return timed(lambda: subprocess.run(command, check=True, capture_output=True), runs)
+
+
+def shares(pipeline: FacePipeline, runs: int) -> dict[str, float]:
+    """Mean seconds of each step of a sample, by the labels that the pipeline sets."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        for seed in range(runs):
+            pipeline.sample(seed, SIZE)
+    steps = [event for event in profiler.key_averages() if event.key.startswith("facegen.")]
+    return {event.key.removeprefix("facegen."): event.cpu_time_total / 1e6 / runs for event in steps}
+
+
+def peer(runs: int) -> list[float]:
+    """Seconds of Real-ESRGAN's 4x network on one 128 px face, fp32 as it ships."""
+    network, face = RRDBNet().eval(), torch.rand(1, 3, 128, 128)
+
+    def work() -> object:
+        with torch.inference_mode():
+            return network(face)
+
+    return timed(work, runs)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    runs = parser.parse_args().runs
+    pipeline = FacePipeline.load()
+    seeds = iter(range(runs + 1))
+    rows = {
+        f"facegen, warm {SIZE} px sample": timed(lambda: pipeline.sample(next(seeds), SIZE), runs),
+        "facegen, whole command, cold": cold(runs),
+        "Real-ESRGAN's network, fp32, 128 -> 512 px": peer(runs),
+    }
+    table = Table(
+        "what", "median s", "min", "max", title=f"{torch.get_num_threads()} threads, torch {torch.__version__}"
+    )
+    for name, seconds in rows.items():
+        table.add_row(name, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f}", f"{max(seconds):.2f}")
+    steps = Table("step of a warm sample", "s", "share")
+    measured = shares(pipeline, runs)
+    for name, mean in measured.items():
+        steps.add_row(name, f"{mean:.3f}", f"{mean / sum(measured.values()):.0%}")
+    ours, _, theirs = (statistics.median(seconds) for seconds in rows.values())
+    console = Console()
+    console.print(table, steps)
+    console.print(f"ratio facegen / Real-ESRGAN's network: {ours / theirs:.2f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,5 @@
+"""`python -m facegen`."""
+
+from facegen.cli.main import main
+
+main()
