@@ -10,7 +10,13 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from facegen.errors import ShapeError
-from facegen.models.discriminators import PatchConfig, PatchDiscriminator, ProjectedConfig, ProjectedDiscriminator
+from facegen.models.discriminators import (
+    MinibatchStddev,
+    PatchConfig,
+    PatchDiscriminator,
+    ProjectedConfig,
+    ProjectedDiscriminator,
+)
 from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
 
 SMALL = ProjectedConfig(mix=8, mix_max=12, head=8)
@@ -94,18 +100,52 @@ def test_building_one_leaves_heads_to_the_global_seed() -> None:
 
 
 def test_projected_golden_logits() -> None:
-    logits = torch.cat([x.flatten() for x in projected().eval()(pictures(1))])
+    logits = torch.cat([x.flatten() for x in projected(stddev_group=0).eval()(pictures(1))])
     torch.testing.assert_close(logits, torch.tensor([-0.16107, -0.094805, -0.20776, 0.10488]), rtol=1e-3, atol=1e-3)
 
 
-def test_projected_judges_each_picture_by_itself() -> None:
+def test_projected_golden_logits_with_minibatch_deviation() -> None:
+    logits = torch.cat([x.flatten(1) for x in projected().eval()(pictures(2))])
+    expected = torch.tensor([-0.042496, 0.24444, 0.16643, 0.12095])
+    torch.testing.assert_close(logits.reshape(4, 2)[:, 0], expected, rtol=1e-3, atol=1e-3)
+
+
+def test_heads_see_whether_faces_are_alike() -> None:
     net = projected().eval()
+    alike, other = pictures(1).expand(2, -1, -1, -1), pictures(2)
+    assert torch.equal(alike[0], other[0])
+    assert all((a[0] != o[0]).all() for a, o in zip(net(alike), net(other), strict=True))
+    net = projected(stddev_group=0).eval()
+    for a, o in zip(net(alike), net(other), strict=True):
+        torch.testing.assert_close(a[0], o[0], rtol=1e-3, atol=1e-4)
+
+
+def test_minibatch_deviation_adds_one_channel_of_the_groups_spread() -> None:
+    x = torch.randn(5, 3, 4, 2, generator=torch.Generator().manual_seed(0))
+    joined = MinibatchStddev(2)(x)
+    assert joined.shape == (5, 4, 4, 2)
+    assert torch.equal(joined[:, :3], x)
+    for group in (slice(0, 2), slice(2, 4)):
+        expected = x[group].std(dim=0, correction=0).mean().expand(2, 4, 2)
+        torch.testing.assert_close(joined[group, 3], expected, rtol=1e-4, atol=1e-4)
+    assert joined[4, 3].max() <= 1.01e-4  # one alone does not differ from itself
+
+
+def test_minibatch_deviation_has_a_gradient_where_all_are_alike() -> None:
+    x = torch.ones(4, 3, 2, 2, requires_grad=True)
+    MinibatchStddev(4)(x).sum().backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_projected_judges_each_picture_by_itself_without_it() -> None:
+    net = projected(stddev_group=0).eval()
     many = torch.cat([x.flatten(1) for x in net(pictures(3))], dim=1)
     single = torch.cat([x.flatten(1) for x in net(pictures(3)[1:2])], dim=1)
     torch.testing.assert_close(single[0], many[1], rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("wrong", [{"mix": 0}, {"head": 0}, {"mix_max": 0}, {"heads": 3}])
+@pytest.mark.parametrize("wrong", [{"mix": 0}, {"head": 0}, {"mix_max": 0}, {"stddev_group": -1}, {"heads": 3}])
 def test_projected_config_refuses(wrong: dict[str, int]) -> None:
     with pytest.raises(ValidationError):
         ProjectedConfig.model_validate(wrong)
