@@ -14,6 +14,9 @@ from torch import Tensor, nn
 from facegen.errors import ShapeError
 
 LEAK = 0.2
+RESIDUAL_GAIN = 0.1
+"""The residual over the bicubic base is scaled by this, so that one Adam step on the last layer moves colours little.
+Without it, and a zero start, the first steps overshoot and their gradients stall Adam for a thousand more."""
 
 
 class JNetConfig(BaseModel):
@@ -124,7 +127,8 @@ class JNet(nn.Module):
         for block in self.decoder:
             for conv in block.rest:  # type: ignore[union-attr]
                 conv.weight.data.mul_(0.3)  # residual branches start small
-        self.to_rgb.weight.data.mul_(0.02)  # the output starts near the bicubic base
+        if self.config.base == "bicubic":
+            nn.init.zeros_(self.to_rgb.weight)  # the output starts as the base
 
     def forward(self, stack: Tensor) -> Tensor:
         """Raise a batch of tiles.
@@ -150,4 +154,5 @@ class JNet(nn.Module):
         out: Tensor = self.to_rgb(x).float()
         if c.base == "none":
             return torch.sigmoid(out)
-        return out + F.interpolate(stack[:, :3].float(), scale_factor=c.scale, mode="bicubic", align_corners=False)
+        base = F.interpolate(stack[:, :3].float(), scale_factor=c.scale, mode="bicubic", align_corners=False)
+        return base + RESIDUAL_GAIN * out

@@ -25,6 +25,8 @@ class OptimizerConfig(_Strict):
 
     learning_rate: float = Field(default=2e-4, gt=0)
     betas: tuple[Beta, Beta] = (0.0, 0.99)
+    clip_norm: float = Field(default=0.0, ge=0)
+    """Length that the generator's gradient is cut to; 0 leaves it alone."""
 
 
 class RunConfig(_Strict):

@@ -36,6 +36,8 @@ class Phase:
     optimizer: torch.optim.Optimizer
     interval: int = 1
     """Taken every so many steps."""
+    clip_norm: float = 0.0
+    """Gradients longer than this are shortened to it; 0 leaves them alone."""
 
 
 class Objective(Protocol):
@@ -98,7 +100,7 @@ class DCGANObjective:
         self.modules = {"generator": generator, "heads": discriminator.heads, "average": self.ema[0]}
         self.phases = (
             Phase("discriminator", discriminator.heads, _adam(discriminator.heads, recipe.optimizer)),
-            Phase("generator", generator, _adam(generator, recipe.optimizer)),
+            Phase("generator", generator, _adam(generator, recipe.optimizer), clip_norm=recipe.optimizer.clip_norm),
         )
         self.preview_z = torch.randn(PREVIEWS * 4, recipe.generator.z_dim, generator=torch.Generator().manual_seed(0))
 
@@ -141,7 +143,7 @@ class JNetObjective:
         self.modules = {"generator": generator, "discriminator": discriminator, "average": self.ema[0]}
         self.phases = (
             Phase("discriminator", discriminator, _adam(discriminator, recipe.optimizer)),
-            Phase("generator", generator, _adam(generator, recipe.optimizer)),
+            Phase("generator", generator, _adam(generator, recipe.optimizer), clip_norm=recipe.optimizer.clip_norm),
         )
         self._drawn: tuple[int, Tensor] | None = None
 

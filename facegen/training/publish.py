@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facegen.errors import TrainingError
+from facegen.errors import TrainingError, UsageError
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet
@@ -42,16 +44,18 @@ def publish(run: Path, name: str, out: Path, *, recipe_name: str) -> list[Path]:
     Returns:
         the folders written.
     Raises:
-        TrainingError: if the run has no checkpoint.
+        TrainingError: if the run has no checkpoint, or it is damaged or another recipe's.
+        UsageError: if the name is not one of a folder.
     """
+    if not re.fullmatch(r"\w[\w.+-]*", name):
+        raise UsageError(f"name {name!r}: expected letters, digits, '.', '_', '+' or '-'; --out is where it goes.")
     recipe = resolved_recipe(run)
     found = checkpoints(run)
     if not found:
         raise TrainingError(f"{run}: there is no checkpoint to publish yet.")
-    state = torch.load(found[-1], map_location="cpu", weights_only=True)
-    sources = tomllib.loads((run / SOURCES).read_text(encoding="utf-8"))
+    networks, sources = _networks_of(recipe, found[-1]), _sources(run)
     written = []
-    for kind, suffix, network in _networks(recipe, state["modules"]):
+    for kind, suffix, network in networks:
         card = Card(
             name=name + suffix,
             kind=kind,
@@ -59,14 +63,31 @@ def publish(run: Path, name: str, out: Path, *, recipe_name: str) -> list[Path]:
             config=network.config.model_dump(mode="json"),
             guide=recipe.guide if isinstance(recipe, JNetRecipe) else None,
             recipe=recipe_name,
-            images_seen=state["step"] * recipe.run.batch,
-            sources=tuple(f"{source}: {count}" for source, count in sorted(sources.items())),
+            images_seen=int(found[-1].stem),
+            sources=sources,
             licence=LICENCE,
             limits=LIMITS[kind],
         )
         save_weights(out / card.name, network, card)
         written.append(out / card.name)
     return written
+
+
+def _sources(run: Path) -> tuple[str, ...]:
+    try:
+        counts = tomllib.loads((run / SOURCES).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{run / SOURCES}: cannot be read ({error}); a resumed run writes it anew.") from None
+    return tuple(f"{source}: {count}" for source, count in sorted(counts.items()))
+
+
+def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> list[tuple[Kind, str, Any]]:
+    """As `_networks`, from a checkpoint file."""
+    try:
+        return _networks(recipe, torch.load(checkpoint, map_location="cpu", weights_only=True)["modules"])
+    except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise TrainingError(f"{checkpoint}: damaged, or not of the run's recipe ({reason}).") from None
 
 
 def _networks(recipe: AnyRecipe, states: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[Kind, str, Any]]:

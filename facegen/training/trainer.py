@@ -88,6 +88,8 @@ class Trainer:
             )
         phase.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
+        if phase.clip_norm:
+            nn.utils.clip_grad_norm_(phase.module.parameters(), phase.clip_norm)
         phase.optimizer.step()
         for name, value in losses.items():
             key = f"{phase.name}/{name}"
