@@ -1,0 +1,125 @@
+"""Whether the pictures are what they should be: faces found, colours kept, no seams.
+
+    python -m benchmarks.quality --data ../shared/data/portraits768 [--seeds 64] [--portraits 20] [--sheet sheet.png]
+
+Samples: the share of seeds whose 768 px picture has a face that dlib finds. Portraits: kept-out ones (by the rule of
+facegen.data.split, 60 held out), reduced to 96 px by area and raised to 768 px; fit to the low-res input in dB, and the
+seam gauge. Bicubic enlargement stands beside ours for PSNR and the distance in EfficientNet-Lite2 features, a network
+that no training used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from facegen.data.split import split
+from facegen.images import contact_sheet, find_pictures, read_image, resize, write_image
+from facegen.landmarks import faces_in_photo
+from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.ops.consistency import downsample_area, low_res_psnr
+from facegen.ops.seams import seam_gauge
+from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
+from facegen.tensors import to_picture, to_tensor
+
+HELD_OUT, LOW, SIDE = 60, 96, 768
+
+
+def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str]], list[NDArray[np.uint8]]]:
+    """Draw the seeds; how many have a face, how well they fit, their seams."""
+    found, fits, seams, pictures = 0, [], [], []
+    for seed in track(range(seeds), "samples"):
+        raised = pipeline.sample(seed, SIDE)
+        picture = to_picture(raised.image)
+        found += bool(faces_in_photo(picture))
+        fits.append(low_res_psnr(raised.image, raised.reference))
+        seams.append(seam_gauge(raised.image, raised.plan))
+        pictures.append(resize(picture, (192, 192)))
+    rows = [
+        ("samples with a face", f"{found} of {seeds}"),
+        ("fit to the low-res face, lowest", f"{min(fits):.1f} dB"),
+        (
+            "seam gauge, mean / worst line",
+            f"{statistics.mean(s.mean for s in seams):.3f} / {max(s.max for s in seams):.3f}",
+        ),
+    ]
+    return rows, pictures
+
+
+def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple[str, str]], list[NDArray[np.uint8]]]:
+    """Raise reductions of kept-out portraits; fit, seams, and distances beside bicubic."""
+    network = load_efficientnet("lite2")
+    fits, means, worst, ours, bicubics, pictures = [], [], [], [], [], []
+    for file in track(files, "portraits"):
+        real = to_tensor(read_image(file).rgb)
+        low = downsample_area(real, (LOW, LOW))
+        raised = pipeline(low, SIDE)
+        bicubic = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0].clamp(0, 1)
+        fits.append(low_res_psnr(raised.image, low))
+        gauge = seam_gauge(raised.image, raised.plan)
+        means.append(gauge.mean)
+        worst.append(gauge.max)
+        ours.append((_psnr(raised.image, real), _feature_distance(network, raised.image, real)))
+        bicubics.append((_psnr(bicubic, real), _feature_distance(network, bicubic, real)))
+        pictures += [resize(to_picture(x), (256, 256)) for x in (bicubic, raised.image, real)]
+    (psnr, distance), (peer_psnr, peer_distance) = (np.mean(rows, axis=0) for rows in (ours, bicubics))
+    rows = [
+        ("fit to the 96 px input, lowest / median", f"{min(fits):.1f} / {statistics.median(fits):.1f} dB"),
+        ("seam gauge, mean / worst line", f"{statistics.mean(means):.3f} / {max(worst):.3f}"),
+        ("PSNR, ours / bicubic", f"{psnr:.2f} / {peer_psnr:.2f} dB"),
+        ("Lite2 feature distance, ours / bicubic", f"{distance / peer_distance:.3f}"),
+    ]
+    return rows, pictures
+
+
+def _psnr(a: Tensor, b: Tensor) -> float:
+    return -10 * torch.log10((a - b).square().mean()).item()
+
+
+def _feature_distance(network: EfficientNetLite, a: Tensor, b: Tensor) -> float:
+    """Channel-normalised squared distance over five maps, at 768 px."""
+    with torch.inference_mode():
+        maps = zip(network(a[None] * 2 - 1), network(b[None] * 2 - 1), strict=True)
+        return sum((F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean().item() for x, y in maps)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of 768 px aligned portraits")
+    parser.add_argument("--seeds", type=int, default=64)
+    parser.add_argument("--portraits", type=int, default=20)
+    parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
+    parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    parser.add_argument("--sheet", type=Path, help="write the pictures looked at here, samples and portraits apart")
+    options = parser.parse_args()
+    pipeline = FacePipeline.load(options.recipe, options.overrides)
+    _, kept_out = split(find_pictures([options.data]), HELD_OUT)
+    measured = {
+        "samples": sample_rows(pipeline, options.seeds),
+        "portraits": portrait_rows(pipeline, kept_out[: options.portraits]),
+    }
+    for name, (rows, pictures) in measured.items():
+        table = Table(name, "")
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        if options.sheet:
+            columns = 3 * 2 if name == "portraits" else None
+            write_image(
+                options.sheet.with_stem(f"{options.sheet.stem}-{name}"), contact_sheet(pictures, columns=columns)
+            )
+
+
+if __name__ == "__main__":
+    main()
