@@ -39,7 +39,7 @@ test: lint ## Run ruff, mypy and pytest
 	$(BIN)/python -m pytest
 
 bench: install-dev ## Measure speed
-	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python -m benchmarks.speed
 
 clean: ## Remove caches and builds; keeps .venv, OUT and runs
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
