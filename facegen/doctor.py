@@ -7,14 +7,16 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
+from pathlib import Path
 
 import torch
 
 from facegen import __version__
 from facegen.errors import FacegenError
 from facegen.precision import bf16_is_fast, resolve, resolve_device
-from facegen.weights import check_weights, read_card, weight_folders
+from facegen.weights import MODELS, load_network, read_card, weight_folders
 
 PACKAGES = ("torch", "dlib-bin", "opencv-python-headless", "numpy", "pillow", "scikit-image")
 
@@ -62,14 +64,13 @@ def _weights() -> Iterator[Check]:
     if not folders:
         yield Check("weights", "none found", ok=False)
     for folder in folders:
-        try:
-            card = read_card(folder)
-            check_weights(folder, card)
-            yield Check(
-                f"weights {folder.name}", f"{card.kind}, {card.images_seen:,} images seen, sha256 {card.sha256[:16]}"
-            )
-        except FacegenError as error:
-            yield Check(f"weights {folder.name}", str(error), ok=False)
+        yield _attempt(f"weights {folder.name}", partial(_loaded, folder))
+
+
+def _loaded(folder: Path) -> str:
+    _, model = MODELS[read_card(folder).kind]
+    _, card = load_network(str(folder.resolve()), model)
+    return f"{card.kind}, {card.images_seen:,} images seen, sha256 {card.sha256[:16]}"
 
 
 def _landmarks() -> str:
@@ -87,7 +88,7 @@ def _sample() -> str:
     started = time.perf_counter()
     raised = FacePipeline.load().sample(seed=0, size=256)
     if not torch.isfinite(raised.image).all():
-        raise FacegenError("the sample has pixels that are not numbers")
+        raise FacegenError("the sample has pixels that are not numbers; try --set precision=fp32 with sample.")
     seconds = time.perf_counter() - started
     return f"a {raised.image.shape[-1]} px sample from seed 0 in {seconds:.1f} s, weights and landmark model loaded"
 
@@ -97,3 +98,5 @@ def _attempt(name: str, check: Callable[[], str]) -> Check:
         return Check(name, check())
     except FacegenError as error:
         return Check(name, str(error), ok=False)
+    except Exception as error:  # whatever a broken installation raises is what is to be reported
+        return Check(name, f"{type(error).__name__}: {error}", ok=False)

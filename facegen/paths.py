@@ -8,8 +8,8 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def _shipped(name: str) -> Path:
-    checkout = _PACKAGE.parent / name
-    return checkout if checkout.is_dir() else _PACKAGE / "_bundled" / name
+    bundled = _PACKAGE / "_bundled" / name  # looked for first: site-packages may hold a stranger's "weights"
+    return bundled if bundled.is_dir() else _PACKAGE.parent / name
 
 
 PIPELINES = _shipped("pipelines")

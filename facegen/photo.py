@@ -6,16 +6,14 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from facegen.align import HeadFrame, crop_head, head_frame, paste_head, soft_mask
 from facegen.errors import UsageError
 from facegen.images import resize
 from facegen.landmarks import faces_in_photo
 from facegen.ops.blending import blend
-from facegen.ops.tiling import plan_tiles
+from facegen.ops.tiling import plan_tiles, split
 from facegen.pipeline import FacePipeline, Raised
 from facegen.tensors import to_picture, to_tensor
 
@@ -26,7 +24,7 @@ HEAD_SIDE = 768
 HEAD_LOW_RES = (32, 128)
 """Smallest and largest low-res side of a head in a photo; beyond it a tile shows too little of the face."""
 BLOCK, BLOCK_OVERLAP = 128, 16
-"""A photo without a face is raised in blocks of so many low-res pixels, to bound the memory."""
+"""A photo without a face is raised in blocks of at most so many low-res pixels, to bound the memory."""
 LARGEST = 100_000_000
 """Pixels of the largest picture made."""
 
@@ -56,13 +54,15 @@ def restore(pipeline: FacePipeline, rgb: Picture, scale: int | None = None) -> R
 
     Args:
         rgb: (H, W, 3) photo, any size.
-        scale: enlargement of the photo; None takes `photo_scale`.
+        scale: enlargement of the photo, at least 1; None takes `photo_scale`.
     Raises:
-        UsageError: if the result would exceed `LARGEST` pixels.
+        UsageError: if the scale is below 1, or the result would exceed `LARGEST` pixels.
     """
+    if scale is not None and scale < 1:
+        raise UsageError(f"scale is {scale}, expected at least 1, or None for the largest head's.")
     faces = faces_in_photo(rgb)
     frames = [head_frame(face.points) for face in faces]
-    scale = scale or photo_scale(frames)
+    scale = photo_scale(frames) if scale is None else scale
     _check_size(rgb, scale)
     if not faces:
         return Restored(raise_whole(pipeline, rgb, scale), scale, raised=0, left=0)
@@ -85,7 +85,8 @@ def raise_head(pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, size: int
     low = min(max(pipeline.low_res_side(size), HEAD_LOW_RES[0]), HEAD_LOW_RES[1])
     if frame.side >= low * pipeline.scale:
         return None
-    return pipeline(to_tensor(crop_head(rgb, frame, max(round(frame.side), low))), low * pipeline.scale)
+    head = to_tensor(crop_head(rgb, frame, max(round(frame.side), low)))
+    return pipeline(head, low * pipeline.scale, photo=True)
 
 
 def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[Picture]:
@@ -96,34 +97,28 @@ def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> l
 
 def raise_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> Picture:
     """A picture that is an aligned head crop already: (S, S, 3) to (size, size, 3)."""
-    image = to_picture(pipeline(to_tensor(head), size).image)
+    image = to_picture(pipeline(to_tensor(head), size, photo=True).image)
     return image if image.shape[0] == size else resize(image, (size, size))
 
 
 def raise_whole(pipeline: FacePipeline, rgb: Picture, scale: int) -> Picture:
-    """A picture without a face, raised with an empty guide, block by block: (H, W, 3) to (scale*H, scale*W, 3)."""
-    height, width = rgb.shape[0] * scale, rgb.shape[1] * scale
-    tile = pipeline.config.tile
-    low = (max(math.ceil(height / pipeline.scale), tile), max(math.ceil(width / pipeline.scale), tile))
-    factor = _held_to(pipeline, rgb, low)
-    picture = to_tensor(resize(rgb, (low[1] * factor, low[0] * factor)))
-    block = min(BLOCK, *low)
-    plan = plan_tiles(low[0], low[1], tile=block, overlap=min(BLOCK_OVERLAP, block - 1))
-    blocks = [_block(pipeline, picture, box, block, factor) for box in plan.boxes]
-    return resize(to_picture(blend(torch.stack(blocks), plan)), (width, height))
+    """A picture without a face, raised with an empty guide, block by block: (H, W, 3) to (scale*H, scale*W, 3).
 
-
-def _block(pipeline: FacePipeline, picture: Tensor, box: tuple[int, int], side: int, factor: int) -> Tensor:
-    top, left, extent = box[0] * factor, box[1] * factor, side * factor
-    return pipeline.raise_picture(picture[:, top : top + extent, left : left + extent], (side, side), None).image
-
-
-def _held_to(pipeline: FacePipeline, rgb: Picture, low: tuple[int, int]) -> int:
-    """The largest power of two for which `low` times it is not above the photo's own size; at least 1."""
-    factor = pipeline.scale
-    while factor > 1 and (factor * low[0] > rgb.shape[0] or factor * low[1] > rgb.shape[1]):
-        factor //= 2
-    return factor
+    A block is a whole number of low-res pixels and of the photo's own, so that it can be held to both.
+    """
+    height, width = rgb.shape[:2]
+    step = pipeline.scale  # photo pixels that make `scale` low-res pixels
+    least = step * math.ceil(pipeline.config.tile / scale)
+    larger = ((0, max(least - height, 0)), (0, max(least - width, 0)), (0, 0))
+    photo = np.pad(rgb, larger, mode="edge")
+    block = max(min(step * (BLOCK // scale), min(photo.shape[:2]) // step * step), least)
+    plan = plan_tiles(
+        photo.shape[0], photo.shape[1], tile=block, overlap=min(step * BLOCK_OVERLAP // scale, block // 2)
+    )
+    low = block * scale // step
+    parts = split(to_tensor(photo), plan)
+    blocks = [pipeline.raise_picture(part, (low, low), None, photo=True).image for part in parts]
+    return to_picture(blend(blocks, plan))[: scale * height, : scale * width]
 
 
 def _scaled(frame: HeadFrame, scale: int) -> HeadFrame:

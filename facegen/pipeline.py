@@ -6,84 +6,34 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.profiler import record_function as step
 
-from facegen.errors import ShapeError, UsageError
-from facegen.guide import GuideMode, paint_guide
+from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
+from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.landmarks import Landmarks, landmarks_in_head
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.ops.blending import blend
 from facegen.ops.choice import choose, gather
-from facegen.ops.consistency import back_project, downsample_area
+from facegen.ops.consistency import back_project, downsample_area, low_res_psnr
 from facegen.ops.scoring import Discriminator, ScoreContext, score
 from facegen.ops.tiling import TilePlan, plan_tiles, split
 from facegen.ops.variants import VARIANTS, apply_variant, undo_variant
 from facegen.paths import PIPELINES
-from facegen.precision import Precision, autocast
+from facegen.pipeline_recipe import PipelineRecipe
+from facegen.precision import autocast
 from facegen.recipe import load_recipe
 from facegen.tensors import to_picture, to_tensor
 from facegen.weights import load_network
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WeightNames(_Table):
-    """Names of shipped weights, or paths of weight folders."""
-
-    generator: str = "dcgan-128"
-    upscaler: str = "jnet-8x"
-    discriminator: str = "jnet-8x-patchgan"
-    """Loaded only if a scorer asks for it."""
-
-
-class TileOptions(_Table):
-    """Geometry in low-res pixels; the tile's side is the J-net's."""
-
-    overlap: int = Field(default=16, ge=0)
-
-
-class CandidateOptions(_Table):
-    """What each tile is shown as."""
-
-    variants: Literal["none", "flip", "varied"] = "flip"
-
-
-class ChoiceOptions(_Table):
-    """How one candidate per tile is picked."""
-
-    scorers: dict[str, float] = {"laplacian": 1.0}
-    """Scorer -> weight; see facegen.ops.scoring.SCORERS."""
-    agreement: float = Field(default=1.0, ge=0)
-    """Weight of agreeing with the neighbours in the overlap."""
-
-
-class PipelineRecipe(_Table):
-    """pipelines/*.toml"""
-
-    kind: Literal["pipeline"]
-    truncation: float = Field(default=1.0, gt=0)
-    """Latents are drawn from a normal distribution cut off at this many deviations times two; lower is more typical."""
-    fidelity: float = Field(default=1.0, ge=0, le=1)
-    """How far the result must agree with its input when shrunk again: 1 fully, 0 not at all."""
-    batch: int = Field(default=10, ge=1)
-    """Tiles per network call."""
-    precision: Precision = "auto"
-    weights: WeightNames = WeightNames()
-    tiles: TileOptions = TileOptions()
-    candidates: CandidateOptions = CandidateOptions()
-    choice: ChoiceOptions = ChoiceOptions()
+JUDGED_SCALE = 8
+"""Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +45,7 @@ class Raised:
     stack: Tensor
     """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
     reference: Tensor
-    """(3, r*h, r*w), what the image was made to agree with; the low-res picture itself if r is 1."""
+    """(3, s*h/n, s*w/n) for a whole n: what was put in, as fine as the image can be held to it; see `fit`."""
     plan: TilePlan
     candidates: Tensor
     """(T, K, 3, s*tile, s*tile)."""
@@ -104,9 +54,19 @@ class Raised:
     landmarks: Landmarks | None
     """In low-res pixels; None where no face was looked for."""
 
+    @property
+    def fit(self) -> float:
+        """How well the image agrees with what was put in: PSNR of its area-downsampled copy to `reference`, in dB."""
+        return low_res_psnr(self.image, self.reference)
+
 
 class FacePipeline:
-    """The whole flow on one set of networks. Every picture is made by itself, so batches never change it."""
+    """The whole flow on one set of networks. Every picture is made by itself, so the others of a run never change it.
+
+    Raises:
+        RecipeError: if the tiles overlap by a whole tile.
+        WeightsError: if the networks were not made for each other.
+    """
 
     def __init__(
         self,
@@ -123,14 +83,33 @@ class FacePipeline:
         self.generator = generator.to(device)
         self.upscaler = upscaler.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.discriminator = discriminator.to(device) if discriminator is not None else None
+        self._check_parts()
+
+    def _check_parts(self) -> None:
+        """Raise what the constructor promises."""
+        net, overlap, judge = self.config, self.recipe.tiles.overlap, self.discriminator
+        if overlap >= net.tile:
+            raise RecipeError(
+                f"tiles.overlap: {overlap}, expected less than {net.tile}, the side of the J-net's tiles."
+            )
+        if net.in_channels != 3 + GUIDE_CHANNELS[self.guide]:
+            raise WeightsError(
+                f"upscaler: the J-net takes {net.in_channels} channels, but RGB and guide {self.guide!r} are "
+                f"{3 + GUIDE_CHANNELS[self.guide]}; correct the guide in the card of its weights."
+            )
+        if judge is not None and (judge.config.condition_channels != net.in_channels or net.scale != JUDGED_SCALE):
+            raise WeightsError(
+                f"discriminator: judges {JUDGED_SCALE}x tiles by {judge.config.condition_channels} channels, but the "
+                f"J-net makes {net.scale}x ones from {net.in_channels}; take the discriminator it was trained against."
+            )
 
     @classmethod
     def load(cls, path: Path = DEFAULT_RECIPE, overrides: Iterable[str] = (), *, device: str = "cpu") -> FacePipeline:
         """Read a recipe and the weights it names.
 
         Raises:
-            RecipeError: if the recipe is wrong.
-            WeightsError: if weights are missing or damaged.
+            RecipeError: if the recipe is wrong; names the file and the key.
+            WeightsError: if weights are missing, damaged, or do not fit each other.
         """
         recipe = load_recipe(path, PipelineRecipe, overrides)
         generator, _ = load_network(recipe.weights.generator, DCGANGenerator)
@@ -138,14 +117,17 @@ class FacePipeline:
         judge = None
         if recipe.choice.scorers.get("discriminator"):
             judge, _ = load_network(recipe.weights.discriminator, PatchDiscriminator)
-        return cls(
-            recipe,
-            generator=generator,
-            upscaler=upscaler,
-            guide=card.guide or "none",
-            discriminator=judge,
-            device=device,
-        )
+        try:
+            return cls(
+                recipe,
+                generator=generator,
+                upscaler=upscaler,
+                guide=card.guide or "none",
+                discriminator=judge,
+                device=device,
+            )
+        except (RecipeError, WeightsError) as error:
+            raise type(error)(f"{path}: {error}") from None
 
     @property
     def scale(self) -> int:
@@ -153,11 +135,15 @@ class FacePipeline:
         return self.config.scale
 
     def latent(self, seed: int) -> Tensor:
-        """z of a seed: (z_dim,), normal, cut off at 2 x truncation deviations; the same on every device."""
+        """z of a seed: (z_dim,), normal, cut off at 2 x truncation deviations; the same on every device.
+
+        By the inverse of the normal distribution, so that a lower truncation draws the same face, only more typical.
+        """
         rng = torch.Generator().manual_seed(seed)
+        uniform = torch.rand(self.generator.config.z_dim, generator=rng, dtype=torch.float64) * 2 - 1
         bound = 2 * self.recipe.truncation
-        z = torch.empty(self.generator.config.z_dim)
-        return torch.nn.init.trunc_normal_(z, std=1.0, a=-bound, b=bound, generator=rng)
+        z = math.sqrt(2) * torch.erfinv(uniform * math.erf(bound / math.sqrt(2)))
+        return z.clamp(-bound, bound).float()
 
     def draw(self, z: Tensor) -> Tensor:
         """Stage 1: (z_dim,) -> face (3, 128, 128) in [0, 1]."""
@@ -168,22 +154,23 @@ class FacePipeline:
         """A face from a seed; see `__call__`."""
         return self(self.draw(self.latent(seed)), size)
 
-    def __call__(self, head: Tensor, size: int = 768) -> Raised:
+    def __call__(self, head: Tensor, size: int = 768, *, photo: bool = False) -> Raised:
         """Raise an aligned head.
 
         Args:
             head: (3, S, S) in [0, 1], in the FFHQ frame; any S.
-            size: side wanted; the image is the next multiple of the scale, at least one tile.
+            size: side wanted; the image's is the next multiple of the scale, and at least that of one raised tile.
+            photo: as `raise_picture`.
         Raises:
             ShapeError: if the head is not square.
             UsageError: if the size is not positive.
         """
-        if head.ndim != 3 or head.shape[0] != 3 or head.shape[1] != head.shape[2]:
+        if head.ndim != 3 or head.shape[0] != 3 or head.shape[1] != head.shape[2] or not head.numel():
             raise ShapeError(f"FacePipeline: head has shape {tuple(head.shape)}, expected (3, S, S).")
         side = self.low_res_side(size)
         with step("facegen.landmarks"):
             landmarks = landmarks_in_head(to_picture(head)).scaled(side / head.shape[1])
-        return self.raise_picture(head, (side, side), landmarks)
+        return self.raise_picture(head, (side, side), landmarks, photo=photo)
 
     def low_res_side(self, size: int) -> int:
         """Low-res pixels needed for `size` high-res ones."""
@@ -192,13 +179,17 @@ class FacePipeline:
         return max(math.ceil(size / self.scale), self.config.tile)
 
     @torch.inference_mode()
-    def raise_picture(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Raised:
+    def raise_picture(
+        self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None, *, photo: bool = False
+    ) -> Raised:
         """Stage 2: shrink or stretch a picture to the low-res size and raise it.
 
         Args:
             picture: (3, H, W) in [0, 1].
             low_res_size: (h, w), each at least the tile's side; the image is s times as large.
             landmarks: of its one aligned face, in low-res pixels; None gives the empty guide.
+            photo: hold the image to the finest copy of the picture that it is a whole multiple of, not to the low-res
+                size times a power of two: a photo's every pixel counts, while a drawn face only has noise there.
         """
         picture = picture.to(self.device)
         with step("facegen.guide"):
@@ -214,7 +205,7 @@ class FacePipeline:
         with step("facegen.blend"):
             blended = blend(gather(candidates, chosen), plan)  # (3, s*h, s*w)
         with step("facegen.consistency"):
-            reference = self._reference(picture, low_res)
+            reference = self._reference(picture, low_res, photo)
             image = back_project(blended, reference, self.recipe.fidelity)
         return Raised(image, stack, reference, plan, candidates, chosen, landmarks)
 
@@ -248,17 +239,20 @@ class FacePipeline:
 
         return judge
 
-    def _reference(self, picture: Tensor, low_res: Tensor) -> Tensor:
-        """The finest shrunken copy of the picture that the image can be held to: nothing the user gave is lost."""
-        height, width = low_res.shape[-2:]
-        factor = self.scale
-        while factor > 1 and (factor * height > picture.shape[-2] or factor * width > picture.shape[-1]):
-            factor //= 2
-        return low_res if factor == 1 else downsample_area(picture, (factor * height, factor * width))
+    def _reference(self, picture: Tensor, low_res: Tensor, photo: bool) -> Tensor:
+        """The finest shrunken copy of the picture that the image is held to; n times smaller than the image."""
+        height, width = (self.scale * side for side in low_res.shape[-2:])
+        for n in range(1, self.scale):
+            size = (height // n, width // n)
+            whole = height % n == width % n == 0 and (photo or self.scale % n == 0)
+            if whole and size[0] <= picture.shape[-2] and size[1] <= picture.shape[-1]:
+                return downsample_area(picture, size)
+        return low_res
 
 
 def resample(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """(3, H, W) to (3, h, w): by area where it shrinks, bicubic where it grows; clamped to [0, 1]."""
-    if size[0] <= picture.shape[-2] and size[1] <= picture.shape[-1]:
-        return downsample_area(picture, size)
-    return F.interpolate(picture[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+    """(3, H, W) to (3, h, w), each axis by area where it shrinks, bicubic where it grows; in [0, 1]."""
+    shrunk = downsample_area(picture, (min(size[0], picture.shape[-2]), min(size[1], picture.shape[-1])))
+    if shrunk.shape[-2:] == size:
+        return shrunk
+    return F.interpolate(shrunk[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)

@@ -33,7 +33,7 @@ def write_stages(raised: Raised, face: Tensor, folder: Path) -> Path:
 
 
 def stage_pictures(raised: Raised, face: Tensor) -> dict[str, NDArray[np.uint8]]:
-    """The stages by name: face, low-res, guide, tiles, candidates, chosen, blended, final."""
+    """The stages by name: face, low-res, guide (an "rgb" one), tiles, candidates, chosen, blended, final."""
     plan, count = raised.plan, raised.candidates.shape[1]
     scale = raised.image.shape[-1] // plan.width
     chosen = gather(raised.candidates, raised.chosen)

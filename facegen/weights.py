@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import tomli_w
+import torch
 from pydantic import BaseModel, ConfigDict
+from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
-from torch import nn
+from torch import Tensor, nn
 
 from facegen.errors import RecipeError, WeightsError
 from facegen.guide import GuideMode
@@ -48,7 +51,7 @@ class Card(BaseModel):
     """The recipe that made it."""
     images_seen: int
     sources: tuple[str, ...]
-    """Sources of the training pictures, the part of their names before the last underscore."""
+    """Of the training pictures, "name: count" each; the name is the part of theirs before the last underscore."""
     licence: str
     limits: str
     metrics: dict[str, float | str] = {}
@@ -61,19 +64,19 @@ def weight_folders() -> list[Path]:
 
 
 def find_weights(name: str) -> Path:
-    """The folder of a weight file given by its name, or by a path to a folder with a card.
+    """The folder of shipped weights given by their name, or of any by a path to a folder with a card.
 
     Raises:
         WeightsError: if there is none; names those there are.
     """
-    for folder in (Path(name), WEIGHTS / name):
+    for folder in (WEIGHTS / name, Path(name)):
         if (folder / CARD_FILE).is_file():
             return folder
     known = [folder.name for folder in weight_folders()]
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "."
     raise WeightsError(
-        f"weights {name!r}: neither a folder with a {CARD_FILE} nor shipped{hint} Known: {', '.join(known)}."
+        f"weights {name!r}: neither shipped nor a folder with a {CARD_FILE}{hint} Known: {', '.join(known) or 'none'}."
     )
 
 
@@ -103,14 +106,28 @@ def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:
     config_class, model_class = MODELS[card.kind]
     if model_class is not network:
         raise WeightsError(f"{folder}: holds a {card.kind}, expected weights for a {network.__name__}.")
-    state = load_safetensors(check_weights(folder, card))
-    model = network(parse_recipe(card.config, config_class, source=f"{folder / CARD_FILE} [config]"))
-    floats = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    data = check_weights(folder, card)
     try:
-        model.load_state_dict(floats)
-    except RuntimeError as error:
-        raise WeightsError(f"{folder / MODEL_FILE}: does not fit the config in its card: {error}") from None
+        model = network(parse_recipe(card.config, config_class, source=f"{folder / CARD_FILE} [config]"))
+        model.load_state_dict(_single(load_safetensors(data)))
+    except RecipeError as error:
+        raise WeightsError(str(error)) from None
+    except (SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise WeightsError(f"{folder / MODEL_FILE}: does not fit the config in its card: {reason}") from None
     return model.eval().requires_grad_(False), card
+
+
+def _single(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+
+def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    halved = {key: (value.half() if value.is_floating_point() else value).contiguous() for key, value in state.items()}
+    lost = [key for key, value in halved.items() if not torch.isfinite(value).all()]
+    if lost:
+        raise WeightsError(f"{', '.join(lost)}: holds values that are not finite in half precision; not saved.")
+    return halved
 
 
 def check_weights(folder: Path, card: Card) -> bytes:
@@ -133,21 +150,29 @@ def check_weights(folder: Path, card: Card) -> bytes:
 
 
 def save_weights(folder: Path, network: nn.Module, card: Card) -> Card:
-    """Write model.safetensors (half precision) and card.toml; the card's hash is filled in.
+    """Write model.safetensors (half precision) and card.toml, each complete or not at all; fills in the card's hash.
 
     Returns:
         the card as written.
+    Raises:
+        WeightsError: if a value is not finite, or the folder cannot be written.
     """
-    state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in network.state_dict().items()
-    }
-    data = save_safetensors(state)
+    data = save_safetensors(_half(network.state_dict()))
     card = card.model_copy(update={"sha256": hashlib.sha256(data).hexdigest()})
-    folder.mkdir(parents=True, exist_ok=True)
     text = tomli_w.dumps(card.model_dump(mode="json", exclude_none=True))
-    for name, content in ((MODEL_FILE, data), (CARD_FILE, text.encode())):
-        temporary = folder / (name + ".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(folder / name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _replace(folder / MODEL_FILE, data)
+        _replace(folder / CARD_FILE, text.encode())
+    except OSError as error:
+        raise WeightsError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from None
     return card
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

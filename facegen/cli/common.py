@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from facegen.errors import FacegenError, UsageError
+from facegen.errors import FacegenError, ImageError, UsageError
 from facegen.paths import PIPELINES
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class Size(click.ParamType[int]):
     largest = 8192
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if not re.fullmatch(r"\d+", str(value)) or not 1 <= int(value) <= self.largest:
+        if not re.fullmatch(r"\d{1,9}", str(value)) or not 1 <= int(value) <= self.largest:
             self.fail(f"{value!r} is not a side in pixels; expected 1 to {self.largest}, as in 768.", param, ctx)
         return int(value)
 
@@ -86,12 +88,32 @@ def recipe_path(recipe: str) -> Path:
         return shipped
     if recipe.endswith(".toml"):
         return Path(recipe)
-    known = ", ".join(sorted(path.stem for path in PIPELINES.glob("*.toml")))
-    raise UsageError(f"--recipe {recipe!r}: neither a TOML file nor a shipped recipe. Known: {known}.")
+    known = sorted(path.stem for path in PIPELINES.glob("*.toml"))
+    near = difflib.get_close_matches(recipe, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    raise UsageError(f"--recipe {recipe!r}: neither a .toml file nor a shipped recipe{hint} Known: {', '.join(known)}.")
+
+
+def command_text(*words: object, recipe: str, overrides: tuple[str, ...]) -> str:
+    """The command that makes a picture again, for the text in its file; what follows `facegen`."""
+    changes = [word for override in overrides for word in ("--set", override)]
+    return shlex.join(click.format_filename(str(word)) for word in (*words, "--recipe", recipe, *changes))
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder to write to, before any work is done for it.
+
+    Raises:
+        ImageError: if it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(f"--out {out}: cannot be made a folder ({error.strerror}); choose another.") from None
 
 
 def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
-    """Do `work` on every item; one that fails is reported and the others still get done.
+    """Do `work` on every item; one that fails is reported by name and the others still get done.
 
     Exits with status 1 after a summary if any failed.
     """
@@ -101,8 +123,9 @@ def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
             work(item)
             done += 1
         except FacegenError as error:
-            click.echo(f"Error: {error}", err=True)
-            failed.append(str(item))
+            name = str(item)
+            click.echo(f"Error: {error}" if name in str(error) else f"Error: {name}: {error}", err=True)
+            failed.append(name)
     if failed:
         click.echo(f"{done} done, {len(failed)} failed: {', '.join(failed)}", err=True)
         sys.exit(1)

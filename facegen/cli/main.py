@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import sys
+from typing import Any
 
 import click
 
@@ -20,7 +20,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """Knows the names and one-line helps of its commands without importing them."""
+    """Knows its commands' names and one-line helps without importing them; an error of ours becomes one line."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -36,6 +36,14 @@ class LazyGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; an error of ours becomes one line on stderr and its exit status."""
+        try:
+            return super().invoke(ctx)
+        except FacegenError as error:
+            click.echo(f"Error: {error}", err=True)
+            ctx.exit(error.exit_status)
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="facegen")
@@ -44,9 +52,5 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Run the command line; an error of ours becomes one line on stderr and its exit status."""
-    try:
-        cli()
-    except FacegenError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_status)
+    """Run the command line."""
+    cli()

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.common import Seeds, Size, for_each, load_pipeline, pipeline_options
-
-if TYPE_CHECKING:
-    from facegen.pipeline import Raised
+from facegen.cli.common import Seeds, Size, command_text, for_each, load_pipeline, make_folder, pipeline_options
 
 SHEET_SIDE = 256
 
@@ -39,20 +35,22 @@ def sample(
     from facegen.stages import write_stages
     from facegen.tensors import to_picture
 
+    make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
     sheet = []
 
     def draw(seed: int) -> None:
-        raised: Raised = pipeline.sample(seed, size)
+        face = pipeline.draw(pipeline.latent(seed))
+        raised = pipeline(face, size)
         picture = to_picture(raised.image)
         if picture.shape[0] != size:
             picture = resize(picture, (size, size))
         name = f"seed{seed:04d}-{size}"
-        changes = "".join(f" --set {override}" for override in overrides)
-        text = {"facegen": f"sample --seeds {seed} --size {size} --recipe {recipe}{changes}"}
+        command = command_text("sample", "--seeds", seed, "--size", size, recipe=recipe, overrides=overrides)
+        text = {"facegen": command, "fit": f"{raised.fit:.1f} dB"}
         click.echo(write_image(out / f"{name}.png", picture, text=text))
         if stages:
-            click.echo(write_stages(raised, pipeline.draw(pipeline.latent(seed)), out / f"{name}-stages"))
+            click.echo(write_stages(raised, face, out / f"{name}-stages"))
         if grid:
             sheet.append(resize(picture, (SHEET_SIDE, SHEET_SIDE)))
 

@@ -58,4 +58,4 @@ def train(
 
 
 def _print_stats(stats: dict[str, Any]) -> None:
-    click.echo("  ".join(f"{key} {value:g}" for key, value in stats.items()))
+    click.echo("  ".join(f"{key} {value if isinstance(value, int) else f'{value:g}'}" for key, value in stats.items()))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.common import Size, for_each, load_pipeline, pipeline_options
+from facegen.cli.common import Size, command_text, for_each, load_pipeline, make_folder, pipeline_options
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from facegen.images import Picture
     from facegen.pipeline import FacePipeline
+
+SMALLEST_HEAD = 16
 
 
 @click.command()
@@ -43,30 +50,64 @@ def upres(
     device: str,
 ) -> None:
     """Raise PHOTOS (files or folders): every face is found, aligned, raised and pasted back."""
-    from facegen.images import read_image
+    from facegen.images import find_pictures, read_image
 
+    _refuse_conflicts(scale, crop, aligned, size)
+    make_folder(out)
+    pipeline = load_pipeline(recipe, overrides, device)
+    size = size or 768
+    files = _files(photos)
+    inputs = frozenset(file.resolve() for file in files)
+    stems = dict(zip(files, _stems(files), strict=True))
+
+    def raise_one(path: Path) -> None:
+        find_pictures([path])  # says what is wrong with a path that is no file
+        picture, result = read_image(path), Result(path, out / stems[path], inputs, recipe, overrides)
+        if aligned:
+            _aligned(pipeline, picture, result, size)
+        elif crop:
+            _crop(pipeline, picture, result, size)
+        else:
+            _photo(pipeline, picture, result, scale)
+
+    for_each(files, raise_one)
+
+
+def _refuse_conflicts(scale: int | None, crop: bool, aligned: bool, size: int | None) -> None:
     if crop and aligned:
         raise click.UsageError("--crop and --aligned exclude each other: an aligned picture has no head to cut out.")
     if scale is not None and (crop or aligned):
-        raise click.UsageError("--scale is for whole photos; with --crop or --aligned, give --size.")
+        raise click.UsageError(f"--scale is for whole photos; with {'--crop' if crop else '--aligned'}, give --size.")
     if size is not None and not (crop or aligned):
         raise click.UsageError("--size is for --crop and --aligned; for whole photos, give --scale.")
-    pipeline = load_pipeline(recipe, overrides, device)
-    size = size or 768
 
-    files = _files(photos)
-    targets = dict(zip(files, _targets(files, out), strict=True))
 
-    def raise_one(path: Path) -> None:
-        picture = read_image(path)
-        if aligned:
-            _aligned(pipeline, picture, path, targets[path], size)
-        elif crop:
-            _crop(pipeline, picture, path, targets[path], size)
-        else:
-            _photo(pipeline, picture, path, targets[path], scale)
+@dataclass(frozen=True)
+class Result:
+    """Where what becomes of one file is written, and what is written with it."""
 
-    for_each(files, raise_one)
+    source: Path
+    target: Path
+    """Without the ending that says what it is."""
+    inputs: frozenset[Path]
+    """Files never written to: those that the command reads."""
+    recipe: str
+    overrides: tuple[str, ...]
+
+    def write(self, ending: str, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, *options: object) -> None:
+        """Write a PNG and say so; its text is the command with these options.
+
+        Raises:
+            ImageError: if it would replace an input, or cannot be written.
+        """
+        from facegen.errors import ImageError
+        from facegen.images import write_image
+
+        path = self.target.with_name(f"{self.target.name}{ending}.png")
+        if path.resolve() in self.inputs:
+            raise ImageError(f"{self.source}: its result would replace {path}, another input; choose another --out.")
+        command = command_text("upres", self.source.name, *options, recipe=self.recipe, overrides=self.overrides)
+        click.echo(write_image(path, rgb, alpha, text={"facegen": command}))
 
 
 def _files(photos: tuple[Path, ...]) -> list[Path]:
@@ -83,64 +124,52 @@ def _files(photos: tuple[Path, ...]) -> list[Path]:
     return list(dict.fromkeys(files))
 
 
-def _targets(files: list[Path], out: Path) -> list[Path]:
-    """Where each file's result goes, without its ending: files of one name in different folders keep apart."""
-    taken: dict[str, int] = {}
-    targets = []
+def _stems(files: list[Path]) -> list[str]:
+    """A name for each file's result, without its ending: files of one name in different folders keep apart."""
+    stems: list[str] = []
+    taken: set[str] = set()
     for path in files:
-        taken[path.stem] = count = taken.get(path.stem, 0) + 1
-        targets.append(out / (path.stem if count == 1 else f"{path.stem}-{count}"))
-    return targets
+        names = (path.stem if number == 1 else f"{path.stem}-{number}" for number in count(1))
+        stems.append(next(name for name in names if name.casefold() not in taken))
+        taken.add(stems[-1].casefold())
+    return stems
 
 
-def _photo(pipeline: FacePipeline, picture: Picture, path: Path, target: Path, scale: int | None) -> None:
-    from facegen.images import resize, write_image
+def _photo(pipeline: FacePipeline, picture: Picture, result: Result, scale: int | None) -> None:
+    from facegen.images import resize
     from facegen.photo import restore
 
     done = restore(pipeline, picture.rgb, scale)
     alpha = picture.alpha
     if alpha is not None:
         alpha = resize(alpha[..., None].repeat(3, axis=2), (done.rgb.shape[1], done.rgb.shape[0]))[..., 0]
-    written = write_image(
-        target.with_name(f"{target.name}-x{done.scale}.png"), done.rgb, alpha, text={"facegen": f"upres {path.name}"}
-    )
     if not done.raised + done.left:
-        click.echo(f"{path}: no face found; raised with an empty guide.", err=True)
+        click.echo(f"{result.source}: no face found; raised with an empty guide.", err=True)
     if done.left:
-        click.echo(f"{path}: {done.left} head(s) already at the size asked for; left as they are.", err=True)
-    click.echo(written)
+        click.echo(f"{result.source}: {done.left} head(s) already at the size asked for; left as they are.", err=True)
+    result.write(f"-x{done.scale}", done.rgb, alpha, "--scale", done.scale)
 
 
-def _crop(pipeline: FacePipeline, picture: Picture, path: Path, target: Path, size: int) -> None:
+def _crop(pipeline: FacePipeline, picture: Picture, result: Result, size: int) -> None:
     from facegen.errors import ImageError
-    from facegen.images import write_image
     from facegen.photo import crop_heads
 
     heads = crop_heads(pipeline, picture.rgb, size)
     if not heads:
         raise ImageError(
-            f"{path}: no face found, so there is no head to crop; leave --crop away to raise the whole photo."
+            f"{result.source}: no face found, so there is no head to crop; leave --crop away to raise the whole photo."
         )
-    for number, head in enumerate(heads):
-        suffix = f"-{number + 1}" if len(heads) > 1 else ""
-        click.echo(
-            write_image(
-                target.with_name(f"{target.name}-head{suffix}.png"), head, text={"facegen": f"upres --crop {path.name}"}
-            )
-        )
+    for number, head in enumerate(heads, start=1):
+        result.write("-head" + (f"-{number}" if len(heads) > 1 else ""), head, None, "--crop", "--size", size)
 
 
-def _aligned(pipeline: FacePipeline, picture: Picture, path: Path, target: Path, size: int) -> None:
+def _aligned(pipeline: FacePipeline, picture: Picture, result: Result, size: int) -> None:
     from facegen.errors import ImageError
-    from facegen.images import write_image
     from facegen.photo import raise_aligned
 
     height, width = picture.rgb.shape[:2]
-    if height != width or height < 16:
-        raise ImageError(f"{path}: {width}x{height}; --aligned expects a square head crop of 96 px and up.")
-    raised = raise_aligned(pipeline, picture.rgb, size)
-    click.echo(
-        write_image(
-            target.with_name(f"{target.name}-{size}.png"), raised, text={"facegen": f"upres --aligned {path.name}"}
+    if height != width or height < SMALLEST_HEAD:
+        raise ImageError(
+            f"{result.source}: {width}x{height}; --aligned expects a square head crop of {SMALLEST_HEAD} px and up."
         )
-    )
+    result.write(f"-{size}", raise_aligned(pipeline, picture.rgb, size), None, "--aligned", "--size", size)

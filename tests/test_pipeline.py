@@ -1,0 +1,338 @@
+"""The pipeline, whole, on tiny seeded networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
+from facegen.guide import GuideMode
+from facegen.ops.consistency import downsample_area, low_res_psnr
+from facegen.ops.scoring import SCORERS
+from facegen.pipeline import FacePipeline, Raised, resample
+from facegen.pipeline_recipe import PipelineRecipe
+from facegen.tensors import to_picture, to_tensor
+from facegen.weights import weight_folders
+from tests import tiny
+
+Load = Callable[..., FacePipeline]
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_all(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def load(recipe: Path) -> Load:
+    def with_overrides(*overrides: str) -> FacePipeline:
+        return FacePipeline.load(recipe, overrides)
+
+    return with_overrides
+
+
+@pytest.fixture(scope="module")
+def pipeline(load: Load) -> FacePipeline:
+    return load()
+
+
+def smooth_head(side: int, seed: int = 0) -> Tensor:
+    """(3, side, side): coloured blobs."""
+    noise = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(seed))
+    return resample(noise, (side, side))
+
+
+def bytes_of(raised: Raised) -> bytes:
+    return raised.image.numpy().tobytes()
+
+
+# --- seeds
+
+
+def test_a_seed_gives_the_same_bytes_whatever_else_is_drawn(pipeline: FacePipeline, load: Load) -> None:
+    row = [bytes_of(pipeline.sample(seed, 256)) for seed in range(16)]
+    assert len(set(row)) == 16
+    again = load()
+    torch.manual_seed(7)  # no global random state comes in
+    assert [bytes_of(again.sample(seed, 256)) for seed in (11, 0, 15)] == [row[11], row[0], row[15]]
+
+
+def test_the_batch_of_tiles_changes_rounding_at_most(load: Load) -> None:
+    whole, single = load("batch=100").sample(3, 256), load("batch=1").sample(3, 256)
+    torch.testing.assert_close(whole.candidates, single.candidates, atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole.image, single.image, atol=1e-4, rtol=0)
+
+
+def test_global_random_state_is_left_alone(pipeline: FacePipeline) -> None:
+    before = torch.get_rng_state()
+    pipeline.sample(5, 256)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("truncation", [0.05, 0.5, 1.0, 3.0])
+def test_truncation_bounds_latents(load: Load, truncation: float) -> None:
+    pipeline = load(f"truncation={truncation}")
+    z = torch.stack([pipeline.latent(seed) for seed in range(200)])
+    assert z.shape == (200, 8)
+    assert z.abs().max() <= 2 * truncation
+    assert z.abs().max() > 1.5 * min(truncation, 1.5)
+    assert abs(z.mean()) < 0.1
+
+
+def test_latents_are_normal_between_their_bounds(load: Load) -> None:
+    pipeline = load("truncation=3")
+    z = torch.cat([pipeline.latent(seed) for seed in range(500)])
+    assert abs(z.std() - 1) < 0.05
+    assert abs((z.abs() < 1).float().mean() - 0.683) < 0.03
+
+
+def test_lower_truncation_draws_the_same_face_closer_to_the_mean(load: Load) -> None:
+    full, half = load().latent(1), load("truncation=0.5").latent(1)
+    assert torch.equal(full.sign(), half.sign())
+    assert (half.abs() < full.abs()).all()
+
+
+def test_latent_of_seed_0_stays(pipeline: FacePipeline) -> None:
+    """Seeds are named in files and texts: this must be the same with every version of torch."""
+    expected = torch.tensor(GOLDEN_LATENT)
+    torch.testing.assert_close(pipeline.latent(0)[:4], expected, atol=1e-6, rtol=0)
+
+
+# --- the picture
+
+
+def test_golden_grid(pipeline: FacePipeline) -> None:
+    raised = pipeline.sample(0, 768)
+    torch.testing.assert_close(raised.image[:, 300:540:80, 300:540:80], torch.tensor(GOLDEN_GRID), atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("size", "side"),
+    [(1, 256), (64, 256), (256, 256), (257, 264), (512, 512), (768, 768), (1000, 1000), (1024, 1024), (1021, 1024)],
+)
+def test_sizes(pipeline: FacePipeline, size: int, side: int) -> None:
+    raised = pipeline(smooth_head(128), size)
+    assert raised.image.shape == (3, side, side)
+    assert raised.stack.shape == (6, side // 8, side // 8)
+    assert raised.candidates.shape == (len(raised.plan), 2, 3, 256, 256)
+    assert raised.chosen.shape == (len(raised.plan),)
+    assert 0 <= raised.image.min() <= raised.image.max() <= 1
+
+
+@pytest.mark.slow
+def test_large_sizes(pipeline: FacePipeline) -> None:
+    for size in (1536, 2048):
+        raised = pipeline(smooth_head(128), size)
+        assert raised.image.shape == (3, size, size)
+        assert raised.fit >= 40
+
+
+@pytest.mark.parametrize("size", [0, -8])
+def test_size_must_be_positive(pipeline: FacePipeline, size: int) -> None:
+    with pytest.raises(UsageError, match=f"size is {size}, expected a positive number of pixels"):
+        pipeline(smooth_head(32), size)
+
+
+@pytest.mark.parametrize("shape", [(3, 128, 96), (1, 128, 128), (4, 64, 64), (128, 128), (1, 3, 64, 64), (3, 0, 0)])
+def test_head_must_be_square_rgb(pipeline: FacePipeline, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match=r"FacePipeline: head has shape .*, expected \(3, S, S\)"):
+        pipeline(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "held_to"),
+    [
+        (128, 768, 96),
+        (20, 256, 32),  # smaller than a tile: stretched first
+        (130, 1024, 128),
+        (300, 768, 192),
+        (700, 768, 384),
+        (800, 768, 768),
+    ],
+)
+def test_result_shrinks_back_to_its_input(pipeline: FacePipeline, side: int, size: int, held_to: int) -> None:
+    head = smooth_head(side)
+    raised = pipeline(head, size)
+    assert raised.reference.shape == (3, held_to, held_to)
+    torch.testing.assert_close(raised.reference, resample(head, (held_to, held_to)))
+    assert raised.fit == low_res_psnr(raised.image, raised.reference) >= 40
+    assert low_res_psnr(raised.image, raised.stack[:3]) >= 40
+
+
+@pytest.mark.parametrize(
+    ("side", "size", "held_to"), [(100, 768, 96), (128, 768, 128), (300, 768, 256), (500, 768, 384), (20, 256, 32)]
+)
+def test_photos_are_held_to_as_much_of_them_as_there_is(
+    pipeline: FacePipeline, side: int, size: int, held_to: int
+) -> None:
+    raised = pipeline(smooth_head(side), size, photo=True)
+    assert raised.reference.shape == (3, held_to, held_to)
+    assert raised.fit >= 40
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_sample_shrinks_back_to_its_face(pipeline: FacePipeline, seed: int) -> None:
+    raised = pipeline.sample(seed, 1024)
+    assert low_res_psnr(raised.image, pipeline.draw(pipeline.latent(seed))) >= 40
+
+
+def test_fidelity_0_is_the_bare_network(load: Load) -> None:
+    """One tile, one candidate, no correction: the upscaler's own output."""
+    pipeline = load("fidelity=0", "candidates.variants=none")
+    raised = pipeline(smooth_head(64), 256)
+    with torch.inference_mode():
+        bare = pipeline.upscaler(raised.stack[None])[0].clamp(0, 1)
+    torch.testing.assert_close(raised.image, bare, atol=1e-5, rtol=0)
+
+
+def test_fidelity_goes_from_the_network_to_the_input(load: Load) -> None:
+    fits = [load(f"fidelity={fidelity}")(smooth_head(64), 256).fit for fidelity in (0, 0.5, 0.9, 1)]
+    assert fits == sorted(fits)
+    assert fits[-1] > fits[0] + 10
+
+
+@pytest.mark.parametrize("variants", ["none", "flip", "varied"])
+def test_candidates_show_the_same_picture(load: Load, variants: str) -> None:
+    raised = load(f"candidates.variants={variants}", "fidelity=0")(smooth_head(64), 256)
+    assert raised.candidates.shape[1] == {"none": 1, "flip": 2, "varied": 6}[variants]
+    for candidate in raised.candidates[0]:
+        assert low_res_psnr(candidate, raised.stack[:3]) > 15
+
+
+# --- the guide
+
+
+@pytest.mark.parametrize("guide", ["none", "rgb", "channels"])
+def test_guides(tmp_path: Path, guide: GuideMode) -> None:
+    pipeline = FacePipeline.load(tiny.save_all(tmp_path, guide), ["choice.scorers.discriminator=1"])
+    raised = pipeline.sample(0, 256)
+    planes = {"none": 0, "rgb": 3, "channels": 7}[guide]
+    assert raised.stack.shape == (3 + planes, 32, 32)
+    assert planes == 0 or raised.stack[3:].max() > 0.5
+    assert raised.fit >= 40
+
+
+def test_without_landmarks_the_guide_is_empty(pipeline: FacePipeline) -> None:
+    raised = pipeline.raise_picture(smooth_head(90), (40, 56), None)
+    assert raised.landmarks is None
+    assert raised.image.shape == (3, 320, 448)
+    assert not raised.stack[3:].any()
+
+
+def test_landmarks_are_found_on_the_whole_head_and_scaled(pipeline: FacePipeline, head: object) -> None:
+    raised = pipeline(to_tensor(head), 512)  # type: ignore[arg-type]
+    assert raised.landmarks is not None
+    assert raised.landmarks.detected
+    assert (raised.landmarks.points > 0).all()
+    assert (raised.landmarks.points < 64).all()
+
+
+# --- recipes and weights that do not fit
+
+
+def test_unknown_scorer_is_refused_when_the_recipe_is_read(recipe: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        FacePipeline.load(recipe, ["choice.scorers.laplace=1"])
+    assert str(caught.value) == (
+        f'{recipe}: choice.scorers: unknown scorer "laplace"; did you mean "laplacian"? '
+        f"Known: {', '.join(sorted(SCORERS))}."
+    )
+
+
+@pytest.mark.parametrize("overlap", [32, 40])
+def test_overlap_of_a_whole_tile_is_refused_when_loading(recipe: Path, overlap: int) -> None:
+    with pytest.raises(RecipeError, match=rf"tiny\.toml: tiles\.overlap: {overlap}, expected less than 32"):
+        FacePipeline.load(recipe, [f"tiles.overlap={overlap}"])
+
+
+@pytest.mark.parametrize("overlap", [0, 1, 31])
+def test_overlaps(load: Load, overlap: int) -> None:
+    assert load(f"tiles.overlap={overlap}", "candidates.variants=none")(smooth_head(40), 272).fit >= 40
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["truncation=0", "truncation=inf", "truncation=nan", "fidelity=1.1", "fidelity=nan", "batch=0", "precision=fp64",
+     "candidates.variants=all", "choice.agreement=-1", "choice.agreement=inf", "choice.scorers.contrast=nan",
+     "tiles.overlap=-1", "kind=jnet"],
+)  # fmt: skip
+def test_values_out_of_range_name_their_key(recipe: Path, override: str) -> None:
+    with pytest.raises(RecipeError, match=rf"tiny\.toml: {override.partition('=')[0]}: .*, got "):
+        FacePipeline.load(recipe, [override])
+
+
+@pytest.mark.parametrize("scorer", sorted(SCORERS))
+def test_every_scorer_picks(load: Load, scorer: str) -> None:
+    pipeline = load(f"choice.scorers={{ {scorer} = 1.0 }}", "choice.agreement=0")
+    raised = pipeline(smooth_head(64), 384)
+    assert (pipeline.discriminator is not None) == (scorer == "discriminator")
+    assert raised.fit >= 40
+
+
+def test_discriminator_is_loaded_only_if_it_judges(recipe: Path) -> None:
+    absent = "weights.discriminator=nowhere"
+    assert FacePipeline.load(recipe, [absent, "choice.scorers.discriminator=0"]).discriminator is None
+    with pytest.raises(WeightsError, match=r"weights 'nowhere'"):
+        FacePipeline.load(recipe, [absent, "choice.scorers.discriminator=1"])
+
+
+def test_guide_that_the_upscaler_does_not_take(tmp_path: Path) -> None:
+    recipe = tiny.save_all(tmp_path)
+    tiny.save(tmp_path, tiny.upscaler("rgb"), "channels")
+    with pytest.raises(WeightsError, match=r"tiny\.toml: upscaler: .* takes 6 channels, .*'channels' are 10"):
+        FacePipeline.load(recipe)
+
+
+def test_discriminator_of_another_upscaler(tmp_path: Path) -> None:
+    recipe = tiny.save_all(tmp_path)
+    tiny.save(tmp_path, tiny.discriminator(planes=3))
+    with pytest.raises(WeightsError, match=r"discriminator: judges 8x tiles by 3 channels, .* 8x ones from 6"):
+        FacePipeline.load(recipe, ["choice.scorers.discriminator=1"])
+
+
+def test_other_tile_and_scale() -> None:
+    net = tiny.upscaler("none", tile=16, scale=4, decoder_widths=(16, 16, 8, 8, 4, 4), decoder_depths=(1,) * 6)
+    recipe = PipelineRecipe(kind="pipeline", precision="fp32", tiles={"overlap": 8})  # type: ignore[arg-type]
+    pipeline = FacePipeline(recipe, generator=tiny.generator(), upscaler=net, guide="none")
+    raised = pipeline(smooth_head(50), 100)
+    assert raised.image.shape == (3, 100, 100)
+    assert raised.reference.shape == (3, 50, 50)
+    assert raised.fit >= 40
+
+
+# --- resample
+
+
+@pytest.mark.parametrize("size", [(8, 8), (5, 20), (20, 5), (16, 16), (3, 2)])
+def test_resample_keeps_a_plain_colour(size: tuple[int, int]) -> None:
+    plain = torch.full((3, 10, 10), 0.3)
+    torch.testing.assert_close(resample(plain, size), torch.full((3, *size), 0.3))
+
+
+def test_resample_shrinks_by_area_along_the_axis_that_shrinks() -> None:
+    stripes = torch.tensor([0.0, 1.0]).repeat(3, 6, 8)  # (3, 6, 16), one pixel wide
+    torch.testing.assert_close(resample(stripes, (12, 8)), torch.full((3, 12, 8), 0.5))
+    assert torch.equal(resample(stripes, (3, 8)), downsample_area(stripes, (3, 8)))
+
+
+# --- the shipped weights
+
+
+@pytest.mark.skipif(len(weight_folders()) < 3, reason="no shipped weights in this checkout")
+def test_shipped_weights_draw_a_face() -> None:
+    raised = FacePipeline.load(overrides=["candidates.variants=none", "choice.scorers.discriminator=1"]).sample(0, 256)
+    picture = to_picture(raised.image)
+    assert picture.std() > 20
+    assert raised.fit >= 40
+
+
+GOLDEN_LATENT = [1.6320494, 0.519701, -0.0973329, 1.2907428]
+GOLDEN_GRID = [
+    [[0.4975, 0.5199, 0.4215], [0.419, 0.4634, 0.5685], [0.508, 0.4861, 0.545]],
+    [[0.5558, 0.5657, 0.5347], [0.4735, 0.4202, 0.4763], [0.672, 0.5182, 0.4932]],
+    [[0.4596, 0.4708, 0.5343], [0.4786, 0.5293, 0.3662], [0.2884, 0.2705, 0.2891]],
+]
