@@ -1,0 +1,90 @@
+"""The self-test: good weights pass, a damaged file is named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import facegen.pipeline
+import facegen.weights
+from facegen.cli.main import cli
+from facegen.doctor import Check, checks
+from facegen.weights import CARD_FILE, MODEL_FILE
+from tests import tiny
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Tiny weights under the shipped names, in place of the shipped ones."""
+    tiny.save_all(tmp_path)
+    for kind, name in (("dcgan", "dcgan-128"), ("jnet", "jnet-8x"), ("patchgan", "jnet-8x-patchgan")):
+        (tmp_path / kind).rename(tmp_path / name)
+    monkeypatch.setattr(facegen.weights, "WEIGHTS", tmp_path)
+    return tmp_path
+
+
+def doctor() -> Result:
+    return CliRunner(env={"COLUMNS": "400"}).invoke(cli, ["doctor"])
+
+
+def failed() -> dict[str, str]:
+    return {check.name: check.found for check in checks() if not check.ok}
+
+
+def test_all_is_well(weights: Path) -> None:
+    result = doctor()
+    assert result.exit_code == 0, result.output
+    for line in ("facegen", "python", "torch", "device", "threads", "precision", "landmark model", "68 points"):
+        assert line in result.output
+    assert re.search(r"ok +weights jnet-8x-patchgan +patchgan, 1,234 images seen, sha256 [0-9a-f]{16}", result.output)
+    assert re.search(r"ok +self-test +a 256 px sample from seed 0 in ", result.output)
+
+
+def test_damaged_file_is_named(weights: Path) -> None:
+    with (weights / "jnet-8x" / MODEL_FILE).open("ab") as file:
+        file.write(b"!")
+    result = doctor()
+    assert result.exit_code == 1
+    assert re.search(r"!! +weights jnet-8x .*model\.safetensors: its SHA-256 is", result.output)
+    assert re.search(r"ok +weights dcgan-128 ", result.output)
+    assert sorted(failed()) == ["self-test", "weights jnet-8x"]
+
+
+def test_network_that_no_sample_uses_is_tested_too(weights: Path) -> None:
+    card = weights / "jnet-8x-patchgan" / CARD_FILE
+    card.write_text(card.read_text().replace("condition_channels = 6", "condition_channels = 3"))
+    assert list(failed()) == ["weights jnet-8x-patchgan"]
+
+
+def test_brackets_in_a_message_are_not_taken_for_markup(weights: Path) -> None:
+    card = weights / "jnet-8x" / CARD_FILE
+    card.write_text(card.read_text().replace("tile = 32", "tlie = 32"))
+    assert '[config]: unknown key "tlie"; did you mean "tile"?' in doctor().output
+
+
+def test_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facegen.weights, "WEIGHTS", tmp_path)
+    assert failed()["weights"] == "none found"
+    assert "weights 'dcgan-128': neither shipped" in failed()["self-test"]
+
+
+def test_whatever_else_is_broken_is_reported(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without dlib, as Python tells it."""
+    import sys
+
+    from facegen import landmarks
+
+    landmarks._detector.cache_clear()
+    monkeypatch.setitem(sys.modules, "dlib", None)
+    report = failed()
+    assert "ModuleNotFoundError" in report["landmark model"] or "ImportError" in report["landmark model"]
+    assert "dlib" in report["landmark model"]
+    assert isinstance(checks()[0], Check)
+
+
+@pytest.mark.skipif(len(facegen.weights.weight_folders()) < 3, reason="no shipped weights in this checkout")
+def test_shipped_weights_pass() -> None:
+    assert failed() == {}
