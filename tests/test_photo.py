@@ -104,7 +104,7 @@ def test_the_raised_head_is_held_to_the_photo(pipeline: FacePipeline, astronaut:
 
 
 def test_two_faces(pipeline: FacePipeline, astronaut: Picture) -> None:
-    pair = np.concatenate([astronaut[:, 60:380], astronaut[::1, 380:59:-1]], axis=1)
+    pair = np.concatenate([astronaut[:, 60:380], astronaut[:, 380:59:-1]], axis=1)
     done = restore(pipeline, pair, 2)
     assert done.raised == 2
     assert done.rgb.shape == (2 * pair.shape[0], 2 * pair.shape[1], 3)

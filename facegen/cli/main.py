@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import io
+import sys
 from typing import Any
 
 import click
@@ -49,6 +51,8 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="facegen")
 def cli() -> None:
     """High-resolution faces: drawn from seeds, or raised from your photos."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not text go out as they came in
 
 
 def main() -> None:

@@ -1,0 +1,38 @@
+"""The command line on tiny weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from facegen.cli.main import cli
+from tests import tiny
+
+Facegen = Callable[..., Result]
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline recipe of tiny networks, one candidate per tile."""
+    return tiny.save_all(tmp_path_factory.mktemp("tiny"), extra='candidates.variants = "none"')
+
+
+@pytest.fixture
+def facegen() -> Facegen:
+    """Run the command line; what it did is told by its status, stdout and stderr, never by an exception."""
+
+    def run(*words: object) -> Result:
+        result = CliRunner().invoke(cli, [str(word) for word in words])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exc_info
+        assert "Traceback" not in result.output
+        return result
+
+    return run
+
+
+def leftovers(folder: Path) -> list[Path]:
+    """Temporary files below a folder."""
+    return [path for path in folder.rglob("*") if path.name.endswith(".tmp") or path.name.startswith(".")]

@@ -1,0 +1,66 @@
+"""The group: help on everything, errors of ours in one line, with their exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from facegen import __version__
+from facegen.cli.main import COMMANDS, cli
+from tests.cli.conftest import Facegen
+
+
+def command(name: str) -> click.Command:
+    found = cli.get_command(click.Context(cli), name)
+    assert found is not None
+    return found
+
+
+def test_help_lists_every_command(facegen: Facegen) -> None:
+    for flag in ("-h", "--help"):
+        result = facegen(flag)
+        assert result.exit_code == 0
+        for name, text in COMMANDS.items():
+            assert f"{name} " in result.output
+            assert text in result.output
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_every_option_has_help(facegen: Facegen, name: str) -> None:
+    result = facegen(name, "-h")
+    assert result.exit_code == 0
+    assert command(name).help
+    for parameter in command(name).params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, f"{name} {parameter.opts}"
+            assert parameter.opts[0] in result.output
+
+
+def test_version(facegen: Facegen) -> None:
+    assert __version__ in facegen("--version").output
+
+
+def test_unknown_command(facegen: Facegen) -> None:
+    result = facegen("smaple")
+    assert result.exit_code == 2
+    assert "No such command 'smaple'" in result.stderr
+
+
+def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The real thing, in a process of its own."""
+    code = "from facegen.cli.main import main\nmain()"
+    return subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_errors_of_ours_end_the_process_with_their_status(tmp_path: Path) -> None:
+    wrong_value = run("sample", "--recipe", "nope", cwd=tmp_path)
+    assert wrong_value.returncode == 2
+    assert wrong_value.stdout == ""
+    assert wrong_value.stderr.startswith("Error: --recipe 'nope': neither a .toml file nor a shipped recipe.")
+    no_run = run("publish", "nowhere", "name", cwd=tmp_path)
+    assert no_run.returncode == 1
+    assert no_run.stderr == "Error: nowhere: not a run folder, it has no recipe.toml.\n"

@@ -1,0 +1,243 @@
+"""`facegen upres`: good pictures get written whatever the others are; nothing is overwritten."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from facegen.images import picture_text, read_image, resize, write_image
+from tests.cli.conftest import Facegen, leftovers
+
+Picture = NDArray[np.uint8]
+
+
+@pytest.fixture
+def upres(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> Facegen:
+    """Run upres with tiny weights, into out/."""
+
+    def run(*words: object) -> object:
+        return facegen("upres", *words, "--recipe", tiny_recipe, "--out", tmp_path / "out")
+
+    return run  # type: ignore[return-value]
+
+
+@pytest.fixture(scope="session")
+def plain() -> Picture:
+    """(24, 40, 3): a ramp."""
+    y, x = np.mgrid[:24, :40]
+    return np.stack([x * 6, y * 10, 255 - x * 6], axis=-1).astype(np.uint8)
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def jpeg(picture: Picture, mode: str = "RGB") -> bytes:
+    buffer = BytesIO()
+    Image.fromarray(picture).convert(mode).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def save_odd_but_good(folder: Path, plain: Picture) -> list[Path]:
+    """Pictures that are unusual, and have to be raised all the same."""
+    folder.mkdir()
+    write_image(folder / "one pixel.png", plain[:1, :1])
+    Image.fromarray(plain[..., 0].astype(np.uint16) * 257).save(folder / "sixteen.png")
+    (folder / "cmyk.jpg").write_bytes(jpeg(plain, "CMYK"))
+    write_image(folder / "alpha.png", plain, alpha=plain[..., 0])
+    write_image(folder / "façade — ünï 漢字 😀.png", plain)
+    return sorted(folder.iterdir())
+
+
+def save_bad(folder: Path, plain: Picture) -> dict[str, Path]:
+    """What is wrong -> a file of that kind."""
+    folder.mkdir()
+    bad = {
+        "no such file": folder / "missing.jpg",
+        "not a picture of a known format": folder / "text.jpg",
+        "cannot be decoded": folder / "cut short.jpg",
+        "is empty": folder / "empty.png",
+        "no pictures in this folder": folder / "folder",
+    }
+    bad["not a picture of a known format"].write_text("just words\n")
+    whole = jpeg(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    bad["cannot be decoded"].write_bytes(whole[: len(whole) // 2])
+    bad["is empty"].write_bytes(b"")
+    bad["no pictures in this folder"].mkdir()
+    return bad
+
+
+def test_good_and_bad_pictures_in_one_command(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+    good, bad = save_odd_but_good(tmp_path / "good", plain), save_bad(tmp_path / "bad", plain)
+    mixed = [path for pair in zip(good, bad.values(), strict=True) for path in pair]
+    result = upres(*mixed, "--scale", 2)
+    assert result.exit_code == 1
+    out = tmp_path / "out"
+    assert written(out) == sorted(f"{path.stem}-x2.png" for path in good)
+    assert sorted(result.stdout.splitlines()) == sorted(str(out / name) for name in written(out))
+    lines = result.stderr.splitlines()
+    for problem, path in bad.items():
+        [line] = [line for line in lines if line.startswith(f"Error: {path}: ")]
+        assert problem in line
+    assert lines[-1] == f"5 done, 5 failed: {', '.join(map(str, bad.values()))}"
+    assert len(lines) == 5 + 5 + 1  # a note for each good one: no face
+    assert not leftovers(out)
+
+
+def test_odd_pictures_keep_what_they_show(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+    files = save_odd_but_good(tmp_path / "good", plain)
+    assert upres(*files, "--scale", 4).exit_code == 0
+    for path in files:
+        before, after = read_image(path), read_image(tmp_path / "out" / f"{path.stem}-x4.png")
+        height, width = before.rgb.shape[:2]
+        assert after.rgb.shape == (4 * height, 4 * width, 3)
+        small = after.rgb.reshape(height, 4, width, 4, 3).mean(axis=(1, 3))
+        assert np.abs(small - before.rgb).mean() < 2, path
+    alpha = read_image(tmp_path / "out" / "alpha-x4.png").alpha
+    assert alpha is not None
+    assert np.abs(resize(alpha[..., None].repeat(3, 2), (40, 24))[..., 0].astype(int) - plain[..., 0]).max() <= 3
+
+
+def test_folders_are_replaced_by_their_pictures(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+    write_image(tmp_path / "in" / "b.png", plain)
+    write_image(tmp_path / "in" / "a.jpg", plain)
+    (tmp_path / "in" / "notes.txt").write_text("no picture")
+    result = upres(tmp_path / "in", tmp_path / "in" / "a.jpg", "--scale", 1)
+    assert result.exit_code == 0
+    assert written(tmp_path / "out") == ["a-x1.png", "b-x1.png"]
+
+
+def test_files_of_one_name_keep_apart(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+    paths = [tmp_path / name for name in ("x/a.png", "y/a.png", "y/a-2.png", "z/a.jpg", "z/A.png")]
+    for number, path in enumerate(paths):
+        write_image(path, np.full_like(plain, 40 * number))
+    result = upres(*paths, "--scale", 1)
+    assert result.exit_code == 0, result.output
+    names = [Path(line).name for line in result.stdout.splitlines()]
+    assert names == ["a-x1.png", "a-2-x1.png", "a-2-2-x1.png", "a-3-x1.png", "A-4-x1.png"]
+    for number, name in enumerate(names):
+        assert abs(read_image(tmp_path / "out" / name).rgb.mean() - 40 * number) < 2
+
+
+def test_an_input_is_never_overwritten(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: Picture) -> None:
+    for name in ("a.png", "a-x2.png"):
+        write_image(tmp_path / name, plain)
+    before = (tmp_path / "a-x2.png").read_bytes()
+    files = [tmp_path / "a.png", tmp_path / "a-x2.png"]
+    result = facegen("upres", *files, "--scale", 2, "--recipe", tiny_recipe, "--out", tmp_path)
+    assert result.exit_code == 1
+    assert f"{files[0]}: its result would replace {files[1]}, another input; choose another --out." in result.stderr
+    assert (tmp_path / "a-x2.png").read_bytes() == before
+    assert (tmp_path / "a-x2-x2.png").is_file()
+
+
+def test_photo_with_a_face(upres: Facegen, tmp_path: Path, astronaut: Picture) -> None:
+    write_image(tmp_path / "my photo.png", resize(astronaut, (200, 200)))
+    result = upres(tmp_path / "my photo.png")
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert read_image(tmp_path / "out" / "my photo-x8.png").rgb.shape == (1600, 1600, 3)
+
+
+def test_head_that_is_large_already(upres: Facegen, tmp_path: Path, head: Picture) -> None:
+    write_image(tmp_path / "a.png", resize(head, (1300, 1300)))
+    result = upres(tmp_path / "a.png", "--scale", 1)
+    assert result.exit_code == 0
+    assert f"{tmp_path / 'a.png'}: 1 head(s) already at the size asked for; left as they are." in result.stderr
+
+
+def test_crop(upres: Facegen, tmp_path: Path, astronaut: Picture, plain: Picture) -> None:
+    write_image(tmp_path / "one.png", resize(astronaut, (256, 256)))
+    write_image(tmp_path / "two.png", np.concatenate([astronaut[:, 60:380], astronaut[:, 380:59:-1]], axis=1))
+    write_image(tmp_path / "none.png", plain)
+    result = upres(*(tmp_path / f"{name}.png" for name in ("one", "two", "none")), "--crop", "--size", 256)
+    assert result.exit_code == 1
+    assert written(tmp_path / "out") == ["one-head.png", "two-head-1.png", "two-head-2.png"]
+    assert "none.png: no face found, so there is no head to crop" in result.stderr
+    for name in written(tmp_path / "out"):
+        assert read_image(tmp_path / "out" / name).rgb.shape == (256, 256, 3)
+
+
+def test_aligned(upres: Facegen, tmp_path: Path, head: Picture, plain: Picture) -> None:
+    write_image(tmp_path / "head.png", resize(head, (96, 96)))
+    write_image(tmp_path / "tiny.png", resize(head, (15, 15)))
+    write_image(tmp_path / "wide.png", plain)
+    result = upres(*(tmp_path / f"{name}.png" for name in ("tiny", "wide", "head")), "--aligned")
+    assert result.exit_code == 1
+    assert written(tmp_path / "out") == ["head-768.png"]
+    assert read_image(tmp_path / "out" / "head-768.png").rgb.shape == (768, 768, 3)
+    assert "tiny.png: 15x15; --aligned expects a square head crop of 16 px and up." in result.stderr
+    assert "wide.png: 40x24; --aligned expects a square head crop" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("--scale", "3"), ("--crop", "--size", "200"), ("--aligned", "--size", "200")])
+def test_text_in_the_file_makes_it_again(
+    facegen: Facegen,
+    upres: Facegen,
+    tmp_path: Path,
+    head: Picture,
+    words: tuple[str, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_image(tmp_path / "it's me.png", head)
+    upres(tmp_path / "it's me.png", *words, "--set", "fidelity=0.5")
+    [name] = written(tmp_path / "out")
+    command = shlex.split(picture_text(tmp_path / "out" / name)["facegen"])
+    assert command[:2] == ["upres", "it's me.png"]
+    monkeypatch.chdir(tmp_path)
+    assert facegen(*command, "--out", "again").exit_code == 0
+    assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "flags"),
+    [
+        (["--crop", "--aligned"], ["--crop", "--aligned"]),
+        (["--crop", "--scale", "2"], ["--scale", "--crop"]),
+        (["--aligned", "--scale", "2"], ["--scale", "--aligned"]),
+        (["--size", "512"], ["--size", "--crop", "--aligned", "--scale"]),
+        (["--size", "512", "--scale", "2"], ["--size", "--scale"]),
+        (["--scale", "0"], ["--scale"]),
+        (["--scale", "9"], ["--scale"]),
+        (["--crop", "--size", "0"], ["--size"]),
+    ],
+)
+def test_conflicting_flags_are_both_named(upres: Facegen, tmp_path: Path, words: list[str], flags: list[str]) -> None:
+    result = upres("photo.png", *words)
+    assert result.exit_code == 2
+    for flag in flags:
+        assert flag in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_photos(facegen: Facegen) -> None:
+    result = facegen("upres")
+    assert result.exit_code == 2
+    assert "Missing argument 'PHOTOS...'" in result.stderr
+
+
+def test_result_that_would_be_too_large_names_the_photo(upres: Facegen, tmp_path: Path) -> None:
+    write_image(tmp_path / "big.png", np.zeros((1800, 2000, 3), np.uint8))
+    result = upres(tmp_path / "big.png", "--scale", 8)
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[0].startswith(f"Error: {tmp_path / 'big.png'}: 2000x1800 at --scale 8 would be ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX alone")
+def test_name_that_is_no_text(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    try:
+        path.touch()
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    write_image(path, plain)
+    result = upres(path, "--scale", 1)
+    assert result.exit_code == 0, result.output
+    assert len(list((tmp_path / "out").iterdir())) == 1
