@@ -40,6 +40,12 @@ def pipeline(load: Load) -> FacePipeline:
     return load()
 
 
+@pytest.fixture(scope="module")
+def quick(load: Load) -> FacePipeline:
+    """One candidate per tile."""
+    return load("candidates.variants=none")
+
+
 def smooth_head(side: int, seed: int = 0) -> Tensor:
     """(3, side, side): coloured blobs."""
     noise = torch.rand(3, 6, 6, generator=torch.Generator().manual_seed(seed))
@@ -112,13 +118,13 @@ def test_golden_grid(pipeline: FacePipeline) -> None:
 
 @pytest.mark.parametrize(
     ("size", "side"),
-    [(1, 256), (64, 256), (256, 256), (257, 264), (512, 512), (768, 768), (1000, 1000), (1024, 1024), (1021, 1024)],
+    [(1, 256), (64, 256), (256, 256), (257, 264), (512, 512), (768, 768), (1000, 1000), (1021, 1024)],
 )
-def test_sizes(pipeline: FacePipeline, size: int, side: int) -> None:
-    raised = pipeline(smooth_head(128), size)
+def test_sizes(quick: FacePipeline, size: int, side: int) -> None:
+    raised = quick(smooth_head(128), size)
     assert raised.image.shape == (3, side, side)
     assert raised.stack.shape == (6, side // 8, side // 8)
-    assert raised.candidates.shape == (len(raised.plan), 2, 3, 256, 256)
+    assert raised.candidates.shape == (len(raised.plan), 1, 3, 256, 256)
     assert raised.chosen.shape == (len(raised.plan),)
     assert 0 <= raised.image.min() <= raised.image.max() <= 1
 
@@ -154,9 +160,9 @@ def test_head_must_be_square_rgb(pipeline: FacePipeline, shape: tuple[int, ...])
         (800, 768, 768),
     ],
 )
-def test_result_shrinks_back_to_its_input(pipeline: FacePipeline, side: int, size: int, held_to: int) -> None:
+def test_result_shrinks_back_to_its_input(quick: FacePipeline, side: int, size: int, held_to: int) -> None:
     head = smooth_head(side)
-    raised = pipeline(head, size)
+    raised = quick(head, size)
     assert raised.reference.shape == (3, held_to, held_to)
     torch.testing.assert_close(raised.reference, resample(head, (held_to, held_to)))
     assert raised.fit == low_res_psnr(raised.image, raised.reference) >= 40
@@ -167,17 +173,16 @@ def test_result_shrinks_back_to_its_input(pipeline: FacePipeline, side: int, siz
     ("side", "size", "held_to"), [(100, 768, 96), (128, 768, 128), (300, 768, 256), (500, 768, 384), (20, 256, 32)]
 )
 def test_photos_are_held_to_as_much_of_them_as_there_is(
-    pipeline: FacePipeline, side: int, size: int, held_to: int
+    quick: FacePipeline, side: int, size: int, held_to: int
 ) -> None:
-    raised = pipeline(smooth_head(side), size, photo=True)
+    raised = quick(smooth_head(side), size, photo=True)
     assert raised.reference.shape == (3, held_to, held_to)
     assert raised.fit >= 40
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_sample_shrinks_back_to_its_face(pipeline: FacePipeline, seed: int) -> None:
-    raised = pipeline.sample(seed, 1024)
-    assert low_res_psnr(raised.image, pipeline.draw(pipeline.latent(seed))) >= 40
+def test_sample_shrinks_back_to_its_face(quick: FacePipeline) -> None:
+    raised = quick.sample(1, 1024)
+    assert low_res_psnr(raised.image, quick.draw(quick.latent(1))) >= 40
 
 
 def test_fidelity_0_is_the_bare_network(load: Load) -> None:
