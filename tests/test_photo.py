@@ -155,7 +155,7 @@ def test_raise_aligned(pipeline: FacePipeline, head: Picture, side: int, size: i
 # --- without a face
 
 
-@pytest.mark.parametrize("scale", [1, 2, 3, 4, 5, 7, 8])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 7])
 def test_without_a_face_the_result_shrinks_back_to_the_photo(pipeline: FacePipeline, cat: Picture, scale: int) -> None:
     part = np.ascontiguousarray(cat[:150, :101])
     done = restore(pipeline, part, scale)
@@ -166,16 +166,16 @@ def test_without_a_face_the_result_shrinks_back_to_the_photo(pipeline: FacePipel
 
 def test_photo_in_several_blocks(pipeline: FacePipeline, cat: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole and in small blocks: no seams, and still the photo when shrunk."""
-    part = np.ascontiguousarray(cat[60:221, 100:301])
+    part = np.ascontiguousarray(cat[60:181, 100:261])
     whole = raise_whole(pipeline, part, 4)
     monkeypatch.setattr(photo, "BLOCK", 48)
     blocks = raise_whole(pipeline, part, 4)
-    assert blocks.shape == whole.shape == (644, 804, 3)
+    assert blocks.shape == whole.shape == (484, 644, 3)
     assert shrunk_psnr(blocks, part) >= 40
     assert np.abs(blocks.astype(int) - whole).mean() < 3
 
 
-@pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 1), (31, 33), (10, 600), (600, 10), (33, 200)])
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (2, 1), (31, 33), (10, 300), (300, 10)])
 @pytest.mark.parametrize("scale", [None, 3])
 def test_odd_shapes(pipeline: FacePipeline, width: int, height: int, scale: int | None) -> None:
     rng = np.random.default_rng(0)

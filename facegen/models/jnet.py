@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from facegen.errors import ShapeError
 
 LEAK = 0.2
-RESIDUAL_GAIN = 0.1
+GAIN = 2 / (1 + LEAK**2)
+"""Variance that He's rule gives back to what a leaky ReLU halves."""
+RESIDUAL_GAIN = 0.3
 """The residual over the bicubic base is scaled by this, so that one Adam step on the last layer moves colours little.
 Without it, and a zero start, the first steps overshoot and their gradients stall Adam for a thousand more."""
 
@@ -69,6 +71,23 @@ FIGURE = JNetConfig(
 """The network as drawn in the original's method figure."""
 
 
+def _he(weight: Tensor, *, fan_in: int, share: float = 1.0) -> None:
+    """Normal weights after which a leaky ReLU's output has the variance of the input, times `share`."""
+    with torch.no_grad():
+        weight.normal_(0, math.sqrt(share * GAIN / fan_in))
+
+
+def _he_init(module: nn.Module) -> None:
+    """He init of a convolution: PyTorch's default starves a network this deep without batchnorm."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        taps = module.kernel_size[0] * module.kernel_size[1]
+        if isinstance(module, nn.ConvTranspose2d):
+            taps //= module.stride[0] * module.stride[1]  # its kernel is spread over so many output pixels
+        _he(module.weight, fan_in=module.in_channels * taps)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)
+
+
 def _activation() -> nn.Module:
     return nn.LeakyReLU(LEAK, inplace=True)
 
@@ -86,6 +105,22 @@ class UpBlock(nn.Module):
         self.rest = nn.ModuleList(nn.Conv2d(cout, cout, 3, padding=1) for _ in range(depth - 1))
         self.upsample = upsample
         self.act = _activation()
+        self._initialise(skip)
+
+    def _initialise(self, skip: int) -> None:
+        """He init, with half of the variance each to a skip and to what it joins, however few the skip's channels are.
+
+        Else the bottleneck, which knows nothing of places, drowns the picture.
+        """
+        self.apply(_he_init)
+        if isinstance(self.up, nn.Sequential):
+            next(self.up.parameters()).data.mul_(GAIN**-0.5)  # no activation follows
+        if skip:
+            up = self.first.in_channels - skip
+            for part, fan in ((self.first.weight[:, :up], up), (self.first.weight[:, up:], skip)):
+                _he(part, fan_in=9 * fan, share=0.5)
+        for conv in self.rest:
+            next(conv.parameters()).data.mul_(0.3)  # residual branches start small
 
     def forward(self, x: Tensor, skip: Tensor | None) -> Tensor:
         x = self.up(x)
@@ -115,20 +150,9 @@ class JNet(nn.Module):
         )
         self.to_rgb = nn.Conv2d(config.decoder_widths[-1], 3, 3, padding=1)
         self.act = _activation()
-        self._initialise()
-
-    def _initialise(self) -> None:
-        """He init (a=0.2): PyTorch's default starves a network this deep without batchnorm."""
-        for module in self.modules():
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.kaiming_normal_(module.weight, a=LEAK)
-                assert module.bias is not None
-                nn.init.zeros_(module.bias)
-        for block in self.decoder:
-            for conv in block.rest:  # type: ignore[union-attr]
-                conv.weight.data.mul_(0.3)  # residual branches start small
-        if self.config.base == "bicubic":
-            nn.init.zeros_(self.to_rgb.weight)  # the output starts as the base
+        self.encoder.apply(_he_init)
+        _he_init(self.to_rgb)
+        self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, stack: Tensor) -> Tensor:
         """Raise a batch of tiles.

@@ -1,0 +1,85 @@
+"""Every command and the Python of the README do what they are shown doing."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.images import read_image, write_image
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.S)
+COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("facegen ")]
+MADE = [
+    line.split("#")[0].split() for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if "make" in line
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with what the README supposes: photo.jpg, head.png, faces/, pipelines/ and weights/."""
+    write_image(tmp_path / "photo.jpg", astronaut)
+    write_image(tmp_path / "head.png", astronaut[:256, 96:352])
+    for number in range(20):
+        write_image(tmp_path / "faces" / f"me_{number:04d}.png", astronaut[:128, number : number + 128])
+    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(line: str, folder: Path) -> None:
+    """Run a command; training ends after a second (the last --time counts)."""
+    arguments = shlex.split(line)[1:] + (["--time", "1s"] if line.startswith("facegen train") else [])
+    done = subprocess.run([sys.executable, "-m", "facegen", *arguments], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+def test_commands_are_found() -> None:
+    assert len(COMMANDS) >= 10
+    assert ["make", "sample"] in MADE
+    assert ["make", "test"] in MADE
+
+
+def test_make_targets_exist() -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M)
+    assert {words[1] for words in MADE if words[0] == "make" and len(words) == 2} <= set(targets)
+
+
+@pytest.mark.parametrize("line", [c for c in COMMANDS if c.split()[1] in ("sample", "upres") and "my-faces" not in c])
+def test_drawing_and_raising(line: str, folder: Path) -> None:
+    run(line, folder)
+    written = sorted((folder / "out").rglob("*.png"))
+    assert written
+    assert all(read_image(file).rgb.std() > 0 for file in written)
+
+
+def test_training_then_sampling(folder: Path) -> None:
+    lines = [c for c in COMMANDS if c.split()[1] in ("train", "publish") or "my-faces" in c]
+    assert len(lines) == 4
+    for line in lines:
+        run(line, folder)
+    assert (folder / "weights" / "my-faces" / "card.toml").is_file()
+
+
+def test_doctor(folder: Path) -> None:
+    run("facegen doctor", folder)
+
+
+def test_python(folder: Path) -> None:
+    (code,) = (text for kind, text in BLOCKS if kind == "python")
+    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
+    assert read_image(folder / "out" / "face.png").rgb.shape == (768, 768, 3)
+    assert read_image(folder / "out" / "head.png").rgb.shape == (768, 768, 3)
+
+
+def test_pictures_and_links_exist() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if not link.startswith("http")]
+    assert links
+    assert [link for link in links if not (ROOT / link).exists()] == []
