@@ -18,10 +18,13 @@ import click
     help="Folder of weight folders.",
 )
 @click.option("--recipe", default="", help="Recipe file that the card names; RUN's own copy if left away.")
-def publish(run: Path, name: str, out: Path, recipe: str) -> None:
+@click.option("--licence", default=None, help="Terms of use that the card states.")
+def publish(run: Path, name: str, out: Path, recipe: str, licence: str | None) -> None:
     """Turn the averaged weights of a training RUN into a weight folder called NAME."""
+    from facegen.training.publish import LICENCE
     from facegen.training.publish import publish as publish_run
     from facegen.training.start import RESOLVED
 
-    for folder in publish_run(run, name, out, recipe_name=recipe or str(run / RESOLVED)):
+    recipe_name = recipe or str(run / RESOLVED)
+    for folder in publish_run(run, name, out, recipe_name=recipe_name, licence=licence or LICENCE):
         click.echo(folder)

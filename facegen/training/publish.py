@@ -21,10 +21,8 @@ from facegen.training.start import SOURCES, AnyRecipe, resolved_recipe
 from facegen.training.trainer import checkpoints
 from facegen.weights import Card, Kind, save_weights
 
-LICENCE = (
-    "Research and private use: several of the synthetic training sources state no licence, and the 68-point landmark "
-    "model was trained on iBUG 300-W, which forbids commercial use."
-)
+LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
+"""For whoever publishes without saying; true of anybody's pictures."""
 LIMITS: dict[Kind, str] = {
     "dcgan": "Draws aligned 128 px heads like those it was trained on. It may resemble real people by chance.",
     "jnet": "Invents detail: what it adds is plausible, not evidence. Best on upright heads of 64 to 128 px.",
@@ -33,7 +31,7 @@ LIMITS: dict[Kind, str] = {
 CALIBRATION_BATCHES, CALIBRATION_SIZE = 64, 32
 
 
-def publish(run: Path, name: str, out: Path, *, recipe_name: str) -> list[Path]:
+def publish(run: Path, name: str, out: Path, *, recipe_name: str, licence: str = LICENCE) -> list[Path]:
     """Write weight folders from a run's newest checkpoint.
 
     Args:
@@ -41,6 +39,7 @@ def publish(run: Path, name: str, out: Path, *, recipe_name: str) -> list[Path]:
         name: name of the weights; a stage 2 run also gives NAME-patchgan.
         out: where the weight folders go.
         recipe_name: the recipe file, as the card is to name it.
+        licence: the terms of use, as the card is to state them.
     Returns:
         the folders written.
     Raises:
@@ -65,7 +64,7 @@ def publish(run: Path, name: str, out: Path, *, recipe_name: str) -> list[Path]:
             recipe=recipe_name,
             images_seen=int(found[-1].stem),
             sources=sources,
-            licence=LICENCE,
+            licence=licence,
             limits=LIMITS[kind],
         )
         save_weights(out / card.name, network, card)
