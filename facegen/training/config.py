@@ -57,7 +57,7 @@ class DCGANLoss(_Strict):
 class JNetLoss(_Strict):
     """Weights of the J-net's losses."""
 
-    adversarial: float = Field(default=0.5, ge=0)
+    adversarial: float = Field(default=0.2, ge=0)
     pooled_l1: float = Field(default=50.0, ge=0)
     feature: float = Field(default=1.0, ge=0)
     feature_maps: int = Field(default=2, ge=1, le=5)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from torch import nn
 
 from facegen.errors import TrainingError
@@ -46,13 +47,14 @@ class Trainer:
         """Train, writing stats, previews and checkpoints into the run folder.
 
         Raises:
-            TrainingError: when a loss is not finite; the last checkpoint stays as it was.
-            KeyboardInterrupt: after Ctrl-C, once the step is finished and saved; a second one does not wait.
+            TrainingError: when a loss is not finite; the last checkpoint stays as it was. When another process trains
+                in the folder.
+            KeyboardInterrupt: after Ctrl-C or SIGTERM, once the step is finished and saved; a second one does not wait.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         started = saved = time.monotonic()
         logged = (started, self.images_seen)
-        with _interrupts_noted() as interrupted:
+        with _alone_in(self.folder), _interrupts_noted() as interrupted:
             while self.images_seen < self.config.images and time.monotonic() - started < seconds and not interrupted():
                 self.train_step()
                 if self._due(self.config.log_images):
@@ -176,26 +178,41 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 @contextmanager
-def _interrupts_noted() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C is noted inside, so that no step is cut in two; the second Ctrl-C interrupts as ever.
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Hold the run folder for this process; the lock goes with the process, however it ends.
 
-    Elsewhere than in the main thread, and where a program has its own way with Ctrl-C, nothing is changed.
+    Raises:
+        TrainingError: if another process trains in the folder.
+    """
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise TrainingError(f"{folder}: another process is training here; choose another --out.") from None
+
+
+@contextmanager
+def _interrupts_noted() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C and SIGTERM are noted inside, so that no step is cut in two; the second one acts as ever.
+
+    Elsewhere than in the main thread, and where a program has its own way with a signal, nothing is changed.
     """
     noted = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-    if threading.current_thread() is not threading.main_thread() or before is not signal.default_int_handler:
-        yield noted.is_set
-        return
+    here = threading.current_thread() is threading.main_thread()
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    caught = {number: handler for number, handler in usual.items() if here and signal.getsignal(number) == handler}
 
     def note(number: int, frame: object) -> None:
         noted.set()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, caught[signal.Signals(number)])
 
-    signal.signal(signal.SIGINT, note)
+    for number in caught:
+        signal.signal(number, note)
     try:
         yield noted.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in caught.items():
+            signal.signal(number, handler)
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

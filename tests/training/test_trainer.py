@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tomli_w
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -253,18 +254,25 @@ class TestLog:
         assert read_image(tmp_path / "run" / "samples" / "000000004.png").rgb.std() > 0
 
 
+def test_a_run_folder_is_one_process_s_alone(tmp_path: Path) -> None:
+    with FileLock(tmp_path / ".lock"), pytest.raises(TrainingError, match="another process is training here"):
+        duel(tmp_path).run()
+    duel(tmp_path).run()
+
+
 class TestInterruption:
-    def interrupt_at(self, images: int, times: int = 1) -> Report:
+    def interrupt_at(self, images: int, times: int = 1, number: int = signal.SIGINT) -> Report:
         def report(stats: dict[str, Any]) -> None:
             if stats["images"] == images:
                 for _ in range(times):
-                    signal.raise_signal(signal.SIGINT)
+                    signal.raise_signal(number)
 
         return report
 
-    def test_ctrl_c_saves_and_the_run_goes_on_exactly(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_ctrl_c_saves_and_the_run_goes_on_exactly(self, number: int, tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
-            duel(tmp_path / "parts", self.interrupt_at(8)).run()
+            duel(tmp_path / "parts", self.interrupt_at(8, number=number)).run()
         assert [p.stem for p in checkpoints(tmp_path / "parts")] == ["000000008"]
         trainer = duel(tmp_path / "parts")
         trainer.resume()
@@ -295,6 +303,7 @@ class TestInterruption:
             with contextlib.suppress(KeyboardInterrupt):
                 duel(tmp_path, report).run()
             assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
     def test_runs_outside_the_main_thread(self, tmp_path: Path) -> None:
         thread = threading.Thread(target=duel(tmp_path).run)
