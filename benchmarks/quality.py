@@ -24,12 +24,13 @@ from rich.table import Table
 from torch import Tensor
 
 from facegen.data.split import split
-from facegen.images import contact_sheet, find_pictures, read_image, resize, write_image
+from facegen.images import find_pictures, read_image, resize, write_image
 from facegen.landmarks import faces_in_photo
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.ops.seams import seam_gauge
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
+from facegen.sheets import contact_sheet
 from facegen.tensors import to_picture, to_tensor
 
 HELD_OUT, LOW, SIDE = 60, 96, 768

@@ -1,26 +1,24 @@
-"""The only border to picture files: read and write, upright, in sRGB, 8 bits a sample; resize; contact sheets.
+"""The only border to picture files: read and write, upright, in sRGB, 8 bits a sample; resize.
 
 Everything inside facegen sees (H, W, 3) uint8 sRGB arrays. What files bring along (EXIF orientation, colour profiles,
 alpha, palettes, 16 bits) is settled here, and every failure is one ImageError that names the file.
 """
 
 import json
-import math
 import stat
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from facegen.errors import ImageError, ShapeError, UsageError
 
@@ -47,7 +45,6 @@ _WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {"compression": "tiff_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
 }
-_LABEL_HEIGHT = 16
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ def write_image(
     if path.suffix.lower() not in _WRITABLE:
         raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(_WRITABLE)}.")
     file_format, options = _WRITABLE[path.suffix.lower()]
-    picture = _to_pillow(rgb, alpha, keep_alpha=file_format != "JPEG")
+    picture = to_pillow(rgb, alpha, keep_alpha=file_format != "JPEG")
     options = options | _text_options(file_format, text or {})
     temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
@@ -137,47 +134,7 @@ def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     """
     if min(size) < 1:
         raise UsageError(f"resize: size is {size[0]} x {size[1]}, expected at least 1 x 1.")
-    return np.array(_to_pillow(rgb).resize(size, Image.Resampling.LANCZOS))
-
-
-def contact_sheet(
-    pictures: Sequence[NDArray[np.uint8]],
-    columns: int | None = None,
-    side: int | None = None,
-    gap: int = 4,
-    labels: Sequence[str] | None = None,
-) -> NDArray[np.uint8]:
-    """Lay pictures out in rows on white.
-
-    Args:
-        pictures: (H, W, 3) uint8 each, of any sizes.
-        columns: pictures in a row; by default the grid is near-square.
-        side: each picture is resized to fit a square of this many pixels; by default none is resized.
-        gap: white pixels between the pictures.
-        labels: a line below each picture, cut where it is wider than the picture.
-    Returns:
-        (H, W, 3) uint8.
-    Raises:
-        ShapeError: if a picture is not (H, W, 3) uint8.
-        UsageError: if there is no picture, a number is too small, or labels and pictures differ in count.
-    """
-    if not pictures or gap < 0 or any(number is not None and number < 1 for number in (columns, side)):
-        asked = f"{len(pictures)} pictures, columns={columns}, side={side}, gap={gap}"
-        raise UsageError(f"contact_sheet: {asked}; expected at least 1 of each, and a gap of 0 or more.")
-    if labels is not None and len(labels) != len(pictures):
-        raise UsageError(f"contact_sheet: {len(labels)} labels for {len(pictures)} pictures; give one for each.")
-    fitted = [_to_pillow(picture) for picture in pictures]
-    if side is not None:
-        fitted = [ImageOps.contain(picture, (side, side), Image.Resampling.LANCZOS) for picture in fitted]
-    width = max(picture.width for picture in fitted)
-    height = max(picture.height for picture in fitted) + (_LABEL_HEIGHT if labels else 0)
-    columns = min(columns or math.ceil(math.sqrt(len(fitted))), len(fitted))
-    rows = math.ceil(len(fitted) / columns)
-    sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
-    for index, (picture, label) in enumerate(zip_longest(fitted, labels or ())):
-        row, column = divmod(index, columns)
-        sheet.paste(_cell(picture, (width, height), label), (column * (width + gap), row * (height + gap)))
-    return np.array(sheet)
+    return np.array(to_pillow(rgb).resize(size, Image.Resampling.LANCZOS))
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
@@ -259,7 +216,7 @@ def _to_srgb(colour: Image.Image, profile: bytes | None) -> Image.Image:
     return colour.convert("RGB")
 
 
-def _to_pillow(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None, keep_alpha: bool = True) -> Image.Image:
+def to_pillow(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None, keep_alpha: bool = True) -> Image.Image:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ShapeError(f"picture is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
     picture = Image.fromarray(rgb)
@@ -288,15 +245,6 @@ def _text_options(file_format: str, text: Mapping[str, str]) -> dict[str, Any]:
     exif = Image.Exif()
     exif[_DESCRIPTION] = json.dumps(dict(text))
     return {"exif": exif.tobytes()}
-
-
-def _cell(picture: Image.Image, size: tuple[int, int], label: str | None) -> Image.Image:
-    cell = Image.new("RGB", size, "white")
-    room = size[1] - (0 if label is None else _LABEL_HEIGHT)
-    cell.paste(picture, ((size[0] - picture.width) // 2, (room - picture.height) // 2))
-    if label is not None:
-        ImageDraw.Draw(cell).text((2, room + 2), label, fill="black", font=ImageFont.load_default())
-    return cell
 
 
 def _expanded(path: Path) -> list[Path]:

@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.images import contact_sheet, write_image
+from facegen.images import write_image
 from facegen.ops.blending import blend
 from facegen.ops.choice import choice_map, gather
 from facegen.pipeline import Raised
+from facegen.sheets import contact_sheet
 from facegen.tensors import to_picture
 
 SHOWN_SIDE = 384

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from facegen.cli.common import Seeds, Size, command_text, for_each, load_pipeline, make_folder, pipeline_options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SHEET_SIDE = 256
 
@@ -31,13 +36,14 @@ def sample(
     device: str,
 ) -> None:
     """Draw a face for each seed: the same seed gives the same face."""
-    from facegen.images import contact_sheet, resize, write_image
+    from facegen.images import resize, write_image
+    from facegen.sheets import contact_sheet
     from facegen.stages import write_stages
     from facegen.tensors import to_picture
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
-    sheet = []
+    sheet: dict[str, NDArray[np.uint8]] = {}
 
     def draw(seed: int) -> None:
         face = pipeline.draw(pipeline.latent(seed))
@@ -52,8 +58,8 @@ def sample(
         if stages:
             click.echo(write_stages(raised, face, out / f"{name}-stages"))
         if grid:
-            sheet.append(resize(picture, (SHEET_SIDE, SHEET_SIDE)))
+            sheet[f"seed {seed}"] = resize(picture, (SHEET_SIDE, SHEET_SIDE))
 
     for_each(seeds, draw)
     if grid:
-        click.echo(write_image(out / f"grid-{size}.png", contact_sheet(sheet)))
+        click.echo(write_image(out / f"grid-{size}.png", contact_sheet(list(sheet.values()), labels=list(sheet))))

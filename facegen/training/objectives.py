@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facegen.images import contact_sheet
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator, ProjectedDiscriminator
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet
+from facegen.sheets import contact_sheet
 from facegen.training.config import DCGANRecipe, JNetRecipe, OptimizerConfig
 from facegen.training.datasets import FaceDataset, TileDataset
 from facegen.training.diffaugment import diffaugment

@@ -17,7 +17,7 @@ from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet
 from facegen.training.config import JNetRecipe
-from facegen.training.start import SOURCES, AnyRecipe, resolved_recipe
+from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
 from facegen.training.trainer import checkpoints
 from facegen.weights import Card, Kind, save_weights
 
@@ -32,7 +32,7 @@ CALIBRATION_BATCHES, CALIBRATION_SIZE = 64, 32
 
 
 def publish(run: Path, name: str, out: Path, *, recipe_name: str, licence: str = LICENCE) -> list[Path]:
-    """Write weight folders from a run's newest checkpoint.
+    """Write weight folders from a run's newest checkpoint: the weights, the card, and the resolved recipe.
 
     Args:
         run: a run folder.
@@ -53,6 +53,7 @@ def publish(run: Path, name: str, out: Path, *, recipe_name: str, licence: str =
     if not found:
         raise TrainingError(f"{run}: there is no checkpoint to publish yet.")
     networks, sources = _networks_of(recipe, found[-1]), _sources(run)
+    resolved = (run / RESOLVED).read_bytes()
     written = []
     for kind, suffix, network in networks:
         card = Card(
@@ -68,6 +69,7 @@ def publish(run: Path, name: str, out: Path, *, recipe_name: str, licence: str =
             limits=LIMITS[kind],
         )
         save_weights(out / card.name, network, card)
+        (out / card.name / RESOLVED).write_bytes(resolved)
         written.append(out / card.name)
     return written
 

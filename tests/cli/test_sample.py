@@ -53,7 +53,7 @@ def test_text_in_the_file_makes_it_again(facegen: Facegen, tiny_recipe: Path, tm
 def test_grid(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     result = facegen("sample", "--seeds", "0-3", "--size", 64, "--grid", "--recipe", tiny_recipe, "--out", tmp_path)
     assert result.stdout.splitlines()[-1] == str(tmp_path / "grid-64.png")
-    assert read_image(tmp_path / "grid-64.png").rgb.shape == (516, 516, 3)
+    assert read_image(tmp_path / "grid-64.png").rgb.shape == (548, 516, 3)  # a line of 16 px names the seed below each
 
 
 def test_stages(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:

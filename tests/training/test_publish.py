@@ -85,6 +85,7 @@ def test_cards_say_where_the_weights_come_from(runs: Runs, tmp_path: Path) -> No
         assert card.sources == ("studio: 2", "web: 1")
         assert card.licence == LICENCE
         assert card.limits
+        assert (tmp_path / card.name / RESOLVED).read_bytes() == (runs["jnet"] / RESOLVED).read_bytes()
 
 
 def test_the_average_is_published_and_the_discriminator(runs: Runs, tmp_path: Path) -> None:

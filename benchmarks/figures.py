@@ -1,0 +1,55 @@
+"""The README's pictures.
+
+    python -m benchmarks.figures --portrait ../shared/data/portraits768/london_0012.webp --seeds 1,2,4,7
+
+The portrait must be one that training did not see and that may be shown (London, canada, composite, faker).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+
+from facegen.images import read_image, resize, write_image
+from facegen.ops.consistency import downsample_area
+from facegen.pipeline import FacePipeline
+from facegen.sheets import contact_sheet
+from facegen.tensors import to_picture, to_tensor
+
+FOLDER = Path("docs/images")
+LOW, SIDE = 96, 768
+
+
+def samples(pipeline: FacePipeline, seeds: list[int]) -> NDArray[np.uint8]:
+    """Faces of the seeds side by side, half size."""
+    pictures = [to_picture(pipeline.sample(seed, SIDE).image) for seed in seeds]
+    return contact_sheet([resize(picture, (SIDE // 2, SIDE // 2)) for picture in pictures], columns=len(seeds))
+
+
+def raised(pipeline: FacePipeline, portrait: Path) -> NDArray[np.uint8]:
+    """A 96 px reduction by bicubic interpolation, the same raised, and the original."""
+    real = to_tensor(read_image(portrait).rgb)
+    low = downsample_area(real, (LOW, LOW))
+    bicubic = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
+    pictures = [to_picture(image) for image in (bicubic, pipeline(low, SIDE).image, real)]
+    return contact_sheet([resize(picture, (512, 512)) for picture in pictures], columns=3)
+
+
+def main() -> None:
+    """Write docs/images/samples.jpg and docs/images/upres.jpg."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--portrait", type=Path, required=True)
+    parser.add_argument("--seeds", required=True, help="comma-separated")
+    options = parser.parse_args()
+    pipeline = FacePipeline.load()
+    seeds = [int(seed) for seed in options.seeds.split(",")]
+    print(write_image(FOLDER / "samples.jpg", samples(pipeline, seeds)))
+    print(write_image(FOLDER / "upres.jpg", raised(pipeline, options.portrait)))
+
+
+if __name__ == "__main__":
+    main()
