@@ -1,0 +1,30 @@
+"""The benchmarks measure what they say."""
+
+import time
+from pathlib import Path
+
+import torch
+
+from benchmarks.peers import RRDBNet
+from benchmarks.speed import shares, timed
+from facegen.pipeline import FacePipeline
+from tests.tiny import save_all
+
+
+def test_timed_leaves_the_first_run_out() -> None:
+    naps = iter([0.2, 0.01, 0.01])
+    seconds = timed(lambda: time.sleep(next(naps)), runs=2)
+    assert len(seconds) == 2
+    assert all(0.01 <= s < 0.2 for s in seconds)
+
+
+def test_shares_name_every_step(tmp_path: Path) -> None:
+    steps = shares(FacePipeline.load(save_all(tmp_path)), runs=1)
+    assert set(steps) == {"draw", "landmarks", "guide", "candidates", "choice", "blend", "consistency"}
+    assert all(seconds > 0 for seconds in steps.values())
+
+
+def test_the_peer_is_the_size_of_its_paper() -> None:
+    assert 16.6e6 < sum(p.numel() for p in RRDBNet().parameters()) < 16.8e6
+    with torch.inference_mode():
+        assert RRDBNet(width=8, growth=4, blocks=1)(torch.rand(1, 3, 8, 8)).shape == (1, 3, 32, 32)
