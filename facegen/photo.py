@@ -7,14 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facegen.align import HeadFrame, crop_head, head_frame, paste_head, soft_mask
 from facegen.errors import UsageError
 from facegen.images import resize
 from facegen.landmarks import faces_in_photo
 from facegen.ops.blending import blend
+from facegen.ops.consistency import back_project
 from facegen.ops.tiling import plan_tiles, split
-from facegen.pipeline import FacePipeline, Raised
+from facegen.pipeline import FacePipeline, resample
 from facegen.tensors import to_picture, to_tensor
 
 Picture = NDArray[np.uint8]
@@ -69,36 +71,47 @@ def restore(pipeline: FacePipeline, rgb: Picture, scale: int | None = None) -> R
     photo = resize(rgb, (rgb.shape[1] * scale, rgb.shape[0] * scale))
     raised = 0
     for frame in reversed(frames):  # the largest last, on top
-        head = raise_head(pipeline, rgb, frame, round(frame.side * scale))
-        if head is None:
-            continue
-        photo = paste_head(photo, to_picture(head.image), _scaled(frame, scale), soft_mask(head.image.shape[-1]))
-        raised += 1
+        head = raise_head(pipeline, rgb, frame, scale)
+        if head is not None:
+            photo = paste_head(photo, head, _scaled(frame, scale), soft_mask(head.shape[0]))
+            raised += 1
     return Restored(photo, scale, raised=raised, left=len(faces) - raised)
 
 
-def raise_head(pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, size: int) -> Raised | None:
-    """One head of a photo, aligned and raised to about `size` px; None if the photo shows more than could be made.
+def raise_head(pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int) -> Picture | None:
+    """One head of a photo, aligned and raised: (S, S, 3), S near `scale` times its side in the photo.
 
-    The head is cut out at its own resolution and the result is held to it, so nothing the photo shows is lost.
+    None if the photo shows more of it than the upscaler could make.
     """
-    low = min(max(pipeline.low_res_side(size), HEAD_LOW_RES[0]), HEAD_LOW_RES[1])
-    if frame.side >= low * pipeline.scale:
+    side = round(frame.side)
+    low = min(max(pipeline.low_res_side(side * scale), HEAD_LOW_RES[0]), HEAD_LOW_RES[1])
+    if side >= low * pipeline.scale:
         return None
-    head = to_tensor(crop_head(rgb, frame, max(round(frame.side), low)))
-    return pipeline(head, low * pipeline.scale, photo=True)
+    head = to_tensor(crop_head(rgb, frame, side))
+    return to_picture(_held(pipeline, pipeline(head, low * pipeline.scale).image, head, scale))
 
 
 def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[Picture]:
     """Every head of a photo, aligned, raised and alone: (size, size, 3) each, the largest first."""
     frames = [head_frame(face.points) for face in faces_in_photo(rgb)]
-    return [raise_aligned(pipeline, crop_head(rgb, frame, max(round(frame.side), 32)), size) for frame in frames]
+    return [raise_aligned(pipeline, crop_head(rgb, frame, round(frame.side)), size) for frame in frames]
 
 
 def raise_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> Picture:
     """A picture that is an aligned head crop already: (S, S, 3) to (size, size, 3)."""
-    image = to_picture(pipeline(to_tensor(head), size, photo=True).image)
-    return image if image.shape[0] == size else resize(image, (size, size))
+    picture = to_tensor(head)
+    image = _held(pipeline, pipeline(picture, size).image, picture, math.ceil(size / head.shape[0]))
+    raised = to_picture(image)
+    return raised if raised.shape[0] == size else resize(raised, (size, size))
+
+
+def _held(pipeline: FacePipeline, image: Tensor, picture: Tensor, scale: int) -> Tensor:
+    """Bring a raised image to `scale` times the picture it shows and hold it to that, so that no detail of it is lost.
+
+    The pipeline alone knows the picture at the low-res size, which is often less than what a photo has.
+    """
+    size = (picture.shape[-2] * scale, picture.shape[-1] * scale)
+    return back_project(resample(image, size), picture.to(image.device), pipeline.recipe.fidelity)
 
 
 def raise_whole(pipeline: FacePipeline, rgb: Picture, scale: int) -> Picture:
@@ -117,7 +130,7 @@ def raise_whole(pipeline: FacePipeline, rgb: Picture, scale: int) -> Picture:
     )
     low = block * scale // step
     parts = split(to_tensor(photo), plan)
-    blocks = [pipeline.raise_picture(part, (low, low), None, photo=True).image for part in parts]
+    blocks = [_held(pipeline, pipeline.raise_picture(part, (low, low), None).image, part, scale) for part in parts]
     return to_picture(blend(blocks, plan))[: scale * height, : scale * width]
 
 

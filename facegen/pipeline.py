@@ -154,13 +154,12 @@ class FacePipeline:
         """A face from a seed; see `__call__`."""
         return self(self.draw(self.latent(seed)), size)
 
-    def __call__(self, head: Tensor, size: int = 768, *, photo: bool = False) -> Raised:
+    def __call__(self, head: Tensor, size: int = 768) -> Raised:
         """Raise an aligned head.
 
         Args:
             head: (3, S, S) in [0, 1], in the FFHQ frame; any S.
             size: side wanted; the image's is the next multiple of the scale, and at least that of one raised tile.
-            photo: as `raise_picture`.
         Raises:
             ShapeError: if the head is not square.
             UsageError: if the size is not positive.
@@ -170,7 +169,7 @@ class FacePipeline:
         side = self.low_res_side(size)
         with step("facegen.landmarks"):
             landmarks = landmarks_in_head(to_picture(head)).scaled(side / head.shape[1])
-        return self.raise_picture(head, (side, side), landmarks, photo=photo)
+        return self.raise_picture(head, (side, side), landmarks)
 
     def low_res_side(self, size: int) -> int:
         """Low-res pixels needed for `size` high-res ones."""
@@ -179,17 +178,13 @@ class FacePipeline:
         return max(math.ceil(size / self.scale), self.config.tile)
 
     @torch.inference_mode()
-    def raise_picture(
-        self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None, *, photo: bool = False
-    ) -> Raised:
+    def raise_picture(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Raised:
         """Stage 2: shrink or stretch a picture to the low-res size and raise it.
 
         Args:
             picture: (3, H, W) in [0, 1].
             low_res_size: (h, w), each at least the tile's side; the image is s times as large.
             landmarks: of its one aligned face, in low-res pixels; None gives the empty guide.
-            photo: hold the image to the finest copy of the picture that it is a whole multiple of, not to the low-res
-                size times a power of two: a photo's every pixel counts, while a drawn face only has noise there.
         """
         picture = picture.to(self.device)
         with step("facegen.guide"):
@@ -205,7 +200,7 @@ class FacePipeline:
         with step("facegen.blend"):
             blended = blend(gather(candidates, chosen), plan)  # (3, s*h, s*w)
         with step("facegen.consistency"):
-            reference = self._reference(picture, low_res, photo)
+            reference = self._reference(picture, low_res)
             image = back_project(blended, reference, self.recipe.fidelity)
         return Raised(image, stack, reference, plan, candidates, chosen, landmarks)
 
@@ -239,14 +234,13 @@ class FacePipeline:
 
         return judge
 
-    def _reference(self, picture: Tensor, low_res: Tensor, photo: bool) -> Tensor:
-        """The finest shrunken copy of the picture that the image is held to; n times smaller than the image."""
-        height, width = (self.scale * side for side in low_res.shape[-2:])
-        for n in range(1, self.scale):
-            size = (height // n, width // n)
-            whole = height % n == width % n == 0 and (photo or self.scale % n == 0)
-            if whole and size[0] <= picture.shape[-2] and size[1] <= picture.shape[-1]:
-                return downsample_area(picture, size)
+    def _reference(self, picture: Tensor, low_res: Tensor) -> Tensor:
+        """The picture at the low-res size, or at as many times that as it has pixels for and the scale a divisor."""
+        height, width = low_res.shape[-2:]
+        for n in range(self.scale, 1, -1):
+            fits = n * height <= picture.shape[-2] and n * width <= picture.shape[-1]
+            if self.scale % n == 0 and fits:
+                return downsample_area(picture, (n * height, n * width))
         return low_res
 
 

@@ -91,16 +91,19 @@ def test_small_photo(pipeline: FacePipeline, small: Picture) -> None:
     assert shrunk_psnr(done.rgb, small) > 30
 
 
-def test_the_raised_head_is_held_to_the_photo(pipeline: FacePipeline, astronaut: Picture) -> None:
-    """A head of 173 px, raised to 768: held to 128 px of it, and close to the photo again when pasted back."""
+@pytest.mark.parametrize("scale", [2, 4, 7])
+def test_the_raised_head_is_held_to_all_that_the_photo_shows(
+    pipeline: FacePipeline, astronaut: Picture, scale: int
+) -> None:
+    """A head of 173 px, more than the low-res side: it and the whole photo shrink back to the photo."""
     [face] = faces_in_photo(astronaut)
-    raised = raise_head(pipeline, astronaut, head_frame(face.points), 768)
+    frame = head_frame(face.points)
+    side = round(frame.side)
+    raised = raise_head(pipeline, astronaut, frame, scale)
     assert raised is not None
-    assert raised.landmarks is not None
-    assert raised.landmarks.detected
-    assert raised.reference.shape == (3, 128, 128)
-    assert raised.fit >= 40
-    assert shrunk_psnr(restore(pipeline, astronaut, 4).rgb, astronaut) > 35
+    assert raised.shape == (side * scale, side * scale, 3)
+    assert shrunk_psnr(raised, crop_head(astronaut, frame, side)) >= 40
+    assert shrunk_psnr(restore(pipeline, astronaut, scale).rgb, astronaut) > 35
 
 
 def test_two_faces(pipeline: FacePipeline, astronaut: Picture) -> None:
@@ -150,6 +153,8 @@ def test_raise_aligned(pipeline: FacePipeline, head: Picture, side: int, size: i
     assert raised.shape == (size, size, 3)
     if size == 768 and side >= 96:
         assert low_res_psnr(to_tensor(raised), downsample_area(to_tensor(crop), (96, 96))) >= 38
+    if size == side:
+        assert np.abs(raised.astype(int) - crop).max() <= 2
 
 
 # --- without a face

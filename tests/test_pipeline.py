@@ -169,17 +169,6 @@ def test_result_shrinks_back_to_its_input(quick: FacePipeline, side: int, size: 
     assert low_res_psnr(raised.image, raised.stack[:3]) >= 40
 
 
-@pytest.mark.parametrize(
-    ("side", "size", "held_to"), [(100, 768, 96), (128, 768, 128), (300, 768, 256), (500, 768, 384), (20, 256, 32)]
-)
-def test_photos_are_held_to_as_much_of_them_as_there_is(
-    quick: FacePipeline, side: int, size: int, held_to: int
-) -> None:
-    raised = quick(smooth_head(side), size, photo=True)
-    assert raised.reference.shape == (3, held_to, held_to)
-    assert raised.fit >= 40
-
-
 def test_sample_shrinks_back_to_its_face(quick: FacePipeline) -> None:
     raised = quick.sample(1, 1024)
     assert low_res_psnr(raised.image, quick.draw(quick.latent(1))) >= 40
