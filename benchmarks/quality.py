@@ -15,18 +15,17 @@ import statistics
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
-from torch import Tensor
 
 from facegen.data.split import split
 from facegen.images import find_pictures, read_image, resize, write_image
 from facegen.landmarks import faces_in_photo
-from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.metrics.paired import feature_distance, psnr
+from facegen.models.efficientnet import load_efficientnet
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.ops.seams import seam_gauge
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
@@ -70,28 +69,17 @@ def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple
         gauge = seam_gauge(raised.image, raised.plan)
         means.append(gauge.mean)
         worst.append(gauge.max)
-        ours.append((_psnr(raised.image, real), _feature_distance(network, raised.image, real)))
-        bicubics.append((_psnr(bicubic, real), _feature_distance(network, bicubic, real)))
+        ours.append((psnr(raised.image, real), feature_distance(network, raised.image, real)))
+        bicubics.append((psnr(bicubic, real), feature_distance(network, bicubic, real)))
         pictures += [resize(to_picture(x), (256, 256)) for x in (bicubic, raised.image, real)]
-    (psnr, distance), (peer_psnr, peer_distance) = (np.mean(rows, axis=0) for rows in (ours, bicubics))
+    (quality, distance), (peer_quality, peer_distance) = (np.mean(rows, axis=0) for rows in (ours, bicubics))
     rows = [
         ("fit to the 96 px input, lowest / median", f"{min(fits):.1f} / {statistics.median(fits):.1f} dB"),
         ("seam gauge, mean / worst line", f"{statistics.mean(means):.3f} / {max(worst):.3f}"),
-        ("PSNR, ours / bicubic", f"{psnr:.2f} / {peer_psnr:.2f} dB"),
+        ("PSNR, ours / bicubic", f"{quality:.2f} / {peer_quality:.2f} dB"),
         ("Lite2 feature distance, ours / bicubic", f"{distance / peer_distance:.3f}"),
     ]
     return rows, pictures
-
-
-def _psnr(a: Tensor, b: Tensor) -> float:
-    return -10 * torch.log10((a - b).square().mean()).item()
-
-
-def _feature_distance(network: EfficientNetLite, a: Tensor, b: Tensor) -> float:
-    """Channel-normalised squared distance over five maps, at 768 px."""
-    with torch.inference_mode():
-        maps = zip(network(a[None] * 2 - 1), network(b[None] * 2 - 1), strict=True)
-        return sum((F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean().item() for x, y in maps)
 
 
 def main() -> None:

@@ -46,13 +46,22 @@ def _detector() -> Any:
 
 @cache
 def _predictor() -> Any:
-    """Load the landmark model (100 MB) once; its package is located, not imported, as it needs pkg_resources."""
+    """Load the landmark model (100 MB) once."""
     import dlib
 
+    return dlib.shape_predictor(str(model_path(PREDICTOR)))
+
+
+def model_path(name: str) -> Path:
+    """Where dlib's model of this name lies; its package is located, not imported, as it needs pkg_resources.
+
+    Raises:
+        MissingExtraError: if the package that carries the models is not installed.
+    """
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
-        raise MissingExtraError("The landmark model is not installed: pip install face_recognition_models")
-    return dlib.shape_predictor(str(Path(spec.origin).parent / "models" / PREDICTOR))
+        raise MissingExtraError(f"dlib's model {name} is not installed: pip install face_recognition_models")
+    return Path(spec.origin).parent / "models" / name
 
 
 def _points(rgb: NDArray[np.uint8], box: Any) -> NDArray[np.float64]:

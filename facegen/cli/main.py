@@ -16,6 +16,7 @@ COMMANDS = {
     "sample": "Draw faces from seeds.",
     "upres": "Raise photographs or head crops.",
     "train": "Train either stage on your own pictures.",
+    "evaluate": "Measure weights on pictures kept out of training.",
     "publish": "Turn a run's average into a weight folder.",
     "doctor": "Say what is installed, and test it.",
 }

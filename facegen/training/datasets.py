@@ -37,23 +37,34 @@ class DataConfig(BaseModel):
     """Use at most this many pictures, for trials."""
 
 
+def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path]]:
+    """The pictures to train on and those kept out, of the ones that `config` includes; each sorted, `limit` ignored.
+
+    Raises:
+        TrainingError: if there is no such folder, or it holds no fitting picture to train on.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"--data {folder}: no such folder.")
+    files = [f for f in folder.rglob("*") if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()]
+    training, kept_out = (
+        [f for f in side if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)]
+        for side in split(files, config.held_out)
+    )
+    if not training:
+        raise TrainingError(
+            f"--data {folder}: of {len(files)} pictures, none to train on matches {', '.join(config.include)}; "
+            f"{min(config.held_out, len(files))} are held out."
+        )
+    return training, kept_out
+
+
 def training_files(folder: Path, config: DataConfig) -> list[Path]:
     """The files to train on, sorted.
 
     Raises:
         TrainingError: if the folder holds no fitting picture.
     """
-    if not folder.is_dir():
-        raise TrainingError(f"--data {folder}: no such folder.")
-    files = [f for f in folder.rglob("*") if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()]
-    training, _ = split(files, config.held_out)
-    chosen = [f for f in training if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)]
-    if not chosen:
-        raise TrainingError(
-            f"--data {folder}: of {len(files)} pictures, none to train on matches {', '.join(config.include)}; "
-            f"{len(files) - len(training)} are held out."
-        )
-    return chosen[: config.limit]
+    return split_files(folder, config)[0][: config.limit]
 
 
 def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[NDArray[np.uint8], list[Path]]:

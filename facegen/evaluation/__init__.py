@@ -1,0 +1,1 @@
+"""Weights measured on pictures that they were not trained on."""

@@ -1,0 +1,185 @@
+"""Stage 2: kept-out portraits, reduced and raised again, beside bicubic and Lanczos enlargement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.errors import ImageError, UsageError
+from facegen.evaluation.result import Evaluation, Report, Sheet
+from facegen.images import read_image, resize
+from facegen.landmarks import landmarks_in_head
+from facegen.metrics.distribution import frechet_distance
+from facegen.metrics.features import LAYER, MAPS, pooled_features
+from facegen.metrics.identity import identity, identity_distance
+from facegen.metrics.paired import detail, feature_distance, landmark_error, nyquist_peak, psnr, ssim
+from facegen.metrics.protocol import Figure, Protocol, ratio
+from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.ops.consistency import downsample_area, low_res_psnr
+from facegen.ops.seams import seam_gauge
+from facegen.ops.tiling import TilePlan
+from facegen.pipeline import FacePipeline
+from facegen.sheets import contact_sheet
+from facegen.tensors import to_picture, to_tensor
+
+Picture = NDArray[np.uint8]
+LOW = 96
+"""Side, in pixels, that portraits are reduced to."""
+OURS, BICUBIC, LANCZOS, ORIGINAL, RATIO = "facegen", "bicubic", "lanczos", "original", "facegen / bicubic"
+COLUMNS = (OURS, BICUBIC, LANCZOS, ORIGINAL, RATIO)
+PATCH, PATCHES, PATCH_SEED = 128, 32, 0
+"""Side of the patches of the patch Frechet distance, in pixels; how many a picture gives; what places them."""
+SHOWN, SHOWN_SIDE = 12, 320
+PIXELS, DLIB = "pixels", "dlib's 68 landmarks, found in each picture"
+NAMES: dict[str, tuple[str, str, str]] = {
+    "psnr": ("PSNR, dB", "higher", PIXELS),
+    "ssim": ("SSIM", "higher", "luma"),
+    "fit": (f"Low-res PSNR at {LOW} px, dB", "higher", PIXELS),
+    "features": ("Feature distance (EfficientNet-Lite2)", "lower", MAPS),
+    "patches": ("Patch Frechet distance (EfficientNet-Lite2)", "lower", LAYER),
+    "identity": ("Identity distance", "lower", "dlib's face recognition ResNet; under 0.6 is the same person"),
+    "landmarks": ("Landmark error / distance between the eyes", "lower", DLIB),
+    "detail": ("Detail, log10 of the energy over the original's", "0", "luma spectrum above the low-res Nyquist"),
+    "nyquist": ("Nyquist peak", "1", "luma spectrum, Nyquist line over its neighbours"),
+    "seams": ("Seam gauge", "1", "gradients at tile borders over those beside"),
+}
+"""Figure -> its name, what a good value is, and what looked at the pictures."""
+RELATIVE = ("features", "patches", "identity", "landmarks")
+"""Figures whose ratio to bicubic's is given."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One portrait and what became of its reduction."""
+
+    low: Tensor
+    """(3, 96, 96)."""
+    plan: TilePlan
+    results: dict[str, Picture]
+    """Column -> (S, S, 3), as a file would hold it; the original among them."""
+
+
+def evaluate_portraits(pipeline: FacePipeline, files: Sequence[Path], split: str, report: Report) -> Evaluation:
+    """Measure the pipeline on aligned portraits.
+
+    Args:
+        files: portraits of at least 96 px times the pipeline's scale; others are passed over and reported.
+        split: how they were chosen, for the protocol.
+    Raises:
+        UsageError: if fewer than two can be used.
+    """
+    network = load_efficientnet("lite2").to(pipeline.device)
+    rows: list[dict[str, dict[str, float]]] = []
+    shown: list[Picture] = []
+    features: dict[str, list[NDArray[np.float64]]] = {}
+    for number, file in enumerate(files, start=1):
+        report(f"portrait {number} of {len(files)}: {file.name}")
+        try:
+            portrait = _raise(pipeline, file)
+        except ImageError as error:
+            report(str(error))
+            continue
+        rows.append({column: _measure(network, portrait, column, pipeline.device) for column in portrait.results})
+        for column, patches in _patches(portrait, len(rows)).items():
+            features.setdefault(column, []).append(pooled_features(network, patches, PATCH, device=pipeline.device))
+        if len(rows) <= SHOWN:
+            columns = (BICUBIC, OURS, ORIGINAL)
+            shown += [resize(portrait.results[c], (SHOWN_SIDE, SHOWN_SIDE)) for c in columns]
+    if len(rows) < 2:
+        raise UsageError(f"{len(rows)} of {len(files)} portraits could be used, expected at least 2; give more.")
+    side = LOW * pipeline.scale
+    how = f"{LOW} px by area mean, 8 bits, raised to {side} px"
+    figures = _figures(_means(rows) | {"patches": _patch_distances(features)}, len(rows), how, split)
+    sheet = Sheet("Bicubic, facegen, original", contact_sheet(shown, columns=6))
+    return Evaluation("Portraits raised by stage 2", COLUMNS, figures, (sheet,), {})
+
+
+def _raise(pipeline: FacePipeline, file: Path) -> Portrait:
+    """Reduce a portrait, and raise it in every way.
+
+    Raises:
+        ImageError: if it cannot be read, is not square, or is too small.
+    """
+    side = LOW * pipeline.scale
+    rgb = read_image(file).rgb
+    if rgb.shape[0] != rgb.shape[1] or rgb.shape[0] < side:
+        raise ImageError(
+            f"{file}: {rgb.shape[1]}x{rgb.shape[0]}, expected an aligned square head of at least {side} px; left out."
+        )
+    original = rgb if rgb.shape[0] == side else resize(rgb, (side, side))
+    low_rgb = to_picture(downsample_area(to_tensor(original), (LOW, LOW)))
+    low = to_tensor(low_rgb)
+    raised = pipeline(low, side)
+    bicubic = F.interpolate(low[None], size=(side, side), mode="bicubic", align_corners=False)[0]
+    results = {
+        OURS: to_picture(raised.image),
+        BICUBIC: to_picture(bicubic),
+        LANCZOS: resize(low_rgb, (side, side)),
+        ORIGINAL: original,
+    }
+    return Portrait(low, raised.plan, results)
+
+
+def _measure(network: EfficientNetLite, portrait: Portrait, column: str, device: str) -> dict[str, float]:
+    """The figures of one picture; of the original, only those that compare it with nothing."""
+    picture, original = portrait.results[column], portrait.results[ORIGINAL]
+    image, true = to_tensor(picture), to_tensor(original)
+    alone = {"nyquist": nyquist_peak(image), "seams": seam_gauge(image, portrait.plan).mean}
+    if column == ORIGINAL:
+        return alone
+    found, points = landmarks_in_head(picture), landmarks_in_head(original)
+    return alone | {
+        "psnr": psnr(image, true),
+        "ssim": ssim(image, true),
+        "fit": low_res_psnr(image, portrait.low),
+        "features": feature_distance(network, image.to(device), true.to(device)),
+        "identity": identity_distance(identity(picture, found), identity(original, points)),
+        "landmarks": landmark_error(found.points, points.points),
+        "detail": detail(image, true, true.shape[-1] // LOW),
+    }
+
+
+def _patches(portrait: Portrait, number: int) -> dict[str, Picture]:
+    """Column -> (PATCHES, PATCH, PATCH, 3), cut at the same random places from each result."""
+    rng = np.random.default_rng((PATCH_SEED, number))
+    side = portrait.results[ORIGINAL].shape[0]
+    corners = rng.integers(0, side - PATCH + 1, (PATCHES, 2))
+    return {
+        column: np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in corners])
+        for column, picture in portrait.results.items()
+    }
+
+
+def _patch_distances(features: dict[str, list[NDArray[np.float64]]]) -> dict[str, float]:
+    """Column -> Frechet distance of its patches to the originals' (Chai et al. 2022, there with Inception)."""
+    real = np.concatenate(features[ORIGINAL])
+    return {c: frechet_distance(np.concatenate(x), real) for c, x in features.items() if c != ORIGINAL}
+
+
+def _means(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Figure -> column -> mean over portraits."""
+    keys = [key for key in NAMES if key in rows[0][OURS]]
+    columns = rows[0].keys()
+    return {
+        key: {c: float(np.mean([row[c][key] for row in rows])) for c in columns if key in rows[0][c]} for key in keys
+    }
+
+
+def _figures(means: dict[str, dict[str, float]], count: int, how: str, split: str) -> tuple[Figure, ...]:
+    figures = []
+    for key, (name, wanted, looked) in NAMES.items():
+        patches = key == "patches"
+        values: dict[str, float | None] = {**means[key]}
+        if key in RELATIVE:
+            values[RATIO] = ratio(means[key][OURS], means[key][BICUBIC])
+        resized = f"{how}; patches of {PATCH} px" if patches else how
+        number = count * PATCHES if patches else count
+        protocol = Protocol(looked, number, resized, split, PATCH_SEED if patches else None)
+        figures.append(Figure(name, values, protocol, wanted))
+    return tuple(figures)

@@ -1,0 +1,125 @@
+"""An evaluation as a table, as JSON, and as one HTML page that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from dataclasses import asdict
+from html import escape
+from io import BytesIO
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.markup import escape as plain
+from rich.table import Table
+
+from facegen.errors import ImageError
+from facegen.evaluation.result import Evaluation
+from facegen.images import to_pillow
+
+JSON_FILE, HTML_FILE = "evaluation.json", "evaluation.html"
+_STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; } caption, figcaption { text-align: left; color: #555; font-size: 85%; }
+th, td { padding: .25rem .75rem; border-bottom: 1px solid #ddd; text-align: right; }
+th:first-child, td:first-child { text-align: left; } caption { caption-side: bottom; }
+figure { margin: 2rem 0; } img { max-width: 100%; }"""
+
+
+def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
+    """Write evaluation.json and evaluation.html into a folder, each complete or not at all.
+
+    Returns:
+        the files written.
+    Raises:
+        ImageError: if the folder cannot be written.
+    """
+    texts = {JSON_FILE: to_json(evaluation), HTML_FILE: to_html(evaluation)}
+    return [_replace(out / name, text) for name, text in texts.items()]
+
+
+def to_table(evaluation: Evaluation) -> Table:
+    """For the terminal; the caption has the protocols, numbered as in the last column."""
+    numbers = _protocols(evaluation)
+    caption = "\n".join(f"[{number}] {text}" for text, number in numbers.items())
+    table = Table(title=plain(evaluation.title), caption=plain(caption), caption_justify="left")
+    table.add_column("figure")
+    for column in (*evaluation.columns, "wanted", "protocol"):
+        table.add_column(plain(column), justify="right")
+    for figure in evaluation.figures:
+        values = [format_value(figure.values.get(column)) for column in evaluation.columns]
+        table.add_row(*map(plain, (figure.name, *values, figure.wanted, f"[{numbers[str(figure.protocol)]}]")))
+    return table
+
+
+def to_json(evaluation: Evaluation) -> str:
+    """Facts and figures, each with its protocol; what is not a finite number becomes null."""
+    figures = []
+    for figure in evaluation.figures:
+        entry = asdict(figure)
+        entry["values"] = {column: _finite(value) for column, value in figure.values.items()}
+        figures.append(entry)
+    content = {"title": evaluation.title, **evaluation.facts, "figures": figures}
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def to_html(evaluation: Evaluation) -> str:
+    """A page with the table, its protocols, and the sheets as embedded JPEGs."""
+    facts = "".join(f"<li>{escape(key)}: {escape(value)}</li>" for key, value in evaluation.facts.items())
+    sheets = "".join(
+        f'<figure><img alt="{escape(sheet.caption)}" src="{_data_url(sheet.picture)}">'
+        f"<figcaption>{escape(sheet.caption)}</figcaption></figure>\n"
+        for sheet in evaluation.sheets
+    )
+    title = escape(evaluation.title)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
+        f"<h1>{title}</h1>\n<ul>{facts}</ul>\n{_html_table(evaluation)}\n{sheets}</html>\n"
+    )
+
+
+def format_value(value: float | None) -> str:
+    """Four significant digits; nothing where there is no value."""
+    return "" if value is None else f"{value:.4g}"
+
+
+def _html_table(evaluation: Evaluation) -> str:
+    numbers = _protocols(evaluation)
+    head = "".join(f"<th>{escape(text)}</th>" for text in ("figure", *evaluation.columns, "wanted", "protocol"))
+    rows = []
+    for figure in evaluation.figures:
+        values = [format_value(figure.values.get(column)) for column in evaluation.columns]
+        cells = (figure.name, *values, figure.wanted, f"[{numbers[str(figure.protocol)]}]")
+        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+    caption = "<br>".join(f"[{number}] {escape(text)}" for text, number in numbers.items())
+    return f"<table><caption>{caption}</caption>\n<tr>{head}</tr>\n{chr(10).join(rows)}\n</table>"
+
+
+def _protocols(evaluation: Evaluation) -> dict[str, int]:
+    """Each protocol's text -> its number, in order of appearance, from 1 on."""
+    texts = dict.fromkeys(str(figure.protocol) for figure in evaluation.figures)
+    return {text: number for number, text in enumerate(texts, start=1)}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _data_url(picture: NDArray[np.uint8]) -> str:
+    content = BytesIO()
+    to_pillow(picture).save(content, "JPEG", quality=90)
+    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
+
+
+def _replace(path: Path, text: str) -> Path:
+    temporary = path.with_name(f".{uuid4().hex}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+        temporary.replace(path)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
