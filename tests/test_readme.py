@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.images import read_image, write_image
+from facegen.images import read_image, resize, write_image
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,11 +24,14 @@ MADE = [
 
 @pytest.fixture
 def folder(tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with what the README supposes: photo.jpg, head.png, faces/, pipelines/ and weights/."""
+    """A working folder with what the README supposes: photo.jpg, head.png, faces/, portraits/ and pipelines/."""
     write_image(tmp_path / "photo.jpg", astronaut)
     write_image(tmp_path / "head.png", astronaut[:256, 96:352])
     for number in range(20):
         write_image(tmp_path / "faces" / f"me_{number:04d}.png", astronaut[:128, number : number + 128])
+    for number in range(5):
+        portrait = resize(astronaut[:256, 90 + number : 346 + number], (768, 768))
+        write_image(tmp_path / "portraits" / f"me_{number:04d}.png", portrait)
     shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -66,6 +69,12 @@ def test_training_then_sampling(folder: Path) -> None:
     for line in lines:
         run(line, folder)
     assert (folder / "weights" / "my-faces" / "card.toml").is_file()
+
+
+@pytest.mark.parametrize("line", [c for c in COMMANDS if c.split()[1] == "evaluate"])
+def test_evaluating(line: str, folder: Path) -> None:
+    run(line, folder)
+    assert {path.name for path in folder.rglob("evaluation.*")} == {"evaluation.json", "evaluation.html"}
 
 
 def test_doctor(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from facegen.errors import UsageError
 from facegen.recipe import parse_recipe, read_toml
@@ -35,9 +36,9 @@ def read_split(data: Path, weights: Path, held_out: int | None, include: Sequenc
     """
     recipe = weights / RESOLVED
     table = read_toml(recipe).get("data", {}) if recipe.is_file() else {}
-    stated = {"include": tuple(include)} if include else {}
+    stated: dict[str, Any] = {"include": tuple(include)} if include else {}
     if held_out is not None:
-        stated |= {"held_out": held_out}
+        stated["held_out"] = held_out
     elif not recipe.is_file():
         raise UsageError(
             f"{weights}: has no {RESOLVED} that says how many pictures were kept out of training; say it yourself: "

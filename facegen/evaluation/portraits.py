@@ -31,7 +31,7 @@ from facegen.tensors import to_picture, to_tensor
 Picture = NDArray[np.uint8]
 LOW = 96
 """Side, in pixels, that portraits are reduced to."""
-OURS, BICUBIC, LANCZOS, ORIGINAL, RATIO = "facegen", "bicubic", "lanczos", "original", "facegen / bicubic"
+OURS, BICUBIC, LANCZOS, ORIGINAL, RATIO = "facegen", "bicubic", "lanczos", "original", "to bicubic"
 COLUMNS = (OURS, BICUBIC, LANCZOS, ORIGINAL, RATIO)
 PATCH, PATCHES, PATCH_SEED = 128, 32, 0
 """Side of the patches of the patch Frechet distance, in pixels; how many a picture gives; what places them."""
@@ -44,8 +44,8 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "features": ("Feature distance (EfficientNet-Lite2)", "lower", MAPS),
     "patches": ("Patch Frechet distance (EfficientNet-Lite2)", "lower", LAYER),
     "identity": ("Identity distance", "lower", "dlib's face recognition ResNet; under 0.6 is the same person"),
-    "landmarks": ("Landmark error / distance between the eyes", "lower", DLIB),
-    "detail": ("Detail, log10 of the energy over the original's", "0", "luma spectrum above the low-res Nyquist"),
+    "landmarks": ("Landmark error / eye distance", "lower", DLIB),
+    "detail": ("Detail, log10", "0", "luma energy above the low-res Nyquist frequency, over the original's"),
     "nyquist": ("Nyquist peak", "1", "luma spectrum, Nyquist line over its neighbours"),
     "seams": ("Seam gauge", "1", "gradients at tile borders over those beside"),
 }

@@ -13,12 +13,14 @@ from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE
 from rich.markup import escape as plain
 from rich.table import Table
 
 from facegen.errors import ImageError
 from facegen.evaluation.result import Evaluation
 from facegen.images import to_pillow
+from facegen.metrics.protocol import Figure
 
 JSON_FILE, HTML_FILE = "evaluation.json", "evaluation.html"
 _STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
@@ -41,16 +43,18 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
 
 
 def to_table(evaluation: Evaluation) -> Table:
-    """For the terminal; the caption has the protocols, numbered as in the last column."""
+    """For the terminal; the caption has the protocols, numbered as in the first column."""
     numbers = _protocols(evaluation)
     caption = "\n".join(f"[{number}] {text}" for text, number in numbers.items())
-    table = Table(title=plain(evaluation.title), caption=plain(caption), caption_justify="left")
-    table.add_column("figure")
-    for column in (*evaluation.columns, "wanted", "protocol"):
-        table.add_column(plain(column), justify="right")
+    table = Table(
+        title=plain(evaluation.title), caption=plain(caption), caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
+    )
+    table.add_column("figure", overflow="fold", min_width=20)
+    for column in evaluation.columns:
+        table.add_column(plain(column), justify="right", no_wrap=True)
+    table.add_column("wanted", overflow="fold")
     for figure in evaluation.figures:
-        values = [format_value(figure.values.get(column)) for column in evaluation.columns]
-        table.add_row(*map(plain, (figure.name, *values, figure.wanted, f"[{numbers[str(figure.protocol)]}]")))
+        table.add_row(*map(plain, _row(evaluation, figure, numbers)))
     return table
 
 
@@ -85,14 +89,19 @@ def format_value(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
+def _row(evaluation: Evaluation, figure: Figure, numbers: dict[str, int]) -> tuple[str, ...]:
+    """A figure's cells: name and protocol, a value for each column, what is wanted."""
+    values = [format_value(figure.values.get(column)) for column in evaluation.columns]
+    return (f"{figure.name} [{numbers[str(figure.protocol)]}]", *values, figure.wanted)
+
+
 def _html_table(evaluation: Evaluation) -> str:
     numbers = _protocols(evaluation)
-    head = "".join(f"<th>{escape(text)}</th>" for text in ("figure", *evaluation.columns, "wanted", "protocol"))
+    head = "".join(f"<th>{escape(text)}</th>" for text in ("figure", *evaluation.columns, "wanted"))
     rows = []
     for figure in evaluation.figures:
-        values = [format_value(figure.values.get(column)) for column in evaluation.columns]
-        cells = (figure.name, *values, figure.wanted, f"[{numbers[str(figure.protocol)]}]")
-        rows.append("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>")
+        cells = (f"<td>{escape(cell)}</td>" for cell in _row(evaluation, figure, numbers))
+        rows.append(f"<tr>{''.join(cells)}</tr>")
     caption = "<br>".join(f"[{number}] {escape(text)}" for text, number in numbers.items())
     return f"<table><caption>{caption}</caption>\n<tr>{head}</tr>\n{chr(10).join(rows)}\n</table>"
 

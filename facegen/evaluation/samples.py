@@ -117,8 +117,8 @@ def _compared(features: Features, reference: Features) -> list[float]:
 def _copying(samples: Features, kept: Features, protocol: Protocol) -> Figure:
     low = [float(np.percentile(x, 1)) for x in (samples, kept)]
     values = {SAMPLES: low[0], REAL: low[1], RATIO: ratio(*low)}
-    name = "Distance to the nearest training picture, 1st percentile (EfficientNet-Lite2)"
-    return Figure(name, values, protocol, "ratio 1 or more; less is copying")
+    name = "Nearest training picture, 1st percentile of distances (EfficientNet-Lite2)"
+    return Figure(name, values, protocol, "ratio over 1")
 
 
 def _found(drawn: Pictures, kept: Pictures, protocol: Protocol) -> Figure:

@@ -33,8 +33,8 @@ def ssim(image: Tensor, original: Tensor) -> float:
 
     _check("ssim", image, original)
     planes = [luma(x).double().cpu().numpy() for x in (image, original)]
-    found = structural_similarity(*planes, data_range=1.0, gaussian_weights=True, use_sample_covariance=False)
-    return float(found)
+    options = {"data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False}
+    return float(structural_similarity(*planes, **options))  # type: ignore[no-untyped-call]
 
 
 def feature_distance(network: EfficientNetLite, image: Tensor, original: Tensor) -> float:

@@ -1,0 +1,78 @@
+"""`facegen evaluate`: which stage the card says, what it writes, and what it says when it cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.images import resize, write_image
+from tests.cli.conftest import Facegen, leftovers
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> Path:
+    """Twelve heads of 128 px."""
+    folder = tmp_path_factory.mktemp("heads")
+    for number in range(12):
+        write_image(folder / f"me_{number:02d}.png", resize(np.roll(head, number, axis=1), (128, 128)))
+    return folder
+
+
+def test_stage_1(facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    weights = tiny_recipe.parent / "dcgan"
+    words = ("--recipe", tiny_recipe, "--data", heads, "--held-out", 8, "--samples", 5, "--out", out)
+    result = facegen("evaluate", weights, *words)
+    assert result.exit_code == 0, result.output
+    assert "Frechet distance" in result.stdout
+    assert "[1] EfficientNet-Lite2" in result.stdout
+    assert result.stdout.endswith(f"{out / 'evaluation.json'}\n{out / 'evaluation.html'}\n")
+    assert "drawing 5 samples" in result.stderr
+    content = json.loads((out / "evaluation.json").read_text())
+    assert (content["weights"], content["kind"], len(content["sha256"])) == ("tiny-dcgan", "dcgan", 64)
+    assert len(content["figures"]) == 7
+    assert "data:image/jpeg;base64," in (out / "evaluation.html").read_text()
+    assert not leftovers(out)
+
+
+def test_stage_2(
+    facegen: Facegen, tiny_recipe: Path, head: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facegen.evaluation.portraits.LOW", 32)
+    monkeypatch.setattr("facegen.evaluation.portraits.PATCHES", 4)
+    for number in range(4):
+        write_image(tmp_path / "data" / f"me_{number}.png", resize(np.roll(head, number, axis=1), (256, 256)))
+    weights = tiny_recipe.parent / "jnet"
+    words = ("--recipe", tiny_recipe, "--data", tmp_path / "data", "--held-out", 3, "--pictures", 2)
+    result = facegen("evaluate", weights, *words, "--out", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert "portrait 2 of 2: " in result.stderr
+    content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert content["kind"] == "jnet"
+    assert {"facegen", "bicubic", "lanczos"} <= set(content["figures"][0]["values"])
+
+
+@pytest.mark.parametrize(
+    ("weights", "words", "status", "message"),
+    [
+        ("dcgan", [], 2, "say it yourself: --held-out 60."),
+        ("patchgan", ["--held-out", "4"], 2, "holds a patchgan, which makes no pictures; name a dcgan or a jnet."),
+        ("dcgan", ["--held-out", "4", "--data", "nowhere"], 1, "Error: --data nowhere: no such folder.\n"),
+        ("dcgan", ["--held-out", "12"], 1, "of 12 pictures, none to train on matches *; 12 are held out."),
+        ("dcgan", ["--held-out", "4"], 2, "5 samples and 4 kept-out pictures: expected at least 8 kept out"),
+        ("none", ["--held-out", "4"], 1, "neither shipped nor a folder with a card.toml"),
+    ],
+)
+def test_wrong_values_are_explained(
+    facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_path: Path, weights: str, words: list[str], status: int,
+    message: str,
+) -> None:  # fmt: skip
+    common = ("--recipe", tiny_recipe, "--data", heads, "--samples", 5, "--out", tmp_path / "out")
+    result = facegen("evaluate", tiny_recipe.parent / weights, *common, *words)
+    assert result.exit_code == status
+    assert message in result.stderr
+    assert not (tmp_path / "out" / "evaluation.json").exists()

@@ -1,0 +1,95 @@
+"""Stage 2 on tiny networks, with reductions to 32 px so that it takes seconds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.errors import UsageError
+from facegen.evaluation import portraits
+from facegen.evaluation.portraits import BICUBIC, COLUMNS, NAMES, ORIGINAL, OURS, RATIO, evaluate_portraits
+from facegen.evaluation.result import Evaluation
+from facegen.images import resize, write_image
+from facegen.pipeline import FacePipeline
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> list[Path]:
+    """Two portraits of 256 px and larger, one that is too small, one that is not square, one that is no picture."""
+    folder = tmp_path_factory.mktemp("portraits")
+    large = resize(head, (256, 256))
+    pictures = {"a": large, "b": resize(255 - head // 2, (300, 300)), "small": head, "wide": large[:200]}
+    written = [write_image(folder / f"{name}.png", picture) for name, picture in pictures.items()]
+    (folder / "none.png").write_bytes(b"nothing")
+    return [*written, folder / "none.png"]
+
+
+@pytest.fixture(scope="module")
+def found(pipeline: FacePipeline, files: list[Path]) -> tuple[Evaluation, list[str]]:
+    """The evaluation and what it told."""
+    told: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portraits, "LOW", 32)
+        patch.setattr(portraits, "PATCHES", 4)
+        return evaluate_portraits(pipeline, files, "all of them", told.append), told
+
+
+def values(found: tuple[Evaluation, list[str]], key: str) -> dict[str, float | None]:
+    return next(figure.values for figure in found[0].figures if figure.name == NAMES[key][0])
+
+
+def test_every_figure_has_our_column_and_the_peers(found: tuple[Evaluation, list[str]]) -> None:
+    evaluation, _ = found
+    assert [figure.name for figure in evaluation.figures] == [name for name, _, _ in NAMES.values()]
+    for figure in evaluation.figures:
+        assert set(figure.values) <= set(COLUMNS) == set(evaluation.columns)
+        assert all(figure.values[column] is not None for column in ("facegen", "bicubic", "lanczos"))
+        assert figure.protocol.split == "all of them"
+        assert "32 px by area mean, 8 bits, raised to 256 px" in figure.protocol.resize
+    counts = {figure.name: figure.protocol.count for figure in evaluation.figures}
+    assert counts["PSNR, dB"] == 2
+    assert counts[NAMES["patches"][0]] == 2 * 4
+
+
+def test_ours_keeps_to_the_small_picture_better_than_bicubic(found: tuple[Evaluation, list[str]]) -> None:
+    fit = values(found, "fit")
+    assert fit[OURS] is not None
+    assert fit[BICUBIC] is not None
+    assert fit[OURS] > max(45, fit[BICUBIC])
+
+
+def test_gauges_of_the_original_stand_beside(found: tuple[Evaluation, list[str]]) -> None:
+    with_original = {key for key in NAMES if ORIGINAL in values(found, key)}
+    assert with_original == {"nyquist", "seams"}
+    smooth = values(found, "detail")[BICUBIC]
+    assert smooth is not None
+    assert smooth < 0
+
+
+def test_ratio_is_ours_over_bicubics(found: tuple[Evaluation, list[str]]) -> None:
+    distance = values(found, "features")
+    assert distance[OURS] is not None
+    assert distance[BICUBIC] is not None
+    assert distance[RATIO] == pytest.approx(distance[OURS] / distance[BICUBIC])
+    assert RATIO not in values(found, "psnr")
+
+
+def test_unfit_pictures_are_named_and_left_out(found: tuple[Evaluation, list[str]]) -> None:
+    _, told = found
+    assert any("small.png: 192x192, expected an aligned square head of at least 256 px; left out." in x for x in told)
+    assert any("wide.png: 256x200, expected" in x for x in told)
+    assert any("none.png" in line for line in told if not line.startswith("portrait "))
+
+
+def test_sheet_shows_three_of_each(found: tuple[Evaluation, list[str]]) -> None:
+    (sheet,) = found[0].sheets
+    assert sheet.caption == "Bicubic, facegen, original"
+    assert sheet.picture.shape == (320, 6 * 324 - 4, 3)
+
+
+def test_too_few_portraits_are_refused(pipeline: FacePipeline, files: list[Path]) -> None:
+    with pytest.raises(UsageError, match="0 of 3 portraits could be used, expected at least 2; give more"):
+        evaluate_portraits(pipeline, files[2:], "all", lambda _: None)

@@ -1,0 +1,80 @@
+"""The table, the JSON and the page."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from html import escape
+from io import BytesIO, StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from facegen.errors import ImageError
+from facegen.evaluation.report import format_value, to_html, to_json, to_table, write_evaluation
+from facegen.evaluation.result import Evaluation, Sheet
+from facegen.metrics.protocol import Figure, Protocol
+
+SEEN = Protocol("Lite2 <maps>", 200, "128 px", "400 kept out", 3)
+PIXELS = Protocol("pixels", 60, "768 px", "60 kept out")
+EVALUATION = Evaluation(
+    title="Ours & theirs",
+    columns=("ours", "theirs"),
+    figures=(
+        Figure("Distance", {"ours": 1.23456, "theirs": None}, SEEN, "lower"),
+        Figure("PSNR", {"ours": float("inf"), "theirs": 30.0}, PIXELS, "higher"),
+        Figure("Other", {"ours": 2.0}, SEEN),
+    ),
+    sheets=(Sheet("What was drawn", np.full((8, 12, 3), 200, np.uint8)),),
+    facts={"weights": "mine", "data": "a <b>"},
+)
+
+
+def test_json_carries_a_protocol_with_every_figure() -> None:
+    content = json.loads(to_json(EVALUATION))
+    assert (content["title"], content["weights"]) == ("Ours & theirs", "mine")
+    assert [figure["protocol"]["count"] for figure in content["figures"]] == [200, 60, 200]
+    assert content["figures"][0]["protocol"] == {
+        "features": "Lite2 <maps>", "count": 200, "resize": "128 px", "split": "400 kept out", "seed": 3,
+    }  # fmt: skip
+    assert content["figures"][0]["values"] == {"ours": 1.23456, "theirs": None}
+    assert content["figures"][1]["values"] == {"ours": None, "theirs": 30.0}  # JSON knows no infinity
+
+
+def test_table_numbers_the_protocols_in_its_caption() -> None:
+    written = StringIO()
+    Console(file=written, width=120).print(to_table(EVALUATION))
+    text = " ".join(written.getvalue().split())  # the caption is broken into lines
+    assert "Distance [1]" in text
+    assert "PSNR [2]" in text
+    assert "Other [1]" in text
+    assert f"[1] {SEEN}" in text
+    assert f"[2] {PIXELS}" in text
+    assert "1.235" in text
+
+
+def test_page_needs_no_other_file_and_escapes() -> None:
+    page = to_html(EVALUATION)
+    assert "Ours &amp; theirs" in page
+    assert "data: a &lt;b&gt;" in page
+    assert f"[1] {escape(str(SEEN))}" in page
+    assert "<td>Distance [1]</td><td>1.235</td><td></td><td>lower</td>" in page
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+    (picture,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    assert Image.open(BytesIO(base64.b64decode(picture))).size == (12, 8)
+
+
+def test_values_have_four_digits() -> None:
+    assert [format_value(x) for x in (None, 0.0, 12.34567, -0.5, float("inf"))] == ["", "0", "12.35", "-0.5", "inf"]
+
+
+def test_files_are_complete_or_absent(tmp_path: Path) -> None:
+    written = write_evaluation(EVALUATION, tmp_path)
+    assert [path.name for path in written] == ["evaluation.json", "evaluation.html"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.html", "evaluation.json"]
+    with pytest.raises(ImageError, match=r"cannot be written .* choose another --out"):
+        write_evaluation(EVALUATION, tmp_path / "missing")
