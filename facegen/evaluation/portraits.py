@@ -18,7 +18,7 @@ from facegen.landmarks import landmarks_in_head
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import LAYER, MAPS, pooled_features
 from facegen.metrics.identity import identity, identity_distance
-from facegen.metrics.paired import detail, feature_distance, landmark_error, nyquist_peak, psnr, ssim
+from facegen.metrics.paired import detail, feature_maps, landmark_error, map_distance, nyquist_peak, psnr, ssim
 from facegen.metrics.protocol import Figure, Protocol, ratio
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.ops.consistency import downsample_area, low_res_psnr
@@ -65,6 +65,17 @@ class Portrait:
     """Column -> (S, S, 3), as a file would hold it; the original among them."""
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What networks see in a picture."""
+
+    maps: list[Tensor]
+    points: NDArray[np.float64]
+    """(68, 2), in pixels."""
+    person: NDArray[np.float64]
+    """(128,)."""
+
+
 def evaluate_portraits(pipeline: FacePipeline, files: Sequence[Path], split: str, report: Report) -> Evaluation:
     """Measure the pipeline on aligned portraits.
 
@@ -85,7 +96,7 @@ def evaluate_portraits(pipeline: FacePipeline, files: Sequence[Path], split: str
         except ImageError as error:
             report(str(error))
             continue
-        rows.append({column: _measure(network, portrait, column, pipeline.device) for column in portrait.results})
+        rows.append(_measure(network, portrait, pipeline.device))
         for column, patches in _patches(portrait, len(rows)).items():
             features.setdefault(column, []).append(pooled_features(network, patches, PATCH, device=pipeline.device))
         if len(rows) <= SHOWN:
@@ -126,22 +137,38 @@ def _raise(pipeline: FacePipeline, file: Path) -> Portrait:
     return Portrait(low, raised.plan, results)
 
 
-def _measure(network: EfficientNetLite, portrait: Portrait, column: str, device: str) -> dict[str, float]:
-    """The figures of one picture; of the original, only those that compare it with nothing."""
-    picture, original = portrait.results[column], portrait.results[ORIGINAL]
-    image, true = to_tensor(picture), to_tensor(original)
-    alone = {"nyquist": nyquist_peak(image), "seams": seam_gauge(image, portrait.plan).mean}
-    if column == ORIGINAL:
-        return alone
-    found, points = landmarks_in_head(picture), landmarks_in_head(original)
-    return alone | {
+def _measure(network: EfficientNetLite, portrait: Portrait, device: str) -> dict[str, dict[str, float]]:
+    """Column -> figure -> value; of the original, only the figures that compare it with nothing."""
+    original = portrait.results[ORIGINAL]
+    true, seen = to_tensor(original), _look(network, original, device)
+    found = {}
+    for column, picture in portrait.results.items():
+        image = to_tensor(picture)
+        found[column] = {"nyquist": nyquist_peak(image), "seams": seam_gauge(image, portrait.plan).mean}
+        if column != ORIGINAL:
+            found[column] |= _compare(image, true, portrait.low) | _compare_seen(_look(network, picture, device), seen)
+    return found
+
+
+def _look(network: EfficientNetLite, picture: Picture, device: str) -> Seen:
+    landmarks = landmarks_in_head(picture)
+    return Seen(feature_maps(network, to_tensor(picture).to(device)), landmarks.points, identity(picture, landmarks))
+
+
+def _compare(image: Tensor, true: Tensor, low: Tensor) -> dict[str, float]:
+    return {
         "psnr": psnr(image, true),
         "ssim": ssim(image, true),
-        "fit": low_res_psnr(image, portrait.low),
-        "features": feature_distance(network, image.to(device), true.to(device)),
-        "identity": identity_distance(identity(picture, found), identity(original, points)),
-        "landmarks": landmark_error(found.points, points.points),
-        "detail": detail(image, true, true.shape[-1] // LOW),
+        "fit": low_res_psnr(image, low),
+        "detail": detail(image, true, true.shape[-1] // low.shape[-1]),
+    }
+
+
+def _compare_seen(found: Seen, true: Seen) -> dict[str, float]:
+    return {
+        "features": map_distance(found.maps, true.maps),
+        "identity": identity_distance(found.person, true.person),
+        "landmarks": landmark_error(found.points, true.points),
     }
 
 

@@ -38,14 +38,24 @@ def ssim(image: Tensor, original: Tensor) -> float:
 
 
 def feature_distance(network: EfficientNetLite, image: Tensor, original: Tensor) -> float:
-    """Squared distance of feature maps, each pixel's channels normalised, summed over maps (Zhang et al. 2018).
+    """How far two pictures' feature maps are apart; see `map_distance`."""
+    _check("feature_distance", image, original)
+    return map_distance(feature_maps(network, image), feature_maps(network, original))
+
+
+def feature_maps(network: EfficientNetLite, image: Tensor) -> list[Tensor]:
+    """The network's maps of one picture, every pixel's channels normalised: (1, C, h, w) each."""
+    with torch.inference_mode():
+        return [F.normalize(x, dim=1) for x in network(image[None] * 2 - 1)]
+
+
+def map_distance(maps: list[Tensor], originals: list[Tensor]) -> float:
+    """Squared distance of normalised feature maps, averaged over pixels, summed over maps (Zhang et al. 2018).
 
     It is LPIPS with equal weights on another network, so not comparable with LPIPS.
     """
-    _check("feature_distance", image, original)
-    with torch.inference_mode():
-        maps = zip(network(image[None] * 2 - 1), network(original[None] * 2 - 1), strict=True)
-        return sum((F.normalize(x, dim=1) - F.normalize(y, dim=1)).square().sum(1).mean().item() for x, y in maps)
+    pairs = zip(maps, originals, strict=True)
+    return sum((x - y).square().sum(1).mean().item() for x, y in pairs)
 
 
 def detail(image: Tensor, original: Tensor, scale: int) -> float:

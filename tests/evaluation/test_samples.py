@@ -38,6 +38,12 @@ def by_name(evaluation: Evaluation, start: str) -> Figure:
     return figure
 
 
+def value_of(figure: Figure, column: str) -> float:
+    value = figure.values[column]
+    assert value is not None
+    return value
+
+
 @pytest.fixture(scope="module")
 def found(pipeline: FacePipeline, split: Split) -> tuple[Evaluation, list[str]]:
     """Eight samples of a tiny network evaluated, and what that told."""
@@ -50,8 +56,7 @@ def test_every_figure_has_its_columns_and_protocol(found: tuple[Evaluation, list
     assert len(evaluation.figures) == 7
     for figure in evaluation.figures:
         assert set(figure.values) == set(COLUMNS) == set(evaluation.columns)
-        assert figure.values[SAMPLES] is not None
-        assert np.isfinite(figure.values[SAMPLES])
+        assert np.isfinite(value_of(figure, SAMPLES))
         assert "seeds 0-7, truncation 1; 8 kept out, 12 trained on: 8 held out by person" in figure.protocol.split
         assert figure.protocol.resize.startswith("128 px")
     assert by_name(evaluation, "Frechet distance (EfficientNet-Lite2)").protocol.count == 4  # half of the kept-out
@@ -64,19 +69,16 @@ def test_noise_is_no_face_and_far_from_real(found: tuple[Evaluation, list[str]])
     evaluation, _ = found
     assert by_name(evaluation, "Share with a face").values == {SAMPLES: 0.0, REAL: 1.0, RATIO: 0.0}
     assert by_name(evaluation, "Precision").values[SAMPLES] == 0
-    times_floor = by_name(evaluation, "Frechet").values[RATIO]
-    assert times_floor is not None
-    assert times_floor > 5
+    assert value_of(by_name(evaluation, "Frechet"), RATIO) > 5
 
 
 def test_copies_of_training_pictures_are_caught(
     pipeline: FacePipeline, split: Split, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = evaluate_samples(copying(pipeline, split.training, monkeypatch), split, 6, quiet)
-    nearest = by_name(found, "Nearest").values
-    assert nearest[SAMPLES] == pytest.approx(0, abs=1e-3)
-    assert nearest[REAL] is not None
-    assert nearest[REAL] > 0.1
+    nearest = by_name(found, "Nearest")
+    assert value_of(nearest, SAMPLES) == pytest.approx(0, abs=1e-3)
+    assert value_of(nearest, REAL) > 0.1
 
 
 def test_collapse_is_caught(pipeline: FacePipeline, split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
