@@ -49,7 +49,7 @@ def to_table(evaluation: Evaluation) -> Table:
     table = Table(
         title=plain(evaluation.title), caption=plain(caption), caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
     )
-    table.add_column("figure", overflow="fold", min_width=20)
+    table.add_column("figure", overflow="fold", min_width=16)
     for column in evaluation.columns:
         table.add_column(plain(column), justify="right", no_wrap=True)
     table.add_column("wanted", overflow="fold")

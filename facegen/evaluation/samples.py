@@ -94,7 +94,8 @@ def _populations(samples: Features, kept: Features, protocol: Callable[[str, int
     for index, (name, good) in enumerate(wanted.items()):
         values: dict[str, float | None] = {column: found[index] for column, found in measured.items()}
         values[RATIO] = ratio(measured[SAMPLES][index], measured[REAL][index])
-        figures.append(Figure(f"{name} (EfficientNet-Lite2)", values, protocol(LAYER, n), good))
+        blocks = f"{LAYER}; mean over blocks of N samples"
+        figures.append(Figure(f"{name} (EfficientNet-Lite2)", values, protocol(blocks, n), good))
     return figures
 
 

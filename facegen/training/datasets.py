@@ -46,14 +46,14 @@ def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path
     if not folder.is_dir():
         raise TrainingError(f"--data {folder}: no such folder.")
     files = [f for f in folder.rglob("*") if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()]
+    sides = split(files, config.held_out)
     training, kept_out = (
-        [f for f in side if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)]
-        for side in split(files, config.held_out)
+        [f for f in side if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)] for side in sides
     )
     if not training:
         raise TrainingError(
             f"--data {folder}: of {len(files)} pictures, none to train on matches {', '.join(config.include)}; "
-            f"{min(config.held_out, len(files))} are held out."
+            f"{len(sides[1])} are held out."
         )
     return training, kept_out
 

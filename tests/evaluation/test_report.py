@@ -78,3 +78,12 @@ def test_files_are_complete_or_absent(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.html", "evaluation.json"]
     with pytest.raises(ImageError, match=r"cannot be written .* choose another --out"):
         write_evaluation(EVALUATION, tmp_path / "missing")
+
+
+def test_table_fits_a_terminal_of_eighty_columns() -> None:
+    columns = ("facegen", "bicubic", "lanczos", "original", "to bicubic")
+    figure = Figure("Feature distance (EfficientNet-Lite2)", dict.fromkeys(columns, 0.001234567), SEEN, "higher")
+    written = StringIO()
+    Console(file=written, width=80).print(to_table(Evaluation("Title", columns, (figure,), (), {})))
+    assert "wanted" in written.getvalue()
+    assert "higher" in written.getvalue()
