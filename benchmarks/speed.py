@@ -10,6 +10,7 @@ counted.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import subprocess
 import sys
@@ -44,6 +45,31 @@ def cold(runs: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "facegen", "sample", "--size", str(SIZE), "--seeds", "0", "--out", folder]
         return timed(lambda: subprocess.run(command, check=True, capture_output=True), runs)
+
+
+COLD_STEPS = """
+import json, time
+marks = [time.perf_counter()]
+def mark(): marks.append(time.perf_counter())
+from facegen.pipeline import FacePipeline
+mark()
+pipeline = FacePipeline.load()
+mark()
+from facegen.landmarks import _detector, _predictor
+_detector(), _predictor()
+mark()
+pipeline.sample(0, 768)
+mark()
+names = ("imports (torch, OpenCV, pydantic)", "weights", "landmark model", "first sample")
+print(json.dumps(dict(zip(names, (b - a for a, b in zip(marks, marks[1:]))))))
+"""
+
+
+def cold_shares() -> dict[str, float]:
+    """Seconds of each step of a first sample in a fresh process; the interpreter's start and the PNG are left out."""
+    done = subprocess.run([sys.executable, "-c", COLD_STEPS], check=True, capture_output=True, text=True)
+    steps: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return steps
 
 
 def shares(pipeline: FacePipeline, runs: int) -> dict[str, float]:
@@ -83,13 +109,15 @@ def main() -> None:
     )
     for name, seconds in rows.items():
         table.add_row(name, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f}", f"{max(seconds):.2f}")
-    steps = Table("step of a warm sample", "s", "share")
-    measured = shares(pipeline, runs)
-    for name, mean in measured.items():
-        steps.add_row(name, f"{mean:.3f}", f"{mean / sum(measured.values()):.0%}")
+    measured = {"step of a warm sample": shares(pipeline, runs), "step of a cold one": cold_shares()}
     ours, _, theirs = (statistics.median(seconds) for seconds in rows.values())
     console = Console()
-    console.print(table, steps)
+    console.print(table)
+    for title, steps in measured.items():
+        table = Table(title, "s", "share")
+        for name, mean in steps.items():
+            table.add_row(name, f"{mean:.3f}", f"{mean / sum(steps.values()):.0%}")
+        console.print(table)
     console.print(f"ratio facegen / Real-ESRGAN's network: {ours / theirs:.2f}")
 
 
