@@ -28,7 +28,7 @@ LIMITS: dict[Kind, str] = {
     "jnet": "Invents detail: what it adds is plausible, not evidence. Best on upright heads of 64 to 128 px.",
     "patchgan": "Judges tiles of the J-net it was trained against, and no others.",
 }
-CALIBRATION_BATCHES, CALIBRATION_SIZE = 64, 32
+CALIBRATION_BATCHES, CALIBRATION_SIZE = 16, 32
 
 
 def publish(run: Path, name: str, out: Path, *, recipe_name: str, licence: str = LICENCE) -> list[Path]:
