@@ -10,6 +10,9 @@
         └── RecipeError      2   a recipe file or override is wrong; names the file and the key
 """
 
+import difflib
+from collections.abc import Iterable
+
 
 class FacegenError(Exception):
     """Base of every error that facegen raises on purpose: one line, for a person."""
@@ -45,3 +48,9 @@ class UsageError(FacegenError, ValueError):
 
 class RecipeError(UsageError):
     """A recipe file, or an override of one of its keys, is wrong."""
+
+
+def did_you_mean(name: str, known: Iterable[str], quote: str = "'") -> str:
+    """What follows an unknown name in a message: "; did you mean 'x'?" if a known one is near, else "."."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {quote}{near[0]}{quote}?" if near else "."

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from facegen.errors import did_you_mean
 from facegen.ops.scoring import SCORERS
 from facegen.precision import Precision
 
@@ -49,8 +49,7 @@ class ChoiceOptions(_Table):
     def _scorers_exist(cls, scorers: dict[str, float]) -> dict[str, float]:
         for name in scorers:
             if name not in SCORERS:
-                near = difflib.get_close_matches(name, SCORERS, n=1)
-                hint = f'; did you mean "{near[0]}"?' if near else "."
+                hint = did_you_mean(name, SCORERS, quote='"')
                 raise ValueError(f'unknown scorer "{name}"{hint} Known: {", ".join(sorted(SCORERS))}')
         return scorers
 

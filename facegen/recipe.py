@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 import types
 import typing
@@ -12,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from facegen.errors import RecipeError
+from facegen.errors import RecipeError, did_you_mean
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -79,8 +78,7 @@ def _explain(error: Any, schema: type[BaseModel]) -> str:
     if error["type"] == "extra_forbidden":
         *tables, key = location
         known = sorted(_table(schema, tables).model_fields)
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f'; did you mean "{near[0]}"?' if near else "."
+        hint = did_you_mean(key, known, quote='"')
         where = f"[{'.'.join(tables)}] " if tables else ""
         return f'{where}unknown key "{key}"{hint} Known: {", ".join(known)}.'
     message = error["msg"].removeprefix("Value error, ").rstrip(".")

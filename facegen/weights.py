@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from facegen.errors import RecipeError, WeightsError
+from facegen.errors import RecipeError, WeightsError, did_you_mean
 from facegen.guide import GuideMode
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
@@ -73,8 +72,7 @@ def find_weights(name: str) -> Path:
         if (folder / CARD_FILE).is_file():
             return folder
     known = [folder.name for folder in weight_folders()]
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    hint = did_you_mean(name, known)
     raise WeightsError(
         f"weights {name!r}: neither shipped nor a folder with a {CARD_FILE}{hint} Known: {', '.join(known) or 'none'}."
     )

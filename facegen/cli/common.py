@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import shlex
 import sys
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from facegen.errors import FacegenError, ImageError, UsageError
+from facegen.errors import FacegenError, ImageError, UsageError, did_you_mean
 from facegen.paths import PIPELINES
 
 if TYPE_CHECKING:
@@ -89,8 +88,7 @@ def recipe_path(recipe: str) -> Path:
     if recipe.endswith(".toml"):
         return Path(recipe)
     known = sorted(path.stem for path in PIPELINES.glob("*.toml"))
-    near = difflib.get_close_matches(recipe, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    hint = did_you_mean(recipe, known)
     raise UsageError(f"--recipe {recipe!r}: neither a .toml file nor a shipped recipe{hint} Known: {', '.join(known)}.")
 
 

@@ -17,6 +17,7 @@ from facegen.models.discriminators import PatchDiscriminator, ProjectedDiscrimin
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet
 from facegen.sheets import contact_sheet
+from facegen.tensors import to_picture
 from facegen.training.config import DCGANRecipe, JNetRecipe, OptimizerConfig
 from facegen.training.datasets import FaceDataset, TileDataset
 from facegen.training.diffaugment import diffaugment
@@ -85,7 +86,7 @@ def _average_of(module: Module) -> Module:
 
 def _to_uint8(pictures: Tensor) -> list[NDArray[np.uint8]]:
     """(B, 3, H, W) in [0, 1] to a list of (H, W, 3) uint8."""
-    return list(pictures.clamp(0, 1).mul(255).round().byte().permute(0, 2, 3, 1).numpy())
+    return [to_picture(picture) for picture in pictures]
 
 
 class DCGANObjective:
