@@ -18,10 +18,11 @@ def bf16_is_fast() -> bool:
     return any(getattr(torch.cpu, probe, bool)() for probe in probes)
 
 
-def resolve(precision: Precision) -> Literal["bf16", "fp32"]:
-    """What `precision` means on this machine."""
+def resolve(precision: Precision, device: str = "cpu") -> Literal["bf16", "fp32"]:
+    """What `precision` means on this machine's processor, or on its GPU."""
     if precision == "auto":
-        return "bf16" if bf16_is_fast() else "fp32"
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else bf16_is_fast()
+        return "bf16" if fast else "fp32"
     return precision
 
 

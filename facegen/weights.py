@@ -18,16 +18,17 @@ from torch import Tensor, nn
 from facegen.errors import RecipeError, WeightsError, did_you_mean
 from facegen.guide import GuideMode
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
-from facegen.models.discriminators import PatchConfig, PatchDiscriminator
+from facegen.models.discriminators import PatchConfig, PatchDiscriminator, ProjectedConfig, ProjectedHeads
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.paths import WEIGHTS
 from facegen.recipe import load_recipe, parse_recipe
 
-Kind = Literal["dcgan", "jnet", "patchgan"]
+Kind = Literal["dcgan", "jnet", "patchgan", "heads"]
 MODELS: dict[Kind, tuple[type[BaseModel], type[nn.Module]]] = {
     "dcgan": (DCGANConfig, DCGANGenerator),
     "jnet": (JNetConfig, JNet),
     "patchgan": (PatchConfig, PatchDiscriminator),
+    "heads": (ProjectedConfig, ProjectedHeads),
 }
 MODEL_FILE, CARD_FILE = "model.safetensors", "card.toml"
 Network = TypeVar("Network", bound=nn.Module)

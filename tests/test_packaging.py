@@ -19,7 +19,7 @@ import facegen
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("facegen", "pipelines", "weights", "tests", "benchmarks")
-HEAVY = ("torch", "cv2", "dlib", "_dlib_pybind11", "skimage", "scipy")
+HEAVY = ("torch", "cv2", "dlib", "_dlib_pybind11", "skimage", "scipy", "lightning_fabric", "matplotlib")
 HELP = "from facegen.cli.main import main\nmain()"
 LOADED = "import atexit, sys\natexit.register(lambda: print('loaded:', *sys.modules))\n"
 DISTRIBUTION_OF = {"cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin", "skimage": "scikit-image"}
@@ -90,17 +90,18 @@ def test_ranges_admit_the_pins() -> None:
 def test_everything_pulled_is_pinned() -> None:
     todo, seen = declared(("dev",)), set()
     while todo:
-        name = canonicalize_name(todo.pop().name)
-        if name in seen or name.startswith(NOT_PINNED):
+        requirement = todo.pop()
+        name, extras = canonicalize_name(requirement.name), ("", *requirement.extras)
+        if (name, extras) in seen or name.startswith(NOT_PINNED):
             continue
-        seen.add(name)
+        seen.add((name, extras))
         assert name in pins(), f"constraints.txt does not pin {name}"
         try:
             lines = requires(name) or []
         except PackageNotFoundError:
             pytest.skip(f"{name} is not installed; make install-dev brings it")
         needed = [Requirement(line) for line in lines]
-        todo += [r for r in needed if r.marker is None or r.marker.evaluate({"extra": ""})]
+        todo += [r for r in needed if r.marker is None or any(r.marker.evaluate({"extra": e}) for e in extras)]
 
 
 def test_runtime_imports_are_declared() -> None:

@@ -65,7 +65,7 @@ def test_drawing_and_raising(line: str, folder: Path) -> None:
 
 def test_training_then_sampling(folder: Path) -> None:
     lines = [c for c in COMMANDS if c.split()[1] in ("train", "publish") or "my-faces" in c]
-    assert len(lines) == 4
+    assert len(lines) == 5
     for line in lines:
         run(line, folder)
     assert (folder / "weights" / "my-faces" / "card.toml").is_file()

@@ -6,12 +6,13 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from facegen.errors import FacegenError, ImageError, UsageError, did_you_mean
+from facegen.errors import FacegenError, ImageError, MissingExtraError, UsageError, did_you_mean
 from facegen.paths import PIPELINES
 
 if TYPE_CHECKING:
@@ -78,6 +79,17 @@ def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FaceP
     from facegen.precision import resolve_device
 
     return FacePipeline.load(recipe_path(recipe), overrides, device=resolve_device(device))
+
+
+def need_packages(*modules: str) -> None:
+    """See that what the extra "train" brings is there, before it is imported.
+
+    Raises:
+        MissingExtraError: with the pip command that brings it.
+    """
+    absent = [module.replace("_", "-") for module in modules if find_spec(module) is None]
+    if absent:
+        raise MissingExtraError(f"Training packages are not installed: pip install {' '.join(absent)}")
 
 
 def recipe_path(recipe: str) -> Path:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from facegen.cli.common import load_pipeline, make_folder, pipeline_options
-from facegen.errors import UsageError
+from facegen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
+    from facegen.evaluation.pictures import Split
+    from facegen.evaluation.result import Evaluation
+    from facegen.pipeline import FacePipeline
     from facegen.weights import Card
 
+Loaded = TypeVar("Loaded")
 ROLES = {"dcgan": "generator", "jnet": "upscaler"}
 """Kind of weights -> what they are in a pipeline recipe's [weights]."""
 
 
 @click.command()
-@click.argument("weights")
+@click.argument("weights", nargs=-1, required=True)
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of pictures, as in training.")
 @click.option(
     "--out",
@@ -47,62 +53,135 @@ ROLES = {"dcgan": "generator", "jnet": "upscaler"}
     metavar="PATTERN",
     help='Measure on those below --data that match: "studio/*".  [default: as the recipe]',
 )
+@click.option(
+    "--inception",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    default=None,
+    metavar="FILE",
+    help="Stage 1: torch-fidelity's Inception weights, for the FID.  [default: torch.hub's copy, if there is one]",
+)
 @pipeline_options
 def evaluate(
-    weights: str,
+    weights: tuple[str, ...],
     data: Path,
     out: Path,
     samples: int,
     pictures: int,
     held_out: int | None,
     include: tuple[str, ...],
+    inception: Path | None,
     recipe: str,
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Measure WEIGHTS, a shipped name or a folder, on pictures kept out of their training."""
+    """Measure WEIGHTS, shipped names or folders, on pictures kept out of their training.
+
+    Several generators are measured side by side, on the same pictures.
+    """
     from rich.console import Console
 
-    from facegen.evaluation.pictures import read_split, spread
-    from facegen.evaluation.portraits import evaluate_portraits
+    from facegen.evaluation.pictures import shared_split
     from facegen.evaluation.report import to_table, write_evaluation
-    from facegen.evaluation.samples import evaluate_samples
     from facegen.weights import find_weights, read_card
 
-    folder = find_weights(weights)
-    card = read_card(folder)
-    role = _role(folder, card)
-    split = read_split(data, folder, held_out, include)
+    folders = [find_weights(name) for name in weights]
+    cards = [read_card(folder) for folder in folders]
+    role = _role(folders, cards)
+    columns = _columns(weights, cards)
+    split = shared_split(data, folders, held_out, include)
     make_folder(out)
-    pipeline = load_pipeline(recipe, (*overrides, f"weights.{role}={json.dumps(str(folder))}"), device)
+    changes = [(*overrides, f"weights.{role}={json.dumps(str(folder))}") for folder in folders]
+    pipelines = {column: load_pipeline(recipe, change, device) for column, change in zip(columns, changes, strict=True)}
+    left_out: list[str] = []
     if role == "generator":
-        evaluation = evaluate_samples(pipeline, split, samples, _report)
+        evaluation = _stage_1(pipelines, split, samples, inception, left_out)
     else:
-        evaluation = evaluate_portraits(pipeline, spread(split.kept_out, pictures), split.text, _report)
-    evaluation = replace(evaluation, facts=_facts(card, data, recipe, overrides))
+        evaluation = _stage_2(pipelines, split, pictures, left_out)
+    evaluation = replace(evaluation, facts=_facts(cards, data, recipe, overrides, left_out))
     Console().print(to_table(evaluation))
     for path in write_evaluation(evaluation, out):
         click.echo(path)
 
 
-def _role(folder: Path, card: Card) -> str:
-    if card.kind not in ROLES:
-        raise UsageError(f"{folder}: holds a {card.kind}, which makes no pictures; name a dcgan or a jnet.")
-    return ROLES[card.kind]
+def _stage_1(
+    pipelines: dict[str, FacePipeline], split: Split, count: int, inception: Path | None, left_out: list[str]
+) -> Evaluation:
+    from facegen.evaluation.samples import evaluate_samples
+    from facegen.metrics.published import load_inception
+
+    device = next(iter(pipelines.values())).device
+    extractor = _at_hand(partial(load_inception, inception, device), left_out)
+    return evaluate_samples(pipelines, split, count, _report, extractor)
 
 
-def _facts(card: Card, data: Path, recipe: str, overrides: tuple[str, ...]) -> dict[str, str]:
+def _stage_2(pipelines: dict[str, FacePipeline], split: Split, count: int, left_out: list[str]) -> Evaluation:
+    from facegen.evaluation.pictures import spread
+    from facegen.evaluation.portraits import evaluate_portraits
+    from facegen.metrics.published import load_lpips
+
+    (pipeline,) = pipelines.values()
+    lpips = _at_hand(partial(load_lpips, pipeline.device), left_out)
+    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, _report, lpips)
+
+
+def _at_hand(load: Callable[[], Loaded], left_out: list[str]) -> Loaded | None:
+    """What `load` gives; None, reported and noted in `left_out`, where it says that something is not installed."""
+    try:
+        return load()
+    except MissingExtraError as error:
+        _report(str(error))
+        left_out.append(str(error))
+        return None
+
+
+def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:
+    """What all the weights are in a pipeline.
+
+    Raises:
+        UsageError: if they make no pictures, or are several that do not fit in one table.
+    """
+    for folder, card in zip(folders, cards, strict=True):
+        if card.kind not in ROLES:
+            raise UsageError(f"{folder}: holds a {card.kind}, which makes no pictures; name a dcgan or a jnet.")
+        if len(cards) > 1 and card.kind != "dcgan":
+            raise UsageError(f"{folder}: holds a {card.kind}; only generators (dcgan) are measured side by side, so "
+                             "measure it by itself.")  # fmt: skip
+    return ROLES[cards[0].kind]
+
+
+def _columns(weights: Sequence[str], cards: Sequence[Card]) -> list[str]:
+    """What the columns of the table are called: as the cards say, or as the caller does where two cards agree.
+
+    Raises:
+        UsageError: if weights are named twice.
+    """
+    from facegen.evaluation.samples import SAMPLES
+
+    if len(cards) == 1:
+        return [SAMPLES]
+    names = [card.name for card in cards]
+    if len(set(names)) == len(names):
+        return names
+    if len(set(weights)) < len(weights):
+        raise UsageError(f"{' '.join(weights)}: names the same weights twice; name each once.")
+    return list(weights)
+
+
+def _facts(
+    cards: Sequence[Card], data: Path, recipe: str, overrides: tuple[str, ...], left_out: list[str]
+) -> dict[str, str]:
     from facegen import __version__
 
-    return {
-        "weights": card.name,
-        "kind": card.kind,
-        "sha256": card.sha256,
-        "images_seen": str(card.images_seen),
+    facts = {
+        "weights": ", ".join(card.name for card in cards),
+        "kind": cards[0].kind,
+        "sha256": ", ".join(card.sha256 for card in cards),
+        "images_seen": ", ".join(str(card.images_seen) for card in cards),
         "data": str(data),
         "pipeline": " ".join((recipe, *overrides)),
         "facegen": __version__,
     }
+    return facts | ({"note": " ".join(left_out)} if left_out else {})
 
 
 def _report(line: str) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from facegen.cli.common import need_packages
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
@@ -18,13 +20,15 @@ import click
     help="Folder of weight folders.",
 )
 @click.option("--recipe", default="", help="Recipe file that the card names; RUN's own copy if left away.")
+@click.option("--best", is_flag=True, help="The checkpoint with the best score, not the newest.")
 @click.option("--licence", default=None, help="Terms of use that the card states.")
-def publish(run: Path, name: str, out: Path, recipe: str, licence: str | None) -> None:
+def publish(run: Path, name: str, out: Path, recipe: str, best: bool, licence: str | None) -> None:
     """Turn the averaged weights of a training RUN into a weight folder called NAME."""
+    need_packages("lightning_fabric")
     from facegen.training.publish import LICENCE
     from facegen.training.publish import publish as publish_run
     from facegen.training.start import RESOLVED
 
     recipe_name = recipe or str(run / RESOLVED)
-    for folder in publish_run(run, name, out, recipe_name=recipe_name, licence=licence or LICENCE):
+    for folder in publish_run(run, name, out, recipe_name=recipe_name, licence=licence or LICENCE, best=best):
         click.echo(folder)

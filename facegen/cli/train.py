@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from facegen.cli.common import need_packages
+
+if TYPE_CHECKING:
+    from facegen.training.start import AnyRecipe
+
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+COUNTS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
 class Duration(click.ParamType[float]):
@@ -23,39 +30,114 @@ class Duration(click.ParamType[float]):
         return float(found[1]) * UNITS[found[2]]
 
 
+class Count(click.ParamType[int]):
+    """800, 500k or 1.5M."""
+
+    name = "count"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        found = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kM]?)", str(value))
+        number = Decimal(found[1]) * COUNTS[found[2]] if found else Decimal(0)
+        if number < 1 or number % 1:
+            self.fail(f"{value!r} is not a number of images; write 800, 500k or 1.5M.", param, ctx)
+        return int(number)
+
+
 @click.command()
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of aligned pictures.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Run folder: stats, samples, checkpoints.")
+@click.option("--out", type=click.Path(path_type=Path), help="Run folder: stats, samples, checkpoints.")
 @click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out.")
+@click.option("--from", "begin_with", metavar="WEIGHTS", help="Begin with published weights: a name, or a folder.")
 @click.option("--time", "seconds", type=Duration(), default=None, help="Stop after this long: 90s, 30m, 2h.")
+@click.option("--images", type=Count(), default=None, help="Stop after so many images in all: 800, 500k.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in run.batch=8.")
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads to use.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes, one to a device.")
+@click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads of each process.")
+@click.option("--dry-run", is_flag=True, help="Print the recipe, parameters, memory and speed; train nothing.")
 def train(
     recipe: Path,
     data: Path,
-    out: Path,
+    out: Path | None,
     resume: bool,
+    begin_with: str | None,
     seconds: float | None,
+    images: int | None,
     overrides: tuple[str, ...],
+    device: str,
+    devices: int,
     threads: int | None,
+    dry_run: bool,
 ) -> None:
     """Train a stage by RECIPE (see pipelines/train/); Ctrl-C saves, --resume goes on."""
+    need_packages("lightning_fabric", "matplotlib", "tensorboardX")
     import torch
 
-    from facegen.training.start import load_training_recipe, make_trainer
+    from facegen.training.start import load_training_recipe
 
     if threads is not None:
         torch.set_num_threads(threads)
-    trainer = make_trainer(load_training_recipe(recipe, overrides), data, out, resume=resume, report=_print_stats)
-    click.echo(f"Training from {trainer.images_seen} images seen, into {out}.")
+    if images is not None:
+        overrides = (*overrides, f"run.images={images}")
+    resolved = load_training_recipe(recipe, overrides)
+    if dry_run:
+        _print_dry_run(resolved, data, device)
+        return
+    if out is None:
+        raise click.UsageError("Missing option '--out': the run folder to write to.")
+    if resume and begin_with is not None:
+        raise click.UsageError("--from begins a run and --resume goes on with one; give one of the two.")
+    _train(resolved, data, out, resume, begin_with, seconds, device, devices)
+
+
+def _train(
+    recipe: AnyRecipe,
+    data: Path,
+    out: Path,
+    resume: bool,
+    begin_with: str | None,
+    seconds: float | None,
+    device: str,
+    devices: int,
+) -> None:
+    from facegen.cli.progress import TrainingProgress
+    from facegen.training.callbacks import Samples, StatsFile, TensorBoard, Watchdog
+    from facegen.training.parallel import make_fabric
+    from facegen.training.start import make_trainer
+
+    fabric = make_fabric(recipe.run.precision, device=device, devices=devices)
+    fabric.launch()
+    progress = TrainingProgress()
+    watchdog = Watchdog(progress.warn, bounded=recipe.loss.kind != "wasserstein")
+    callbacks = (StatsFile(), Samples(), TensorBoard(), watchdog, progress)
+    say, warn = (click.echo, progress.warn) if fabric.is_global_zero else (_nothing, _nothing)
+    trainer = make_trainer(
+        recipe, data, out, resume=resume, begin_with=begin_with, callbacks=callbacks, fabric=fabric, warn=warn
+    )
+    say(f"Training from {trainer.images_seen} images seen, into {out}.")
     try:
         trainer.run(float("inf") if seconds is None else seconds)
     except KeyboardInterrupt:
-        click.echo(f"\nSaved at {trainer.images_seen} images. To go on, add --resume to the same command.")
+        say(f"\nSaved at {trainer.images_seen} images. To go on, add --resume to the same command.")
         raise SystemExit(130) from None
-    click.echo(f"Done at {trainer.images_seen} images. Publish with: facegen publish {out} NAME")
+    say(f"Done at {trainer.images_seen} images. Publish with: facegen publish {out} NAME")
 
 
-def _print_stats(stats: dict[str, Any]) -> None:
-    click.echo("  ".join(f"{key} {value if isinstance(value, int) else f'{value:g}'}" for key, value in stats.items()))
+def _nothing(text: str) -> None:
+    """What the processes beside the first one say."""
+
+
+def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
+    from tomli_w import dumps
+
+    from facegen.training.dryrun import dry_run
+
+    found = dry_run(recipe, data, device=device, warn=lambda text: click.echo(text, err=True))
+    click.echo(dumps(recipe.model_dump(mode="json", exclude_none=True)))
+    for name, count in found.parameters.items():
+        click.echo(f"{name:<14} {count:>12,} parameters")
+    click.echo(f"{'pictures':<14} {found.pictures:>12,} to train on, {found.picture_bytes / 2**20:,.0f} MiB in memory")
+    click.echo(f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, the pictures apart")
+    click.echo(f"{'speed':<14} {found.images_per_second:>12,.1f} images/s here")
+    click.echo(f"{'time':<14} {found.seconds / 3600:>12,.1f} h for {recipe.run.images:,} images")

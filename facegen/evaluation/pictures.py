@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from facegen.errors import UsageError
 from facegen.recipe import parse_recipe, read_toml
 from facegen.training.datasets import DataConfig, split_files
 from facegen.training.start import RESOLVED
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,23 @@ def read_split(data: Path, weights: Path, held_out: int | None, include: Sequenc
     return Split(training, kept_out, text)
 
 
-def spread(files: Sequence[Path], count: int) -> list[Path]:
-    """`count` of the files at even distances, so that every source has its share; all if there are fewer."""
+def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, include: Sequence[str]) -> Split:
+    """The one split of all these weights; see `read_split`.
+
+    Raises:
+        UsageError: as `read_split`, and if they were trained on different pictures.
+    """
+    first, *others = (read_split(data, folder, held_out, include) for folder in weights)
+    for folder, split in zip(weights[1:], others, strict=True):
+        if (split.training, split.kept_out) != (first.training, first.kept_out):
+            raise UsageError(
+                f"{weights[0]} and {folder} were trained on different pictures; state what neither saw, --held-out and "
+                "--include, the number no larger than the smaller of theirs, or measure them one by one."
+            )
+    return first
+
+
+def spread(files: Sequence[Item], count: int) -> list[Item]:
+    """`count` of the files (or of other things) at even distances, so that every source has its share; all if fewer."""
     step = max(len(files) / count, 1)
     return [files[int(i * step)] for i in range(min(count, len(files)))]

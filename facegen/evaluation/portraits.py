@@ -20,6 +20,7 @@ from facegen.metrics.features import LAYER, MAPS, pooled_features
 from facegen.metrics.identity import identity, identity_distance
 from facegen.metrics.paired import detail, feature_maps, landmark_error, map_distance, nyquist_peak, psnr, ssim
 from facegen.metrics.protocol import Figure, Protocol, ratio
+from facegen.metrics.published import LPIPS, PairDistance
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.ops.seams import seam_gauge
@@ -33,6 +34,10 @@ LOW = 96
 """Side, in pixels, that portraits are reduced to."""
 OURS, BICUBIC, LANCZOS, ORIGINAL, RATIO = "facegen", "bicubic", "lanczos", "original", "to bicubic"
 COLUMNS = (OURS, BICUBIC, LANCZOS, ORIGINAL, RATIO)
+LEGEND = (
+    f"Columns: what {OURS} made of the reduced portraits; {BICUBIC} and {LANCZOS}: the same enlarged by interpolation; "
+    f"{ORIGINAL}: the portraits before reduction; {RATIO}: {OURS} over {BICUBIC}."
+)
 PATCH, PATCHES, PATCH_SEED = 128, 32, 0
 """Side of the patches of the patch Frechet distance, in pixels; how many a picture gives; what places them."""
 SHOWN, SHOWN_SIDE = 12, 320
@@ -42,6 +47,7 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "ssim": ("SSIM", "higher", "luma"),
     "fit": (f"Low-res PSNR at {LOW} px, dB", "higher", PIXELS),
     "features": ("Feature distance (EfficientNet-Lite2)", "lower", MAPS),
+    "lpips": ("LPIPS", "lower", LPIPS),
     "patches": ("Patch Frechet distance (EfficientNet-Lite2)", "lower", LAYER),
     "identity": ("Identity distance", "lower", "dlib's face recognition ResNet; under 0.6 is the same person"),
     "landmarks": ("Landmark error / eye distance", "lower", DLIB),
@@ -49,8 +55,8 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "nyquist": ("Nyquist peak", "1", "luma spectrum, Nyquist line over its neighbours"),
     "seams": ("Seam gauge", "1", "gradients at tile borders over those beside"),
 }
-"""Figure -> its name, what a good value is, and what looked at the pictures."""
-RELATIVE = ("features", "patches", "identity", "landmarks")
+"""Figure -> its name, what a good value is, and what looked at the pictures; LPIPS only where it is at hand."""
+RELATIVE = ("features", "lpips", "patches", "identity", "landmarks")
 """Figures whose ratio to bicubic's is given."""
 
 
@@ -76,12 +82,15 @@ class Seen:
     """(128,)."""
 
 
-def evaluate_portraits(pipeline: FacePipeline, files: Sequence[Path], split: str, report: Report) -> Evaluation:
+def evaluate_portraits(
+    pipeline: FacePipeline, files: Sequence[Path], split: str, report: Report, lpips: PairDistance | None = None
+) -> Evaluation:
     """Measure the pipeline on aligned portraits.
 
     Args:
         files: portraits of at least 96 px times the pipeline's scale; others are passed over and reported.
         split: how they were chosen, for the protocol.
+        lpips: measures LPIPS; without it there is none.
     Raises:
         UsageError: if fewer than two can be used.
     """
@@ -96,7 +105,7 @@ def evaluate_portraits(pipeline: FacePipeline, files: Sequence[Path], split: str
         except ImageError as error:
             report(str(error))
             continue
-        rows.append(_measure(network, portrait, pipeline.device))
+        rows.append(_measure(network, portrait, pipeline.device, lpips))
         for column, patches in _patches(portrait, len(rows)).items():
             features.setdefault(column, []).append(pooled_features(network, patches, PATCH, device=pipeline.device))
         if len(rows) <= SHOWN:
@@ -108,7 +117,7 @@ def evaluate_portraits(pipeline: FacePipeline, files: Sequence[Path], split: str
     how = f"{LOW} px by area mean, 8 bits, raised to {side} px"
     figures = _figures(_means(rows) | {"patches": _patch_distances(features)}, len(rows), how, split)
     sheet = Sheet("Bicubic, facegen, original", contact_sheet(shown, columns=6))
-    return Evaluation("Portraits raised by stage 2", COLUMNS, figures, (sheet,), {})
+    return Evaluation("Portraits raised by stage 2", COLUMNS, figures, (sheet,), {}, LEGEND)
 
 
 def _raise(pipeline: FacePipeline, file: Path) -> Portrait:
@@ -137,7 +146,9 @@ def _raise(pipeline: FacePipeline, file: Path) -> Portrait:
     return Portrait(low, raised.plan, results)
 
 
-def _measure(network: EfficientNetLite, portrait: Portrait, device: str) -> dict[str, dict[str, float]]:
+def _measure(
+    network: EfficientNetLite, portrait: Portrait, device: str, lpips: PairDistance | None
+) -> dict[str, dict[str, float]]:
     """Column -> figure -> value; of the original, only the figures that compare it with nothing."""
     original = portrait.results[ORIGINAL]
     true, seen = to_tensor(original), _look(network, original, device)
@@ -147,6 +158,7 @@ def _measure(network: EfficientNetLite, portrait: Portrait, device: str) -> dict
         found[column] = {"nyquist": nyquist_peak(image), "seams": seam_gauge(image, portrait.plan).mean}
         if column != ORIGINAL:
             found[column] |= _compare(image, true, portrait.low) | _compare_seen(_look(network, picture, device), seen)
+            found[column] |= {} if lpips is None else {"lpips": lpips(image, true)}
     return found
 
 
@@ -200,8 +212,8 @@ def _means(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, f
 
 def _figures(means: dict[str, dict[str, float]], count: int, how: str, split: str) -> tuple[Figure, ...]:
     figures = []
-    for key, (name, wanted, looked) in NAMES.items():
-        patches = key == "patches"
+    for key in (key for key in NAMES if key in means):
+        (name, wanted, looked), patches = NAMES[key], key == "patches"
         values: dict[str, float | None] = {**means[key]}
         if key in RELATIVE:
             values[RATIO] = ratio(means[key][OURS], means[key][BICUBIC])

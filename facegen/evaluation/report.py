@@ -9,6 +9,7 @@ from dataclasses import asdict
 from html import escape
 from io import BytesIO
 from pathlib import Path
+from textwrap import wrap
 from uuid import uuid4
 
 import numpy as np
@@ -23,10 +24,13 @@ from facegen.images import to_pillow
 from facegen.metrics.protocol import Figure
 
 JSON_FILE, HTML_FILE = "evaluation.json", "evaluation.html"
+_HEADER = 9
+"""Characters in a line of a column's header in the terminal, as wide as a value can be."""
 _STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; } caption, figcaption { text-align: left; color: #555; font-size: 85%; }
-th, td { padding: .25rem .75rem; border-bottom: 1px solid #ddd; text-align: right; }
-th:first-child, td:first-child { text-align: left; } caption { caption-side: bottom; }
+div { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption, figcaption { text-align: left; color: #555; font-size: 85%; } caption { caption-side: bottom; }
+th, td { padding: .25rem .75rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: bottom; }
+th:first-child, td:first-child { text-align: left; } li { overflow-wrap: anywhere; }
 figure { margin: 2rem 0; } img { max-width: 100%; }"""
 
 
@@ -43,15 +47,15 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
 
 
 def to_table(evaluation: Evaluation) -> Table:
-    """For the terminal; the caption has the protocols, numbered as in the first column."""
+    """For the terminal; the caption has the protocols, numbered as in the first column, and the legend."""
     numbers = _protocols(evaluation)
-    caption = "\n".join(f"[{number}] {text}" for text, number in numbers.items())
+    caption = "\n".join(_notes(evaluation))
     table = Table(
         title=plain(evaluation.title), caption=plain(caption), caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
     )
     table.add_column("figure", overflow="fold", min_width=16)
     for column in evaluation.columns:
-        table.add_column(plain(column), justify="right", no_wrap=True)
+        table.add_column(plain("\n".join(wrap(column, _HEADER))), justify="right", no_wrap=True)
     table.add_column("wanted", overflow="fold")
     for figure in evaluation.figures:
         table.add_row(*map(plain, _row(evaluation, figure, numbers)))
@@ -70,7 +74,7 @@ def to_json(evaluation: Evaluation) -> str:
 
 
 def to_html(evaluation: Evaluation) -> str:
-    """A page with the table, its protocols, and the sheets as embedded JPEGs."""
+    """A page with the table, its protocols, and the sheets as embedded JPEGs; it links to nothing."""
     facts = "".join(f"<li>{escape(key)}: {escape(value)}</li>" for key, value in evaluation.facts.items())
     sheets = "".join(
         f'<figure><img alt="{escape(sheet.caption)}" src="{_data_url(sheet.picture)}">'
@@ -79,8 +83,9 @@ def to_html(evaluation: Evaluation) -> str:
     )
     title = escape(evaluation.title)
     return (
-        f'<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
-        f"<h1>{title}</h1>\n<ul>{facts}</ul>\n{_html_table(evaluation)}\n{sheets}</html>\n"
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
+        f"<h1>{title}</h1>\n<ul>{facts}</ul>\n<div>{_html_table(evaluation)}</div>\n{sheets}</html>\n"
     )
 
 
@@ -97,12 +102,12 @@ def _row(evaluation: Evaluation, figure: Figure, numbers: dict[str, int]) -> tup
 
 def _html_table(evaluation: Evaluation) -> str:
     numbers = _protocols(evaluation)
-    head = "".join(f"<th>{escape(text)}</th>" for text in ("figure", *evaluation.columns, "wanted"))
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in ("figure", *evaluation.columns, "wanted"))
     rows = []
     for figure in evaluation.figures:
         cells = (f"<td>{escape(cell)}</td>" for cell in _row(evaluation, figure, numbers))
         rows.append(f"<tr>{''.join(cells)}</tr>")
-    caption = "<br>".join(f"[{number}] {escape(text)}" for text, number in numbers.items())
+    caption = "<br>".join(map(escape, _notes(evaluation)))
     return f"<table><caption>{caption}</caption>\n<tr>{head}</tr>\n{chr(10).join(rows)}\n</table>"
 
 
@@ -110,6 +115,12 @@ def _protocols(evaluation: Evaluation) -> dict[str, int]:
     """Each protocol's text -> its number, in order of appearance, from 1 on."""
     texts = dict.fromkeys(str(figure.protocol) for figure in evaluation.figures)
     return {text: number for number, text in enumerate(texts, start=1)}
+
+
+def _notes(evaluation: Evaluation) -> list[str]:
+    """What stands below the table, line by line."""
+    notes = [f"[{number}] {text}" for text, number in _protocols(evaluation).items()]
+    return [*notes, evaluation.legend] if evaluation.legend else notes
 
 
 def _finite(value: float | None) -> float | None:

@@ -25,7 +25,7 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one weight folder, and sheets of what was measured."""
+    """Figures of one weight folder, or of several side by side, and sheets of what was measured."""
 
     title: str
     columns: tuple[str, ...]
@@ -34,3 +34,5 @@ class Evaluation:
     sheets: tuple[Sheet, ...]
     facts: dict[str, str]
     """What was measured: weights, hash, data, command."""
+    legend: str = ""
+    """What the columns are."""

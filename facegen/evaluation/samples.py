@@ -1,17 +1,18 @@
-"""Stage 1: the samples of a generator as a population, beside real pictures that it never saw."""
+"""Stage 1: the samples of generators as populations, beside real pictures that none of them ever saw."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from facegen.errors import UsageError
-from facegen.evaluation.pictures import Split
+from facegen.evaluation.pictures import Split, spread
 from facegen.evaluation.result import Evaluation, Report, Sheet
-from facegen.images import resize
-from facegen.landmarks import HEAD_SIDE, faces_in_photo
+from facegen.landmarks import landmarks_in_head
 from facegen.metrics.distribution import (
     diversity,
     frechet_distance,
@@ -21,31 +22,78 @@ from facegen.metrics.distribution import (
 )
 from facegen.metrics.features import LAYER, Features, pooled_features
 from facegen.metrics.protocol import Figure, Protocol, ratio
+from facegen.metrics.published import INCEPTION, INCEPTION_SIDE, Extractor
 from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
+from facegen.precision import autocast
 from facegen.sheets import contact_sheet
 from facegen.tensors import to_picture
 from facegen.training.datasets import load_square
 
 Pictures = NDArray[np.uint8]
-SAMPLES, REAL, RATIO = "samples", "kept-out", "ratio"
-COLUMNS = (SAMPLES, REAL, RATIO)
+SAMPLES, REAL, TRAINED, RATIO = "samples", "kept-out", "training", "ratio"
+"""Columns of one generator alone and of the kept-out pictures; the pictures trained on; the column of quotients."""
 NEIGHBOURS = 3
 """k of precision and recall."""
 SHOWN, CLOSEST = 64, 16
-"""Samples on the first sheet; pairs on the second."""
+"""Samples, or kept-out pictures, on a sheet; pairs on that of copies."""
 HALVES_SEED = 0
+BATCH = 16
+"""Samples drawn at once."""
+FOUND = "dlib's HOG detector on pictures enlarged to 256 px, as the guide's landmarks are found"
+LEGEND = (
+    f"Columns: the samples of each generator; {REAL}: real pictures measured as the samples are (one half of them "
+    f"against the other where N is a half), the floor for any generator; {RATIO}: samples over {REAL}."
+)
+WANTED = {"Frechet distance": "lower", "Kernel distance": "lower", "Precision": "higher", "Recall": "higher",
+          "Diversity (mean pairwise distance)": "ratio 1"}  # fmt: skip
+"""What `_compared` measures, in its order, and what is wanted of it."""
+Protocols = Callable[[str, int], Protocol]
+"""Makes the protocol of a figure from what looked at the pictures and N."""
 
 
-def evaluate_samples(pipeline: FacePipeline, split: Split, count: int, report: Report) -> Evaluation:
-    """Draw seeds 0 to `count` - 1 and measure them.
+def evaluate_samples(
+    pipelines: Mapping[str, FacePipeline], split: Split, count: int, report: Report, inception: Extractor | None = None
+) -> Evaluation:
+    """Draw seeds 0 to `count` - 1 with every generator and measure them.
 
     The kept-out pictures are cut into halves by a fixed seed. Samples are compared with the one half, in blocks of its
     size, and the other half just so: its figures are the floor that real pictures set.
 
+    Args:
+        pipelines: column -> whose generator draws it; alone it is `SAMPLES`.
+        split: of all their trainings.
+        inception: what looks at the pictures for the FID; without it there is none.
     Raises:
-        UsageError: if there are too few samples or kept-out pictures.
+        UsageError: if there are too few samples or kept-out pictures, or the generators' sides differ.
         TrainingError: if no picture can be used.
+    """
+    side, truncation = _checked(pipelines, split, count)
+    drawn = {name: _draw(name, pipeline, count, report) for name, pipeline in pipelines.items()}
+    report(f"reading {len(split.kept_out)} kept-out and {len(split.training)} training pictures")
+    kept, _ = load_square(split.kept_out, side, report)
+    trained, _ = load_square(split.training, side, report)
+    device = next(iter(pipelines.values())).device
+    features = _features({**drawn, REAL: kept, TRAINED: trained}, side, device, report)
+    known = features.pop(TRAINED)
+    nearest = {column: nearest_neighbours(x, known) for column, x in features.items()}
+    protocols = _protocols(split, count, side, truncation)
+    figures = _populations(features, protocols)
+    if inception is not None:
+        figures.append(_fid({**drawn, REAL: kept}, inception, protocols, report))
+    figures.append(_copying({column: distances for column, (distances, _) in nearest.items()}, protocols(LAYER, count)))
+    figures.append(_found({**drawn, REAL: kept}, protocols(FOUND, count), report))
+    sheets = [sheet for name in drawn for sheet in _sheets(name, drawn[name], trained, *nearest[name])]
+    sheets.append(Sheet("Kept-out pictures", contact_sheet(spread(list(kept), SHOWN))))
+    columns = (*drawn, REAL, *map(_ratio_column, drawn))
+    return Evaluation("Samples of stage 1", columns, tuple(figures), tuple(sheets), {}, LEGEND)
+
+
+def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) -> tuple[int, float]:
+    """The side and truncation of all generators.
+
+    Raises:
+        UsageError: if they differ, or there are too few pictures.
     """
     least = 2 * (NEIGHBOURS + 1)
     if len(split.kept_out) < least or count < len(split.kept_out) // 2:
@@ -53,93 +101,129 @@ def evaluate_samples(pipeline: FacePipeline, split: Split, count: int, report: R
             f"{count} samples and {len(split.kept_out)} kept-out pictures: expected at least {least} kept out, and "
             "at least half as many samples; change --samples or --held-out."
         )
-    side = pipeline.generator.config.side
-    report(f"drawing {count} samples of {side} px")
-    drawn = np.stack([to_picture(pipeline.draw(pipeline.latent(seed))) for seed in range(count)])
-    report(f"reading {len(split.kept_out)} kept-out and {len(split.training)} training pictures")
-    kept, _ = load_square(split.kept_out, side, report)
-    trained, _ = load_square(split.training, side, report)
-    network = load_efficientnet("lite2").to(pipeline.device)
-    report("looking at them with EfficientNet-Lite2")
-    features = [pooled_features(network, x, side, device=pipeline.device) for x in (drawn, kept, trained)]
-    distances, nearest = nearest_neighbours(features[0], features[2])
-    protocol = _protocols(pipeline, split, count, side)
-    figures = [
-        *_populations(features[0], features[1], protocol),
-        _copying(distances, nearest_neighbours(features[1], features[2])[0], protocol(LAYER, count)),
-    ]
-    report("looking for faces with dlib")
-    figures.append(_found(drawn, kept, protocol("dlib's HOG detector on pictures enlarged to 256 px", count)))
-    sheets = (_shown(drawn), _closest(drawn, trained, distances, nearest))
-    return Evaluation("Samples of stage 1", COLUMNS, tuple(figures), sheets, {})
+    found = {name: (p.generator.config.side, p.recipe.truncation) for name, p in pipelines.items()}
+    if len(set(found.values())) > 1:
+        each = ", ".join(f"{name} {side} px at truncation {truncation:g}" for name, (side, truncation) in found.items())
+        raise UsageError(f"generators of one table must draw alike, found {each}; measure them one by one.")
+    return next(iter(found.values()))
 
 
-def _protocols(pipeline: FacePipeline, split: Split, count: int, side: int) -> Callable[[str, int], Protocol]:
-    """Makes the protocol of a figure from what looked at the pictures and N."""
-    drawn = f"seeds 0-{count - 1}, truncation {pipeline.recipe.truncation:g}"
+def _draw(name: str, pipeline: FacePipeline, count: int, report: Report) -> Pictures:
+    """Seeds 0 to `count` - 1: (count, side, side, 3), the pictures that `FacePipeline.draw` gives one by one."""
+    report(f"{_prefix(name)}drawing {count} samples of {pipeline.generator.config.side} px")
+    pictures = []
+    for start in range(0, count, BATCH):
+        z = torch.stack([pipeline.latent(seed) for seed in range(start, min(start + BATCH, count))])
+        with torch.inference_mode(), autocast(pipeline.recipe.precision, pipeline.device):
+            pictures += [to_picture(image) for image in pipeline.generator.draw(z.to(pipeline.device))]
+    return np.stack(pictures)
+
+
+def _features(sets: Mapping[str, Pictures], side: int, device: str, report: Report) -> dict[str, Features]:
+    network = load_efficientnet("lite2").to(device)
+    found = {}
+    for column, pictures in sets.items():
+        report(f"looking at {len(pictures)} pictures with EfficientNet-Lite2: {column}")
+        found[column] = pooled_features(network, pictures, side, device=device)
+    return found
+
+
+def _protocols(split: Split, count: int, side: int, truncation: float) -> Protocols:
+    drawn = f"seeds 0-{count - 1}, truncation {truncation:g}"
     resized = f"{side} px, real pictures by Lanczos where of another size"
     text = f"{drawn}; {len(split.kept_out)} kept out, {len(split.training)} trained on: {split.text}"
-    return lambda features, n: Protocol(features, n, resized, text, HALVES_SEED)
+    return lambda features, n: Protocol(features, n, resized, text)
 
 
-def _populations(samples: Features, kept: Features, protocol: Callable[[str, int], Protocol]) -> list[Figure]:
+def _populations(features: Mapping[str, Features], protocols: Protocols) -> list[Figure]:
     """Distances between populations, at equal N throughout."""
-    order = np.random.default_rng(HALVES_SEED).permutation(len(kept))
-    n = len(kept) // 2
-    reference, floor = kept[order[:n]], kept[order[n : 2 * n]]
-    measured = {SAMPLES: _compared(samples, reference), REAL: _compared(floor, reference)}
-    wanted = {"Frechet distance": "lower", "Kernel distance": "lower", "Precision": "higher", "Recall": "higher",
-              "Diversity (mean pairwise distance)": "ratio 1"}  # fmt: skip
+    n, measured = _against_half(features, _compared)
+    protocol = replace(protocols(f"{LAYER}; mean over blocks of N samples", n), seed=HALVES_SEED)
     figures = []
-    for index, (name, good) in enumerate(wanted.items()):
-        values: dict[str, float | None] = {column: found[index] for column, found in measured.items()}
-        values[RATIO] = ratio(measured[SAMPLES][index], measured[REAL][index])
-        blocks = f"{LAYER}; mean over blocks of N samples"
-        figures.append(Figure(f"{name} (EfficientNet-Lite2)", values, protocol(blocks, n), good))
+    for index, (name, good) in enumerate(WANTED.items()):
+        values = {column: found[index] for column, found in measured.items()}
+        figures.append(Figure(f"{name} (EfficientNet-Lite2)", _with_ratios(values), protocol, good))
     return figures
 
 
-def _compared(features: Features, reference: Features) -> list[float]:
-    """Frechet, kernel, precision, recall, diversity: means over blocks of the reference's size."""
-    n = len(reference)
-    blocks = [features[start : start + n] for start in range(0, len(features) - n + 1, n)]
-    rows = [
-        (
-            frechet_distance(block, reference),
-            kernel_distance(block, reference),
-            *precision_recall(block, reference, NEIGHBOURS),
-            diversity(block),
-        )
-        for block in blocks
+def _fid(sets: Mapping[str, Pictures], inception: Extractor, protocols: Protocols, report: Report) -> Figure:
+    """As the Frechet distance of `_populations`, by the features that papers use."""
+    report("looking at them with Inception-v3")
+    features = {column: inception(pictures) for column, pictures in sets.items()}
+    n, measured = _against_half(features, lambda block, half: [frechet_distance(block, half)])
+    protocol = protocols(f"{INCEPTION}; mean over blocks of N samples", n)
+    resized = f"{protocol.resize}; then {INCEPTION_SIDE} px, bilinear as TensorFlow 1"
+    protocol = replace(protocol, resize=resized, seed=HALVES_SEED)
+    values = _with_ratios({column: found[0] for column, found in measured.items()})
+    return Figure(f"FID at N = {n} (Inception-v3)", values, protocol, "lower")
+
+
+def _against_half(
+    features: Mapping[str, Features], compare: Callable[[Features, Features], list[float]]
+) -> tuple[int, dict[str, list[float]]]:
+    """Compare everything with one half of the real features; the real column is their other half.
+
+    Returns:
+        the half's size N; column -> figures, means over blocks of N.
+    """
+    kept = features[REAL]
+    order, n = np.random.default_rng(HALVES_SEED).permutation(len(kept)), len(kept) // 2
+    half = kept[order[:n]]
+    measured = {}
+    for column, x in {**features, REAL: kept[order[n : 2 * n]]}.items():
+        rows = [compare(x[start : start + n], half) for start in range(0, len(x) - n + 1, n)]
+        measured[column] = [float(mean) for mean in np.mean(rows, axis=0)]
+    return n, measured
+
+
+def _compared(block: Features, half: Features) -> list[float]:
+    return [
+        frechet_distance(block, half),
+        kernel_distance(block, half),
+        *precision_recall(block, half, NEIGHBOURS),
+        diversity(block),
     ]
-    return [float(mean) for mean in np.mean(rows, axis=0)]
 
 
-def _copying(samples: Features, kept: Features, protocol: Protocol) -> Figure:
-    low = [float(np.percentile(x, 1)) for x in (samples, kept)]
-    values = {SAMPLES: low[0], REAL: low[1], RATIO: ratio(*low)}
+def _copying(distances: Mapping[str, Features], protocol: Protocol) -> Figure:
+    low = {column: float(np.percentile(x, 1)) for column, x in distances.items()}
     name = "Nearest training picture, 1st percentile of distances (EfficientNet-Lite2)"
-    return Figure(name, values, protocol, "ratio over 1")
+    return Figure(name, _with_ratios(low), protocol, "ratio over 1")
 
 
-def _found(drawn: Pictures, kept: Pictures, protocol: Protocol) -> Figure:
-    samples, real = (float(np.mean([_has_face(picture) for picture in x])) for x in (drawn, kept))
-    return Figure("Share with a face", {SAMPLES: samples, REAL: real, RATIO: ratio(samples, real)}, protocol, "higher")
+def _found(sets: Mapping[str, Pictures], protocol: Protocol, report: Report) -> Figure:
+    report("looking for faces with dlib")
+    shares = {column: float(np.mean([landmarks_in_head(x).detected for x in sets[column]])) for column in sets}
+    return Figure("Share with a face", _with_ratios(shares), protocol, "higher")
 
 
-def _has_face(picture: Pictures) -> bool:
-    return bool(faces_in_photo(resize(picture, (HEAD_SIDE, HEAD_SIDE))))
+def _with_ratios(values: Mapping[str, float]) -> dict[str, float | None]:
+    """The values, and of every generator the quotient by the kept-out pictures' value."""
+    ratios = {_ratio_column(column): ratio(value, values[REAL]) for column, value in values.items() if column != REAL}
+    return {**values, **ratios}
 
 
-def _shown(drawn: Pictures) -> Sheet:
-    shown = drawn[:SHOWN]
-    return Sheet(f"Seeds 0 to {len(shown) - 1}, as they come", contact_sheet(list(shown)))
+def _ratio_column(name: str) -> str:
+    return RATIO if name == SAMPLES else f"{name} {RATIO}"
 
 
-def _closest(drawn: Pictures, trained: Pictures, distances: Features, nearest: NDArray[np.int64]) -> Sheet:
-    """The samples that come nearest to a training picture, each left of it."""
+def _prefix(name: str) -> str:
+    """What tells one of several generators apart."""
+    return "" if name == SAMPLES else f"{name}: "
+
+
+def _sheets(
+    name: str, drawn: Pictures, trained: Pictures, distances: Features, nearest: NDArray[np.int64]
+) -> tuple[Sheet, Sheet]:
+    """The first samples; and those that come nearest to a training picture, each left of it."""
+    shown = list(drawn[:SHOWN])
     order = np.argsort(distances)[:CLOSEST]
     pairs = [picture for i in order for picture in (drawn[i], trained[nearest[i]])]
     labels = [label for i in order for label in (f"seed {i}", f"{distances[i]:.2f} away")]
-    caption = "The samples nearest to a training picture, each beside it"
-    return Sheet(caption, contact_sheet(pairs, columns=8, labels=labels))
+    return (
+        Sheet(f"{_prefix(name)}Seeds 0 to {len(shown) - 1}, as they come", contact_sheet(shown)),
+        Sheet(
+            f"{_prefix(name)}The samples nearest to a training picture, each beside it",
+            contact_sheet(pairs, columns=8, labels=labels),
+        ),
+    )

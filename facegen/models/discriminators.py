@@ -1,8 +1,8 @@
-"""The discriminators: a projected one for whole 128 px faces, a conditional PatchGAN for 256 px tiles."""
+"""The discriminators: a projected and a plain one for whole 128 px faces, a conditional PatchGAN for 256 px tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,9 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
 from facegen.models.efficientnet import load_efficientnet
+from facegen.models.minibatch import MinibatchDiscrimination
+
+Norm = Literal["spectral", "batch", "none"]
 
 FEATURE_STDS = (8.7, 8.2, 8.4, 2.7)
 """Spread of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces; divided by, the heads see unit variance."""
@@ -32,6 +35,24 @@ class ProjectedConfig(BaseModel):
     projection_seed: int = 0
     """Seed of the fixed random mixing, so that a resumed run meets the same features."""
 
+    @property
+    def widths(self) -> list[int]:
+        """Channels of the maps after the mixing of channels, finest first."""
+        return [min(self.mix * 2**i, self.mix_max) for i in range(4)]
+
+    @property
+    def mixed_widths(self) -> list[int]:
+        """Channels of the maps after the mixing of scales: what the heads see."""
+        return [self.widths[max(i - 1, 0)] for i in range(4)]
+
+
+class ProjectedHeads(nn.ModuleList):
+    """The part of a `ProjectedDiscriminator` that trains, and that is published."""
+
+    def __init__(self, config: ProjectedConfig | None = None) -> None:
+        self.config = config = config or ProjectedConfig()
+        super().__init__(_head(cin, config, downs=3 - i) for i, cin in enumerate(config.mixed_widths))
+
 
 class ProjectedDiscriminator(nn.Module):
     """Heads at four scales on frozen, randomly mixed EfficientNet-Lite0 features (Sauer et al. 2021).
@@ -46,17 +67,16 @@ class ProjectedDiscriminator(nn.Module):
         super().__init__()
         config = config or ProjectedConfig()
         self.features = load_efficientnet("lite0")
-        widths = [min(config.mix * 2**i, config.mix_max) for i in range(4)]
+        widths, outs = config.widths, config.mixed_widths
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.projection_seed)
             self.across_channels = nn.ModuleList(
                 _random_conv(cin, cout, 1) for cin, cout in zip(self.features.channels[1:], widths, strict=True)
             )
-            outs = [widths[max(i - 1, 0)] for i in range(4)]
             self.across_scales = nn.ModuleList(
                 _random_conv(cin, cout, 3) for cin, cout in zip(widths, outs, strict=True)
             )
-        self.heads = nn.ModuleList(_head(cin, config, downs=3 - i) for i, cin in enumerate(outs))
+        self.heads = ProjectedHeads(config)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
         """Logits of each head.
@@ -68,6 +88,10 @@ class ProjectedDiscriminator(nn.Module):
         Raises:
             ShapeError: if the pictures are smaller, or not RGB.
         """
+        return [head(m) for head, m in zip(self.heads, self._mixed(pictures), strict=True)]
+
+    def _mixed(self, pictures: Tensor) -> list[Tensor]:
+        """The four mixed maps, finest first."""
         if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[-2:]) < self.SMALLEST:
             raise ShapeError(
                 f"ProjectedDiscriminator: pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) "
@@ -83,7 +107,11 @@ class ProjectedDiscriminator(nn.Module):
                 m = (m + below) * 0.5**0.5  # unit variance kept
             below = conv(m)
             mixed.insert(0, below)
-        return [head(m) for head, m in zip(self.heads, mixed, strict=True)]
+        return mixed
+
+    def activations(self, pictures: Tensor) -> list[Tensor]:
+        """What the last layer of each head sees, for feature matching."""
+        return [cast(nn.Sequential, head)[:-1](m) for head, m in zip(self.heads, self._mixed(pictures), strict=True)]
 
 
 def _random_conv(cin: int, cout: int, kernel: int) -> nn.Conv2d:
@@ -125,6 +153,55 @@ def _head(cin: int, config: ProjectedConfig, downs: int) -> nn.Sequential:
     return nn.Sequential(*layers, spectral_norm(nn.Conv2d(width, 1, 4)))
 
 
+class PlainConfig(BaseModel):
+    """What fixes the shape of a `DCGANDiscriminator`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    widths: tuple[PositiveInt, ...] = Field(default=(32, 64, 128, 256, 512), min_length=1)
+    """Channels after each halving, down to 4 px."""
+    norm: Norm = "batch"
+    """"batch" is DCGAN's; "spectral" and "none" (for Wasserstein losses) are choices."""
+    stddev_group: int = Field(default=0, ge=0)
+    """Pictures that the minibatch standard deviation before the last layer is taken over; 0 leaves it away."""
+    discrimination: int = Field(default=0, ge=0)
+    """Kernels of minibatch discrimination (Salimans et al. 2016) before the last layer; 0 leaves it away."""
+
+
+class DCGANDiscriminator(nn.Module):
+    """DCGAN's own (Radford et al. 2016): strided convolutions down to 4 px, then one logit."""
+
+    def __init__(self, config: PlainConfig, side: int = 128) -> None:
+        super().__init__()
+        if side != 4 * 2 ** len(config.widths):
+            raise ShapeError(
+                f"DCGANDiscriminator: {len(config.widths)} widths halve {side} px to {side / 2 ** len(config.widths):g}"
+                ", expected 4 px."
+            )
+        layers: list[nn.Module] = []
+        cin = 3
+        for i, width in enumerate(config.widths):
+            layers.append(_patch_conv(cin, width, config.norm, stride=2, norm_after=i > 0))
+            cin = width
+        if config.stddev_group:
+            layers.append(MinibatchStddev(config.stddev_group))
+            cin += 1
+        last: nn.Module = nn.Conv2d(cin, 1, 4)
+        if config.discrimination:
+            features = 16 * cin
+            layers += [nn.Flatten(), MinibatchDiscrimination(features, config.discrimination)]
+            last = nn.Linear(features + config.discrimination, 1)
+        self.heads = nn.Sequential(*layers, spectral_norm(last) if config.norm == "spectral" else last)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """One logit for each of (B, 3, side, side) pictures in [-1, 1]: a list of one tensor of B values."""
+        return [self.heads(pictures).view(-1)]
+
+    def activations(self, pictures: Tensor) -> list[Tensor]:
+        """What the last layer sees, for feature matching."""
+        return [self.heads[:-1](pictures)]
+
+
 class PatchConfig(BaseModel):
     """What fixes the shape of a `PatchDiscriminator`; stored in the card of its weights."""
 
@@ -134,7 +211,7 @@ class PatchConfig(BaseModel):
     """Channels after the three stride-2 convolutions and after the join with the low-res input."""
     condition_channels: int = Field(default=6, ge=0)
     """Channels of the low-res input joined at 1/8 of the side."""
-    norm: str = Field(default="spectral", pattern="^(spectral|batch|none)$")
+    norm: Norm = "spectral"
     """"batch" is the original's."""
 
 
@@ -146,11 +223,12 @@ class PatchDiscriminator(nn.Module):
         self.config = config = config or PatchConfig()
         a, b, c, d = config.widths
         self.down = nn.Sequential(
-            _patch_conv(3, a, config, stride=2, norm=False), _patch_conv(a, b, config, stride=2),
-            _patch_conv(b, c, config, stride=2),
+            _patch_conv(3, a, config.norm, stride=2, norm_after=False), _patch_conv(a, b, config.norm, stride=2),
+            _patch_conv(b, c, config.norm, stride=2),
         )  # fmt: skip
         self.join = nn.Sequential(
-            _patch_conv(c + config.condition_channels, d, config, stride=1), _patch_conv(d, d, config, stride=2)
+            _patch_conv(c + config.condition_channels, d, config.norm, stride=1),
+            _patch_conv(d, d, config.norm, stride=2),
         )
         last = nn.Conv2d(d, 1, 3, padding=1)
         self.logits = spectral_norm(last) if config.norm == "spectral" else last
@@ -178,10 +256,9 @@ class PatchDiscriminator(nn.Module):
         return logits
 
 
-def _patch_conv(cin: int, cout: int, config: PatchConfig, *, stride: int, norm: bool = True) -> nn.Sequential:
+def _patch_conv(cin: int, cout: int, norm: Norm, *, stride: int, norm_after: bool = True) -> nn.Sequential:
     conv = nn.Conv2d(cin, cout, 4 if stride == 2 else 3, stride=stride, padding=1)
-    wrap: Callable[[nn.Conv2d], nn.Module] = spectral_norm if config.norm == "spectral" else lambda c: c
-    layers: list[nn.Module] = [wrap(conv)]
-    if norm and config.norm == "batch":
+    layers: list[nn.Module] = [spectral_norm(conv) if norm == "spectral" else conv]
+    if norm_after and norm == "batch":
         layers.append(nn.BatchNorm2d(cout))
     return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, model_validator
 
 from facegen.guide import GUIDE_CHANNELS, GuideMode
 from facegen.models.dcgan import DCGANConfig
-from facegen.models.discriminators import PatchConfig, ProjectedConfig
+from facegen.models.discriminators import PatchConfig, PlainConfig, ProjectedConfig, ProjectedDiscriminator
 from facegen.models.jnet import JNetConfig
 from facegen.training.datasets import DataConfig, TileConfig
+from facegen.training.losses import ADVERSARIAL, WeightSchedule
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+AdversarialKind = Literal["minimax", "non-saturating", "lsgan", "hinge", "wasserstein"]
+Loss = TypeVar("Loss", "DCGANLoss", "JNetLoss")
+
+
+def _constant(value: Any) -> Any:
+    return {"start": value} if isinstance(value, int | float) else value
+
+
+Weight = Annotated[WeightSchedule, BeforeValidator(_constant)]
+"""A number, or a table of start, end, fade_from and fade_to."""
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -27,12 +39,16 @@ class OptimizerConfig(_Strict):
     betas: tuple[Beta, Beta] = (0.0, 0.99)
     clip_norm: float = Field(default=0.0, ge=0)
     """Length that the generator's gradient is cut to; 0 leaves it alone."""
+    generator_from: int = Field(default=0, ge=0)
+    """The generator is taught from so many images seen on; a new discriminator on trained weights needs some hundreds
+    for itself. Those that the weights of --from have seen count as well."""
 
 
 class RunConfig(_Strict):
     """How long, how fast, how often."""
 
     batch: int = Field(default=16, ge=1)
+    """Pictures of a step, over all processes."""
     images: int = Field(default=1_000_000, ge=1)
     """Stop after this many training pictures (or tiles) seen."""
     seed: int = Field(default=0, ge=0)
@@ -43,27 +59,71 @@ class RunConfig(_Strict):
     """Draw the sample sheet every so many pictures."""
     log_images: int = Field(default=400, ge=1)
     """Average the losses into one line of stats.jsonl over so many pictures."""
+    workers: int = Field(default=1, ge=0)
+    """Threads that make batches ahead of their use; 0 makes each when it is asked for."""
     ema_images: float = Field(default=10_000, gt=0)
     """Half-life of the weights' moving average, in pictures; shorter at the start (a twentieth of those seen)."""
 
 
 class DCGANLoss(_Strict):
-    """Stage 1: hinge loss with a projected discriminator."""
+    """Stage 1: which losses and tricks, and how strong; 0 leaves one away."""
 
+    kind: AdversarialKind = "hinge"
+    real_label: float = Field(default=1.0, gt=0.5, le=1)
+    """One-sided label smoothing, for the losses that have labels."""
     augment: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation", "cutout")
     """DiffAugment policies."""
+    r1: float = Field(default=0.0, ge=0)
+    """Weight of the gradient penalty on real pictures (Mescheder et al. 2018)."""
+    r1_interval: int = Field(default=16, ge=1)
+    """It is taken every so many steps, as many times stronger."""
+    gradient_penalty: float = Field(default=0.0, ge=0)
+    """Weight of WGAN-GP's, 10 there."""
+    feature_matching: float = Field(default=0.0, ge=0)
+    historical: float = Field(default=0.0, ge=0)
+    """Weight of historical averaging of the generator."""
+    replay: int = Field(default=0, ge=0)
+    """Drawn pictures that are kept, to be shown to the discriminator again."""
+    generator_interval: int = Field(default=1, ge=1)
+    """The generator is taught at every so many steps; 5 in WGAN-GP."""
+    growing_images: int = Field(default=0, ge=0)
+    """Images for each resolution of progressive growing, from 8 px on; 0 trains the full one from the start."""
+
+    @model_validator(mode="after")
+    def _labels_exist(self) -> DCGANLoss:
+        return _with_labels(self)
 
 
 class JNetLoss(_Strict):
-    """Weights of the J-net's losses."""
+    """Weights of the J-net's losses; 0 leaves one away."""
 
+    kind: AdversarialKind = "hinge"
+    real_label: float = Field(default=1.0, gt=0.5, le=1)
+    """One-sided label smoothing, for the losses that have labels."""
     adversarial: float = Field(default=0.2, ge=0)
-    pooled_l1: float = Field(default=50.0, ge=0)
-    feature: float = Field(default=1.0, ge=0)
-    feature_maps: int = Field(default=2, ge=1, le=5)
-    """How many of EfficientNet-Lite0's maps, from stride 2 on, the feature loss compares."""
-    feature_crop: int = Field(default=128, ge=32)
-    """Side of the random crop of the tile that the feature loss looks at."""
+    """Of the PatchGAN."""
+    projected: float = Field(default=0.0, ge=0)
+    """Of a projected discriminator beside it."""
+    pooled_l1: Weight = WeightSchedule(start=50.0)
+    feature: float = Field(default=2.0, ge=0)
+    feature_weights: tuple[NonNegativeFloat, ...] = Field(default=(1.0, 1.0, 0.5, 0.5, 0.5), min_length=1, max_length=5)
+    """Of EfficientNet-Lite0's maps, from stride 2 on."""
+    vgg19: Path | None = None
+    """File of VGG19's weights: the feature loss is SRGAN's, on block5_conv4, instead of EfficientNet-Lite0's."""
+    crop: int = Field(default=128, ge=32)
+    """Side of the random crop of the tile that the discriminators and the feature loss look at."""
+
+    @model_validator(mode="after")
+    def _choices_fit(self) -> JNetLoss:
+        if self.projected and self.crop < ProjectedDiscriminator.SMALLEST:
+            raise ValueError(f"crop is {self.crop}; projected needs at least {ProjectedDiscriminator.SMALLEST} px")
+        return _with_labels(self)
+
+
+def _with_labels(loss: Loss) -> Loss:
+    if loss.real_label != 1 and not ADVERSARIAL[loss.kind].labels:
+        raise ValueError(f"real_label is {loss.real_label}, but {loss.kind} knows no labels")
+    return loss
 
 
 class DCGANRecipe(_Strict):
@@ -73,6 +133,8 @@ class DCGANRecipe(_Strict):
     data: DataConfig = DataConfig()
     generator: DCGANConfig = DCGANConfig()
     discriminator: ProjectedConfig = ProjectedConfig()
+    plain: PlainConfig | None = None
+    """If given, DCGAN's own discriminator takes the projected one's place."""
     loss: DCGANLoss = DCGANLoss()
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
@@ -89,6 +151,8 @@ class JNetRecipe(_Strict):
     tiles: TileConfig = TileConfig()
     generator: JNetConfig = JNetConfig()
     discriminator: PatchConfig = PatchConfig()
+    projected: ProjectedConfig = ProjectedConfig()
+    """The discriminator that loss.projected weighs."""
     loss: JNetLoss = JNetLoss()
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()

@@ -1,4 +1,4 @@
-"""Training pictures, held in memory as uint8; a batch is a pure function of (seed, step), so a run resumes exactly."""
+"""Training pictures, held in memory as uint8; an item is known from (seed, number), so a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -104,9 +104,11 @@ class Order:
         return [self._epoch(i // self.count)[i % self.count] for i in range(start, start + number)]
 
     def _epoch(self, epoch: int) -> list[int]:
-        if self._cached[0] != epoch:
-            self._cached = (epoch, np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist())
-        return self._cached[1]
+        known, order = self._cached  # several threads may ask at once
+        if known != epoch:
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist()
+            self._cached = (epoch, order)
+        return order
 
 
 class FaceDataset:
@@ -120,11 +122,10 @@ class FaceDataset:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def batch(self, step: int, size: int) -> Tensor:
-        """Batch number `step`: (size, 3, side, side) in [-1, 1]."""
-        rng = np.random.default_rng((self.seed, 1, step))
-        picked = self.pictures[self.order.take(step * size, size)]
-        flip = rng.random(size) < 0.5
+    def batch(self, start: int, size: int) -> Tensor:
+        """Items start, start+1, ... of the training order: (size, 3, side, side) in [-1, 1]."""
+        picked = self.pictures[self.order.take(start, size)]
+        flip = [bool(np.random.default_rng((self.seed, 1, item)).random() < 0.5) for item in range(start, start + size)]
         picked[flip] = picked[flip, :, ::-1]
         return torch.from_numpy(picked).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
@@ -170,10 +171,14 @@ class TileDataset:
     def __len__(self) -> int:
         return len(self.pictures)
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """Batch number `step`: stacks (size, 3+G, tile, tile) and tiles (size, 3, s*tile, s*tile), both in [0, 1]."""
-        rng = np.random.default_rng((self.seed, 2, step))
-        pairs = [self._pair(i, rng) for i in self.order.take(step * size, size)]
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """Items start, start+1, ... of the training order.
+
+        Returns:
+            stacks (size, 3+G, tile, tile) and tiles (size, 3, s*tile, s*tile), both in [0, 1].
+        """
+        picked = zip(range(start, start + size), self.order.take(start, size), strict=True)
+        pairs = [self._pair(picture, np.random.default_rng((self.seed, 2, item))) for item, picture in picked]
         stacks, tiles = (np.stack(side) for side in zip(*pairs, strict=True))
         return torch.from_numpy(stacks).permute(0, 3, 1, 2), torch.from_numpy(tiles).permute(0, 3, 1, 2)
 

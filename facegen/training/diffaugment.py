@@ -1,6 +1,6 @@
 """Differentiable augmentation (Zhao et al. 2020): the same kinds of change on real and drawn pictures, gradients kept.
 
-Every function takes (B, 3, H, W) pictures in [-1, 1] and a torch.Generator that draws what is done.
+Every function takes (B, 3, H, W) pictures in [-1, 1] and the Draws that decide what is done.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.errors import UsageError
+from facegen.training.draws import Draws
 
 
-def colour(x: Tensor, rng: torch.Generator) -> Tensor:
+def colour(x: Tensor, draws: Draws) -> Tensor:
     """Shift brightness by up to 0.5, scale saturation by 0-2 and contrast by 0.5-1.5."""
-    brightness, saturation, contrast = torch.rand(3, x.shape[0], 1, 1, 1, generator=rng).to(x.device)
+    brightness, saturation, contrast = draws.rand(x.shape[0], 3, 1, 1, 1).to(x.device).unbind(1)  # (B, 1, 1, 1) each
     x = x + brightness - 0.5
     grey = x.mean(dim=1, keepdim=True)
     x = (x - grey) * (saturation * 2) + grey
@@ -25,27 +26,27 @@ def colour(x: Tensor, rng: torch.Generator) -> Tensor:
     return contrasted
 
 
-def translation(x: Tensor, rng: torch.Generator, ratio: float = 0.125) -> Tensor:
+def translation(x: Tensor, draws: Draws, ratio: float = 0.125) -> Tensor:
     """Move by up to an eighth of the side; zeros come in."""
     side = x.shape[-1]
     reach = int(side * ratio + 0.5)
-    moves = torch.randint(-reach, reach + 1, (x.shape[0], 2), generator=rng).tolist()
+    moves = draws.randint(-reach, reach + 1, x.shape[0], 2).tolist()
     padded = F.pad(x, (reach, reach, reach, reach))
     starts = [(reach + dy, reach + dx) for dy, dx in moves]
     return torch.stack([p[:, y : y + side, x : x + side] for p, (y, x) in zip(padded, starts, strict=True)])
 
 
-def cutout(x: Tensor, rng: torch.Generator, ratio: float = 0.5) -> Tensor:
+def cutout(x: Tensor, draws: Draws, ratio: float = 0.5) -> Tensor:
     """Blank a square of half the side, which may leave the picture."""
     side = x.shape[-1]
     size = int(side * ratio + 0.5)
     mask = torch.ones(x.shape[0], 1, side, side, dtype=x.dtype)
-    for m, (cy, cx) in zip(mask, torch.randint(0, side + 1, (x.shape[0], 2), generator=rng).tolist(), strict=True):
+    for m, (cy, cx) in zip(mask, draws.randint(0, side + 1, x.shape[0], 2).tolist(), strict=True):
         m[:, max(cy - size // 2, 0) : cy + size // 2, max(cx - size // 2, 0) : cx + size // 2] = 0
     return x * mask.to(x.device)
 
 
-POLICIES: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+POLICIES: dict[str, Callable[[Tensor, Draws], Tensor]] = {
     "color": colour,
     "translation": translation,
     "cutout": cutout,
@@ -53,7 +54,7 @@ POLICIES: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
 """Under the names of the paper's own policies."""
 
 
-def diffaugment(x: Tensor, policies: Sequence[str], rng: torch.Generator) -> Tensor:
+def diffaugment(x: Tensor, policies: Sequence[str], draws: Draws) -> Tensor:
     """Apply the named policies in order.
 
     Raises:
@@ -62,5 +63,5 @@ def diffaugment(x: Tensor, policies: Sequence[str], rng: torch.Generator) -> Ten
     for name in policies:
         if name not in POLICIES:
             raise UsageError(f"augment: unknown policy {name!r}, expected some of {', '.join(POLICIES)}.")
-        x = POLICIES[name](x, rng)
+        x = POLICIES[name](x, draws)
     return x

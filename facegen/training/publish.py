@@ -1,4 +1,4 @@
-"""From a run folder to weight folders: the averaged generator and, for stage 2, the discriminator that scores."""
+"""From a run folder to weight folders: the averaged generator, and the discriminators that score or train on."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from facegen.errors import TrainingError, UsageError
 from facegen.models.dcgan import DCGANGenerator
-from facegen.models.discriminators import PatchDiscriminator
+from facegen.models.discriminators import PatchDiscriminator, ProjectedHeads
 from facegen.models.jnet import JNet
+from facegen.training.checkpoints import BEST, checkpoints
 from facegen.training.config import JNetRecipe
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
-from facegen.training.trainer import checkpoints
 from facegen.weights import Card, Kind, save_weights
 
 LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
@@ -27,19 +27,23 @@ LIMITS: dict[Kind, str] = {
     "dcgan": "Draws aligned 128 px heads like those it was trained on. It may resemble real people by chance.",
     "jnet": "Invents detail: what it adds is plausible, not evidence. Best on upright heads of 64 to 128 px.",
     "patchgan": "Judges tiles of the J-net it was trained against, and no others.",
+    "heads": "Of use for training on alone: facegen train --from takes them up with the generator they lie beside.",
 }
 CALIBRATION_BATCHES, CALIBRATION_SIZE = 16, 32
 
 
-def publish(run: Path, name: str, out: Path, *, recipe_name: str, licence: str = LICENCE) -> list[Path]:
+def publish(
+    run: Path, name: str, out: Path, *, recipe_name: str, licence: str = LICENCE, best: bool = False
+) -> list[Path]:
     """Write weight folders from a run's newest checkpoint: the weights, the card, and the resolved recipe.
 
     Args:
         run: a run folder.
-        name: name of the weights; a stage 2 run also gives NAME-patchgan.
+        name: name of the weights; the discriminators go beside it, as NAME-patchgan and NAME-heads.
         out: where the weight folders go.
         recipe_name: the recipe file, as the card is to name it.
         licence: the terms of use, as the card is to state them.
+        best: take the checkpoint with the best score while training instead of the newest.
     Returns:
         the folders written.
     Raises:
@@ -49,10 +53,8 @@ def publish(run: Path, name: str, out: Path, *, recipe_name: str, licence: str =
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise UsageError(f"name {name!r}: expected letters, digits, '.', '_', '+' or '-'; --out is where it goes.")
     recipe = resolved_recipe(run)
-    found = checkpoints(run)
-    if not found:
-        raise TrainingError(f"{run}: there is no checkpoint to publish yet.")
-    networks, sources = _networks_of(recipe, found[-1]), _sources(run)
+    networks, images_seen = _networks_of(recipe, _checkpoint(run, best))
+    sources = _sources(run)
     resolved = (run / RESOLVED).read_bytes()
     written = []
     for kind, suffix, network in networks:
@@ -63,7 +65,7 @@ def publish(run: Path, name: str, out: Path, *, recipe_name: str, licence: str =
             config=network.config.model_dump(mode="json"),
             guide=recipe.guide if isinstance(recipe, JNetRecipe) else None,
             recipe=recipe_name,
-            images_seen=int(found[-1].stem),
+            images_seen=images_seen,
             sources=sources,
             licence=licence,
             limits=LIMITS[kind],
@@ -82,10 +84,18 @@ def _sources(run: Path) -> tuple[str, ...]:
     return tuple(f"{source}: {count}" for source, count in sorted(counts.items()))
 
 
-def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> list[tuple[Kind, str, Any]]:
-    """As `_networks`, from a checkpoint file."""
+def _checkpoint(run: Path, best: bool) -> Path:
+    found = [run / "checkpoints" / BEST] if best else checkpoints(run)[-1:]
+    if not found or not found[0].is_file():
+        raise TrainingError(f"{run}: there is no {'best ' if best else ''}checkpoint to publish yet.")
+    return found[0]
+
+
+def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[tuple[Kind, str, Any]], int]:
+    """As `_networks`, from a checkpoint file, and the images it has seen."""
     try:
-        return _networks(recipe, torch.load(checkpoint, map_location="cpu", weights_only=True)["modules"])
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        return _networks(recipe, state["modules"]), state["images"]
     except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
         reason = " ".join(str(error).split())[:200]
         raise TrainingError(f"{checkpoint}: damaged, or not of the run's recipe ({reason}).") from None
@@ -93,14 +103,21 @@ def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> list[tuple[Kind, str, A
 
 def _networks(recipe: AnyRecipe, states: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[Kind, str, Any]]:
     """(kind, suffix of the name, network with its weights) of what a run publishes."""
+    found: list[tuple[Kind, str, Any]]
     if isinstance(recipe, JNetRecipe):
-        return [
+        found = [
             ("jnet", "", _loaded(JNet(recipe.generator), states["average"])),
             ("patchgan", "-patchgan", _loaded(PatchDiscriminator(recipe.discriminator), states["discriminator"])),
         ]
-    generator = _loaded(DCGANGenerator(recipe.generator), states["average"])
-    calibrate_batchnorm(generator, recipe.generator.z_dim)
-    return [("dcgan", "", generator)]
+        heads = recipe.projected if recipe.loss.projected else None
+    else:
+        generator = _loaded(DCGANGenerator(recipe.generator), states["average"])
+        calibrate_batchnorm(generator, recipe.generator.z_dim)
+        found = [("dcgan", "", generator)]
+        heads = None if recipe.plain else recipe.discriminator
+    if heads is not None:
+        found.append(("heads", "-heads", _loaded(ProjectedHeads(heads), states["heads"])))
+    return found
 
 
 def _loaded(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:

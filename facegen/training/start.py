@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
+from lightning_fabric import Fabric
 from tomli_w import dumps as _toml
+from torch import nn
 
 from facegen.data.split import source_of
-from facegen.errors import RecipeError, TrainingError
+from facegen.errors import RecipeError, TrainingError, WeightsError
 from facegen.recipe import load_recipe, read_toml
+from facegen.training.callbacks import Callback
+from facegen.training.checkpoints import checkpoints
 from facegen.training.config import DCGANRecipe, JNetRecipe
-from facegen.training.datasets import FaceDataset, TileDataset, Warn, training_files
+from facegen.training.datasets import FaceDataset, TileDataset, Warn, load_square, split_files
 from facegen.training.objectives import DCGANObjective, JNetObjective, Objective
-from facegen.training.trainer import Report, Trainer, checkpoints
+from facegen.training.parallel import make_fabric, share_batchnorm
+from facegen.training.trainer import Trainer
+from facegen.weights import CARD_FILE, find_weights, load_network, read_card
 
 AnyRecipe = DCGANRecipe | JNetRecipe
 RECIPES: dict[str, type[DCGANRecipe] | type[JNetRecipe]] = {"dcgan": DCGANRecipe, "jnet": JNetRecipe}
 RESOLVED, SOURCES = "recipe.toml", "sources.toml"
+UNSEEN_FACES, UNSEEN_PORTRAITS = 256, 24
+"""Pictures that samples are shown beside and figures are taken on while training."""
 
 
 def load_training_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
@@ -35,28 +44,51 @@ def load_training_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe
 
 
 def make_trainer(
-    recipe: AnyRecipe, data: Path, out: Path, *, resume: bool, report: Report = lambda _: None, warn: Warn = print
+    recipe: AnyRecipe,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    begin_with: str | None = None,
+    callbacks: Sequence[Callback] = (),
+    fabric: Fabric | None = None,
+    warn: Warn = print,
 ) -> Trainer:
     """Load the pictures, build the networks from the recipe's seed, and take up the last checkpoint if asked.
 
+    Args:
+        resume: go on from the newest checkpoint in `out`.
+        begin_with: published weights (their name, or a folder) that a new run starts from.
+        callbacks: what is told of the training.
+        fabric: the process among others that this one is; the only one if left away.
+        warn: told of pictures that are left out.
     Raises:
         TrainingError: if there is nothing to train on, the run folder is in use, or there is nothing to resume.
+        WeightsError: if the weights to begin with are missing, or another network's than the recipe's.
     """
     if checkpoints(out) and not resume:
         raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
     if resume and not checkpoints(out):
         raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
-    files = training_files(data, recipe.data)
+    files, kept_out = split_files(data, recipe.data)
+    files = files[: recipe.data.limit]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{out}: cannot be made a run folder ({error.strerror}); choose another --out.") from None
-    torch.manual_seed(recipe.run.seed)
-    trainer = Trainer(_objective(recipe, files, warn), recipe.run, out, report)
+    fabric = fabric or make_fabric(recipe.run.precision, device="cpu")
+    objective, used = make_objective(recipe, files, kept_out, fabric.device, warn)
+    if fabric.world_size > 1:
+        for module in objective.modules.values():
+            share_batchnorm(module)
+    trainer = Trainer(objective, recipe.run, out, callbacks, fabric)
     if resume:
         trainer.resume()
-    (out / RESOLVED).write_text(_toml(recipe.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
-    (out / SOURCES).write_text(_toml(Counter(source_of(file) for file in files)), encoding="utf-8")
+    elif begin_with is not None:
+        trainer.step = begin_from(objective, begin_with) // recipe.run.batch
+    if fabric.is_global_zero:
+        (out / RESOLVED).write_text(_toml(recipe.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
+        (out / SOURCES).write_text(_toml(Counter(source_of(file) for file in used)), encoding="utf-8")
     return trainer
 
 
@@ -71,17 +103,60 @@ def resolved_recipe(out: Path) -> AnyRecipe:
     return load_training_recipe(out / RESOLVED)
 
 
-def _objective(recipe: AnyRecipe, files: list[Path], warn: Warn) -> Objective:
+def make_objective(
+    recipe: AnyRecipe, files: list[Path], unseen: list[Path], device: torch.device, warn: Warn
+) -> tuple[Objective, list[Path]]:
+    """The stage's networks, from the recipe's seed, and its pictures.
+
+    Args:
+        files: pictures to train on.
+        unseen: pictures for samples and figures, of which a few are used; if there are none, those trained on.
+    Returns:
+        the objective, and those of `files` that could be read.
+    """
+    torch.manual_seed(recipe.run.seed)
+    seed = recipe.run.seed
     if isinstance(recipe, DCGANRecipe):
-        return DCGANObjective(recipe, FaceDataset(files, recipe.generator.side, recipe.run.seed, warn))
-    data = TileDataset(
-        files,
-        side=recipe.side,
-        tile=recipe.generator.tile,
-        scale=recipe.generator.scale,
-        guide=recipe.guide,
-        config=recipe.tiles,
-        seed=recipe.run.seed,
-        warn=warn,
-    )
-    return JNetObjective(recipe, data)
+        side = recipe.generator.side
+        faces = FaceDataset(files, side, seed, warn)
+        known = load_square(unseen[:UNSEEN_FACES], side, warn)[0] if unseen else faces.pictures
+        return DCGANObjective(recipe, faces, known, device), faces.files
+    options: dict[str, Any] = {
+        "side": recipe.side,
+        "tile": recipe.generator.tile,
+        "scale": recipe.generator.scale,
+        "guide": recipe.guide,
+        "config": recipe.tiles,
+        "warn": warn,
+    }
+    tiles = TileDataset(files, seed=seed, **options)
+    others = TileDataset((unseen or tiles.files)[:UNSEEN_PORTRAITS], seed=0, **options)
+    return JNetObjective(recipe, tiles, others, device), tiles.files
+
+
+def begin_from(objective: Objective, name: str) -> int:
+    """Start a run's networks from published weights, and from the discriminators published beside them, where any are.
+
+    Returns:
+        the images that the weights have seen already; the run counts on from there.
+    Raises:
+        WeightsError: if there are none, or they are another network's than the recipe's.
+    """
+    folder = find_weights(name)
+    card = read_card(folder)
+    for network in objective.ema:
+        _take_over(network, folder)
+    for suffix, judge in objective.companions.items():
+        beside = folder.with_name(folder.name + suffix)
+        if (beside / CARD_FILE).is_file():
+            _take_over(judge, beside)
+    return card.images_seen
+
+
+def _take_over(network: nn.Module, folder: Path) -> None:
+    trained, _ = load_network(str(folder), type(network))
+    try:
+        network.load_state_dict(trained.state_dict())
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{folder}: not of the shape that the recipe gives the network ({reason}).") from None

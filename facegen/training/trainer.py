@@ -2,49 +2,64 @@
 
 from __future__ import annotations
 
-import json
-import pickle
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
-from torch import nn
+from lightning_fabric import Fabric
+from torch import Tensor, nn
 
 from facegen.errors import TrainingError
-from facegen.images import write_image
-from facegen.precision import autocast
+from facegen.training.callbacks import Callback
+from facegen.training.checkpoints import checkpoints, load_state, save_checkpoint, state_of
 from facegen.training.config import RunConfig
-from facegen.training.objectives import Objective, Phase
+from facegen.training.draws import Draws
+from facegen.training.interrupts import alone_in, interrupts_noted
+from facegen.training.objectives.base import Objective, Phase
+from facegen.training.parallel import average_gradients, make_fabric
+from facegen.training.prefetch import Prefetch
 
-CHECKPOINTS_KEPT = 2
-Report = Callable[[dict[str, Any]], None]
+BEGIN = -1
+"""Stands for a phase's number in the seed of what all phases share."""
 
 
 class Trainer:
     """Runs an objective's phases until the images are seen, the time is up, or somebody interrupts.
 
     All randomness of a step is drawn from generators seeded by (seed, step), so a resumed run continues exactly as an
-    unbroken one would: there is no random state to save.
+    unbroken one would, and several processes, each with its share of the batch, as a single one: there is no random
+    state to save.
     """
 
-    def __init__(self, objective: Objective, config: RunConfig, folder: Path, report: Report = lambda _: None) -> None:
-        self.objective, self.config, self.folder, self.report = objective, config, folder, report
+    def __init__(
+        self,
+        objective: Objective,
+        config: RunConfig,
+        folder: Path,
+        callbacks: Sequence[Callback] = (),
+        fabric: Fabric | None = None,
+    ) -> None:
+        self.objective, self.config, self.folder = objective, config, folder
+        self.fabric = fabric or make_fabric(config.precision, device="cpu")
+        if config.batch % self.fabric.world_size:
+            raise TrainingError(
+                f"run.batch is {config.batch}, which {self.fabric.world_size} processes cannot share equally."
+            )
+        self.callbacks = tuple(callbacks) if self.fabric.is_global_zero else ()
         self.step = 0
-        self._sums: dict[str, float] = {}
+        self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
+        self._waited = 0.0
 
     @property
     def images_seen(self) -> int:
         return self.step * self.config.batch
 
     def run(self, seconds: float = float("inf")) -> None:
-        """Train, writing stats, previews and checkpoints into the run folder.
+        """Train, telling the callbacks, and write checkpoints into the run folder.
 
         Raises:
             TrainingError: when a loss is not finite; the last checkpoint stays as it was. When another process trains
@@ -52,50 +67,82 @@ class Trainer:
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the step is finished and saved; a second one does not wait.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        started = saved = time.monotonic()
-        logged = (started, self.images_seen)
-        with _alone_in(self.folder), _interrupts_noted() as interrupted:
-            while self.images_seen < self.config.images and time.monotonic() - started < seconds and not interrupted():
-                self.train_step()
-                if self._due(self.config.log_images):
-                    logged = self._log(*logged)
-                if self._due(self.config.preview_images):
-                    self._preview()
-                if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                    self.save()
-                    saved = time.monotonic()
-            self.save()
-        if interrupted():
-            raise KeyboardInterrupt
+        end = time.monotonic() + seconds
+        lock = alone_in(self.folder) if self.fabric.is_global_zero else nullcontext()
+        with lock, interrupts_noted() as interrupted, Prefetch(self._batch, self.config.workers) as batches:
+            for callback in self.callbacks:
+                callback.on_start(self)
+            try:
+                self._loop(batches, lambda: self._agreed(interrupted() or time.monotonic() >= end))
+            finally:
+                for callback in self.callbacks:
+                    callback.on_end(self)
+            if self._agreed(interrupted()):
+                raise KeyboardInterrupt
 
-    def train_step(self) -> None:
+    def _loop(self, batches: Prefetch, stopped: Any) -> None:
+        saved = logged = time.monotonic()
+        since = self.images_seen
+        while self.images_seen < self.config.images and not stopped():
+            asked = time.monotonic()
+            batch = batches.take(self.step)
+            self._waited += time.monotonic() - asked
+            self.train_step(batch)
+            if self._due(self.config.log_images):
+                self._log(time.monotonic() - logged, self.images_seen - since)
+                logged, since = time.monotonic(), self.images_seen
+            if self._due(self.config.preview_images):
+                self._preview()
+            if self._agreed(time.monotonic() - saved > 60 * self.config.checkpoint_minutes):
+                self.save()
+                saved = time.monotonic()
+        self.save()
+
+    def train_step(self, batch: Any = None) -> None:
         """One batch through every phase that is due, then the average."""
-        batch = self.objective.batch(self.step, self.config.batch)
+        batch = self._batch(self.step) if batch is None else batch
+        self._free(None)
+        with self.fabric.autocast():
+            pictures = self.objective.begin(batch, self._draws(BEGIN))
         for number, phase in enumerate(self.objective.phases):
-            if self.step % phase.interval == 0:
-                self._take(phase, batch, number)
+            if self.step % phase.interval == 0 and self.images_seen >= phase.first_image:
+                self._take(phase, pictures, number)
         self._update_average()
         self.step += 1
 
-    def _take(self, phase: Phase, batch: Any, number: int) -> None:
-        for other in self.objective.phases:
-            other.module.requires_grad_(other is phase)
-        rng = torch.Generator().manual_seed(hash((self.config.seed, self.step, number)) & (2**63 - 1))
-        with autocast(self.config.precision):
-            losses = self.objective.losses(phase.name, batch, rng)
-        if not torch.isfinite(losses["total"]):
+    def _batch(self, step: int) -> Any:
+        """This process's share of a step's batch."""
+        share = self.config.batch // self.fabric.world_size
+        return self.objective.batch(step * self.config.batch + self.fabric.global_rank * share, share)
+
+    def _draws(self, number: int) -> Draws:
+        seed = (self.config.seed, self.step, number)
+        return Draws(*seed, rank=self.fabric.global_rank, world=self.fabric.world_size)
+
+    def _free(self, taught: nn.Module | None) -> None:
+        """Let gradients reach one module alone; None: all of them."""
+        for phase in self.objective.phases:
+            phase.module.requires_grad_(taught is None or phase.module is taught)
+
+    def _take(self, phase: Phase, pictures: Any, number: int) -> None:
+        self._free(phase.module)
+        with self.fabric.autocast():
+            losses = self.objective.losses(phase.name, pictures, self._draws(number), self.images_seen)
+        total = self._mean(losses["total"].detach())
+        if not torch.isfinite(total):
             raise TrainingError(
-                f"{self.folder}: the {phase.name} loss is {losses['total'].item()} at step {self.step}. "
+                f"{self.folder}: the {phase.name} loss is {total.item()} at step {self.step}. "
                 "Resume from the last checkpoint with a lower optimizer.learning_rate."
             )
         phase.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
+        average_gradients(self.fabric, phase.module)
         if phase.clip_norm:
             nn.utils.clip_grad_norm_(phase.module.parameters(), phase.clip_norm)
         phase.optimizer.step()
         for name, value in losses.items():
             key = f"{phase.name}/{name}"
-            self._sums[key] = self._sums.get(key, 0.0) + value.item()
+            self._sums[key] = self._sums.get(key, torch.zeros(())) + value.detach().float().cpu()
             self._counts[key] = self._counts.get(key, 0) + 1
 
     def _update_average(self) -> None:
@@ -109,37 +156,46 @@ class Trainer:
     def _due(self, images: int) -> bool:
         return self.images_seen // images > (self.images_seen - self.config.batch) // images
 
-    def _log(self, since: float, images: int) -> tuple[float, int]:
-        now = time.monotonic()
-        speed = (self.images_seen - images) / max(now - since, 1e-9)
-        stats = {"step": self.step, "images": self.images_seen, "images_per_second": round(speed, 2)}
-        stats |= {key: round(self._sums[key] / self._counts[key], 5) for key in self._sums}
-        self._sums, self._counts = {}, {}
-        with (self.folder / "stats.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(stats) + "\n")
-        self.report(stats)
-        return now, self.images_seen
+    def _log(self, seconds: float, images: int) -> None:
+        """Average the losses since the last time, over all processes, and tell the callbacks."""
+        stats: dict[str, Any] = {"step": self.step, "images": self.images_seen}
+        stats["images_per_second"] = round(images / max(seconds, 1e-9), 2)
+        stats["data_share"] = round(self._waited / max(seconds, 1e-9), 4)
+        means = self._mean(torch.stack([self._sums[key] / self._counts[key] for key in self._sums]))
+        stats |= {key: round(mean, 5) for key, mean in zip(self._sums, means.tolist(), strict=True)}
+        self._sums, self._counts, self._waited = {}, {}, 0.0
+        for callback in self.callbacks:
+            callback.on_log(self, stats)
 
     def _preview(self) -> None:
-        with autocast(self.config.precision):
-            sheet = self.objective.preview()
-        write_image(self.folder / "samples" / f"{self.images_seen:09d}.png", sheet)
+        if not self.callbacks:
+            return
+        with self.fabric.autocast():
+            sheet, figures = self.objective.preview(), self.objective.validate()
+        for callback in self.callbacks:
+            callback.on_preview(self, sheet, figures)
 
-    def save(self) -> Path:
-        """Write a checkpoint under a temporary name, rename it, and drop all but the last two."""
-        state = {
-            "step": self.step,
-            "modules": {name: module.state_dict() for name, module in self.objective.modules.items()},
-            "optimizers": {phase.name: phase.optimizer.state_dict() for phase in self.objective.phases},
-        }
-        path = self.folder / "checkpoints" / f"{self.images_seen:09d}.pt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
-        for old in (*checkpoints(self.folder)[:-CHECKPOINTS_KEPT], *path.parent.glob("*.tmp")):
-            old.unlink()  # a .tmp is what a killed run was writing
-        return path
+    def _agreed(self, flag: bool) -> bool:
+        """Whether any process says so: all of them have to stop, and to save, at the same step."""
+        return bool(self._mean(torch.tensor(float(flag))) > 0)
+
+    def _mean(self, value: Tensor) -> Tensor:
+        """Over all processes."""
+        if self.fabric.world_size == 1:
+            return value
+        mean = self.fabric.all_reduce(self.fabric.to_device(value.clone()), reduce_op="mean")
+        assert isinstance(mean, Tensor)
+        return mean.cpu()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return state_of(self.step, self.images_seen, self.objective.modules, self.objective.phases)
+
+    def save(self) -> None:
+        """Write a checkpoint; the first process does, the others wait."""
+        if self.fabric.is_global_zero:
+            save_checkpoint(self.folder, self.state())
+        self.fabric.barrier()
 
     def resume(self) -> bool:
         """Take up the newest checkpoint of the run folder; False if there is none.
@@ -152,81 +208,11 @@ class Trainer:
         found = checkpoints(self.folder)
         if not found:
             return False
-        path = found[-1]
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except (OSError, EOFError, RuntimeError, pickle.UnpicklingError) as error:
-            raise TrainingError(
-                f"{path}: cannot be read ({_one_line(error)}); delete it to go on from the checkpoint before."
-            ) from None
-        try:
-            for name, module in self.objective.modules.items():
-                module.load_state_dict(state["modules"][name])
-            for phase in self.objective.phases:
-                _load_optimizer(phase.optimizer, state["optimizers"][phase.name])
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise TrainingError(
-                f"{path}: made by another recipe ({_one_line(error)}); use the run's own, or another --out."
-            ) from None
-        self.step = -(-int(path.stem) // self.config.batch)  # images seen, in steps of this batch; rounded up
+        load_state(found[-1], self.objective.modules, self.objective.phases)
+        self.step = -(-int(found[-1].stem) // self.config.batch)  # images seen, in steps of this batch; rounded up
         return True
 
 
-def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run folder, oldest first; other files in it are let be."""
-    return sorted((p for p in (folder / "checkpoints").glob("*.pt") if p.stem.isdecimal()), key=lambda p: int(p.stem))
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Hold the run folder for this process; the lock goes with the process, however it ends.
-
-    Raises:
-        TrainingError: if another process trains in the folder.
-    """
-    try:
-        with FileLock(folder / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise TrainingError(f"{folder}: another process is training here; choose another --out.") from None
-
-
-@contextmanager
-def _interrupts_noted() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C and SIGTERM are noted inside, so that no step is cut in two; the second one acts as ever.
-
-    Elsewhere than in the main thread, and where a program has its own way with a signal, nothing is changed.
-    """
-    noted = threading.Event()
-    here = threading.current_thread() is threading.main_thread()
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    caught = {number: handler for number, handler in usual.items() if here and signal.getsignal(number) == handler}
-
-    def note(number: int, frame: object) -> None:
-        noted.set()
-        signal.signal(number, caught[signal.Signals(number)])
-
-    for number in caught:
-        signal.signal(number, note)
-    try:
-        yield noted.is_set
-    finally:
-        for number, handler in caught.items():
-            signal.signal(number, handler)
-
-
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load moments and step counts; the learning rate and the like stay as the optimizer was made with."""
-    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, own in zip(optimizer.param_groups, settings, strict=True):
-        group.update(own)
-
-
-def _one_line(error: Exception, length: int = 200) -> str:
-    return " ".join(str(error).split())[:length]
-
-
-def _floats(module: nn.Module) -> list[torch.Tensor]:
+def _floats(module: nn.Module) -> list[Tensor]:
     """Parameters and floating-point buffers, in a fixed order."""
     return [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]

@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.images import resize, write_image
+from tests import tiny
 from tests.cli.conftest import Facegen, leftovers
 
 
@@ -35,8 +36,24 @@ def test_stage_1(facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_path: Pat
     content = json.loads((out / "evaluation.json").read_text())
     assert (content["weights"], content["kind"], len(content["sha256"])) == ("tiny-dcgan", "dcgan", 64)
     assert len(content["figures"]) == 7
+    assert content["note"].startswith("FID left out; for it: pip install torch-fidelity")
+    assert content["note"] in result.stderr
     assert "data:image/jpeg;base64," in (out / "evaluation.html").read_text()
     assert not leftovers(out)
+
+
+def test_two_generators(facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_path: Path) -> None:
+    other = tiny.save(tmp_path, tiny.generator())
+    words = ("--recipe", tiny_recipe, "--data", heads, "--held-out", 8, "--samples", 5, "--out", tmp_path / "out")
+    result = facegen("evaluate", tiny_recipe.parent / "dcgan", other, *words)
+    assert result.exit_code == 0, result.output
+    content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    names = [str(tiny_recipe.parent / "dcgan"), str(other)]  # the cards agree, so the table says what was typed
+    for figure in content["figures"]:
+        assert list(figure["values"]) == [*names, "kept-out", *(f"{name} ratio" for name in names)]
+        assert figure["values"][names[0]] == figure["values"][names[1]]
+    assert content["weights"] == "tiny-dcgan, tiny-dcgan"
+    assert (tmp_path / "out" / "evaluation.html").read_text().count("data:image/jpeg;base64,") == 5
 
 
 def test_stage_2(
@@ -54,6 +71,23 @@ def test_stage_2(
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert content["kind"] == "jnet"
     assert {"facegen", "bicubic", "lanczos"} <= set(content["figures"][0]["values"])
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ("dcgan", "names the same weights twice; name each once."),
+        ("jnet", "holds a jnet; only generators (dcgan) are measured side by side, so measure it by itself."),
+        ("patchgan", "holds a patchgan, which makes no pictures"),
+    ],
+)
+def test_weights_that_fit_in_no_table_are_refused(
+    facegen: Facegen, tiny_recipe: Path, heads: Path, second: str, message: str
+) -> None:
+    both = (tiny_recipe.parent / "dcgan", tiny_recipe.parent / second)
+    result = facegen("evaluate", *both, "--recipe", tiny_recipe, "--data", heads, "--held-out", 8)
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(

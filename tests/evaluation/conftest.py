@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.evaluation import portraits, samples
 from facegen.images import resize, write_image
+from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
 from tests import tiny
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loaded_once() -> Iterator[None]:
+    """The feature network is read from its file once."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (samples, portraits):
+            patch.setattr(module, "load_efficientnet", cache(load_efficientnet))
+        yield
 
 
 @pytest.fixture(scope="session")

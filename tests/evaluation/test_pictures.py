@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from facegen.errors import RecipeError, TrainingError, UsageError
-from facegen.evaluation.pictures import read_split, spread
+from facegen.evaluation.pictures import read_split, shared_split, spread
 from facegen.training.datasets import DataConfig, training_files
 
 
@@ -66,6 +66,18 @@ def test_wrong_tables_and_folders_are_named(data: Path, weights: Path) -> None:
     write_recipe(weights, "heldout = 4")
     with pytest.raises(RecipeError, match=r'recipe.toml \[data\]: unknown key "heldout"; did you mean "held_out"'):
         read_split(data, weights, None, ())
+
+
+def test_several_weights_share_a_split_or_are_refused(data: Path, weights: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_recipe(weights, "held_out = 16")
+    write_recipe(other, "held_out = 16")
+    assert shared_split(data, [weights, other], None, ()) == read_split(data, weights, None, ())
+    write_recipe(other, "held_out = 8")
+    with pytest.raises(UsageError, match=r"weights and .*other were trained on different pictures; state what neither"):
+        shared_split(data, [weights, other], None, ())
+    assert len(shared_split(data, [weights, other], 8, ()).kept_out) == 8
 
 
 def test_spread_takes_even_steps() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facegen.errors import UsageError
 from facegen.evaluation import portraits
@@ -34,7 +35,13 @@ def found(pipeline: FacePipeline, files: list[Path]) -> tuple[Evaluation, list[s
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(portraits, "LOW", 32)
         patch.setattr(portraits, "PATCHES", 4)
-        return evaluate_portraits(pipeline, files, "all of them", told.append), told
+        return evaluate_portraits(pipeline, files, "all of them", told.append, lpips), told
+
+
+def lpips(a: Tensor, b: Tensor) -> float:
+    """Stands in for LPIPS."""
+    assert a.shape == b.shape == (3, 256, 256)
+    return float((a - b).abs().mean())
 
 
 def values(found: tuple[Evaluation, list[str]], key: str) -> dict[str, float]:
@@ -71,6 +78,14 @@ def test_ratio_is_ours_over_bicubics(found: tuple[Evaluation, list[str]]) -> Non
     distance = values(found, "features")
     assert distance[RATIO] == pytest.approx(distance[OURS] / distance[BICUBIC])
     assert RATIO not in values(found, "psnr")
+
+
+def test_lpips_is_measured_where_it_is_at_hand(found: tuple[Evaluation, list[str]]) -> None:
+    (figure,) = (figure for figure in found[0].figures if figure.name == "LPIPS")
+    assert set(figure.values) == {"facegen", "bicubic", "lanczos", RATIO}
+    assert "torchmetrics" in figure.protocol.features
+    without = {key: dict.fromkeys(COLUMNS, 1.0) for key in NAMES if key != "lpips"}
+    assert "LPIPS" not in [figure.name for figure in portraits._figures(without, 2, "96 px", "all")]
 
 
 def test_unfit_pictures_are_named_and_left_out(found: tuple[Evaluation, list[str]]) -> None:

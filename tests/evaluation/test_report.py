@@ -31,6 +31,7 @@ EVALUATION = Evaluation(
     ),
     sheets=(Sheet("What was drawn", np.full((8, 12, 3), 200, np.uint8)),),
     facts={"weights": "mine", "data": "a <b>"},
+    legend="Columns: ours & theirs.",
 )
 
 
@@ -53,7 +54,7 @@ def test_table_numbers_the_protocols_in_its_caption() -> None:
     assert "PSNR [2]" in text
     assert "Other [1]" in text
     assert f"[1] {SEEN}" in text
-    assert f"[2] {PIXELS}" in text
+    assert f"[2] {PIXELS} Columns: ours & theirs." in text
     assert "1.235" in text
 
 
@@ -61,7 +62,8 @@ def test_page_needs_no_other_file_and_escapes() -> None:
     page = to_html(EVALUATION)
     assert "Ours &amp; theirs" in page
     assert "data: a &lt;b&gt;" in page
-    assert f"[1] {escape(str(SEEN))}" in page
+    assert f"[1] {escape(str(SEEN))}<br>[2] {PIXELS}<br>Columns: ours &amp; theirs.</caption>" in page
+    assert '<th scope="col">theirs</th>' in page
     assert "<td>Distance [1]</td><td>1.235</td><td></td><td>lower</td>" in page
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
     (picture,) = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
@@ -80,10 +82,17 @@ def test_files_are_complete_or_absent(tmp_path: Path) -> None:
         write_evaluation(EVALUATION, tmp_path / "missing")
 
 
-def test_table_fits_a_terminal_of_eighty_columns() -> None:
-    columns = ("facegen", "bicubic", "lanczos", "original", "to bicubic")
+@pytest.mark.parametrize(
+    "columns",
+    [
+        ("facegen", "bicubic", "lanczos", "original", "to bicubic"),
+        ("dcgan-128", "plain-dcgan", "kept-out", "dcgan-128 ratio", "plain-dcgan ratio"),
+    ],
+)
+def test_table_fits_a_terminal_of_eighty_columns(columns: tuple[str, ...]) -> None:
     figure = Figure("Feature distance (EfficientNet-Lite2)", dict.fromkeys(columns, 0.001234567), SEEN, "higher")
     written = StringIO()
     Console(file=written, width=80).print(to_table(Evaluation("Title", columns, (figure,), (), {})))
+    assert "…" not in written.getvalue()
     assert "wanted" in written.getvalue()
     assert "higher" in written.getvalue()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from numpy.typing import NDArray
 
 from facegen.errors import UsageError
+from facegen.evaluation import samples
 from facegen.evaluation.pictures import Split, read_split
 from facegen.evaluation.result import Evaluation
-from facegen.evaluation.samples import COLUMNS, RATIO, REAL, SAMPLES, evaluate_samples
+from facegen.evaluation.samples import BATCH, RATIO, REAL, SAMPLES, evaluate_samples
 from facegen.images import read_image
+from facegen.metrics.features import Features, pooled_features
 from facegen.metrics.protocol import Figure
+from facegen.models.dcgan import DCGANConfig, DCGANGenerator
+from facegen.models.efficientnet import EfficientNetLite
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_tensor
+from facegen.tensors import to_picture, to_tensor
 
 
 @pytest.fixture(scope="module")
@@ -26,11 +33,16 @@ def split(heads: Path) -> Split:
 def quiet(_: str) -> None: ...
 
 
-def copying(pipeline: FacePipeline, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> FacePipeline:
+def copying(pipeline: FacePipeline, files: list[Path], monkeypatch: pytest.MonkeyPatch) -> dict[str, FacePipeline]:
     """The pipeline, drawing these pictures in turn."""
     pictures = cycle(to_tensor(read_image(file).rgb) for file in files)
-    monkeypatch.setattr(pipeline, "draw", lambda z: next(pictures))
-    return pipeline
+    monkeypatch.setattr(pipeline.generator, "draw", lambda z: torch.stack([next(pictures) for _ in z]))
+    return {SAMPLES: pipeline}
+
+
+def with_generator(pipeline: FacePipeline, generator: DCGANGenerator) -> FacePipeline:
+    """The pipeline with another stage 1."""
+    return FacePipeline(pipeline.recipe, generator=generator, upscaler=pipeline.upscaler, guide=pipeline.guide)
 
 
 def by_name(evaluation: Evaluation, start: str) -> Figure:
@@ -48,21 +60,24 @@ def value_of(figure: Figure, column: str) -> float:
 def found(pipeline: FacePipeline, split: Split) -> tuple[Evaluation, list[str]]:
     """Eight samples of a tiny network evaluated, and what that told."""
     told: list[str] = []
-    return evaluate_samples(pipeline, split, 8, told.append), told
+    return evaluate_samples({SAMPLES: pipeline}, split, 8, told.append), told
 
 
 def test_every_figure_has_its_columns_and_protocol(found: tuple[Evaluation, list[str]]) -> None:
     evaluation, told = found
     assert len(evaluation.figures) == 7
     for figure in evaluation.figures:
-        assert set(figure.values) == set(COLUMNS) == set(evaluation.columns)
+        assert set(figure.values) == {SAMPLES, REAL, RATIO} == set(evaluation.columns)
         assert np.isfinite(value_of(figure, SAMPLES))
         assert "seeds 0-7, truncation 1; 8 kept out, 12 trained on: 8 held out by person" in figure.protocol.split
         assert figure.protocol.resize.startswith("128 px")
     assert by_name(evaluation, "Frechet distance (EfficientNet-Lite2)").protocol.count == 4  # half of the kept-out
     assert by_name(evaluation, "Nearest").protocol.count == 8
     assert told[0] == "drawing 8 samples of 128 px"
-    assert [sheet.picture.ndim for sheet in evaluation.sheets] == [3, 3]
+    assert "looking at 12 pictures with EfficientNet-Lite2: training" in told
+    assert by_name(evaluation, "Frechet").protocol.seed == 0
+    assert by_name(evaluation, "Nearest").protocol.seed is None
+    assert [sheet.picture.ndim for sheet in evaluation.sheets] == [3, 3, 3]
 
 
 def test_noise_is_no_face_and_far_from_real(found: tuple[Evaluation, list[str]]) -> None:
@@ -87,8 +102,71 @@ def test_collapse_is_caught(pipeline: FacePipeline, split: Split, monkeypatch: p
     assert by_name(found, "Recall").values[SAMPLES] == 0
 
 
+def test_drawing_in_batches_changes_no_picture(pipeline: FacePipeline, split: Split) -> None:
+    drawn = samples._draw(SAMPLES, pipeline, BATCH + 3, quiet)
+    alone = [to_picture(pipeline.draw(pipeline.latent(seed))) for seed in range(BATCH + 3)]
+    assert np.abs(drawn.astype(int) - alone).max() <= 1  # a bfloat16 kernel may round otherwise
+
+
+@pytest.fixture(scope="module")
+def both(pipeline: FacePipeline, split: Split) -> tuple[Evaluation, list[str], list[int]]:
+    """That network beside a paler one, with an Inception; what it told, and how many pictures were looked at."""
+    other = deepcopy(pipeline.generator)
+    other.to_rgb.weight.data.mul_(0.2)
+    told: list[str] = []
+    looked: list[int] = []
+
+    def look(network: EfficientNetLite, pictures: NDArray[np.uint8], side: int, device: str) -> Features:
+        looked.append(len(pictures))
+        return pooled_features(network, pictures, side, device=device)
+
+    def inception(pictures: NDArray[np.uint8]) -> Features:
+        return np.asarray(pictures.mean(axis=(1, 2)))  # (N, 3): mean colours
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(samples, "pooled_features", look)
+        pipelines = {"tiny": pipeline, "pale": with_generator(pipeline, other)}
+        return evaluate_samples(pipelines, split, 8, told.append, inception), told, looked
+
+
+def test_several_generators_stand_side_by_side(
+    found: tuple[Evaluation, list[str]], both: tuple[Evaluation, list[str], list[int]]
+) -> None:
+    evaluation, told, looked = both
+    assert looked == [8, 8, 8, 12]  # each generator's samples, and the real pictures once
+    assert evaluation.columns == ("tiny", "pale", REAL, "tiny ratio", "pale ratio")
+    captions = [sheet.caption.partition(": ")[0] for sheet in evaluation.sheets]
+    assert captions == ["tiny", "tiny", "pale", "pale", "Kept-out pictures"]
+    assert told[:2] == ["tiny: drawing 8 samples of 128 px", "pale: drawing 8 samples of 128 px"]
+    alone = {"tiny": SAMPLES, REAL: REAL, "tiny ratio": RATIO}
+    for one in found[0].figures:
+        figure = by_name(evaluation, one.name)
+        assert figure.protocol == one.protocol
+        assert {alone[column]: figure.values[column] for column in alone} == one.values
+        assert set(figure.values) == set(evaluation.columns)
+    diversity = by_name(evaluation, "Diversity")
+    assert value_of(diversity, "pale") < value_of(diversity, "tiny")
+
+
+def test_fid_is_measured_where_inception_is_at_hand(both: tuple[Evaluation, list[str], list[int]]) -> None:
+    fid = by_name(both[0], "FID")
+    assert fid.name == "FID at N = 4 (Inception-v3)"
+    assert value_of(fid, "tiny") > value_of(fid, REAL) > 0
+    assert value_of(fid, "tiny ratio") == pytest.approx(value_of(fid, "tiny") / value_of(fid, REAL))
+    assert (fid.protocol.count, fid.wanted) == (4, "lower")
+    assert "torch-fidelity" in fid.protocol.features
+    assert fid.protocol.resize.endswith("then 299 px, bilinear as TensorFlow 1")
+    assert "8 held out by person" in fid.protocol.split
+
+
+def test_generators_of_two_sides_are_refused(pipeline: FacePipeline, split: Split) -> None:
+    small = with_generator(pipeline, DCGANGenerator(DCGANConfig(z_dim=8, widths=(8, 8, 8))))
+    with pytest.raises(UsageError, match=r"must draw alike, found a 128 px at truncation 1, b 16 px at truncation 1"):
+        evaluate_samples({"a": pipeline, "b": small}, split, 8, quiet)
+
+
 def test_too_few_pictures_are_refused(pipeline: FacePipeline, heads: Path, split: Split) -> None:
     with pytest.raises(UsageError, match=r"3 samples and 8 kept-out pictures: expected at least 8 kept out, and"):
-        evaluate_samples(pipeline, split, 3, quiet)
+        evaluate_samples({SAMPLES: pipeline}, split, 3, quiet)
     with pytest.raises(UsageError, match=r"50 samples and 7 kept-out pictures"):
-        evaluate_samples(pipeline, read_split(heads, heads, 7, ()), 50, quiet)
+        evaluate_samples({SAMPLES: pipeline}, read_split(heads, heads, 7, ()), 50, quiet)

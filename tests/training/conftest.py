@@ -33,12 +33,12 @@ def jnet_recipe(**run: Any) -> JNetRecipe:
         tiles=TileConfig(),
         generator=JNetConfig(tile=8, scale=8, decoder_widths=(8, 8, 8, 8, 4, 4), decoder_depths=(1, 1, 2, 1, 1, 1)),
         discriminator=PatchConfig(widths=(4, 4, 8, 8)),
-        loss=JNetLoss(feature_crop=32),
+        loss=JNetLoss(crop=32),
         run=RUN.model_copy(update=run),
     )
 
 
-RECIPES = {"dcgan": dcgan_recipe, "jnet": jnet_recipe}
+RECIPES: dict[str, Any] = {"dcgan": dcgan_recipe, "jnet": jnet_recipe}
 
 
 @pytest.fixture(params=RECIPES)

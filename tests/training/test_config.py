@@ -10,6 +10,7 @@ from facegen.errors import RecipeError
 from facegen.recipe import parse_recipe
 from facegen.training.config import DCGANRecipe, JNetRecipe
 from facegen.training.diffaugment import POLICIES
+from facegen.training.losses import ADVERSARIAL
 
 
 def jnet(**values: Any) -> JNetRecipe:
@@ -32,6 +33,18 @@ def test_recipes_survive_json() -> None:
 
 def test_every_augmentation_may_be_asked_for() -> None:
     assert dcgan(loss={"augment": list(POLICIES)}).loss.augment == tuple(POLICIES)
+
+
+def test_every_adversarial_loss_may_be_asked_for() -> None:
+    for kind, loss in ADVERSARIAL.items():
+        label = 0.9 if loss.labels else 1.0
+        assert dcgan(loss={"kind": kind, "real_label": label}).loss.real_label == label
+
+
+def test_a_weight_is_a_number_or_changes_over_time() -> None:
+    fading = {"start": 50, "end": 0, "fade_from": 100, "fade_to": 300}
+    weights = [jnet(loss={"pooled_l1": value}).loss.pooled_l1 for value in (20, fading)]
+    assert [weight(200) for weight in weights] == [20, 25]
 
 
 @pytest.mark.parametrize("guide", [("rgb", 6), ("channels", 10), ("none", 3)])
@@ -60,6 +73,10 @@ def test_channels_must_fit_the_guide(guide: tuple[str, int]) -> None:
         ({"run": {"precision": "fp16"}}, "run.precision: .*got 'fp16'"),
         ({"tiles": {"guide_dropout": 1.5}}, "tiles.guide_dropout: .*got 1.5"),
         ({"guide": "grey"}, "guide: .*got 'grey'"),
+        ({"loss": {"real_label": 0.9}}, "loss: real_label is 0.9, but hinge knows no labels"),
+        ({"loss": {"projected": 1, "crop": 64}}, "loss: crop is 64; projected needs at least 128 px"),
+        ({"loss": {"pooled_l1": -1}}, "loss.pooled_l1.start: .*greater than or equal to 0"),
+        ({"loss": {"feature_weights": [1, -1]}}, "loss.feature_weights.1: .*greater than or equal to 0"),
         ({"loss": {"adverserial": 1}}, r'\[loss\] unknown key "adverserial"; did you mean "adversarial"\?'),
     ],
 )

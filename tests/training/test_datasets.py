@@ -140,6 +140,10 @@ class TestFaces:
             assert torch.equal(again.batch(step, 2), batches[step])
         assert not torch.equal(faces(head_folder, seed=1).batch(0, 2), batches[0])
 
+    def test_a_batch_may_be_made_in_parts(self, head_folder: Path) -> None:
+        data = faces(head_folder)
+        assert torch.equal(torch.cat([data.batch(5, 2), data.batch(7, 4)]), data.batch(5, 6))
+
     def test_half_are_mirrored_and_the_pictures_stay(self, head_folder: Path) -> None:
         data = faces(head_folder)
         before = data.pictures.copy()
@@ -174,6 +178,12 @@ class TestTiles:
         for step in (4, 0, 2):
             assert all(torch.equal(a, b) for a, b in zip(again.batch(step, 2), batches[step], strict=True))
         assert not torch.equal(tiles(head_folder, seed=1).batch(0, 2)[1], batches[0][1])
+
+    def test_a_batch_may_be_made_in_parts(self, head_folder: Path) -> None:
+        data = tiles(head_folder)
+        parts = zip(data.batch(5, 1), data.batch(6, 3), strict=True)
+        for whole, part in zip(data.batch(5, 4), parts, strict=True):
+            assert torch.equal(torch.cat(part), whole)
 
     @pytest.mark.parametrize("config", [PLAIN, TileConfig(degrade=0)], ids=["plain", "recoloured"])
     def test_low_res_side_is_the_area_downsampled_tile(self, head_folder: Path, config: TileConfig) -> None:

@@ -10,54 +10,61 @@ from torch import Tensor
 
 from facegen.errors import UsageError
 from facegen.training.diffaugment import POLICIES, colour, cutout, diffaugment, translation
+from facegen.training.draws import Draws
 
 
-def rng(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+def rng(seed: int = 0) -> Draws:
+    return Draws(seed)
 
 
 @pytest.fixture
 def pictures() -> Tensor:
-    return torch.rand(6, 3, 16, 16, generator=rng(7)) * 2 - 1
+    return rng(7).rand(6, 3, 16, 16) * 2 - 1
 
 
 @pytest.mark.parametrize("policy", POLICIES.values(), ids=POLICIES)
 class TestEveryPolicy:
     def test_keeps_the_shape_and_changes_the_picture(
-        self, policy: Callable[[Tensor, torch.Generator], Tensor], pictures: Tensor
+        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
     ) -> None:
         changed = policy(pictures, rng())
         assert changed.shape == pictures.shape
         assert not torch.equal(changed, pictures)
 
     def test_is_known_from_the_generator(
-        self, policy: Callable[[Tensor, torch.Generator], Tensor], pictures: Tensor
+        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
     ) -> None:
         assert torch.equal(policy(pictures, rng(1)), policy(pictures, rng(1)))
         assert not torch.equal(policy(pictures, rng(1)), policy(pictures, rng(2)))
 
     def test_does_not_change_its_input(
-        self, policy: Callable[[Tensor, torch.Generator], Tensor], pictures: Tensor
+        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
     ) -> None:
         before = pictures.clone()
         policy(pictures, rng())
         assert torch.equal(pictures, before)
 
     def test_lets_the_gradient_through(
-        self, policy: Callable[[Tensor, torch.Generator], Tensor], pictures: Tensor
+        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
     ) -> None:
         small = pictures[:2, :, :4, :4].double().requires_grad_()
         assert torch.autograd.gradcheck(lambda x: policy(x, rng(1)), (small,))
 
     def test_leaves_the_global_random_state_alone(
-        self, policy: Callable[[Tensor, torch.Generator], Tensor], pictures: Tensor
+        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
     ) -> None:
         before = torch.get_rng_state()
         policy(pictures, rng())
         assert torch.equal(torch.get_rng_state(), before)
 
+    def test_parts_of_a_batch_are_treated_as_the_whole_is(
+        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
+    ) -> None:
+        parts = [policy(part, Draws(1, rank=rank, world=2)) for rank, part in enumerate(pictures.chunk(2))]
+        assert torch.equal(torch.cat(parts), policy(pictures, rng(1)))
+
     def test_treats_pictures_of_a_batch_differently(
-        self, policy: Callable[[Tensor, torch.Generator], Tensor], pictures: Tensor
+        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
     ) -> None:
         changed = policy(pictures[:1].expand(6, -1, -1, -1), rng())
         assert len({tuple(picture.flatten().tolist()) for picture in changed}) > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,34 +12,55 @@ import pytest
 import torch
 from torch import nn
 
-from facegen.training.objectives import DCGANObjective, JNetObjective, Objective
+from facegen.models.discriminators import PlainConfig, ProjectedConfig
+from facegen.models.jnet import JNetConfig
+from facegen.training.callbacks import StatsFile, read_stats
+from facegen.training.config import DCGANRecipe, JNetLoss
+from facegen.training.draws import Draws
+from facegen.training.objectives import DCGANObjective, JNetObjective, Losses, Objective
+from facegen.training.objectives.jnet import _crop
 from facegen.training.start import make_trainer
-from facegen.training.trainer import Trainer
+from tests.training.conftest import dcgan_recipe, jnet_recipe
 
 Make = Callable[[], Objective]
 
 
 @pytest.fixture
 def make(make_recipe: Any, head_folder: Path, tmp_path: Path) -> Make:
-    return lambda: make_trainer(make_recipe(), head_folder, tmp_path / "run", resume=False).objective
+    return lambda: make_trainer(make_recipe(), head_folder, tmp_path / "run").objective
 
 
-def rng() -> torch.Generator:
-    return torch.Generator().manual_seed(5)
+def draws() -> Draws:
+    return Draws(5)
+
+
+def roughen(objective: Objective) -> None:
+    """A layer that starts at zero lets no gradient through."""
+    rng = torch.Generator().manual_seed(5)
+    for module in objective.modules.values():
+        for weight in module.parameters():
+            weight.data.add_(0.01 * torch.randn(weight.shape, generator=rng))
+
+
+def descend(objective: Objective, name: str, images_seen: int = 0) -> Losses:
+    """One phase's losses with their gradients, as the trainer takes them."""
+    for other in objective.phases:
+        other.module.requires_grad_(True)
+    (phase,) = (phase for phase in objective.phases if phase.name == name)
+    pictures = objective.begin(objective.batch(0, 2), draws())
+    for other in objective.phases:
+        other.module.requires_grad_(other.module is phase.module)
+        other.module.zero_grad(set_to_none=True)
+    losses = objective.losses(name, pictures, draws(), images_seen)
+    losses["total"].backward()  # type: ignore[no-untyped-call]
+    return losses
 
 
 def test_a_phase_teaches_its_own_network_alone(make: Make) -> None:
     objective = make()
-    batch = objective.batch(0, 2)
-    for module in objective.modules.values():  # a layer that starts at zero lets no gradient through
-        for weight in module.parameters():
-            weight.data.add_(0.01 * torch.randn(weight.shape, generator=rng()))
+    roughen(objective)
     for phase in objective.phases:
-        for other in objective.phases:
-            other.module.requires_grad_(other is phase)
-            other.module.zero_grad(set_to_none=True)
-        losses = objective.losses(phase.name, batch, rng())
-        losses["total"].backward()  # type: ignore[no-untyped-call]
+        losses = descend(objective, phase.name)
         assert all(torch.isfinite(value) for value in losses.values())
         for other in objective.phases:
             weights = [p for p in other.module.parameters() if p.ndim > 1]  # a hinge cancels the last bias
@@ -46,11 +68,12 @@ def test_a_phase_teaches_its_own_network_alone(make: Make) -> None:
             assert all(taught) if other is phase else not any(taught)
 
 
-def test_losses_are_known_from_batch_and_generator(make: Make) -> None:
+def test_losses_are_known_from_batch_and_draws(make: Make) -> None:
     totals = []
     for objective in (make(), make()):
-        batch = objective.batch(3, 2)
-        totals.append([objective.losses(phase.name, batch, rng())["total"].item() for phase in objective.phases])
+        pictures = objective.begin(objective.batch(3, 2), draws())
+        losses = [objective.losses(phase.name, pictures, draws(), 0) for phase in objective.phases]
+        totals.append([loss["total"].item() for loss in losses])
     assert totals[0] == totals[1]
 
 
@@ -88,28 +111,114 @@ def test_preview_is_a_fixed_sheet_and_changes_nothing(make: Make) -> None:
         assert torch.equal(value, before[name])
 
 
-def test_previews_of_every_run_show_the_same_latents(make: Make) -> None:
-    one, other = make(), make()
-    if isinstance(one, DCGANObjective) and isinstance(other, DCGANObjective):
-        assert torch.equal(one.preview_z, other.preview_z)
-    np.testing.assert_array_equal(one.preview(), other.preview())
+def test_previews_of_every_run_show_the_same(make: Make) -> None:
+    np.testing.assert_array_equal(make().preview(), make().preview())
 
 
-def test_feature_crop_takes_the_same_place_of_both(head_folder: Path, tmp_path: Path, jnet_trainer: Trainer) -> None:
-    objective = jnet_trainer.objective
+def test_validation_is_a_fixed_finite_score(make: Make) -> None:
+    objective = make()
+    figures = objective.validate()
+    assert "score" in figures
+    assert all(np.isfinite(value) for value in figures.values())
+    assert objective.validate() == figures
+
+
+def test_score_knows_a_better_j_net(head_folder: Path, tmp_path: Path) -> None:
+    objective = make_trainer(jnet_recipe(), head_folder, tmp_path / "run").objective
+    before = objective.validate()["score"]
+    for weight in objective.ema[0].parameters():
+        weight.data.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
+    assert objective.validate()["score"] > 1.2 * before
+
+
+@pytest.mark.parametrize("crop", [32, 999])
+def test_discriminators_look_at_the_same_place_of_all(head_folder: Path, tmp_path: Path, crop: int) -> None:
+    recipe = jnet_recipe()
+    recipe = recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"crop": crop})})
+    objective = make_trainer(recipe, head_folder, tmp_path / "run").objective
     assert isinstance(objective, JNetObjective)
-    _, real = objective.batch(0, 2)
-    crop, same = objective._crop(real, real, rng())
-    assert crop.shape == (2, 3, 32, 32)
-    assert torch.equal(crop, same)
-    objective.recipe = objective.recipe.model_copy(
-        update={"loss": objective.recipe.loss.model_copy(update={"feature_crop": 999})}
+    stack, real = objective.batch(0, 2)
+    cut = objective._cut(draws(), real.shape[-1])
+    low, high = _crop(stack, cut, 1), _crop(real, cut, 8)
+    assert high.shape[-1] == 8 * low.shape[-1] == min(crop, 64)
+    places = [objective._cut(Draws(seed), 64) for seed in range(300)]
+    assert len(set(places)) == (25 if crop == 32 else 1)
+
+
+def with_loss(**changes: Any) -> DCGANRecipe:
+    recipe = dcgan_recipe()
+    plain = changes.pop("plain", None)
+    return recipe.model_copy(update={"loss": recipe.loss.model_copy(update=changes), "plain": plain})
+
+
+PLAIN = PlainConfig(widths=(4, 4, 4, 4, 8))
+BARE = PlainConfig(widths=(4, 4, 4, 4, 8), norm="none")
+
+
+@pytest.mark.parametrize(
+    ("changes", "figures"),
+    [
+        ({"kind": "minimax", "real_label": 0.9, "plain": PLAIN}, set()),
+        ({"kind": "non-saturating", "plain": PLAIN}, set()),
+        ({"kind": "lsgan", "feature_matching": 1.0}, {"generator/feature_matching"}),
+        ({"kind": "lsgan", "feature_matching": 1.0, "plain": PLAIN}, {"generator/feature_matching"}),
+        ({"kind": "wasserstein", "gradient_penalty": 10.0, "plain": BARE, "generator_interval": 2},
+         {"discriminator/gradient_penalty"}),
+        ({"r1": 1.0, "r1_interval": 2}, {"r1/penalty"}),
+        ({"historical": 1.0, "replay": 3}, {"generator/historical"}),
+        ({"growing_images": 4}, set()),
+        ({"plain": PlainConfig(widths=(4, 4, 4, 4, 8), norm="spectral", stddev_group=2)}, set()),
+        ({"plain": PlainConfig(widths=(4, 4, 4, 4, 8), discrimination=3)}, set()),
+    ],
+)  # fmt: skip
+def test_every_choice_of_the_recipe_trains_and_resumes(
+    changes: dict[str, Any], figures: set[str], head_folder: Path, tmp_path: Path
+) -> None:
+    recipe = with_loss(**changes)
+    trainer = make_trainer(recipe, head_folder, tmp_path / "run", callbacks=[StatsFile()])
+    before = copy.deepcopy(trainer.objective.modules["generator"].state_dict())
+    trainer.run()
+    lines = read_stats(tmp_path / "run")
+    assert figures <= {name for line in lines for name in line}
+    after = trainer.objective.modules["generator"].state_dict()
+    assert not torch.equal(before["to_rgb.weight"], after["to_rgb.weight"])
+    again = make_trainer(recipe, head_folder, tmp_path / "run", resume=True)
+    for name, module in trainer.objective.modules.items():
+        for key, value in module.state_dict().items():
+            assert torch.equal(again.objective.modules[name].state_dict()[key], value), (name, key)
+
+
+def test_growing_judges_coarse_pictures_first(head_folder: Path, tmp_path: Path) -> None:
+    objective = make_trainer(with_loss(growing_images=100), head_folder, tmp_path / "run").objective
+    assert isinstance(objective, DCGANObjective)
+    pictures = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+    steps = [(objective._grown(pictures, seen) - pictures).abs().mean().item() for seen in (0, 49, 75, 150, 350, 400)]
+    assert steps[0] == steps[1] > steps[2] > steps[3] > steps[4] > steps[5] == 0
+
+
+def test_delayed_generator_waits(head_folder: Path, tmp_path: Path) -> None:
+    recipe = jnet_recipe(images=8)
+    recipe = recipe.model_copy(update={"optimizer": recipe.optimizer.model_copy(update={"generator_from": 4})})
+    trainer = make_trainer(recipe, head_folder, tmp_path / "run")
+    trainer.run()
+    steps = {phase.name: {int(s["step"]) for s in phase.optimizer.state.values()} for phase in trainer.objective.phases}
+    assert steps == {"discriminator": {4}, "generator": {2}}
+
+
+def test_projected_discriminator_beside_the_patchgan(head_folder: Path, tmp_path: Path) -> None:
+    recipe = jnet_recipe(images=2)
+    recipe = recipe.model_copy(
+        update={
+            "side": 128,
+            "generator": JNetConfig(tile=16, decoder_widths=(8, 8, 8, 8, 8, 4, 4), decoder_depths=(1,) * 7),
+            "loss": JNetLoss(projected=1.0, crop=128),
+            "projected": ProjectedConfig(mix=4, mix_max=8, head=4),
+        }
     )
-    assert torch.equal(objective._crop(real, real, rng())[0], real)
-
-
-@pytest.fixture
-def jnet_trainer(head_folder: Path, tmp_path: Path) -> Trainer:
-    from tests.training.conftest import jnet_recipe
-
-    return make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False)
+    trainer = make_trainer(recipe, head_folder, tmp_path / "run")
+    roughen(trainer.objective)
+    losses = descend(trainer.objective, "discriminator")
+    assert {"projected_real", "projected_fake"} <= losses.keys()
+    assert "projected" in descend(trainer.objective, "generator")
+    trainer.run()
+    assert set(trainer.objective.companions) == {"-patchgan", "-heads"}

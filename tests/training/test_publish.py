@@ -17,9 +17,9 @@ from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet
 from facegen.pipeline import FacePipeline
+from facegen.training.checkpoints import checkpoints
 from facegen.training.publish import LICENCE, calibrate_batchnorm, publish
 from facegen.training.start import RESOLVED, SOURCES, make_trainer
-from facegen.training.trainer import checkpoints
 from facegen.weights import load_network, read_card
 from tests.training.conftest import RECIPES
 
@@ -33,7 +33,7 @@ def train(kind: str, head: Any, folder: Path, **run: Any) -> Path:
     for name, picture in (("studio_1", head), ("studio_2", head // 2), ("web_1", 255 - head)):
         write_image(folder / "data" / f"{name}.png", picture)
     recipe: Any = RECIPES[kind](images=4, **run)
-    make_trainer(recipe, folder / "data", folder / kind, resume=False).run()
+    make_trainer(recipe, folder / "data", folder / kind).run()
     return folder / kind
 
 

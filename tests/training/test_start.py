@@ -16,19 +16,19 @@ from tests.training.conftest import jnet_recipe
 
 def test_run_folder_holds_the_recipe_it_was_made_with(make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
     recipe = make_recipe(batch=1)
-    make_trainer(recipe, head_folder, tmp_path / "deep" / "run", resume=False)
+    make_trainer(recipe, head_folder, tmp_path / "deep" / "run")
     assert resolved_recipe(tmp_path / "deep" / "run") == recipe
 
 
 def test_folder_without_a_checkpoint_may_be_used_again(head_folder: Path, tmp_path: Path) -> None:
     for _ in range(2):
-        assert make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False).step == 0
+        assert make_trainer(jnet_recipe(), head_folder, tmp_path / "run").step == 0
 
 
 def test_folder_in_use_is_refused(head_folder: Path, tmp_path: Path) -> None:
-    make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False).save()
+    make_trainer(jnet_recipe(), head_folder, tmp_path / "run").save()
     with pytest.raises(TrainingError, match=r"run: holds a run already; add --resume .* or choose another --out"):
-        make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False)
+        make_trainer(jnet_recipe(), head_folder, tmp_path / "run")
 
 
 @pytest.mark.parametrize("exists", [True, False])
@@ -42,23 +42,23 @@ def test_nothing_to_resume_is_told_before_pictures_are_read(tmp_path: Path, exis
 
 def test_nothing_to_train_on_leaves_no_run_folder(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no such folder"):
-        make_trainer(jnet_recipe(), tmp_path / "none", tmp_path / "run", resume=False)
+        make_trainer(jnet_recipe(), tmp_path / "none", tmp_path / "run")
     (tmp_path / "empty").mkdir()
     with pytest.raises(TrainingError, match="of 0 pictures, none to train on"):
-        make_trainer(jnet_recipe(), tmp_path / "empty", tmp_path / "run", resume=False)
+        make_trainer(jnet_recipe(), tmp_path / "empty", tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_file_in_the_way_is_named(head_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(TrainingError, match=r"run: cannot be made a run folder .*choose another --out"):
-        make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False)
+        make_trainer(jnet_recipe(), head_folder, tmp_path / "run")
 
 
 def test_unusable_pictures_are_reported(head_folder: Path, tmp_path: Path) -> None:
     (head_folder / "z.png").write_bytes(b"no picture")
     warnings: list[str] = []
-    make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=False, warn=warnings.append)
+    make_trainer(jnet_recipe(), head_folder, tmp_path / "run", warn=warnings.append)
     assert len(warnings) == 1
     assert "z.png" in warnings[0]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,16 @@ from torch import Tensor, nn
 
 from facegen.errors import TrainingError
 from facegen.images import read_image
+from facegen.training.callbacks import Callback, Samples, Stats, StatsFile, read_stats
+from facegen.training.checkpoints import checkpoints
 from facegen.training.config import RunConfig
+from facegen.training.draws import Draws
 from facegen.training.objectives import Losses, Phase
 from facegen.training.start import make_trainer
-from facegen.training.trainer import Report, Trainer, checkpoints
+from facegen.training.trainer import Trainer
 from tests.training.conftest import dcgan_recipe, jnet_recipe
 
+Report = Callable[[Stats], None]
 CONFIG = RunConfig(batch=2, images=12, precision="fp32", log_images=4, preview_images=6, ema_images=100)
 
 
@@ -45,14 +49,19 @@ class Duel:
             Phase("critic", self.critic, torch.optim.Adam(self.critic.parameters(), lr=learning_rate), interval=2),
             Phase("line", self.line, torch.optim.Adam(self.line.parameters(), lr=learning_rate)),
         )
+        self.companions: dict[str, nn.Module] = {}
         self.width, self.broken_at, self.drawn = width, broken_at, 0
 
-    def batch(self, step: int, size: int) -> tuple[int, Tensor]:
-        return step, torch.randn(size, self.width, generator=torch.Generator().manual_seed(step))
+    def batch(self, start: int, size: int) -> tuple[int, Tensor]:
+        rows = [torch.randn(self.width, generator=torch.Generator().manual_seed(n)) for n in range(start, start + size)]
+        return start // CONFIG.batch, torch.stack(rows)
 
-    def losses(self, phase: str, batch: tuple[int, Tensor], rng: torch.Generator) -> Losses:
-        step, x = batch
-        noise = torch.randn(len(x), 1, generator=rng)
+    def begin(self, batch: tuple[int, Tensor], draws: Draws) -> tuple[int, Tensor]:
+        return batch
+
+    def losses(self, phase: str, pictures: tuple[int, Tensor], draws: Draws, images_seen: int) -> Losses:
+        step, x = pictures
+        noise = draws.randn(len(x), 1)
         if phase == "line":
             total = self.critic(self.line(x)).mean() + (self.line(x) - x.sum(1, keepdim=True) - noise).square().mean()
             return {"total": total * (float("nan") if step == self.broken_at else 1), "noise": noise.mean()}
@@ -62,11 +71,25 @@ class Duel:
         self.drawn += 1
         return np.full((4, 4, 3), 77, np.uint8)
 
+    def validate(self) -> dict[str, float]:
+        return {"score": self.line.weight.abs().sum().item()}
+
+
+class Told(Callback):
+    """Passes on what is logged."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+
+    def on_log(self, trainer: Trainer, stats: Stats) -> None:
+        self.report(stats)
+
 
 def duel(
     folder: Path, report: Report = lambda _: None, *, run: dict[str, Any] | None = None, **options: Any
 ) -> Trainer:
-    return Trainer(Duel(**options), CONFIG.model_copy(update=run or {}), folder, report)
+    callbacks = (StatsFile(), Samples(), Told(report))
+    return Trainer(Duel(**options), CONFIG.model_copy(update=run or {}), folder, callbacks)
 
 
 def final(run: Path) -> dict[str, Any]:
@@ -127,7 +150,7 @@ class TestResuming:
         assert "\n" not in str(caught.value)
 
     def test_another_stage_is_refused(self, head_folder: Path, tmp_path: Path) -> None:
-        make_trainer(dcgan_recipe(), head_folder, tmp_path / "run", resume=False).save()
+        make_trainer(dcgan_recipe(), head_folder, tmp_path / "run").save()
         with pytest.raises(TrainingError, match="made by another recipe"):
             make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=True)
 
@@ -210,7 +233,7 @@ class TestSteps:
         assert [p.stem for p in checkpoints(tmp_path)] == ["000000004"]
 
     def test_bfloat16_trains(self, head_folder: Path, tmp_path: Path) -> None:
-        trainer = make_trainer(jnet_recipe(precision="bf16", images=2), head_folder, tmp_path / "run", resume=False)
+        trainer = make_trainer(jnet_recipe(precision="bf16", images=2), head_folder, tmp_path / "run")
         trainer.run()
         assert all(v.dtype == torch.float32 for v in final(tmp_path / "run")["modules"]["generator"].values())
 
@@ -224,13 +247,16 @@ class TestLog:
     def test_stats_and_previews_are_written(self, tmp_path: Path) -> None:
         reported: list[dict[str, Any]] = []
         duel(tmp_path, reported.append).run()
-        lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text(encoding="utf-8").splitlines()]
-        assert lines == reported
-        assert [line["images"] for line in lines] == [4, 8, 12]
-        assert {"step", "images_per_second", "critic/total", "line/total", "line/noise"} <= set(lines[0])
-        assert lines[0]["images_per_second"] > 0
+        lines = read_stats(tmp_path)
+        logs = [line for line in lines if "critic/total" in line]
+        assert logs == reported
+        assert [line["images"] for line in logs] == [4, 8, 12]
+        assert {"step", "images_per_second", "data_share", "line/total", "line/noise"} <= set(logs[0])
+        assert logs[0]["images_per_second"] > 0
+        assert [line["images"] for line in lines if "validation/score" in line] == [6, 12]
         assert sorted(p.name for p in (tmp_path / "samples").iterdir()) == ["000000006.png", "000000012.png"]
         assert read_image(tmp_path / "samples" / "000000006.png").rgb.tolist() == [[[77] * 3] * 4] * 4
+        assert read_image(tmp_path / "losses.png").rgb.std() > 0
 
     def test_speed_counts_the_images_really_seen(self, tmp_path: Path) -> None:
         stats: list[dict[str, Any]] = []
@@ -239,18 +265,21 @@ class TestLog:
         elapsed = time.monotonic() - started
         assert sum(64 / line["images_per_second"] for line in stats) <= elapsed * 1.01
 
-    def test_resumed_run_appends(self, tmp_path: Path) -> None:
+    def test_resumed_run_appends_to_what_came_before_its_checkpoint(self, tmp_path: Path) -> None:
         duel(tmp_path, run={"images": 4}).run()
+        with (tmp_path / "stats.jsonl").open("a", encoding="utf-8") as file:
+            file.write('{"step": 3, "images": 6}\n{"step": 4, "ima')  # logged after the checkpoint; then killed
         trainer = duel(tmp_path)
         trainer.resume()
         trainer.run()
-        lines = (tmp_path / "stats.jsonl").read_text(encoding="utf-8").splitlines()
-        assert [json.loads(line)["images"] for line in lines] == [4, 8, 12]
+        assert [line["images"] for line in read_stats(tmp_path) if "line/total" in line] == [4, 8, 12]
 
     def test_real_objectives_write_them_too(self, make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
-        make_trainer(make_recipe(images=4, preview_images=4), head_folder, tmp_path / "run", resume=False).run()
-        (line,) = (tmp_path / "run" / "stats.jsonl").read_text(encoding="utf-8").splitlines()
-        assert all(np.isfinite(value) for value in json.loads(line).values())
+        callbacks = (StatsFile(), Samples())
+        make_trainer(make_recipe(images=4, preview_images=4), head_folder, tmp_path / "run", callbacks=callbacks).run()
+        lines = read_stats(tmp_path / "run")
+        assert len(lines) == 2
+        assert all(np.isfinite(value) for line in lines for value in line.values())
         assert read_image(tmp_path / "run" / "samples" / "000000004.png").rgb.std() > 0
 
 
@@ -282,10 +311,10 @@ class TestInterruption:
 
     def test_ctrl_c_within_a_step_lets_the_step_end(self, tmp_path: Path) -> None:
         class Interrupted(Duel):
-            def losses(self, phase: str, batch: tuple[int, Tensor], rng: torch.Generator) -> Losses:
-                if batch[0] == 2 and phase == "line":  # the critic has had its turn already
+            def losses(self, phase: str, pictures: tuple[int, Tensor], draws: Draws, images_seen: int) -> Losses:
+                if pictures[0] == 2 and phase == "line":  # the critic has had its turn already
                     signal.raise_signal(signal.SIGINT)
-                return super().losses(phase, batch, rng)
+                return super().losses(phase, pictures, draws, images_seen)
 
         with pytest.raises(KeyboardInterrupt):
             Trainer(Interrupted(), CONFIG, tmp_path / "interrupted").run()
@@ -336,6 +365,6 @@ def test_killed_run_goes_on_bit_for_bit(head_folder: Path, tmp_path: Path) -> No
     assert process.returncode == -signal.SIGKILL
     images = int(checkpoints(tmp_path / "killed")[-1].stem) + 4
     make_trainer(jnet_recipe(images=images), head_folder, tmp_path / "killed", resume=True).run()
-    make_trainer(jnet_recipe(images=images), head_folder, tmp_path / "whole", resume=False).run()
+    make_trainer(jnet_recipe(images=images), head_folder, tmp_path / "whole").run()
     assert final(tmp_path / "whole")["step"] * 2 == images
     assert_same(final(tmp_path / "killed"), final(tmp_path / "whole"))

@@ -1,0 +1,97 @@
+"""Checkpoints of a run folder: written whole or not at all, the last two kept, and the best by its score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from facegen.errors import TrainingError
+from facegen.training.objectives.base import Phase
+
+KEPT = 2
+BEST, BEST_SCORE = "best.pt", "best.json"
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints of a run folder, oldest first, without the best; other files in it are let be."""
+    return sorted((p for p in (folder / "checkpoints").glob("*.pt") if p.stem.isdecimal()), key=lambda p: int(p.stem))
+
+
+def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
+    """Write a checkpoint under a temporary name, rename it, and drop all but the last two."""
+    path = folder / "checkpoints" / f"{state['images']:09d}.pt"
+    _write(path, state)
+    for old in (*checkpoints(folder)[:-KEPT], *path.parent.glob("*.tmp")):
+        old.unlink()  # a .tmp is what a killed run was writing
+    return path
+
+
+def save_if_best(folder: Path, state: Mapping[str, Any], score: float) -> bool:
+    """Keep a checkpoint as the best one if no earlier score was lower; True if it is kept."""
+    note = folder / "checkpoints" / BEST_SCORE
+    if note.exists() and json.loads(note.read_text(encoding="utf-8"))["score"] <= score:
+        return False
+    _write(folder / "checkpoints" / BEST, state)
+    temporary = note.with_suffix(".tmp")
+    temporary.write_text(json.dumps({"images": state["images"], "score": score}), encoding="utf-8")
+    temporary.replace(note)
+    return True
+
+
+def _write(path: Path, state: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def state_of(
+    step: int, images_seen: int, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]
+) -> dict[str, Any]:
+    """All that a run needs to go on: there is no random state, it is drawn from seed and step."""
+    return {
+        "step": step,
+        "images": images_seen,
+        "modules": {name: module.state_dict() for name, module in modules.items()},
+        "optimizers": {phase.name: phase.optimizer.state_dict() for phase in phases},
+    }
+
+
+def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]) -> None:
+    """Take a checkpoint up. The optimizers' settings stay the recipe's.
+
+    Raises:
+        TrainingError: if it is damaged, or does not fit the recipe.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises on a damaged file is any of a dozen
+        raise TrainingError(
+            f"{path}: cannot be read ({_one_line(error)}); delete it to go on from the checkpoint before."
+        ) from None
+    try:
+        for name, module in modules.items():
+            module.load_state_dict(state["modules"][name])
+        for phase in phases:
+            _load_optimizer(phase.optimizer, state["optimizers"][phase.name])
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise TrainingError(
+            f"{path}: made by another recipe ({_one_line(error)}); use the run's own, or another --out."
+        ) from None
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Load moments and step counts; the learning rate and the like stay as the optimizer was made with."""
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+
+
+def _one_line(error: Exception, length: int = 200) -> str:
+    return " ".join(str(error).split())[:length]

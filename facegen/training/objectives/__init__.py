@@ -1,0 +1,7 @@
+"""What each stage trains: its networks, its phases, its losses."""
+
+from facegen.training.objectives.base import Losses, Objective, Phase
+from facegen.training.objectives.dcgan import DCGANObjective
+from facegen.training.objectives.jnet import JNetObjective
+
+__all__ = ["DCGANObjective", "JNetObjective", "Losses", "Objective", "Phase"]

@@ -1,0 +1,144 @@
+"""Stage 2: tiles raised under a PatchGAN, a projected discriminator, and losses of content."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from facegen.models.discriminators import PatchDiscriminator, ProjectedDiscriminator
+from facegen.models.efficientnet import load_efficientnet
+from facegen.models.jnet import JNet
+from facegen.sheets import contact_sheet
+from facegen.training.config import JNetLoss, JNetRecipe
+from facegen.training.datasets import TileDataset
+from facegen.training.draws import Draws
+from facegen.training.losses import ADVERSARIAL, feature_loss, pooled_l1
+from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device, to_uint8
+from facegen.training.vgg import load_vgg19, vgg_loss
+
+PREVIEWS = 8
+VALIDATED = 48
+"""Tiles that `validate` looks at."""
+Step = tuple[Tensor, Tensor, Tensor]
+"""Stacks, real tiles, raised tiles."""
+
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+class JNetObjective:
+    """Adversarial losses on a random crop, L1 on the average-pooled pair, feature loss on the same crop."""
+
+    def __init__(self, recipe: JNetRecipe, data: TileDataset, unseen: TileDataset, device: torch.device) -> None:
+        self.recipe, self.data, self.unseen, self.device = recipe, data, unseen, device
+        self.generator = placed(JNet(recipe.generator), device)
+        self.discriminator = placed(PatchDiscriminator(recipe.discriminator), device)
+        self.projected = placed(ProjectedDiscriminator(recipe.projected), device) if recipe.loss.projected else None
+        self.feature_loss = _feature_loss(recipe.loss, device)
+        self.adversarial = ADVERSARIAL[recipe.loss.kind]
+        self.ema = (average_of(self.generator), self.generator)
+        self.judges = nn.ModuleDict({"patch": self.discriminator})
+        self.modules: dict[str, nn.Module] = {
+            "generator": self.generator, "discriminator": self.discriminator, "average": self.ema[0]
+        }  # fmt: skip
+        self.companions: dict[str, nn.Module] = {"-patchgan": self.discriminator}
+        if self.projected is not None:
+            self.judges["heads"] = self.modules["heads"] = self.companions["-heads"] = self.projected.heads
+        first = recipe.optimizer.generator_from
+        self.phases = (
+            Phase("discriminator", self.judges, adam(self.judges, recipe.optimizer)),
+            Phase("generator", self.generator, adam(self.generator, recipe.optimizer), first_image=first,
+                  clip_norm=recipe.optimizer.clip_norm),
+        )  # fmt: skip
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        return self.data.batch(start, size)
+
+    def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
+        stacks, real = (to_device(x, self.device) for x in batch)
+        return stacks, real, self.generator(stacks)
+
+    def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
+        stacks, real, fake = pictures
+        cut = self._cut(draws, real.shape[-1])
+        scale = self.recipe.generator.scale
+        crops = _crop(stacks, cut, 1), _crop(real, cut, scale), _crop(fake, cut, scale)
+        if phase == "discriminator":
+            return self._judge(*crops)
+        weights = self.recipe.loss
+        losses = {
+            "adversarial": self.adversarial.generator([self.discriminator(crops[2], crops[0])]),
+            "pooled_l1": pooled_l1(fake, real, scale),
+            "feature": self.feature_loss(crops[2], crops[1]),
+        }
+        total = (
+            weights.adversarial * losses["adversarial"]
+            + weights.pooled_l1(images_seen) * losses["pooled_l1"]
+            + weights.feature * losses["feature"]
+        )
+        if self.projected is not None:
+            losses["projected"] = self.adversarial.generator(self.projected(crops[2] * 2 - 1))
+            total = total + weights.projected * losses["projected"]
+        return {"total": total, **losses}
+
+    def _judge(self, stack: Tensor, real: Tensor, fake: Tensor) -> Losses:
+        fake, label = fake.detach(), self.recipe.loss.real_label
+        logits = [self.discriminator(real, stack)], [self.discriminator(fake, stack)]
+        total = self.adversarial.discriminator(*logits, label)
+        losses = {"real": mean_logit(logits[0]), "fake": mean_logit(logits[1])}
+        if self.projected is not None:
+            heads = self.projected(real * 2 - 1), self.projected(fake * 2 - 1)
+            total = total + self.adversarial.discriminator(*heads, label)
+            losses |= {"projected_real": mean_logit(heads[0]), "projected_fake": mean_logit(heads[1])}
+        return {"total": total, **losses}
+
+    def _cut(self, draws: Draws, side: int) -> tuple[int, int, int]:
+        """Top, left and side, in low-res pixels, of the square that is looked at closely; one for the batch."""
+        scale = self.recipe.generator.scale
+        cut = min(self.recipe.loss.crop, side) // scale
+        y, x = draws.shared(0, side // scale - cut + 1, 2)
+        return y, x, cut
+
+    def preview(self) -> NDArray[np.uint8]:
+        """Rows of bicubic, raised and real tiles."""
+        stacks, real = self.unseen.batch(0, PREVIEWS)
+        low = F.interpolate(stacks[:, :3], size=real.shape[-2:], mode="bicubic", align_corners=False)
+        rows = (low, self._raise(stacks), real)
+        return contact_sheet([picture for row in rows for picture in to_uint8(row)], columns=PREVIEWS)
+
+    def validate(self) -> dict[str, float]:
+        """Mean feature distance (as the feature loss measures it) of raised tiles that are not trained on."""
+        distances = []
+        with torch.no_grad():
+            for start in range(0, VALIDATED, PREVIEWS):
+                stacks, real = self.unseen.batch(start, PREVIEWS)
+                distances.append(self.feature_loss(self._raise(stacks), to_device(real, self.device)).item())
+        return {"score": float(np.mean(distances))}
+
+    def _raise(self, stacks: Tensor) -> Tensor:
+        with torch.no_grad():
+            raised: Tensor = self.ema[0](to_device(stacks, self.device)).float().clamp(0, 1)
+        return raised
+
+
+def _crop(pictures: Tensor, cut: tuple[int, int, int], scale: int) -> Tensor:
+    """A square, given in low-res pixels, of pictures `scale` times as large."""
+    y, x, side = (n * scale for n in cut)
+    return pictures[..., y : y + side, x : x + side].contiguous(memory_format=torch.channels_last)
+
+
+def _feature_loss(loss: JNetLoss, device: torch.device) -> Distance:
+    """The distance that the recipe names, in a frozen network's features.
+
+    Raises:
+        TrainingError: if VGG19's weights are wanted and cannot be read.
+    """
+    if loss.vgg19 is not None:
+        return partial(vgg_loss, placed(load_vgg19(loss.vgg19), device))
+    return partial(feature_loss, placed(load_efficientnet("lite0"), device), weights=loss.feature_weights)

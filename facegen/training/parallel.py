@@ -1,0 +1,108 @@
+"""One process or many: Lightning Fabric starts them, gradients and batchnorm statistics are averaged over them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from facegen.errors import UsageError
+from facegen.precision import Precision, resolve
+
+
+def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices: int = 1) -> Fabric:
+    """A Fabric for `devices` processes of this machine, one to a device; under torchrun, for those that it started.
+
+    Args:
+        precision: as in the recipe.
+        device: "auto", "cpu" or "cuda".
+        devices: processes to start; torchrun's number goes first.
+    Raises:
+        UsageError: if there are not so many devices.
+    """
+    accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if accelerator == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: there is no CUDA device here; try --device cpu.")
+    if accelerator == "cuda" and devices > torch.cuda.device_count():
+        raise UsageError(f"--devices {devices}: there are {torch.cuda.device_count()} CUDA devices; ask for fewer.")
+    nodes = 1
+    if dist.is_torchelastic_launched():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    modes: dict[str, Literal["bf16-mixed", "32-true"]] = {"bf16": "bf16-mixed", "fp32": "32-true"}
+    several = devices * nodes > 1
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision on stderr
+    return Fabric(
+        accelerator=accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        strategy="ddp" if several else "auto",
+        precision=modes[resolve(precision, accelerator)],
+    )
+
+
+def average_gradients(fabric: Fabric, module: nn.Module) -> None:
+    """Replace a module's gradients by their mean over all processes, in one message."""
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    if fabric.world_size == 1 or not gradients:
+        return
+    flat = fabric.all_reduce(torch.cat([g.reshape(-1) for g in gradients]), reduce_op="mean")
+    assert isinstance(flat, Tensor)
+    for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over all processes; as each one's loss hangs on every other's part, so is the gradient."""
+
+    @staticmethod
+    def forward(context: Any, value: Tensor) -> Tensor:
+        total = value.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        dist.all_reduce(total)
+        return total
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """Batchnorm whose training statistics are those of all processes' pictures, on processors as on GPUs.
+
+    PyTorch's SyncBatchNorm works on GPUs alone. Its state is a BatchNorm2d's.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        wide = x.float()
+        count = wide.numel() / wide.shape[1] * dist.get_world_size()
+        sums = torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))])  # (2, C)
+        mean, square = _Sum.apply(sums) / count
+        variance = (square - mean.square()).clamp_min(0)
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            keep = 1 / float(self.num_batches_tracked) if self.momentum is None else self.momentum
+            self.running_mean.lerp_(mean, keep)
+            self.running_var.lerp_(variance * count / (count - 1), keep)
+        gain = self.weight * (variance + self.eps).rsqrt()
+        shift = self.bias - mean * gain
+        normed: Tensor = (wide * gain[:, None, None] + shift[:, None, None]).to(x.dtype)
+        return normed
+
+
+def share_batchnorm(module: nn.Module) -> None:
+    """Let every BatchNorm2d below `module` take its statistics over all processes."""
+    for child in module.modules():
+        if type(child) is nn.BatchNorm2d:
+            child.__class__ = SharedBatchNorm2d  # the same parameters, that an optimizer may hold already
