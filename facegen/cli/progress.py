@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from facegen.training.callbacks import Callback
 from facegen.training.trainer import Trainer
@@ -17,9 +18,9 @@ class TrainingProgress(Callback):
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
         self.progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
-            TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=self.console,
-            disable=not self.console.is_interactive,
+            BarColumn(10), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
+            TextColumn("left"), TextColumn("{task.fields[speed]}", table_column=Column(no_wrap=True, ratio=1)),
+            console=self.console, expand=True, disable=not self.console.is_interactive,
         )  # fmt: skip
         self.task = self.progress.add_task("images", total=None, speed="")
 
@@ -29,7 +30,7 @@ class TrainingProgress(Callback):
 
     def on_log(self, trainer: Trainer, stats: dict[str, Any]) -> None:
         speed = f"{stats['images_per_second']:g}/s"
-        losses = "  ".join(f"{key} {stats[key]:.4g}" for key in stats if key.endswith("/total"))
+        losses = "  ".join(f"{key.removesuffix('/total')} {stats[key]:.4g}" for key in stats if key.endswith("/total"))
         self.progress.update(self.task, completed=trainer.images_seen, speed=f"{speed}  {losses}")
         if not self.console.is_interactive:
             figures = (f"{k} {v if isinstance(v, int) else f'{v:g}'}" for k, v in stats.items())

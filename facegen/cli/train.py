@@ -103,6 +103,7 @@ def _train(
 ) -> None:
     from facegen.cli.progress import TrainingProgress
     from facegen.training.callbacks import Samples, StatsFile, TensorBoard, Watchdog
+    from facegen.training.checkpoints import checkpoints
     from facegen.training.parallel import make_fabric
     from facegen.training.start import make_trainer
 
@@ -119,7 +120,9 @@ def _train(
     try:
         trainer.run(float("inf") if seconds is None else seconds)
     except KeyboardInterrupt:
-        say(f"\nSaved at {trainer.images_seen} images. To go on, add --resume to the same command.")
+        saved = [int(path.stem) for path in checkpoints(out)]
+        state = f"Saved at {saved[-1]} images" if saved else "Nothing is saved yet"
+        say(f"\n{state}." + (" To go on, add --resume to the same command." if saved else ""))
         raise SystemExit(130) from None
     say(f"Done at {trainer.images_seen} images. Publish with: facegen publish {out} NAME")
 

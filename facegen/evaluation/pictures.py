@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from facegen.errors import UsageError
 from facegen.recipe import parse_recipe, read_toml
 from facegen.training.datasets import DataConfig, split_files
-from facegen.training.start import RESOLVED
 
+RECIPE = "recipe.toml"
+"""In a weight folder: the training recipe with all its values, `facegen.training.start.RESOLVED`."""
 Item = TypeVar("Item")
 
 
@@ -36,14 +37,14 @@ def read_split(data: Path, weights: Path, held_out: int | None, include: Sequenc
         UsageError: if nothing says how many pictures were kept out, or none were.
         TrainingError: if the folder holds no fitting pictures.
     """
-    recipe = weights / RESOLVED
+    recipe = weights / RECIPE
     table = read_toml(recipe).get("data", {}) if recipe.is_file() else {}
     stated: dict[str, Any] = {"include": tuple(include)} if include else {}
     if held_out is not None:
         stated["held_out"] = held_out
     elif not recipe.is_file():
         raise UsageError(
-            f"{weights}: has no {RESOLVED} that says how many pictures were kept out of training; say it yourself: "
+            f"{weights}: has no {RECIPE} that says how many pictures were kept out of training; say it yourself: "
             "--held-out 60."
         )
     config = parse_recipe({**table, **stated}, DataConfig, source=f"{recipe} [data]")

@@ -88,7 +88,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         wide = x.float()
         count = wide.numel() / wide.shape[1] * dist.get_world_size()
         sums = torch.stack([wide.sum((0, 2, 3)), wide.square().sum((0, 2, 3))])  # (2, C)
-        mean, square = _Sum.apply(sums) / count
+        mean, square = _Sum.apply(sums) / count  # type: ignore[no-untyped-call]
         variance = (square - mean.square()).clamp_min(0)
         with torch.no_grad():
             self.num_batches_tracked += 1

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from facegen.errors import RecipeError, TrainingError, UsageError
-from facegen.evaluation.pictures import read_split, shared_split, spread
+from facegen.evaluation.pictures import RECIPE, read_split, shared_split, spread
 from facegen.training.datasets import DataConfig, training_files
+from facegen.training.start import RESOLVED
 
 
 @pytest.fixture
@@ -39,6 +40,10 @@ def test_the_split_is_the_trainings(data: Path, weights: Path) -> None:
     assert {path.parent.name for path in found.kept_out} == {"studio"}
     assert not set(found.training) & set(found.kept_out)
     assert found.text == "16 held out by person of studio/* (stated by the weights' recipe)"
+
+
+def test_the_recipe_is_what_trainings_leave() -> None:
+    assert RECIPE == RESOLVED  # not imported there: training needs packages that measuring does not
 
 
 def test_options_override_the_recipe(data: Path, weights: Path) -> None:

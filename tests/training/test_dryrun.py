@@ -21,9 +21,14 @@ def everything(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_says_what_a_run_would_be(make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
-    recipe = make_recipe(images=10_000)
+def test_says_what_a_run_would_be_and_writes_nothing(
+    make_recipe: Any, head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = everything(tmp_path)
+    recipe = make_recipe(images=10_000, checkpoint_minutes=1e-9, log_images=1, preview_images=1)
     found = dry_run(recipe, head_folder)
+    assert everything(tmp_path) == before
     modules = make_trainer(recipe, head_folder, tmp_path / "run").objective.modules
     assert found.parameters == {name: sum(p.numel() for p in m.parameters()) for name, m in modules.items()}
     assert found.parameters["generator"] == found.parameters["average"] > 1000
@@ -32,13 +37,6 @@ def test_says_what_a_run_would_be(make_recipe: Any, head_folder: Path, tmp_path:
     assert found.images_per_second > 0
     assert found.seconds == pytest.approx(10_000 / found.images_per_second)
     assert found.peak_bytes > 2**26  # PyTorch alone takes as much
-
-
-def test_writes_nothing(head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    before = everything(tmp_path)
-    dry_run(jnet_recipe(checkpoint_minutes=1e-9, log_images=1, preview_images=1), head_folder)
-    assert everything(tmp_path) == before
 
 
 def test_times_steps_that_teach_both_networks(head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

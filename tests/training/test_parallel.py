@@ -43,10 +43,11 @@ def weights(run: Path) -> dict[str, Tensor]:
 def assert_alike(one: Path, two: Path) -> None:
     losses = [[line for line in read_stats(run) if "generator/total" in line] for run in (one, two)]
     assert len(losses[0]) == len(losses[1]) > 0
-    for a, b in zip(*losses, strict=True):
+    for number, (a, b) in enumerate(zip(*losses, strict=True)):
+        near = 2e-5 if number == 0 else 5e-3  # Adam's first steps make much of a last bit
         for name in a:
             if "/" in name or name == "images":
-                assert b[name] == pytest.approx(a[name], rel=1e-3, abs=2e-4), name
+                assert b[name] == pytest.approx(a[name], rel=near, abs=near), (name, number)
     known, found = weights(one), weights(two)
     assert known.keys() == found.keys()
     for name, value in known.items():
