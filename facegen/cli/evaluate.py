@@ -81,7 +81,7 @@ def evaluate(
     from rich.console import Console
 
     from facegen.evaluation.pictures import shared_split
-    from facegen.evaluation.report import to_table, write_evaluation
+    from facegen.evaluation.report import least_width, to_table, write_evaluation
     from facegen.weights import find_weights, read_card
 
     folders = [find_weights(name) for name in weights]
@@ -98,7 +98,9 @@ def evaluate(
     else:
         evaluation = _stage_2(pipelines, split, pictures, left_out)
     evaluation = replace(evaluation, facts=_facts(cards, data, recipe, overrides, left_out))
-    Console().print(to_table(evaluation))
+    console = Console()
+    console.width = max(console.width, least_width(evaluation))
+    console.print(to_table(evaluation))
     for path in write_evaluation(evaluation, out):
         click.echo(path)
 

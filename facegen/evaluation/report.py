@@ -62,6 +62,11 @@ def to_table(evaluation: Evaluation) -> Table:
     return table
 
 
+def least_width(evaluation: Evaluation) -> int:
+    """Characters that a line must have for no value of the table to be cut."""
+    return 25 + (_HEADER + 2) * len(evaluation.columns)
+
+
 def to_json(evaluation: Evaluation) -> str:
     """Facts and figures, each with its protocol; what is not a finite number becomes null."""
     figures = []

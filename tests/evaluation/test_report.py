@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from facegen.errors import ImageError
-from facegen.evaluation.report import format_value, to_html, to_json, to_table, write_evaluation
+from facegen.evaluation.report import format_value, least_width, to_html, to_json, to_table, write_evaluation
 from facegen.evaluation.result import Evaluation, Sheet
 from facegen.metrics.protocol import Figure, Protocol
 
@@ -83,16 +83,20 @@ def test_files_are_complete_or_absent(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "columns",
+    ("columns", "width"),
     [
-        ("facegen", "bicubic", "lanczos", "original", "to bicubic"),
-        ("dcgan-128", "plain-dcgan", "kept-out", "dcgan-128 ratio", "plain-dcgan ratio"),
+        (("facegen", "bicubic", "lanczos", "original", "to bicubic"), 80),
+        (("dcgan-128", "plain-dcgan", "kept-out", "dcgan-128 ratio", "plain-dcgan ratio"), 80),
+        ((*"abc", "kept-out", *(f"a-very-long-name-{n} ratio" for n in "abc")), 102),
     ],
 )
-def test_table_fits_a_terminal_of_eighty_columns(columns: tuple[str, ...]) -> None:
-    figure = Figure("Feature distance (EfficientNet-Lite2)", dict.fromkeys(columns, 0.001234567), SEEN, "higher")
+def test_table_fits_its_width(columns: tuple[str, ...], width: int) -> None:
+    figure = Figure("Feature distance (EfficientNet-Lite2)", dict.fromkeys(columns, -0.001234567), SEEN, "higher")
+    evaluation = Evaluation("Title", columns, (figure,), (), {})
     written = StringIO()
-    Console(file=written, width=80).print(to_table(Evaluation("Title", columns, (figure,), (), {})))
+    Console(file=written, width=width).print(to_table(evaluation))
+    assert least_width(evaluation) == width
+    assert written.getvalue().count("-0.001235") == len(columns)
     assert "…" not in written.getvalue()
     assert "wanted" in written.getvalue()
     assert "higher" in written.getvalue()
