@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from facegen.training.config import OptimizerConfig
 from facegen.training.datasets import DataConfig
 from facegen.training.dryrun import PICTURES, STEPS, dry_run
 from facegen.training.objectives import Phase
-from facegen.training.start import make_trainer
+from facegen.training.start import load_training_recipe, make_trainer
 from facegen.training.trainer import Trainer
 from tests.training.conftest import jnet_recipe
+
+TRAINING = sorted((Path(__file__).parents[2] / "pipelines" / "train").glob("*.toml"))
 
 
 def everything(folder: Path) -> dict[str, bytes]:
@@ -78,3 +81,21 @@ def test_reads_a_few_pictures_and_counts_all(head_folder: Path, monkeypatch: pyt
 def test_nothing_to_train_on(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="no such folder"):
         dry_run(jnet_recipe(), tmp_path / "none")
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=lambda path: path.stem)
+class TestShippedRecipes:
+    def test_states_every_value(self, path: Path) -> None:
+        recipe = load_training_recipe(path)
+        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+        for table, values in recipe.model_dump(mode="json", exclude_none=True).items():
+            if table == "discriminator" and stated.get("plain"):
+                continue  # the plain one stands in its place
+            missing = set(values) - set(stated[table]) if isinstance(values, dict) else set()
+            assert missing <= {"limit"}, f"[{table}]"
+
+    def test_trains_a_step(self, path: Path, head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("facegen.training.dryrun.STEPS", 1)
+        found = dry_run(load_training_recipe(path, ["run.batch=2"]), head_folder)
+        assert found.parameters["generator"] == found.parameters["average"] > 1_000_000
+        assert found.images_per_second > 0
