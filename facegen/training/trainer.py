@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -70,17 +70,15 @@ class Trainer:
         end = time.monotonic() + seconds
         lock = alone_in(self.folder) if self.fabric.is_global_zero else nullcontext()
         with lock, interrupts_noted() as interrupted, Prefetch(self._batch, self.config.workers) as batches:
-            for callback in self.callbacks:
-                callback.on_start(self)
-            try:
-                self._loop(batches, lambda: self._agreed(interrupted() or time.monotonic() >= end))
-            finally:
+            with ExitStack() as endings:
                 for callback in self.callbacks:
-                    callback.on_end(self)
+                    callback.on_start(self)
+                    endings.callback(callback.on_end, self)
+                self._loop(batches, lambda: self._agreed(interrupted() or time.monotonic() >= end))
             if self._agreed(interrupted()):
                 raise KeyboardInterrupt
 
-    def _loop(self, batches: Prefetch, stopped: Any) -> None:
+    def _loop(self, batches: Prefetch, stopped: Callable[[], bool]) -> None:
         saved = logged = time.monotonic()
         since = self.images_seen
         while self.images_seen < self.config.images and not stopped():
