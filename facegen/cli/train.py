@@ -52,7 +52,13 @@ class Count(click.ParamType[int]):
 @click.option("--time", "seconds", type=Duration(), default=None, help="Stop after this long: 90s, 30m, 2h.")
 @click.option("--images", type=Count(), default=None, help="Stop after so many images in all: 800, 500k.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in run.batch=8.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="What to train on; auto takes GPUs where there are any.",
+)
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes, one to a device.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads of each process.")
 @click.option("--dry-run", is_flag=True, help="Print the recipe, parameters, memory and speed; train nothing.")

@@ -235,9 +235,21 @@ class TestStart:
     ) -> None:
         def interrupted(trainer: Trainer, seconds: float) -> None:
             trainer.step = 3
+            trainer.save()
             raise KeyboardInterrupt
 
         monkeypatch.setattr(Trainer, "run", interrupted)
         result = facegen("train", recipe, "--data", head_folder, "--out", tmp_path / "run")
         assert result.exit_code == 130
         assert result.stdout.endswith("\nSaved at 6 images. To go on, add --resume to the same command.\n")
+
+    def test_second_ctrl_c_claims_nothing(
+        self, facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupted(trainer: Trainer, seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(Trainer, "run", interrupted)
+        result = facegen("train", recipe, "--data", head_folder, "--out", tmp_path / "run")
+        assert result.exit_code == 130
+        assert result.stdout.endswith("\nNothing is saved yet.\n")
