@@ -50,6 +50,11 @@ class RecipeError(UsageError):
     """A recipe file, or an override of one of its keys, is wrong."""
 
 
+def one_line(error: Exception, length: int = 200) -> str:
+    """The text of somebody else's error, to be quoted in one of ours."""
+    return " ".join(str(error).split())[:length]
+
+
 def did_you_mean(name: str, known: Iterable[str], quote: str = "'") -> str:
     """What follows an unknown name in a message: "; did you mean 'x'?" if a known one is near, else "."."""
     near = difflib.get_close_matches(name, list(known), n=1)

@@ -15,7 +15,8 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from facegen.errors import RecipeError, WeightsError, did_you_mean
+from facegen.errors import RecipeError, WeightsError, did_you_mean, one_line
+from facegen.files import replacing
 from facegen.guide import GuideMode
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator, ProjectedConfig, ProjectedHeads
@@ -112,7 +113,7 @@ def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:
     except RecipeError as error:
         raise WeightsError(str(error)) from None
     except (SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise WeightsError(f"{folder / MODEL_FILE}: does not fit the config in its card: {reason}") from None
     return model.eval().requires_grad_(False), card
 
@@ -169,9 +170,5 @@ def save_weights(folder: Path, network: nn.Module, card: Card) -> Card:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -10,7 +10,6 @@ from html import escape
 from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from rich.table import Table
 
 from facegen.errors import ImageError
 from facegen.evaluation.result import Evaluation
+from facegen.files import replacing
 from facegen.images import to_pillow
 from facegen.metrics.protocol import Figure
 
@@ -139,12 +139,9 @@ def _data_url(picture: NDArray[np.uint8]) -> str:
 
 
 def _replace(path: Path, text: str) -> Path:
-    temporary = path.with_name(f".{uuid4().hex}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return path

@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.errors import MissingExtraError, WeightsError
+from facegen.errors import MissingExtraError, WeightsError, one_line
 from facegen.metrics.features import Features
 
 Extractor = Callable[[NDArray[np.uint8]], Features]
@@ -52,7 +52,7 @@ def load_inception(file: Path | None = None, device: str = "cpu") -> Extractor:
     try:
         network = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(file))
     except (OSError, EOFError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise WeightsError(f"{file}: holds no weights of torch-fidelity's Inception ({reason}).") from None
     network = network.to(device)
     return lambda pictures: _look(network, pictures, device)
@@ -96,7 +96,7 @@ def _import(figure: str, name: str) -> Any:
 
 
 def _broken(figure: str, name: str, error: Exception) -> MissingExtraError:
-    reason = " ".join(str(error).split())[:200]
+    reason = one_line(error)
     return MissingExtraError(f"{figure} left out: {name} is installed but does not work here ({reason}).")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.files import replacing
 from facegen.images import write_image
 from facegen.training.checkpoints import save_if_best
 from facegen.training.curves import draw_curves
@@ -47,9 +48,8 @@ class StatsFile(Callback):
         path = trainer.folder / STATS
         if path.exists():
             kept = [line for line in read_stats(trainer.folder) if line["images"] <= trainer.images_seen]
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
-            temporary.replace(path)
+            with replacing(path) as temporary:
+                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
     def on_log(self, trainer: Trainer, stats: Stats) -> None:
         with (trainer.folder / STATS).open("a", encoding="utf-8") as file:
@@ -81,7 +81,7 @@ class Samples(Callback):
         self._draw(trainer)
 
     def on_log(self, trainer: Trainer, stats: Stats) -> None:
-        if trainer.images_seen % (10 * trainer.config.log_images) < trainer.config.batch:
+        if trainer.config.due(trainer.images_seen, 10 * trainer.config.log_images):
             self._draw(trainer)
 
     def _draw(self, trainer: Trainer) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from facegen.errors import TrainingError
+from facegen.errors import TrainingError, one_line
+from facegen.files import replacing
 from facegen.training.objectives.base import Phase
 
 KEPT = 2
@@ -37,17 +38,15 @@ def save_if_best(folder: Path, state: Mapping[str, Any], score: float) -> bool:
     if note.exists() and json.loads(note.read_text(encoding="utf-8"))["score"] <= score:
         return False
     _write(folder / "checkpoints" / BEST, state)
-    temporary = note.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"images": state["images"], "score": score}), encoding="utf-8")
-    temporary.replace(note)
+    with replacing(note) as temporary:
+        temporary.write_text(json.dumps({"images": state["images"], "score": score}), encoding="utf-8")
     return True
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        torch.save(state, temporary)
 
 
 def state_of(
@@ -62,6 +61,19 @@ def state_of(
     }
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """What `state_of` gave, on the processor.
+
+    Raises:
+        ValueError: if the file is damaged, with torch's reason in one line.
+    """
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch raises on a damaged file is any of a dozen
+        raise ValueError(one_line(error)) from None
+    return state
+
+
 def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]) -> None:
     """Take a checkpoint up. The optimizers' settings stay the recipe's.
 
@@ -69,10 +81,10 @@ def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase
         TrainingError: if it is damaged, or does not fit the recipe.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises on a damaged file is any of a dozen
+        state = read_checkpoint(path)
+    except ValueError as error:
         raise TrainingError(
-            f"{path}: cannot be read ({_one_line(error)}); delete it to go on from the checkpoint before."
+            f"{path}: cannot be read ({error}); delete it to go on from the checkpoint before."
         ) from None
     try:
         for name, module in modules.items():
@@ -81,7 +93,7 @@ def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase
             _load_optimizer(phase.optimizer, state["optimizers"][phase.name])
     except (RuntimeError, KeyError, ValueError) as error:
         raise TrainingError(
-            f"{path}: made by another recipe ({_one_line(error)}); use the run's own, or another --out."
+            f"{path}: made by another recipe ({one_line(error)}); use the run's own, or another --out."
         ) from None
 
 
@@ -91,7 +103,3 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> 
     optimizer.load_state_dict(state)
     for group, own in zip(optimizer.param_groups, settings, strict=True):
         group.update(own)
-
-
-def _one_line(error: Exception, length: int = 200) -> str:
-    return " ".join(str(error).split())[:length]

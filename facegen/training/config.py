@@ -64,6 +64,10 @@ class RunConfig(_Strict):
     ema_images: float = Field(default=10_000, gt=0)
     """Half-life of the weights' moving average, in pictures; shorter at the start (a twentieth of those seen)."""
 
+    def due(self, images_seen: int, every: int) -> bool:
+        """Whether the batch that ended at `images_seen` reached another multiple of `every` images."""
+        return images_seen // every > (images_seen - self.batch) // every
+
 
 class DCGANLoss(_Strict):
     """Stage 1: which losses and tricks, and how strong; 0 leaves one away."""

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facegen.files import replacing
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -41,9 +43,8 @@ def draw_curves(stats: Sequence[dict[str, Any]], path: Path) -> None:
         for axis, (title, parts) in zip(row, PANELS.items(), strict=True):
             axis.set_title(title + note)
             _draw(axis, curves_of(stats, parts, since))
-    temporary = path.with_suffix(".tmp")
-    figure.savefig(temporary, format="png")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
 
 
 def curves_of(stats: Sequence[dict[str, Any]], parts: Sequence[str], since: float = 0) -> dict[str, Curve]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from facegen.training.config import DCGANRecipe
-from facegen.training.datasets import Warn, split_files
+from facegen.training.datasets import Warn, training_files
 from facegen.training.parallel import make_fabric
 from facegen.training.start import AnyRecipe, make_objective
 from facegen.training.trainer import Trainer
@@ -43,7 +43,7 @@ def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = 
     Raises:
         TrainingError: if there is nothing to train on.
     """
-    files = split_files(data, recipe.data)[0][: recipe.data.limit]
+    files = training_files(data, recipe.data)
     fabric = make_fabric(recipe.run.precision, device=device)
     objective, _ = make_objective(recipe, files[:PICTURES], files[:1], fabric.device, warn)
     trainer = Trainer(objective, recipe.run, Path(), fabric=fabric)

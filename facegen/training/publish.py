@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import re
 import tomllib
 from collections.abc import Mapping
@@ -12,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from facegen.errors import TrainingError, UsageError
+from facegen.errors import TrainingError, UsageError, one_line
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator, ProjectedHeads
 from facegen.models.jnet import JNet
-from facegen.training.checkpoints import BEST, checkpoints
+from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
 from facegen.training.config import JNetRecipe
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
 from facegen.weights import Card, Kind, save_weights
@@ -94,11 +93,10 @@ def _checkpoint(run: Path, best: bool) -> Path:
 def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[tuple[Kind, str, Any]], int]:
     """As `_networks`, from a checkpoint file, and the images it has seen."""
     try:
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        state = read_checkpoint(checkpoint)
         return _networks(recipe, state["modules"]), state["images"]
-    except (OSError, EOFError, RuntimeError, KeyError, pickle.UnpicklingError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise TrainingError(f"{checkpoint}: damaged, or not of the run's recipe ({reason}).") from None
+    except (ValueError, RuntimeError, KeyError) as error:
+        raise TrainingError(f"{checkpoint}: damaged, or not of the run's recipe ({one_line(error)}).") from None
 
 
 def _networks(recipe: AnyRecipe, states: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[Kind, str, Any]]:

@@ -13,13 +13,14 @@ from tomli_w import dumps as _toml
 from torch import nn
 
 from facegen.data.split import source_of
-from facegen.errors import RecipeError, TrainingError, WeightsError
+from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
 from facegen.recipe import load_recipe, read_toml
 from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import DCGANRecipe, JNetRecipe
 from facegen.training.datasets import FaceDataset, TileDataset, Warn, load_square, split_files
 from facegen.training.objectives import DCGANObjective, JNetObjective, Objective
+from facegen.training.objectives.dcgan import VALIDATED
 from facegen.training.parallel import make_fabric, share_batchnorm
 from facegen.training.trainer import Trainer
 from facegen.weights import CARD_FILE, find_weights, load_network, read_card
@@ -27,8 +28,8 @@ from facegen.weights import CARD_FILE, find_weights, load_network, read_card
 AnyRecipe = DCGANRecipe | JNetRecipe
 RECIPES: dict[str, type[DCGANRecipe] | type[JNetRecipe]] = {"dcgan": DCGANRecipe, "jnet": JNetRecipe}
 RESOLVED, SOURCES = "recipe.toml", "sources.toml"
-UNSEEN_FACES, UNSEEN_PORTRAITS = 256, 24
-"""Pictures that samples are shown beside and figures are taken on while training."""
+UNSEEN_PORTRAITS = 24
+"""Pictures that tiles are raised from, for samples and figures, while training."""
 
 
 def load_training_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
@@ -66,10 +67,7 @@ def make_trainer(
         TrainingError: if there is nothing to train on, the run folder is in use, or there is nothing to resume.
         WeightsError: if the weights to begin with are missing, or another network's than the recipe's.
     """
-    if checkpoints(out) and not resume:
-        raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
-    if resume and not checkpoints(out):
-        raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
+    _check_folder(out, resume)
     files, kept_out = split_files(data, recipe.data)
     files = files[: recipe.data.limit]
     try:
@@ -90,6 +88,14 @@ def make_trainer(
         (out / RESOLVED).write_text(_toml(recipe.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
         (out / SOURCES).write_text(_toml(Counter(source_of(file) for file in used)), encoding="utf-8")
     return trainer
+
+
+def _check_folder(out: Path, resume: bool) -> None:
+    """A run is begun in a folder without checkpoints, and gone on with in one that has some."""
+    if checkpoints(out) and not resume:
+        raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
+    if resume and not checkpoints(out):
+        raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
 
 
 def resolved_recipe(out: Path) -> AnyRecipe:
@@ -119,7 +125,7 @@ def make_objective(
     if isinstance(recipe, DCGANRecipe):
         side = recipe.generator.side
         faces = FaceDataset(files, side, seed, warn)
-        known = load_square(unseen[:UNSEEN_FACES], side, warn)[0] if unseen else faces.pictures
+        known = load_square(unseen[:VALIDATED], side, warn)[0] if unseen else faces.pictures
         return DCGANObjective(recipe, faces, known, device), faces.files
     options: dict[str, Any] = {
         "side": recipe.side,
@@ -158,5 +164,5 @@ def _take_over(network: nn.Module, folder: Path) -> None:
     try:
         network.load_state_dict(trained.state_dict())
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise WeightsError(f"{folder}: not of the shape that the recipe gives the network ({reason}).") from None

@@ -86,10 +86,10 @@ class Trainer:
             batch = batches.take(self.step)
             self._waited += time.monotonic() - asked
             self.train_step(batch)
-            if self._due(self.config.log_images):
+            if self.config.due(self.images_seen, self.config.log_images):
                 self._log(time.monotonic() - logged, self.images_seen - since)
                 logged, since = time.monotonic(), self.images_seen
-            if self._due(self.config.preview_images):
+            if self.config.due(self.images_seen, self.config.preview_images):
                 self._preview()
             if self._agreed(time.monotonic() - saved > 60 * self.config.checkpoint_minutes):
                 self.save()
@@ -150,9 +150,6 @@ class Trainer:
         with torch.no_grad():
             for a, s in zip(_floats(average), _floats(source), strict=True):
                 a.lerp_(s, 1 - keep)
-
-    def _due(self, images: int) -> bool:
-        return self.images_seen // images > (self.images_seen - self.config.batch) // images
 
     def _log(self, seconds: float, images: int) -> None:
         """Average the losses since the last time, over all processes, and tell the callbacks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facegen.metrics.distribution import diversity, frechet_distance
-from facegen.metrics.features import pooled_features
+from facegen.metrics.features import Features, pooled_features
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import DCGANDiscriminator, ProjectedDiscriminator
-from facegen.models.efficientnet import load_efficientnet
+from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.sheets import contact_sheet
 from facegen.training.config import DCGANRecipe
 from facegen.training.datasets import FaceDataset
@@ -136,11 +137,19 @@ class DCGANObjective:
 
         By EfficientNet-Lite0, which training knows as well: for comparing checkpoints of one run, and nothing else.
         """
-        network = load_efficientnet("lite0").to(self.device)
-        pictures = self._samples(VALIDATED), self.unseen[:VALIDATED]
-        side, device = self.recipe.generator.side, str(self.device)
-        samples, real = (pooled_features(network, x, side, device=device) for x in pictures)
+        samples, real = self._look(self._samples(VALIDATED)), self._unseen_features
         return {"score": frechet_distance(samples, real), "diversity": diversity(samples) / diversity(real)}
+
+    def _look(self, pictures: NDArray[np.uint8]) -> Features:
+        return pooled_features(self._network, pictures, self.recipe.generator.side, device=str(self.device))
+
+    @cached_property
+    def _network(self) -> EfficientNetLite:
+        return load_efficientnet("lite0").to(self.device)
+
+    @cached_property
+    def _unseen_features(self) -> Features:
+        return self._look(self.unseen[:VALIDATED])
 
     def _samples(self, count: int) -> NDArray[np.uint8]:
         """(count, side, side, 3), the same latents at every call."""
