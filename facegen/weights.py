@@ -20,16 +20,18 @@ from facegen.files import replacing
 from facegen.guide import GuideMode
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator, ProjectedConfig, ProjectedHeads
+from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.paths import WEIGHTS
 from facegen.recipe import load_recipe, parse_recipe
 
-Kind = Literal["dcgan", "jnet", "patchgan", "heads"]
+Kind = Literal["dcgan", "jnet", "patchgan", "heads", "encoder"]
 MODELS: dict[Kind, tuple[type[BaseModel], type[nn.Module]]] = {
     "dcgan": (DCGANConfig, DCGANGenerator),
     "jnet": (JNetConfig, JNet),
     "patchgan": (PatchConfig, PatchDiscriminator),
     "heads": (ProjectedConfig, ProjectedHeads),
+    "encoder": (EncoderConfig, LatentEncoder),
 }
 MODEL_FILE, CARD_FILE = "model.safetensors", "card.toml"
 Network = TypeVar("Network", bound=nn.Module)

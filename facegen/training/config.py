@@ -90,6 +90,11 @@ class DCGANLoss(_Strict):
     """Drawn pictures that are kept, to be shown to the discriminator again."""
     generator_interval: int = Field(default=1, ge=1)
     """The generator is taught at every so many steps; 5 in WGAN-GP."""
+    reconstruction: float = Field(default=0.0, ge=0)
+    """Weight of the VAE-GAN's loss (Larsen et al. 2016): half of each batch are training pictures that an encoder found
+    the latents of, and their distance to what is drawn from these, in features and in 4 px means, is descended."""
+    prior: float = Field(default=0.003, ge=0)
+    """With it: weight, per nat and relative to `reconstruction`, of how far the latents found lie from N(0, 1)."""
     growing_images: int = Field(default=0, ge=0)
     """Images for each resolution of progressive growing, from 8 px on; 0 trains the full one from the start."""
 
@@ -142,6 +147,12 @@ class DCGANRecipe(_Strict):
     loss: DCGANLoss = DCGANLoss()
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
+
+    @model_validator(mode="after")
+    def _features_are_at_hand(self) -> DCGANRecipe:
+        if self.plain is not None and self.loss.reconstruction:
+            raise ValueError("loss.reconstruction compares features of the projected discriminator; [plain] has none")
+        return self
 
 
 class JNetRecipe(_Strict):

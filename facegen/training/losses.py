@@ -190,6 +190,17 @@ class WeightSchedule(BaseModel):
         return self.start + (self.end - self.start) * done
 
 
+def prior_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """KL(N(mean, variance) | N(0, 1)) in nats, summed over latents, averaged over pictures (Kingma & Welling 2014).
+
+    Args:
+        mean: (B, Z).
+        log_variance: (B, Z).
+    """
+    mean, log_variance = mean.float(), log_variance.float()
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean() / 2
+
+
 def pooled_l1(a: Tensor, b: Tensor, factor: int) -> Tensor:
     """L1 between two (B, C, H, W) batches after average pooling by `factor`: colours and shapes, no details."""
     return F.l1_loss(F.avg_pool2d(a, factor), F.avg_pool2d(b, factor))

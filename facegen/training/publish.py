@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from facegen.errors import TrainingError, UsageError, one_line
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator, ProjectedHeads
+from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
 from facegen.training.config import JNetRecipe
@@ -26,6 +27,7 @@ LIMITS: dict[Kind, str] = {
     "dcgan": "Draws aligned 128 px heads like those it was trained on. It may resemble real people by chance.",
     "jnet": "Invents detail: what it adds is plausible, not evidence. Best on upright heads of 64 to 128 px.",
     "patchgan": "Judges tiles of the J-net it was trained against, and no others.",
+    "encoder": "Finds the latents of aligned heads for the generator it lies beside, and for no other.",
     "heads": "Of use for training on alone: facegen train --from takes them up with the generator they lie beside.",
 }
 CALIBRATION_BATCHES, CALIBRATION_SIZE = 16, 32
@@ -113,6 +115,9 @@ def _networks(recipe: AnyRecipe, states: Mapping[str, Mapping[str, Tensor]]) -> 
         calibrate_batchnorm(generator, recipe.generator.z_dim)
         found = [("dcgan", "", generator)]
         heads = None if recipe.plain else recipe.discriminator
+        if recipe.loss.reconstruction:
+            encoder = LatentEncoder(EncoderConfig(z_dim=recipe.generator.z_dim))
+            found.append(("encoder", "-encoder", _loaded(encoder, states["encoder"])))
     if heads is not None:
         found.append(("heads", "-heads", _loaded(ProjectedHeads(heads), states["heads"])))
     return found

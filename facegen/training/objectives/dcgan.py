@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -23,13 +24,22 @@ from facegen.training.diffaugment import diffaugment
 from facegen.training.draws import Draws
 from facegen.training.losses import ADVERSARIAL, feature_matching, gradient_penalty, r1_penalty
 from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device, to_uint8
+from facegen.training.reconstruction import Found, Reconstruction
 from facegen.training.tricks import HistoricalAverage, ReplayBuffer
 
 PREVIEWS = 64
 VALIDATED = 256
 """Samples, and unseen pictures, that `validate` compares."""
-Step = tuple[Tensor, Tensor]
-"""Real and drawn pictures."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What all phases of a step look at."""
+
+    real: Tensor
+    fake: Tensor
+    found: Found | None = None
+    """The latents that an encoder found in the first of the real pictures; the first of the fake ones show them."""
 
 
 class DCGANObjective:
@@ -55,10 +65,17 @@ class DCGANObjective:
         memories = {"history": self.history, "replay": self.replay}
         self.modules |= {name: memory for name, memory in memories.items() if memory is not None}
         self.companions: dict[str, nn.Module] = {} if recipe.plain else {"-heads": trained}
+        drawing: nn.Module = self.generator
+        self.reconstruction: Reconstruction | None = None
+        if loss.reconstruction and isinstance(self.judge, ProjectedDiscriminator):
+            self.reconstruction = Reconstruction(recipe.generator.z_dim, self.judge.features)
+            encoder = placed(self.reconstruction.encoder, device)
+            drawing = nn.ModuleList([self.generator, encoder])
+            self.modules["encoder"] = self.companions["-encoder"] = encoder
         judging = adam(trained, optimizer)
         self.phases: tuple[Phase, ...] = (
             Phase("discriminator", trained, judging),
-            Phase("generator", self.generator, adam(self.generator, optimizer), interval=loss.generator_interval,
+            Phase("generator", drawing, adam(drawing, optimizer), interval=loss.generator_interval,
                   first_image=optimizer.generator_from, clip_norm=optimizer.clip_norm),
         )  # fmt: skip
         if loss.r1:
@@ -71,14 +88,18 @@ class DCGANObjective:
 
     def begin(self, batch: Tensor, draws: Draws) -> Step:
         z = draws.randn(len(batch), self.recipe.generator.z_dim).to(self.device)
-        return to_device(batch, self.device), self.generator(z)
+        real = to_device(batch, self.device)
+        found = None
+        if self.reconstruction is not None:
+            z, found = self.reconstruction.find(real, z)
+        return Step(real, self.generator(z), found)
 
     def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
-        real, fake = (self._grown(x, images_seen) for x in pictures)
+        real, fake = (self._grown(x, images_seen) for x in (pictures.real, pictures.fake))
         if phase == "r1":
             return self._r1(real, draws)
         if phase == "generator":
-            return self._fool(real, fake, draws)
+            return self._fool(real, fake, draws, pictures.found)
         fake = fake.detach()
         if self.replay is not None:
             fake = self.replay.mix(fake, draws.rng)
@@ -91,13 +112,16 @@ class DCGANObjective:
             total = total + self.recipe.loss.gradient_penalty * losses["gradient_penalty"]
         return {"total": total, **losses}
 
-    def _fool(self, real: Tensor, fake: Tensor, draws: Draws) -> Losses:
+    def _fool(self, real: Tensor, fake: Tensor, draws: Draws, found: Found | None) -> Losses:
         loss = self.recipe.loss
         losses = {"adversarial": self.adversarial.generator(self._judged(fake, draws))}
         total = losses["adversarial"]
         if loss.feature_matching:
             losses["feature_matching"] = feature_matching(self.judge.activations(real), self.judge.activations(fake))
             total = total + loss.feature_matching * losses["feature_matching"]
+        if self.reconstruction is not None and found is not None:
+            losses["reconstruction"], losses["prior"] = self.reconstruction.losses(real, fake, found)
+            total = total + loss.reconstruction * (losses["reconstruction"] + loss.prior * losses["prior"])
         if self.history is not None:
             losses["historical"] = self.history.penalty(self.generator)
             self.history.update(self.generator)

@@ -1,0 +1,64 @@
+"""From a face back to its latent vector: the encoder that teaches the DCGAN as a VAE-GAN (Larsen et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+LOG_VARIANCE = (-8.0, 2.0)
+"""Range that the logarithm of a latent's variance is kept in."""
+GRID = 4
+"""Side of the map that the latents are read from."""
+SPREADS = (8.4, 2.7)
+"""Spread of EfficientNet-Lite0's maps at strides 16 and 32 on aligned faces; divided by."""
+
+
+class EncoderConfig(BaseModel):
+    """What fixes the shape of a `LatentEncoder`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    z_dim: int = Field(default=128, ge=1)
+    """Length of the latent vector z."""
+    channels: tuple[int, int] = (112, 320)
+    """Of the frozen network's maps at strides 16 and 32; EfficientNet-Lite0's."""
+    width: int = Field(default=512, ge=1)
+    """Units of the hidden layer."""
+
+
+class LatentEncoder(nn.Module):
+    """Reads the distribution of z from a picture and a frozen network's two coarsest maps of it."""
+
+    def __init__(self, config: EncoderConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or EncoderConfig()
+        middle, coarse = config.channels
+        self.middle = nn.Conv2d(middle, 64, 3, stride=2, padding=1)
+        self.coarse = nn.Conv2d(coarse, 128, 1)
+        self.colours = nn.Conv2d(3, 32, 4, stride=4)
+        self.hidden = nn.Linear((64 + 128 + 32) * GRID**2, config.width)
+        self.mean = nn.Linear(config.width, config.z_dim)
+        self.log_variance = nn.Linear(config.width, config.z_dim)
+        nn.init.zeros_(self.log_variance.weight)
+        nn.init.zeros_(self.log_variance.bias)
+
+    def forward(self, picture: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """The distribution of z.
+
+        Args:
+            picture: (B, 3, H, W) in [-1, 1].
+            maps: the frozen network's maps of it at strides 16 and 32.
+        Returns:
+            mean and logarithm of the variance, (B, z_dim) each.
+        """
+        middle, coarse = (m / spread for m, spread in zip(maps, SPREADS, strict=True))
+        read = [self.middle(middle), self.coarse(coarse), self.colours(F.adaptive_avg_pool2d(picture, 4 * GRID))]
+        x = torch.cat([F.adaptive_avg_pool2d(F.leaky_relu(r, 0.2), GRID) for r in read], dim=1)  # (B, 224, 4, 4)
+        x = F.leaky_relu(self.hidden(x.flatten(1)), 0.2)
+        mean: Tensor = self.mean(x)
+        log_variance: Tensor = self.log_variance(x).clamp(*LOG_VARIANCE)
+        return mean, log_variance

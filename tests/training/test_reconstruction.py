@@ -1,0 +1,85 @@
+"""The VAE half of stage 1."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch.distributions import Normal, kl_divergence
+
+from facegen.models.discriminators import PlainConfig
+from facegen.models.efficientnet import load_efficientnet
+from facegen.training.config import DCGANLoss, DCGANRecipe
+from facegen.training.losses import prior_divergence
+from facegen.training.objectives import DCGANObjective
+from facegen.training.reconstruction import Reconstruction
+from facegen.training.start import make_trainer
+from tests.training.conftest import dcgan_recipe
+
+
+@pytest.fixture(scope="module")
+def reconstruction() -> Reconstruction:
+    torch.manual_seed(0)
+    return Reconstruction(4, load_efficientnet("lite0"))
+
+
+def pictures(count: int) -> torch.Tensor:
+    return torch.rand(count, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def test_divergence_is_that_of_the_normal_distributions() -> None:
+    rng = torch.Generator().manual_seed(0)
+    mean, log_variance = torch.randn(3, 5, generator=rng), torch.randn(3, 5, generator=rng)
+    wanted = kl_divergence(Normal(mean, (log_variance / 2).exp()), Normal(0.0, 1.0)).sum(dim=1).mean()
+    assert prior_divergence(mean, log_variance).item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert prior_divergence(torch.zeros(2, 3), torch.zeros(2, 3)).item() == 0
+
+
+def test_half_of_the_latents_are_found(reconstruction: Reconstruction) -> None:
+    z = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
+    drawn, found = reconstruction.find(pictures(5), z)
+    assert torch.equal(drawn[2:], z[2:])
+    assert torch.allclose(drawn[:2], found.mean + z[:2] * (found.log_variance / 2).exp())
+    assert found.mean.shape == (2, 4)
+
+
+def test_distance_is_of_the_first_half_alone(reconstruction: Reconstruction) -> None:
+    real = pictures(4)
+    _, found = reconstruction.find(real, torch.zeros(4, 4))
+    same = torch.cat([real[:2], -real[2:]])
+    assert reconstruction.losses(real, same, found)[0].item() == 0
+    assert reconstruction.losses(real, -real, found)[0].item() > 1
+
+
+def test_encoder_is_taught_by_both_losses(reconstruction: Reconstruction) -> None:
+    real = pictures(2)
+    drawn, found = reconstruction.find(real, torch.zeros(2, 4))
+    fake = real * drawn[:, :1, None, None].tanh().expand(2, 3, 128, 128)
+    for loss in reconstruction.losses(real, fake, found):
+        (gradient,) = torch.autograd.grad(loss, reconstruction.encoder.mean.weight, retain_graph=True)
+        assert gradient.abs().max() > 0
+
+
+def test_training_brings_the_pictures_back(head_folder: Path, tmp_path: Path) -> None:
+    recipe = dcgan_recipe(images=120, batch=4, log_images=40, preview_images=1000)
+    recipe = recipe.model_copy(update={"loss": DCGANLoss(reconstruction=5.0, augment=())})
+    trainer = make_trainer(recipe, head_folder, tmp_path / "run")
+    objective = trainer.objective
+    assert isinstance(objective, DCGANObjective)
+    assert "-encoder" in objective.companions
+    start = objective.modules["encoder"].state_dict()["mean.weight"].clone()
+    distances = []
+    for _ in range(30):
+        trainer.train_step()
+        distances.append(trainer._sums["generator/reconstruction"].item())
+    steps = [after - before for before, after in pairwise(distances)]
+    assert sum(steps[-5:]) < 0.97 * sum(steps[:5])
+    assert not torch.equal(objective.modules["encoder"].state_dict()["mean.weight"], start)
+
+
+def test_plain_discriminator_has_no_features_to_compare() -> None:
+    with pytest.raises(ValidationError, match=r"loss\.reconstruction compares features"):
+        DCGANRecipe(kind="dcgan", plain=PlainConfig(), loss=DCGANLoss(reconstruction=1.0))
