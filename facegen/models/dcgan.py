@@ -20,6 +20,8 @@ class DCGANConfig(BaseModel):
     """Length of the latent vector z."""
     widths: tuple[PositiveInt, ...] = Field(default=(512, 512, 256, 128, 64, 32), min_length=2)
     """Channels at 4, 8, 16, ... px; the last one is the output side, so six entries make 128 px."""
+    mapped: bool = False
+    """Bring z by an affine map to where an encoder found the latents of the training pictures."""
     excitation: bool = True
     """Let the 4 and 8 px maps gate the channels of the maps 16x larger (skip-layer excitation)."""
 
@@ -61,12 +63,18 @@ class DCGANGenerator(nn.Module):
     Draws pictures in [-1, 1], as DCGAN does; `draw` gives the [0, 1] that the rest of facegen speaks.
     """
 
+    latent_mean: Tensor
+    latent_factor: Tensor
+
     REACH = 4  # an excitation spans four doublings, 16x in side
 
     def __init__(self, config: DCGANConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or DCGANConfig()
         w = config.widths
+        if config.mapped:
+            self.register_buffer("latent_mean", torch.zeros(config.z_dim))
+            self.register_buffer("latent_factor", torch.eye(config.z_dim))
         self.stem = nn.Sequential(
             nn.ConvTranspose2d(config.z_dim, w[0], 4, bias=False), nn.BatchNorm2d(w[0]), nn.LeakyReLU(0.2, inplace=True)
         )
@@ -88,7 +96,17 @@ class DCGANGenerator(nn.Module):
         """
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:
             raise ShapeError(f"DCGANGenerator: z has shape {tuple(z.shape)}, expected (B, {self.config.z_dim}).")
-        maps = [self.stem(z[:, :, None, None])]  # (B, w0, 4, 4)
+        return self.synthesise(self.mapped(z))
+
+    def mapped(self, z: Tensor) -> Tensor:
+        """The latents of z: (B, z_dim) standard normal to (B, z_dim); equal unless the config says `mapped`."""
+        if not self.config.mapped:
+            return z
+        return self.latent_mean + (z[:, None] * self.latent_factor).sum(dim=2)  # a product, so never in bfloat16
+
+    def synthesise(self, latents: Tensor) -> Tensor:
+        """As `forward`, from latents that are mapped already."""
+        maps = [self.stem(latents[:, :, None, None])]  # (B, w0, 4, 4)
         for i, up in enumerate(self.ups, start=1):
             x = up(maps[-1])  # (B, wi, 4*2^i, 4*2^i)
             if str(i) in self.excite:

@@ -92,8 +92,9 @@ class DCGANLoss(_Strict):
     """The generator is taught at every so many steps; 5 in WGAN-GP."""
     reconstruction: float = Field(default=0.0, ge=0)
     """Weight of the VAE-GAN's loss (Larsen et al. 2016): half of each batch are training pictures that an encoder found
-    the latents of, and their distance to what is drawn from these, in features and in 4 px means, is descended."""
-    prior: float = Field(default=0.003, ge=0)
+    the latents of, and their distance to what is drawn from these, in features and in 4 px means, is descended. The
+    other half is drawn from normal latents with the mean and covariance of those found (Ghosh et al. 2020)."""
+    prior: float = Field(default=0.006, ge=0)
     """With it: weight, per nat and relative to `reconstruction`, of how far the latents found lie from N(0, 1)."""
     growing_images: int = Field(default=0, ge=0)
     """Images for each resolution of progressive growing, from 8 px on; 0 trains the full one from the start."""
@@ -152,6 +153,8 @@ class DCGANRecipe(_Strict):
     def _features_are_at_hand(self) -> DCGANRecipe:
         if self.plain is not None and self.loss.reconstruction:
             raise ValueError("loss.reconstruction compares features of the projected discriminator; [plain] has none")
+        if self.loss.reconstruction and not self.generator.mapped:
+            raise ValueError("loss.reconstruction needs generator.mapped = true, to draw where its latents are found")
         return self
 
 

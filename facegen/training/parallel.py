@@ -57,6 +57,20 @@ def average_gradients(fabric: Fabric, module: nn.Module) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
+def processes() -> int:
+    """How many share the training."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """The mean of a tensor over all processes, without a gradient; itself where there is but one."""
+    if processes() == 1:
+        return value
+    total = value.clone()
+    dist.all_reduce(total)
+    return total / processes()
+
+
 class _Sum(torch.autograd.Function):
     """Sum over all processes; as each one's loss hangs on every other's part, so is the gradient."""
 

@@ -5,49 +5,82 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.training.losses import feature_loss, pooled_l1, prior_divergence
+from facegen.training.parallel import mean_over_processes, processes
 
 COLOURS, POOL = 10.0, 4
 """Weight of the L1 between means of 4 x 4 pixels, beside the feature loss: features know little of colour."""
+HALF_LIFE = 4000
+"""Pictures after which an older one counts half as much in the moments of the latents."""
+LEAST_VARIANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Found:
-    """The latents of the first pictures of a batch, as normal distributions: (B/2, Z) each."""
+    """The latents of every second picture of a batch, as normal distributions: (B/2, Z) each."""
 
     mean: Tensor
     log_variance: Tensor
 
 
+class LatentMoments(nn.Module):
+    """Mean and covariance of the latents found lately, for the generator's map."""
+
+    mean: Tensor
+    covariance: Tensor
+
+    def __init__(self, z_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(z_dim))
+        self.register_buffer("covariance", torch.eye(z_dim))
+
+    @torch.no_grad()
+    def update(self, latents: Tensor, generator: DCGANGenerator) -> None:
+        """Learn from (B, Z) more latents, of this process and of the others, and set the generator's map."""
+        with torch.autocast(latents.device.type, enabled=False):
+            keep = 0.5 ** (len(latents) * processes() / HALF_LIFE)
+            offset = latents.detach().float() - self.mean
+            self.covariance.lerp_(mean_over_processes(offset.T @ offset / len(offset)), 1 - keep)
+            self.mean.add_(mean_over_processes(offset.mean(dim=0)), alpha=1 - keep)
+            least = LEAST_VARIANCE * torch.eye(len(self.mean), device=self.mean.device)
+            generator.latent_factor.copy_(torch.linalg.cholesky(self.covariance + least))
+            generator.latent_mean.copy_(self.mean)
+
+
 class Reconstruction:
     """An encoder, and how well the generator draws what it found; the features are the discriminator's own."""
 
-    def __init__(self, z_dim: int, features: EfficientNetLite) -> None:
-        self.features = features
+    def __init__(self, generator: DCGANGenerator, features: EfficientNetLite) -> None:
+        z_dim = generator.config.z_dim
+        self.generator, self.features = generator, features
         self.encoder = LatentEncoder(EncoderConfig(z_dim=z_dim))
+        self.moments = LatentMoments(z_dim)
 
     def find(self, real: Tensor, z: Tensor) -> tuple[Tensor, Found]:
-        """Put found latents in the place of the first half of `z`.
+        """Map z to latents, every second of them to one that the encoder found.
 
         Args:
-            real: (B, 3, H, W) in [-1, 1].
-            z: (B, Z), standard normal; its first half is the noise about the means found.
+            real: (B, 3, H, W) in [-1, 1]; latents of every second picture are found.
+            z: (B, Z), standard normal; in those rows it is the noise about the means found.
+        Returns:
+            (B, Z) latents for `DCGANGenerator.synthesise`, and the distributions found.
         """
-        half = len(real) // 2
+        rows = torch.arange(0, len(real), 2, device=real.device)
         with torch.no_grad():
-            maps = self.features(real[:half])[-2:]
-        mean, log_variance = self.encoder(real[:half], maps)
-        drawn = mean + z[:half] * (log_variance / 2).exp()
-        return torch.cat([drawn, z[half:]]), Found(mean, log_variance)
+            maps = self.features(real[rows])[-2:]
+        mean, log_variance = self.encoder(real[rows], maps)
+        self.moments.update(mean, self.generator)
+        drawn = (mean + z[rows] * (log_variance / 2).exp()).to(z.dtype)
+        return self.generator.mapped(z).index_copy(0, rows, drawn), Found(mean, log_variance)
 
     def losses(self, real: Tensor, fake: Tensor, found: Found) -> tuple[Tensor, Tensor]:
-        """How far the first of the pictures drawn are from their originals, and the latents from N(0, 1) in nats."""
-        half = len(found.mean)
-        theirs, ours = (x[:half].add(1).div(2) for x in (real, fake))
+        """How far every second picture drawn is from its original, and the latents from N(0, 1) in nats."""
+        theirs, ours = (x[::2].add(1).div(2) for x in (real, fake))
         distance = feature_loss(self.features, ours, theirs, weights=(1.0,) * len(STAGE_ENDS))
         distance = distance + COLOURS * pooled_l1(ours, theirs, POOL)
         return distance, prior_divergence(found.mean, found.log_variance)

@@ -13,6 +13,7 @@ from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_fr
 
 TINY = DCGANConfig(z_dim=5, widths=(12, 10, 8, 6, 4, 4))
 PLAIN = DCGANConfig(z_dim=5, widths=(8, 6, 4), excitation=False)
+MAPPED = DCGANConfig(z_dim=5, widths=(8, 6, 4), excitation=False, mapped=True)
 
 
 def make(config: DCGANConfig) -> DCGANGenerator:
@@ -101,7 +102,19 @@ def test_draw_is_forward_in_zero_to_one() -> None:
         assert net.draw(latents(2)).dtype == torch.float32
 
 
-@pytest.mark.parametrize("config", [TINY, PLAIN])
+def test_map_is_affine_and_starts_as_nothing() -> None:
+    net, plain = make(MAPPED).eval(), make(PLAIN).eval()
+    z = latents(3)
+    torch.testing.assert_close(net(z), plain(z))
+    factor = torch.randn(5, 5, generator=torch.Generator().manual_seed(3))
+    net.latent_factor.copy_(factor)
+    net.latent_mean.copy_(torch.arange(5.0))
+    torch.testing.assert_close(net.mapped(z), torch.arange(5.0) + z @ factor.T)
+    torch.testing.assert_close(net(z), plain(torch.arange(5.0) + z @ factor.T))
+    torch.testing.assert_close(net.synthesise(z), plain(z))
+
+
+@pytest.mark.parametrize("config", [TINY, PLAIN, MAPPED])
 def test_state_and_config_rebuild_the_network(config: DCGANConfig) -> None:
     net = make(config)
     net(latents(8))

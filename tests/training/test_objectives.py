@@ -148,7 +148,9 @@ def test_discriminators_look_at_the_same_place_of_all(head_folder: Path, tmp_pat
 def with_loss(**changes: Any) -> DCGANRecipe:
     recipe = dcgan_recipe()
     plain = changes.pop("plain", None)
-    return recipe.model_copy(update={"loss": recipe.loss.model_copy(update=changes), "plain": plain})
+    generator = recipe.generator.model_copy(update={"mapped": "reconstruction" in changes})
+    loss = recipe.loss.model_copy(update=changes)
+    return recipe.model_copy(update={"loss": loss, "plain": plain, "generator": generator})
 
 
 PLAIN = PlainConfig(widths=(4, 4, 4, 4, 8))

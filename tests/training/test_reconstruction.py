@@ -10,20 +10,23 @@ import torch
 from pydantic import ValidationError
 from torch.distributions import Normal, kl_divergence
 
+from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PlainConfig
 from facegen.models.efficientnet import load_efficientnet
 from facegen.training.config import DCGANLoss, DCGANRecipe
 from facegen.training.losses import prior_divergence
 from facegen.training.objectives import DCGANObjective
-from facegen.training.reconstruction import Reconstruction
+from facegen.training.reconstruction import LatentMoments, Reconstruction
 from facegen.training.start import make_trainer
 from tests.training.conftest import dcgan_recipe
 
+GENERATOR = DCGANConfig(z_dim=4, widths=(8, 8, 8, 8, 4, 4), mapped=True)
 
-@pytest.fixture(scope="module")
+
+@pytest.fixture
 def reconstruction() -> Reconstruction:
     torch.manual_seed(0)
-    return Reconstruction(4, load_efficientnet("lite0"))
+    return Reconstruction(DCGANGenerator(GENERATOR), load_efficientnet("lite0"))
 
 
 def pictures(count: int) -> torch.Tensor:
@@ -38,18 +41,29 @@ def test_divergence_is_that_of_the_normal_distributions() -> None:
     assert prior_divergence(torch.zeros(2, 3), torch.zeros(2, 3)).item() == 0
 
 
-def test_half_of_the_latents_are_found(reconstruction: Reconstruction) -> None:
+def test_every_second_latent_is_found(reconstruction: Reconstruction) -> None:
     z = torch.randn(5, 4, generator=torch.Generator().manual_seed(1))
-    drawn, found = reconstruction.find(pictures(5), z)
-    assert torch.equal(drawn[2:], z[2:])
-    assert torch.allclose(drawn[:2], found.mean + z[:2] * (found.log_variance / 2).exp())
-    assert found.mean.shape == (2, 4)
+    latents, found = reconstruction.find(pictures(5), z)
+    assert torch.equal(latents[1::2], reconstruction.generator.mapped(z)[1::2])
+    assert torch.allclose(latents[::2], found.mean + z[::2] * (found.log_variance / 2).exp())
+    assert found.mean.shape == (3, 4)
 
 
-def test_distance_is_of_the_first_half_alone(reconstruction: Reconstruction) -> None:
+def test_map_takes_the_normal_distribution_to_the_latents_found() -> None:
+    generator, moments = DCGANGenerator(GENERATOR), LatentMoments(4)
+    rng = torch.Generator().manual_seed(0)
+    factor = torch.randn(4, 4, generator=rng)
+    for _ in range(1000):
+        moments.update(torch.randn(32, 4, generator=rng) @ factor.T + 3, generator)
+    assert torch.allclose(generator.latent_mean, torch.full((4,), 3.0), atol=0.15)
+    drawn = generator.mapped(torch.randn(20_000, 4, generator=rng))
+    assert torch.allclose(torch.cov(drawn.T), factor @ factor.T, atol=0.3)
+
+
+def test_distance_is_of_every_second_picture_alone(reconstruction: Reconstruction) -> None:
     real = pictures(4)
     _, found = reconstruction.find(real, torch.zeros(4, 4))
-    same = torch.cat([real[:2], -real[2:]])
+    same = torch.stack([real[0], -real[1], real[2], -real[3]])
     assert reconstruction.losses(real, same, found)[0].item() == 0
     assert reconstruction.losses(real, -real, found)[0].item() > 1
 
@@ -65,7 +79,7 @@ def test_encoder_is_taught_by_both_losses(reconstruction: Reconstruction) -> Non
 
 def test_training_brings_the_pictures_back(head_folder: Path, tmp_path: Path) -> None:
     recipe = dcgan_recipe(images=120, batch=4, log_images=40, preview_images=1000)
-    recipe = recipe.model_copy(update={"loss": DCGANLoss(reconstruction=5.0, augment=())})
+    recipe = recipe.model_copy(update={"generator": GENERATOR, "loss": DCGANLoss(reconstruction=5.0, augment=())})
     trainer = make_trainer(recipe, head_folder, tmp_path / "run")
     objective = trainer.objective
     assert isinstance(objective, DCGANObjective)
@@ -83,3 +97,8 @@ def test_training_brings_the_pictures_back(head_folder: Path, tmp_path: Path) ->
 def test_plain_discriminator_has_no_features_to_compare() -> None:
     with pytest.raises(ValidationError, match=r"loss\.reconstruction compares features"):
         DCGANRecipe(kind="dcgan", plain=PlainConfig(), loss=DCGANLoss(reconstruction=1.0))
+
+
+def test_latents_need_the_map() -> None:
+    with pytest.raises(ValidationError, match=r"needs generator\.mapped = true"):
+        DCGANRecipe(kind="dcgan", loss=DCGANLoss(reconstruction=1.0))

@@ -39,7 +39,7 @@ class Step:
     real: Tensor
     fake: Tensor
     found: Found | None = None
-    """The latents that an encoder found in the first of the real pictures; the first of the fake ones show them."""
+    """The latents that an encoder found in every second of the real pictures, and that those of the fake ones show."""
 
 
 class DCGANObjective:
@@ -68,7 +68,8 @@ class DCGANObjective:
         drawing: nn.Module = self.generator
         self.reconstruction: Reconstruction | None = None
         if loss.reconstruction and isinstance(self.judge, ProjectedDiscriminator):
-            self.reconstruction = Reconstruction(recipe.generator.z_dim, self.judge.features)
+            self.reconstruction = Reconstruction(self.generator, self.judge.features)
+            self.modules["latents"] = self.reconstruction.moments.to(device)
             encoder = placed(self.reconstruction.encoder, device)
             drawing = nn.ModuleList([self.generator, encoder])
             self.modules["encoder"] = self.companions["-encoder"] = encoder
@@ -89,10 +90,10 @@ class DCGANObjective:
     def begin(self, batch: Tensor, draws: Draws) -> Step:
         z = draws.randn(len(batch), self.recipe.generator.z_dim).to(self.device)
         real = to_device(batch, self.device)
-        found = None
-        if self.reconstruction is not None:
-            z, found = self.reconstruction.find(real, z)
-        return Step(real, self.generator(z), found)
+        if self.reconstruction is None:
+            return Step(real, self.generator(z))
+        latents, found = self.reconstruction.find(real, z)
+        return Step(real, self.generator.synthesise(latents), found)
 
     def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
         real, fake = (self._grown(x, images_seen) for x in (pictures.real, pictures.fake))
