@@ -22,7 +22,7 @@ def assert_every_parameter_learns(net: nn.Module, *outputs: Tensor) -> None:
             assert parameter.grad.abs().max() > 0, name
 
 
-def assert_rebuilt_from_card(net: Any, network: type[Any], config: type[BaseModel], *inputs: Tensor) -> None:
+def assert_rebuilt_from_card(net: Any, network: type[Any], config: type[BaseModel], *inputs: Any) -> None:
     """The state and the config's JSON, all that a weight folder holds, give the same outputs."""
     with torch.no_grad():
         expected = net(*inputs)
