@@ -10,11 +10,15 @@ from torch import Tensor, nn
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite
 from facegen.models.encoder import EncoderConfig, LatentEncoder
+from facegen.training.draws import Draws
 from facegen.training.losses import feature_loss, pooled_l1, prior_divergence
 from facegen.training.parallel import mean_over_processes, processes
 
 COLOURS, POOL = 10.0, 4
 """Weight of the L1 between means of 4 x 4 pixels, beside the feature loss: features know little of colour."""
+SHIFT = 32
+"""Pictures are shifted at random by less than this before they are compared: a strided network, always shown the same
+grid, does not see a pattern that lies between its lines."""
 HALF_LIFE = 4000
 """Pictures after which an older one counts half as much in the moments of the latents."""
 LEAST_VARIANCE = 1e-4
@@ -78,9 +82,10 @@ class Reconstruction:
         drawn = (mean + z[rows] * (log_variance / 2).exp()).to(z.dtype)
         return self.generator.mapped(z).index_copy(0, rows, drawn), Found(mean, log_variance)
 
-    def losses(self, real: Tensor, fake: Tensor, found: Found) -> tuple[Tensor, Tensor]:
+    def losses(self, real: Tensor, fake: Tensor, found: Found, draws: Draws) -> tuple[Tensor, Tensor]:
         """How far every second picture drawn is from its original, and the latents from N(0, 1) in nats."""
-        theirs, ours = (x[::2].add(1).div(2) for x in (real, fake))
+        shift = draws.shared(0, SHIFT, 2)
+        theirs, ours = (x[::2].roll(shift, dims=(2, 3)).add(1).div(2) for x in (real, fake))
         distance = feature_loss(self.features, ours, theirs, weights=(1.0,) * len(STAGE_ENDS))
         distance = distance + COLOURS * pooled_l1(ours, theirs, POOL)
         return distance, prior_divergence(found.mean, found.log_variance)

@@ -31,22 +31,16 @@ class TestEveryPolicy:
         assert changed.shape == pictures.shape
         assert not torch.equal(changed, pictures)
 
-    def test_is_known_from_the_generator(
-        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
-    ) -> None:
+    def test_is_known_from_the_generator(self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor) -> None:
         assert torch.equal(policy(pictures, rng(1)), policy(pictures, rng(1)))
         assert not torch.equal(policy(pictures, rng(1)), policy(pictures, rng(2)))
 
-    def test_does_not_change_its_input(
-        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
-    ) -> None:
+    def test_does_not_change_its_input(self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor) -> None:
         before = pictures.clone()
         policy(pictures, rng())
         assert torch.equal(pictures, before)
 
-    def test_lets_the_gradient_through(
-        self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor
-    ) -> None:
+    def test_lets_the_gradient_through(self, policy: Callable[[Tensor, Draws], Tensor], pictures: Tensor) -> None:
         small = pictures[:2, :, :4, :4].double().requires_grad_()
         assert torch.autograd.gradcheck(lambda x: policy(x, rng(1)), (small,))
 

@@ -14,6 +14,7 @@ from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PlainConfig
 from facegen.models.efficientnet import load_efficientnet
 from facegen.training.config import DCGANLoss, DCGANRecipe
+from facegen.training.draws import Draws
 from facegen.training.losses import prior_divergence
 from facegen.training.objectives import DCGANObjective
 from facegen.training.reconstruction import LatentMoments, Reconstruction
@@ -64,15 +65,15 @@ def test_distance_is_of_every_second_picture_alone(reconstruction: Reconstructio
     real = pictures(4)
     _, found = reconstruction.find(real, torch.zeros(4, 4))
     same = torch.stack([real[0], -real[1], real[2], -real[3]])
-    assert reconstruction.losses(real, same, found)[0].item() == 0
-    assert reconstruction.losses(real, -real, found)[0].item() > 1
+    assert reconstruction.losses(real, same, found, Draws(0))[0].item() == 0
+    assert reconstruction.losses(real, -real, found, Draws(0))[0].item() > 1
 
 
 def test_encoder_is_taught_by_both_losses(reconstruction: Reconstruction) -> None:
     real = pictures(2)
     drawn, found = reconstruction.find(real, torch.zeros(2, 4))
     fake = real * drawn[:, :1, None, None].tanh().expand(2, 3, 128, 128)
-    for loss in reconstruction.losses(real, fake, found):
+    for loss in reconstruction.losses(real, fake, found, Draws(0)):
         (gradient,) = torch.autograd.grad(loss, reconstruction.encoder.mean.weight, retain_graph=True)
         assert gradient.abs().max() > 0
 

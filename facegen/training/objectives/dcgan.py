@@ -121,7 +121,7 @@ class DCGANObjective:
             losses["feature_matching"] = feature_matching(self.judge.activations(real), self.judge.activations(fake))
             total = total + loss.feature_matching * losses["feature_matching"]
         if self.reconstruction is not None and found is not None:
-            losses["reconstruction"], losses["prior"] = self.reconstruction.losses(real, fake, found)
+            losses["reconstruction"], losses["prior"] = self.reconstruction.losses(real, fake, found, draws)
             total = total + loss.reconstruction * (losses["reconstruction"] + loss.prior * losses["prior"])
         if self.history is not None:
             losses["historical"] = self.history.penalty(self.generator)
