@@ -4,6 +4,8 @@ Points are continuous pixel coordinates: pixel i covers [i, i + 1] and its centr
 spans 0 to `size`. (A detector that answers in pixel indexes, as dlib does, is half a pixel less; add 0.5 to be exact.)
 """
 
+from __future__ import annotations
+
 import math
 from dataclasses import dataclass
 
@@ -15,6 +17,8 @@ from facegen.errors import ImageError, ShapeError, UsageError
 
 Points = NDArray[np.floating]
 Numbers = NDArray[np.floating | np.integer]
+MARGIN = 8
+"""Photo pixels around a frame that its crop is computed from; interpolation reaches less far."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,14 @@ class HeadFrame:
     def side(self) -> float:
         """Length of an edge in photo pixels."""
         return 2 * math.hypot(*self.right)
+
+    def scaled(self, factor: float) -> HeadFrame:
+        """The same head's frame in a photo `factor` times as large."""
+
+        def grow(vector: tuple[float, float]) -> tuple[float, float]:
+            return (vector[0] * factor, vector[1] * factor)
+
+        return HeadFrame(grow(self.center), grow(self.right), grow(self.down))
 
 
 def head_frame(landmarks: Points) -> HeadFrame:
@@ -101,9 +113,16 @@ def crop_head(rgb: NDArray[np.uint8], frame: HeadFrame, size: int) -> NDArray[np
     Raises:
         ShapeError: if `rgb` is not (H, W, 3) uint8.
         UsageError: if `size` is below 1.
+        ImageError: if the frame lies outside the photo.
     """
     _check_picture("photo", rgb)
-    return _warp(rgb, frame_matrix(frame, size), (size, size), cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101).astype(np.uint8)
+    left, top, right, bottom = _bounds(frame, rgb.shape[1], rgb.shape[0], margin=MARGIN)
+    if left >= right or top >= bottom:
+        raise ImageError("crop_head: the head's frame lies outside the photo; leave this face out.")
+    matrix = frame_matrix(frame, size)
+    matrix[:, 2] += matrix[:, :2] @ [left, top]
+    near = rgb[top:bottom, left:right]  # OpenCV cannot warp photos of more than 32,767 px a side
+    return _warp(near, matrix, (size, size), cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101).astype(np.uint8)
 
 
 def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
@@ -126,35 +145,29 @@ def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
     return ((1 + np.cos(np.pi * distance)) / 2).astype(np.float32)
 
 
-def paste_head(
-    photo: NDArray[np.uint8], head: NDArray[np.uint8], frame: HeadFrame, mask: NDArray[np.floating]
-) -> NDArray[np.uint8]:
-    """Put a head back into the photo that `crop_head` took it from.
+def paste_head(photo: NDArray[np.uint8], head: NDArray[np.uint8], frame: HeadFrame, mask: NDArray[np.floating]) -> None:
+    """Put a head back into the photo that `crop_head` took it from; only pixels inside the frame change.
 
     Args:
-        photo: (H, W, 3).
+        photo: (H, W, 3), written to.
         head: (S, S, 3) of any S: a raised head has more pixels than its place, and is shrunk antialiased.
         frame: where the head belongs; the part outside the photo is left away.
         mask: (S, S) in [0, 1], the head's share; see `soft_mask`.
-    Returns:
-        A new (H, W, 3) photo that differs only inside the frame.
     Raises:
         ShapeError: if an array has another shape or type than stated.
     """
     _check_picture("photo", photo)
     _check_head(head, mask)
     left, top, right, bottom = _bounds(frame, photo.shape[1], photo.shape[0])
-    result = photo.copy()
     if left >= right or top >= bottom:
-        return result
+        return
     to_region = cv2.invertAffineTransform(frame_matrix(frame, len(head))).astype(np.float64)
     to_region[:, 2] -= left, top
     size = (right - left, bottom - top)
     raised = _warp(head, to_region, size, cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101)
     share = _warp(mask.astype(np.float32), to_region, size, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT)[..., None]
-    region = result[top:bottom, left:right]
+    region = photo[top:bottom, left:right]
     region[:] = np.rint(region + share * (raised - region.astype(np.float32)))
-    return result
 
 
 def _warp(source: Numbers, matrix: Points, size: tuple[int, int], interpolation: int, border: int) -> Numbers:
@@ -167,9 +180,9 @@ def _warp(source: Numbers, matrix: Points, size: tuple[int, int], interpolation:
     return warped if fine == 1 else cv2.resize(warped, size, interpolation=cv2.INTER_AREA)
 
 
-def _bounds(frame: HeadFrame, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the whole pixels that the frame touches in a photo of `width` x `height`."""
-    reach = np.abs([frame.right, frame.down]).sum(axis=0)  # (x, y)
+def _bounds(frame: HeadFrame, width: int, height: int, margin: int = 0) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the pixels of a photo that the frame touches, and `margin` more on every side."""
+    reach = np.abs([frame.right, frame.down]).sum(axis=0) + margin  # (x, y)
     low = np.floor(frame.center - reach).clip(0, (width, height)).astype(int)
     high = np.ceil(frame.center + reach).clip(0, (width, height)).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])

@@ -1,13 +1,13 @@
 """What facegen raises, and the exit status each becomes on the command line.
 
-    FacegenError             1   anything below; catch this one to catch them all
-    ├── ImageError           1   a picture cannot be read or written; names the file
-    ├── ShapeError           1   a tensor or array of another shape than stated (also a ValueError)
-    ├── WeightsError         1   weights missing, damaged, or made for another network
-    ├── TrainingError        1   training cannot start or go on (data, checkpoint, non-finite loss)
-    ├── MissingExtraError    1   an optional package is needed; names the pip command
-    └── UsageError           2   a value the caller chose is wrong (also a ValueError)
-        └── RecipeError      2   a recipe file or override is wrong; names the file and the key
+FacegenError             1   anything below; catch this one to catch them all
+├── ImageError           1   a picture cannot be read or written; names the file
+├── ShapeError           1   a tensor or array of another shape than stated (also a ValueError)
+├── WeightsError         1   weights missing, damaged, or made for another network
+├── TrainingError        1   training cannot start or go on (data, checkpoint, non-finite loss)
+├── MissingExtraError    1   an optional package is needed; names the pip command
+└── UsageError           2   a value the caller chose is wrong (also a ValueError)
+    └── RecipeError      2   a recipe file or override is wrong; names the file and the key
 """
 
 import difflib

@@ -1,41 +1,36 @@
-"""The only border to picture files: read and write, upright, in sRGB, 8 bits a sample; resize.
+"""The only border to picture files: read and write, upright, in RGB, 8 bits a sample; resize.
 
-Everything inside facegen sees (H, W, 3) uint8 sRGB arrays. What files bring along (EXIF orientation, colour profiles,
-alpha, palettes, 16 bits) is settled here, and every failure is one ImageError that names the file.
+Everything inside facegen sees (H, W, 3) uint8 arrays, in sRGB unless the caller keeps the file's own profile. What
+files bring along (EXIF, profiles, alpha, palettes, 16 bits) is settled here, in `decoding` and in `metadata`. Results
+have 8 bits a sample, whatever the source has.
 """
 
-import json
-import stat
-import warnings
+from __future__ import annotations
+
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+from PIL import Image
 
+from facegen.decoding import opened, refuse_several, split_alpha, to_array, to_rgb, upright
 from facegen.errors import ImageError, ShapeError, UsageError
+from facegen.files import replacing
+from facegen.metadata import PLAIN, Label, Origin, carried_exif, carried_xmp, save_options, source_type_of, text_of
+from facegen.streaming import save_png
 
-PICTURE_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+__all__ = [
+    "PICTURE_SUFFIXES", "Facts", "Label", "Origin", "Picture", "find_pictures", "picture_facts", "picture_text",
+    "read_image", "resize", "to_pillow", "write_image",
+]  # fmt: skip
+
+PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """What `find_pictures` takes for a picture."""
 
-_READABLE = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM")  # EPS would start Ghostscript on a stranger's file
-_ORIENTATION, _DESCRIPTION = 0x0112, 0x010E  # EXIF tags
-_UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.6.4)
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 # Of 768 px portraits, Z_RLE takes 26-37 ms for 516-666 KiB; Pillow's own choice 119-177 ms for 492-646 KiB.
 _WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 1, "compress_type": zlib.Z_RLE}),
@@ -45,31 +40,56 @@ _WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {"compression": "tiff_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
 }
+IN_STRIPS = 32_000_000
+"""Pixels from which on a PNG is written strip by strip; below, Pillow writes it, smaller and all at once."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: upright, sRGB, 8 bits a sample."""
+    """A decoded picture: upright, 8 bits a sample."""
 
     rgb: NDArray[np.uint8]
-    """(H, W, 3) sRGB."""
+    """(H, W, 3), in sRGB, or in `origin.profile` if there is one."""
     alpha: NDArray[np.uint8] | None = None
     """(H, W), 0 is transparent; None if the file has no transparency."""
+    origin: Origin = PLAIN
+    """What the file brought along and results made from it carry on."""
 
 
-def read_image(path: str | Path) -> Picture:
-    """Read a picture file; of an animated one, the first frame.
+@dataclass(frozen=True)
+class Facts:
+    """What a picture file says about itself."""
 
+    format: str
+    """As Pillow calls it: "PNG", "JPEG", "WEBP", "TIFF"."""
+    text: Mapping[str, str]
+    """Of a PNG, its text chunks; of others, what `write_image` put there."""
+    source_type: str | None
+    """IPTC's digital source type, whoever wrote it, as "trainedAlgorithmicMedia"."""
+
+
+def read_image(path: str | Path, *, keep_profile: bool = False) -> Picture:
+    """Read a picture file.
+
+    Of a phone's JPEG with several pictures, the first. 16 bits a sample are rounded to 8.
+
+    Args:
+        keep_profile: leave RGB values as they are and the file's ICC profile in `origin`, unless it is sRGB's;
+            otherwise they are converted to sRGB. Gray and CMYK with a profile are converted in any case.
     Raises:
-        ImageError: if the file is missing, empty, unreadable, damaged, cut short, too large, or no picture.
+        ImageError: if the file is missing, empty, unreadable, damaged, cut short, too large, animated, of several
+            pages, or no picture.
+        MissingExtraError: if it is HEIC or AVIF, and its reader is not installed.
     """
-    with _opened(Path(path)) as file:
-        file.load()
-        profile = file.info.get("icc_profile")  # taken now: the steps below make new pictures without it
-        upright = _UPRIGHT.get(_exif_tag(file, _ORIENTATION))
-        picture = file if upright is None else file.transpose(upright)
-        colour, alpha = _split_alpha(_to_eight_bit(picture))
-        return Picture(np.array(_to_srgb(colour, profile)), None if alpha is None else np.array(alpha))
+    path = Path(path)
+    with opened(path) as file:
+        refuse_several(path, file)
+        picture = upright(path, file)
+        found = file.info.get("icc_profile")  # not in `picture`: turning and rounding make new ones without it
+        colour, alpha = split_alpha(picture)
+        rgb, profile = to_rgb(colour, found, keep_profile)
+        origin = Origin(carried_exif(file, profile), profile, carried_xmp(file))
+        return Picture(to_array(rgb), None if alpha is None else to_array(alpha), origin)
 
 
 def write_image(
@@ -77,13 +97,20 @@ def write_image(
     rgb: NDArray[np.uint8],
     alpha: NDArray[np.uint8] | None = None,
     text: Mapping[str, str] | None = None,
+    *,
+    origin: Origin = PLAIN,
+    label: Label | None = None,
 ) -> Path:
     """Write a picture, complete or not at all; the suffix chooses the format, missing folders are made.
 
+    A large PNG takes no memory but for a strip of it; the other formats take 4 bytes a pixel.
+
     Args:
-        rgb: (H, W, 3) uint8 sRGB.
+        rgb: (H, W, 3) uint8, sRGB or in the origin's profile.
         alpha: (H, W) uint8; JPEG has none, so there the picture is laid on white.
-        text: kept in the file for `picture_text`: PNG text chunks, elsewhere JSON in the EXIF ImageDescription.
+        text: kept in the file for `picture_text`: PNG text chunks, elsewhere in the XMP packet.
+        origin: of the photo that the picture was made from: its EXIF, profile and XMP are written with it.
+        label: marks the picture as made by networks, wholly or in part (IPTC digital source type).
     Raises:
         UsageError: if the suffix is unknown, or a key of `text` is not 1 to 79 printable ASCII characters.
         ShapeError: if an array has another shape or type than stated.
@@ -93,36 +120,38 @@ def write_image(
     if path.suffix.lower() not in _WRITABLE:
         raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(_WRITABLE)}.")
     file_format, options = _WRITABLE[path.suffix.lower()]
-    picture = to_pillow(rgb, alpha, keep_alpha=file_format != "JPEG")
-    options = options | _text_options(file_format, text or {})
-    temporary = path.with_name(f".{uuid4().hex}.tmp")
+    _check_arrays(rgb, alpha)
+    options = options | save_options(file_format, text or {}, origin, label)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(temporary, file_format, **options)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            if file_format == "PNG" and rgb[..., 0].size > IN_STRIPS:
+                save_png(temporary, rgb, alpha, options)
+            else:
+                to_pillow(rgb, alpha, keep_alpha=file_format != "JPEG").save(temporary, file_format, **options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: cannot be written ({reason}); choose another folder, name or format.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
     return path
 
 
-def picture_text(path: str | Path) -> dict[str, str]:
-    """Read the text that `write_image` put into a picture file (of a PNG, all its text chunks); {} if there is none.
+def picture_facts(path: str | Path) -> Facts:
+    """Read what a picture file says about itself, without decoding its pixels.
 
     Raises:
-        ImageError: if the file cannot be read.
+        ImageError, MissingExtraError: as `read_image`, but animations and pictures of any size are taken.
     """
-    with _opened(Path(path)) as file:
-        if isinstance(file, PngImagePlugin.PngImageFile):
-            return {key: str(value) for key, value in file.text.items()}
-        try:
-            found = json.loads(_exif_tag(file, _DESCRIPTION) or "{}")
-        except (TypeError, ValueError):  # another program's description
-            return {}
-        return {str(key): str(value) for key, value in found.items()} if isinstance(found, dict) else {}
+    with opened(Path(path), any_size=True) as file:
+        return Facts(str(file.format), text_of(file), source_type_of(file))
+
+
+def picture_text(path: str | Path) -> dict[str, str]:
+    """Read the text that `write_image` put into a picture file (of a PNG, its text chunks); {} if there is none.
+
+    Raises:
+        ImageError, MissingExtraError: as `picture_facts`.
+    """
+    return dict(picture_facts(path).text)
 
 
 def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
@@ -146,84 +175,16 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     return [found for path in paths for found in _expanded(path)]
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture file; whatever Pillow raises inside the block becomes an ImageError."""
-    try:
-        _check_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF, much text: nothing a person could act on
-            with Image.open(path, formats=_READABLE) as file:
-                yield file
-    except ImageError:
-        raise
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageError(f"{path}: no such file; check the path.") from error
-    except PermissionError as error:
-        raise ImageError(f"{path}: may not be read ({error.strerror}); change its permissions.") from error
-    except UnidentifiedImageError as error:
-        known = ", ".join(_READABLE)
-        raise ImageError(f"{path}: not a picture of a known format ({known}); save it as PNG or JPEG.") from error
-    except Image.DecompressionBombError as error:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
-        raise ImageError(f"{path}: has more than {limit} megapixels; make it smaller first.") from error
-    except Exception as error:  # Pillow's decoders raise almost anything on damaged bytes
-        raise ImageError(f"{path}: cannot be decoded ({error}); copy or download the file again.") from error
-
-
-def _check_file(path: Path) -> None:
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
-        raise ImageError(f"{path}: is a folder, expected a picture file; name a picture in it.")
-    if status.st_size == 0:
-        raise ImageError(f"{path}: is empty (0 bytes); copy or download the file again.")
-
-
-def _exif_tag(file: Image.Image, tag: int) -> Any:
-    try:
-        return file.getexif().get(tag)
-    except Exception:  # damaged EXIF is no reason to refuse the picture
-        return None
-
-
-def _to_eight_bit(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit gray, which Pillow's own convert would clip, to 8 bits; other modes have 8 already."""
-    if not picture.mode.startswith("I"):
-        return picture
-    values = np.rint(np.asarray(picture) / 257)  # 65535 / 257 = 255
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
-
-
-def _split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Part a picture into colour (mode L, RGB or CMYK, as a colour profile describes it) and alpha."""
-    if picture.mode == "F":
-        raise ValueError("32-bit float samples; save it with 8 or 16 bits a sample")
-    plain = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        return picture.convert(plain), picture.getchannel("A")
-    return (picture if picture.mode == "CMYK" else picture.convert(plain)), None
-
-
-def _to_srgb(colour: Image.Image, profile: bytes | None) -> Image.Image:
-    """Convert L, RGB or CMYK to sRGB; a profile that is damaged or belongs to another mode is ignored."""
-    if profile:
-        with suppress(ImageCms.PyCMSError, OSError, ValueError):
-            transform = ImageCms.buildTransform(
-                ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB"), colour.mode, "RGB"
-            )
-            return transform.apply(colour)
-    return colour.convert("RGB")
-
-
 def to_pillow(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None, keep_alpha: bool = True) -> Image.Image:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise ShapeError(f"picture is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
+    """(H, W, 3) uint8, and (H, W) alpha or None, as Pillow's picture; without `keep_alpha` it is laid on white.
+
+    Raises:
+        ShapeError: if an array has another shape or type.
+    """
+    _check_arrays(rgb, alpha)
     picture = Image.fromarray(rgb)
     if alpha is None:
         return picture
-    if alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]:
-        raise ShapeError(f"alpha is {alpha.dtype} of shape {alpha.shape}, expected uint8 {rgb.shape[:2]}.")
     mask = Image.fromarray(alpha)
     if keep_alpha:
         picture.putalpha(mask)
@@ -231,20 +192,11 @@ def to_pillow(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None, ke
     return Image.composite(picture, Image.new("RGB", picture.size, "white"), mask)
 
 
-def _text_options(file_format: str, text: Mapping[str, str]) -> dict[str, Any]:
-    for key in text:
-        if not (1 <= len(key) <= 79 and key.isascii() and key.isprintable()):
-            raise UsageError(f"text key {key!r}: expected 1 to 79 printable ASCII characters.")
-    if not text:
-        return {}
-    if file_format == "PNG":
-        chunks = PngImagePlugin.PngInfo()
-        for key, value in text.items():
-            chunks.add_text(key, value)
-        return {"pnginfo": chunks}
-    exif = Image.Exif()
-    exif[_DESCRIPTION] = json.dumps(dict(text))
-    return {"exif": exif.tobytes()}
+def _check_arrays(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> None:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ShapeError(f"picture is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
+    if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
+        raise ShapeError(f"alpha is {alpha.dtype} of shape {alpha.shape}, expected uint8 {rgb.shape[:2]}.")
 
 
 def _expanded(path: Path) -> list[Path]:

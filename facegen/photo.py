@@ -1,34 +1,72 @@
-"""Photo restoration: find the faces, align each, raise it, paste it back with a soft mask."""
+"""Photo restoration: find the heads, raise each, paste it back with a soft mask, and hold the whole to the photo."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
-from facegen.align import HeadFrame, crop_head, head_frame, paste_head, soft_mask
-from facegen.errors import UsageError
+from facegen.align import HeadFrame, crop_head, paste_head, soft_mask
+from facegen.background import fill_background
+from facegen.canvas import Canvas, hold
+from facegen.detection import heads_in_photo
+from facegen.errors import UsageError, did_you_mean
 from facegen.images import resize
-from facegen.landmarks import faces_in_photo
-from facegen.ops.blending import blend
 from facegen.ops.consistency import back_project
-from facegen.ops.tiling import plan_tiles, split
-from facegen.pipeline import FacePipeline, resample
+from facegen.ops.seams import SeamGauge, seam_gauge
+from facegen.pipeline import FacePipeline, Raised, resample
 from facegen.tensors import to_picture, to_tensor
 
 Picture = NDArray[np.uint8]
+
+Faces = Literal["all", "largest"]
+Background = Literal["tiles", "lanczos", "keep"]
+FACES: tuple[Faces, ...] = get_args(Faces)
+BACKGROUNDS: tuple[Background, ...] = get_args(Background)
 
 HEAD_SIDE = 768
 """`photo_scale` brings the largest head to this side."""
 HEAD_LOW_RES = (32, 128)
 """Smallest and largest low-res side of a head in a photo; beyond it a tile shows too little of the face."""
-BLOCK, BLOCK_OVERLAP = 128, 16
-"""A photo without a face is raised in blocks of at most so many low-res pixels, to bound the memory."""
-LARGEST = 100_000_000
-"""Pixels of the largest picture made."""
+LARGEST = 400_000_000
+"""Pixels of the largest picture made: a photo of 100 megapixels, twice as large."""
+
+
+@dataclass(frozen=True)
+class PhotoOptions:
+    """How a photo is restored.
+
+    Raises:
+        UsageError: if a value is out of range, or the background is kept at another scale than 1.
+    """
+
+    scale: int | None = None
+    """Enlargement of the photo, at least 1; None takes `photo_scale` of the heads to raise, and 1 to keep the
+    background. At 1 the background stays as it is, and the heads get back what detail lies below 2 x 2 pixels."""
+    faces: Faces = "all"
+    """Heads to raise."""
+    face_size_min: int = 0
+    """Side of the smallest head to raise, in pixels of the photo; a face is about half as wide as its head's frame."""
+    background: Background = "tiles"
+    """What is done to the rest: raised by the same networks without a guide; enlarged by Lanczos, in a hundredth of the
+    time; or kept, pixel for pixel, so that the result has the photo's size."""
+
+    def __post_init__(self) -> None:
+        if self.scale is not None and self.scale < 1:
+            raise UsageError(f"scale is {self.scale}, expected at least 1, or None for the largest head's.")
+        if self.background == "keep" and self.scale not in (None, 1):
+            raise UsageError(
+                f"background 'keep' goes with scale 1, not {self.scale}: the photo's own pixels are kept. "
+                "Leave the scale away, or choose background 'tiles' or 'lanczos'."
+            )
+        if self.face_size_min < 0:
+            raise UsageError(f"face_size_min is {self.face_size_min}, expected 0 or more pixels of the photo.")
+        _check_known("faces", self.faces, FACES)
+        _check_known("background", self.background, BACKGROUNDS)
 
 
 @dataclass(frozen=True)
@@ -36,109 +74,156 @@ class Restored:
     """A raised photo and what happened to its faces."""
 
     rgb: Picture
-    """(scale*H, scale*W, 3)."""
+    """(scale*H, scale*W, 3); a large one lies in a temporary file that goes with it."""
     scale: int
     raised: int
     """Heads raised and pasted back."""
     left: int
-    """Heads left as they are: already larger than what the upscaler makes."""
+    """Heads found but left to the background: not asked for, or finer already than what the upscaler makes."""
+    heads: tuple[Raised, ...]
+    """What was raised, the largest first, as it was before it was pasted and held to the photo; `candidates` is empty,
+    (0, K, ...), as those of many heads would fill the memory."""
+    fit: float
+    """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal."""
+    seams: SeamGauge | None
+    """Borders of the tiles in the heads, in the result over what the photo itself measures at those lines: mean
+    and largest over all heads; None without any."""
 
 
-def photo_scale(frames: list[HeadFrame]) -> int:
+@dataclass(frozen=True)
+class RaisedHead:
+    """A head that was raised by itself."""
+
+    rgb: Picture
+    """(size, size, 3)."""
+    raised: Raised
+    """As it was before it was held to the head and brought to its size; `candidates` is empty, as in `Restored`."""
+
+
+def photo_scale(frames: Sequence[HeadFrame]) -> int:
     """Enlargement that brings the largest head to 768 px, from 2 to 8; 4 without a face."""
     if not frames:
         return 4
     return min(max(math.ceil(HEAD_SIDE / max(frame.side for frame in frames)), 2), 8)
 
 
-def restore(pipeline: FacePipeline, rgb: Picture, scale: int | None = None) -> Restored:
-    """Raise a photo: its heads by the pipeline, the rest by Lanczos; without a face, all of it by the pipeline.
+def restore(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions | None = None) -> Restored:
+    """Raise a photo so that, shrunk by the area mean, it is the photo again.
+
+    Every head is raised with its guide, the rest as `options.background` says. At fidelity 1 no sample of the shrunk
+    result differs from the photo's by more than 1/255, soft edges of pasted heads included.
 
     Args:
         rgb: (H, W, 3) photo, any size.
-        scale: enlargement of the photo, at least 1; None takes `photo_scale`.
+        options: what to do; None for the defaults.
     Raises:
-        UsageError: if the scale is below 1, or the result would exceed `LARGEST` pixels.
+        UsageError: if the result would exceed `LARGEST` pixels.
     """
-    if scale is not None and scale < 1:
-        raise UsageError(f"scale is {scale}, expected at least 1, or None for the largest head's.")
-    faces = faces_in_photo(rgb)
-    frames = [head_frame(face.points) for face in faces]
-    scale = photo_scale(frames) if scale is None else scale
-    _check_size(rgb, scale)
-    if not faces:
-        return Restored(raise_whole(pipeline, rgb, scale), scale, raised=0, left=0)
-    photo = resize(rgb, (rgb.shape[1] * scale, rgb.shape[0] * scale))
-    raised = 0
-    for frame in reversed(frames):  # the largest last, on top
-        head = raise_head(pipeline, rgb, frame, scale)
-        if head is not None:
-            photo = paste_head(photo, head, _scaled(frame, scale), soft_mask(head.shape[0]))
-            raised += 1
-    return Restored(photo, scale, raised=raised, left=len(faces) - raised)
+    options = options or PhotoOptions()
+    _check_size(rgb, options.scale or 1)
+    found = [head.frame for head in heads_in_photo(rgb)]
+    wanted = _wanted(found, options)
+    scale = _scale(rgb, wanted, options)
+    canvas = Canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
+    fill_background(canvas, pipeline, rgb, options.background)
+    heads = _paste_heads(canvas, pipeline, rgb, wanted)
+    fit = hold(canvas, rgb, pipeline.recipe.fidelity)
+    return Restored(
+        canvas.rgb,
+        scale,
+        raised=len(heads),
+        left=len(found) - len(heads),
+        heads=tuple(raised for _, raised in heads),
+        fit=fit,
+        seams=_seams(canvas, rgb, heads),
+    )
 
 
-def raise_head(pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int) -> Picture | None:
-    """One head of a photo, aligned and raised: (S, S, 3), S near `scale` times its side in the photo.
+def raise_head(pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int) -> Raised | None:
+    """One head of a photo, aligned and raised to about `scale` times its side in the photo, at most to 1024 px.
 
-    None if the photo shows more of it than the upscaler could make.
+    At scale 1 the head is taken at half its size, as all the photo shows of it leaves no room for detail.
+
+    Returns:
+        None if the photo shows more of it than the upscaler could make.
     """
     side = round(frame.side)
     low = min(max(pipeline.low_res_side(side * scale), HEAD_LOW_RES[0]), HEAD_LOW_RES[1])
     if side >= low * pipeline.scale:
         return None
-    head = to_tensor(crop_head(rgb, frame, side))
-    return to_picture(_held(pipeline, pipeline(head, low * pipeline.scale).image, head, scale))
+    shown = side if scale > 1 else math.ceil(side / 2)
+    return pipeline(to_tensor(crop_head(rgb, frame, shown)), low * pipeline.scale)
 
 
-def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[Picture]:
-    """Every head of a photo, aligned, raised and alone: (size, size, 3) each, the largest first."""
-    frames = [head_frame(face.points) for face in faces_in_photo(rgb)]
+def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[RaisedHead]:
+    """Every head of a photo, aligned, raised and alone, the largest first."""
+    frames = [head.frame for head in heads_in_photo(rgb)]
     return [raise_aligned(pipeline, crop_head(rgb, frame, round(frame.side)), size) for frame in frames]
 
 
-def raise_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> Picture:
-    """A picture that is an aligned head crop already: (S, S, 3) to (size, size, 3)."""
+def raise_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> RaisedHead:
+    """A picture that is an aligned head crop already: (S, S, 3) to (size, size, 3), held to all that it shows."""
     picture = to_tensor(head)
-    image = _held(pipeline, pipeline(picture, size).image, picture, math.ceil(size / head.shape[0]))
-    raised = to_picture(image)
-    return raised if raised.shape[0] == size else resize(raised, (size, size))
+    side = head.shape[0] * math.ceil(size / head.shape[0])
+    raised = pipeline(picture, size)
+    held = back_project(resample(raised.image, (side, side)), picture.to(raised.image.device), pipeline.recipe.fidelity)
+    rgb = to_picture(held) if side == size else resize(to_picture(held), (size, size))
+    return RaisedHead(rgb, _without_candidates(raised))
 
 
-def _held(pipeline: FacePipeline, image: Tensor, picture: Tensor, scale: int) -> Tensor:
-    """Bring a raised image to `scale` times the picture it shows and hold it to that, so that no detail of it is lost.
+def _without_candidates(raised: Raised) -> Raised:
+    return replace(raised, candidates=raised.candidates[:0].clone())
 
-    The pipeline alone knows the picture at the low-res size, which is often less than what a photo has.
+
+def _wanted(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
+    """The frames that the options ask for, of frames sorted by size."""
+    chosen = found[:1] if options.faces == "largest" else found
+    return [frame for frame in chosen if frame.side >= options.face_size_min]
+
+
+def _scale(rgb: Picture, wanted: Sequence[HeadFrame], options: PhotoOptions) -> int:
+    """The scale asked for, or that of the heads as far as `LARGEST` allows."""
+    if options.background == "keep":
+        return 1
+    if options.scale is not None:
+        return options.scale
+    return min(photo_scale(wanted), math.isqrt(LARGEST // (rgb.shape[0] * rgb.shape[1])))
+
+
+def _paste_heads(
+    canvas: Canvas, pipeline: FacePipeline, rgb: Picture, frames: Sequence[HeadFrame]
+) -> list[tuple[HeadFrame, Raised]]:
+    """Raise the heads and paste them, the largest last, on top; returns those raised, in the order of `frames`."""
+    scale = canvas.rgb.shape[0] // rgb.shape[0]
+    heads: list[tuple[HeadFrame, Raised]] = []
+    for frame in reversed(frames):
+        raised = raise_head(pipeline, rgb, frame, scale)
+        if raised is not None:
+            picture, place = to_picture(raised.image), frame.scaled(scale)
+            paste_head(canvas.rgb, picture, place, soft_mask(len(picture)))
+            heads.insert(0, (place, _without_candidates(raised)))
+            canvas.release()
+    return heads
+
+
+def _seams(canvas: Canvas, rgb: Picture, heads: Sequence[tuple[HeadFrame, Raised]]) -> SeamGauge | None:
+    """Cut the heads out of the canvas again, as large as they were raised, and measure their tiles' borders against the
+    photo's own lines there.
     """
-    size = (picture.shape[-2] * scale, picture.shape[-1] * scale)
-    return back_project(resample(image, size), picture.to(image.device), pipeline.recipe.fidelity)
+    if not heads:
+        return None
+    scale = canvas.rgb.shape[0] // rgb.shape[0]
+    gauges = []
+    for place, raised in heads:
+        side = raised.image.shape[-1]
+        plain = crop_head(rgb, place.scaled(1 / scale), side)
+        gauges.append(seam_gauge(to_tensor(crop_head(canvas.rgb, place, side)), raised.plan, to_tensor(plain)))
+    return SeamGauge(sum(gauge.mean for gauge in gauges) / len(gauges), max(gauge.max for gauge in gauges))
 
 
-def raise_whole(pipeline: FacePipeline, rgb: Picture, scale: int) -> Picture:
-    """A picture without a face, raised with an empty guide, block by block: (H, W, 3) to (scale*H, scale*W, 3).
-
-    A block is a whole number of low-res pixels and of the photo's own, so that it can be held to both.
-    """
-    height, width = rgb.shape[:2]
-    step = pipeline.scale  # photo pixels that make `scale` low-res pixels
-    least = step * math.ceil(pipeline.config.tile / scale)
-    larger = ((0, max(least - height, 0)), (0, max(least - width, 0)), (0, 0))
-    photo = np.pad(rgb, larger, mode="edge")
-    block = max(min(step * (BLOCK // scale), min(photo.shape[:2]) // step * step), least)
-    plan = plan_tiles(
-        photo.shape[0], photo.shape[1], tile=block, overlap=min(step * BLOCK_OVERLAP // scale, block // 2)
-    )
-    low = block * scale // step
-    parts = split(to_tensor(photo), plan)
-    blocks = [_held(pipeline, pipeline.raise_picture(part, (low, low), None).image, part, scale) for part in parts]
-    return to_picture(blend(blocks, plan))[: scale * height, : scale * width]
-
-
-def _scaled(frame: HeadFrame, scale: int) -> HeadFrame:
-    def grow(vector: tuple[float, float]) -> tuple[float, float]:
-        return (vector[0] * scale, vector[1] * scale)
-
-    return HeadFrame(grow(frame.center), grow(frame.right), grow(frame.down))
+def _check_known(key: str, value: str, known: Sequence[str]) -> None:
+    if value not in known:
+        raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}.")
 
 
 def _check_size(rgb: Picture, scale: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+import warnings
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -12,18 +12,17 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function as step
 
+from facegen.candidates import check_alike, list_candidates, make_candidates
+from facegen.competition import Pool, Raised, compete
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.landmarks import Landmarks, landmarks_in_head
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
-from facegen.ops.blending import blend
-from facegen.ops.choice import choose, gather
-from facegen.ops.consistency import back_project, downsample_area, low_res_psnr
-from facegen.ops.scoring import Discriminator, ScoreContext, score
-from facegen.ops.tiling import TilePlan, plan_tiles, split
-from facegen.ops.variants import VARIANTS, apply_variant, undo_variant
+from facegen.ops.consistency import downsample_area
+from facegen.ops.scoring import Discriminator
+from facegen.ops.tiling import plan_tiles
 from facegen.paths import PIPELINES
 from facegen.pipeline_recipe import PipelineRecipe
 from facegen.precision import autocast
@@ -31,40 +30,20 @@ from facegen.recipe import load_recipe
 from facegen.tensors import to_picture, to_tensor
 from facegen.weights import load_network
 
+__all__ = ["DEFAULT_RECIPE", "FacePipeline", "Raised", "resample"]
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 JUDGED_SCALE = 8
 """Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
 
 
-@dataclass(frozen=True)
-class Raised:
-    """A raised picture and what it was made from."""
-
-    image: Tensor
-    """(3, s*h, s*w) in [0, 1]."""
-    stack: Tensor
-    """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
-    reference: Tensor
-    """(3, s*h/n, s*w/n) for a whole n: what was put in, as fine as the image can be held to it; see `fit`."""
-    plan: TilePlan
-    candidates: Tensor
-    """(T, K, 3, s*tile, s*tile)."""
-    chosen: Tensor
-    """(T,) index of the candidate that won."""
-    landmarks: Landmarks | None
-    """In low-res pixels; None where no face was looked for."""
-
-    @property
-    def fit(self) -> float:
-        """How well the image agrees with what was put in: PSNR of its area-downsampled copy to `reference`, in dB."""
-        return low_res_psnr(self.image, self.reference)
-
-
 class FacePipeline:
     """The whole flow on one set of networks. Every picture is made by itself, so the others of a run never change it.
 
+    Where a GPU's memory is too small for a picture, its tiles are raised fewer at a time; where it is too small for one
+    of them, the pipeline moves to the processor, with a RuntimeWarning, and stays there.
+
     Raises:
-        RecipeError: if the tiles overlap by a whole tile.
+        RecipeError: if the tiles overlap by a whole tile, or more candidates are asked for than there are.
         WeightsError: if the networks were not made for each other.
     """
 
@@ -73,17 +52,27 @@ class FacePipeline:
         recipe: PipelineRecipe,
         *,
         generator: DCGANGenerator,
-        upscaler: JNet,
+        upscalers: Mapping[str, JNet],
         guide: GuideMode,
         discriminator: PatchDiscriminator | None = None,
         device: str = "cpu",
     ) -> None:
-        self.recipe, self.guide, self.device = recipe, guide, device
-        self.config: JNetConfig = upscaler.config
-        self.generator = generator.to(device)
-        self.upscaler = upscaler.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.discriminator = discriminator.to(device) if discriminator is not None else None
+        self.recipe, self.guide = recipe, guide
+        self.generator, self.upscalers, self.discriminator = generator, dict(upscalers), discriminator
+        check_alike(upscalers)
+        self.config: JNetConfig = next(iter(upscalers.values())).config
+        self._wanted = list_candidates(recipe.candidates, tuple(upscalers))
         self._check_parts()
+        self.to(device)
+
+    def to(self, device: str) -> None:
+        """Move the networks to a device."""
+        self.device = device
+        self.generator.to(device)
+        for upscaler in self.upscalers.values():
+            upscaler.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if self.discriminator is not None:
+            self.discriminator.to(device)
 
     def _check_parts(self) -> None:
         """Raise what the constructor promises."""
@@ -113,7 +102,7 @@ class FacePipeline:
         """
         recipe = load_recipe(path, PipelineRecipe, overrides)
         generator, _ = load_network(recipe.weights.generator, DCGANGenerator)
-        upscaler, card = load_network(recipe.weights.upscaler, JNet)
+        upscalers, cards = zip(*(load_network(name, JNet) for name in recipe.weights.upscalers), strict=True)
         judge = None
         if recipe.choice.scorers.get("discriminator"):
             judge, _ = load_network(recipe.weights.discriminator, PatchDiscriminator)
@@ -121,8 +110,8 @@ class FacePipeline:
             return cls(
                 recipe,
                 generator=generator,
-                upscaler=upscaler,
-                guide=card.guide or "none",
+                upscalers=dict(zip(recipe.weights.upscalers, upscalers, strict=True)),
+                guide=cards[0].guide or "none",
                 discriminator=judge,
                 device=device,
             )
@@ -177,7 +166,6 @@ class FacePipeline:
             raise UsageError(f"size is {size}, expected a positive number of pixels.")
         return max(math.ceil(size / self.scale), self.config.tile)
 
-    @torch.inference_mode()
     def raise_picture(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Raised:
         """Stage 2: shrink or stretch a picture to the low-res size and raise it.
 
@@ -186,40 +174,39 @@ class FacePipeline:
             low_res_size: (h, w), each at least the tile's side; the image is s times as large.
             landmarks: of its one aligned face, in low-res pixels; None gives the empty guide.
         """
+        try:
+            return self._raise_picture(picture, low_res_size, landmarks)
+        except torch.OutOfMemoryError:
+            reason = f"{self.device}: out of memory, even for one tile at a time; going on with the processor, slowly."
+        warnings.warn(reason, RuntimeWarning, stacklevel=2)
+        self.to("cpu")
+        return self._raise_picture(picture, low_res_size, landmarks)
+
+    @torch.inference_mode()
+    def _raise_picture(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Raised:
+        """`raise_picture`, on the present device only."""
         picture = picture.to(self.device)
         with step("facegen.guide"):
             low_res = resample(picture, low_res_size)  # (3, h, w)
             stack = torch.cat([low_res, self._guide(low_res_size, landmarks)])  # (3+G, h, w)
         plan = plan_tiles(*low_res_size, tile=self.config.tile, overlap=self.recipe.tiles.overlap)
-        tiles = split(stack, plan)  # (T, 3+G, t, t)
-        with step("facegen.candidates"):
-            candidates = self._candidates(tiles)  # (T, K, 3, s*t, s*t)
-        with step("facegen.choice"):
-            scores = score(candidates, ScoreContext(tiles, self._judge), self.recipe.choice.scorers)  # (T, K)
-            chosen = choose(candidates, scores, plan, self.recipe.choice.agreement)  # (T,)
-        with step("facegen.blend"):
-            blended = blend(gather(candidates, chosen), plan)  # (3, s*h, s*w)
-        with step("facegen.consistency"):
-            reference = self._reference(picture, low_res)
-            image = back_project(blended, reference, self.recipe.fidelity)
-        return Raised(image, stack, reference, plan, candidates, chosen, landmarks)
+        with step("facegen.candidates"), autocast(self.recipe.precision, self.device):
+            candidates = make_candidates(stack, plan, self._wanted, self.upscalers, self.recipe.batch)
+        pool = Pool(
+            stack=stack,
+            reference=self._reference(picture, low_res),
+            plan=plan,
+            candidates=candidates,
+            names=tuple(candidate.name for candidate in self._wanted),
+            landmarks=landmarks,
+        )
+        return compete(pool, self.recipe.choice, self.recipe.fidelity, self._judge)
 
     def _guide(self, size: tuple[int, int], landmarks: Landmarks | None) -> Tensor:
         """(G, h, w) in [0, 1]; empty without landmarks."""
         if landmarks is None:
             return torch.zeros(self.config.in_channels - 3, *size, device=self.device)
         return to_tensor(paint_guide(landmarks.points, size[0], self.guide)).to(self.device)
-
-    def _candidates(self, tiles: Tensor) -> Tensor:
-        """Every variant of every tile through the upscaler: (T, 3+G, t, t) -> (T, K, 3, s*t, s*t) in [0, 1]."""
-        variants = VARIANTS[self.recipe.candidates.variants]
-        shown = torch.cat([apply_variant(tiles, variant) for variant in variants])  # (K*T, 3+G, t, t)
-        with autocast(self.recipe.precision, self.device):
-            shown = shown.contiguous(memory_format=torch.channels_last)
-            raised = torch.cat([self.upscaler(chunk) for chunk in torch.split(shown, self.recipe.batch)])
-        by_variant = raised.float().view(len(variants), len(tiles), *raised.shape[1:])  # (K, T, 3, s*t, s*t)
-        undone = [undo_variant(images, variant) for images, variant in zip(by_variant, variants, strict=True)]
-        return torch.stack(undone, dim=1).clamp(0, 1)
 
     @property
     def _judge(self) -> Discriminator | None:

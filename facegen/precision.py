@@ -28,7 +28,7 @@ def resolve(precision: Precision, device: str = "cpu") -> Literal["bf16", "fp32"
 
 def autocast(precision: Precision, device: str = "cpu") -> AbstractContextManager[None]:
     """The autocast context for a precision; fp32 leaves everything as it is."""
-    return torch.autocast(device, torch.bfloat16, enabled=resolve(precision) == "bf16")
+    return torch.autocast(device, torch.bfloat16, enabled=resolve(precision, device.partition(":")[0]) == "bf16")
 
 
 def resolve_device(name: str) -> str:

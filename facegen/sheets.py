@@ -1,9 +1,10 @@
-"""Contact sheets: many pictures on one."""
+"""Contact sheets: many pictures on one; and a picture before and after."""
 
 import math
 from collections.abc import Sequence
 from itertools import zip_longest
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
@@ -11,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from facegen.errors import UsageError
 from facegen.images import to_pillow
 
-_LABEL_HEIGHT = 16
+COMPARED_SIDE = 4096
+"""Longest side at which `before_after` shows a picture, so that it can be opened and sent whatever the picture's is."""
 
 
 def contact_sheet(
@@ -20,6 +22,7 @@ def contact_sheet(
     side: int | None = None,
     gap: int = 4,
     labels: Sequence[str] | None = None,
+    label_height: int = 16,
 ) -> NDArray[np.uint8]:
     """Lay pictures out in rows on white.
 
@@ -29,14 +32,15 @@ def contact_sheet(
         side: each picture is resized to fit a square of this many pixels; by default none is resized.
         gap: white pixels between the pictures.
         labels: a line below each picture, cut where it is wider than the picture.
+        label_height: of these lines, in pixels.
     Returns:
         (H, W, 3) uint8.
     Raises:
         ShapeError: if a picture is not (H, W, 3) uint8.
         UsageError: if there is no picture, a number is too small, or labels and pictures differ in count.
     """
-    if not pictures or gap < 0 or any(number is not None and number < 1 for number in (columns, side)):
-        asked = f"{len(pictures)} pictures, columns={columns}, side={side}, gap={gap}"
+    if not pictures or gap < 0 or any(number is not None and number < 1 for number in (columns, side, label_height)):
+        asked = f"{len(pictures)} pictures, columns={columns}, side={side}, gap={gap}, label_height={label_height}"
         raise UsageError(f"contact_sheet: {asked}; expected at least 1 of each, and a gap of 0 or more.")
     if labels is not None and len(labels) != len(pictures):
         raise UsageError(f"contact_sheet: {len(labels)} labels for {len(pictures)} pictures; give one for each.")
@@ -44,20 +48,51 @@ def contact_sheet(
     if side is not None:
         fitted = [ImageOps.contain(picture, (side, side), Image.Resampling.LANCZOS) for picture in fitted]
     width = max(picture.width for picture in fitted)
-    height = max(picture.height for picture in fitted) + (_LABEL_HEIGHT if labels else 0)
+    height = max(picture.height for picture in fitted) + (label_height if labels else 0)
     columns = min(columns or math.ceil(math.sqrt(len(fitted))), len(fitted))
     rows = math.ceil(len(fitted) / columns)
     sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
     for index, (picture, label) in enumerate(zip_longest(fitted, labels or ())):
         row, column = divmod(index, columns)
-        sheet.paste(_cell(picture, (width, height), label), (column * (width + gap), row * (height + gap)))
+        sheet.paste(
+            _cell(picture, (width, height), label, label_height), (column * (width + gap), row * (height + gap))
+        )
     return np.array(sheet)
 
 
-def _cell(picture: Image.Image, size: tuple[int, int], label: str | None) -> Image.Image:
+def before_after(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture, enlarged by bicubic interpolation, beside its raised copy, each with a label below.
+
+    Args:
+        before: (H, W, 3) uint8.
+        after: (H', W', 3) uint8; both are shown at its size, or at `COMPARED_SIDE` if it is larger.
+    Returns:
+        (H'', W'', 3) uint8.
+    Raises:
+        ShapeError: if a picture is not (H, W, 3) uint8.
+    """
+    raised = to_pillow(_at_most(after, COMPARED_SIDE))
+    enlarged = to_pillow(_at_most(before, COMPARED_SIDE)).resize(raised.size, Image.Resampling.BICUBIC)
+    label_height = max(16, max(raised.size) // 32)
+    pair, labels = [np.array(enlarged), np.array(raised)], ["before (bicubic)", "after (facegen)"]
+    return contact_sheet(pair, columns=2, labels=labels, label_height=label_height)
+
+
+def _at_most(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Shrink a picture whose longest side is more, by OpenCV, as Pillow would first make a larger copy of it."""
+    height, width = rgb.shape[:2]
+    share = side / max(height, width)
+    if share >= 1:
+        return rgb
+    size = (max(round(width * share), 1), max(round(height * share), 1))
+    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _cell(picture: Image.Image, size: tuple[int, int], label: str | None, label_height: int) -> Image.Image:
     cell = Image.new("RGB", size, "white")
-    room = size[1] - (0 if label is None else _LABEL_HEIGHT)
+    room = size[1] - (0 if label is None else label_height)
     cell.paste(picture, ((size[0] - picture.width) // 2, (room - picture.height) // 2))
     if label is not None:
-        ImageDraw.Draw(cell).text((2, room + 2), label, fill="black", font=ImageFont.load_default())
+        font = ImageFont.load_default(label_height * 0.625)
+        ImageDraw.Draw(cell).text((2, room + 2), label, fill="black", font=font)
     return cell

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.competition import Raised
 from facegen.images import write_image
 from facegen.ops.blending import blend
 from facegen.ops.choice import choice_map, gather
-from facegen.pipeline import Raised
 from facegen.sheets import contact_sheet
 from facegen.tensors import to_picture
 
@@ -29,7 +29,7 @@ def write_stages(raised: Raised, face: Tensor, folder: Path) -> Path:
         folder: made if missing.
     """
     for number, (name, picture) in enumerate(stage_pictures(raised, face).items(), start=1):
-        write_image(folder / f"{number}-{name}.png", picture)
+        write_image(folder / f"{number}-{name}.png", picture, label="generated")
     return folder
 
 
@@ -37,7 +37,7 @@ def stage_pictures(raised: Raised, face: Tensor) -> dict[str, NDArray[np.uint8]]
     """The stages by name: face, low-res, guide (an "rgb" one), tiles, candidates, chosen, blended, final."""
     plan, count = raised.plan, raised.candidates.shape[1]
     scale = raised.image.shape[-1] // plan.width
-    chosen = gather(raised.candidates, raised.chosen)
+    chosen = gather(raised.candidates, raised.chosen).float()
     pictures = {
         "face": _shown(face),
         "low-res": _shown(raised.stack[:3]),

@@ -36,6 +36,15 @@ def smooth_photo(height: int = 240, width: int = 320) -> NDArray[np.uint8]:
     return (127.5 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
 
 
+def pasted_on(
+    photo: NDArray[np.uint8], head: NDArray[np.uint8], frame: HeadFrame, mask: NDArray[np.floating]
+) -> NDArray[np.uint8]:
+    """A copy of the photo with the head pasted."""
+    result = photo.copy()
+    paste_head(result, head, frame, mask)
+    return result
+
+
 def assert_same_frame(actual: HeadFrame, expected: HeadFrame) -> None:
     for part in ("center", "right", "down"):
         np.testing.assert_allclose(getattr(actual, part), getattr(expected, part), atol=1e-9)
@@ -76,6 +85,7 @@ def test_turning_the_landmarks_turns_the_frame(degrees: float) -> None:
 def test_scaling_the_landmarks_scales_the_frame() -> None:
     frame = head_frame(3.5 * landmarks_for(square((100, 80), 120)))
     assert_same_frame(frame, square((350, 280), 420))
+    assert_same_frame(frame, square((100, 80), 120).scaled(3.5))
     assert frame.side == pytest.approx(420)
 
 
@@ -140,6 +150,19 @@ def test_crop_mirrors_what_leaves_the_photo() -> None:
     np.testing.assert_array_equal(crop[:, 10:], photo[10:50, :30])
 
 
+def test_crop_of_a_panorama() -> None:
+    """OpenCV warps no picture of more than 32,767 pixels a side."""
+    photo = np.zeros((60, 40_000, 3), np.uint8)
+    photo[:, 35_000:35_060] = smooth_photo(60, 60)
+    crop = crop_head(photo, square((35_030, 30), 40), 40)
+    np.testing.assert_array_equal(crop, photo[10:50, 35_010:35_050])
+
+
+def test_crop_refuses_a_frame_outside_the_photo() -> None:
+    with pytest.raises(ImageError, match="lies outside the photo"):
+        crop_head(smooth_photo(), square((-900, 50), 40), 40)
+
+
 def test_crop_refuses_what_is_no_photo() -> None:
     with pytest.raises(ShapeError, match=r"expected uint8 \(H, W, 3\)"):
         crop_head(np.zeros((8, 8), np.uint8), square((4, 4), 8), 8)
@@ -176,7 +199,7 @@ def test_soft_mask_refuses_values_out_of_range(size: int, feather: float) -> Non
 @pytest.mark.parametrize("size", [100, 128, 300])  # head smaller than, about as large as, larger than its place
 def test_pasting_the_unchanged_head_gives_the_photo_back(degrees: float, size: int) -> None:
     photo, frame = smooth_photo(), square((160.3, 118.6), 130.0, degrees)
-    pasted = paste_head(photo, crop_head(photo, frame, size), frame, soft_mask(size))
+    pasted = pasted_on(photo, crop_head(photo, frame, size), frame, soft_mask(size))
     error = np.abs(pasted.astype(float) - photo)[90:150, 130:190]  # well inside
     assert error.mean() < 1
     assert error.max() <= 4
@@ -184,7 +207,7 @@ def test_pasting_the_unchanged_head_gives_the_photo_back(degrees: float, size: i
 
 def test_paste_on_whole_pixels_blends_by_the_mask() -> None:
     photo, mask = smooth_photo(), soft_mask(64, 0.3)
-    pasted = paste_head(photo, np.full((64, 64, 3), 250, np.uint8), square((100, 90), 64), mask)
+    pasted = pasted_on(photo, np.full((64, 64, 3), 250, np.uint8), square((100, 90), 64), mask)
     place = photo[58:122, 68:132].astype(float)
     np.testing.assert_allclose(pasted[58:122, 68:132], place + mask[..., None] * (250 - place), atol=0.51)
 
@@ -192,7 +215,7 @@ def test_paste_on_whole_pixels_blends_by_the_mask() -> None:
 @pytest.mark.parametrize("size", [40, 400])
 def test_paste_changes_only_pixels_inside_the_frame(size: int) -> None:
     photo, frame = smooth_photo(), square((150, 110), 100, degrees=33)
-    pasted = paste_head(photo, np.full((size, size, 3), 255, np.uint8), frame, soft_mask(size))
+    pasted = pasted_on(photo, np.full((size, size, 3), 255, np.uint8), frame, soft_mask(size))
     y, x = np.nonzero((pasted != photo).any(axis=-1))
     inside = transform_points(np.column_stack([x + 0.5, y + 0.5]), frame_matrix(frame, size))
     assert len(inside) > 5000
@@ -202,7 +225,7 @@ def test_paste_changes_only_pixels_inside_the_frame(size: int) -> None:
 
 def test_paste_without_a_soft_mask_ends_at_the_frame() -> None:
     photo = np.zeros((60, 60, 3), np.uint8)
-    pasted = paste_head(photo, np.full((32, 32, 3), 255, np.uint8), square((30, 30), 28.28, 45), np.ones((32, 32)))
+    pasted = pasted_on(photo, np.full((32, 32, 3), 255, np.uint8), square((30, 30), 28.28, 45), np.ones((32, 32)))
     y, x = np.nonzero(pasted[..., 0])
     assert (np.abs(x + 0.5 - 30) + np.abs(y + 0.5 - 30)).max() <= 20 + 1  # a diamond of 20 px, and its soft edge
 
@@ -210,18 +233,16 @@ def test_paste_without_a_soft_mask_ends_at_the_frame() -> None:
 def test_paste_of_a_large_head_does_not_alias() -> None:
     head = np.zeros((512, 512, 3), np.uint8)
     head[:, ::2] = 255
-    pasted = paste_head(smooth_photo(), head, square((150, 110), 75, degrees=8), soft_mask(512))
+    pasted = pasted_on(smooth_photo(), head, square((150, 110), 75, degrees=8), soft_mask(512))
     assert np.abs(pasted[100:120, 140:160].astype(float) - 127.5).max() < 12
 
 
-def test_paste_leaves_the_given_photo_alone_and_cuts_at_its_edge() -> None:
+def test_paste_cuts_at_the_photos_edge() -> None:
     photo = smooth_photo()
-    before = photo.copy()
-    pasted = paste_head(photo, np.full((64, 64, 3), 255, np.uint8), square((5, 5), 64), soft_mask(64))
-    np.testing.assert_array_equal(photo, before)
+    pasted = pasted_on(photo, np.full((64, 64, 3), 255, np.uint8), square((5, 5), 64), soft_mask(64))
     assert (pasted[5, 5] == 255).all()
-    beyond = paste_head(photo, np.full((64, 64, 3), 255, np.uint8), square((-500, 9000), 64), soft_mask(64))
-    np.testing.assert_array_equal(beyond, before)
+    beyond = pasted_on(photo, np.full((64, 64, 3), 255, np.uint8), square((-500, 9000), 64), soft_mask(64))
+    np.testing.assert_array_equal(beyond, photo)
 
 
 def test_paste_refuses_unlike_head_and_mask() -> None:

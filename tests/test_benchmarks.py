@@ -3,11 +3,19 @@
 import time
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
+from numpy.typing import NDArray
 
+from benchmarks.choice import FIGURES, Original, compare
 from benchmarks.peers import RRDBNet
 from benchmarks.speed import shares, timed
+from facegen.images import resize
+from facegen.ops.choice import STRATEGIES
+from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
+from facegen.tensors import to_tensor
 from tests.tiny import save_all
 
 
@@ -22,6 +30,21 @@ def test_shares_name_every_step(tmp_path: Path) -> None:
     steps = shares(FacePipeline.load(save_all(tmp_path)), runs=1)
     assert set(steps) == {"draw", "landmarks", "guide", "candidates", "choice", "blend", "consistency"}
     assert all(seconds > 0 for seconds in steps.values())
+
+
+def test_every_strategy_is_compared(tmp_path: Path, head: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.choice.SIDE", 256)
+    monkeypatch.setattr("benchmarks.choice.LOW", 32)
+    picture = to_tensor(resize(head, (256, 256)))
+    original = Original(picture, downsample_area(picture, (32, 32)), np.zeros((2, 2), np.int64))
+    rows, shown = compare(FacePipeline.load(save_all(tmp_path)), [original], "flip")
+    assert rows.keys() == shown.keys() == {*STRATEGIES, "joint, eyes"}
+    for row in rows.values():
+        (figures,) = row.figures
+        assert len(figures) == len(FIGURES)
+        assert np.isfinite(figures).all()
+        assert row.patches[0].shape[0] == 2
+    assert rows["mean"].figures[0][FIGURES.index("sharpness")] < rows["first"].figures[0][FIGURES.index("sharpness")]
 
 
 def test_the_peer_is_the_size_of_its_paper() -> None:

@@ -131,10 +131,10 @@ def test_sixteen_bit_gray_is_scaled_not_clipped(tmp_path: Path, suffix: str) -> 
     np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}").rgb, np.stack([expected] * 3, axis=-1))
 
 
-def test_sixteen_bit_colour_is_scaled(tmp_path: Path) -> None:
+def test_sixteen_bit_colour_is_rounded(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(0, 65536, (9, 7, 3), np.uint16)
     write_png16(tmp_path / "a.png", samples, colour_type=2)
-    np.testing.assert_allclose(read_image(tmp_path / "a.png").rgb, samples / 257, atol=1)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png").rgb, np.rint(samples / 257))
 
 
 def test_sixteen_bit_gray_with_alpha(tmp_path: Path) -> None:
@@ -142,8 +142,8 @@ def test_sixteen_bit_gray_with_alpha(tmp_path: Path) -> None:
     write_png16(tmp_path / "a.png", samples, colour_type=4)
     picture = read_image(tmp_path / "a.png")
     assert picture.alpha is not None
-    np.testing.assert_allclose(picture.rgb[..., 1], samples[..., 0] / 257, atol=1)
-    np.testing.assert_allclose(picture.alpha, samples[..., 1] / 257, atol=1)
+    np.testing.assert_array_equal(picture.rgb[..., 1], np.rint(samples[..., 0] / 257))
+    np.testing.assert_array_equal(picture.alpha, np.rint(samples[..., 1] / 257))
 
 
 def test_float_samples_are_refused(tmp_path: Path) -> None:
@@ -183,13 +183,6 @@ def test_palette_with_transparency(tmp_path: Path, transparency: int | bytes) ->
     np.testing.assert_array_equal(read.alpha, [[255, 0, 255 if transparency == 1 else 128]])
 
 
-@pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
-def test_animation_gives_its_first_frame(tmp_path: Path, suffix: str) -> None:
-    frames = [Image.new("RGB", (20, 20), colour) for colour in ("red", "lime", "blue")]
-    frames[0].save(tmp_path / f"a{suffix}", save_all=True, append_images=frames[1:], lossless=True)
-    assert (read_image(tmp_path / f"a{suffix}").rgb == (255, 0, 0)).all()
-
-
 def test_paths_with_spaces_and_other_letters(tmp_path: Path) -> None:
     path = write_image(tmp_path / "Ordner mit Zwischenräumen" / "портрет 顔 é.png", scene())
     np.testing.assert_array_equal(read_image(path).rgb, scene())
@@ -210,7 +203,6 @@ def test_paths_with_spaces_and_other_letters(tmp_path: Path) -> None:
         ("empty.jpg", r"is empty \(0 bytes\); copy or download"),
         ("text.jpg", r"not a picture of a known format \(JPEG, .*save it as PNG or JPEG"),
         ("drawing.eps", "not a picture of a known format"),
-        ("huge.png", "has more than 178 megapixels; make it smaller"),
     ],
 )
 def test_unreadable_file_is_refused_by_name(tmp_path: Path, read: Reader, name: str, message: str) -> None:
@@ -218,10 +210,19 @@ def test_unreadable_file_is_refused_by_name(tmp_path: Path, read: Reader, name: 
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("Dear Sir or Madam")
     (tmp_path / "drawing.eps").write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    write_png16(tmp_path / "huge.png", np.zeros((1, 1), np.uint16), colour_type=0, claimed=(20_000, 20_000))
     with pytest.raises(ImageError, match=message) as caught:
         read(tmp_path / name)
     assert str(caught.value).startswith(str(tmp_path / name))
+
+
+def test_what_is_too_large_to_decode_can_still_be_asked(tmp_path: Path) -> None:
+    path = tmp_path / "huge.png"
+    write_png16(path, np.zeros((1, 1), np.uint16), colour_type=0, claimed=(20_000, 20_000))
+    with pytest.raises(ImageError, match=r"huge\.png: has more than 178 megapixels; make it smaller"):
+        read_image(path)
+    assert picture_text(path) == {}
+    with pytest.raises(ImageError, match="has more than 178 megapixels"):
+        read_image(path)
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".gif"])
@@ -321,38 +322,7 @@ def test_unwritable_folder_is_refused(tmp_path: Path, below: str) -> None:
         write_image(tmp_path / "file" / below, scene())
 
 
-# --- text ---
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_text_comes_back(tmp_path: Path, suffix: str) -> None:
-    text = {"recipe": "pipelines/face.toml", "note": "für 顔 \u2013 'quotes', {braces}\nand lines", "empty": ""}
-    path = write_image(tmp_path / f"a{suffix}", scene(), text=text)
-    assert picture_text(path) == text
-    assert read_image(path).rgb.shape == scene().shape
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
-def test_no_text_is_empty(tmp_path: Path, suffix: str) -> None:
-    assert picture_text(write_image(tmp_path / f"a{suffix}", scene())) == {}
-
-
-@pytest.mark.parametrize("description", ["A holiday", "[1, 2]", "12"])
-def test_another_programs_description_is_not_ours(tmp_path: Path, description: str) -> None:
-    exif = Image.Exif()
-    exif[0x010E] = description
-    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif)
-    assert picture_text(tmp_path / "a.jpg") == {}
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-@pytest.mark.parametrize("key", ["", "k" * 80, "Schlüssel", "two\nlines"])
-def test_text_keys_are_short_and_plain(tmp_path: Path, key: str, suffix: str) -> None:
-    with pytest.raises(UsageError, match="expected 1 to 79 printable ASCII"):
-        write_image(tmp_path / f"a{suffix}", scene(), text={key: "value"})
-
-
-# --- resizing and sheets ---
+# --- resizing ---
 
 
 def test_resize_takes_width_then_height() -> None:
@@ -387,7 +357,7 @@ def test_find_pictures_expands_folders_and_keeps_files(tmp_path: Path) -> None:
 
 
 def test_find_pictures_refuses_empty_folder_and_missing_path(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"no pictures in this folder; expected \.bmp"):
+    with pytest.raises(ImageError, match=r"no pictures in this folder; expected \.avif, \.bmp"):
         find_pictures([tmp_path])
     with pytest.raises(ImageError, match="no such file or folder"):
         find_pictures([tmp_path / "missing"])

@@ -43,7 +43,7 @@ def pipeline(load: Load) -> FacePipeline:
 @pytest.fixture(scope="module")
 def quick(load: Load) -> FacePipeline:
     """One candidate per tile."""
-    return load("candidates.variants=none")
+    return load("candidates.variants=[]")
 
 
 def smooth_head(side: int, seed: int = 0) -> Tensor:
@@ -69,8 +69,8 @@ def test_a_seed_gives_the_same_bytes_whatever_else_is_drawn(pipeline: FacePipeli
 
 def test_the_batch_of_tiles_changes_rounding_at_most(load: Load) -> None:
     whole, single = load("batch=100").sample(3, 256), load("batch=1").sample(3, 256)
-    torch.testing.assert_close(whole.candidates, single.candidates, atol=1e-5, rtol=0)
-    torch.testing.assert_close(whole.image, single.image, atol=1e-4, rtol=0)
+    torch.testing.assert_close(whole.candidates, single.candidates, atol=6e-4, rtol=0)
+    torch.testing.assert_close(whole.image, single.image, atol=1e-3, rtol=0)
 
 
 def test_global_random_state_is_left_alone(pipeline: FacePipeline) -> None:
@@ -176,11 +176,12 @@ def test_sample_shrinks_back_to_its_face(quick: FacePipeline) -> None:
 
 def test_fidelity_0_is_the_bare_network(load: Load) -> None:
     """One tile, one candidate, no correction: the upscaler's own output."""
-    pipeline = load("fidelity=0", "candidates.variants=none")
+    pipeline = load("fidelity=0", "candidates.variants=[]")
     raised = pipeline(smooth_head(64), 256)
     with torch.inference_mode():
-        bare = pipeline.upscaler(raised.stack[None])[0].clamp(0, 1)
-    torch.testing.assert_close(raised.image, bare, atol=1e-5, rtol=0)
+        (upscaler,) = pipeline.upscalers.values()
+        bare = upscaler(raised.stack[None])[0].clamp(0, 1)
+    torch.testing.assert_close(raised.image, bare, atol=2.5e-4, rtol=0)  # candidates are kept in half precision
 
 
 def test_fidelity_goes_from_the_network_to_the_input(load: Load) -> None:
@@ -189,12 +190,12 @@ def test_fidelity_goes_from_the_network_to_the_input(load: Load) -> None:
     assert fits[-1] > fits[0] + 10
 
 
-@pytest.mark.parametrize("variants", ["none", "flip", "varied"])
-def test_candidates_show_the_same_picture(load: Load, variants: str) -> None:
-    raised = load(f"candidates.variants={variants}", "fidelity=0")(smooth_head(64), 256)
-    assert raised.candidates.shape[1] == {"none": 1, "flip": 2, "varied": 6}[variants]
+def test_candidates_show_the_same_picture(load: Load) -> None:
+    raised = load('candidates.variants=["flip", "contrast", "saturation", "shift"]', "fidelity=0")(smooth_head(64), 256)
+    assert raised.candidates.shape == (1, len(raised.names), 3, 256, 256)
+    assert raised.scores.shape == (1, len(raised.names)) == (1, 10)
     for candidate in raised.candidates[0]:
-        assert low_res_psnr(candidate, raised.stack[:3]) > 15
+        assert low_res_psnr(candidate.float(), raised.stack[:3]) > 15
 
 
 # --- the guide
@@ -245,17 +246,20 @@ def test_overlap_of_a_whole_tile_is_refused_when_loading(recipe: Path, overlap: 
 
 @pytest.mark.parametrize("overlap", [0, 1, 31])
 def test_overlaps(load: Load, overlap: int) -> None:
-    assert load(f"tiles.overlap={overlap}", "candidates.variants=none")(smooth_head(40), 272).fit >= 40
+    assert load(f"tiles.overlap={overlap}", "candidates.variants=[]")(smooth_head(40), 272).fit >= 40
 
 
 @pytest.mark.parametrize(
     "override",
     ["truncation=0", "truncation=inf", "truncation=nan", "fidelity=1.1", "fidelity=nan", "batch=0", "precision=fp64",
-     "candidates.variants=all", "choice.agreement=-1", "choice.agreement=inf", "choice.scorers.contrast=nan",
-     "tiles.overlap=-1", "kind=jnet"],
+     "candidates.variants=none", 'candidates.variants=["flop"]', 'candidates.variants=["flip", "flip"]',
+     "candidates.count=-1", "choice.strategy=best", "choice.agreement=-1", "choice.agreement=inf",
+     "choice.scorers.contrast=nan", "tiles.overlap=-1", "kind=jnet"],
 )  # fmt: skip
 def test_values_out_of_range_name_their_key(recipe: Path, override: str) -> None:
-    with pytest.raises(RecipeError, match=rf"tiny\.toml: {override.partition('=')[0]}: .*, got "):
+    with pytest.raises(
+        RecipeError, match=rf"tiny\.toml: {override.partition('=')[0]}: .*(, got |unknown kind|names one twice)"
+    ):
         FacePipeline.load(recipe, [override])
 
 
@@ -291,7 +295,7 @@ def test_discriminator_of_another_upscaler(tmp_path: Path) -> None:
 def test_other_tile_and_scale() -> None:
     net = tiny.upscaler("none", tile=16, scale=4, decoder_widths=(16, 16, 8, 8, 4, 4), decoder_depths=(1,) * 6)
     recipe = PipelineRecipe(kind="pipeline", precision="fp32", tiles={"overlap": 8})  # type: ignore[arg-type]
-    pipeline = FacePipeline(recipe, generator=tiny.generator(), upscaler=net, guide="none")
+    pipeline = FacePipeline(recipe, generator=tiny.generator(), upscalers={"net": net}, guide="none")
     raised = pipeline(smooth_head(50), 100)
     assert raised.image.shape == (3, 100, 100)
     assert raised.reference.shape == (3, 50, 50)
@@ -318,7 +322,7 @@ def test_resample_shrinks_by_area_along_the_axis_that_shrinks() -> None:
 
 @pytest.mark.skipif(len(weight_folders()) < 3, reason="no shipped weights in this checkout")
 def test_shipped_weights_draw_a_face() -> None:
-    raised = FacePipeline.load(overrides=["candidates.variants=none", "choice.scorers.discriminator=1"]).sample(0, 256)
+    raised = FacePipeline.load(overrides=["candidates.variants=[]", "choice.scorers.discriminator=1"]).sample(0, 256)
     picture = to_picture(raised.image)
     assert picture.std() > 20
     assert raised.fit >= 40

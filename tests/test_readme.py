@@ -77,6 +77,13 @@ def test_evaluating(line: str, folder: Path) -> None:
     assert {path.name for path in folder.rglob("evaluation.*")} == {"evaluation.json", "evaluation.html"}
 
 
+@pytest.mark.parametrize("line", [c for c in COMMANDS if c.split()[1] in ("inspect", "replay")])
+def test_asking_a_picture(line: str, folder: Path) -> None:
+    run("facegen sample --size 256", folder)
+    (folder / "out" / "seed0000-256.png").rename(folder / "out" / "seed0000-768.png")
+    run(line, folder)
+
+
 def test_doctor(folder: Path) -> None:
     run("facegen doctor", folder)
 

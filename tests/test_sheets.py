@@ -5,7 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.errors import UsageError
-from facegen.sheets import contact_sheet
+from facegen.images import resize
+from facegen.sheets import COMPARED_SIDE, before_after, contact_sheet
 
 
 def solid(value: int, height: int = 10, width: int = 10) -> NDArray[np.uint8]:
@@ -54,5 +55,25 @@ def test_contact_sheet_refuses_what_makes_no_sheet() -> None:
         contact_sheet([solid(0)], columns=0)
     with pytest.raises(UsageError, match="side=0"):
         contact_sheet([solid(0)], side=0)
+    with pytest.raises(UsageError, match="label_height=0"):
+        contact_sheet([solid(0)], label_height=0)
     with pytest.raises(UsageError, match="2 labels for 1 pictures"):
         contact_sheet([solid(0)], labels=["a", "b"])
+
+
+def test_before_after_shows_the_enlarged_input_beside_the_result(head: NDArray[np.uint8]) -> None:
+    small = resize(head, (96, 96))
+    sheet = before_after(small, head)
+    assert sheet.shape == (192 + 16, 192 + 4 + 192, 3)
+    assert (sheet[:192, 196:] == head).all()
+    assert (sheet[:192, 192:196] == 255).all()
+    assert np.abs(sheet[:192, :192].reshape(96, 2, 96, 2, 3).mean(axis=(1, 3)) - small).mean() < 2
+    assert (sheet[192:, :192] < 128).any()
+    assert (sheet[192:, 196:] < 128).any()
+
+
+def test_before_after_of_a_large_picture_can_still_be_opened() -> None:
+    sheet = before_after(solid(10, 3, 100), solid(90, 250, 2 * COMPARED_SIDE))
+    assert sheet.shape == (125 + COMPARED_SIDE // 32, 2 * COMPARED_SIDE + 4, 3)
+    assert (sheet[:125, :COMPARED_SIDE] == 10).all()
+    assert (sheet[:125, COMPARED_SIDE + 4 :] == 90).all()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable
+from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -54,8 +55,45 @@ class Size(click.ParamType[int]):
         return int(value)
 
 
+class Kinds(click.ParamType[tuple[str, ...]]):
+    """Comma-separated kinds of variants, or none: flip,contrast."""
+
+    name = "kinds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        from facegen.ops.variants import KINDS
+
+        kinds = () if value == "none" else tuple(part.strip() for part in str(value).split(","))
+        for kind in kinds:
+            if kind not in KINDS:
+                hint = did_you_mean(kind, KINDS)
+                self.fail(f"unknown kind {kind!r}{hint} Known: {', '.join(KINDS)}; or none.", param, ctx)
+        return tuple(dict.fromkeys(kinds))
+
+
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--recipe, --set, --device: what every command that runs the pipeline takes."""
+    """--recipe, --set, --device and shortcuts for some keys: what every command that runs the pipeline takes.
+
+    The command gets `recipe`, `overrides` and `device`; the shortcuts are among the overrides, and so are recorded.
+    """
+
+    @wraps(command)
+    def with_shortcuts(
+        overrides: tuple[str, ...],
+        candidates: int | None,
+        variants: tuple[str, ...] | None,
+        fidelity: float | None,
+        **options: Any,
+    ) -> Any:
+        kinds = None if variants is None else json.dumps(variants)
+        given = (
+            ("--candidates", "candidates.count", candidates),
+            ("--variants", "candidates.variants", kinds),
+            ("--fidelity", "fidelity", fidelity),
+        )
+        shortcuts = [(option, key, value) for option, key, value in given if value is not None]
+        return command(overrides=(*overrides, *_overrides(shortcuts, overrides)), **options)
+
     options = (
         click.option(
             "--recipe",
@@ -66,11 +104,40 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: fidelity=0.5."
         ),
+        click.option(
+            "--candidates", type=click.IntRange(min=1), help="Candidates per tile that compete, the first so many."
+        ),
+        click.option(
+            "--variants",
+            type=Kinds(),
+            metavar="KINDS",
+            help="Looks of each tile, from flip,contrast,saturation,shift; or none.",
+        ),
+        click.option(
+            "--fidelity", type=click.FloatRange(0, 1), help="How far the result must agree with its input: 1 fully."
+        ),
         click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
     )
+    wrapped: Callable[..., Any] = with_shortcuts
     for option in reversed(options):
-        command = option(command)
-    return command
+        wrapped = option(wrapped)
+    return wrapped
+
+
+def _overrides(shortcuts: Iterable[tuple[str, str, object]], overrides: tuple[str, ...]) -> list[str]:
+    """The (option, key, value) shortcuts as recipe overrides.
+
+    Raises:
+        UsageError: if --set gives the key of one as well.
+    """
+    found = []
+    for option, key, value in shortcuts:
+        for override in overrides:
+            set_key = override.partition("=")[0].strip()
+            if set_key == key or key.startswith(f"{set_key}."):
+                raise UsageError(f"{option} and --set {override} both give {key}; leave one of them out.")
+        found.append(f"{key}={value}")
+    return found
 
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FacePipeline:
@@ -102,12 +169,6 @@ def recipe_path(recipe: str) -> Path:
     known = sorted(path.stem for path in PIPELINES.glob("*.toml"))
     hint = did_you_mean(recipe, known)
     raise UsageError(f"--recipe {recipe!r}: neither a .toml file nor a shipped recipe{hint} Known: {', '.join(known)}.")
-
-
-def command_text(*words: object, recipe: str, overrides: tuple[str, ...]) -> str:
-    """The command that makes a picture again, for the text in its file; what follows `facegen`."""
-    changes = [word for override in overrides for word in ("--set", override)]
-    return shlex.join(click.format_filename(str(word)) for word in (*words, "--recipe", recipe, *changes))
 
 
 def make_folder(out: Path) -> None:

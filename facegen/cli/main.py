@@ -15,6 +15,8 @@ from facegen.errors import FacegenError
 COMMANDS = {
     "sample": "Draw faces from seeds.",
     "upres": "Raise photographs or head crops.",
+    "inspect": "Say what a picture is: how made, how sharp, how visible its seams.",
+    "replay": "Make a picture again from the record in it.",
     "train": "Train either stage on your own pictures.",
     "evaluate": "Measure weights on pictures kept out of training.",
     "publish": "Turn a run's average into a weight folder.",

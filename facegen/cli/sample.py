@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.common import Seeds, Size, command_text, for_each, load_pipeline, make_folder, pipeline_options
+from facegen.cli.common import Seeds, Size, for_each, load_pipeline, make_folder, pipeline_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,44 +23,75 @@ SHEET_SIDE = 256
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "jpg", "webp", "tif"]),
+    default="png",
+    show_default=True,
+    help="Of the files written.",
+)
 @click.option("--grid", is_flag=True, help="Write a contact sheet of all of them too.")
 @click.option("--stages", is_flag=True, help="Write what happens on the way: face, guide, tiles, choice.")
+@click.option("--explain", is_flag=True, help="Write which candidate won each tile, and by how much.")
 @pipeline_options
 def sample(
     seeds: tuple[int, ...],
     size: int,
     out: Path,
+    file_format: str,
     grid: bool,
     stages: bool,
+    explain: bool,
     recipe: str,
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
     """Draw a face for each seed: the same seed gives the same face."""
+    from facegen.explain import write_explanation
     from facegen.images import resize, write_image
-    from facegen.sheets import contact_sheet
+    from facegen.provenance import record_text
     from facegen.stages import write_stages
     from facegen.tensors import to_picture
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
+    options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}
     sheet: dict[str, NDArray[np.uint8]] = {}
 
     def draw(seed: int) -> None:
-        face = pipeline.draw(pipeline.latent(seed))
+        z = pipeline.latent(seed)
+        face = pipeline.draw(z)
         raised = pipeline(face, size)
         picture = to_picture(raised.image)
         if picture.shape[0] != size:
             picture = resize(picture, (size, size))
         name = f"seed{seed:04d}-{size}"
-        command = command_text("sample", "--seeds", seed, "--size", size, recipe=recipe, overrides=overrides)
-        text = {"facegen": command, "fit": f"{raised.fit:.1f} dB"}
-        click.echo(write_image(out / f"{name}.png", picture, text=text))
+        text = record_text(pipeline, "sample", {"seeds": seed} | options, raised=[raised], z=z)
+        text["fit"] = f"{raised.fit:.1f} dB"
+        click.echo(write_image(out / f"{name}.{file_format}", picture, text=text, label="generated"))
         if stages:
             click.echo(write_stages(raised, face, out / f"{name}-stages"))
+        if explain:
+            for path in write_explanation(raised, out / name):
+                click.echo(path)
         if grid:
             sheet[f"seed {seed}"] = resize(picture, (SHEET_SIDE, SHEET_SIDE))
 
     for_each(seeds, draw)
     if grid:
-        click.echo(write_image(out / f"grid-{size}.png", contact_sheet(list(sheet.values()), labels=list(sheet))))
+        click.echo(_write_grid(out / f"grid-{size}.{file_format}", sheet, seeds, options))
+
+
+def _write_grid(
+    path: Path, pictures: dict[str, NDArray[np.uint8]], seeds: tuple[int, ...], options: dict[str, Any]
+) -> Path:
+    """Write a contact sheet with the command that makes it."""
+    from facegen.images import write_image
+    from facegen.provenance import COMMAND_KEY, arguments
+    from facegen.sheets import contact_sheet
+
+    shown = {"seeds": ",".join(map(str, seeds))} | options | {"grid": True}
+    text = {COMMAND_KEY: shlex.join(arguments("sample", shown))}
+    sheet = contact_sheet(list(pictures.values()), labels=list(pictures))
+    return write_image(path, sheet, text=text, label="generated")

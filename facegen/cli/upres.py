@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import count
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
+from click.core import ParameterSource
 
-from facegen.cli.common import Size, command_text, for_each, load_pipeline, make_folder, pipeline_options
+from facegen.cli.common import Size, make_folder, pipeline_options, recipe_path
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+    from facegen.batch import Outcome, Task
+    from facegen.raising import FileRaiser
 
-    from facegen.images import Picture
-    from facegen.pipeline import FacePipeline
-
-SMALLEST_HEAD = 16
+PHOTOS_ALONE = ("scale", "faces", "face_size_min", "background")
+"""Options for whole photos."""
 
 
 @click.command()
@@ -32,144 +32,170 @@ SMALLEST_HEAD = 16
     default=None,
     help="Enlarge photos this many times; if left away, so that the largest head comes to 768 px (2 to 8 times).",
 )
+@click.option(
+    "--faces",
+    type=click.Choice(["all", "largest"]),
+    default="all",
+    show_default=True,
+    help="Which faces are raised as such; the others count as background.",
+)
+@click.option(
+    "--face-size-min",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Heads whose side in the photo is less than so many pixels count as background.",
+)
+@click.option(
+    "--background",
+    type=click.Choice(["tiles", "lanczos", "keep"]),
+    default="tiles",
+    show_default=True,
+    help="What is no face: raised by the same network, enlarged by interpolation, or kept, at the photo's own size.",
+)
 @click.option("--crop", is_flag=True, help="Write each head alone, aligned, at --size.")
 @click.option("--aligned", is_flag=True, help="The pictures are aligned head crops already; raise them to --size.")
 @click.option(
-    "--size", type=Size(), default=None, help="Side of the heads that --crop and --aligned write.  [default: 768]"
+    "--size", type=Size(), default=768, show_default=True, help="Side of the heads that --crop and --aligned write."
 )
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "jpg", "webp", "tif"]),
+    default="png",
+    show_default=True,
+    help="Of the files written.",
+)
+@click.option(
+    "--strip", is_flag=True, help="Leave away what a photo tells of itself (EXIF and XMP: camera, place, time)."
+)
+@click.option("--before-after", is_flag=True, help="Write each picture, enlarged plainly, beside its result too.")
+@click.option("--explain", is_flag=True, help="Write which candidate won each tile of each head, and by how much.")
+@click.option(
+    "--overwrite", is_flag=True, help="Make again what is done, and replace files that facegen did not write."
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Pictures raised at a time.")
 @pipeline_options
 def upres(
     photos: tuple[Path, ...],
     out: Path,
     scale: int | None,
+    faces: Literal["all", "largest"],
+    face_size_min: int,
+    background: Literal["tiles", "lanczos", "keep"],
     crop: bool,
     aligned: bool,
-    size: int | None,
+    size: int,
+    file_format: str,
+    strip: bool,
+    before_after: bool,
+    explain: bool,
+    overwrite: bool,
+    jobs: int,
     recipe: str,
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Raise PHOTOS (files or folders): every face is found, aligned, raised and pasted back."""
-    from facegen.images import find_pictures, read_image
+    """Raise PHOTOS (files or folders): every face is found, aligned, raised and pasted back.
 
-    _refuse_conflicts(scale, crop, aligned, size)
+    What is done already is not done again: after Ctrl-C or a crash, the same command goes on.
+    """
+    from facegen.batch import find_tasks
+    from facegen.photo import PhotoOptions
+    from facegen.precision import resolve_device
+    from facegen.raising import FileRaiser, RaiseOptions
+
+    _refuse_conflicts(crop, aligned)
+    tasks = find_tasks(photos, out)
+    options = RaiseOptions(
+        recipe=recipe,
+        recipe_path=recipe_path(recipe),
+        overrides=overrides,
+        device=resolve_device(device),
+        kind="crop" if crop else "aligned" if aligned else "photo",
+        photo=PhotoOptions(scale=scale, faces=faces, face_size_min=face_size_min, background=background),
+        size=size,
+        suffix=f".{file_format}",
+        strip=strip,
+        before_after=before_after,
+        explain=explain,
+        overwrite=overwrite,
+    )
     make_folder(out)
-    pipeline = load_pipeline(recipe, overrides, device)
-    size = size or 768
-    files = _files(photos)
-    inputs = frozenset(file.resolve() for file in files)
-    stems = dict(zip(files, _stems(files), strict=True))
-
-    def raise_one(path: Path) -> None:
-        find_pictures([path])  # says what is wrong with a path that is no file
-        picture, result = read_image(path), Result(path, out / stems[path], inputs, recipe, overrides)
-        if aligned:
-            _aligned(pipeline, picture, result, size)
-        elif crop:
-            _crop(pipeline, picture, result, size)
-        else:
-            _photo(pipeline, picture, result, scale)
-
-    for_each(files, raise_one)
+    _raise_all(tasks, FileRaiser(options, inputs=(task.source.resolve() for task in tasks)), jobs)
 
 
-def _refuse_conflicts(scale: int | None, crop: bool, aligned: bool, size: int | None) -> None:
+def _refuse_conflicts(crop: bool, aligned: bool) -> None:
+    """Refuse options that were given for another kind of picture than is asked for."""
+    context = click.get_current_context()
+    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if crop and aligned:
         raise click.UsageError("--crop and --aligned exclude each other: an aligned picture has no head to cut out.")
-    if scale is not None and (crop or aligned):
-        raise click.UsageError(f"--scale is for whole photos; with {'--crop' if crop else '--aligned'}, give --size.")
-    if size is not None and not (crop or aligned):
+    if "size" in given and not (crop or aligned):
         raise click.UsageError("--size is for --crop and --aligned; for whole photos, give --scale.")
+    for name in PHOTOS_ALONE if crop or aligned else ():
+        if name in given:
+            flags = f"--{name.replace('_', '-')} is for whole photos; with {'--crop' if crop else '--aligned'}"
+            raise click.UsageError(f"{flags}, give --size." if name == "scale" else f"{flags}, leave it away.")
+    if crop and "before_after" in given:
+        raise click.UsageError("--before-after is for whole pictures; with --crop, leave it away.")
+    if context.params["background"] == "keep" and context.params["scale"] not in (None, 1):
+        raise click.UsageError("--background keep keeps the photo's size; leave --scale away, or choose tiles.")
 
 
-@dataclass(frozen=True)
-class Result:
-    """Where what becomes of one file is written, and what is written with it."""
-
-    source: Path
-    target: Path
-    """Without the ending that says what it is."""
-    inputs: frozenset[Path]
-    """Files never written to: those that the command reads."""
-    recipe: str
-    overrides: tuple[str, ...]
-
-    def write(self, ending: str, rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None, *options: object) -> None:
-        """Write a PNG and say so; its text is the command with these options.
-
-        Raises:
-            ImageError: if it would replace an input, or cannot be written.
-        """
-        from facegen.errors import ImageError
-        from facegen.images import write_image
-
-        path = self.target.with_name(f"{self.target.name}{ending}.png")
-        if path.resolve() in self.inputs:
-            raise ImageError(f"{self.source}: its result would replace {path}, another input; choose another --out.")
-        command = command_text("upres", self.source.name, *options, recipe=self.recipe, overrides=self.overrides)
-        click.echo(write_image(path, rgb, alpha, text={"facegen": command}))
+def _raise_all(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> None:
+    """Tell of each picture as it comes, and of all at the end; exit 1 if any failed."""
+    outcomes: dict[Path, Outcome] = {}
+    try:
+        with closing(_outcomes(tasks, raiser, jobs)) as coming:
+            for outcome in coming:
+                outcomes[outcome.source] = outcome
+                _tell(outcome, alone=len(tasks) == 1)
+    except KeyboardInterrupt:
+        done = sum(not outcome.error for outcome in outcomes.values())
+        click.echo(f"\nStopped: {done} of {len(tasks)} are done. To go on, run the same command again.", err=True)
+        sys.exit(130)
+    _report([outcomes[task.source] for task in tasks])
 
 
-def _files(photos: tuple[Path, ...]) -> list[Path]:
-    """Folders replaced by their pictures; what cannot be listed stays, to be reported when its turn comes."""
-    from facegen.errors import ImageError
-    from facegen.images import find_pictures
+def _outcomes(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> Generator[Outcome, None, None]:
+    """What is done already, then what is raised, with the time left on a terminal."""
+    from facegen.batch import run
+    from facegen.cli.summary import error_console, time_left
+    from facegen.done import DoneBefore
 
-    files: list[Path] = []
-    for path in photos:
-        try:
-            files += find_pictures([path])
-        except ImageError:
-            files.append(path)
-    return list(dict.fromkeys(files))
-
-
-def _stems(files: list[Path]) -> list[str]:
-    """A name for each file's result, without its ending: files of one name in different folders keep apart."""
-    stems: list[str] = []
-    taken: set[str] = set()
-    for path in files:
-        names = (path.stem if number == 1 else f"{path.stem}-{number}" for number in count(1))
-        stems.append(next(name for name in names if name.casefold() not in taken))
-        taken.add(stems[-1].casefold())
-    return stems
+    done_before = DoneBefore(raiser.options)
+    todo: list[Task] = []
+    for task in tasks:
+        outcome = done_before(task)
+        if outcome is None:
+            todo.append(task)
+        else:
+            yield outcome
+    if not todo:
+        return
+    jobs = min(jobs, len(todo))
+    if jobs == 1:
+        raiser.load()  # what is wrong with the networks is no picture's fault
+    with time_left(error_console()) as progress, closing(run(todo, raiser, jobs)) as coming:
+        yield from progress.track(coming, len(todo), description="pictures")
 
 
-def _photo(pipeline: FacePipeline, picture: Picture, result: Result, scale: int | None) -> None:
-    from facegen.images import resize
-    from facegen.photo import restore
-
-    done = restore(pipeline, picture.rgb, scale)
-    alpha = picture.alpha
-    if alpha is not None:
-        alpha = resize(alpha[..., None].repeat(3, axis=2), (done.rgb.shape[1], done.rgb.shape[0]))[..., 0]
-    if not done.raised + done.left:
-        click.echo(f"{result.source}: no face found; raised with an empty guide.", err=True)
-    if done.left:
-        click.echo(f"{result.source}: {done.left} head(s) already at the size asked for; left as they are.", err=True)
-    result.write(f"-x{done.scale}", done.rgb, alpha, "--scale", done.scale)
+def _tell(outcome: Outcome, alone: bool) -> None:
+    """Print what was written, and what went wrong; of a picture that is alone, what a table would say of others."""
+    for path in outcome.written:
+        click.echo(path)
+    if outcome.error:
+        click.echo(f"{outcome.trace}Error: {outcome.error}", err=True)
+    elif alone and (outcome.note or outcome.done_already):
+        click.echo(f"{outcome.source}: {outcome.note or 'done already'}.", err=True)
 
 
-def _crop(pipeline: FacePipeline, picture: Picture, result: Result, size: int) -> None:
-    from facegen.errors import ImageError
-    from facegen.photo import crop_heads
+def _report(outcomes: Sequence[Outcome]) -> None:
+    from facegen.cli.summary import error_console, summary, totals
 
-    heads = crop_heads(pipeline, picture.rgb, size)
-    if not heads:
-        raise ImageError(
-            f"{result.source}: no face found, so there is no head to crop; leave --crop away to raise the whole photo."
-        )
-    for number, head in enumerate(heads, start=1):
-        result.write("-head" + (f"-{number}" if len(heads) > 1 else ""), head, None, "--crop", "--size", size)
-
-
-def _aligned(pipeline: FacePipeline, picture: Picture, result: Result, size: int) -> None:
-    from facegen.errors import ImageError
-    from facegen.photo import raise_aligned
-
-    height, width = picture.rgb.shape[:2]
-    if height != width or height < SMALLEST_HEAD:
-        raise ImageError(
-            f"{result.source}: {width}x{height}; --aligned expects a square head crop of {SMALLEST_HEAD} px and up."
-        )
-    result.write(f"-{size}", raise_aligned(pipeline, picture.rgb, size), None, "--aligned", "--size", size)
+    if len(outcomes) > 1:
+        error_console().print(summary(outcomes))
+        click.echo(totals(outcomes), err=True)
+    if any(outcome.error for outcome in outcomes):
+        sys.exit(1)

@@ -51,25 +51,25 @@ def feather(plan: TilePlan, scale: int) -> Tensor:
     return torch.stack([torch.outer(rows[top], columns[left]).float() for top, left in plan.boxes])
 
 
+def ramp(length: int) -> Tensor:
+    """Rise from 0 to 1 along half a cosine, sampled half a pixel in: (length,); 1 - ramp is its mirror image."""
+    centres = torch.arange(length, dtype=torch.float64) + 0.5
+    return 0.5 - 0.5 * torch.cos(math.pi * centres / length)
+
+
 def _profiles(starts: tuple[int, ...], tile: int, scale: int) -> dict[int, Tensor]:
     """Weights of the tiles along one axis, as {start: (s*tile,)}; they sum to one in every pixel."""
     side = scale * tile
     profiles = torch.ones(len(starts), side, dtype=torch.float64)
     for index, (first, second) in enumerate(pairwise(starts)):
         shared = scale * max(first + tile - second, 0)
-        rise = _ramp(shared)
+        rise = ramp(shared)
         profiles[index, side - shared :] *= rise.flip(0)
         profiles[index + 1, :shared] *= rise
     total = torch.zeros(scale * starts[-1] + side, dtype=torch.float64)
     for start, profile in zip(starts, profiles, strict=True):
         total[scale * start : scale * start + side] += profile
     return {start: profiles[i] / total[scale * start : scale * start + side] for i, start in enumerate(starts)}
-
-
-def _ramp(length: int) -> Tensor:
-    """Rise from 0 to 1 along half a cosine, sampled half a pixel in: (length,), and 1 - ramp is its mirror image."""
-    centres = torch.arange(length, dtype=torch.float64) + 0.5
-    return 0.5 - 0.5 * torch.cos(math.pi * centres / length)
 
 
 def _stack(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:

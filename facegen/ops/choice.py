@@ -10,7 +10,8 @@ standard deviation of disagreement weighs as much as one standard deviation of s
 """
 
 import colorsys
-from itertools import product
+from collections.abc import Callable
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,33 @@ from facegen.ops.tiling import TilePlan
 
 ROUNDING = 1e-6
 """Differences of pixels in [0, 1] that float32 cannot tell apart; they are not worth a choice."""
+
+
+Strategy = Literal["joint", "independent", "first", "random", "mean"]
+
+
+def pick(
+    candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float = 1.0, strategy: Strategy = "joint"
+) -> Tensor:
+    """Pick one candidate per tile.
+
+    Args:
+        candidates, scores, plan, agreement: see `choose`.
+        strategy: "joint" is `choose`; "independent" takes each tile's best score; "first" takes the first candidate;
+            "random" draws evenly, the same for every picture of so many tiles and candidates; "mean" takes the first,
+            for its candidates were averaged into one before, see `average`.
+    Returns:
+        (T,) int64 candidate numbers, on the device of the scores.
+    Raises:
+        ShapeError, UsageError: as `choose`.
+    """
+    _check(candidates, scores, plan, agreement)
+    return STRATEGIES[strategy](candidates, scores, plan, agreement)
+
+
+def average(candidates: Tensor) -> Tensor:
+    """Mean of each tile's candidates, as its only one: (T, K, 3, h, w) -> (T, 1, 3, h, w) of the same type."""
+    return torch.stack([tile.float().mean(0, keepdim=True) for tile in candidates]).to(candidates.dtype)
 
 
 def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float = 1.0) -> Tensor:
@@ -38,12 +66,33 @@ def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float 
         ShapeError: if candidates, scores and plan do not fit each other.
         UsageError: if the agreement is negative or not finite.
     """
-    _check(candidates, scores, plan)
-    if not 0 <= agreement < float("inf"):
-        raise UsageError(f"choose: agreement {agreement} is not a weight; choose 0 (off) or more, 1 is usual.")
-    across, down = _disagreement(candidates.detach().float(), plan)
+    _check(candidates, scores, plan, agreement)
+    across, down = _disagreement(candidates.detach(), plan)
     quality = scores.detach().double().cpu().reshape(len(plan.rows), len(plan.columns), -1)  # (R, N, K)
     return label_grid(quality, agreement * across, agreement * down).flatten().to(scores.device)
+
+
+def _independent(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> Tensor:
+    return scores.argmax(1)
+
+
+def _first(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> Tensor:
+    return torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
+
+
+def _random(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> Tensor:
+    rng = torch.Generator().manual_seed(0)
+    return torch.randint(scores.shape[1], (len(scores),), generator=rng).to(scores.device)
+
+
+STRATEGIES: dict[Strategy, Callable[[Tensor, Tensor, TilePlan, float], Tensor]] = {
+    "joint": choose,
+    "independent": _independent,
+    "first": _first,
+    "random": _random,
+    "mean": _first,
+}
+"""The ways to pick; all take candidates, scores, plan and agreement."""
 
 
 def gather(candidates: Tensor, index: Tensor) -> Tensor:
@@ -81,38 +130,41 @@ def choice_map(index: Tensor, plan: TilePlan, scale: int, k: int) -> Tensor:
     """
     if tuple(index.shape) != (len(plan),):
         raise ShapeError(f"choice_map: index has shape {tuple(index.shape)}, expected ({len(plan)},), one per tile.")
-    palette = torch.tensor([colorsys.hsv_to_rgb(hue / k, 0.6, 0.9) for hue in range(k)])  # (K, 3)
     rows = _nearest(plan.rows, plan.tile, plan.height)  # (H,) number of the tile row
     columns = _nearest(plan.columns, plan.tile, plan.width)  # (W,)
     grid = index.cpu().reshape(len(plan.rows), len(plan.columns))
-    small = palette[grid[rows][:, columns]].permute(2, 0, 1)  # (3, H, W)
+    small = hues(k)[grid[rows][:, columns]].permute(2, 0, 1)  # (3, H, W)
     return small.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+
+
+def hues(k: int) -> Tensor:
+    """The colours of `choice_map`: (k, 3) in [0, 1]."""
+    return torch.tensor([colorsys.hsv_to_rgb(hue / k, 0.6, 0.9) for hue in range(k)])
 
 
 def _disagreement(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
     """How badly candidates fit right and lower neighbours', for R x N tiles: (R, N-1, K, K) and (R-1, N, K, K)."""
-    grid, scale = _halved_grid(candidates, plan)  # (R, N, K, 3, n, n)
-    rows, columns, count = grid.shape[:3]
+    rows, columns, count = len(plan.rows), len(plan.columns), candidates.shape[1]
     across = torch.zeros(rows, columns - 1, count, count, dtype=torch.float64)
     down = torch.zeros(rows - 1, columns, count, count, dtype=torch.float64)
-    for row, column in product(range(rows), range(columns)):
-        if column:
+    above: list[Tensor] = []
+    for row in range(rows):
+        tiles = [_halved(tile, plan.tile) for tile in candidates[row * columns : (row + 1) * columns]]  # (K, 3, n, n)
+        scale = tiles[0].shape[-1] // plan.tile
+        for column in range(1, columns):
             step = scale * (plan.columns[column] - plan.columns[column - 1])
-            across[row, column - 1] = _differences(grid[row, column - 1], grid[row, column], 0, step)
-        if row:
+            across[row, column - 1] = _differences(tiles[column - 1], tiles[column], 0, step)
+        for column, upper in enumerate(above):
             step = scale * (plan.rows[row] - plan.rows[row - 1])
-            down[row - 1, column] = _differences(grid[row - 1, column], grid[row, column], step, 0)
+            down[row - 1, column] = _differences(upper, tiles[column], step, 0)
+        above = tiles
     spread = torch.cat([across.flatten(), down.flatten()]).square().mean().sqrt()
     return across / (spread + ROUNDING), down / (spread + ROUNDING)
 
 
-def _halved_grid(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, int]:
-    """(T, K, 3, h, w) -> (R, N, K, 3, h/2, w/2) and its scale; not halved if that would tear low-res pixels apart."""
-    count, _, side, _ = candidates.shape[1:]
-    images = candidates.flatten(0, 1)
-    images = F.avg_pool2d(images, 2) if side // plan.tile % 2 == 0 else images
-    grid = images.reshape(len(plan.rows), len(plan.columns), count, *images.shape[1:])
-    return grid, images.shape[-1] // plan.tile
+def _halved(candidates: Tensor, tile: int) -> Tensor:
+    """(K, 3, h, w) -> (K, 3, h/2, w/2) float32; not halved if that would tear low-res pixels apart."""
+    return F.avg_pool2d(candidates.float(), 2) if candidates.shape[-1] // tile % 2 == 0 else candidates.float()
 
 
 def _differences(first: Tensor, second: Tensor, down: int, right: int) -> Tensor:
@@ -139,8 +191,8 @@ def _nearest(starts: tuple[int, ...], tile: int, length: int) -> Tensor:
     return (torch.arange(length)[:, None] + 0.5 - centres).abs().argmin(1)
 
 
-def _check(candidates: Tensor, scores: Tensor, plan: TilePlan) -> None:
-    """Raise what `choose` promises about shapes."""
+def _check(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> None:
+    """Raise what `choose` promises."""
     shape, wanted = tuple(candidates.shape), len(plan)
     if len(shape) != 5 or shape[0] != wanted or not shape[1]:
         raise ShapeError(f"choose: candidates have shape {shape}, expected ({wanted}, K, 3, h, w), K at least 1.")
@@ -148,3 +200,5 @@ def _check(candidates: Tensor, scores: Tensor, plan: TilePlan) -> None:
         raise ShapeError(f"choose: candidates are {shape[-2]} × {shape[-1]} px, expected a multiple of {plan.tile}.")
     if tuple(scores.shape) != shape[:2]:
         raise ShapeError(f"choose: scores have shape {tuple(scores.shape)}, expected {shape[:2]}, as the candidates.")
+    if not 0 <= agreement < float("inf"):
+        raise UsageError(f"choose: agreement {agreement} is not a weight; choose 0 (off) or more, 1 is usual.")

@@ -1,9 +1,9 @@
 """How good each candidate of each tile is, by several measures; higher is better.
 
-A scorer looks at one candidate at a time, so that its value never depends on what else is in the batch.
+A scorer looks at one candidate at a time, so that its value never depends on what else is in the batch; only `eyes`
+looks at the other eye's tiles too.
 """
 
-import difflib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -11,9 +11,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facegen.errors import ShapeError, UsageError
+from facegen.errors import ShapeError, UsageError, did_you_mean
 from facegen.ops.consistency import downsample_area
 from facegen.ops.luma import luma
+from facegen.ops.tiling import TilePlan
+
+EYES = (slice(36, 42), slice(42, 48))
+"""Landmarks of the eyes: one corner is first, the other fourth."""
+IRIS = 0.2
+"""Radius of an iris as a share of the distance between the corners of its eye: about 12 mm across of 30."""
 
 Discriminator = Callable[[Tensor, Tensor], Tensor]
 """(N, 3, h, w) images and the (N, C, t, t) stack they came from -> (N,) mean logit, higher for a real picture."""
@@ -27,6 +33,10 @@ class ScoreContext:
     """(T, C, t, t) network input tiles in [0, 1], RGB first."""
     discriminator: Discriminator | None = None
     """Judges candidates for the "discriminator" scorer; called once per tile, with all of its candidates."""
+    plan: TilePlan | None = None
+    """Where the tiles lie, for the "eyes" scorer."""
+    landmarks: Tensor | None = None
+    """(68, 2) x, y in low-res pixels, order of iBUG 300-W, for the "eyes" scorer; None where there is no face."""
 
 
 def score(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> Tensor:
@@ -36,7 +46,7 @@ def score(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float
     compare scorers of different units. Candidates that are alike score 0; so does a single one.
 
     Args:
-        candidates: (T, K, 3, h, w) in [0, 1].
+        candidates: (T, K, 3, h, w) in [0, 1], of any floating type; measured as float32.
         context: what the scorers may know.
         weights: scorer name -> weight; a scorer of weight 0 is not run.
     Returns:
@@ -83,7 +93,24 @@ def discriminator(candidates: Tensor, context: ScoreContext) -> Tensor:
             'or remove "discriminator" from the score weights.'
         )
     pairs = zip(candidates, context.stack, strict=True)  # of (K, 3, h, w), (C, t, t)
-    return torch.stack([judge(tile, stack.expand(len(tile), *stack.shape)) for tile, stack in pairs])
+    return torch.stack([judge(tile.float(), stack.expand(len(tile), *stack.shape)) for tile, stack in pairs])
+
+
+def eyes(candidates: Tensor, context: ScoreContext) -> Tensor:
+    """Minus the colour distance of the iris to the other eye's, in tiles that show an iris whole; 0 in all others.
+
+    The other iris counts by its mean colour over all candidates of all tiles that show it, so that neither eye need be
+    chosen first. (T, K, 3, h, w) -> (T, K); all 0 without plan and landmarks, or where only one eye is shown.
+    """
+    values = torch.zeros(candidates.shape[:2], device=candidates.device)
+    if context.plan is None or context.landmarks is None:
+        return values
+    left, right = (_iris_colours(candidates, context.plan, context.landmarks[eye]) for eye in EYES)
+    for these, others in ((left, right), (right, left)):
+        for tile, colours in these.items() if others else ():
+            usual = torch.stack(list(others.values())).mean((0, 1))  # (3,)
+            values[tile] -= (colours - usual).norm(dim=1)
+    return values
 
 
 Scorer = Callable[[Tensor, ScoreContext], Tensor]
@@ -94,12 +121,30 @@ SCORERS: dict[str, Scorer] = {
     "contrast": contrast,
     "consistency": consistency,
     "discriminator": discriminator,
+    "eyes": eyes,
 }
 
 
 def _each(candidates: Tensor, measure: Callable[[int, Tensor], Tensor]) -> Tensor:
     """Apply measure(tile index, (3, h, w)) -> scalar to each candidate: (T, K)."""
-    return torch.stack([torch.stack([measure(t, image) for image in tile]) for t, tile in enumerate(candidates)])
+    return torch.stack(
+        [torch.stack([measure(t, image) for image in tile.float()]) for t, tile in enumerate(candidates)]
+    )
+
+
+def _iris_colours(candidates: Tensor, plan: TilePlan, eye: Tensor) -> dict[int, Tensor]:
+    """Mean colour (K, 3) of an iris in each tile that shows it whole, by tile number; `eye` is its six landmarks."""
+    scale, side = candidates.shape[-1] // plan.tile, candidates.shape[-1]
+    pixels = (torch.arange(side) + 0.5) / scale  # of a tile, in low-res pixels
+    x, y = eye.mean(0).tolist()
+    radius = IRIS * float((eye[3] - eye[0]).norm())
+    found = {}
+    for tile, (top, left) in enumerate(plan.boxes):
+        if radius <= min(x - left, y - top, left + plan.tile - x, top + plan.tile - y):
+            disc = (pixels + top - y)[:, None] ** 2 + (pixels + left - x) ** 2 <= radius**2  # (h, w)
+            if disc.any():
+                found[tile] = candidates[tile][..., disc.to(candidates.device)].float().mean(-1)
+    return found
 
 
 def _laplacian(plane: Tensor) -> Tensor:
@@ -126,8 +171,7 @@ def _check(candidates: Tensor, context: ScoreContext, weights: Mapping[str, floa
         raise ShapeError(f"score: context.stack has shape {stack}, expected ({shape[0]}, C, t, t) with C >= 3.")
     for name, weight in weights.items():
         if name not in SCORERS:
-            near = difflib.get_close_matches(name, SCORERS, n=1)
-            hint = f'did you mean "{near[0]}"? ' if near else ""
-            raise UsageError(f'score: unknown scorer "{name}"; {hint}Known: {", ".join(sorted(SCORERS))}.')
+            hint = did_you_mean(name, SCORERS, quote='"')
+            raise UsageError(f'score: unknown scorer "{name}"{hint} Known: {", ".join(sorted(SCORERS))}.')
         if not math.isfinite(weight):
             raise UsageError(f'score: weight {weight} of scorer "{name}" is not a finite number; 0 turns it off.')

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facegen.errors import ShapeError
 from facegen.ops.tiling import TilePlan, scale_of
 
 REACH = 12
@@ -21,7 +22,7 @@ class SeamGauge:
     max: float
 
 
-def seam_gauge(image: Tensor, plan: TilePlan) -> SeamGauge:
+def seam_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> SeamGauge:
     """Measure every tile border that lies inside the picture.
 
     For each such line: the mean |gradient| across it, over the median of the mean |gradient| across the lines up to
@@ -30,17 +31,28 @@ def seam_gauge(image: Tensor, plan: TilePlan) -> SeamGauge:
     Args:
         image: (C, s*H, s*W).
         plan: geometry in low-res pixels.
+        plain: the same picture made without tiles, as large; what it measures at a line by itself is divided out, so
+            that a roof that lies on a line of a photo is no seam.
     Returns:
         Mean and maximum over the lines; 1.0 if there are none.
     Raises:
-        ShapeError: if the image is not the plan's size times a whole number.
+        ShapeError: if an image is not the plan's size times a whole number, or `plain` is not as large as the image.
     """
+    ratios = _ratios(image, plan)
+    if plain is not None:
+        if plain.shape != image.shape:
+            raise ShapeError(f"seam_gauge: plain has shape {tuple(plain.shape)}, expected {tuple(image.shape)}.")
+        ratios = [ratio / usual for ratio, usual in zip(ratios, _ratios(plain, plan), strict=True)]
+    return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
+
+
+def _ratios(image: Tensor, plan: TilePlan) -> list[float]:
+    """The step across each border line over the median of those beside it; rows first."""
     scale = scale_of(image, plan, caller="seam_gauge")
     down = image.diff(dim=1).abs().mean((0, 2)).double()  # (s*H - 1,): entry i is the step from line i to i + 1
     right = image.diff(dim=2).abs().mean((0, 1)).double()  # (s*W - 1,)
     ratios = [_ratio(down, line) for line in _border_lines(plan.rows, plan.tile, plan.height, scale)]
-    ratios += [_ratio(right, line) for line in _border_lines(plan.columns, plan.tile, plan.width, scale)]
-    return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
+    return ratios + [_ratio(right, line) for line in _border_lines(plan.columns, plan.tile, plan.width, scale)]
 
 
 def _border_lines(starts: tuple[int, ...], tile: int, length: int, scale: int) -> list[int]:

@@ -1,24 +1,30 @@
-"""Looks of one tile that the network sees in turn: mirrored, or with other contrast and saturation.
+"""Looks of one tile that the network sees in turn: mirrored, shifted, or with other contrast or saturation.
 
 Every look is undone on the network's output, so that the candidates of a tile show the same picture.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, zip_longest
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from facegen.errors import ShapeError, UsageError
+from facegen.errors import ShapeError, UsageError, did_you_mean
 from facegen.ops.luma import luma
 
 MIDDLE = 0.5
 """The grey that contrast turns about."""
+RAMP = 2
+"""Low-res pixels over which a shifted output takes over from the unshifted one, beside what it does not show."""
 
 
 @dataclass(frozen=True)
 class Variant:
     """One look: mirrored left to right or not, contrast about middle grey, saturation about luma; 1.0 is no change.
+
+    A shift shows the network the area that lies `dx` low-res pixels to the right of the tile's, and `dy` below.
 
     Raises:
         UsageError: if contrast or saturation is not positive, for such a look cannot be undone.
@@ -27,6 +33,8 @@ class Variant:
     flip: bool = False
     contrast: float = 1.0
     saturation: float = 1.0
+    dx: int = 0
+    dy: int = 0
 
     def __post_init__(self) -> None:
         for field, value in (("contrast", self.contrast), ("saturation", self.saturation)):
@@ -34,16 +42,97 @@ class Variant:
                 raise UsageError(f"Variant: {field} {value} cannot be undone; choose a positive number, 1.0 for none.")
 
     @property
+    def shifted(self) -> bool:
+        """Whether it shows another area than the tile's."""
+        return bool(self.dx or self.dy)
+
+    @property
     def name(self) -> str:
-        """What it does, in words: "identity", or such as "flip, contrast 0.9, saturation 1.1"."""
+        """What it does, in words: "identity", or such as "flip, contrast 0.9" or "shift +2 +0" (right, down)."""
         parts = ["flip"] if self.flip else []
         parts += [f"contrast {self.contrast:g}"] if self.contrast != 1.0 else []
         parts += [f"saturation {self.saturation:g}"] if self.saturation != 1.0 else []
+        parts += [f"shift {self.dx:+d} {self.dy:+d}"] if self.shifted else []
         return ", ".join(parts) or "identity"
 
 
+KINDS: dict[str, tuple[Variant, ...]] = {
+    "flip": (Variant(flip=True),),
+    "contrast": (Variant(contrast=0.9), Variant(contrast=1.1)),
+    "saturation": (Variant(saturation=1.2), Variant(saturation=0.8)),
+    "shift": (Variant(dx=2), Variant(dy=2), Variant(dx=-2), Variant(dy=-2)),
+}
+"""The looks of each kind; each look costs one pass of the network."""
+
+
+def variants_of(kinds: Collection[str]) -> tuple[Variant, ...]:
+    """List the looks of some kinds: the identity, then the first look of each kind, then the second ones, and so on.
+
+    So the first few are as different as can be. Within a round the order is that of `KINDS`, whatever that of `kinds`.
+
+    Args:
+        kinds: names out of `KINDS`; none leaves the identity alone.
+    Raises:
+        UsageError: if a kind is unknown.
+
+    >>> [variant.name for variant in variants_of(["contrast", "flip"])]
+    ['identity', 'flip', 'contrast 0.9', 'contrast 1.1']
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            hint = did_you_mean(kind, KINDS, quote='"')
+            raise UsageError(f'unknown kind of variant "{kind}"{hint} Known: {", ".join(KINDS)}.')
+    rounds = zip_longest(*(looks for kind, looks in KINDS.items() if kind in kinds))
+    return (Variant(), *(variant for variant in chain.from_iterable(rounds) if variant))
+
+
+def shift_stack(stack: Tensor, variant: Variant) -> Tensor:
+    """Move a picture so that a tile's place shows what the look's shift asks for.
+
+    Args:
+        stack: (C, h, w).
+        variant: the look; its dx and dy are smaller than w and h.
+    Returns:
+        (C, h, w): pixel (y, x) is (y + dy, x + dx) of the stack, mirrored at the border where that lies outside.
+    """
+    if not variant.shifted:
+        return stack
+    height, width = stack.shape[-2:]
+    across, down = abs(variant.dx), abs(variant.dy)
+    padded = F.pad(stack[None], (across, across, down, down), mode="reflect")[0]
+    top, left = down + variant.dy, across + variant.dx
+    return padded[:, top : top + height, left : left + width]
+
+
+def unshift(images: Tensor, unshifted: Tensor, variant: Variant, scale: int) -> Tensor:
+    """Move what became of shifted tiles back to the tiles' own areas.
+
+    Where the shifted view does not reach, the unshifted image stands in, with a short ramp between the two.
+
+    Args:
+        images: (T, 3, s*t, s*t), of the areas that lie (dx, dy) beside the tiles'.
+        unshifted: (T, 3, s*t, s*t), of the tiles' own areas.
+        variant: the look.
+        scale: s, size of the images over the low-res pixels that dx and dy count.
+    Returns:
+        (T, 3, s*t, s*t) of the tiles' own areas.
+    """
+    moved = images.roll((scale * variant.dy, scale * variant.dx), dims=(-2, -1))
+    rows = _reach(images.shape[-2], scale * variant.dy, scale).to(images)
+    columns = _reach(images.shape[-1], scale * variant.dx, scale).to(images)
+    return torch.lerp(unshifted, moved, torch.outer(rows, columns))
+
+
+def _reach(side: int, shift: int, scale: int) -> Tensor:
+    """Weight of an image moved `shift` pixels along one axis: 0 where it does not reach, then a ramp to 1: (side,)."""
+    if not shift:
+        return torch.ones(side)
+    weight = ((torch.arange(side) + 0.5 - abs(shift)) / (RAMP * scale)).clamp(0, 1)
+    return weight if shift > 0 else weight.flip(0)
+
+
 def apply_variant(stack: Tensor, variant: Variant) -> Tensor:
-    """Show tiles in another look.
+    """Show tiles in another look; a shift is not its matter, see `shift_stack`.
 
     Args:
         stack: (T, C, h, w) with C >= 3: RGB in [0, 1], then guide channels.
@@ -61,7 +150,7 @@ def apply_variant(stack: Tensor, variant: Variant) -> Tensor:
 
 
 def undo_variant(images: Tensor, variant: Variant) -> Tensor:
-    """Take a look off again.
+    """Take a look off again, all but its shift, see `unshift`.
 
     Args:
         images: (T, 3, H, W), what became of tiles in that look; H and W may be larger than theirs.
@@ -87,14 +176,3 @@ def _grade(rgb: Tensor, contrast: float, saturation: float) -> Tensor:
 def _mirror(images: Tensor, variant: Variant) -> Tensor:
     """Swap left and right of (T, C, H, W) if the look is a mirrored one."""
     return images.flip(-1) if variant.flip else images
-
-
-_GRADES = ((1.0, 1.0), (0.9, 1.1), (1.1, 0.9))
-"""(contrast, saturation): softer and harder, with the colourfulness kept about the same."""
-
-VARIANTS: dict[str, tuple[Variant, ...]] = {
-    "none": (Variant(),),
-    "flip": (Variant(), Variant(flip=True)),
-    "varied": tuple(Variant(flip, *grade) for grade, flip in product(_GRADES, (False, True))),
-}
-"""Sets of looks by name; the first of each is the identity, and each costs one pass of the network."""

@@ -92,7 +92,7 @@ class DCGANLoss(_Strict):
     """The generator is taught at every so many steps; 5 in WGAN-GP."""
     reconstruction: float = Field(default=0.0, ge=0)
     """Weight of the VAE-GAN's loss (Larsen et al. 2016): half of each batch are training pictures that an encoder found
-    the latents of, and their distance to what is drawn from these, in features and in 4 px means, is descended. The
+    the latents of, and their distance to what is drawn from these, in features and in pixels, is descended. The
     other half is drawn from normal latents with the mean and covariance of those found (Ghosh et al. 2020)."""
     prior: float = Field(default=0.006, ge=0)
     """With it: weight, per nat and relative to `reconstruction`, of how far the latents found lie from N(0, 1)."""

@@ -16,6 +16,7 @@ from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator, ProjectedHeads
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet
+from facegen.training.calibration import calibrate_batchnorm
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
 from facegen.training.config import JNetRecipe
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
@@ -30,7 +31,7 @@ LIMITS: dict[Kind, str] = {
     "encoder": "Finds the latents of aligned heads for the generator it lies beside, and for no other.",
     "heads": "Of use for training on alone: facegen train --from takes them up with the generator they lie beside.",
 }
-CALIBRATION_BATCHES, CALIBRATION_SIZE = 16, 32
+CALIBRATION_LATENTS = 512
 
 
 def publish(
@@ -112,7 +113,8 @@ def _networks(recipe: AnyRecipe, states: Mapping[str, Mapping[str, Tensor]]) -> 
         heads = recipe.projected if recipe.loss.projected else None
     else:
         generator = _loaded(DCGANGenerator(recipe.generator), states["average"])
-        calibrate_batchnorm(generator, recipe.generator.z_dim)
+        rng = torch.Generator().manual_seed(0)
+        calibrate_batchnorm(generator, torch.randn(CALIBRATION_LATENTS, recipe.generator.z_dim, generator=rng))
         found = [("dcgan", "", generator)]
         heads = None if recipe.plain else recipe.discriminator
         if recipe.loss.reconstruction:
@@ -126,17 +128,3 @@ def _networks(recipe: AnyRecipe, states: Mapping[str, Mapping[str, Tensor]]) -> 
 def _loaded(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     network.load_state_dict(dict(state))
     return network
-
-
-def calibrate_batchnorm(generator: nn.Module, z_dim: int) -> None:
-    """Measure the batchnorm statistics of averaged weights anew: the running ones belong to other weights."""
-    norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all batches
-    rng = torch.Generator().manual_seed(0)
-    generator.train()
-    with torch.no_grad():
-        for _ in range(CALIBRATION_BATCHES):
-            generator(torch.randn(CALIBRATION_SIZE, z_dim, generator=rng))
-    generator.eval()

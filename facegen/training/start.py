@@ -77,8 +77,8 @@ def make_trainer(
     fabric = fabric or make_fabric(recipe.run.precision, device="cpu")
     objective, used = make_objective(recipe, files, kept_out, fabric.device, warn)
     if fabric.world_size > 1:
-        for module in objective.modules.values():
-            share_batchnorm(module)
+        for phase in objective.phases:
+            share_batchnorm(phase.module)
     trainer = Trainer(objective, recipe.run, out, callbacks, fabric)
     if resume:
         trainer.resume()

@@ -17,7 +17,7 @@ Facegen = Callable[..., Result]
 @pytest.fixture(scope="session")
 def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A pipeline recipe of tiny networks, one candidate per tile."""
-    return tiny.save_all(tmp_path_factory.mktemp("tiny"), extra='candidates.variants = "none"')
+    return tiny.save_all(tmp_path_factory.mktemp("tiny"), extra="candidates.variants = []")
 
 
 @pytest.fixture

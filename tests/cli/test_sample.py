@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 import shutil
 from pathlib import Path
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facegen.images import picture_text, read_image
+from facegen.images import picture_facts, picture_text, read_image
 from facegen.pipeline import FacePipeline
+from facegen.provenance import read_record
 from facegen.tensors import to_picture
 from tests.cli.conftest import Facegen, leftovers
 
@@ -48,6 +50,32 @@ def test_text_in_the_file_makes_it_again(facegen: Facegen, tiny_recipe: Path, tm
     assert facegen(*words, "--out", tmp_path / "b").exit_code == 0
     first, second = ((tmp_path / folder / "seed0006-256.png").read_bytes() for folder in "ab")
     assert first == second
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_every_format_carries_record_and_label(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, suffix: str
+) -> None:
+    words = ("--seeds", 2, "--size", 256, "--format", suffix, "--grid")
+    result = facegen("sample", *words, "--recipe", tiny_recipe, "--out", tmp_path)
+    names = [f"seed0002-256.{suffix}", f"grid-256.{suffix}"]
+    assert result.stdout.splitlines() == [str(tmp_path / name) for name in names]
+    facts = [picture_facts(tmp_path / name) for name in names]
+    assert [fact.source_type for fact in facts] == ["trainedAlgorithmicMedia"] * 2
+    assert facts[1].text["facegen"].split()[-1] == "--grid"
+    record = read_record(tmp_path / names[0])
+    z = FacePipeline.load(tiny_recipe).latent(2)
+    assert (record.seed, record.z) == (2, hashlib.sha256(z.numpy().tobytes()).hexdigest())
+
+
+def test_explain(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+    words = ("--size", 256, "--explain", "--recipe", tiny_recipe, "--out", tmp_path)
+    result = facegen("sample", *words)
+    assert result.exit_code == 0, result.stderr
+    written = [Path(line) for line in result.stdout.splitlines()]
+    assert written[0].name == "seed0000-256.png"
+    assert {path.suffix for path in written[1:]} == {".png", ".json"}
+    assert sorted(tmp_path.iterdir()) == sorted(written)
 
 
 def test_grid(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:

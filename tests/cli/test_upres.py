@@ -86,8 +86,8 @@ def test_good_and_bad_pictures_in_one_command(upres: Facegen, tmp_path: Path, pl
     for problem, path in bad.items():
         [line] = [line for line in lines if line.startswith(f"Error: {path}: ")]
         assert problem in line
-    assert lines[-1] == f"5 done, 5 failed: {', '.join(map(str, bad.values()))}"
-    assert len(lines) == 5 + 5 + 1  # a note for each good one: no face
+    assert lines[-1] == "5 raised, 5 failed."
+    assert len(lines) == 5 + (1 + 10) + 1  # errors, a table of all, the sum
     assert not leftovers(out)
 
 
@@ -105,13 +105,24 @@ def test_odd_pictures_keep_what_they_show(upres: Facegen, tmp_path: Path, plain:
     assert np.abs(resize(alpha[..., None].repeat(3, 2), (40, 24))[..., 0].astype(int) - plain[..., 0]).max() <= 3
 
 
-def test_folders_are_replaced_by_their_pictures(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
-    write_image(tmp_path / "in" / "b.png", plain)
-    write_image(tmp_path / "in" / "a.jpg", plain)
+def test_folders_are_mirrored(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+    for name in ("b.png", "sub/dir/a.jpg", ".hidden.png"):
+        write_image(tmp_path / "in" / name, plain)
     (tmp_path / "in" / "notes.txt").write_text("no picture")
-    result = upres(tmp_path / "in", tmp_path / "in" / "a.jpg", "--scale", 1)
+    result = upres(tmp_path / "in", tmp_path / "in" / "b.png", "--scale", 1)
     assert result.exit_code == 0
-    assert written(tmp_path / "out") == ["a-x1.png", "b-x1.png"]
+    assert written(tmp_path / "out") == ["b-x1.png", "sub/dir/a-x1.png"]
+
+
+def test_results_are_not_raised_again(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: Picture) -> None:
+    write_image(tmp_path / "a.png", plain)
+    for _ in range(2):
+        words = ("--scale", 1, "--recipe", tiny_recipe, "--out", tmp_path / "out")
+        assert facegen("upres", tmp_path, *words).exit_code == 0
+        assert written(tmp_path) == ["a.png", "out/a-x1.png"]
+    refused = facegen("upres", tmp_path, "--recipe", tiny_recipe, "--out", tmp_path)
+    assert refused.exit_code == 2
+    assert f"--out {tmp_path}: is the folder that is raised" in refused.stderr
 
 
 def test_files_of_one_name_keep_apart(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
@@ -139,18 +150,19 @@ def test_an_input_is_never_overwritten(facegen: Facegen, tiny_recipe: Path, tmp_
 
 
 def test_photo_with_a_face(upres: Facegen, tmp_path: Path, astronaut: Picture) -> None:
-    write_image(tmp_path / "my photo.png", resize(astronaut, (200, 200)))
-    result = upres(tmp_path / "my photo.png")
+    write_image(tmp_path / "my photo.png", astronaut[:240, 100:340])
+    result = upres(tmp_path / "my photo.png", "--background", "lanczos")
     assert result.exit_code == 0
+    assert result.stdout == f"{tmp_path / 'out' / 'my photo-x5.png'}\n"
     assert result.stderr == ""
-    assert read_image(tmp_path / "out" / "my photo-x8.png").rgb.shape == (1600, 1600, 3)
+    assert read_image(tmp_path / "out" / "my photo-x5.png").rgb.shape == (1200, 1200, 3)
 
 
 def test_head_that_is_large_already(upres: Facegen, tmp_path: Path, head: Picture) -> None:
     write_image(tmp_path / "a.png", resize(head, (1300, 1300)))
-    result = upres(tmp_path / "a.png", "--scale", 1)
+    result = upres(tmp_path / "a.png", "--background", "keep")
     assert result.exit_code == 0
-    assert f"{tmp_path / 'a.png'}: 1 head(s) already at the size asked for; left as they are." in result.stderr
+    assert result.stderr == f"{tmp_path / 'a.png'}: 1 head(s) left to the background.\n"
 
 
 def test_crop(upres: Facegen, tmp_path: Path, astronaut: Picture, plain: Picture) -> None:
@@ -177,7 +189,14 @@ def test_aligned(upres: Facegen, tmp_path: Path, head: Picture, plain: Picture) 
     assert "wide.png: 40x24; --aligned expects a square head crop" in result.stderr
 
 
-@pytest.mark.parametrize("words", [("--scale", "3"), ("--crop", "--size", "200"), ("--aligned", "--size", "200")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--scale", "2", "--background", "lanczos", "--strip"),
+        ("--crop", "--size", "200"),
+        ("--aligned", "--size", "200"),
+    ],
+)
 def test_text_in_the_file_makes_it_again(
     facegen: Facegen,
     upres: Facegen,
@@ -203,6 +222,11 @@ def test_text_in_the_file_makes_it_again(
         (["--crop", "--scale", "2"], ["--scale", "--crop"]),
         (["--aligned", "--scale", "2"], ["--scale", "--aligned"]),
         (["--size", "512"], ["--size", "--crop", "--aligned", "--scale"]),
+        (["--aligned", "--faces", "largest"], ["--faces", "--aligned"]),
+        (["--crop", "--face-size-min", "9"], ["--face-size-min", "--crop"]),
+        (["--crop", "--background", "keep"], ["--background", "--crop"]),
+        (["--crop", "--before-after"], ["--before-after", "--crop"]),
+        (["--background", "keep", "--scale", "2"], ["--background", "--scale"]),
         (["--size", "512", "--scale", "2"], ["--size", "--scale"]),
         (["--scale", "0"], ["--scale"]),
         (["--scale", "9"], ["--scale"]),
@@ -223,11 +247,14 @@ def test_no_photos(facegen: Facegen) -> None:
     assert "Missing argument 'PHOTOS...'" in result.stderr
 
 
-def test_result_that_would_be_too_large_names_the_photo(upres: Facegen, tmp_path: Path) -> None:
-    write_image(tmp_path / "big.png", np.zeros((1800, 2000, 3), np.uint8))
+def test_result_that_would_be_too_large_names_the_photo(
+    upres: Facegen, tmp_path: Path, plain: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facegen.photo.LARGEST", 10_000)
+    write_image(tmp_path / "big.png", plain)
     result = upres(tmp_path / "big.png", "--scale", 8)
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[0].startswith(f"Error: {tmp_path / 'big.png'}: 2000x1800 at --scale 8 would be ")
+    assert result.stderr.splitlines()[0].startswith(f"Error: {tmp_path / 'big.png'}: 40x24 at --scale 8 would be ")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX alone")

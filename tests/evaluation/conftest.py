@@ -29,7 +29,7 @@ def loaded_once() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
     """Tiny networks, one candidate per tile."""
-    return FacePipeline.load(tiny.save_all(tmp_path_factory.mktemp("tiny"), extra='candidates.variants = "none"'))
+    return FacePipeline.load(tiny.save_all(tmp_path_factory.mktemp("tiny"), extra="candidates.variants = []"))
 
 
 @pytest.fixture(scope="session")

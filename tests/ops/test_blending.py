@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facegen.errors import ShapeError
-from facegen.ops.blending import blend, feather
+from facegen.ops.blending import blend, feather, ramp
 from facegen.ops.tiling import TilePlan, plan_tiles, split
 
 
@@ -124,3 +124,11 @@ def test_errors_name_the_tile() -> None:
         blend([*tiles[:2], torch.zeros(3, 248, 256), tiles[3]], plan)
     with pytest.raises(ShapeError, match=r"tile 0 has shape \(3, 250, 250\), expected \(C, s\*32, s\*32\)"):
         blend(torch.zeros(4, 3, 250, 250), plan)
+
+
+@pytest.mark.parametrize("length", [1, 2, 7, 16])
+def test_two_ramps_that_meet_sum_to_one(length: int) -> None:
+    rise = ramp(length)
+    torch.testing.assert_close(rise + rise.flip(0), torch.ones(length, dtype=torch.float64))
+    assert (rise.diff() > 0).all()
+    assert 0 < rise[0] <= 0.5

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from facegen.errors import ShapeError, UsageError
 from facegen.ops.blending import blend
-from facegen.ops.choice import choice_map, choose, gather
+from facegen.ops.choice import STRATEGIES, average, choice_map, choose, gather, hues, pick
 from facegen.ops.tiling import plan_tiles, split
 
 PLAN = plan_tiles(48, 64, tile=16, overlap=8)  # 5 x 7 tiles
@@ -82,6 +82,24 @@ def test_a_single_candidate_is_chosen(rng: torch.Generator) -> None:
     assert choose(torch.rand(35, 1, 3, 16, 16, generator=rng), torch.zeros(35, 1), PLAN).tolist() == [0] * 35
 
 
+def test_the_other_strategies(rng: torch.Generator) -> None:
+    candidates, scores = picture_candidates(1, rng), torch.randn(35, 3, generator=rng)
+    picked = {strategy: pick(candidates, scores, PLAN, 1.0, strategy) for strategy in STRATEGIES}
+    assert torch.equal(picked["joint"], choose(candidates, scores, PLAN))
+    assert torch.equal(picked["independent"], scores.argmax(1))
+    assert picked["first"].eq(0).all()
+    assert set(picked["random"].tolist()) == {0, 1, 2}
+    assert torch.equal(picked["random"], pick(candidates, -scores, PLAN, 0.0, "random"))
+
+
+def test_average_leaves_one_candidate(rng: torch.Generator) -> None:
+    candidates = picture_candidates(2, rng).half()
+    mean = average(candidates)
+    assert mean.dtype == torch.float16
+    torch.testing.assert_close(mean, candidates.float().mean(1, keepdim=True).half())
+    assert pick(mean, torch.zeros(35, 1), PLAN, 1.0, "mean").tolist() == [0] * 35
+
+
 def test_gather_takes_one_of_each(rng: torch.Generator) -> None:
     candidates, index = torch.rand(4, 3, 3, 8, 8, generator=rng), torch.tensor([2, 0, 1, 2])
     chosen = gather(candidates, index)
@@ -96,6 +114,7 @@ def test_choice_map_shows_each_tile_in_its_hue() -> None:
     assert painted[:, 0, 0].tolist() == pytest.approx([0.9, 0.36, 0.36])  # hue 0 of 3: red
     assert painted[:, -1, -1].tolist() == pytest.approx([0.36, 0.36, 0.9])  # hue 2 of 3: blue
     assert painted[0, :, 0].gt(0.5).sum() == 48  # the border runs between the two centres
+    assert torch.equal(painted[:, -1, -1], hues(3)[2])
 
 
 @pytest.mark.parametrize(

@@ -63,3 +63,13 @@ def test_a_flat_picture_measures_one() -> None:
 def test_other_sizes_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"seam_gauge: image has shape \(3, 100, 96\), expected \(C, s\*96, s\*96\)"):
         seam_gauge(torch.zeros(3, 100, 96), PLAN)
+
+
+def test_what_a_picture_without_tiles_measures_there_is_divided_out() -> None:
+    rng = torch.Generator().manual_seed(0)
+    picture = torch.rand(3, 192, 192, generator=rng)
+    picture[:, 64:] += 2  # an edge of the motif on a border
+    assert seam_gauge(picture, PLAN).max > 5
+    assert seam_gauge(picture, PLAN, picture) == SeamGauge(1.0, 1.0)
+    with pytest.raises(ShapeError, match=r"plain has shape \(3, 96, 96\), expected \(3, 192, 192\)"):
+        seam_gauge(picture, PLAN, picture[:, :96, :96])

@@ -5,9 +5,11 @@ import torch
 
 from facegen.errors import ShapeError, UsageError
 from facegen.ops.luma import luma
-from facegen.ops.variants import VARIANTS, Variant, apply_variant, undo_variant
+from facegen.ops.tiling import plan_tiles, split
+from facegen.ops.variants import KINDS, Variant, apply_variant, shift_stack, undo_variant, unshift, variants_of
 
-ALL = sorted({variant for variants in VARIANTS.values() for variant in variants}, key=lambda variant: variant.name)
+ALL = variants_of(KINDS)
+SHIFTS = (*KINDS["shift"], Variant(dx=1, dy=-3))
 
 
 @pytest.mark.parametrize("variant", [*ALL, Variant(True, 0.25, 3.0)], ids=lambda variant: variant.name)
@@ -50,17 +52,53 @@ def test_the_argument_is_left_alone(rng: torch.Generator) -> None:
     assert torch.equal(stack, before)
 
 
-def test_presets() -> None:
-    assert {name: len(variants) for name, variants in VARIANTS.items()} == {"none": 1, "flip": 2, "varied": 6}
-    for variants in VARIANTS.values():
-        assert variants[0] == Variant()
-        assert len({variant.name for variant in variants}) == len(variants)
+@pytest.mark.parametrize("variant", SHIFTS, ids=lambda variant: variant.name)
+def test_a_shifted_view_moved_back_shows_the_tile(variant: Variant, rng: torch.Generator) -> None:
+    """An upscaler that repeats every pixel sees nothing but its tile: shifting must change nothing at all."""
+    stack, plan = torch.rand(3, 40, 56, generator=rng), plan_tiles(40, 56, tile=16, overlap=8)
+    tiles, views = (
+        split(x, plan).repeat_interleave(4, dim=-1).repeat_interleave(4, dim=-2)
+        for x in (stack, shift_stack(stack, variant))
+    )
+    assert not torch.equal(views, tiles)
+    torch.testing.assert_close(unshift(views, tiles, variant, scale=4), tiles)
+
+
+def test_a_shift_by_hand() -> None:
+    row = torch.arange(5.0).reshape(1, 1, 5)
+    assert shift_stack(row, Variant(dx=2)).flatten().tolist() == [2, 3, 4, 3, 2]  # mirrored past the border
+    assert shift_stack(row, Variant(dx=-1)).flatten().tolist() == [1, 0, 1, 2, 3]
+    assert shift_stack(row.mT, Variant(dy=1)).flatten().tolist() == [1, 2, 3, 4, 3]
+
+
+@pytest.mark.parametrize("variant", SHIFTS, ids=lambda variant: variant.name)
+def test_what_a_shifted_view_does_not_show_is_the_unshifted_one(variant: Variant) -> None:
+    mixed = unshift(torch.ones(1, 3, 32, 32), torch.zeros(1, 3, 32, 32), variant, scale=2)[0, 0]
+    rows, columns = mixed.amax(1), mixed.amax(0)
+    for weights, shift in ((rows, 2 * variant.dy), (columns, 2 * variant.dx)):
+        hidden = weights[:shift] if shift >= 0 else weights[shift:]
+        assert hidden.eq(0).all()
+        assert weights.eq(1).sum() >= 32 - abs(shift) - 4
+        assert weights.diff().abs().max() <= 0.25  # no step
+
+
+def test_kinds_take_turns() -> None:
+    names = [variant.name for variant in variants_of(["shift", "flip", "contrast"])]
+    assert names == ["identity", "flip", "contrast 0.9", "shift +2 +0", "contrast 1.1", "shift +0 +2", "shift -2 +0",
+                     "shift +0 -2"]  # fmt: skip
+    assert variants_of([]) == (Variant(),)
+    assert len(set(ALL)) == len(ALL) == 1 + sum(len(looks) for looks in KINDS.values())
+
+
+def test_an_unknown_kind_is_refused() -> None:
+    with pytest.raises(UsageError, match='unknown kind of variant "contrats"; did you mean "contrast"'):
+        variants_of(["contrats"])
 
 
 def test_names() -> None:
     assert Variant().name == "identity"
     assert Variant(flip=True).name == "flip"
-    assert Variant(True, 0.9, 1.1).name == "flip, contrast 0.9, saturation 1.1"
+    assert Variant(True, 0.9, 1.1, -1).name == "flip, contrast 0.9, saturation 1.1, shift -1 +0"
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, float("nan"), float("inf")])

@@ -13,12 +13,12 @@ from torch import nn
 
 from facegen.cli.main import cli
 from facegen.errors import TrainingError, UsageError
-from facegen.models.dcgan import DCGANConfig, DCGANGenerator
+from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet
 from facegen.pipeline import FacePipeline
 from facegen.training.checkpoints import checkpoints
-from facegen.training.publish import LICENCE, calibrate_batchnorm, publish
+from facegen.training.publish import LICENCE, publish
 from facegen.training.start import RESOLVED, SOURCES, make_trainer
 from facegen.weights import load_network, read_card
 from tests.training.conftest import RECIPES
@@ -44,7 +44,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, head: Any) -> Runs:
 
 @pytest.fixture(autouse=True)
 def few_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facegen.training.publish.CALIBRATION_BATCHES", 8)
+    monkeypatch.setattr("facegen.training.publish.CALIBRATION_LATENTS", 256)
 
 
 @pytest.fixture
@@ -112,41 +112,6 @@ def test_publishing_twice_gives_the_same_files(runs: Runs, tmp_path: Path) -> No
         first, second = (publish(path, kind, tmp_path / name, recipe_name="") for name in "ab")
         for one, other in zip(first, second, strict=True):
             assert read_card(one).sha256 == read_card(other).sha256
-
-
-@pytest.fixture
-def generator() -> DCGANGenerator:
-    torch.manual_seed(5)
-    return DCGANGenerator(DCGANConfig(z_dim=4, widths=(8, 8, 4)))
-
-
-def test_calibrated_statistics_are_those_of_the_activations(
-    generator: DCGANGenerator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("facegen.training.publish.CALIBRATION_BATCHES", 64)
-    seen: list[torch.Tensor] = []
-    calibrate_batchnorm(generator, 4)
-    assert not generator.training
-    first = batchnorms(generator)[0]
-    generator.stem[0].register_forward_hook(lambda _, __, output: seen.append(output))
-    with torch.no_grad():
-        generator(torch.randn(4096, 4, generator=torch.Generator().manual_seed(9)))
-    assert first.running_var is not None
-    assert first.running_mean is not None
-    torch.testing.assert_close(first.running_var, seen[0].var((0, 2, 3)), rtol=0.1, atol=0)
-    assert (first.running_mean - seen[0].mean((0, 2, 3))).abs().max() < 0.1 * first.running_var.sqrt().max()
-
-
-def test_calibration_forgets_what_was_and_leaves_the_weights(generator: DCGANGenerator) -> None:
-    calibrate_batchnorm(generator, 4)
-    expected = {key: value.clone() for key, value in generator.state_dict().items()}
-    for norm in batchnorms(generator):
-        assert norm.running_mean is not None
-        norm.running_mean.fill_(7)
-    torch.manual_seed(123)
-    calibrate_batchnorm(generator, 4)
-    for key, value in generator.state_dict().items():
-        assert torch.equal(value, expected[key]), key
 
 
 # --- what is wrong with a run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import DCGANDiscriminator, ProjectedDiscriminator
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.sheets import contact_sheet
+from facegen.training.calibration import calibrate_batchnorm
 from facegen.training.config import DCGANRecipe
 from facegen.training.datasets import FaceDataset
 from facegen.training.diffaugment import diffaugment
@@ -178,8 +180,10 @@ class DCGANObjective:
 
     def _samples(self, count: int) -> NDArray[np.uint8]:
         """(count, side, side, 3), the same latents at every call."""
+        average, latents = copy.deepcopy(self.ema[0]), self.fixed_z.to(self.device)
+        calibrate_batchnorm(average, latents)
         with torch.no_grad():
-            drawn = [self.ema[0].draw(z.to(self.device)) for z in torch.split(self.fixed_z[:count], 8)]
+            drawn = [average.draw(z) for z in torch.split(latents[:count], 8)]
         return np.stack([picture for batch in drawn for picture in to_uint8(batch)])
 
 

@@ -1,0 +1,91 @@
+"""`facegen inspect`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facegen.cli.common import for_each
+
+if TYPE_CHECKING:
+    from facegen.inspection import Inspection
+    from facegen.provenance import Record
+
+
+@click.command()
+@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="The photo it was made from: measures how well the picture, shrunk again, agrees with it.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per picture and line, the record whole.")
+def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> None:
+    """Say what PICTURES are: how they were made, how sharp they are, how visible their seams."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from facegen.inspection import inspect_picture
+
+    if source is not None and len(pictures) > 1:
+        raise click.UsageError("--source is what one picture was made from; inspect the others by themselves.")
+
+    def show(path: Path) -> None:
+        found = inspect_picture(path, source)
+        if as_json:
+            click.echo(json.dumps({"picture": click.format_filename(path), **_plain(found)}))
+            return
+        table = Table("", click.format_filename(path), box=None, title_justify="left")
+        for name, value in _rows(found).items():
+            table.add_row(name, escape(value))
+        Console().print(table)
+
+    for_each(pictures, show)
+
+
+def _plain(found: Inspection) -> dict[str, Any]:
+    """As JSON can say it: no infinite numbers."""
+    values = asdict(found) | {"record": found.record.model_dump(mode="json") if found.record else None}
+    if found.agreement and found.agreement.psnr == float("inf"):
+        values["agreement"]["psnr"] = None
+    return values
+
+
+def _rows(found: Inspection) -> dict[str, str]:
+    """What there is to say, by name."""
+    rows = {
+        "format": f"{found.format}, {found.width}x{found.height}",
+        "label": found.source_type or "none",
+        "command": f"facegen {found.command}" if found.command else "unknown: the file has no facegen record",
+    }
+    if found.record:
+        rows |= _record_rows(found.record)
+    if found.seams:
+        rows["seams"] = f"mean {found.seams.mean:.2f}, max {found.seams.max:.2f} (1.00 is none)"
+    rows["sharpness"] = f"{found.sharpness:.3g} (variance of the Laplacian)"
+    if found.agreement:
+        psnr, largest = found.agreement.psnr, found.agreement.largest
+        rows["agreement"] = f"{psnr:.1f} dB, largest difference {largest:.2f} of 255, at scale {found.agreement.scale}"
+    return rows
+
+
+def _record_rows(record: Record) -> dict[str, str]:
+    rows = {
+        "made by": f"facegen {record.facegen}, torch {record.torch}, on {record.device} of {record.platform}",
+        "weights": ", ".join(f"{name} {sha256[:12]}" for name, sha256 in record.weights.items()),
+    }
+    if record.source:
+        rows["source"] = f"{record.source.name}, sha256 {record.source.sha256[:12]}"
+    if record.raised:
+        tiles = sum(len(raised.choices) for raised in record.raised)
+        rows["raised"] = f"{len(record.raised)} head(s) in {tiles} tiles"
+    fits = [record.fit] if record.fit is not None else [head.fit for head in record.raised if head.fit is not None]
+    if fits:
+        rows["fit"] = f"{min(fits):.1f} dB to what was put in"
+    return rows

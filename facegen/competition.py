@@ -1,0 +1,89 @@
+"""The candidates of every tile compete; the winners are blended into one picture and held to what was put in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.profiler import record_function as step
+
+from facegen.landmarks import Landmarks
+from facegen.ops.blending import blend
+from facegen.ops.choice import average, gather, pick
+from facegen.ops.consistency import back_project, low_res_psnr
+from facegen.ops.scoring import Discriminator, ScoreContext, score
+from facegen.ops.tiling import TilePlan, split
+from facegen.pipeline_recipe import ChoiceOptions
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pool:
+    """All candidates of a picture, and what they are judged by."""
+
+    stack: Tensor
+    """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
+    reference: Tensor
+    """(3, s*h/n, s*w/n) for a whole n: what was put in, as fine as the image can be held to it; see `Raised.fit`."""
+    plan: TilePlan
+    candidates: Tensor
+    """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
+    names: tuple[str, ...]
+    """Of the K candidates: "identity", "flip"; with several upscalers "jnet-8x: flip"."""
+    landmarks: Landmarks | None
+    """In low-res pixels; None where no face was looked for."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Raised(Pool):
+    """A raised picture and what it was made from; K is 1 where the strategy averaged the candidates."""
+
+    image: Tensor
+    """(3, s*h, s*w) in [0, 1]."""
+    scores: Tensor
+    """(T, K) float32, higher is better; see `facegen.ops.scoring.score`."""
+    chosen: Tensor
+    """(T,) index of the candidate that won."""
+
+    @property
+    def fit(self) -> float:
+        """How well the image agrees with what was put in: PSNR of its area-downsampled copy to `reference`, in dB."""
+        return low_res_psnr(self.image, self.reference)
+
+
+def compete(pool: Pool, choice: ChoiceOptions, fidelity: float, judge: Discriminator | None = None) -> Raised:
+    """Choose one candidate per tile, blend them, and hold the picture to what was put in.
+
+    Args:
+        pool: the candidates; a picture that was raised is one too, so that it can be chosen again in another way.
+        choice: scorers and strategy.
+        fidelity: how far the picture must agree with `pool.reference` when shrunk to its size, 0..1.
+        judge: for the scorer "discriminator".
+    Raises:
+        UsageError: if that scorer is asked for without a judge.
+    """
+    with step("facegen.choice"):
+        if choice.strategy == "mean":
+            pool = replace(pool, candidates=average(pool.candidates), names=("mean",))
+        scores = score(pool.candidates, _context(pool, judge), choice.scorers)  # (T, K)
+        chosen = pick(pool.candidates, scores, pool.plan, choice.agreement, choice.strategy)  # (T,)
+    with step("facegen.blend"):
+        blended = blend(gather(pool.candidates, chosen).float(), pool.plan)  # (3, s*h, s*w)
+    with step("facegen.consistency"):
+        image = back_project(blended, pool.reference, fidelity)
+    return Raised(
+        stack=pool.stack,
+        reference=pool.reference,
+        plan=pool.plan,
+        candidates=pool.candidates,
+        names=pool.names,
+        landmarks=pool.landmarks,
+        image=image,
+        scores=scores,
+        chosen=chosen,
+    )
+
+
+def _context(pool: Pool, judge: Discriminator | None) -> ScoreContext:
+    points = None if pool.landmarks is None else torch.from_numpy(pool.landmarks.points)
+    return ScoreContext(split(pool.stack, pool.plan), judge, pool.plan, points)

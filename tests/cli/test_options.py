@@ -1,0 +1,80 @@
+"""Shortcuts for recipe keys, the same for every command that runs the pipeline."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from facegen.cli.common import pipeline_options
+from facegen.cli.main import cli
+from facegen.ops.variants import KINDS
+
+
+@click.command()
+@click.argument("words", nargs=-1)
+@pipeline_options
+def command(words: tuple[str, ...], **options: Any) -> None:
+    """A command that says what it was given."""
+    click.echo(sorted(options))
+    for override in options["overrides"]:
+        click.echo(override)
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(command, words)
+
+
+def test_a_command_gets_recipe_overrides_and_device() -> None:
+    assert run("a", "b").output == "['device', 'overrides', 'recipe']\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "override"),
+    [
+        (["--candidates", "3"], "candidates.count=3"),
+        (["--variants", "flip,contrast"], 'candidates.variants=["flip", "contrast"]'),
+        (["--variants", " shift, shift"], 'candidates.variants=["shift"]'),
+        (["--variants", "none"], "candidates.variants=[]"),
+        (["--fidelity", "0"], "fidelity=0.0"),
+    ],
+)
+def test_shortcuts_become_overrides(words: list[str], override: str) -> None:
+    result = run("--set", "batch=3", *words)
+    assert result.output.splitlines()[1:] == ["batch=3", override]
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["--candidates", "3", "--set", "candidates.count=3"], "candidates.count"),
+        (["--variants", "none", "--set", "candidates={ count = 2 }"], "candidates.variants"),
+        (["--set", "fidelity=0.5", "--fidelity", "1"], "fidelity"),
+    ],
+)
+def test_a_key_given_twice_is_refused(words: list[str], key: str) -> None:
+    result = CliRunner().invoke(cli, ["sample", *words])
+    assert result.exit_code == 2
+    setting = words[words.index("--set") + 1]
+    assert f"and --set {setting} both give {key}; leave one of them out." in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--variants", "flip,flop"], "unknown kind 'flop'; did you mean 'flip'? Known: flip, contrast, saturation"),
+        (["--variants", ""], "unknown kind ''. Known:"),
+        (["--candidates", "0"], "0 is not in the range x>=1"),
+        (["--fidelity", "1.5"], "1.5 is not in the range 0<=x<=1"),
+    ],
+)
+def test_values_are_checked(words: list[str], message: str) -> None:
+    result = run(*words)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", " ").split())
+
+
+def test_help_lists_every_kind() -> None:
+    assert f"from {','.join(KINDS)}" in " ".join(run("--help").output.split())

@@ -1,0 +1,63 @@
+"""The table at the end of a run, and the time left on a terminal."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from facegen.batch import Outcome
+from facegen.cli.summary import error_console, summary, time_left, totals
+from facegen.ops.seams import SeamGauge
+
+PHOTO = Path("in/[red]photo :smile:.jpg")
+OUTCOMES = [
+    Outcome(PHOTO, (), (600, 400), (1200, 800), 2, SeamGauge(1.0123, 1.0567), 61.25, 3.04, note="1 head(s) left"),
+    Outcome(Path("same.png"), (), (8, 8), (8, 8), 0, None, float("inf"), 0.5),
+    Outcome(Path("old.png"), done_already=True),
+    Outcome(Path("bad.png"), seconds=0.01, error="bad.png: is empty (0 bytes)."),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_word_of_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the shell says of terminals does not count."""
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_rows_in_a_file_are_plain_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    error_console().print(summary(OUTCOMES))
+    header, *rows = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
+    assert header.split() == ["file", "size", "faces", "seams", "fit", "seconds"]
+    assert [" ".join(row.split()) for row in rows] == [
+        f"{PHOTO} 600x400 -> 1200x800 2 1.012, at most 1.057 61.2 dB 3.0 1 head(s) left",
+        "same.png 8x8 -> 8x8 0 exact 0.5",
+        "old.png done already",
+        "bad.png 0.0 is empty (0 bytes).",
+    ]
+
+
+def test_long_names_are_never_cut_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "/".join(["folder"] * 40) + "/photo.jpg"
+    error_console().print(summary([Outcome(Path(name), error=f"{name}: {'reason ' * 40}end.")]))
+    row = capsys.readouterr().err.splitlines()[1]
+    assert name in row
+    assert row.rstrip().endswith("reason end.")
+
+
+def test_totals_leave_out_what_did_not_happen() -> None:
+    assert totals(OUTCOMES) == "2 raised, 1 done already, 1 failed."
+    assert totals(OUTCOMES[:2]) == "2 raised."
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_time_left_is_for_terminals(terminal: bool) -> None:
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, _environ={"TERM": "xterm"})
+    with time_left(console) as progress:
+        assert list(progress.track([1, 2, 3], description="pictures")) == [1, 2, 3]
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert ("3/3" in shown and "left" in shown) if terminal else shown == ""

@@ -1,0 +1,227 @@
+"""`facegen upres` on many pictures: what is done is not done again, and nothing that happens to one harms another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from numpy.typing import NDArray
+
+from facegen import raising
+from facegen.cli.main import cli
+from facegen.errors import UsageError
+from facegen.images import picture_text, read_image, write_image
+from facegen.photo import PhotoOptions, Restored, restore
+from facegen.pipeline import FacePipeline
+from tests.cli.conftest import Facegen, leftovers
+
+Picture = NDArray[np.uint8]
+FACEGEN = [sys.executable, "-m", "facegen"]
+
+
+@pytest.fixture
+def upres(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> Facegen:
+    """Raise in/ into out/ with tiny weights, twice as large."""
+
+    def run(*words: object) -> Result:
+        return facegen(*raise_all(tmp_path, tiny_recipe, "out"), *words)
+
+    return run
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    """Three pictures without a face below in/."""
+    rng = np.random.default_rng(0)
+    files = [tmp_path / "in" / name for name in ("a.png", "b.png", "sub/c.png")]
+    for file in files:
+        write_image(file, rng.integers(0, 256, (20, 30, 3), dtype=np.uint8))
+    return files
+
+
+def raise_all(folder: Path, recipe: Path, out: str) -> list[str]:
+    """The quickest way to raise in/ into another folder."""
+    words = ["upres", folder / "in", "--recipe", recipe, "--out", folder / out, "--scale", 2, "--background", "lanczos"]
+    return [str(word) for word in words]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What each picture below a folder holds, by name."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def remarks(stderr: str) -> list[str]:
+    """The last words of each row of the table, and the sum."""
+    return [line.split("  ")[-1].strip() for line in stderr.splitlines()[1:]]
+
+
+@pytest.mark.usefixtures("photos")
+def test_what_is_done_is_not_done_again(upres: Facegen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = upres()
+    assert first.exit_code == 0
+    made = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    monkeypatch.setattr(FacePipeline, "load", lambda *_, **__: pytest.fail("the networks were loaded"))
+    again = upres()
+    assert again.exit_code == 0
+    assert again.stdout == first.stdout
+    assert remarks(again.stderr) == ["done already"] * 3 + ["3 done already."]
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*") if path.is_file()} == made
+
+
+def test_only_what_is_missing_or_changed_is_made(upres: Facegen, tmp_path: Path, photos: list[Path]) -> None:
+    upres()
+    whole = contents(tmp_path / "out")
+    (tmp_path / "out" / "sub" / "c-x2.png").unlink()
+    write_image(photos[0], read_image(photos[0]).rgb[::-1].copy())
+    result = upres()
+    assert result.stderr.splitlines()[-1] == "2 raised, 1 done already."
+    now = contents(tmp_path / "out")
+    assert {name for name in whole if now[name] == whole[name]} == {"b-x2.png", "sub/c-x2.png"}
+
+
+@pytest.mark.usefixtures("photos")
+def test_other_options_make_it_anew(upres: Facegen) -> None:
+    words: list[str] = []
+    for change in ("--scale=2", "--set=fidelity=0.5", "--faces=largest", "--strip", "--overwrite"):
+        words.append(change)
+        assert upres(*words).stderr.splitlines()[-1] == "3 raised."
+
+
+def test_a_scale_of_its_own_choice_is_found_again(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, photos: list[Path]
+) -> None:
+    def run(*words: object) -> str:
+        options = ("--background", "lanczos", "--recipe", tiny_recipe, "--out", tmp_path / "out")
+        return facegen("upres", photos[0], *options, *words).stderr
+
+    run()
+    assert "done already" in run()
+    assert "done already" not in run("--scale", 4)
+
+
+def test_what_facegen_did_not_write_is_not_replaced(upres: Facegen, tmp_path: Path, photos: list[Path]) -> None:
+    foreign = {"a-x2.png": photos[1].read_bytes(), "b-x2.png": b"no picture at all"}
+    (tmp_path / "out").mkdir()
+    for name, content in foreign.items():
+        (tmp_path / "out" / name).write_bytes(content)
+    result = upres()
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == "1 raised, 2 failed."
+    for photo, name in zip(photos, foreign, strict=False):
+        assert f"Error: {photo}: its result would replace {tmp_path / 'out' / name}, not written by" in result.stderr
+        assert (tmp_path / "out" / name).read_bytes() == foreign[name]
+    assert upres("--overwrite").exit_code == 0
+    assert "facegen" in picture_text(tmp_path / "out" / "a-x2.png")
+
+
+def test_a_picture_that_fails_does_not_stop_the_others(
+    photos: list[Path], tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors = iter([UsageError("too large."), None, ZeroDivisionError("a bug")])
+
+    def fail(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions) -> Restored:
+        error = next(errors)
+        if error:
+            raise error
+        return restore(pipeline, rgb, options)
+
+    monkeypatch.setattr(raising, "restore", fail)
+    result = CliRunner().invoke(cli, raise_all(tmp_path, tiny_recipe, "out"))
+    assert result.exit_code == 1
+    assert f"Error: {photos[0]}: too large." in result.stderr
+    assert f"Error: {photos[2]}: unexpected ZeroDivisionError: a bug" in result.stderr
+    assert "in fail" in result.stderr  # where it came from
+    assert result.stderr.splitlines()[-1] == "1 raised, 2 failed."
+
+
+def test_interrupted_it_says_how_to_go_on(
+    upres: Facegen, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Picture] = []
+
+    def interrupted(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions) -> Restored:
+        calls.append(rgb)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return restore(pipeline, rgb, options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(raising, "restore", interrupted)
+        result = upres()
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "Stopped: 1 of 3 are done. To go on, run the same command again."
+    assert list(contents(tmp_path / "out")) == ["a-x2.png"]
+    assert upres().stderr.splitlines()[-1] == "2 raised, 1 done already."
+
+
+@pytest.mark.usefixtures("photos")
+def test_nothing_of_a_picture_is_kept_for_the_next(upres: Facegen, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[Restored]] = []
+
+    def watched(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions) -> Restored:
+        assert [one for one in made if one() is not None] == []
+        done = restore(pipeline, rgb, options)
+        made.append(weakref.ref(done))
+        return done
+
+    monkeypatch.setattr(raising, "restore", watched)
+    assert upres().exit_code == 0
+    assert len(made) == 3
+
+
+@pytest.mark.slow
+def test_killed_and_run_again_it_is_as_if_unbroken(tmp_path: Path, tiny_recipe: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        picture = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
+        write_image(tmp_path / "in" / f"{number % 3}" / f"{number}.png", picture)
+    words = ["--background", "tiles"]
+    running = subprocess.Popen([*FACEGEN, *raise_all(tmp_path, tiny_recipe, "out"), *words], stdout=subprocess.DEVNULL)
+    while running.poll() is None and len(list((tmp_path / "out").rglob("*-x2.png"))) < 2:
+        time.sleep(0.002)
+    running.kill()
+    assert running.wait() == -signal.SIGKILL
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*-x2.png")}
+    assert 2 <= len(before) < 12
+    for out in ("out", "unbroken"):
+        subprocess.run([*FACEGEN, *raise_all(tmp_path, tiny_recipe, out), *words], check=True, capture_output=True)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert contents(tmp_path / "out") == contents(tmp_path / "unbroken")
+
+
+@pytest.mark.slow
+def test_several_processes_write_the_same_bytes(upres: Facegen, tmp_path: Path, photos: list[Path]) -> None:
+    photos[1].write_bytes(b"no picture")
+    for jobs in (1, 2):
+        result = upres("--background", "tiles", "--jobs", jobs, "--out", tmp_path / f"jobs{jobs}")
+        assert result.exit_code == 1
+        assert result.stderr.splitlines()[-1] == "2 raised, 1 failed."
+    assert contents(tmp_path / "jobs1") == contents(tmp_path / "jobs2")
+    assert not leftovers(tmp_path / "jobs2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals as a terminal sends them")
+def test_ctrl_c_ends_all_processes(tmp_path: Path, tiny_recipe: Path) -> None:
+    rng = np.random.default_rng(0)
+    for number in range(100):
+        write_image(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (96, 96, 3), dtype=np.uint8))
+    words = [*FACEGEN, *raise_all(tmp_path, tiny_recipe, "out"), "--jobs", "2"]
+    running = subprocess.Popen(
+        words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, text=True
+    )
+    while running.poll() is None and not list((tmp_path / "out").rglob("*-x2.png")):
+        time.sleep(0.01)
+    os.killpg(running.pid, signal.SIGINT)
+    _, stderr = running.communicate(timeout=60)  # its end is the end of all that write to it
+    assert running.returncode == 130
+    assert stderr.splitlines()[-1].startswith("Stopped: ")
+    assert "Traceback" not in stderr
