@@ -17,11 +17,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facegen.decoding import opened, refuse_several, split_alpha, to_array, to_rgb, upright
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import replacing
-from facegen.metadata import PLAIN, Label, Origin, carried_exif, carried_xmp, save_options, source_type_of, text_of
-from facegen.streaming import save_png
+from facegen.formats.decoding import opened, refuse_several, split_alpha, to_array, to_rgb, upright
+from facegen.formats.metadata import (
+    PLAIN,
+    Label,
+    Origin,
+    carried_exif,
+    carried_xmp,
+    save_options,
+    source_type_of,
+    text_of,
+)
+from facegen.formats.streaming import save_png
 
 __all__ = [
     "PICTURE_SUFFIXES", "Facts", "Label", "Origin", "Picture", "find_pictures", "picture_facts", "picture_text",

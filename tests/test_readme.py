@@ -39,7 +39,7 @@ def folder(tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.Mon
 
 def run(line: str, folder: Path) -> None:
     """Run a command; training ends after a second (the last --time counts)."""
-    arguments = shlex.split(line)[1:] + (["--time", "1s"] if line.startswith("facegen train") else [])
+    arguments = shlex.split(line, comments=True)[1:] + (["--time", "1s"] if line.startswith("facegen train") else [])
     done = subprocess.run([sys.executable, "-m", "facegen", *arguments], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
 

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from facegen.batch import Outcome
+from facegen.batch.run import Outcome
 
 WIDE = 10_000
 """Columns of what is no terminal, so that no line is broken or cut there."""

@@ -14,8 +14,8 @@ from click.core import ParameterSource
 from facegen.cli.common import Size, make_folder, pipeline_options, recipe_path
 
 if TYPE_CHECKING:
-    from facegen.batch import Outcome, Task
-    from facegen.raising import FileRaiser
+    from facegen.batch.raising import FileRaiser
+    from facegen.batch.run import Outcome, Task
 
 PHOTOS_ALONE = ("scale", "faces", "face_size_min", "background")
 """Options for whole photos."""
@@ -100,10 +100,10 @@ def upres(
 
     What is done already is not done again: after Ctrl-C or a crash, the same command goes on.
     """
-    from facegen.batch import find_tasks
+    from facegen.batch.raising import FileRaiser, RaiseOptions
+    from facegen.batch.run import find_tasks
     from facegen.photo import PhotoOptions
     from facegen.precision import resolve_device
-    from facegen.raising import FileRaiser, RaiseOptions
 
     _refuse_conflicts(crop, aligned)
     tasks = find_tasks(photos, out)
@@ -160,9 +160,9 @@ def _raise_all(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> None:
 
 def _outcomes(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> Generator[Outcome, None, None]:
     """What is done already, then what is raised, with the time left on a terminal."""
-    from facegen.batch import run
+    from facegen.batch.done import DoneBefore
+    from facegen.batch.run import run
     from facegen.cli.summary import error_console, time_left
-    from facegen.done import DoneBefore
 
     done_before = DoneBefore(raiser.options)
     todo: list[Task] = []

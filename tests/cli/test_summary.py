@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facegen.batch import Outcome
+from facegen.batch.run import Outcome
 from facegen.cli.summary import error_console, summary, time_left, totals
 from facegen.ops.seams import SeamGauge
 

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from facegen import raising
+from facegen.batch import raising
 from facegen.cli.main import cli
 from facegen.errors import UsageError
 from facegen.images import picture_text, read_image, write_image

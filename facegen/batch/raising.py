@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facegen.batch import Outcome, Task
+from facegen.batch.run import Outcome, Task
 from facegen.competition import Raised
 from facegen.errors import ImageError
 from facegen.explain import write_explanation

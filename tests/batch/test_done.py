@@ -11,12 +11,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from facegen.batch import Task
-from facegen.done import DoneBefore
+from facegen.batch.done import DoneBefore
+from facegen.batch.raising import FileRaiser, RaiseOptions
+from facegen.batch.run import Task
 from facegen.errors import RecipeError
 from facegen.images import picture_text, read_image, write_image
 from facegen.photo import PhotoOptions
-from facegen.raising import FileRaiser, RaiseOptions
 from tests import tiny
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from facegen.xmp import DC, FACEGEN, IPTC, PHOTOSHOP, RDF, XMP, carry, packet, simple_properties
+from facegen.formats.xmp import DC, FACEGEN, IPTC, PHOTOSHOP, RDF, XMP, carry, packet, simple_properties
 
 
 def original(body: str, attributes: str = "") -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from facegen.batch import Outcome, Task
+from facegen.batch.raising import RaiseOptions, before_after_path, vote_stem
+from facegen.batch.run import Outcome, Task
 from facegen.errors import ImageError, WeightsError
 from facegen.pipeline_recipe import PipelineRecipe
 from facegen.provenance import Record, arguments, check_weights, read_record, sha256_of
-from facegen.raising import RaiseOptions, before_after_path, vote_stem
 from facegen.recipe import load_recipe
 
 SCALES = range(1, 9)

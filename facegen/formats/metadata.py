@@ -16,7 +16,7 @@ from PIL.ExifTags import IFD, Base
 
 from facegen import __version__
 from facegen.errors import UsageError
-from facegen.xmp import FACEGEN, IPTC, XMP, carry, packet, simple_properties
+from facegen.formats.xmp import FACEGEN, IPTC, XMP, carry, packet, simple_properties
 
 Label = Literal["generated", "composite"]
 """A picture that is all made by networks, or a photograph with parts of it made by them."""
@@ -50,7 +50,7 @@ class Origin:
     profile: bytes | None = None
     """The ICC profile that the values are in; None is sRGB."""
     xmp: bytes | None = None
-    """What people wrote into the XMP packet: captions, keywords, rights; see `facegen.xmp.carry`."""
+    """What people wrote into the XMP packet: captions, keywords, rights; see `facegen.formats.xmp.carry`."""
 
 
 PLAIN = Origin()

@@ -12,8 +12,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, features
 
-from facegen import decoding
 from facegen.errors import ImageError, MissingExtraError
+from facegen.formats import decoding
 from facegen.images import read_image, write_image
 from tests.test_images import linear_profile, scene, write_png16
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from facegen.batch import Outcome, Task, attempt, find_tasks, run
+from facegen.batch.run import Outcome, Task, attempt, find_tasks, run
 from facegen.errors import FacegenError, UsageError
 
 

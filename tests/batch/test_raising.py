@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
-from facegen.batch import Outcome, Task
+from facegen.batch.raising import FileRaiser, RaiseOptions
+from facegen.batch.run import Outcome, Task
 from facegen.errors import ImageError
 from facegen.images import Origin, picture_facts, read_image, resize, write_image
 from facegen.photo import PhotoOptions
 from facegen.provenance import read_record
-from facegen.raising import FileRaiser, RaiseOptions
 from tests import tiny
 
 Raise = Callable[..., Outcome]

@@ -14,9 +14,9 @@ from PIL.ExifTags import IFD, Base
 
 from facegen import __version__
 from facegen.errors import UsageError
+from facegen.formats.metadata import SOURCE_TYPES
 from facegen.images import Label, picture_facts, picture_text, read_image, write_image
-from facegen.metadata import SOURCE_TYPES
-from tests.test_decoding import display_p3
+from tests.formats.test_decoding import display_p3
 from tests.test_images import scene
 
 SUFFIXES = (".png", ".jpg", ".webp", ".tif")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from facegen.errors import FacegenError, ImageError, MissingExtraError
-from facegen.metadata import orientation
+from facegen.formats.metadata import orientation
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")  # EPS would start Ghostscript
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # an HEIF or a phone's JPEG with several has one that is the picture

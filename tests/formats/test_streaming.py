@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facegen import images, streaming
+from facegen import images
+from facegen.formats import streaming
 from facegen.images import Origin, picture_facts, read_image, write_image
-from tests.test_decoding import display_p3
-from tests.test_metadata import camera_exif
+from tests.formats.test_decoding import display_p3
+from tests.formats.test_metadata import camera_exif
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""`facegen upres` over many files: which there are, what is done already, each raised and written."""
