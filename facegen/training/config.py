@@ -94,7 +94,7 @@ class DCGANLoss(_Strict):
     """Weight of the VAE-GAN's loss (Larsen et al. 2016): half of each batch are training pictures that an encoder found
     the latents of, and their distance to what is drawn from these, in features and in pixels, is descended. The
     other half is drawn from normal latents with the mean and covariance of those found (Ghosh et al. 2020)."""
-    prior: float = Field(default=0.006, ge=0)
+    prior: float = Field(default=0.02, ge=0)
     """With it: weight, per nat and relative to `reconstruction`, of how far the latents found lie from N(0, 1)."""
     growing_images: int = Field(default=0, ge=0)
     """Images for each resolution of progressive growing, from 8 px on; 0 trains the full one from the start."""

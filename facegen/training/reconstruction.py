@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ colour, and nothing of stripes of red and green one pixel wide."""
 SHIFT = 32
 """Pictures are shifted at random by less than this before they are compared: a strided network, always shown the same
 grid, does not see a pattern that lies between its lines."""
-HALF_LIFE = 4000
+HALF_LIFE = 2000
 """Pictures after which an older one counts half as much in the moments of the latents."""
 LEAST_VARIANCE = 1e-4
 
@@ -35,7 +36,10 @@ class Found:
 
 
 class LatentMoments(nn.Module):
-    """Mean and covariance of the latents found lately, for the generator's map."""
+    """Mean and covariance of the latents found lately, noise included, for the map of the generators.
+
+    Without the noise the other half of a batch could be told from this one by its latents, and was drawn worse.
+    """
 
     mean: Tensor
     covariance: Tensor
@@ -46,24 +50,26 @@ class LatentMoments(nn.Module):
         self.register_buffer("covariance", torch.eye(z_dim))
 
     @torch.no_grad()
-    def update(self, latents: Tensor, generator: DCGANGenerator) -> None:
-        """Learn from (B, Z) more latents, of this process and of the others, and set the generator's map."""
+    def update(self, latents: Tensor, generators: Sequence[DCGANGenerator]) -> None:
+        """Learn from (B, Z) more latents, of this process and of the others, and set the generators' maps."""
         with torch.autocast(latents.device.type, enabled=False):
             keep = 0.5 ** (len(latents) * processes() / HALF_LIFE)
             offset = latents.detach().float() - self.mean
             self.covariance.lerp_(mean_over_processes(offset.T @ offset / len(offset)), 1 - keep)
             self.mean.add_(mean_over_processes(offset.mean(dim=0)), alpha=1 - keep)
             least = LEAST_VARIANCE * torch.eye(len(self.mean), device=self.mean.device)
-            generator.latent_factor.copy_(torch.linalg.cholesky(self.covariance + least))
-            generator.latent_mean.copy_(self.mean)
+            factor = torch.linalg.cholesky(self.covariance + least)
+            for generator in generators:
+                generator.latent_factor.copy_(factor)
+                generator.latent_mean.copy_(self.mean)
 
 
 class Reconstruction:
     """An encoder, and how well the generator draws what it found; the features are the discriminator's own."""
 
-    def __init__(self, generator: DCGANGenerator, features: EfficientNetLite) -> None:
+    def __init__(self, generator: DCGANGenerator, average: DCGANGenerator, features: EfficientNetLite) -> None:
         z_dim = generator.config.z_dim
-        self.generator, self.features = generator, features
+        self.generator, self.average, self.features = generator, average, features
         self.encoder = LatentEncoder(EncoderConfig(z_dim=z_dim))
         self.moments = LatentMoments(z_dim)
 
@@ -80,8 +86,8 @@ class Reconstruction:
         with torch.no_grad():
             maps = self.features(real[rows])[-2:]
         mean, log_variance = self.encoder(real[rows], maps)
-        self.moments.update(mean, self.generator)
         drawn = (mean + z[rows] * (log_variance / 2).exp()).to(z.dtype)
+        self.moments.update(drawn, (self.generator, self.average))
         return self.generator.mapped(z).index_copy(0, rows, drawn), Found(mean, log_variance)
 
     def losses(self, real: Tensor, fake: Tensor, found: Found, draws: Draws) -> tuple[Tensor, Tensor]:

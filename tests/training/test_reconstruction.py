@@ -27,7 +27,7 @@ GENERATOR = DCGANConfig(z_dim=4, widths=(8, 8, 8, 8, 4, 4), mapped=True)
 @pytest.fixture
 def reconstruction() -> Reconstruction:
     torch.manual_seed(0)
-    return Reconstruction(DCGANGenerator(GENERATOR), load_efficientnet("lite0"))
+    return Reconstruction(DCGANGenerator(GENERATOR), DCGANGenerator(GENERATOR), load_efficientnet("lite0"))
 
 
 def pictures(count: int) -> torch.Tensor:
@@ -55,7 +55,7 @@ def test_map_takes_the_normal_distribution_to_the_latents_found() -> None:
     rng = torch.Generator().manual_seed(0)
     factor = torch.randn(4, 4, generator=rng)
     for _ in range(1000):
-        moments.update(torch.randn(32, 4, generator=rng) @ factor.T + 3, generator)
+        moments.update(torch.randn(32, 4, generator=rng) @ factor.T + 3, [generator])
     assert torch.allclose(generator.latent_mean, torch.full((4,), 3.0), atol=0.15)
     drawn = generator.mapped(torch.randn(20_000, 4, generator=rng))
     assert torch.allclose(torch.cov(drawn.T), factor @ factor.T, atol=0.3)

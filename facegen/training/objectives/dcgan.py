@@ -70,7 +70,7 @@ class DCGANObjective:
         drawing: nn.Module = self.generator
         self.reconstruction: Reconstruction | None = None
         if loss.reconstruction and isinstance(self.judge, ProjectedDiscriminator):
-            self.reconstruction = Reconstruction(self.generator, self.judge.features)
+            self.reconstruction = Reconstruction(self.generator, self.ema[0], self.judge.features)
             self.modules["latents"] = self.reconstruction.moments.to(device)
             encoder = placed(self.reconstruction.encoder, device)
             drawing = nn.ModuleList([self.generator, encoder])
