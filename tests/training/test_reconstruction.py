@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,20 +77,27 @@ def test_encoder_is_taught_by_both_losses(reconstruction: Reconstruction) -> Non
         assert gradient.abs().max() > 0
 
 
+def distance(objective: DCGANObjective) -> float:
+    """Of the first pictures to what is drawn of them."""
+    with torch.no_grad():
+        step = objective.begin(objective.batch(0, 4), Draws(0))
+        return objective.losses("generator", step, Draws(1), 0)["reconstruction"].item()
+
+
 def test_training_brings_the_pictures_back(head_folder: Path, tmp_path: Path) -> None:
     recipe = dcgan_recipe(images=120, batch=4, log_images=40, preview_images=1000)
-    recipe = recipe.model_copy(update={"generator": GENERATOR, "loss": DCGANLoss(reconstruction=5.0, augment=())})
+    fast = recipe.optimizer.model_copy(update={"learning_rate": 2e-3})
+    loss = DCGANLoss(reconstruction=5.0, augment=())
+    recipe = recipe.model_copy(update={"generator": GENERATOR, "loss": loss, "optimizer": fast})
     trainer = make_trainer(recipe, head_folder, tmp_path / "run")
     objective = trainer.objective
     assert isinstance(objective, DCGANObjective)
     assert "-encoder" in objective.companions
     start = objective.modules["encoder"].state_dict()["mean.weight"].clone()
-    distances = []
+    far = distance(objective)
     for _ in range(30):
         trainer.train_step()
-        distances.append(trainer._sums["generator/reconstruction"].item())
-    steps = [after - before for before, after in pairwise(distances)]
-    assert sum(steps[-5:]) < 0.97 * sum(steps[:5])
+    assert distance(objective) < 0.9 * far
     assert not torch.equal(objective.modules["encoder"].state_dict()["mean.weight"], start)
 
 
