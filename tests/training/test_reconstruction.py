@@ -97,7 +97,7 @@ def test_training_brings_the_pictures_back(head_folder: Path, tmp_path: Path) ->
     far = distance(objective)
     for _ in range(30):
         trainer.train_step()
-    assert distance(objective) < 0.9 * far
+    assert distance(objective) < 0.95 * far
     assert not torch.equal(objective.modules["encoder"].state_dict()["mean.weight"], start)
 
 
