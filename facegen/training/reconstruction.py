@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite
@@ -24,7 +24,8 @@ SHIFT = 32
 grid, does not see a pattern that lies between its lines."""
 HALF_LIFE = 2000
 """Pictures after which an older one counts half as much in the moments of the latents."""
-LEAST_VARIANCE = 1e-4
+JITTER = 1e-6
+"""Added to the variances, so that rounding leaves the covariance positive."""
 
 
 @dataclass(frozen=True)
@@ -35,43 +36,32 @@ class Found:
     log_variance: Tensor
 
 
-class LatentMoments(nn.Module):
-    """Mean and covariance of the latents found lately, noise included, for the map of the generators.
+@torch.no_grad()
+def learn_map(latents: Tensor, generators: Sequence[DCGANGenerator]) -> None:
+    """Move the generators' map towards the mean and covariance of (B, Z) latents, of this process and of the others.
 
-    Without the noise the other half of a batch could be told from this one by its latents, and was drawn worse.
+    The latents come with their noise: without it the other half of a batch could be told from the half that is drawn
+    from them, and was drawn worse. The first generator's map is the memory; all are given the same.
     """
-
-    mean: Tensor
-    covariance: Tensor
-
-    def __init__(self, z_dim: int) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(z_dim))
-        self.register_buffer("covariance", torch.eye(z_dim))
-
-    @torch.no_grad()
-    def update(self, latents: Tensor, generators: Sequence[DCGANGenerator]) -> None:
-        """Learn from (B, Z) more latents, of this process and of the others, and set the generators' maps."""
-        with torch.autocast(latents.device.type, enabled=False):
-            keep = 0.5 ** (len(latents) * processes() / HALF_LIFE)
-            offset = latents.detach().float() - self.mean
-            self.covariance.lerp_(mean_over_processes(offset.T @ offset / len(offset)), 1 - keep)
-            self.mean.add_(mean_over_processes(offset.mean(dim=0)), alpha=1 - keep)
-            least = LEAST_VARIANCE * torch.eye(len(self.mean), device=self.mean.device)
-            factor = torch.linalg.cholesky(self.covariance + least)
-            for generator in generators:
-                generator.latent_factor.copy_(factor)
-                generator.latent_mean.copy_(self.mean)
+    first = generators[0]
+    with torch.autocast(latents.device.type, enabled=False):
+        keep = 0.5 ** (len(latents) * processes() / HALF_LIFE)
+        offset = latents.detach().float() - first.latent_mean
+        covariance = first.latent_factor @ first.latent_factor.T
+        covariance.lerp_(mean_over_processes(offset.T @ offset / len(offset)), 1 - keep)
+        mean = first.latent_mean + (1 - keep) * mean_over_processes(offset.mean(dim=0))
+        factor = torch.linalg.cholesky(covariance + JITTER * torch.eye(len(mean), device=mean.device))
+        for generator in generators:
+            generator.latent_factor.copy_(factor)
+            generator.latent_mean.copy_(mean)
 
 
 class Reconstruction:
     """An encoder, and how well the generator draws what it found; the features are the discriminator's own."""
 
     def __init__(self, generator: DCGANGenerator, average: DCGANGenerator, features: EfficientNetLite) -> None:
-        z_dim = generator.config.z_dim
         self.generator, self.average, self.features = generator, average, features
-        self.encoder = LatentEncoder(EncoderConfig(z_dim=z_dim))
-        self.moments = LatentMoments(z_dim)
+        self.encoder = LatentEncoder(EncoderConfig(z_dim=generator.config.z_dim))
 
     def find(self, real: Tensor, z: Tensor) -> tuple[Tensor, Found]:
         """Map z to latents, every second of them to one that the encoder found.
@@ -87,7 +77,7 @@ class Reconstruction:
             maps = self.features(real[rows])[-2:]
         mean, log_variance = self.encoder(real[rows], maps)
         drawn = (mean + z[rows] * (log_variance / 2).exp()).to(z.dtype)
-        self.moments.update(drawn, (self.generator, self.average))
+        learn_map(drawn, (self.generator, self.average))
         return self.generator.mapped(z).index_copy(0, rows, drawn), Found(mean, log_variance)
 
     def losses(self, real: Tensor, fake: Tensor, found: Found, draws: Draws) -> tuple[Tensor, Tensor]:

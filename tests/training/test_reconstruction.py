@@ -16,7 +16,7 @@ from facegen.training.config import DCGANLoss, DCGANRecipe
 from facegen.training.draws import Draws
 from facegen.training.losses import prior_divergence
 from facegen.training.objectives import DCGANObjective
-from facegen.training.reconstruction import LatentMoments, Reconstruction
+from facegen.training.reconstruction import Reconstruction, learn_map
 from facegen.training.start import make_trainer
 from tests.training.conftest import dcgan_recipe
 
@@ -50,14 +50,15 @@ def test_every_second_latent_is_found(reconstruction: Reconstruction) -> None:
 
 
 def test_map_takes_the_normal_distribution_to_the_latents_found() -> None:
-    generator, moments = DCGANGenerator(GENERATOR), LatentMoments(4)
+    generator, average = DCGANGenerator(GENERATOR), DCGANGenerator(GENERATOR)
     rng = torch.Generator().manual_seed(0)
     factor = torch.randn(4, 4, generator=rng)
     for _ in range(1000):
-        moments.update(torch.randn(32, 4, generator=rng) @ factor.T + 3, [generator])
+        learn_map(torch.randn(32, 4, generator=rng) @ factor.T + 3, (generator, average))
     assert torch.allclose(generator.latent_mean, torch.full((4,), 3.0), atol=0.15)
     drawn = generator.mapped(torch.randn(20_000, 4, generator=rng))
     assert torch.allclose(torch.cov(drawn.T), factor @ factor.T, atol=0.3)
+    assert torch.equal(average.latent_factor, generator.latent_factor)
 
 
 def test_distance_is_of_every_second_picture_alone(reconstruction: Reconstruction) -> None:
@@ -85,7 +86,7 @@ def distance(objective: DCGANObjective) -> float:
 
 
 def test_training_brings_the_pictures_back(head_folder: Path, tmp_path: Path) -> None:
-    recipe = dcgan_recipe(images=120, batch=4, log_images=40, preview_images=1000)
+    recipe = dcgan_recipe(images=180, batch=4, log_images=180, preview_images=1000)
     fast = recipe.optimizer.model_copy(update={"learning_rate": 2e-3})
     loss = DCGANLoss(reconstruction=5.0, augment=())
     recipe = recipe.model_copy(update={"generator": GENERATOR, "loss": loss, "optimizer": fast})
@@ -95,9 +96,9 @@ def test_training_brings_the_pictures_back(head_folder: Path, tmp_path: Path) ->
     assert "-encoder" in objective.companions
     start = objective.modules["encoder"].state_dict()["mean.weight"].clone()
     far = distance(objective)
-    for _ in range(30):
+    for _ in range(45):
         trainer.train_step()
-    assert distance(objective) < 0.95 * far
+    assert distance(objective) < 0.92 * far
     assert not torch.equal(objective.modules["encoder"].state_dict()["mean.weight"], start)
 
 

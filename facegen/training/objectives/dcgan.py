@@ -71,7 +71,6 @@ class DCGANObjective:
         self.reconstruction: Reconstruction | None = None
         if loss.reconstruction and isinstance(self.judge, ProjectedDiscriminator):
             self.reconstruction = Reconstruction(self.generator, self.ema[0], self.judge.features)
-            self.modules["latents"] = self.reconstruction.moments.to(device)
             encoder = placed(self.reconstruction.encoder, device)
             drawing = nn.ModuleList([self.generator, encoder])
             self.modules["encoder"] = self.companions["-encoder"] = encoder
