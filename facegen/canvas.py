@@ -17,7 +17,7 @@ from torch import Tensor
 
 from facegen.images import resize
 from facegen.ops.blending import ramp
-from facegen.ops.consistency import back_project, downsample_area
+from facegen.ops.consistency import back_project, decibels, downsample_area
 from facegen.ops.tiling import TilePlan
 from facegen.tensors import to_picture, to_tensor
 
@@ -114,8 +114,7 @@ def hold(canvas: Canvas, photo: Picture, fidelity: float) -> float:
             inner = (slice(None), slice(top - first, bottom - first), slice(left - outer[0], right - outer[0]))
             error += _write(canvas.rgb[cell * top : cell * bottom, cell * left : cell * right], held, low_res, inner)
         canvas.release()
-    mean_square = error / max(3 * rows * columns, 1)
-    return -10 * math.log10(mean_square) if mean_square else math.inf
+    return decibels(error / max(3 * rows * columns, 1))
 
 
 def _write(place: Picture, held: Tensor, low_res: Tensor, inner: tuple[slice, ...]) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,9 +10,9 @@ from numpy.typing import NDArray
 
 from facegen.errors import ImageError
 from facegen.images import picture_facts, read_image
-from facegen.ops.consistency import downsample_area
+from facegen.ops.consistency import decibels, downsample_area
 from facegen.ops.scoring import ScoreContext, laplacian
-from facegen.ops.seams import SeamGauge, seam_gauge
+from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.provenance import COMMAND_KEY, RECORD_KEY, Record, read_record
 from facegen.tensors import to_tensor
 
@@ -90,8 +89,7 @@ def _seams(rgb: NDArray[np.uint8], record: Record) -> SeamGauge | None:
     scale = rgb.shape[0] // plan.height
     if record.source is None and scale and rgb.shape[:2] == (scale * plan.height, scale * plan.width):
         return seam_gauge(to_tensor(rgb), plan)
-    gauges = [raised.seams for raised in record.raised]
-    return SeamGauge(sum(gauge.mean for gauge in gauges) / len(gauges), max(gauge.max for gauge in gauges))
+    return over_all([raised.seams for raised in record.raised])
 
 
 def _agreement(path: Path, rgb: NDArray[np.uint8], source: Path) -> Agreement:
@@ -110,5 +108,4 @@ def _agreement(path: Path, rgb: NDArray[np.uint8], source: Path) -> Agreement:
         error = (shrunk - to_tensor(rows)).double()
         squares += float(error.square().sum())
         largest = max(largest, float(error.abs().max()))
-    psnr = -10 * math.log10(squares / wanted.size) if squares else math.inf
-    return Agreement(scale, psnr, largest * 255)
+    return Agreement(scale, decibels(squares / wanted.size), largest * 255)

@@ -17,7 +17,7 @@ from facegen.detection import heads_in_photo
 from facegen.errors import UsageError, did_you_mean
 from facegen.images import resize
 from facegen.ops.consistency import back_project
-from facegen.ops.seams import SeamGauge, seam_gauge
+from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.pipeline import FacePipeline, Raised, resample
 from facegen.tensors import to_picture, to_tensor
 
@@ -218,7 +218,7 @@ def _seams(canvas: Canvas, rgb: Picture, heads: Sequence[tuple[HeadFrame, Raised
         side = raised.image.shape[-1]
         plain = crop_head(rgb, place.scaled(1 / scale), side)
         gauges.append(seam_gauge(to_tensor(crop_head(canvas.rgb, place, side)), raised.plan, to_tensor(plain)))
-    return SeamGauge(sum(gauge.mean for gauge in gauges) / len(gauges), max(gauge.max for gauge in gauges))
+    return over_all(gauges)
 
 
 def _check_known(key: str, value: str, known: Sequence[str]) -> None:

@@ -71,6 +71,40 @@ class Kinds(click.ParamType[tuple[str, ...]]):
         return tuple(dict.fromkeys(kinds))
 
 
+format_option = click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "jpg", "webp", "tif"]),
+    default="png",
+    show_default=True,
+    help="Of the files written.",
+)
+"""--format, of commands that write pictures."""
+_PIPELINE_OPTIONS = (
+    click.option(
+        "--recipe",
+        default="portrait",
+        show_default=True,
+        help="Name of a shipped recipe (pipelines/), or a TOML file.",
+    ),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: fidelity=0.5."),
+    click.option(
+        "--candidates", type=click.IntRange(min=1), help="Candidates per tile that compete, the first so many."
+    ),
+    click.option(
+        "--variants",
+        type=Kinds(),
+        metavar="KINDS",
+        help="Looks of each tile, from flip,contrast,saturation,shift; or none.",
+    ),
+    click.option(
+        "--fidelity", type=click.FloatRange(0, 1), help="How far the result must agree with its input: 1 fully."
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
+)
+"""Of `pipeline_options`, in the order of the help."""
+
+
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """--recipe, --set, --device and shortcuts for some keys: what every command that runs the pipeline takes.
 
@@ -94,32 +128,8 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         shortcuts = [(option, key, value) for option, key, value in given if value is not None]
         return command(overrides=(*overrides, *_overrides(shortcuts, overrides)), **options)
 
-    options = (
-        click.option(
-            "--recipe",
-            default="portrait",
-            show_default=True,
-            help="Name of a shipped recipe (pipelines/), or a TOML file.",
-        ),
-        click.option(
-            "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: fidelity=0.5."
-        ),
-        click.option(
-            "--candidates", type=click.IntRange(min=1), help="Candidates per tile that compete, the first so many."
-        ),
-        click.option(
-            "--variants",
-            type=Kinds(),
-            metavar="KINDS",
-            help="Looks of each tile, from flip,contrast,saturation,shift; or none.",
-        ),
-        click.option(
-            "--fidelity", type=click.FloatRange(0, 1), help="How far the result must agree with its input: 1 fully."
-        ),
-        click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
-    )
     wrapped: Callable[..., Any] = with_shortcuts
-    for option in reversed(options):
+    for option in reversed(_PIPELINE_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
 

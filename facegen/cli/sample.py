@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.common import Seeds, Size, for_each, load_pipeline, make_folder, pipeline_options
+from facegen.cli.common import Seeds, Size, for_each, format_option, load_pipeline, make_folder, pipeline_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,14 +23,7 @@ SHEET_SIDE = 256
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
 )
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["png", "jpg", "webp", "tif"]),
-    default="png",
-    show_default=True,
-    help="Of the files written.",
-)
+@format_option
 @click.option("--grid", is_flag=True, help="Write a contact sheet of all of them too.")
 @click.option("--stages", is_flag=True, help="Write what happens on the way: face, guide, tiles, choice.")
 @click.option("--explain", is_flag=True, help="Write which candidate won each tile, and by how much.")

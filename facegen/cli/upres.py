@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 from click.core import ParameterSource
 
-from facegen.cli.common import Size, make_folder, pipeline_options, recipe_path
+from facegen.cli.common import Size, format_option, make_folder, pipeline_options, recipe_path
 
 if TYPE_CHECKING:
     from facegen.batch.raising import FileRaiser
@@ -58,14 +58,7 @@ PHOTOS_ALONE = ("scale", "faces", "face_size_min", "background")
 @click.option(
     "--size", type=Size(), default=768, show_default=True, help="Side of the heads that --crop and --aligned write."
 )
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["png", "jpg", "webp", "tif"]),
-    default="png",
-    show_default=True,
-    help="Of the files written.",
-)
+@format_option
 @click.option(
     "--strip", is_flag=True, help="Leave away what a photo tells of itself (EXIF and XMP: camera, place, time)."
 )

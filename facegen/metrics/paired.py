@@ -12,6 +12,7 @@ from torch import Tensor
 
 from facegen.errors import ShapeError
 from facegen.models.efficientnet import EfficientNetLite
+from facegen.ops.consistency import decibels
 from facegen.ops.luma import luma
 
 _ROUNDING = 1 / (12 * 255**2)
@@ -23,8 +24,7 @@ NEIGHBOUR_LINES = range(3, 13)
 def psnr(image: Tensor, original: Tensor) -> float:
     """Peak signal-to-noise ratio over all RGB values, in dB; inf if they are equal."""
     _check("psnr", image, original)
-    mean_square = (image - original).double().square().mean().item()
-    return -10 * math.log10(mean_square) if mean_square else float("inf")
+    return decibels((image - original).double().square().mean().item())
 
 
 def ssim(image: Tensor, original: Tensor) -> float:

@@ -9,12 +9,12 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
+from facegen.models.discriminators import FEATURE_STDS
+
 LOG_VARIANCE = (-8.0, 2.0)
 """Range that the logarithm of a latent's variance is kept in."""
 GRID = 4
 """Side of the map that the latents are read from."""
-SPREADS = (8.4, 2.7)
-"""Spread of EfficientNet-Lite0's maps at strides 16 and 32 on aligned faces; divided by."""
 
 
 class EncoderConfig(BaseModel):
@@ -55,7 +55,7 @@ class LatentEncoder(nn.Module):
         Returns:
             mean and logarithm of the variance, (B, z_dim) each.
         """
-        middle, coarse = (m / spread for m, spread in zip(maps, SPREADS, strict=True))
+        middle, coarse = (m / spread for m, spread in zip(maps, FEATURE_STDS[-2:], strict=True))
         read = [self.middle(middle), self.coarse(coarse), self.colours(F.adaptive_avg_pool2d(picture, 4 * GRID))]
         x = torch.cat([F.adaptive_avg_pool2d(F.leaky_relu(r, 0.2), GRID) for r in read], dim=1)  # (B, 224, 4, 4)
         x = F.leaky_relu(self.hidden(x.flatten(1)), 0.2)

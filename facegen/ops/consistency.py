@@ -66,7 +66,11 @@ def low_res_psnr(image: Tensor, low_res: Tensor) -> float:
     """
     _scale(image, low_res)
     error = downsample_area(image, (low_res.shape[-2], low_res.shape[-1])) - low_res
-    mean_square = error.double().square().mean().item()
+    return decibels(error.double().square().mean().item())
+
+
+def decibels(mean_square: float) -> float:
+    """Peak signal-to-noise ratio of a mean squared error of values in [0, 1], in dB; inf if there is none."""
     return -10 * math.log10(mean_square) if mean_square else float("inf")
 
 

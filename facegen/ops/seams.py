@@ -1,5 +1,6 @@
 """How visible the borders of tiles are in a blended picture."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,6 +45,11 @@ def seam_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> Se
             raise ShapeError(f"seam_gauge: plain has shape {tuple(plain.shape)}, expected {tuple(image.shape)}.")
         ratios = [ratio / usual for ratio, usual in zip(ratios, _ratios(plain, plan), strict=True)]
     return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
+
+
+def over_all(gauges: Sequence[SeamGauge]) -> SeamGauge:
+    """Mean and maximum over the gauges of several pictures, at least one."""
+    return SeamGauge(sum(gauge.mean for gauge in gauges) / len(gauges), max(gauge.max for gauge in gauges))
 
 
 def _ratios(image: Tensor, plan: TilePlan) -> list[float]:
