@@ -34,8 +34,8 @@ class Callback:
     def on_log(self, trainer: Trainer, stats: Stats) -> None:
         """Every `log_images`: mean losses, speed."""
 
-    def on_preview(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
-        """Every `preview_images`: the fixed samples, and what `Objective.validate` found."""
+    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
+        """Every `preview_images`: what `Objective.validate` found."""
 
     def on_end(self, trainer: Trainer) -> None:
         """After the last step, also of a run that fails."""
@@ -55,7 +55,7 @@ class StatsFile(Callback):
         with (trainer.folder / STATS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(stats) + "\n")
 
-    def on_preview(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
+    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
         found = {f"validation/{name}": round(value, 5) for name, value in figures.items()}
         self.on_log(trainer, {"step": trainer.step, "images": trainer.images_seen, **found})
 
@@ -74,7 +74,7 @@ def read_stats(folder: Path) -> list[Stats]:
 class Samples(Callback):
     """samples/IMAGES.png, the fixed sheet over time, and losses.png, the curves up to now."""
 
-    def on_preview(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
+    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
         write_image(trainer.folder / "samples" / f"{trainer.images_seen:09d}.png", sheet)
 
     def on_end(self, trainer: Trainer) -> None:
@@ -103,7 +103,7 @@ class TensorBoard(Callback):
             if name not in ("step", "images"):
                 self.writer.add_scalar(name, value, trainer.images_seen)
 
-    def on_preview(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
+    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
         self.writer.add_image("samples", sheet, trainer.images_seen, dataformats="HWC")
         self.on_log(trainer, {f"validation/{name}": value for name, value in figures.items()})
 
@@ -126,7 +126,7 @@ class Watchdog(Callback):
                 "teaches nothing. A lower learning rate, or loss.r1, helps."
             )
 
-    def on_preview(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
+    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
         diversity = figures.get("diversity", math.inf)
         if diversity < COLLAPSED:
             self.warn(

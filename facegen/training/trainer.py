@@ -90,7 +90,7 @@ class Trainer:
                 self._log(time.monotonic() - logged, self.images_seen - since)
                 logged, since = time.monotonic(), self.images_seen
             if self.config.due(self.images_seen, self.config.preview_images):
-                self._preview()
+                self._validate()
             if self._agreed(time.monotonic() - saved > 60 * self.config.checkpoint_minutes):
                 self.save()
                 saved = time.monotonic()
@@ -162,13 +162,13 @@ class Trainer:
         for callback in self.callbacks:
             callback.on_log(self, stats)
 
-    def _preview(self) -> None:
+    def _validate(self) -> None:
         if not self.callbacks:
             return
         with self.fabric.autocast():
-            sheet, figures = self.objective.preview(), self.objective.validate()
+            sheet, figures = self.objective.validate()
         for callback in self.callbacks:
-            callback.on_preview(self, sheet, figures)
+            callback.on_validation(self, sheet, figures)
 
     def _agreed(self, flag: bool) -> bool:
         """Whether any process says so: all of them have to stop, and to save, at the same step."""

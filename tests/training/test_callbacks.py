@@ -46,14 +46,14 @@ class TestStatsFile:
         file, trainer = StatsFile(), trainer_in(tmp_path, 8)
         file.on_start(trainer_in(tmp_path))
         file.on_log(trainer, log(8))
-        file.on_preview(trainer, SHEET, {"score": 12.3456789, "diversity": 0.5})
+        file.on_validation(trainer, SHEET, {"score": 12.3456789, "diversity": 0.5})
         expected = [log(8), {"step": 4, "images": 8, "validation/score": 12.34568, "validation/diversity": 0.5}]
         lines = (tmp_path / STATS).read_text(encoding="utf-8").splitlines()
         assert [json.loads(line) for line in lines] == expected == read_stats(tmp_path)
 
     def test_lines_after_the_point_resumed_from_are_dropped(self, tmp_path: Path) -> None:
         path = self.written(tmp_path, 4, 8, 12, 16)
-        StatsFile().on_preview(trainer_in(tmp_path, 16), SHEET, {"score": 1.0})
+        StatsFile().on_validation(trainer_in(tmp_path, 16), SHEET, {"score": 1.0})
         StatsFile().on_start(trainer_in(tmp_path, 8))
         assert read_stats(tmp_path) == [log(4), log(8)]  # 8 itself: logged before the checkpoint was written
         self.written(tmp_path, 12)
@@ -76,7 +76,7 @@ class TestStatsFile:
         assert read_stats(tmp_path) == []
 
     def test_figures_that_are_not_finite_can_be_read_again(self, tmp_path: Path) -> None:
-        StatsFile().on_preview(trainer_in(tmp_path, 8), SHEET, {"score": NAN, "diversity": INF})
+        StatsFile().on_validation(trainer_in(tmp_path, 8), SHEET, {"score": NAN, "diversity": INF})
         StatsFile().on_start(trainer_in(tmp_path, 8))
         (line,) = read_stats(tmp_path)
         assert math.isnan(line["validation/score"])
@@ -98,7 +98,7 @@ class TestSamples:
     def test_sheets_are_named_after_the_images_seen(self, tmp_path: Path) -> None:
         for images in (8, 12_345_678):
             sheet: NDArray[np.uint8] = SHEET + np.uint8(images % 7)
-            Samples().on_preview(trainer_in(tmp_path, images), sheet, {"score": 1.0})
+            Samples().on_validation(trainer_in(tmp_path, images), sheet, {"score": 1.0})
             assert np.array_equal(read_image(tmp_path / "samples" / f"{images:09d}.png").rgb, sheet)
         assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["000000008.png", "012345678.png"]
 
@@ -137,7 +137,7 @@ class TestTensorBoard:
         board = TensorBoard()
         board.on_start(trainer_in(folder, resumed_at))
         board.on_log(trainer_in(folder, 20), log(20))
-        board.on_preview(trainer_in(folder, 24), SHEET, {"score": 7.5})
+        board.on_validation(trainer_in(folder, 24), SHEET, {"score": 7.5})
         board.on_end(trainer_in(folder, 24))
         return list(events(folder / "tensorboard"))
 
@@ -187,25 +187,25 @@ class TestWatchdog:
         assert not warnings
 
     def test_warns_of_faces_that_repeat(self, warnings: list[str], tmp_path: Path) -> None:
-        Watchdog(warnings.append).on_preview(trainer_in(tmp_path, 8), SHEET, {"score": 9.0, "diversity": 0.4999})
+        Watchdog(warnings.append).on_validation(trainer_in(tmp_path, 8), SHEET, {"score": 9.0, "diversity": 0.4999})
         (warning,) = warnings
         assert warning.startswith("8 images: samples differ 0.50 times as much as real pictures")
         assert "best.pt" in warning
 
     @pytest.mark.parametrize("figures", [{"diversity": x} for x in (0.5, 1.1, NAN)] + [{}])
     def test_is_silent_while_they_differ(self, figures: dict[str, float], warnings: list[str], tmp_path: Path) -> None:
-        Watchdog(warnings.append).on_preview(trainer_in(tmp_path, 8), SHEET, {"score": 9.0} | figures)
+        Watchdog(warnings.append).on_validation(trainer_in(tmp_path, 8), SHEET, {"score": 9.0} | figures)
         assert not warnings
 
     def test_keeps_the_best_by_score(self, tmp_path: Path) -> None:
         kept = []
         for images, score in ((4, 9.0), (8, 7.0), (12, 8.0), (16, NAN), (20, -INF), (24, 6.0)):
-            Watchdog(print).on_preview(trainer_in(tmp_path, images), SHEET, {"score": score})
+            Watchdog(print).on_validation(trainer_in(tmp_path, images), SHEET, {"score": score})
             kept.append(self.best(tmp_path))
         assert kept == [4, 8, 8, 8, 8, 24]
 
     @pytest.mark.parametrize("score", [NAN, INF, -INF])
     def test_never_keeps_a_score_that_is_no_number(self, score: float, warnings: list[str], tmp_path: Path) -> None:
-        Watchdog(warnings.append).on_preview(trainer_in(tmp_path, 8), SHEET, {"score": score, "diversity": 1.0})
+        Watchdog(warnings.append).on_validation(trainer_in(tmp_path, 8), SHEET, {"score": score, "diversity": 1.0})
         assert not warnings
         assert not list(tmp_path.iterdir())

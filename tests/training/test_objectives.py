@@ -100,35 +100,31 @@ def test_everything_but_the_frozen_trunk_is_saved(make: Make) -> None:
     assert not any(p.requires_grad for p in missing)
 
 
-def test_preview_is_a_fixed_sheet_and_changes_nothing(make: Make) -> None:
+def test_validation_is_a_fixed_sheet_with_finite_figures_and_changes_nothing(make: Make) -> None:
     objective = make()
     before = {name: value.clone() for name, value in objective.modules["generator"].state_dict().items()}
-    sheet = objective.preview()
+    sheet, figures = objective.validate()
     assert sheet.dtype == np.uint8
     assert sheet.ndim == 3
-    np.testing.assert_array_equal(objective.preview(), sheet)
+    assert "score" in figures
+    assert all(np.isfinite(value) for value in figures.values())
+    again, same_figures = objective.validate()
+    np.testing.assert_array_equal(again, sheet)
+    assert same_figures == figures
     for name, value in objective.modules["generator"].state_dict().items():
         assert torch.equal(value, before[name])
 
 
-def test_previews_of_every_run_show_the_same(make: Make) -> None:
-    np.testing.assert_array_equal(make().preview(), make().preview())
-
-
-def test_validation_is_a_fixed_finite_score(make: Make) -> None:
-    objective = make()
-    figures = objective.validate()
-    assert "score" in figures
-    assert all(np.isfinite(value) for value in figures.values())
-    assert objective.validate() == figures
+def test_sheets_of_every_run_show_the_same(make: Make) -> None:
+    np.testing.assert_array_equal(make().validate()[0], make().validate()[0])
 
 
 def test_score_knows_a_better_j_net(head_folder: Path, tmp_path: Path) -> None:
     objective = make_trainer(jnet_recipe(), head_folder, tmp_path / "run").objective
-    before = objective.validate()["score"]
+    before = objective.validate()[1]["score"]
     for weight in objective.ema[0].parameters():
         weight.data.add_(0.3 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
-    assert objective.validate()["score"] > 1.2 * before
+    assert objective.validate()[1]["score"] > 1.2 * before
 
 
 @pytest.mark.parametrize("crop", [32, 999])

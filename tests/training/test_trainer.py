@@ -67,12 +67,9 @@ class Duel:
             return {"total": total * (float("nan") if step == self.broken_at else 1), "noise": noise.mean()}
         return {"total": (self.critic(noise) - self.critic(self.line(x))).square().mean()}
 
-    def preview(self) -> NDArray[np.uint8]:
+    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
         self.drawn += 1
-        return np.full((4, 4, 3), 77, np.uint8)
-
-    def validate(self) -> dict[str, float]:
-        return {"score": self.line.weight.abs().sum().item()}
+        return np.full((4, 4, 3), 77, np.uint8), {"score": self.line.weight.abs().sum().item()}
 
 
 class Told(Callback):

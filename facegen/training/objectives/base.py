@@ -71,12 +71,8 @@ class Objective(Protocol):
         """The phase's losses for what `begin` gave; the one to descend is called "total"."""
         ...
 
-    def preview(self) -> NDArray[np.uint8]:
-        """A fixed sheet of samples."""
-        ...
-
-    def validate(self) -> dict[str, float]:
-        """Figures of the average by fixed pictures; of "score", lower is better."""
+    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
+        """A fixed sheet of what the average makes, and its figures; of "score", lower is better."""
         ...
 
 

@@ -29,9 +29,8 @@ from facegen.training.objectives.base import Losses, Phase, adam, average_of, me
 from facegen.training.reconstruction import Found, Reconstruction
 from facegen.training.tricks import HistoricalAverage, ReplayBuffer
 
-PREVIEWS = 64
-VALIDATED = 256
-"""Samples, and unseen pictures, that `validate` compares."""
+SHOWN, VALIDATED = 64, 256
+"""Samples on the sheet; samples, and unseen pictures, that `validate` compares."""
 
 
 @dataclass(frozen=True)
@@ -155,16 +154,15 @@ class DCGANObjective:
         coarse, finer = (_at(pictures, s, pictures.shape[-1]) for s in (side, 2 * side))
         return torch.lerp(coarse, finer, max(2 * progress - 1, 0))
 
-    def preview(self) -> NDArray[np.uint8]:
-        return contact_sheet(list(self._samples(PREVIEWS)))
-
-    def validate(self) -> dict[str, float]:
-        """Frechet distance ("score") and diversity of the average's samples beside unseen pictures.
+    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
+        """Samples of the average; their Frechet distance ("score") and diversity beside unseen pictures.
 
         By EfficientNet-Lite0, which training knows as well: for comparing checkpoints of one run, and nothing else.
         """
-        samples, real = self._look(self._samples(VALIDATED)), self._unseen_features
-        return {"score": frechet_distance(samples, real), "diversity": diversity(samples) / diversity(real)}
+        pictures = self._samples()
+        samples, real = self._look(pictures), self._unseen_features
+        figures = {"score": frechet_distance(samples, real), "diversity": diversity(samples) / diversity(real)}
+        return contact_sheet(list(pictures[:SHOWN])), figures
 
     def _look(self, pictures: NDArray[np.uint8]) -> Features:
         return pooled_features(self._network, pictures, self.recipe.generator.side, device=str(self.device))
@@ -177,12 +175,12 @@ class DCGANObjective:
     def _unseen_features(self) -> Features:
         return self._look(self.unseen[:VALIDATED])
 
-    def _samples(self, count: int) -> NDArray[np.uint8]:
-        """(count, side, side, 3), the same latents at every call."""
+    def _samples(self) -> NDArray[np.uint8]:
+        """(VALIDATED, side, side, 3), the same latents at every call."""
         average, latents = copy.deepcopy(self.ema[0]), self.fixed_z.to(self.device)
         calibrate_batchnorm(average, latents)
         with torch.no_grad():
-            drawn = [average.draw(z) for z in torch.split(latents[:count], 8)]
+            drawn = [average.draw(z) for z in torch.split(latents, 8)]
         return np.stack([picture for batch in drawn for picture in to_uint8(batch)])
 
 

@@ -22,9 +22,8 @@ from facegen.training.losses import ADVERSARIAL, feature_loss, pooled_l1
 from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device, to_uint8
 from facegen.training.vgg import load_vgg19, vgg_loss
 
-PREVIEWS = 8
-VALIDATED = 48
-"""Tiles that `validate` looks at."""
+BATCH, VALIDATED = 8, 48
+"""Tiles that `validate` looks at, at a time and in all; the first ones are shown."""
 Step = tuple[Tensor, Tensor, Tensor]
 """Stacks, real tiles, raised tiles."""
 
@@ -105,21 +104,22 @@ class JNetObjective:
         y, x = draws.shared(0, side // scale - cut + 1, 2)
         return y, x, cut
 
-    def preview(self) -> NDArray[np.uint8]:
-        """Rows of bicubic, raised and real tiles."""
-        stacks, real = self.unseen.batch(0, PREVIEWS)
-        low = F.interpolate(stacks[:, :3], size=real.shape[-2:], mode="bicubic", align_corners=False)
-        rows = (low, self._raise(stacks), real)
-        return contact_sheet([picture for row in rows for picture in to_uint8(row)], columns=PREVIEWS)
+    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
+        """Tiles that are not trained on: a sheet of some, and the mean feature distance ("score") of those raised.
 
-    def validate(self) -> dict[str, float]:
-        """Mean feature distance (as the feature loss measures it) of raised tiles that are not trained on."""
+        The sheet has rows of bicubic, raised and real tiles; the distance is that of the feature loss.
+        """
+        sheet: list[NDArray[np.uint8]] = []
         distances = []
-        with torch.no_grad():
-            for start in range(0, VALIDATED, PREVIEWS):
-                stacks, real = self.unseen.batch(start, PREVIEWS)
-                distances.append(self.feature_loss(self._raise(stacks), to_device(real, self.device)).item())
-        return {"score": float(np.mean(distances))}
+        for start in range(0, VALIDATED, BATCH):
+            stacks, real = self.unseen.batch(start, BATCH)
+            raised = self._raise(stacks)
+            with torch.no_grad():
+                distances.append(self.feature_loss(raised, to_device(real, self.device)).item())
+            if not start:
+                low = F.interpolate(stacks[:, :3], size=real.shape[-2:], mode="bicubic", align_corners=False)
+                sheet = [picture for row in (low, raised, real) for picture in to_uint8(row)]
+        return contact_sheet(sheet, columns=BATCH), {"score": float(np.mean(distances))}
 
     def _raise(self, stacks: Tensor) -> Tensor:
         with torch.no_grad():
