@@ -44,7 +44,11 @@ CONTROLS, MARGIN = 16, 8
 
 def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str]], list[NDArray[np.uint8]]]:
     """Draw the seeds; how many have a face, how well they fit, their seams."""
-    found, fits, seams, left, pictures = 0, [], [], [], []
+    found = 0
+    fits: list[float] = []
+    seams: list[SeamGauge] = []
+    left: list[SeamGauge] = []
+    pictures: list[NDArray[np.uint8]] = []
     for seed in track(range(seeds), "samples"):
         raised = pipeline.sample(seed, SIDE)
         picture = to_picture(raised.image)
@@ -80,7 +84,10 @@ def with_other_tiles(pipeline: FacePipeline, raised: Raised) -> Tensor:
 def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple[str, str]], list[NDArray[np.uint8]]]:
     """Raise reductions of kept-out portraits; fit, seams, and distances beside bicubic."""
     network = load_efficientnet("lite2")
-    fits, seams, left, ours, bicubics, pictures = [], [], [], [], [], []
+    fits: list[float] = []
+    seams: list[SeamGauge] = []
+    left: list[SeamGauge] = []
+    ours, bicubics, pictures = [], [], []
     for file in track(files, "portraits"):
         real = to_tensor(read_image(file).rgb)
         low = downsample_area(real, (LOW, LOW))

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from facegen.training.datasets import training_files
+from facegen.training.datasets import known_landmarks, training_files
 from facegen.training.start import load_training_recipe, make_objective
 from facegen.training.trainer import Trainer
 
@@ -46,7 +46,7 @@ def measure(recipe: Path, data: Path, overrides: tuple[str, ...], steps: int) ->
     """Time some steps after one that is not counted; nothing is written."""
     config = load_training_recipe(recipe, overrides)
     files = training_files(data, config.data)
-    objective, _ = make_objective(config, files[:PICTURES], [], torch.device("cpu"), print)
+    objective, _ = make_objective(config, files[:PICTURES], [], torch.device("cpu"), print, known_landmarks(data))
     trainer = Trainer(objective, config.run, Path())
     trainer.train_step()
     loading = 0.0

@@ -32,6 +32,8 @@ class Pool:
     """Of the K candidates: "identity", "flip"; with several upscalers "jnet-8x: flip"."""
     landmarks: Landmarks | None
     """In low-res pixels; None where no face was looked for."""
+    bonus: Tensor | None = None
+    """(T, K) added to the scores for the choice, as for what stands already; None adds nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +66,10 @@ def compete(pool: Pool, choice: ChoiceOptions, fidelity: float, judge: Discrimin
     """
     with step("facegen.choice"):
         if choice.strategy == "mean":
-            pool = replace(pool, candidates=average(pool.candidates), names=("mean",))
+            pool = replace(pool, candidates=average(pool.candidates), names=("mean",), bonus=None)
         scores = score(pool.candidates, _context(pool, judge), choice.scorers)  # (T, K)
-        chosen = pick(pool.candidates, scores, pool.plan, choice.agreement, choice.strategy)  # (T,)
+        worth = scores if pool.bonus is None else scores + pool.bonus
+        chosen = pick(pool.candidates, worth, pool.plan, choice.agreement, choice.strategy)  # (T,)
     with step("facegen.blend"):
         blended = blend(gather(pool.candidates, chosen).float(), pool.plan)  # (3, s*h, s*w)
     with step("facegen.consistency"):
@@ -78,6 +81,7 @@ def compete(pool: Pool, choice: ChoiceOptions, fidelity: float, judge: Discrimin
         candidates=pool.candidates,
         names=pool.names,
         landmarks=pool.landmarks,
+        bonus=pool.bonus,
         image=image,
         scores=scores,
         chosen=chosen,

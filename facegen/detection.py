@@ -24,6 +24,8 @@ from facegen.landmarks import landmarks_in_head
 YUNET = Path(__file__).parent / "yunet" / "face_detection_yunet_2023mar.onnx"
 SEARCH_SIDES = (320, 1024, 2560)
 """Longest sides at which a photo is searched: the first finds faces that fill it, the last those of 10 px in 2560."""
+SURELY_FOUND = 40
+"""Side in pixels from which a head, at the size that is searched, needs no finer search to be found."""
 LARGEST_ENLARGEMENT = 4.0
 """Small photos are enlarged for the search, at most so many times."""
 LIKELY, SURE = 0.6, 0.8
@@ -45,23 +47,26 @@ class FoundHead:
     """YuNet's confidence, 0..1."""
 
 
-def heads_in_photo(rgb: NDArray[np.uint8]) -> list[FoundHead]:
+def heads_in_photo(rgb: NDArray[np.uint8], smallest: float = 0) -> list[FoundHead]:
     """Every head in a photo, the largest first: upright, tilted by up to 60 degrees, or in profile.
 
     Args:
         rgb: (H, W, 3) uint8, any size; a face counts from about 10 px of the longest side's 2560 on.
+        smallest: heads whose side is less, in photo pixels, may be missing; searches for them alone are spared.
     """
-    proposed = _distinct([head for factor in _factors(rgb) for head in _search(rgb, factor)])
+    proposed = _distinct([head for factor in _factors(rgb, smallest) for head in _search(rgb, factor)])
     seen = [head for head in (_set_upright(rgb, head) for head in proposed) if head is not None]
     return sorted(_distinct(seen), key=lambda head: -head.frame.side)
 
 
-def _factors(rgb: NDArray[np.uint8]) -> list[float]:
-    """Sizes at which to search, each once; none of a strip so thin that no face fits in."""
+def _factors(rgb: NDArray[np.uint8], smallest: float) -> list[float]:
+    """Sizes at which to search, each once, up to the first that shows the smallest head; none of a strip so thin that
+    no face fits in."""
     shortest, longest = sorted(rgb.shape[:2])
     first, *others = (side / longest for side in SEARCH_SIDES)
     factors = dict.fromkeys([min(first, LARGEST_ENLARGEMENT), *(min(other, 1.0) for other in others)])
-    return [factor for factor in factors if shortest * factor >= 8]
+    enough = next((factor for factor in factors if factor * smallest >= SURELY_FOUND), max(factors))
+    return [factor for factor in factors if factor <= enough and shortest * factor >= 8]
 
 
 def _search(rgb: NDArray[np.uint8], factor: float) -> list[FoundHead]:

@@ -1,7 +1,7 @@
 """What facegen raises, and the exit status each becomes on the command line.
 
 FacegenError             1   anything below; catch this one to catch them all
-├── ImageError           1   a picture cannot be read or written; names the file
+├── ImageError           1   a picture or film cannot be read or written; names the file
 ├── ShapeError           1   a tensor or array of another shape than stated (also a ValueError)
 ├── WeightsError         1   weights missing, damaged, or made for another network
 ├── TrainingError        1   training cannot start or go on (data, checkpoint, non-finite loss)
@@ -21,7 +21,7 @@ class FacegenError(Exception):
 
 
 class ImageError(FacegenError):
-    """A picture cannot be read or written."""
+    """A picture or film cannot be read or written."""
 
 
 class ShapeError(FacegenError, ValueError):

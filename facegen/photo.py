@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facegen.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.background import fill_background
@@ -22,7 +23,7 @@ from facegen.pipeline import FacePipeline, Raised, resample
 from facegen.tensors import to_picture, to_tensor
 
 Picture = NDArray[np.uint8]
-
+RaiseFace = Callable[[Tensor, int], Raised]  # an aligned head (3, S, S) and a size, as a pipeline is called
 Faces = Literal["all", "largest"]
 Background = Literal["tiles", "lanczos", "keep"]
 FACES: tuple[Faces, ...] = get_args(Faces)
@@ -122,11 +123,11 @@ def restore(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions | None =
     options = options or PhotoOptions()
     _check_size(rgb, options.scale or 1)
     found = [head.frame for head in heads_in_photo(rgb)]
-    wanted = _wanted(found, options)
+    wanted = wanted_heads(found, options)
     scale = _scale(rgb, wanted, options)
     canvas = Canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
     fill_background(canvas, pipeline, rgb, options.background)
-    heads = _paste_heads(canvas, pipeline, rgb, wanted)
+    heads = paste_heads(canvas, pipeline, rgb, wanted)
     fit = hold(canvas, rgb, pipeline.recipe.fidelity)
     return Restored(
         canvas.rgb,
@@ -139,11 +140,15 @@ def restore(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions | None =
     )
 
 
-def raise_head(pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int) -> Raised | None:
+def raise_head(
+    pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int, raise_face: RaiseFace | None = None
+) -> Raised | None:
     """One head of a photo, aligned and raised to about `scale` times its side in the photo, at most to 1024 px.
 
     At scale 1 the head is taken at half its size, as all the photo shows of it leaves no room for detail.
 
+    Args:
+        raise_face: what raises the aligned head, called as the pipeline is; None is the pipeline itself.
     Returns:
         None if the photo shows more of it than the upscaler could make.
     """
@@ -152,7 +157,7 @@ def raise_head(pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: in
     if side >= low * pipeline.scale:
         return None
     shown = side if scale > 1 else math.ceil(side / 2)
-    return pipeline(to_tensor(crop_head(rgb, frame, shown)), low * pipeline.scale)
+    return (raise_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), low * pipeline.scale)
 
 
 def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[RaisedHead]:
@@ -175,7 +180,7 @@ def _without_candidates(raised: Raised) -> Raised:
     return replace(raised, candidates=raised.candidates[:0].clone())
 
 
-def _wanted(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
+def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
     """The frames that the options ask for, of frames sorted by size."""
     chosen = found[:1] if options.faces == "largest" else found
     return [frame for frame in chosen if frame.side >= options.face_size_min]
@@ -190,14 +195,23 @@ def _scale(rgb: Picture, wanted: Sequence[HeadFrame], options: PhotoOptions) -> 
     return min(photo_scale(wanted), math.isqrt(LARGEST // (rgb.shape[0] * rgb.shape[1])))
 
 
-def _paste_heads(
-    canvas: Canvas, pipeline: FacePipeline, rgb: Picture, frames: Sequence[HeadFrame]
+def paste_heads(
+    canvas: Canvas,
+    pipeline: FacePipeline,
+    rgb: Picture,
+    frames: Sequence[HeadFrame],
+    raise_faces: Sequence[RaiseFace] = (),
 ) -> list[tuple[HeadFrame, Raised]]:
-    """Raise the heads and paste them, the largest last, on top; returns those raised, in the order of `frames`."""
+    """Raise heads of a photo and paste them, the largest last, on top; returns those raised, in the order of `frames`.
+
+    Args:
+        canvas: (s*H, s*W, 3), the photo enlarged.
+        raise_faces: what raises each head, as for `raise_head`; empty is the pipeline.
+    """
     scale = canvas.rgb.shape[0] // rgb.shape[0]
     heads: list[tuple[HeadFrame, Raised]] = []
-    for frame in reversed(frames):
-        raised = raise_head(pipeline, rgb, frame, scale)
+    for frame, raise_face in reversed(list(zip(frames, raise_faces or [pipeline] * len(frames), strict=True))):
+        raised = raise_head(pipeline, rgb, frame, scale, raise_face)
         if raised is not None:
             picture, place = to_picture(raised.image), frame.scaled(scale)
             paste_head(canvas.rgb, picture, place, soft_mask(len(picture)))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -31,6 +32,7 @@ from facegen.tensors import to_picture, to_tensor
 from facegen.weights import load_network
 
 __all__ = ["DEFAULT_RECIPE", "FacePipeline", "Raised", "resample"]
+Made = TypeVar("Made")
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 JUDGED_SCALE = 8
 """Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
@@ -123,14 +125,14 @@ class FacePipeline:
         """How many times the upscaler enlarges."""
         return self.config.scale
 
-    def latent(self, seed: int) -> Tensor:
-        """z of a seed: (z_dim,), normal, cut off at 2 x truncation deviations; the same on every device.
+    def latent(self, seed: int, truncation: float | None = None) -> Tensor:
+        """z of a seed: (z_dim,), normal, cut off at 2 x truncation (the recipe's) deviations; the same on every device.
 
         By the inverse of the normal distribution, so that a lower truncation draws the same face, only more typical.
         """
         rng = torch.Generator().manual_seed(seed)
         uniform = torch.rand(self.generator.config.z_dim, generator=rng, dtype=torch.float64) * 2 - 1
-        bound = 2 * self.recipe.truncation
+        bound = 2 * (self.recipe.truncation if truncation is None else truncation)
         z = math.sqrt(2) * torch.erfinv(uniform * math.erf(bound / math.sqrt(2)))
         return z.clamp(-bound, bound).float()
 
@@ -174,17 +176,28 @@ class FacePipeline:
             low_res_size: (h, w), each at least the tile's side; the image is s times as large.
             landmarks: of its one aligned face, in low-res pixels; None gives the empty guide.
         """
+        return self.within_memory(lambda: self.settle(self.make_pool(picture, low_res_size, landmarks)))
+
+    def within_memory(self, work: Callable[[], Made]) -> Made:
+        """Do work on the pipeline; once more on the processor where the device's memory is too small even for a tile.
+
+        The pipeline stays on the processor then, and a RuntimeWarning tells of it.
+        """
         try:
-            return self._raise_picture(picture, low_res_size, landmarks)
+            return work()
         except torch.OutOfMemoryError:
             reason = f"{self.device}: out of memory, even for one tile at a time; going on with the processor, slowly."
-        warnings.warn(reason, RuntimeWarning, stacklevel=2)
+        warnings.warn(reason, RuntimeWarning, stacklevel=3)
         self.to("cpu")
-        return self._raise_picture(picture, low_res_size, landmarks)
+        return work()
 
     @torch.inference_mode()
-    def _raise_picture(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Raised:
-        """`raise_picture`, on the present device only."""
+    def make_pool(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Pool:
+        """The candidates that `raise_picture`, which has the same arguments, chooses from.
+
+        Raises:
+            torch.OutOfMemoryError: if the device's memory is too small for one tile.
+        """
         picture = picture.to(self.device)
         with step("facegen.guide"):
             low_res = resample(picture, low_res_size)  # (3, h, w)
@@ -192,7 +205,7 @@ class FacePipeline:
         plan = plan_tiles(*low_res_size, tile=self.config.tile, overlap=self.recipe.tiles.overlap)
         with step("facegen.candidates"), autocast(self.recipe.precision, self.device):
             candidates = make_candidates(stack, plan, self._wanted, self.upscalers, self.recipe.batch)
-        pool = Pool(
+        return Pool(
             stack=stack,
             reference=self._reference(picture, low_res),
             plan=plan,
@@ -200,6 +213,10 @@ class FacePipeline:
             names=tuple(candidate.name for candidate in self._wanted),
             landmarks=landmarks,
         )
+
+    @torch.inference_mode()
+    def settle(self, pool: Pool) -> Raised:
+        """Choose, blend and hold to the input as the recipe says."""
         return compete(pool, self.recipe.choice, self.recipe.fidelity, self._judge)
 
     def _guide(self, size: tuple[int, int], landmarks: Landmarks | None) -> Tensor:

@@ -10,7 +10,7 @@ import math
 import os
 import platform
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,11 @@ from torch import Tensor
 from facegen import __version__
 from facegen.errors import ImageError, WeightsError
 from facegen.images import picture_text
+from facegen.latents import latent_sha256, latent_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
+from facegen.video.decoding import is_clip
+from facegen.video.metadata import video_text
 from facegen.weights import find_weights, read_card
 
 if TYPE_CHECKING:
@@ -99,6 +102,10 @@ class Record(_Table):
     seed: int | None = None
     z: str | None = None
     """SHA-256 of the latent's float32 values."""
+    latent: str | None = None
+    """The latent itself, if no seed draws it; see `latent_text`."""
+    keyframes: tuple[str, ...] = ()
+    """Of a film: the latents that it goes through."""
     source: SourceRecord | None = None
     raised: tuple[RaisedRecord, ...] = ()
     """One for each head that was raised."""
@@ -116,6 +123,7 @@ def record_text(
     raised: Sequence[Raised] = (),
     source: Path | None = None,
     z: Tensor | None = None,
+    keyframes: Iterable[Tensor] = (),
     fit: float | None = None,
     seams: SeamGauge | None = None,
 ) -> dict[str, str]:
@@ -123,17 +131,19 @@ def record_text(
 
     Args:
         pipeline: what made it.
-        command: "sample" or "upres".
-        options: those that shape the picture, as `arguments` takes them; "seeds" is the seed of a sample.
+        command: as "sample".
+        options: those that shape the picture, as `arguments` takes them; a whole number "seeds" is a sample's seed.
         raised: what the pipeline returned, in order.
         source: the photo it was made from.
         z: (z_dim,) the latent it was drawn from.
+        keyframes: (z_dim,) the latents that a film goes through.
         fit, seams: as measured in a whole photo's result.
     Raises:
         ImageError: if the source cannot be read.
         WeightsError: if the weights' cards cannot be read.
     """
     argv = arguments(command, options, source)
+    seed = seeds if isinstance(seeds := options.get("seeds"), int) else None
     record = Record(
         facegen=__version__,
         torch=torch.__version__,
@@ -142,8 +152,10 @@ def record_text(
         argv=argv,
         recipe=pipeline.recipe.model_dump(mode="json"),
         weights={name: _sha256_of_weights(name) for name in _weight_names(pipeline)},
-        seed=options.get("seeds"),
-        z=None if z is None else hashlib.sha256(z.detach().cpu().float().contiguous().numpy().tobytes()).hexdigest(),
+        seed=seed,
+        z=None if z is None else latent_sha256(z),
+        latent=None if z is None or seed is not None else latent_text(z),
+        keyframes=tuple(latent_text(keyframe) for keyframe in keyframes),
         source=None if source is None else SourceRecord(name=_as_text(source.name), sha256=sha256_of(source)),
         raised=tuple(_raised_record(one) for one in raised),
         fit=_finite(fit),
@@ -171,12 +183,13 @@ def arguments(command: str, options: Mapping[str, Any], source: Path | None = No
 
 
 def read_record(path: str | Path) -> Record:
-    """Read a picture's record.
+    """Read a picture's or film's record.
 
     Raises:
         ImageError: if the file cannot be read, or has no record, or a damaged one.
     """
-    text = picture_text(path).get(RECORD_KEY)
+    path = Path(path)
+    text = (video_text(path) if is_clip(path) else picture_text(path)).get(RECORD_KEY)
     if text is None:
         raise ImageError(
             f"{path}: has no facegen record; expected a picture that facegen sample or upres wrote and no other "

@@ -1,7 +1,8 @@
 """Contact sheets: many pictures on one; and a picture before and after."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from itertools import zip_longest
 
 import cv2
@@ -10,10 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from facegen.errors import UsageError
-from facegen.images import to_pillow
+from facegen.images import resize, to_pillow
 
 COMPARED_SIDE = 4096
 """Longest side at which `before_after` shows a picture, so that it can be opened and sent whatever the picture's is."""
+FILM_SHOWN, FILM_COLUMNS, FILM_SIDE = 24, 6, 192
+"""Frames of a film on its sheet at most, in a row, and the longest side of each."""
 
 
 def contact_sheet(
@@ -76,6 +79,38 @@ def before_after(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray
     label_height = max(16, max(raised.size) // 32)
     pair, labels = [np.array(enlarged), np.array(raised)], ["before (bicubic)", "after (facegen)"]
     return contact_sheet(pair, columns=2, labels=labels, label_height=label_height)
+
+
+class FilmSheet:
+    """Keeps every n-th frame of a film that passes by, small, for a contact sheet.
+
+    Args:
+        count: frames of the film.
+        fps: frames a second.
+    """
+
+    def __init__(self, count: int, fps: Fraction) -> None:
+        self.every, self.fps = max(math.ceil(count / FILM_SHOWN), 1), fps
+        self.kept: dict[int, NDArray[np.uint8]] = {}
+
+    def watch(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+        """Pass (H, W, 3) frames on, in order from the first."""
+        for number, rgb in enumerate(frames):
+            if number % self.every == 0:
+                share = FILM_SIDE / max(rgb.shape[:2])
+                self.kept[number] = resize(
+                    rgb, (max(round(rgb.shape[1] * share), 1), max(round(rgb.shape[0] * share), 1))
+                )
+            yield rgb
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The sheet of what passed by: (H, W, 3), each frame with its second below.
+
+        Raises:
+            UsageError: if no frame passed by.
+        """
+        labels = [f"{float(number / self.fps):.2f} s" for number in self.kept]
+        return contact_sheet(list(self.kept.values()), FILM_COLUMNS, labels=labels)
 
 
 def _at_most(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

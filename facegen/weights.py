@@ -22,16 +22,24 @@ from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator, ProjectedConfig, ProjectedHeads
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet, JNetConfig
+from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig, SRGANGenerator
+from facegen.models.unet import GridConfig, GridDiscriminator, UNet, UNetConfig
 from facegen.paths import WEIGHTS
 from facegen.recipe import load_recipe, parse_recipe
 
-Kind = Literal["dcgan", "jnet", "patchgan", "heads", "encoder"]
+Kind = Literal[
+    "dcgan", "jnet", "patchgan", "heads", "encoder", "srgan", "srgan-discriminator", "unet", "unet-discriminator"
+]
 MODELS: dict[Kind, tuple[type[BaseModel], type[nn.Module]]] = {
     "dcgan": (DCGANConfig, DCGANGenerator),
     "jnet": (JNetConfig, JNet),
     "patchgan": (PatchConfig, PatchDiscriminator),
     "heads": (ProjectedConfig, ProjectedHeads),
     "encoder": (EncoderConfig, LatentEncoder),
+    "srgan": (SRGANConfig, SRGANGenerator),
+    "srgan-discriminator": (SRGANDiscriminatorConfig, SRGANDiscriminator),
+    "unet": (UNetConfig, UNet),
+    "unet-discriminator": (GridConfig, GridDiscriminator),
 }
 MODEL_FILE, CARD_FILE = "model.safetensors", "card.toml"
 Network = TypeVar("Network", bound=nn.Module)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from facegen import __version__
 from facegen.errors import ImageError, WeightsError
 from facegen.images import write_image
+from facegen.latents import latent_sha256, latent_text
 from facegen.ops.seams import seam_gauge
 from facegen.pipeline import FacePipeline
 from facegen.provenance import RECORD_KEY, Record, arguments, check_weights, read_record, record_text
@@ -80,6 +81,17 @@ def test_discriminator_counts_where_it_judges(recipe: Path) -> None:
 def test_the_same_making_gives_the_same_record(pipeline: FacePipeline) -> None:
     texts = [record_text(pipeline, "sample", {"seeds": 1}, raised=[pipeline.sample(1, 256)]) for _ in range(2)]
     assert texts[0] == texts[1]
+
+
+def test_a_latent_that_no_seed_draws_is_kept_itself(pipeline: FacePipeline) -> None:
+    z = pipeline.latent(3)
+    for options, latent in (({}, latent_text(z)), ({"seeds": 3}, None), ({"seeds": "3,4"}, latent_text(z))):
+        record = Record.model_validate_json(record_text(pipeline, "sample", options, z=z)[RECORD_KEY])
+        assert (record.z, record.latent) == (latent_sha256(z), latent)
+        assert record.seed == (3 if latent is None else None)
+    text = record_text(pipeline, "video", {"seeds": "3,4"}, keyframes=[z, -z])
+    record = Record.model_validate_json(text[RECORD_KEY])
+    assert (record.keyframes, record.z, record.latent) == ((latent_text(z), latent_text(-z)), None, None)
 
 
 def test_arguments_follow_the_options() -> None:

@@ -5,13 +5,17 @@ import shlex
 import shutil
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.data.manifest import read_manifest
 from facegen.images import read_image, resize, write_image
+from facegen.video.decoding import Clip
+from facegen.video.encoding import write_video
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,8 +28,12 @@ MADE = [
 
 @pytest.fixture
 def folder(tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with what the README supposes: photo.jpg, head.png, faces/, portraits/ and pipelines/."""
+    """A working folder with what the README supposes: photo.jpg, clip.mp4, head.png, photos/, faces/, portraits/,
+    pipelines/."""
     write_image(tmp_path / "photo.jpg", astronaut)
+    write_video(tmp_path / "clip.mp4", [astronaut[:128, 160:288]] * 2, Fraction(5))
+    for number in range(2):
+        write_image(tmp_path / "photos" / f"me_{number}.png", resize(astronaut[:300, 90 : 390 - number], (1500, 1500)))
     write_image(tmp_path / "head.png", astronaut[:256, 96:352])
     for number in range(20):
         write_image(tmp_path / "faces" / f"me_{number:04d}.png", astronaut[:128, number : number + 128])
@@ -37,9 +45,19 @@ def folder(tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.Mon
     return tmp_path
 
 
+SHORTENED = {
+    "train": ["--time", "1s"],
+    "video": ["--seconds", "0.4", "--fps", "5", "--size", "64"],
+    "grid-walk": ["--seconds", "0.4", "--fps", "5"],
+    "project": ["--size", "64"],
+}
+"""What is added to a command, so that it ends soon; the last of an option counts."""
+
+
 def run(line: str, folder: Path) -> None:
-    """Run a command; training ends after a second (the last --time counts)."""
-    arguments = shlex.split(line, comments=True)[1:] + (["--time", "1s"] if line.startswith("facegen train") else [])
+    """Run a command, shortened."""
+    words = shlex.split(line, comments=True)[1:]
+    arguments = words + SHORTENED.get(words[0], [])
     done = subprocess.run([sys.executable, "-m", "facegen", *arguments], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
 
@@ -55,12 +73,33 @@ def test_make_targets_exist() -> None:
     assert {words[1] for words in MADE if words[0] == "make" and len(words) == 2} <= set(targets)
 
 
-@pytest.mark.parametrize("line", [c for c in COMMANDS if c.split()[1] in ("sample", "upres") and "my-faces" not in c])
+@pytest.mark.parametrize(
+    "line", [c for c in COMMANDS if c.split()[1] in ("sample", "upres") and "my-faces" not in c and "clip" not in c]
+)
 def test_drawing_and_raising(line: str, folder: Path) -> None:
     run(line, folder)
     written = sorted((folder / "out").rglob("*.png"))
     assert written
     assert all(read_image(file).rgb.std() > 0 for file in written)
+
+
+def test_films(folder: Path) -> None:
+    lines = [c for c in COMMANDS if c.split()[1] in ("video", "grid-walk", "project") or "clip" in c]
+    assert len(lines) == 5
+    for line in lines:
+        run(line, folder)
+    counts = {name: Clip(folder / name).count for name in ("film.mp4", "grid.webm", "me.mp4", "out/clip-x2.mp4")}
+    assert set(counts.values()) == {2}
+
+
+def test_making_a_training_set(folder: Path) -> None:
+    """All but the page, which waits for a person; tests/cli/test_data_curate.py does not."""
+    lines = [c for c in COMMANDS if c.split()[1] == "data"]
+    assert [line.split()[2] for line in lines] == ["prepare", "clean", "stats", "curate"]
+    for line in lines[:-1]:
+        run(line, folder)
+    assert len(read_manifest(folder / "set")) == 2
+    assert (folder / "set" / "stats.html").is_file()
 
 
 def test_training_then_sampling(folder: Path) -> None:

@@ -1,12 +1,14 @@
 """Contact sheets."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from facegen.errors import UsageError
 from facegen.images import resize
-from facegen.sheets import COMPARED_SIDE, before_after, contact_sheet
+from facegen.sheets import COMPARED_SIDE, FILM_SHOWN, FilmSheet, before_after, contact_sheet
 
 
 def solid(value: int, height: int = 10, width: int = 10) -> NDArray[np.uint8]:
@@ -77,3 +79,17 @@ def test_before_after_of_a_large_picture_can_still_be_opened() -> None:
     assert sheet.shape == (125 + COMPARED_SIDE // 32, 2 * COMPARED_SIDE + 4, 3)
     assert (sheet[:125, :COMPARED_SIDE] == 10).all()
     assert (sheet[:125, COMPARED_SIDE + 4 :] == 90).all()
+
+
+def test_film_sheet_shows_every_nth_frame_and_passes_all_on() -> None:
+    sheet = FilmSheet(count=60, fps=Fraction(30))
+    passed = list(sheet.watch(solid(4 * number, 8, 16) for number in range(60)))
+    assert [int(frame[0, 0, 0]) for frame in passed] == [4 * number for number in range(60)]
+    assert list(sheet.kept) == list(range(0, 60, 3))
+    assert len(sheet.kept) <= FILM_SHOWN
+    assert sheet.picture().shape == (4 * (96 + 16) + 3 * 4, 6 * 192 + 5 * 4, 3)
+
+
+def test_film_sheet_of_nothing_is_refused() -> None:
+    with pytest.raises(UsageError, match="0 pictures"):
+        FilmSheet(count=3, fps=Fraction(30)).picture()

@@ -1,16 +1,18 @@
-"""Whether a picture was raised before as it is asked for now: told by its result's record, without any network."""
+"""Whether a picture or clip was raised before as it is asked for now: told by its result's record, without networks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
 
+from facegen.batch.clips import CLIP_RESULT
 from facegen.batch.raising import RaiseOptions, before_after_path, vote_stem
 from facegen.batch.run import Outcome, Task
 from facegen.errors import ImageError, WeightsError
 from facegen.pipeline_recipe import PipelineRecipe
 from facegen.provenance import Record, arguments, check_weights, read_record, sha256_of
 from facegen.recipe import load_recipe
+from facegen.video.decoding import is_clip
 
 SCALES = range(1, 9)
 """Enlargements that the name of a photo's result may tell of."""
@@ -44,6 +46,9 @@ class DoneBefore:
         """The files that would stand for all that becomes of the picture."""
         photo, size = self.options.photo, self.options.size
         scales = SCALES if photo.scale is None else (photo.scale,)
+        if is_clip(task.source):
+            yield from (task.target.with_name(f"{task.target.name}-x{scale}{CLIP_RESULT}") for scale in scales)
+            return
         endings = {
             "photo": [f"-x{scale}" for scale in scales],
             "crop": ["-head", "-head-1"],
@@ -61,7 +66,8 @@ class DoneBefore:
         return files
 
     def _same(self, record: Record, source: Path) -> bool:
-        if record.argv != arguments("upres", self.options.recorded(), source) or record.recipe != self.recipe:
+        recorded = self.options.recorded(clip=is_clip(source))
+        if record.argv != arguments("upres", recorded, source) or record.recipe != self.recipe:
             return False
         try:
             check_weights(record)
@@ -71,7 +77,7 @@ class DoneBefore:
 
 
 def _record(path: Path) -> Record | None:
-    """The record of a picture; None if there is no such file, or no record in it."""
+    """The record of a picture or clip; None if there is no such file, or no record in it."""
     try:
         return read_record(path)
     except ImageError:

@@ -1,10 +1,10 @@
-"""One picture file: read, raised, and written with what it brought along."""
+"""One picture file or clip: read, raised, and written with what it brought along."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from facegen.batch.clips import CLIP_RESULT, write_raised
 from facegen.batch.run import Outcome, Task
 from facegen.competition import Raised
 from facegen.errors import ImageError
@@ -23,6 +24,9 @@ from facegen.pipeline import FacePipeline
 from facegen.precision import resolve_device
 from facegen.provenance import COMMAND_KEY, record_text
 from facegen.sheets import before_after
+from facegen.video.clip import clip_scale
+from facegen.video.decoding import Clip, is_clip
+from facegen.video.metadata import video_text
 
 Kind = Literal["photo", "crop", "aligned"]
 SMALLEST_HEAD = 16
@@ -53,16 +57,28 @@ class RaiseOptions:
     overwrite: bool = False
     """Make again what is done, and replace files that facegen did not write."""
 
-    def recorded(self) -> dict[str, Any]:
-        """What shapes the result, as parameters of `facegen upres`; what is left at its default is left out."""
+    def recorded(self, *, clip: bool = False) -> dict[str, Any]:
+        """What shapes the result, as parameters of `facegen upres`; what is left at its default is left out.
+
+        Args:
+            clip: of a clip, on which the options of files have no bearing.
+        """
         named: dict[str, Any] = {} if self.kind == "photo" else {self.kind: True, "size": self.size}
         usual = PhotoOptions()
         named |= {name: value for name, value in vars(self.photo).items() if value != getattr(usual, name)}
-        if self.suffix != ".png":
+        if self.suffix != ".png" and not clip:
             named["format"] = self.suffix.removeprefix(".")
-        if self.strip:
+        if self.strip and not clip:
             named["strip"] = True
         return named | {"recipe": self.recipe, "set": self.overrides}
+
+
+OnFrame = Callable[[Path, int, int | None], object]
+"""Told the clip, how many of its frames are done, and of how many, if that is known."""
+
+
+def untold(_clip: Path, _done: int, _all: int | None) -> None:
+    """Nobody is told."""
 
 
 class FileRaiser:
@@ -71,11 +87,13 @@ class FileRaiser:
     Args:
         options: what is asked for.
         inputs: files never written to, resolved: those that the run reads.
+        on_frame: told of each frame of a clip.
     """
 
-    def __init__(self, options: RaiseOptions, inputs: Iterable[Path]) -> None:
+    def __init__(self, options: RaiseOptions, inputs: Iterable[Path], on_frame: OnFrame = untold) -> None:
         self.options = options
         self.inputs = frozenset(inputs)
+        self.on_frame = on_frame
 
     @cached_property
     def pipeline(self) -> FacePipeline:
@@ -92,13 +110,15 @@ class FileRaiser:
         _ = self.pipeline
 
     def __call__(self, task: Task) -> Outcome:
-        """Raise one picture and write what becomes of it, last of all the file that stands for the whole.
+        """Raise one picture or clip and write what becomes of it, last of all the file that stands for the whole.
 
         Raises:
-            ImageError: if the picture cannot be read, is not of the kind asked for, or its result cannot be written.
+            ImageError: if the file cannot be read, is not of the kind asked for, or its result cannot be written.
             UsageError: if the options do not fit the picture.
         """
         find_pictures([task.source])  # says what is wrong with a path that is no file
+        if is_clip(task.source):
+            return self._clip(task)
         picture = read_image(task.source, keep_profile=True)
         if self.options.strip:
             picture = replace(picture, origin=Origin(profile=picture.origin.profile))
@@ -117,6 +137,13 @@ class FileRaiser:
             task.source, written, after=(width, height), faces=done.raised, seams=done.seams, fit=done.fit,
             note=_note(done),
         )  # fmt: skip
+
+    def _clip(self, task: Task) -> Outcome:
+        clip, options = Clip(task.source), self.options
+        scale = clip_scale(clip, options.photo)
+        path = self._path(task, f"-x{scale}", CLIP_RESULT)
+        recorded, on_frame = options.recorded(clip=True), partial(self.on_frame, task.source)
+        return write_raised(self.pipeline, clip, scale, options.photo, recorded, path, on_frame)
 
     def _crop(self, task: Task, picture: Picture) -> Outcome:
         heads = crop_heads(self.pipeline, picture.rgb, self.options.size)
@@ -142,13 +169,13 @@ class FileRaiser:
             seams=seam_gauge(head.raised.image, head.raised.plan),
         )  # fmt: skip
 
-    def _path(self, task: Task, ending: str) -> Path:
-        """Where a result goes.
+    def _path(self, task: Task, ending: str, suffix: str = "") -> Path:
+        """Where a result goes; the suffix is the option's, unless another is given.
 
         Raises:
             ImageError: if a file is there that must not be replaced.
         """
-        path = task.target.with_name(f"{task.target.name}{ending}{self.options.suffix}")
+        path = task.target.with_name(f"{task.target.name}{ending}{suffix or self.options.suffix}")
         for taken in (path, before_after_path(path)) if self.options.before_after else (path,):
             if taken.resolve() in self.inputs:
                 reason = f"its result would replace {taken}, another input; choose another --out."
@@ -199,8 +226,8 @@ def vote_stem(result: Path, number: int) -> Path:
 
 def _ours(path: Path) -> bool:
     try:
-        return "facegen" in picture_text(path)
-    except ImageError:  # no picture at all
+        return COMMAND_KEY in (video_text(path) if is_clip(path) else picture_text(path))
+    except ImageError:  # neither picture nor clip
         return False
 
 

@@ -20,11 +20,12 @@ import torch
 from facegen.errors import FacegenError, UsageError
 from facegen.images import PICTURE_SUFFIXES
 from facegen.ops.seams import SeamGauge
+from facegen.video.decoding import CLIP_SUFFIXES
 
 
 @dataclass(frozen=True)
 class Task:
-    """A picture to be raised."""
+    """A picture or clip to be raised."""
 
     source: Path
     target: Path
@@ -60,33 +61,36 @@ class Outcome:
 Work = Callable[[Task], Outcome]
 
 
-def find_tasks(paths: Iterable[Path], out: Path) -> list[Task]:
+def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[Task]:
     """Every picture below the paths once, with a name of its own below `out`, where folders keep their shape.
 
     Hidden files and folders, links to folders, and `out` itself are passed over. A path that does not exist, and a
     folder that cannot be listed or holds no picture, stay in the list, to be reported when their turn comes.
 
+    Args:
+        clips: whether clips in folders count as pictures, too.
     Raises:
         UsageError: if a folder is `out` itself: its results would be raised by the next run.
     """
+    suffixes = (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) if clips else PICTURE_SUFFIXES
     names: dict[Path, Path] = {}  # source -> its name below `out`
     for path in paths:
         if path.is_dir() and path.resolve() == out.resolve():
             raise UsageError(f"--out {out}: is the folder that is raised; choose another, inside it or elsewhere.")
-        for file in _pictures(path, out.resolve()) or [path]:
+        for file in _pictures(path, out.resolve(), suffixes) or [path]:
             names.setdefault(file, Path(file.name) if file == path else file.relative_to(path))
     targets = _kept_apart(names.values())
     return [Task(source, out / target) for source, target in zip(names, targets, strict=True)]
 
 
-def _pictures(folder: Path, out: Path) -> list[Path]:
-    """Picture files below a folder, those of a folder before those of its folders, in order of name."""
+def _pictures(folder: Path, out: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files with these suffixes below a folder, those of a folder before those of its folders, in order of name."""
     found: list[Path] = []
     unlisted: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unlisted.append):
         here = Path(parent)
         folders[:] = [name for name in _shown(folders) if (here / name).resolve() != out]
-        pictures = [here / name for name in _shown(files) if Path(name).suffix.lower() in PICTURE_SUFFIXES]
+        pictures = [here / name for name in _shown(files) if Path(name).suffix.lower() in suffixes]
         found += [path for path in pictures if path.is_file()]
     return found + [Path(error.filename) for error in unlisted]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from facegen.cli.common import load_pipeline, make_folder, pipeline_options
+from facegen.cli.film_options import Rate
 from facegen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ ROLES = {"dcgan": "generator", "jnet": "upscaler"}
 
 
 @click.command()
-@click.argument("weights", nargs=-1, required=True)
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of pictures, as in training.")
+@click.argument("measured", nargs=-1, required=True, metavar="WEIGHTS... | FILMS...")
+@click.option("--data", type=click.Path(path_type=Path), help="Of weights: folder of pictures, as in training.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -60,34 +62,43 @@ ROLES = {"dcgan": "generator", "jnet": "upscaler"}
     metavar="FILE",
     help="Stage 1: torch-fidelity's Inception weights, for the FID.  [default: torch.hub's copy, if there is one]",
 )
+@click.option(
+    "--fps", type=Rate(), default=Fraction(30), show_default=True, help="Of films that are folders of frames."
+)
 @pipeline_options
 def evaluate(
-    weights: tuple[str, ...],
-    data: Path,
+    measured: tuple[str, ...],
+    data: Path | None,
     out: Path,
     samples: int,
     pictures: int,
     held_out: int | None,
     include: tuple[str, ...],
     inception: Path | None,
+    fps: Fraction,
     recipe: str,
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Measure WEIGHTS, shipped names or folders, on pictures kept out of their training.
+    """Measure WEIGHTS, shipped names or folders, on pictures kept out of their training. Or FILMS, files or folders of
+    frames: how steady they are.
 
-    Several generators are measured side by side, on the same pictures.
+    Several generators are measured side by side, on the same pictures; so are films.
     """
-    from rich.console import Console
-
+    films = _films(measured)
+    if films:
+        make_folder(out)
+        _show(_evaluate_films(films, fps), out)
+        return
+    if data is None:
+        raise UsageError("--data is missing; weights are measured on the pictures below a folder, as in training.")
     from facegen.evaluation.pictures import shared_split
-    from facegen.evaluation.report import least_width, to_table, write_evaluation
     from facegen.weights import find_weights, read_card
 
-    folders = [find_weights(name) for name in weights]
+    folders = [find_weights(name) for name in measured]
     cards = [read_card(folder) for folder in folders]
     role = _role(folders, cards)
-    columns = _columns(weights, cards)
+    columns = _columns(measured, cards)
     split = shared_split(data, folders, held_out, include)
     make_folder(out)
     changes = [(*overrides, f"weights.{role}={json.dumps(str(folder))}") for folder in folders]
@@ -97,7 +108,38 @@ def evaluate(
         evaluation = _stage_1(pipelines, split, samples, inception, left_out)
     else:
         evaluation = _stage_2(pipelines, split, pictures, left_out)
-    evaluation = replace(evaluation, facts=_facts(cards, data, recipe, overrides, left_out))
+    _show(replace(evaluation, facts=_facts(cards, data, recipe, overrides, left_out)), out)
+
+
+def _evaluate_films(films: Sequence[Path], fps: Fraction) -> Evaluation:
+    from facegen import __version__
+    from facegen.evaluation.films import evaluate_films
+
+    evaluation = evaluate_films(films, fps, _report)
+    return replace(evaluation, facts={**evaluation.facts, "facegen": __version__})
+
+
+def _films(measured: Sequence[str]) -> list[Path]:
+    """The films, if they are; empty if all are names of weights.
+
+    Raises:
+        UsageError: if there are some of each.
+    """
+    from facegen.evaluation.films import is_film
+
+    films = [Path(name) for name in measured if is_film(Path(name))]
+    if films and len(films) < len(measured):
+        (other, *_) = (name for name in measured if not is_film(Path(name)))
+        raise UsageError(f"{films[0]} is a film, {other} is not; measure weights and films by themselves.")
+    return films
+
+
+def _show(evaluation: Evaluation, out: Path) -> None:
+    """Print the table, and write the report."""
+    from rich.console import Console
+
+    from facegen.evaluation.report import least_width, to_table, write_evaluation
+
     console = Console()
     console.width = max(console.width, least_width(evaluation))
     console.print(to_table(evaluation))
@@ -117,7 +159,7 @@ def _stage_1(
 
 
 def _stage_2(pipelines: dict[str, FacePipeline], split: Split, count: int, left_out: list[str]) -> Evaluation:
-    from facegen.evaluation.pictures import spread
+    from facegen.data.split import spread
     from facegen.evaluation.portraits import evaluate_portraits
     from facegen.metrics.published import load_lpips
 

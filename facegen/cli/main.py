@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import sys
 from typing import Any
@@ -10,36 +9,28 @@ from typing import Any
 import click
 
 from facegen import __version__
+from facegen.cli.lazy import LazyGroup
 from facegen.errors import FacegenError
 
 COMMANDS = {
     "sample": "Draw faces from seeds.",
-    "upres": "Raise photographs or head crops.",
+    "upres": "Raise photographs, head crops, or films.",
+    "video": "Walk from face to face, as a film.",
+    "grid-walk": "Let a grid of faces walk, as a film.",
+    "project": "Find the latent of a photo's face.",
     "inspect": "Say what a picture is: how made, how sharp, how visible its seams.",
     "replay": "Make a picture again from the record in it.",
-    "train": "Train either stage on your own pictures.",
+    "data": "From photos to a clean training set: prepare, clean, curate, stats.",
+    "train": "Train a network on your own pictures.",
     "evaluate": "Measure weights on pictures kept out of training.",
+    "compare": "Show upscalers side by side on the same pictures.",
     "publish": "Turn a run's average into a weight folder.",
     "doctor": "Say what is installed, and test it.",
 }
 
 
-class LazyGroup(click.Group):
-    """Knows its commands' names and one-line helps without importing them; an error of ours becomes one line."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command = getattr(importlib.import_module(f"facegen.cli.{cmd_name}"), cmd_name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+class MainGroup(LazyGroup):
+    """Reports errors of ours."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of ours becomes one line on stderr and its exit status."""
@@ -50,7 +41,9 @@ class LazyGroup(click.Group):
             ctx.exit(error.exit_status)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=MainGroup, package="facegen.cli", helps=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.version_option(__version__, prog_name="facegen")
 def cli() -> None:
     """High-resolution faces: drawn from seeds, or raised from your photos."""

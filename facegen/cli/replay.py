@@ -108,9 +108,12 @@ def _what_differs(record: Record, picture: Path, target: Path) -> str:
 
     from facegen.images import read_image
     from facegen.provenance import read_record
+    from facegen.video.decoding import is_clip
 
     before, after = (values.model_dump(mode="json") for values in (record, read_record(target)))
     changes = "; ".join(_changes(before, after)) or "the records are the same"
+    if is_clip(picture):
+        return f"{changes}."
     old, new = (read_image(path, keep_profile=True).rgb.astype(int) for path in (picture, target))
     if old.shape != new.shape:
         return f"{changes}; its size is another."

@@ -14,11 +14,15 @@ from click.core import ParameterSource
 from facegen.cli.common import Size, format_option, make_folder, pipeline_options, recipe_path
 
 if TYPE_CHECKING:
-    from facegen.batch.raising import FileRaiser
+    from rich.progress import Progress, TaskID
+
+    from facegen.batch.raising import FileRaiser, OnFrame
     from facegen.batch.run import Outcome, Task
 
 PHOTOS_ALONE = ("scale", "faces", "face_size_min", "background")
 """Options for whole photos."""
+PICTURES_ALONE = ("crop", "aligned", "before_after", "explain")
+"""Options for pictures; clips in folders are passed over then."""
 
 
 @click.command()
@@ -91,6 +95,9 @@ def upres(
 ) -> None:
     """Raise PHOTOS (files or folders): every face is found, aligned, raised and pasted back.
 
+    Clips among them (mp4, mov, mkv, webm, avi ...) are raised frame by frame, with heads followed, to NAME-xN.mp4 with
+    their own times and sound, whatever --format says.
+
     What is done already is not done again: after Ctrl-C or a crash, the same command goes on.
     """
     from facegen.batch.raising import FileRaiser, RaiseOptions
@@ -99,7 +106,7 @@ def upres(
     from facegen.precision import resolve_device
 
     _refuse_conflicts(crop, aligned)
-    tasks = find_tasks(photos, out)
+    tasks = find_tasks(photos, out, clips=_takes_clips(photos))
     options = RaiseOptions(
         recipe=recipe,
         recipe_path=recipe_path(recipe),
@@ -134,6 +141,18 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
         raise click.UsageError("--before-after is for whole pictures; with --crop, leave it away.")
     if context.params["background"] == "keep" and context.params["scale"] not in (None, 1):
         raise click.UsageError("--background keep keeps the photo's size; leave --scale away, or choose tiles.")
+
+
+def _takes_clips(photos: Sequence[Path]) -> bool:
+    """Whether the options are for clips, too; refuses them if a clip is among what was named."""
+    from facegen.video.decoding import is_clip
+
+    given = [name for name in PICTURES_ALONE if click.get_current_context().params[name]]
+    for path in photos if given else ():
+        if is_clip(path):
+            flag = f"--{given[0].replace('_', '-')}"
+            raise click.UsageError(f"{flag} is for pictures, and {path} is a clip; leave {flag} away for it.")
+    return not given
 
 
 def _raise_all(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> None:
@@ -171,7 +190,21 @@ def _outcomes(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> Generator
     if jobs == 1:
         raiser.load()  # what is wrong with the networks is no picture's fault
     with time_left(error_console()) as progress, closing(run(todo, raiser, jobs)) as coming:
+        if jobs == 1:
+            raiser.on_frame = _frames_in(progress)
         yield from progress.track(coming, len(todo), description="pictures")
+
+
+def _frames_in(progress: Progress) -> OnFrame:
+    """What shows the frames of each clip on a line of its own, with the time left."""
+    lines: dict[Path, TaskID] = {}
+
+    def show(clip: Path, done: int, of: int | None) -> None:
+        if clip not in lines:
+            lines[clip] = progress.add_task(f"{clip.name}: frames", total=of)
+        progress.update(lines[clip], completed=done, visible=done != of)
+
+    return show
 
 
 def _tell(outcome: Outcome, alone: bool) -> None:

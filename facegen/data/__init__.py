@@ -1,1 +1,1 @@
-"""The user's own pictures: which are held out, and (later) how they are prepared and cleaned."""
+"""The user's own pictures: prepared from photos, cleaned, judged, described; and which of them are held out."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
+Item = TypeVar("Item")
 LONDON_PEOPLE = 102
 """The London set numbers its neutral pictures 0-101 and the same people, smiling, 102-203."""
 
@@ -23,7 +25,9 @@ def person_of(path: Path) -> str:
     return path.stem
 
 
-def split(paths: Iterable[Path], held_out: int) -> tuple[list[Path], list[Path]]:
+def split(
+    paths: Iterable[Path], held_out: int, person: Callable[[Path], str] = person_of
+) -> tuple[list[Path], list[Path]]:
     """Split pictures into those trained on and those kept out, never parting one person's.
 
     People are taken in the order of the SHA-256 of their names until at least `held_out` pictures are kept out, so the
@@ -32,14 +36,21 @@ def split(paths: Iterable[Path], held_out: int) -> tuple[list[Path], list[Path]]
     Args:
         paths: picture files.
         held_out: how many pictures to keep out; 0 keeps none.
+        person: names the person that a picture shows.
     Returns:
         (training, held out), each sorted.
     """
     people: dict[str, list[Path]] = {}
     for path in sorted(paths):
-        people.setdefault(person_of(path), []).append(path)
+        people.setdefault(person(path), []).append(path)
     training: list[Path] = []
     out: list[Path] = []
-    for person in sorted(people, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
-        (out if len(out) < held_out else training).extend(people[person])
+    for name in sorted(people, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
+        (out if len(out) < held_out else training).extend(people[name])
     return sorted(training), sorted(out)
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """`count` of the items at even distances, so that every source has its share; all if there are fewer."""
+    step = max(len(items) / count, 1)
+    return [items[int(i * step)] for i in range(min(count, len(items)))]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from facegen.errors import UsageError
 from facegen.recipe import parse_recipe, read_toml
@@ -13,7 +13,6 @@ from facegen.training.datasets import DataConfig, split_files
 
 RECIPE = "recipe.toml"
 """In a weight folder: the training recipe with all its values, `facegen.training.start.RESOLVED`."""
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -73,9 +72,3 @@ def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, incl
                 "--include, the number no larger than the smaller of theirs, or measure them one by one."
             )
     return first
-
-
-def spread(files: Sequence[Item], count: int) -> list[Item]:
-    """`count` of the files (or of other things) at even distances, so that every source has its share; all if fewer."""
-    step = max(len(files) / count, 1)
-    return [files[int(i * step)] for i in range(min(count, len(files)))]

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from dataclasses import asdict
 from html import escape
-from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.markup import escape as plain
 from rich.table import Table
 
-from facegen.errors import ImageError
 from facegen.evaluation.result import Evaluation
-from facegen.files import replacing
-from facegen.images import to_pillow
 from facegen.metrics.protocol import Figure
+from facegen.pages import page, picture, write_page
 
 JSON_FILE, HTML_FILE = "evaluation.json", "evaluation.html"
 _HEADER = 9
 """Characters in a line of a column's header in the terminal, as wide as a value can be."""
-_STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
-div { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption, figcaption { text-align: left; color: #555; font-size: 85%; } caption { caption-side: bottom; }
-th, td { padding: .25rem .75rem; border-bottom: 1px solid #ddd; text-align: right; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; } li { overflow-wrap: anywhere; }
-figure { margin: 2rem 0; } img { max-width: 100%; }"""
 
 
 def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
@@ -43,7 +31,7 @@ def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
         ImageError: if the folder cannot be written.
     """
     texts = {JSON_FILE: to_json(evaluation), HTML_FILE: to_html(evaluation)}
-    return [_replace(out / name, text) for name, text in texts.items()]
+    return [write_page(out / name, text) for name, text in texts.items()]
 
 
 def to_table(evaluation: Evaluation) -> Table:
@@ -81,17 +69,8 @@ def to_json(evaluation: Evaluation) -> str:
 def to_html(evaluation: Evaluation) -> str:
     """A page with the table, its protocols, and the sheets as embedded JPEGs; it links to nothing."""
     facts = "".join(f"<li>{escape(key)}: {escape(value)}</li>" for key, value in evaluation.facts.items())
-    sheets = "".join(
-        f'<figure><img alt="{escape(sheet.caption)}" src="{_data_url(sheet.picture)}">'
-        f"<figcaption>{escape(sheet.caption)}</figcaption></figure>\n"
-        for sheet in evaluation.sheets
-    )
-    title = escape(evaluation.title)
-    return (
-        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width">\n<title>{title}</title>\n<style>{_STYLE}</style>\n'
-        f"<h1>{title}</h1>\n<ul>{facts}</ul>\n<div>{_html_table(evaluation)}</div>\n{sheets}</html>\n"
-    )
+    sheets = "\n".join(picture(sheet.picture, sheet.caption) for sheet in evaluation.sheets)
+    return page(evaluation.title, f"<ul>{facts}</ul>\n<div>{_html_table(evaluation)}</div>\n{sheets}")
 
 
 def format_value(value: float | None) -> str:
@@ -130,18 +109,3 @@ def _notes(evaluation: Evaluation) -> list[str]:
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
-
-
-def _data_url(picture: NDArray[np.uint8]) -> str:
-    content = BytesIO()
-    to_pillow(picture).save(content, "JPEG", quality=90)
-    return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
-
-
-def _replace(path: Path, text: str) -> Path:
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from None
-    return path

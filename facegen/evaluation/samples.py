@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facegen.data.split import spread
 from facegen.errors import UsageError
-from facegen.evaluation.pictures import Split, spread
+from facegen.evaluation.pictures import Split
 from facegen.evaluation.result import Evaluation, Report, Sheet
 from facegen.landmarks import landmarks_in_head
 from facegen.metrics.distribution import (

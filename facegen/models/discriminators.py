@@ -181,7 +181,7 @@ class DCGANDiscriminator(nn.Module):
         layers: list[nn.Module] = []
         cin = 3
         for i, width in enumerate(config.widths):
-            layers.append(_patch_conv(cin, width, config.norm, stride=2, norm_after=i > 0))
+            layers.append(patch_conv(cin, width, config.norm, stride=2, norm_after=i > 0))
             cin = width
         if config.stddev_group:
             layers.append(MinibatchStddev(config.stddev_group))
@@ -223,12 +223,12 @@ class PatchDiscriminator(nn.Module):
         self.config = config = config or PatchConfig()
         a, b, c, d = config.widths
         self.down = nn.Sequential(
-            _patch_conv(3, a, config.norm, stride=2, norm_after=False), _patch_conv(a, b, config.norm, stride=2),
-            _patch_conv(b, c, config.norm, stride=2),
+            patch_conv(3, a, config.norm, stride=2, norm_after=False), patch_conv(a, b, config.norm, stride=2),
+            patch_conv(b, c, config.norm, stride=2),
         )  # fmt: skip
         self.join = nn.Sequential(
-            _patch_conv(c + config.condition_channels, d, config.norm, stride=1),
-            _patch_conv(d, d, config.norm, stride=2),
+            patch_conv(c + config.condition_channels, d, config.norm, stride=1),
+            patch_conv(d, d, config.norm, stride=2),
         )
         last = nn.Conv2d(d, 1, 3, padding=1)
         self.logits = spectral_norm(last) if config.norm == "spectral" else last
@@ -256,7 +256,8 @@ class PatchDiscriminator(nn.Module):
         return logits
 
 
-def _patch_conv(cin: int, cout: int, norm: Norm, *, stride: int, norm_after: bool = True) -> nn.Sequential:
+def patch_conv(cin: int, cout: int, norm: Norm, *, stride: int, norm_after: bool = True) -> nn.Sequential:
+    """A convolution that keeps or halves the side (stride 1 or 2), its norm, and a leaky ReLU."""
     conv = nn.Conv2d(cin, cout, 4 if stride == 2 else 3, stride=stride, padding=1)
     layers: list[nn.Module] = [spectral_norm(conv) if norm == "spectral" else conv]
     if norm_after and norm == "batch":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, model_validator
 
@@ -12,15 +12,17 @@ from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig, PlainConfig, ProjectedConfig, ProjectedDiscriminator
 from facegen.models.jnet import JNetConfig
 from facegen.training.datasets import DataConfig, TileConfig
-from facegen.training.losses import ADVERSARIAL, WeightSchedule
+from facegen.training.losses import ADVERSARIAL
+from facegen.training.schedules import WeightSchedule
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """Unknown keys are refused, values do not change."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 AdversarialKind = Literal["minimax", "non-saturating", "lsgan", "hinge", "wasserstein"]
-Loss = TypeVar("Loss", "DCGANLoss", "JNetLoss")
 
 
 def _constant(value: Any) -> Any:
@@ -32,7 +34,7 @@ Weight = Annotated[WeightSchedule, BeforeValidator(_constant)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
-class OptimizerConfig(_Strict):
+class OptimizerConfig(Strict):
     """Adam, the same for both networks."""
 
     learning_rate: float = Field(default=2e-4, gt=0)
@@ -44,7 +46,7 @@ class OptimizerConfig(_Strict):
     for itself. Those that the weights of --from have seen count as well."""
 
 
-class RunConfig(_Strict):
+class RunConfig(Strict):
     """How long, how fast, how often."""
 
     batch: int = Field(default=16, ge=1)
@@ -69,7 +71,7 @@ class RunConfig(_Strict):
         return images_seen // every > (images_seen - self.batch) // every
 
 
-class DCGANLoss(_Strict):
+class DCGANLoss(Strict):
     """Stage 1: which losses and tricks, and how strong; 0 leaves one away."""
 
     kind: AdversarialKind = "hinge"
@@ -101,10 +103,22 @@ class DCGANLoss(_Strict):
 
     @model_validator(mode="after")
     def _labels_exist(self) -> DCGANLoss:
-        return _with_labels(self)
+        check_labels(self.kind, real_label=(self.real_label, 1))
+        return self
 
 
-class JNetLoss(_Strict):
+class FeatureLoss(Strict):
+    """How far pictures are apart in the features of a frozen network."""
+
+    feature: float = Field(default=2.0, ge=0)
+    """Its weight."""
+    feature_weights: tuple[NonNegativeFloat, ...] = Field(default=(1.0, 1.0, 0.5, 0.5, 0.5), min_length=1, max_length=5)
+    """Of EfficientNet-Lite0's maps, from stride 2 on."""
+    vgg19: Path | None = None
+    """File of VGG19's weights: the feature loss is SRGAN's, on block5_conv4, instead of EfficientNet-Lite0's."""
+
+
+class JNetLoss(FeatureLoss):
     """Weights of the J-net's losses; 0 leaves one away."""
 
     kind: AdversarialKind = "hinge"
@@ -115,11 +129,6 @@ class JNetLoss(_Strict):
     projected: float = Field(default=0.0, ge=0)
     """Of a projected discriminator beside it."""
     pooled_l1: Weight = WeightSchedule(start=50.0)
-    feature: float = Field(default=2.0, ge=0)
-    feature_weights: tuple[NonNegativeFloat, ...] = Field(default=(1.0, 1.0, 0.5, 0.5, 0.5), min_length=1, max_length=5)
-    """Of EfficientNet-Lite0's maps, from stride 2 on."""
-    vgg19: Path | None = None
-    """File of VGG19's weights: the feature loss is SRGAN's, on block5_conv4, instead of EfficientNet-Lite0's."""
     crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the discriminators and the feature loss look at."""
 
@@ -127,16 +136,18 @@ class JNetLoss(_Strict):
     def _choices_fit(self) -> JNetLoss:
         if self.projected and self.crop < ProjectedDiscriminator.SMALLEST:
             raise ValueError(f"crop is {self.crop}; projected needs at least {ProjectedDiscriminator.SMALLEST} px")
-        return _with_labels(self)
+        check_labels(self.kind, real_label=(self.real_label, 1))
+        return self
 
 
-def _with_labels(loss: Loss) -> Loss:
-    if loss.real_label != 1 and not ADVERSARIAL[loss.kind].labels:
-        raise ValueError(f"real_label is {loss.real_label}, but {loss.kind} knows no labels")
-    return loss
+def check_labels(kind: AdversarialKind, **labels: tuple[float, float]) -> None:
+    """Refuse a label, given with the value that changes nothing, where the loss has no labels."""
+    for name, (label, plain) in labels.items():
+        if label != plain and not ADVERSARIAL[kind].labels:
+            raise ValueError(f"{name} is {label}, but {kind} knows no labels")
 
 
-class DCGANRecipe(_Strict):
+class DCGANRecipe(Strict):
     """pipelines/train/dcgan-128.toml"""
 
     kind: Literal["dcgan"]
@@ -158,7 +169,7 @@ class DCGANRecipe(_Strict):
         return self
 
 
-class JNetRecipe(_Strict):
+class JNetRecipe(Strict):
     """pipelines/train/jnet-8x.toml"""
 
     kind: Literal["jnet"]

@@ -14,9 +14,17 @@ if TYPE_CHECKING:
 
 PANELS = {
     "adversarial": ("real", "fake", "adversarial", "projected", "projected_real", "projected_fake"),
-    "content and penalties": ("pooled_l1", "feature", "feature_matching", "historical", "gradient_penalty", "penalty"),
+    "content and penalties": (
+        "pixel",
+        "pooled_l1",
+        "feature",
+        "feature_matching",
+        "historical",
+        "gradient_penalty",
+        "penalty",
+    ),
     "total": ("total",),
-    "validation": ("score", "diversity"),
+    "validation": ("score", "bicubic", "diversity"),
 }
 """Panel -> the last parts of the figures' names that it shows."""
 ZOOM = 0.2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from facegen.data.split import split
+from facegen.align import Points
+from facegen.data.manifest import MANIFEST, read_manifest
+from facegen.data.split import person_of, split
 from facegen.errors import ImageError, TrainingError
 from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.images import PICTURE_SUFFIXES, read_image, resize
@@ -40,22 +42,40 @@ class DataConfig(BaseModel):
 def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path]]:
     """The pictures to train on and those kept out, of the ones that `config` includes; each sorted, `limit` ignored.
 
+    Of a set with a manifest these are the crops that it keeps; crops of one photo are not parted. Crops that are
+    dropped count for the choice of those kept out, so that judging does not change it.
+
     Raises:
         TrainingError: if there is no such folder, or it holds no fitting picture to train on.
+        ImageError: if the set's manifest is wrong.
     """
     if not folder.is_dir():
         raise TrainingError(f"--data {folder}: no such folder.")
-    files = [f for f in folder.rglob("*") if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()]
-    sides = split(files, config.held_out)
-    training, kept_out = (
-        [f for f in side if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)] for side in sides
-    )
+    if (folder / MANIFEST).is_file():
+        entries = {folder / entry.file: entry for entry in read_manifest(folder)}
+        files = [file for file, entry in entries.items() if entry.kept]
+        sides = split(entries, config.held_out, lambda file: person_of(Path(entries[file].source)))
+    else:
+        files = [f for f in folder.rglob("*") if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()]
+        sides = split(files, config.held_out)
+    fitting = {f for f in files if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)}
+    training, kept_out = ([f for f in side if f in fitting] for side in sides)
     if not training:
         raise TrainingError(
             f"--data {folder}: of {len(files)} pictures, none to train on matches {', '.join(config.include)}; "
             f"{len(sides[1])} are held out."
         )
     return training, kept_out
+
+
+def known_landmarks(folder: Path) -> dict[Path, Points]:
+    """The landmarks that a set's manifest holds: (68, 2) for each file, as shares of the crop's side; {} without one.
+
+    Raises:
+        ImageError: if the manifest is wrong.
+    """
+    entries = read_manifest(folder) if (folder / MANIFEST).is_file() else []
+    return {folder / e.file: np.array(e.landmarks) / e.size for e in entries if len(e.landmarks) == 68 and e.size}
 
 
 def training_files(folder: Path, config: DataConfig) -> list[Path]:
@@ -148,7 +168,11 @@ class TileConfig(BaseModel):
 
 
 class TileDataset:
-    """(stack, high-res tile) pairs for stage 2, cut at every offset from aligned portraits."""
+    """(stack, high-res tile) pairs for stage 2, cut at every offset from aligned portraits.
+
+    Args:
+        landmarks: of those files of which they are known, as `known_landmarks` gives them; others are looked for.
+    """
 
     def __init__(
         self,
@@ -160,10 +184,15 @@ class TileDataset:
         guide: GuideMode,
         config: TileConfig,
         seed: int,
+        landmarks: Mapping[Path, Points] | None = None,
         warn: Warn = print,
     ) -> None:
         self.pictures, self.files = load_square(files, side, warn)
-        self.points = [landmarks_in_head(picture).points for picture in self.pictures]
+        known = {file: points * side for file, points in (landmarks or {}).items()}
+        self.points = [
+            known[file] if file in known else landmarks_in_head(picture).points
+            for file, picture in zip(self.files, self.pictures, strict=True)
+        ]
         self.tile, self.scale, self.guide, self.config = tile, scale, guide, config
         self.order = Order(len(self.pictures), seed)
         self.seed = seed

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from facegen.training.config import DCGANRecipe
-from facegen.training.datasets import Warn, training_files
+from facegen.training.datasets import Warn, known_landmarks, training_files
 from facegen.training.parallel import make_fabric
 from facegen.training.start import AnyRecipe, make_objective
 from facegen.training.trainer import Trainer
@@ -45,7 +45,8 @@ def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = 
     """
     files = training_files(data, recipe.data)
     fabric = make_fabric(recipe.run.precision, device=device)
-    objective, _ = make_objective(recipe, files[:PICTURES], files[:1], fabric.device, warn)
+    landmarks = known_landmarks(data)
+    objective, _ = make_objective(recipe, files[:PICTURES], files[:1], fabric.device, warn, landmarks)
     trainer = Trainer(objective, recipe.run, Path(), fabric=fabric)
     trainer.step = -(-recipe.optimizer.generator_from // recipe.run.batch)  # both networks are taught from there on
     trainer.train_step()

@@ -1,4 +1,4 @@
-"""Losses, regularisers and their weights over time as small functions: means over the batch, float32.
+"""Losses and regularisers as small functions: means over the batch, float32.
 
 A discriminator answers with one tensor of logits per head; each loss is averaged over places, then over heads.
 """
@@ -7,22 +7,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from facegen.errors import ShapeError
 
+Label = float | Tensor
+"""Of all pictures, or (B,) of each."""
 
-def logistic_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor], real_label: float = 1.0) -> Tensor:
+
+def logistic_discriminator(
+    real: Sequence[Tensor], fake: Sequence[Tensor], real_label: Label = 1.0, fake_label: Label = 0.0
+) -> Tensor:
     """-log D(x) - log(1 - D(G(z))), where D is the sigmoid of a logit (Goodfellow et al. 2014).
 
-    It is the cross-entropy against the labels `real_label` and 0; a `real_label` below 1 is one-sided label smoothing
-    (Salimans et al. 2016), -a log D(x) - (1 - a) log(1 - D(x)) for the real ones.
+    It is the cross-entropy against the labels `real_label` and `fake_label`; a `real_label` below 1 is one-sided label
+    smoothing (Salimans et al. 2016), -a log D(x) - (1 - a) log(1 - D(x)) for the real ones.
     """
-    return _mean([_cross_entropy(r, real_label) + _cross_entropy(f, 0.0) for r, f in zip(real, fake, strict=True)])
+    pairs = zip(real, fake, strict=True)
+    return _mean([_cross_entropy(r, real_label) + _cross_entropy(f, fake_label) for r, f in pairs])
 
 
 def minimax_generator(fake: Sequence[Tensor]) -> Tensor:
@@ -35,10 +41,12 @@ def non_saturating_generator(fake: Sequence[Tensor]) -> Tensor:
     return _mean([F.softplus(-f.float()).mean() for f in fake])
 
 
-def least_squares_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor], real_label: float = 1.0) -> Tensor:
-    """(D(x) - real_label)^2 / 2 + D(G(z))^2 / 2, on the logits themselves (Mao et al. 2017)."""
+def least_squares_discriminator(
+    real: Sequence[Tensor], fake: Sequence[Tensor], real_label: Label = 1.0, fake_label: Label = 0.0
+) -> Tensor:
+    """(D(x) - real_label)^2 / 2 + (D(G(z)) - fake_label)^2 / 2, on the logits themselves (Mao et al. 2017)."""
     pairs = zip(real, fake, strict=True)
-    return _mean([((r.float() - real_label).square().mean() + f.float().square().mean()) / 2 for r, f in pairs])
+    return _mean([(_squared_error(r, real_label) + _squared_error(f, fake_label)) / 2 for r, f in pairs])
 
 
 def least_squares_generator(fake: Sequence[Tensor]) -> Tensor:
@@ -67,22 +75,27 @@ def wasserstein_generator(fake: Sequence[Tensor]) -> Tensor:
     return hinge_generator(fake)
 
 
+class DiscriminatorLoss(Protocol):
+    """Of the logits of real and of drawn pictures, one tensor per head, and the labels of both."""
+
+    def __call__(
+        self, real: Sequence[Tensor], fake: Sequence[Tensor], real_label: Label = 1.0, fake_label: Label = 0.0
+    ) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class AdversarialLoss:
     """The two sides of a game."""
 
-    discriminator: Callable[[Sequence[Tensor], Sequence[Tensor], float], Tensor]
-    """Of the logits of real and of drawn pictures, one tensor per head, and the real pictures' label."""
+    discriminator: DiscriminatorLoss
     generator: Callable[[Sequence[Tensor]], Tensor]
     """Of the logits of drawn pictures."""
     labels: bool
-    """Whether there are labels to smooth; without, the discriminator's third argument changes nothing."""
+    """Whether there are labels to smooth; without, the discriminator's labels change nothing."""
 
 
-def _without_label(
-    loss: Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor],
-) -> Callable[[Sequence[Tensor], Sequence[Tensor], float], Tensor]:
-    return lambda real, fake, _: loss(real, fake)
+def _without_label(loss: Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]) -> DiscriminatorLoss:
+    return lambda real, fake, real_label=1.0, fake_label=0.0: loss(real, fake)
 
 
 ADVERSARIAL: dict[str, AdversarialLoss] = {
@@ -155,39 +168,17 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     return _mean(distances)
 
 
-class WeightSchedule(BaseModel):
-    """The weight of a loss over a training: `start`, then on a straight line to `end`.
+def learned_similarity(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
+    """(f(x) - f(G(y)))^2 / 2, pair by pair: the VAE-GAN's learned distance (Larsen et al. 2016, equations 7 and 8).
 
-    `WeightSchedule(start=1)` stays; `WeightSchedule(start=1, end=0, fade_from=n, fade_to=n)` is off once n are seen.
+    Minus the log-likelihood of normal activations with unit variance, constants left away; averaged over channels and
+    places, then over pictures and maps.
+
+    Args:
+        real: (B, ...) activations of the discriminator on the pictures that were to be drawn; gets no gradient.
+        fake: the same layers on those drawn, in the same order.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    start: float = Field(ge=0)
-    end: float | None = Field(default=None, ge=0)
-    """Absent: the weight stays as it starts."""
-    fade_from: int = Field(default=0, ge=0)
-    """Pictures (or tiles) seen when it begins to change."""
-    fade_to: int = Field(default=0, ge=0)
-    """Pictures seen from which on it is `end`."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> WeightSchedule:
-        if self.fade_to < self.fade_from:
-            raise ValueError(f"fade_to is {self.fade_to}, expected at least fade_from = {self.fade_from}")
-        if (self.end is None) != (self.fade_to == 0):
-            given, lacking = ("fade_to", "end") if self.end is None else ("end", "fade_to")
-            raise ValueError(f"{given} is given without {lacking}; give both to change the weight, or neither")
-        return self
-
-    def __call__(self, images_seen: int) -> float:
-        """The weight after so many pictures."""
-        if self.end is None or images_seen < self.fade_from:
-            return self.start
-        if images_seen >= self.fade_to:
-            return self.end
-        done = (images_seen - self.fade_from) / (self.fade_to - self.fade_from)
-        return self.start + (self.end - self.start) * done
+    return _mean([F.mse_loss(f.float(), r.detach().float()) / 2 for r, f in zip(real, fake, strict=True)])
 
 
 def prior_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
@@ -227,8 +218,20 @@ def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor,
     return torch.stack(distances).sum()
 
 
-def _cross_entropy(logits: Tensor, label: float) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits.float(), torch.full_like(logits, label, dtype=torch.float32))
+def _cross_entropy(logits: Tensor, label: Label) -> Tensor:
+    return F.binary_cross_entropy_with_logits(logits.float(), _targets(logits, label))
+
+
+def _squared_error(logits: Tensor, label: Label) -> Tensor:
+    return (logits.float() - _targets(logits, label)).square().mean()
+
+
+def _targets(logits: Tensor, label: Label) -> Tensor:
+    """The label of each logit, in float32; (B,) labels stand for all places of their pictures."""
+    if isinstance(label, Tensor):
+        label = label.float().to(logits.device).view(-1, *(1,) * (logits.ndim - 1))
+        return label.expand_as(logits)
+    return torch.full_like(logits, label, dtype=torch.float32)
 
 
 def _mean(losses: Sequence[Tensor]) -> Tensor:

@@ -13,25 +13,39 @@ from torch import Tensor, nn
 
 from facegen.errors import TrainingError, UsageError, one_line
 from facegen.models.dcgan import DCGANGenerator
-from facegen.models.discriminators import PatchDiscriminator, ProjectedHeads
+from facegen.models.discriminators import PatchDiscriminator, ProjectedConfig, ProjectedHeads
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet
 from facegen.training.calibration import calibrate_batchnorm
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
-from facegen.training.config import JNetRecipe
+from facegen.training.config import DCGANRecipe, JNetRecipe
+from facegen.training.objectives.upscaler import networks_of
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
+from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe
 from facegen.weights import Card, Kind, save_weights
 
 LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
 """For whoever publishes without saying; true of anybody's pictures."""
+TRAINING_ALONE = "Of use for training on alone: facegen train --from takes it up with the generator it lies beside."
+RAISES = "Invents detail: what it adds is plausible, not evidence. Best on pictures reduced as in its training."
 LIMITS: dict[Kind, str] = {
     "dcgan": "Draws aligned 128 px heads like those it was trained on. It may resemble real people by chance.",
     "jnet": "Invents detail: what it adds is plausible, not evidence. Best on upright heads of 64 to 128 px.",
     "patchgan": "Judges tiles of the J-net it was trained against, and no others.",
     "encoder": "Finds the latents of aligned heads for the generator it lies beside, and for no other.",
-    "heads": "Of use for training on alone: facegen train --from takes them up with the generator they lie beside.",
+    "heads": TRAINING_ALONE,
+    "srgan": RAISES,
+    "unet": RAISES,
+    "srgan-discriminator": TRAINING_ALONE,
+    "unet-discriminator": TRAINING_ALONE,
 }
+STAND_IN = "EfficientNet-Lite0's features stood in for VGG19's in its feature loss."
 CALIBRATION_LATENTS = 512
+
+States = Mapping[str, Mapping[str, Tensor]]
+"""Of each module of a checkpoint."""
+Found = tuple[Kind, str, Any]
+"""Kind, suffix of the name, network with its weights."""
 
 
 def publish(
@@ -41,7 +55,8 @@ def publish(
 
     Args:
         run: a run folder.
-        name: name of the weights; the discriminators go beside it, as NAME-patchgan and NAME-heads.
+        name: name of the weights; the discriminators go beside it, as NAME-patchgan, NAME-heads or
+            NAME-discriminator.
         out: where the weight folders go.
         recipe_name: the recipe file, as the card is to name it.
         licence: the terms of use, as the card is to state them.
@@ -70,12 +85,18 @@ def publish(
             images_seen=images_seen,
             sources=sources,
             licence=licence,
-            limits=LIMITS[kind],
+            limits=_limits(kind, recipe),
         )
         save_weights(out / card.name, network, card)
         (out / card.name / RESOLVED).write_bytes(resolved)
         written.append(out / card.name)
     return written
+
+
+def _limits(kind: Kind, recipe: AnyRecipe) -> str:
+    """What the card says of the weights' use, and of what SRGAN's recipe was trained with instead of VGG19."""
+    stood_in = kind == "srgan" and isinstance(recipe, SRGANRecipe) and recipe.loss.feature and not recipe.loss.vgg19
+    return f"{LIMITS[kind]} {STAND_IN}" if stood_in else LIMITS[kind]
 
 
 def _sources(run: Path) -> tuple[str, ...]:
@@ -93,7 +114,7 @@ def _checkpoint(run: Path, best: bool) -> Path:
     return found[0]
 
 
-def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[tuple[Kind, str, Any]], int]:
+def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[Found], int]:
     """As `_networks`, from a checkpoint file, and the images it has seen."""
     try:
         state = read_checkpoint(checkpoint)
@@ -102,26 +123,44 @@ def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[tuple[Kind, 
         raise TrainingError(f"{checkpoint}: damaged, or not of the run's recipe ({one_line(error)}).") from None
 
 
-def _networks(recipe: AnyRecipe, states: Mapping[str, Mapping[str, Tensor]]) -> list[tuple[Kind, str, Any]]:
-    """(kind, suffix of the name, network with its weights) of what a run publishes."""
-    found: list[tuple[Kind, str, Any]]
+def _networks(recipe: AnyRecipe, states: States) -> list[Found]:
+    """What a run publishes."""
     if isinstance(recipe, JNetRecipe):
-        found = [
-            ("jnet", "", _loaded(JNet(recipe.generator), states["average"])),
-            ("patchgan", "-patchgan", _loaded(PatchDiscriminator(recipe.discriminator), states["discriminator"])),
-        ]
-        heads = recipe.projected if recipe.loss.projected else None
-    else:
-        generator = _loaded(DCGANGenerator(recipe.generator), states["average"])
-        rng = torch.Generator().manual_seed(0)
-        calibrate_batchnorm(generator, torch.randn(CALIBRATION_LATENTS, recipe.generator.z_dim, generator=rng))
-        found = [("dcgan", "", generator)]
-        heads = None if recipe.plain else recipe.discriminator
-        if recipe.loss.reconstruction:
-            encoder = LatentEncoder(EncoderConfig(z_dim=recipe.generator.z_dim))
-            found.append(("encoder", "-encoder", _loaded(encoder, states["encoder"])))
-    if heads is not None:
-        found.append(("heads", "-heads", _loaded(ProjectedHeads(heads), states["heads"])))
+        return _jnet(recipe, states)
+    if isinstance(recipe, DCGANRecipe):
+        return _dcgan(recipe, states)
+    return _upscaler(recipe, states)
+
+
+def _jnet(recipe: JNetRecipe, states: States) -> list[Found]:
+    found: list[Found] = [
+        ("jnet", "", _loaded(JNet(recipe.generator), states["average"])),
+        ("patchgan", "-patchgan", _loaded(PatchDiscriminator(recipe.discriminator), states["discriminator"])),
+    ]
+    return [*found, *_heads(recipe.projected, states)] if recipe.loss.projected else found
+
+
+def _dcgan(recipe: DCGANRecipe, states: States) -> list[Found]:
+    generator = _loaded(DCGANGenerator(recipe.generator), states["average"])
+    rng = torch.Generator().manual_seed(0)
+    calibrate_batchnorm(generator, torch.randn(CALIBRATION_LATENTS, recipe.generator.z_dim, generator=rng))
+    found: list[Found] = [("dcgan", "", generator)]
+    if recipe.loss.reconstruction:
+        encoder = LatentEncoder(EncoderConfig(z_dim=recipe.generator.z_dim))
+        found.append(("encoder", "-encoder", _loaded(encoder, states["encoder"])))
+    return found if recipe.plain else [*found, *_heads(recipe.discriminator, states)]
+
+
+def _heads(config: ProjectedConfig, states: States) -> list[Found]:
+    return [("heads", "-heads", _loaded(ProjectedHeads(config), states["heads"]))]
+
+
+def _upscaler(recipe: SRGANRecipe | UNetRecipe, states: States) -> list[Found]:
+    generator, discriminator = networks_of(recipe)
+    found: list[Found] = [(recipe.kind, "", _loaded(generator, states["average"]))]
+    if recipe.loss.judged:
+        kind: Kind = "srgan-discriminator" if recipe.kind == "srgan" else "unet-discriminator"
+        found.append((kind, "-discriminator", _loaded(discriminator, states["discriminator"])))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +12,32 @@ from lightning_fabric import Fabric
 from tomli_w import dumps as _toml
 from torch import nn
 
+from facegen.align import Points
 from facegen.data.split import source_of
 from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
 from facegen.recipe import load_recipe, read_toml
 from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import DCGANRecipe, JNetRecipe
-from facegen.training.datasets import FaceDataset, TileDataset, Warn, load_square, split_files
-from facegen.training.objectives import DCGANObjective, JNetObjective, Objective
+from facegen.training.datasets import FaceDataset, TileDataset, Warn, known_landmarks, load_square, split_files
+from facegen.training.objectives import DCGANObjective, JNetObjective, Objective, UpscalerObjective
 from facegen.training.objectives.dcgan import VALIDATED
+from facegen.training.pairs import PairDataset
 from facegen.training.parallel import make_fabric, share_batchnorm
 from facegen.training.trainer import Trainer
+from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe
 from facegen.weights import CARD_FILE, find_weights, load_network, read_card
 
-AnyRecipe = DCGANRecipe | JNetRecipe
-RECIPES: dict[str, type[DCGANRecipe] | type[JNetRecipe]] = {"dcgan": DCGANRecipe, "jnet": JNetRecipe}
+AnyRecipe = DCGANRecipe | JNetRecipe | SRGANRecipe | UNetRecipe
+RECIPES: dict[str, type[AnyRecipe]] = {
+    "dcgan": DCGANRecipe,
+    "jnet": JNetRecipe,
+    "srgan": SRGANRecipe,
+    "unet": UNetRecipe,
+}
 RESOLVED, SOURCES = "recipe.toml", "sources.toml"
 UNSEEN_PORTRAITS = 24
-"""Pictures that tiles are raised from, for samples and figures, while training."""
+"""Pictures that tiles and crops are cut from, for samples and figures, while training."""
 
 
 def load_training_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
@@ -75,7 +83,7 @@ def make_trainer(
     except OSError as error:
         raise TrainingError(f"{out}: cannot be made a run folder ({error.strerror}); choose another --out.") from None
     fabric = fabric or make_fabric(recipe.run.precision, device="cpu")
-    objective, used = make_objective(recipe, files, kept_out, fabric.device, warn)
+    objective, used = make_objective(recipe, files, kept_out, fabric.device, warn, known_landmarks(data))
     if fabric.world_size > 1:
         for phase in objective.phases:
             share_batchnorm(phase.module)
@@ -110,13 +118,19 @@ def resolved_recipe(out: Path) -> AnyRecipe:
 
 
 def make_objective(
-    recipe: AnyRecipe, files: list[Path], unseen: list[Path], device: torch.device, warn: Warn
+    recipe: AnyRecipe,
+    files: list[Path],
+    unseen: list[Path],
+    device: torch.device,
+    warn: Warn,
+    landmarks: Mapping[Path, Points],
 ) -> tuple[Objective, list[Path]]:
     """The stage's networks, from the recipe's seed, and its pictures.
 
     Args:
         files: pictures to train on.
         unseen: pictures for samples and figures, of which a few are used; if there are none, those trained on.
+        landmarks: of files of which they are known, as `known_landmarks` gives them.
     Returns:
         the objective, and those of `files` that could be read.
     """
@@ -127,17 +141,39 @@ def make_objective(
         faces = FaceDataset(files, side, seed, warn)
         known = load_square(unseen[:VALIDATED], side, warn)[0] if unseen else faces.pictures
         return DCGANObjective(recipe, faces, known, device), faces.files
+    if isinstance(recipe, JNetRecipe):
+        tiles, other_tiles = _tiles(recipe, files, unseen, landmarks, warn)
+        return JNetObjective(recipe, tiles, other_tiles, device), tiles.files
+    pairs, other_pairs = _pairs(recipe, files, unseen, warn)
+    return UpscalerObjective(recipe, pairs, other_pairs, device), pairs.files
+
+
+def _tiles(
+    recipe: JNetRecipe, files: list[Path], unseen: list[Path], landmarks: Mapping[Path, Points], warn: Warn
+) -> tuple[TileDataset, TileDataset]:
+    """Tiles to train on, and others for samples and figures."""
     options: dict[str, Any] = {
         "side": recipe.side,
         "tile": recipe.generator.tile,
         "scale": recipe.generator.scale,
         "guide": recipe.guide,
         "config": recipe.tiles,
+        "landmarks": landmarks,
         "warn": warn,
     }
-    tiles = TileDataset(files, seed=seed, **options)
-    others = TileDataset((unseen or tiles.files)[:UNSEEN_PORTRAITS], seed=0, **options)
-    return JNetObjective(recipe, tiles, others, device), tiles.files
+    tiles = TileDataset(files, seed=recipe.run.seed, **options)
+    return tiles, TileDataset((unseen or tiles.files)[:UNSEEN_PORTRAITS], seed=0, **options)
+
+
+def _pairs(
+    recipe: SRGANRecipe | UNetRecipe, files: list[Path], unseen: list[Path], warn: Warn
+) -> tuple[PairDataset, PairDataset]:
+    """Crops to train on, and others for samples and figures."""
+    options: dict[str, Any] = {
+        "side": recipe.side, "scale": recipe.generator.scale, "config": recipe.pairs, "warn": warn
+    }  # fmt: skip
+    pairs = PairDataset(files, seed=recipe.run.seed, **options)
+    return pairs, PairDataset((unseen or pairs.files)[:UNSEEN_PORTRAITS], seed=0, **options)
 
 
 def begin_from(objective: Objective, name: str) -> int:

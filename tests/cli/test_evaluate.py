@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.images import resize, write_image
+from facegen.video.encoding import write_video
 from tests import tiny
 from tests.cli.conftest import Facegen, leftovers
 
@@ -71,6 +73,53 @@ def test_stage_2(
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert content["kind"] == "jnet"
     assert {"facegen", "bicubic", "lanczos"} <= set(content["figures"][0]["values"])
+
+
+@pytest.fixture
+def two_films(tmp_path: Path, head: NDArray[np.uint8]) -> tuple[Path, Path]:
+    """A still film as a file, and one that flickers as a folder of frames; 10 frames a second."""
+    small, rng = resize(head, (96, 96)), np.random.default_rng(0)
+    still = [small] * 4
+    write_video(tmp_path / "still.mkv", still, Fraction(10))
+    for number, frame in enumerate(still):
+        grain = rng.normal(0, 12, (96, 96, 1))
+        write_image(tmp_path / "frames" / f"{number}.png", (frame + grain).clip(0, 255).astype(np.uint8))
+    return tmp_path / "still.mkv", tmp_path / "frames"
+
+
+def test_films(facegen: Facegen, two_films: tuple[Path, Path], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = facegen("evaluate", *two_films, "--fps", 10, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "measuring 4 frames of" in result.stderr
+    content = json.loads((out / "evaluation.json").read_text())
+    names = [str(path) for path in two_films]
+    assert content["films"] == ", ".join(names)
+    warping, flicker, _, sharpness = (figure["values"] for figure in content["figures"])
+    assert warping[names[0]] < 0.1 * warping[names[1]]
+    assert flicker[names[0]] < 0.1 * flicker[names[1]]
+    assert sharpness[names[0]] < sharpness[names[1]]
+    assert (out / "evaluation.html").read_text().count("data:image/jpeg;base64,") == 2
+    assert not leftovers(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["still.mkv", "frames", "--fps", "12"], "96 × 96 px at 12 fps; only films of one size and frame rate are"),
+        (["still.mkv", "still.mkv"], "names the same film twice"),
+        (["still.mkv", "dcgan-128"], "still.mkv is a film, dcgan-128 is not; measure weights and films by themselves."),
+        (["dcgan-128"], "--data is missing; weights are measured on the pictures below a folder"),
+    ],
+)
+def test_films_that_fit_in_no_table_are_refused(
+    facegen: Facegen, two_films: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str],
+    message: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    result = facegen("evaluate", *words, "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegen.data.split import person_of, source_of, split
+from facegen.data.split import person_of, source_of, split, spread
 
 FACES = [Path("studio") / f"studio_{n:05d}.png" for n in range(40)]
 LONDON = [Path("london") / f"london_{n:03d}.jpg" for n in range(204)]
@@ -67,3 +67,15 @@ def test_holding_out_more_keeps_out_those_held_out_before() -> None:
 
 def test_choice_is_the_same_on_every_machine() -> None:
     assert [p.stem for p in split(FACES, 4)[1]] == [f"studio_000{n}" for n in (11, 20, 31, 38)]
+
+
+def test_people_may_be_named_otherwise() -> None:
+    _, out = split(FACES, 3, person=lambda path: str(int(path.stem[-2:]) % 2))
+    assert len(out) == 20
+    assert len({int(path.stem[-1]) % 2 for path in out}) == 1
+
+
+def test_spread_is_even_and_takes_all_of_few() -> None:
+    assert spread(range(10), 5) == [0, 2, 4, 6, 8]
+    assert spread(range(7), 3) == [0, 2, 4]
+    assert spread([1, 2], 9) == [1, 2]

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from facegen.data.split import spread
 from facegen.errors import RecipeError, TrainingError, UsageError
-from facegen.evaluation.pictures import RECIPE, read_split, shared_split, spread
+from facegen.evaluation.pictures import RECIPE, read_split, shared_split
 from facegen.training.datasets import DataConfig, training_files
 from facegen.training.start import RESOLVED
 

@@ -9,8 +9,13 @@ import pytest
 from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig, ProjectedConfig
 from facegen.models.jnet import JNetConfig
+from facegen.models.srgan import SRGANConfig, SRGANDiscriminatorConfig
+from facegen.models.unet import GridConfig, UNetConfig
 from facegen.training.config import DCGANRecipe, JNetLoss, JNetRecipe, RunConfig
 from facegen.training.datasets import TileConfig
+from facegen.training.pairs import PairConfig
+from facegen.training.schedules import WeightSchedule
+from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe, UpscalerLoss
 
 RUN = RunConfig(batch=2, images=8, precision="fp32", preview_images=8, log_images=4, seed=3)
 
@@ -38,7 +43,38 @@ def jnet_recipe(**run: Any) -> JNetRecipe:
     )
 
 
-RECIPES: dict[str, Any] = {"dcgan": dcgan_recipe, "jnet": jnet_recipe}
+def srgan_recipe(**run: Any) -> SRGANRecipe:
+    """8 px to 32 px, with both batchnorms."""
+    return SRGANRecipe(
+        kind="srgan",
+        side=96,
+        pairs=PairConfig(crop=32),
+        generator=SRGANConfig(blocks=1, width=4, end_kernel=3),
+        discriminator=SRGANDiscriminatorConfig(width=4, dense=8, grid=2),
+        loss=UpscalerLoss(pixel=WeightSchedule(start=1.0), adversarial=WeightSchedule(start=0.1), fake_label=0.1),
+        run=RUN.model_copy(update=run),
+    )
+
+
+def unet_recipe(**run: Any) -> UNetRecipe:
+    """16 px to 32 px, on bicubic enlargement."""
+    return UNetRecipe(
+        kind="unet",
+        side=96,
+        pairs=PairConfig(crop=32, reduction="area"),
+        generator=UNetConfig(widths=(4, 4, 8), outer_width=4, depth=1, upsample="nearest", base="bicubic"),
+        discriminator=GridConfig(widths=(4, 4, 8)),
+        loss=UpscalerLoss(kind="lsgan", pixel=WeightSchedule(start=1.0), adversarial=WeightSchedule(start=0.1)),
+        run=RUN.model_copy(update=run),
+    )
+
+
+RECIPES: dict[str, Any] = {
+    "dcgan": dcgan_recipe,
+    "jnet": jnet_recipe,
+    "srgan": srgan_recipe,
+    "unet": unet_recipe,
+}
 
 
 @pytest.fixture(params=RECIPES)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.errors import TrainingError
+from facegen.data.manifest import Entry, write_manifest
+from facegen.errors import ImageError, TrainingError
 from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.images import write_image
 from facegen.training.datasets import (
@@ -22,7 +23,9 @@ from facegen.training.datasets import (
     Order,
     TileConfig,
     TileDataset,
+    known_landmarks,
     load_square,
+    split_files,
     training_files,
 )
 
@@ -76,6 +79,72 @@ class TestTrainingFiles:
     def test_missing_folder(self, tmp_path: Path) -> None:
         with pytest.raises(TrainingError, match="none: no such folder"):
             training_files(tmp_path / "none", DataConfig())
+
+
+class TestSets:
+    """Folders with a manifest."""
+
+    ENTRIES = (
+        Entry("pictures/ann-1.png", "ann.jpg"),
+        Entry("pictures/ann-2.png", "ann.jpg", face=2),
+        Entry("pictures/bob-1.png", "bob.jpg", decision="drop"),
+        Entry("pictures/cat-1.png", "cat.jpg", decision="drop", label="keep"),
+        Entry("pictures/dan-1.png", "dan.jpg", label="drop"),
+    )
+
+    @pytest.fixture
+    def folder(self, tmp_path: Path) -> Path:
+        """Its pictures are no pictures: what is not kept is not even looked for."""
+        write_manifest(tmp_path, self.ENTRIES)
+        (tmp_path / "pictures").mkdir()
+        (tmp_path / "pictures" / "stray.png").touch()
+        return tmp_path
+
+    def names(self, folder: Path, **config: Any) -> tuple[list[str], ...]:
+        return tuple([file.stem for file in side] for side in split_files(folder, DataConfig(**config)))
+
+    def test_crops_that_are_kept_are_trained_on(self, folder: Path) -> None:
+        assert self.names(folder) == (["ann-1", "ann-2", "cat-1"], [])
+
+    def test_patterns_are_of_paths_below_the_set(self, folder: Path) -> None:
+        assert self.names(folder, include=["pictures/c*"]) == (["cat-1"], [])
+
+    def test_crops_of_one_photo_are_not_parted(self, folder: Path) -> None:
+        for held_out in range(3):
+            sides = self.names(folder, held_out=held_out)
+            assert sorted(sides[0] + sides[1]) == ["ann-1", "ann-2", "cat-1"]
+            assert len({"ann-1", "ann-2"} & set(sides[0])) in (0, 2)
+
+    def test_judging_does_not_change_who_is_held_out(self, folder: Path) -> None:
+        write_manifest(folder, [Entry(e.file, e.source) for e in self.ENTRIES])
+        before = self.names(folder, held_out=2)
+        write_manifest(folder, self.ENTRIES)
+        after = self.names(folder, held_out=2)
+        assert set(after[1]) <= set(before[1])
+        assert set(after[0]) <= set(before[0])
+
+    def test_a_manifest_that_is_wrong(self, folder: Path) -> None:
+        (folder / "manifest.csv").write_text("file\nx.png\n")
+        with pytest.raises(ImageError, match=r"manifest\.csv: line 1 has no column 'source'"):
+            split_files(folder, DataConfig())
+
+    def test_landmarks_are_shares_of_the_side(self, folder: Path) -> None:
+        points = tuple((float(n), 2.0 * n) for n in range(68))
+        write_manifest(folder, [Entry("a.png", "a", landmarks=points, size=100), Entry("b.png", "b")])
+        known = known_landmarks(folder)
+        assert known.keys() == {folder / "a.png"}
+        np.testing.assert_allclose(known[folder / "a.png"], np.array(points) / 100)
+        assert known_landmarks(folder / "pictures") == {}
+
+    def test_known_landmarks_are_not_looked_for(self, head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        a, b, c = files_in(head_folder)
+        shares = np.random.default_rng(0).random((68, 2))
+        looked = tiles(head_folder).points
+        data = tiles(head_folder, landmarks={a: shares, c: shares})
+        np.testing.assert_allclose(data.points[0], shares * 96)
+        np.testing.assert_array_equal(data.points[1], looked[1])
+        monkeypatch.setattr("facegen.training.datasets.landmarks_in_head", None)
+        assert len(tiles(head_folder, landmarks=dict.fromkeys((a, b, c), shares)).points) == 3
 
 
 class TestLoadSquare:

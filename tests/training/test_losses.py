@@ -9,19 +9,18 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 from torch import Tensor
 
 from facegen.errors import ShapeError
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.training.losses import (
     ADVERSARIAL,
-    WeightSchedule,
     feature_loss,
     feature_matching,
     gradient_penalty,
     hinge_discriminator,
     hinge_generator,
+    learned_similarity,
     pooled_l1,
     r1_penalty,
 )
@@ -345,34 +344,38 @@ def test_feature_matching_moves_the_drawn_towards_the_real_alone() -> None:
     torch.testing.assert_close(fake.grad, torch.full((4, 3), -0.5))  # 2 (0 - 1) / 4
 
 
-def test_constant_weight() -> None:
-    assert [WeightSchedule(start=0.5)(n) for n in (0, 10, 10**9)] == [0.5, 0.5, 0.5]
+def test_learned_similarity_is_half_the_mean_square_pair_by_pair() -> None:
+    real = torch.tensor([[1.0, 0.0], [0.0, 2.0]])
+    fake = torch.tensor([[0.0, 0.0], [0.0, 5.0]])
+    assert learned_similarity([real], [fake]).item() == pytest.approx((1 + 9) / 4 / 2)
+    assert learned_similarity([real], [real.flip(0)]).item() == pytest.approx((1 + 4 + 1 + 4) / 4 / 2)
+    assert feature_matching([real], [real.flip(0)]).item() == 0  # which knows the means alone
+    maps = [torch.zeros(2, 3, 4, 4), torch.zeros(2, 8)]
+    assert learned_similarity(maps, [maps[0] + 1, maps[1] + 2]).item() == pytest.approx((1 + 4) / 2 / 2)
 
 
-def test_weight_fades_on_a_straight_line() -> None:
-    weight = WeightSchedule(start=1, end=3, fade_from=100, fade_to=200)
-    assert [weight(n) for n in (0, 99, 100, 125, 150, 199, 200, 1000)] == pytest.approx([1, 1, 1, 1.5, 2, 2.98, 3, 3])
+def test_learned_similarity_moves_the_drawn_towards_the_real_alone() -> None:
+    real, fake = torch.ones(2, 3, requires_grad=True), torch.zeros(2, 3, requires_grad=True)
+    learned_similarity([real], [fake]).backward()  # type: ignore[no-untyped-call]
+    assert real.grad is None
+    assert fake.grad is not None
+    torch.testing.assert_close(fake.grad, torch.full((2, 3), -1 / 6))
 
 
-def test_weight_is_off_after_a_point() -> None:
-    weight = WeightSchedule(start=1, end=0, fade_from=100, fade_to=100)
-    assert [weight(n) for n in (0, 99, 100, 101)] == [1, 1, 0, 0]
+@pytest.mark.parametrize("kind", LABELLED)
+def test_fake_labels_of_each_picture_stand_for_all_of_its_places(kind: str) -> None:
+    rng = torch.Generator().manual_seed(0)
+    real, fake = (torch.randn(2, 1, 3, 3, generator=rng) for _ in range(2))
+    labels = torch.tensor([0.05, 0.2])
+    found = ADVERSARIAL[kind].discriminator([real], [fake], 0.9, labels)
+    each = [ADVERSARIAL[kind].discriminator([real], [fake[i : i + 1]], 0.9, labels[i].item()) for i in range(2)]
+    assert found.item() == pytest.approx((each[0] + each[1]).item() / 2, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"end": 0, "fade_from": 5, "fade_to": 4}, "fade_to is 4, expected at least fade_from = 5"),
-        ({"fade_to": 4}, "fade_to is given without end"),
-        ({"end": 0}, "end is given without fade_to"),
-        ({"start": -1}, "greater than or equal to 0"),
-        ({"end": -1, "fade_to": 4}, "greater than or equal to 0"),
-        ({"start": float("inf")}, "finite"),
-        ({"start": float("nan")}, "finite|greater"),
-        ({"fade_from": -1}, "greater than or equal to 0"),
-        ({"fadeto": 4}, "Extra inputs"),
-    ],
-)
-def test_wrong_weight_schedules_are_refused(wrong: dict[str, float], message: str) -> None:
-    with pytest.raises(ValidationError, match=message):
-        WeightSchedule.model_validate({"start": 1} | wrong)
+def test_fake_label_by_hand() -> None:
+    real, fake = [torch.zeros(1)], [torch.tensor([math.log(3)])]  # D says 1/2 and 3/4
+    cross_entropy = -0.1 * math.log(3 / 4) - 0.9 * math.log(1 / 4)
+    found = ADVERSARIAL["non-saturating"].discriminator(real, fake, 1.0, 0.1)
+    assert found.item() == pytest.approx(math.log(2) + cross_entropy, rel=1e-5)
+    squares = ADVERSARIAL["lsgan"].discriminator(real, fake, 1.0, 0.1)
+    assert squares.item() == pytest.approx((1 + (math.log(3) - 0.1) ** 2) / 2, rel=1e-5)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from torch import nn
 
 from facegen.models.discriminators import PlainConfig, ProjectedConfig
 from facegen.models.jnet import JNetConfig
-from facegen.training.callbacks import StatsFile, read_stats
 from facegen.training.config import DCGANRecipe, JNetLoss
 from facegen.training.draws import Draws
 from facegen.training.objectives import DCGANObjective, JNetObjective, Losses, Objective
 from facegen.training.objectives.jnet import _crop
 from facegen.training.start import make_trainer
+from tests.training.checks import assert_trains_and_resumes
 from tests.training.conftest import dcgan_recipe, jnet_recipe
 
 Make = Callable[[], Objective]
@@ -174,17 +173,7 @@ def test_every_choice_of_the_recipe_trains_and_resumes(
     changes: dict[str, Any], figures: set[str], head_folder: Path, tmp_path: Path
 ) -> None:
     recipe = with_loss(**changes)
-    trainer = make_trainer(recipe, head_folder, tmp_path / "run", callbacks=[StatsFile()])
-    before = copy.deepcopy(trainer.objective.modules["generator"].state_dict())
-    trainer.run()
-    lines = read_stats(tmp_path / "run")
-    assert figures <= {name for line in lines for name in line}
-    after = trainer.objective.modules["generator"].state_dict()
-    assert not torch.equal(before["to_rgb.weight"], after["to_rgb.weight"])
-    again = make_trainer(recipe, head_folder, tmp_path / "run", resume=True)
-    for name, module in trainer.objective.modules.items():
-        for key, value in module.state_dict().items():
-            assert torch.equal(again.objective.modules[name].state_dict()[key], value), (name, key)
+    assert_trains_and_resumes(recipe, figures, head_folder, tmp_path / "run")
 
 
 def test_growing_judges_coarse_pictures_first(head_folder: Path, tmp_path: Path) -> None:

@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facegen.models.discriminators import PatchDiscriminator, ProjectedDiscriminator
-from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet
-from facegen.sheets import contact_sheet
-from facegen.training.config import JNetLoss, JNetRecipe
+from facegen.training.config import JNetRecipe
 from facegen.training.datasets import TileDataset
 from facegen.training.draws import Draws
-from facegen.training.losses import ADVERSARIAL, feature_loss, pooled_l1
-from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device, to_uint8
-from facegen.training.vgg import load_vgg19, vgg_loss
+from facegen.training.losses import ADVERSARIAL, pooled_l1
+from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device
+from facegen.training.objectives.raising import content_loss, validate
 
-BATCH, VALIDATED = 8, 48
-"""Tiles that `validate` looks at, at a time and in all; the first ones are shown."""
 Step = tuple[Tensor, Tensor, Tensor]
 """Stacks, real tiles, raised tiles."""
-
-
-Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 class JNetObjective:
@@ -39,7 +28,7 @@ class JNetObjective:
         self.generator = placed(JNet(recipe.generator), device)
         self.discriminator = placed(PatchDiscriminator(recipe.discriminator), device)
         self.projected = placed(ProjectedDiscriminator(recipe.projected), device) if recipe.loss.projected else None
-        self.feature_loss = _feature_loss(recipe.loss, device)
+        self.feature_loss = content_loss(recipe.loss, device)
         self.adversarial = ADVERSARIAL[recipe.loss.kind]
         self.ema = (average_of(self.generator), self.generator)
         self.judges = nn.ModuleDict({"patch": self.discriminator})
@@ -105,40 +94,11 @@ class JNetObjective:
         return y, x, cut
 
     def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
-        """Tiles that are not trained on: a sheet of some, and the mean feature distance ("score") of those raised.
-
-        The sheet has rows of bicubic, raised and real tiles; the distance is that of the feature loss.
-        """
-        sheet: list[NDArray[np.uint8]] = []
-        distances = []
-        for start in range(0, VALIDATED, BATCH):
-            stacks, real = self.unseen.batch(start, BATCH)
-            raised = self._raise(stacks)
-            with torch.no_grad():
-                distances.append(self.feature_loss(raised, to_device(real, self.device)).item())
-            if not start:
-                low = F.interpolate(stacks[:, :3], size=real.shape[-2:], mode="bicubic", align_corners=False)
-                sheet = [picture for row in (low, raised, real) for picture in to_uint8(row)]
-        return contact_sheet(sheet, columns=BATCH), {"score": float(np.mean(distances))}
-
-    def _raise(self, stacks: Tensor) -> Tensor:
-        with torch.no_grad():
-            raised: Tensor = self.ema[0](to_device(stacks, self.device)).float().clamp(0, 1)
-        return raised
+        """Tiles that are not trained on, raised by the average; see `raising.validate`."""
+        return validate(self.unseen, self.ema[0], self.feature_loss, self.device)
 
 
 def _crop(pictures: Tensor, cut: tuple[int, int, int], scale: int) -> Tensor:
     """A square, given in low-res pixels, of pictures `scale` times as large."""
     y, x, side = (n * scale for n in cut)
     return pictures[..., y : y + side, x : x + side].contiguous(memory_format=torch.channels_last)
-
-
-def _feature_loss(loss: JNetLoss, device: torch.device) -> Distance:
-    """The distance that the recipe names, in a frozen network's features.
-
-    Raises:
-        TrainingError: if VGG19's weights are wanted and cannot be read.
-    """
-    if loss.vgg19 is not None:
-        return partial(vgg_loss, placed(load_vgg19(loss.vgg19), device))
-    return partial(feature_loss, placed(load_efficientnet("lite0"), device), weights=loss.feature_weights)

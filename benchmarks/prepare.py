@@ -1,0 +1,86 @@
+"""How many photos a second one core prepares, and where the time goes.
+
+    python -m benchmarks.prepare FOLDER [--size 512] [--runs 3]
+
+Prints CPU seconds for each photo, in one process with one thread, the least of the runs: what other programs on the
+machine take away does not count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+from rich.console import Console
+from rich.table import Table
+
+from facegen.align import crop_head
+from facegen.batch.run import Task
+from facegen.data.cutting import PhotoCutter, find_heads, sharpness
+from facegen.images import find_pictures, read_image, write_image
+from facegen.landmarks import landmarks_in_head
+from facegen.provenance import sha256_of
+
+Result = TypeVar("Result")
+
+
+class Steps:
+    """CPU seconds by the name of the step."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def time(self, name: str, work: Callable[..., Result], *values: object) -> Result:
+        """Do the work on the values, and add what it takes."""
+        started = time.process_time()
+        result = work(*values)
+        self.seconds[name] = self.seconds.get(name, 0) + time.process_time() - started
+        return result
+
+
+def measure(photo: Path, cutter: PhotoCutter) -> dict[str, float]:
+    """CPU seconds that a photo takes as a whole, and those of its steps done one after the other."""
+    steps = Steps()
+    steps.time("whole", cutter, Task(photo, cutter.out))
+    steps.time("hash", sha256_of, photo)
+    rgb = steps.time("decode", read_image, photo).rgb
+    for head in steps.time("find heads", find_heads, rgb, cutter.size):
+        if head.frame.side >= cutter.size:
+            crop = steps.time("crop", crop_head, rgb, head.frame, cutter.size)
+            steps.time("landmarks", landmarks_in_head, crop)
+            steps.time("sharpness", sharpness, crop)
+            steps.time("write", write_image, cutter.out / f"crop{cutter.suffix}", crop)
+    return steps.seconds
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--runs", type=int, default=3)
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    photos = find_pictures([options.folder])
+    seconds: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        cutter = PhotoCutter(options.folder, Path(folder), options.size, ".png")
+        cutter(Task(photos[0], cutter.out))  # loads the models
+        for photo in photos:
+            runs = [measure(photo, cutter) for _ in range(options.runs)]
+            for name in runs[0]:
+                seconds[name] = seconds.get(name, 0) + min(run[name] for run in runs) / len(photos)
+    table = Table("step", "CPU ms a photo", title=f"{len(photos)} photos, crops of {options.size} px")
+    for name, mean in seconds.items():
+        table.add_row(name, f"{1000 * mean:.1f}")
+    Console().print(table)
+    Console().print(f"{1 / seconds['whole']:.1f} photos a second and core")
+
+
+if __name__ == "__main__":
+    main()

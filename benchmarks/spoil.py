@@ -1,0 +1,325 @@
+"""Spoil pictures on purpose, so that `facegen data clean` can be tried: every kind as a person would drop it.
+
+    python -m benchmarks.spoil --data ../shared/data/portraits768 --out /tmp/spoiled [--count 200] [--seed 0]
+
+Takes clean aligned square pictures, in a seeded order, one for each spoiled one. Strengths vary between what is just
+bad enough to be dropped and what is hopeless. Writes PNG files and spoiled.csv: file, kind, source. A "duplicate" is a
+slightly changed copy; its source must lie in the set as well for it to be one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from facegen.files import replacing
+from facegen.images import find_pictures, read_image, resize, write_image
+
+Picture = NDArray[np.uint8]
+Rng = np.random.Generator
+TABLE = "spoiled.csv"
+
+
+@dataclass(frozen=True)
+class Spoiled:
+    """A spoiled picture."""
+
+    file: str
+    """Its name in the folder."""
+    kind: str
+    """A key of `KINDS`."""
+    source: str
+    """Name of the clean picture that it was made from."""
+
+
+def focus(rgb: Picture, rng: Rng) -> Picture:
+    """Out of focus: a disk of 0.9 to 2.5 % of the side across."""
+    across = round(len(rgb) * rng.uniform(0.009, 0.025)) | 1
+    disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across)).astype(np.float32)
+    return _filter(rgb, disk)
+
+
+def motion(rgb: Picture, rng: Rng) -> Picture:
+    """A shaken camera: a line of 2 to 6 % of the side, in any direction."""
+    length = round(len(rgb) * rng.uniform(0.02, 0.06)) | 1
+    line, angle = np.zeros((length, length), np.float32), rng.uniform(0, np.pi)
+    reach = (length - 1) / 2 * np.array([np.cos(angle), np.sin(angle)])
+    start, end = (tuple(np.rint((length - 1) / 2 + sign * reach).astype(int).tolist()) for sign in (-1, 1))
+    cv2.line(line, start, end, 1.0)
+    return _filter(rgb, line)
+
+
+def dark(rgb: Picture, rng: Rng) -> Picture:
+    """Far too dark: 8 to 25 % of the light, and the noise that comes with it."""
+    return _picture(rgb * rng.uniform(0.08, 0.25) + rng.normal(0, 1.5, rgb.shape))
+
+
+def blown(rgb: Picture, rng: Rng) -> Picture:
+    """Overexposed: 1.9 to 3 times the light."""
+    return _picture(rgb * rng.uniform(1.9, 3.0))
+
+
+def jpeg(rgb: Picture, rng: Rng) -> Picture:
+    """Hard JPEG, at 50 to 100 % of the size, enlarged again."""
+    side = round(len(rgb) * rng.uniform(0.5, 1))
+    quality = int(rng.integers(5, 16))
+    _, coded = cv2.imencode(".jpg", _bgr(resize(rgb, (side, side))), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
+    return resize(_bgr(decoded), (len(rgb), len(rgb)))
+
+
+def noise(rgb: Picture, rng: Rng) -> Picture:
+    """Grain of 18 to 50 steps, in colour or not, of one to two pixels."""
+    side = round(len(rgb) / rng.uniform(1, 2))
+    grain = rng.normal(0, rng.uniform(18, 50), (side, side, int(rng.choice([1, 3])))).astype(np.float32)
+    enlarged = cv2.resize(grain, (len(rgb), len(rgb)), interpolation=cv2.INTER_LINEAR)
+    return _picture(rgb + enlarged.reshape(*rgb.shape[:2], -1))
+
+
+def halftone(rgb: Picture, rng: Rng) -> Picture:
+    """Printed: a screen of dots 0.65 to 1.4 % of the side apart, in black or in each colour at an angle of its own."""
+    period, colours = len(rgb) * rng.uniform(0.0065, 0.014), bool(rng.integers(2))
+    angles = np.radians((15, 75, 0) if colours else (45, 45, 45))
+    source = rgb if colours else np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
+    y, x = np.mgrid[: len(rgb), : len(rgb)] * (2 * np.pi / period)
+    waves = [np.cos(x * np.cos(a) + y * np.sin(a)) + np.cos(y * np.cos(a) - x * np.sin(a)) for a in angles]
+    dots = 127.5 + (source.astype(np.float32) - 127.5 - 60 * np.stack(waves, axis=-1)) * rng.uniform(1.5, 4)
+    return _picture(cv2.GaussianBlur(dots.clip(0, 255), (0, 0), 0.8))
+
+
+def moire(rgb: Picture, rng: Rng) -> Picture:
+    """Taken off a screen: two fine gratings that beat."""
+    y, x = np.mgrid[: len(rgb), : len(rgb)].astype(np.float32)
+    total = np.zeros(rgb.shape[:2], np.float32)
+    for _ in range(2):
+        period, angle = len(rgb) * rng.uniform(0.005, 0.012), rng.uniform(0, np.pi)
+        total += np.sin((x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / period))
+    return _picture(rgb * (1 + rng.uniform(0.12, 0.3) * total[..., None]))
+
+
+def cartoon(rgb: Picture, rng: Rng) -> Picture:
+    """Flat colours with black outlines."""
+    flat = _bilateral(rgb, 6)
+    levels = int(rng.integers(5, 9))
+    flat = ((flat // (256 // levels)) * (256 // levels) + 128 // levels).astype(np.uint8)
+    grey = cv2.medianBlur(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), 7)
+    lines = cv2.adaptiveThreshold(grey, 255, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY, 13, 5)
+    return np.asarray(cv2.bitwise_and(flat, flat, mask=lines), dtype=np.uint8)
+
+
+def pencil(rgb: Picture, rng: Rng) -> Picture:
+    """Drawn with pencils, in grey or in colour."""
+    shades = cv2.pencilSketch(_bgr(rgb), sigma_s=float(rng.uniform(20, 80)), sigma_r=0.07, shade_factor=0.04)
+    grey, colour = shades
+    return np.repeat(grey[..., None], 3, axis=2) if rng.integers(2) else _bgr(np.asarray(colour, dtype=np.uint8))
+
+
+def painting(rgb: Picture, rng: Rng) -> Picture:
+    """Painted: broad strokes of an edge-keeping filter, or dabs of the most frequent colour around."""
+    if rng.integers(2):
+        return _bgr(np.asarray(cv2.stylization(_bgr(rgb), sigma_s=60, sigma_r=float(rng.uniform(0.3, 0.6)))))
+    small = _bilateral(resize(rgb, (256, 256)), 3)
+    dabs = np.rint(small / 24) * 24
+    for _ in range(2):
+        dabs = cv2.medianBlur(_picture(dabs), 7)
+    enlarged = cv2.resize(dabs, (len(rgb), len(rgb)), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(cv2.medianBlur(enlarged, 5), dtype=np.uint8)
+
+
+def grey(rgb: Picture, rng: Rng) -> Picture:
+    """Black and white, or toned brown as an old print."""
+    luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
+    tone = np.ones(3) if rng.integers(2) else np.array([1.08, 0.95, rng.uniform(0.65, 0.8)])
+    return _picture(luma * tone)
+
+
+def tint(rgb: Picture, rng: Rng) -> Picture:
+    """A strong cast of coloured light."""
+    cast = np.array([(0.45, 1.1, 0.5), (0.4, 0.7, 1.4), (1.2, 0.4, 1.2), (1.3, 1.1, 0.25), (1.4, 0.35, 0.35)])
+    weight = rng.uniform(0.75, 1)
+    return _picture(rgb * (weight * cast[rng.integers(len(cast))] + 1 - weight))
+
+
+def cover_eyes(rgb: Picture, rng: Rng) -> Picture:
+    """Sunglasses, a bar, or a hand's worth of something else over the eyes of an aligned face."""
+    if rng.integers(2):
+        return _sunglasses(rgb, rng)
+    side = len(rgb)
+    box = np.array([[0.26, 0.40], [0.74, 0.40], [0.74, 0.54], [0.26, 0.54]]) + rng.uniform(-0.03, 0.03, (4, 2))
+    return _patch(rgb, box * side, rng)
+
+
+def cover_mouth(rgb: Picture, rng: Rng) -> Picture:
+    """A mask, or something held before the mouth of an aligned face."""
+    mask = [[0.27, 0.60], [0.5, 0.56], [0.73, 0.60], [0.71, 0.76], [0.5, 0.90], [0.29, 0.76]]
+    held = [[0.36, 0.66], [0.66, 0.64], [0.68, 0.84], [0.34, 0.86]]
+    shape = np.array(mask if rng.integers(2) else held)
+    return _patch(rgb, (shape + rng.uniform(-0.02, 0.02, shape.shape)) * len(rgb), rng)
+
+
+def wrong_place(rgb: Picture, rng: Rng) -> Picture:
+    """Cut badly: shifted, turned, too far or too near."""
+    side, kind = len(rgb), rng.integers(4)
+    angle = float(rng.choice([-1, 1]) * rng.uniform(25, 180)) if kind == 0 else 0.0
+    scale = float(rng.uniform(0.35, 0.6)) if kind == 1 else float(rng.uniform(1.6, 2.2)) if kind == 2 else 1.0
+    matrix = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), angle, scale), dtype=np.float64)
+    if kind == 3:
+        direction = rng.uniform(0, 2 * np.pi)
+        matrix[:, 2] += np.array([np.cos(direction), np.sin(direction)]) * side * rng.uniform(0.18, 0.45)
+    return np.asarray(cv2.warpAffine(rgb, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101), dtype=np.uint8)
+
+
+def two_faces(rgb: Picture, rng: Rng) -> Picture:
+    """Two heads of similar size share the crop (the same head twice, one mirrored)."""
+    side = len(rgb)
+    half = resize(rgb, (side // 2, side // 2))
+    canvas = cv2.GaussianBlur(rgb, (0, 0), side / 20)
+    top = int(rng.integers(0, side // 2))
+    canvas[top : top + side // 2, : side // 2] = half
+    canvas[top : top + side // 2, side - side // 2 :] = half[:, ::-1]
+    return np.asarray(canvas, dtype=np.uint8)
+
+
+def text(rgb: Picture, rng: Rng) -> Picture:
+    """A caption, or a watermark repeated over the picture."""
+    side, font = (
+        len(rgb),
+        int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX])),
+    )
+    words = str(
+        rng.choice(["STOCK PHOTO", "example.com", "SAMPLE", "(c) 2016 Agency", "BREAKING NEWS", "preview only"])
+    )
+    layer = rgb.copy()
+    white = (255, 255, 255)
+    if rng.integers(2):
+        size, start = side / 768 * float(rng.uniform(1.0, 2.0)), (side // 20, int(side * rng.choice([0.08, 0.95])))
+        for colour, width in (((0, 0, 0), 8), (white, 3)):
+            cv2.putText(layer, words, start, font, size, colour, width, cv2.LINE_AA)
+        return layer
+    size = side / 768 * float(rng.uniform(0.9, 1.6))
+    for row, y in enumerate(range(side // 12, side, side // 6)):
+        for x in range(-(row % 2) * side // 5, side, int(side * 0.5)):
+            cv2.putText(layer, words, (x, y), font, size, white, 2, cv2.LINE_AA)
+    weight = rng.uniform(0.45, 0.8)
+    return _picture(weight * layer.astype(np.float32) + (1 - weight) * rgb)
+
+
+def duplicate(rgb: Picture, rng: Rng) -> Picture:
+    """The same picture again: saved anew, a little moved, lighter, or smaller."""
+    side = len(rgb)
+    turn, zoom = rng.uniform(-2, 2), rng.uniform(0.97, 1.03)
+    matrix = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom), dtype=np.float64)
+    matrix[:, 2] += rng.uniform(-0.01, 0.01, 2) * side
+    moved = cv2.warpAffine(rgb, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    lighter = _picture(moved * rng.uniform(0.9, 1.1) + rng.uniform(-8, 8))
+    _, coded = cv2.imencode(".jpg", _bgr(lighter), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(80, 95))])
+    return _bgr(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8))
+
+
+KINDS: dict[str, Callable[[Picture, Rng], Picture]] = {
+    function.__name__: function
+    for function in (
+        focus, motion, dark, blown, jpeg, noise, halftone, moire, cartoon, pencil, painting, grey, tint, cover_eyes,
+        cover_mouth, wrong_place, two_faces, text, duplicate,
+    )
+}  # fmt: skip
+"""Every way to spoil a picture: (rgb, rng) -> rgb of the same size."""
+
+
+def spoil(files: Sequence[Path], out: Path, count: int, seed: int = 0) -> list[Spoiled]:
+    """Write `count` spoiled pictures, every kind as often as the others, and the table of what they are.
+
+    Args:
+        files: clean aligned square pictures, at least `count`.
+    """
+    rng, rows = np.random.default_rng(seed), []
+    chosen = [files[i] for i in rng.permutation(len(files))[:count]]
+    for number, file in enumerate(track(chosen, "spoiling")):
+        kind = list(KINDS)[number % len(KINDS)]
+        name = f"spoiled_{number:04}_{kind}.png"
+        write_image(out / name, np.ascontiguousarray(KINDS[kind](read_image(file).rgb, rng)))
+        rows.append(Spoiled(name, kind, file.name))
+    with replacing(out / TABLE) as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
+        writer = csv.writer(table)
+        writer.writerow(["file", "kind", "source"])
+        writer.writerows([row.file, row.kind, row.source] for row in rows)
+    return rows
+
+
+def _sunglasses(rgb: Picture, rng: Rng) -> Picture:
+    """Two dark lenses, a bridge, and the sky in them."""
+    side, layer = len(rgb), rgb.copy()
+    shade = int(rng.integers(5, 45))
+    axes = (round(side * rng.uniform(0.095, 0.12)), round(side * rng.uniform(0.07, 0.09)))
+    for x in (0.385, 0.615):
+        cv2.ellipse(
+            layer, (round(side * x), round(side * 0.475)), axes, 0, 0, 360, (shade, shade, shade + 8), -1, cv2.LINE_AA
+        )
+    cv2.line(
+        layer,
+        (round(side * 0.46), round(side * 0.46)),
+        (round(side * 0.54), round(side * 0.46)),
+        (shade,) * 3,
+        side // 60,
+    )
+    sky = cv2.GaussianBlur(layer, (0, 0), side / 90)
+    return _picture(0.9 * layer.astype(np.float32) + 0.1 * sky)
+
+
+def _patch(rgb: Picture, polygon: NDArray[np.float64], rng: Rng) -> Picture:
+    """Cover a polygon: by one colour, by skin from the forehead's height, or by the picture's lower edge."""
+    side, mask = len(rgb), np.zeros(rgb.shape[:2], np.float32)
+    cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 1.0, cv2.LINE_AA)
+    share = np.asarray(cv2.GaussianBlur(mask, (0, 0), side / 400))[..., None]
+    kind = rng.integers(3)
+    if kind == 0:
+        cover = np.full(rgb.shape, rng.integers(0, 256, 3), np.float32) + rng.normal(0, 3, rgb.shape)
+    elif kind == 1:
+        skin = rgb[round(side * 0.28) : round(side * 0.36), round(side * 0.4) : round(side * 0.6)].mean(axis=(0, 1))
+        folds = cv2.GaussianBlur(rng.normal(0, 1, rgb.shape[:2]), (0, 0), side / 40)
+        cover = skin * rng.uniform(0.7, 1.05) + 14 * (folds / folds.std())[..., None]
+    else:
+        cover = np.roll(rgb, side // 2 + int(rng.integers(-side // 8, side // 8)), axis=0)[:, ::-1].astype(np.float32)
+    return _picture(share * cover + (1 - share) * rgb)
+
+
+def _bilateral(rgb: Picture, times: int) -> Picture:
+    for _ in range(times):
+        rgb = np.asarray(cv2.bilateralFilter(rgb, 9, 30, 9), dtype=np.uint8)
+    return rgb
+
+
+def _filter(rgb: Picture, kernel: NDArray[np.float32]) -> Picture:
+    return np.asarray(cv2.filter2D(rgb, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
+
+
+def _picture(values: NDArray[np.floating]) -> Picture:
+    return np.asarray(np.rint(np.clip(values, 0, 255)), dtype=np.uint8)
+
+
+def _bgr(rgb: Picture) -> Picture:
+    return np.ascontiguousarray(rgb[..., ::-1])
+
+
+def main() -> None:
+    """Spoil and say where."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of clean aligned pictures")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    rows = spoil(find_pictures([options.data]), options.out, options.count, options.seed)
+    print(f"{len(rows)} pictures, {options.out / TABLE}")
+
+
+if __name__ == "__main__":
+    main()

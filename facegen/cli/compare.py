@@ -1,0 +1,167 @@
+"""`facegen compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facegen import __version__
+from facegen.cli.common import Size, make_folder, pipeline_options, recipe_path
+from facegen.errors import MissingExtraError, did_you_mean
+
+if TYPE_CHECKING:
+    from facegen.evaluation.result import Evaluation
+    from facegen.metrics.published import PairDistance
+
+
+class Names(click.ParamType[tuple[str, ...]]):
+    """Comma-separated names, folders or files."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        names = tuple(part.strip() for part in str(value).split(","))
+        if not all(names):
+            self.fail(f"{value!r} has an empty name; expected names between commas, as in bicubic,jnet.", param, ctx)
+        return names
+
+
+class PictureKinds(Names):
+    """Comma-separated kinds of picture files, or none: single,sheet."""
+
+    name = "kinds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        from facegen.comparing.album import KINDS
+
+        kinds = () if value == "none" else super().convert(value, param, ctx)
+        for kind in kinds:
+            if kind not in KINDS:
+                hint = did_you_mean(kind, KINDS)
+                self.fail(f"unknown kind {kind!r}{hint} Known: {', '.join(KINDS)}; or none.", param, ctx)
+        return kinds
+
+
+@click.command()
+@click.argument(
+    "portraits", metavar="[DIR]", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False)
+)
+@click.option(
+    "--models",
+    type=Names(),
+    default="bicubic,lanczos,jnet",
+    show_default=True,
+    metavar="NAMES",
+    help="bicubic, lanczos, jnet (the recipe's), shipped weights, weight folders, published .pth or .safetensors.",
+)
+@click.option(
+    "--inputs", type=click.Path(path_type=Path), metavar="DIR", help="Folder of small pictures of yours to raise too."
+)
+@click.option("--low", type=Size(), default=96, show_default=True, help="Side that portraits are reduced to.")
+@click.option("--size", type=Size(), default=768, show_default=True, help="Side they are raised to and compared at.")
+@click.option("--pictures", type=click.IntRange(min=2), default=60, show_default=True, help="Portraits at most.")
+@click.option(
+    "--held-out",
+    type=click.IntRange(min=0),
+    default=None,
+    help="Pictures kept out of training.  [default: as the recipes in the weight folders say]",
+)
+@click.option("--include", multiple=True, metavar="PATTERN", help='Portraits of DIR that match: "studio/*".')
+@click.option(
+    "--write",
+    type=PictureKinds(),
+    default="sheet",
+    show_default=True,
+    metavar="KINDS",
+    help="Pictures to write beside the page, from single,row,sheet,difference; or none.",
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True, help="Folder to write to."
+)
+@pipeline_options
+def compare(
+    portraits: Path | None,
+    models: tuple[str, ...],
+    inputs: Path | None,
+    low: int,
+    size: int,
+    pictures: int,
+    held_out: int | None,
+    include: tuple[str, ...],
+    write: tuple[str, ...],
+    out: Path,
+    recipe: str,
+    overrides: tuple[str, ...],
+    device: str,
+) -> None:
+    """Raise the same faces by several models, measure them, and show them side by side.
+
+    DIR holds aligned portraits: those kept out of the models' training are reduced, raised again, and compared with
+    what they were. Pictures of --inputs are raised by as many times, and shown alone.
+    """
+    from facegen.comparing.comparison import Comparison
+    from facegen.comparing.inputs import Sides, kept_out_portraits
+    from facegen.comparing.upscaler import Setting
+    from facegen.comparing.upscalers import load_upscalers
+    from facegen.images import find_pictures
+    from facegen.precision import resolve_device
+
+    if portraits is None and inputs is None:
+        raise click.UsageError("nothing to raise: name a folder of portraits, or --inputs a folder of your pictures.")
+    sides = Sides(low, size)
+    own = [] if inputs is None else find_pictures([inputs])
+    setting = Setting(sides.scale, recipe_path(recipe), overrides, resolve_device(device))
+    upscalers = load_upscalers(models, setting)
+    facts = {"pipeline": " ".join((recipe, *overrides)), "facegen": __version__}
+    comparison = Comparison(upscalers, sides, out, write, device=setting.device, report=_report, track=_track)
+    if portraits is not None:
+        files, split = kept_out_portraits(portraits, upscalers, pictures, held_out, include)
+        make_folder(out)
+        facts["portraits"] = f"{len(files)} below {portraits}; {split}"
+        comparison.add_portraits(files, portraits, split, _lpips(setting.device, facts))
+    if own:
+        make_folder(out)
+        facts["inputs"] = f"{len(own)} in {inputs}; the J-net takes square ones for aligned heads"
+        comparison.add_inputs(own)
+    _show(comparison.result(facts), out)
+
+
+def _show(found: Evaluation, out: Path) -> None:
+    """Print the figures as a table, and the files that have everything."""
+    from rich.console import Console
+
+    from facegen.comparing.page import write_comparison
+    from facegen.evaluation.report import least_width, to_table
+
+    if found.figures:
+        console = Console()
+        console.width = max(console.width, least_width(found))
+        console.print(to_table(found))
+    for path in write_comparison(found, out):
+        click.echo(path)
+
+
+def _lpips(device: str, facts: dict[str, str]) -> PairDistance | None:
+    """LPIPS; None, reported and noted in `facts`, where what it needs is not installed."""
+    from facegen.metrics.published import load_lpips
+
+    try:
+        return load_lpips(device)
+    except MissingExtraError as error:
+        _report(str(error))
+        facts["note"] = str(error)
+        return None
+
+
+def _track(files: Sequence[Path], what: str) -> Iterator[Path]:
+    from facegen.cli.summary import error_console, time_left
+
+    with time_left(error_console()) as progress:
+        yield from progress.track(files, description=what)
+
+
+def _report(line: str) -> None:
+    click.echo(line, err=True)

@@ -1,0 +1,58 @@
+"""`facegen project`."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facegen.cli.common import Size, load_pipeline, pipeline_options
+
+if TYPE_CHECKING:
+    from facegen.pipeline import FacePipeline
+    from facegen.video.project import Projection
+
+
+@click.command()
+@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path), help="Picture to write.  [default: out/<photo>-projected.png]"
+)
+@click.option("--size", type=Size(), default=768, show_default=True, help="Side of the picture in pixels.")
+@pipeline_options
+def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tuple[str, ...], device: str) -> None:
+    """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it."""
+    from facegen.images import resize, write_image
+    from facegen.provenance import record_text
+    from facegen.tensors import to_picture
+
+    out = out or Path("out") / f"{photo.stem}-projected.png"
+    pipeline = load_pipeline(recipe, overrides, device)
+    z = find_latent(pipeline, photo).z
+    raised = pipeline(pipeline.draw(z), size)
+    picture = to_picture(raised.image)
+    if picture.shape[0] != size:
+        picture = resize(picture, (size, size))
+    options = {"size": size, "recipe": recipe, "set": overrides}
+    text = record_text(pipeline, "project", options, raised=[raised], source=photo, z=z)
+    click.echo(write_image(out, picture, text=text, label="generated"))
+
+
+def find_latent(pipeline: FacePipeline, photo: Path) -> Projection:
+    """Search the latent nearest to a photo's largest head, on the processor; says how near it came."""
+    from facegen.cli.summary import error_console, time_left
+    from facegen.video.project import STEPS, head_in, load_guide
+    from facegen.video.project import project as search
+
+    generator = deepcopy(pipeline.generator).cpu()
+    head = head_in(photo, generator.config.side)
+    guide = load_guide(pipeline.recipe.weights.generator)
+    if guide.lacking:
+        click.echo(f"{photo}: {guide.lacking}", err=True)
+    with time_left(error_console()) as progress:
+        task = progress.add_task(photo.name, total=STEPS)
+        found = search(generator, head, guide, steps=STEPS, progress=lambda step: progress.update(task, completed=step))
+    click.echo(f"{photo}: distance {found.start_distance:.3f} at first, {found.distance:.3f} found.", err=True)
+    return found

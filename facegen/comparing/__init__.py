@@ -1,0 +1,1 @@
+"""Ways to enlarge a picture, side by side on the same faces."""

@@ -1,0 +1,142 @@
+"""The pictures of a comparison: single files, rows, sheets, close-ups and maps of differences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.errors import ShapeError
+from facegen.evaluation.result import Sheet
+from facegen.images import write_image
+from facegen.sheets import contact_sheet
+
+Picture = NDArray[np.uint8]
+KINDS = ("single", "row", "sheet", "difference")
+"""Of files that can be written; see `Album`."""
+INPUT, TRUTH = "input", "original"
+SHOWN, SHOWN_SIDE, CLOSE_UPS = 12, 288, 4
+"""Pictures on a sheet at most, the longest side of each there; rows of close-ups."""
+EYE = (0.24, 0.38, 0.50, 0.58)
+"""Left, top, right, bottom of the close-up, as shares of an aligned head's side."""
+FULL = 64
+"""Difference, of 255, that maps show in their brightest colour."""
+
+
+class Album:
+    """Takes pictures in, writes those of them that are wanted, and keeps small ones for the page's sheets.
+
+    Files: single/MODEL/NAME.png; row/NAME.png, the input, every model and the original side by side at full size;
+    difference/NAME.png, the maps of `difference_map` side by side; and sheet.png, close-ups.png and differences.png,
+    which the page shows too.
+
+    Args:
+        out: folder to write to.
+        kinds: of `KINDS`, what is written.
+        about: what the pictures are, for the captions.
+    """
+
+    def __init__(self, out: Path, kinds: Collection[str], about: str) -> None:
+        self.out, self.kinds, self.about = out, kinds, about
+        self._rows: list[Picture] = []
+        self._close: list[Picture] = []
+        self._differences: list[Picture] = []
+        self._against = ""
+
+    def add(self, name: str, low: Picture, results: Mapping[str, Picture], original: Picture | None = None) -> None:
+        """Take one picture in.
+
+        Args:
+            name: of the files, without a suffix.
+            low: (h, w, 3), what was raised.
+            results: model -> (s*h, s*w, 3).
+            original: (s*h, s*w, 3) of an aligned head, if there is one; without it, maps compare with the first model.
+        Raises:
+            ImageError: if a file cannot be written.
+            ShapeError: if the pictures differ in size.
+        """
+        shown = {**results} if original is None else {**results, TRUTH: original}
+        self._against = TRUTH if original is not None else next(iter(results))
+        maps = {c: difference_map(x, shown[self._against]) for c, x in results.items() if c != self._against}
+        shown = {INPUT: _enlarged(low, shown[self._against]), **shown}
+        self._write(name, shown, maps)
+        if len(self._rows) < SHOWN:
+            self._rows.append(_row(shown, SHOWN_SIDE))
+            if maps:
+                self._differences.append(_row({self._against: shown[self._against], **maps}, SHOWN_SIDE))
+        if original is not None and len(self._close) < CLOSE_UPS:
+            self._close.append(_row({column: close_up(x) for column, x in shown.items()}))
+
+    def _write(self, name: str, shown: Mapping[str, Picture], maps: Mapping[str, Picture]) -> None:
+        if "single" in self.kinds:
+            for column, picture in shown.items():
+                write_image(self.out / "single" / file_name(column) / f"{name}.png", picture)
+        if "row" in self.kinds:
+            write_image(self.out / "row" / f"{name}.png", _row(shown))
+        if "difference" in self.kinds and maps:
+            write_image(self.out / "difference" / f"{name}.png", _row(maps))
+
+    def sheets(self) -> tuple[Sheet, ...]:
+        """What the page shows, as far as there is any; "sheet" among the kinds writes them too.
+
+        Raises:
+            ImageError: if a file cannot be written.
+        """
+        text = f"Where they differ from {self._against}: mean of the channels, black 0, brightest {FULL}/255 or more"
+        found = {
+            "sheet": (self.about, self._rows),
+            "close-ups": ("The same, pixel by pixel: close-ups of an eye", self._close),
+            "differences": (text, self._differences),
+        }
+        sheets = {name: Sheet(text, contact_sheet(rows, columns=1)) for name, (text, rows) in found.items() if rows}
+        if "sheet" in self.kinds:
+            for name, sheet in sheets.items():
+                write_image(self.out / f"{name}.png", sheet.picture)
+        return tuple(sheets.values())
+
+
+def difference_map(a: Picture, b: Picture) -> Picture:
+    """Where two pictures differ: the mean over channels of |a - b|, from 0 (black) to `FULL` and more (pale yellow).
+
+    Args:
+        a, b: (H, W, 3).
+    Returns:
+        (H, W, 3), OpenCV's "inferno".
+    Raises:
+        ShapeError: if they differ in size.
+    """
+    if a.shape != b.shape:
+        raise ShapeError(f"difference_map: pictures have shapes {a.shape} and {b.shape}, expected the same.")
+    apart = np.abs(a.astype(np.int16) - b).mean(axis=2)  # (H, W)
+    shades = np.clip(apart * (255 / FULL), 0, 255).round().astype(np.uint8)
+    bgr = cv2.applyColorMap(shades, cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)
+
+
+def _row(pictures: Mapping[str, Picture], side: int | None = None) -> Picture:
+    """Pictures side by side, named below; each fitted to a square of `side`, or as large as they are."""
+    shown = list(pictures.values())
+    height = side or max(picture.shape[0] for picture in shown)
+    return contact_sheet(shown, len(shown), side, labels=list(pictures), label_height=max(20, height // 24))
+
+
+def _enlarged(low: Picture, like: Picture) -> Picture:
+    """Every pixel as a block, at the size of another picture."""
+    size = (like.shape[1], like.shape[0])
+    return np.asarray(cv2.resize(low, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+def close_up(head: Picture) -> Picture:
+    """The eye out of an aligned head, (S, S, 3)."""
+    height, width = head.shape[:2]
+    left, top, right, bottom = (round(share * side) for share, side in zip(EYE, (width, height) * 2, strict=True))
+    return np.ascontiguousarray(head[top:bottom, left:right])
+
+
+def file_name(column: str) -> str:
+    """A column's name as that of a folder."""
+    return re.sub(r"[^\w.-]+", "-", column).strip("-.") or "model"

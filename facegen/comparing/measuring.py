@@ -1,0 +1,180 @@
+"""What is measured of raised portraits: each beside its original, by networks that look at both, and in patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.landmarks import landmarks_in_head
+from facegen.metrics.distribution import frechet_distance
+from facegen.metrics.features import LAYER, MAPS, Features, pooled_features
+from facegen.metrics.identity import identity, identity_distance
+from facegen.metrics.paired import detail, feature_maps, landmark_error, map_distance, nyquist_peak, psnr, ssim
+from facegen.metrics.protocol import Figure, Protocol
+from facegen.metrics.published import LPIPS, PairDistance
+from facegen.models.efficientnet import load_efficientnet
+from facegen.ops.consistency import low_res_psnr
+from facegen.ops.seams import seam_gauge
+from facegen.ops.tiling import TilePlan
+from facegen.tensors import to_tensor
+
+Picture = NDArray[np.uint8]
+ORIGINAL = "original"
+"""Column of the portraits before reduction; it has only the figures that compare it with nothing."""
+PATCH, PATCHES, PATCH_SEED = 128, 32, 0
+"""Side of the patches of the patch Frechet distance, in pixels; how many a picture gives; what places them."""
+PIXELS, DLIB = "pixels", "dlib's 68 landmarks, found in each picture"
+NAMES: dict[str, tuple[str, str, str]] = {
+    "psnr": ("PSNR, dB", "higher", PIXELS),
+    "ssim": ("SSIM", "higher", "luma"),
+    "fit": ("Low-res PSNR, dB", "higher", "pixels, reduced again by area mean"),
+    "features": ("Feature distance (EfficientNet-Lite2)", "lower", MAPS),
+    "lpips": ("LPIPS", "lower", LPIPS),
+    "patches": ("Patch Frechet distance (EfficientNet-Lite2)", "lower", LAYER),
+    "identity": ("Identity distance", "lower", "dlib's face recognition ResNet; under 0.6 is the same person"),
+    "landmarks": ("Landmark error / eye distance", "lower", DLIB),
+    "detail": ("Detail, log10", "0", "luma energy above the low-res Nyquist frequency, over the original's"),
+    "nyquist": ("Nyquist peak", "1", "luma spectrum, Nyquist line over its neighbours"),
+    "seams": ("Seam gauge", "1", "gradients at tile borders over those beside"),
+}
+"""Figure -> its name, what a good value is, and what looked at the pictures; some only where they are at hand."""
+
+
+@dataclass(frozen=True)
+class Portrait:
+    """One portrait and what became of its reduction."""
+
+    low: Tensor
+    """(3, h, w) in [0, 1]."""
+    original: Picture
+    """(s*h, s*w, 3)."""
+    results: Mapping[str, Picture]
+    """Column -> (s*h, s*w, 3), as a file would hold it."""
+    plan: TilePlan | None = None
+    """Where seams are looked for; None looks for none."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What networks see in a picture."""
+
+    maps: list[Tensor]
+    points: NDArray[np.float64]
+    """(68, 2), in pixels."""
+    person: NDArray[np.float64]
+    """(128,)."""
+
+
+class PortraitMeter:
+    """Measures portraits one after the other.
+
+    Args:
+        device: where EfficientNet-Lite2 runs.
+        lpips: measures LPIPS; without it there is none.
+    Raises:
+        MissingExtraError: if the package with EfficientNet-Lite2 is not installed.
+    """
+
+    def __init__(self, device: str = "cpu", lpips: PairDistance | None = None) -> None:
+        self.device, self.lpips = device, lpips
+        self._network = load_efficientnet("lite2").to(device)
+        self._rows: list[dict[str, dict[str, float]]] = []
+        self._features: dict[str, list[Features]] = {}
+
+    @property
+    def count(self) -> int:
+        """Portraits measured so far."""
+        return len(self._rows)
+
+    def add(self, portrait: Portrait) -> None:
+        """Measure a portrait; all must have the same columns."""
+        true, seen = to_tensor(portrait.original), self._look(portrait.original)
+        row = {}
+        for column, picture in (*portrait.results.items(), (ORIGINAL, portrait.original)):
+            image = to_tensor(picture)
+            row[column] = _alone(image, portrait.plan)
+            if column != ORIGINAL:
+                row[column] |= _compare(image, true, portrait.low) | _compare_seen(self._look(picture), seen)
+                row[column] |= {} if self.lpips is None else {"lpips": self.lpips(image, true)}
+        self._rows.append(row)
+        for column, patches in _patches(portrait, self.count).items():
+            found = pooled_features(self._network, patches, PATCH, device=self.device)
+            self._features.setdefault(column, []).append(found)
+
+    def figures(self, how: str, split: str) -> tuple[Figure, ...]:
+        """The means over all portraits so far, two at least.
+
+        Args:
+            how: how the portraits were reduced and raised, for the protocol.
+            split: how they were chosen, for the protocol.
+        """
+        means = _means(self._rows) | {"patches": self._patch_distances()}
+        return tuple(self._figure(key, means[key], how, split) for key in NAMES if key in means)
+
+    def _figure(self, key: str, values: Mapping[str, float], how: str, split: str) -> Figure:
+        (name, wanted, looked), patches = NAMES[key], key == "patches"
+        protocol = Protocol(
+            looked,
+            self.count * PATCHES if patches else self.count,
+            f"{how}; patches of {PATCH} px" if patches else how,
+            split,
+            PATCH_SEED if patches else None,
+        )
+        return Figure(name, {**values}, protocol, wanted)
+
+    def _patch_distances(self) -> dict[str, float]:
+        """Column -> Frechet distance of its patches to the originals' (Chai et al. 2022, there with Inception)."""
+        real = np.concatenate(self._features[ORIGINAL])
+        others = (column for column in self._features if column != ORIGINAL)
+        return {column: frechet_distance(np.concatenate(self._features[column]), real) for column in others}
+
+    def _look(self, picture: Picture) -> _Seen:
+        landmarks = landmarks_in_head(picture)
+        maps = feature_maps(self._network, to_tensor(picture).to(self.device))
+        return _Seen(maps, landmarks.points, identity(picture, landmarks))
+
+
+def _alone(image: Tensor, plan: TilePlan | None) -> dict[str, float]:
+    """Figures of a picture that compare it with nothing."""
+    seams = {} if plan is None else {"seams": seam_gauge(image, plan).mean}
+    return {"nyquist": nyquist_peak(image)} | seams
+
+
+def _compare(image: Tensor, true: Tensor, low: Tensor) -> dict[str, float]:
+    return {
+        "psnr": psnr(image, true),
+        "ssim": ssim(image, true),
+        "fit": low_res_psnr(image, low),
+        "detail": detail(image, true, true.shape[-1] // low.shape[-1]),
+    }
+
+
+def _compare_seen(found: _Seen, true: _Seen) -> dict[str, float]:
+    return {
+        "features": map_distance(found.maps, true.maps),
+        "identity": identity_distance(found.person, true.person),
+        "landmarks": landmark_error(found.points, true.points),
+    }
+
+
+def _patches(portrait: Portrait, number: int) -> dict[str, Picture]:
+    """Column -> (PATCHES, PATCH, PATCH, 3), cut at the same random places from each result."""
+    rng = np.random.default_rng((PATCH_SEED, number))
+    corners = rng.integers(0, portrait.original.shape[0] - PATCH + 1, (PATCHES, 2))
+    return {
+        column: np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in corners])
+        for column, picture in (*portrait.results.items(), (ORIGINAL, portrait.original))
+    }
+
+
+def _means(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Figure -> column -> mean over portraits, of the columns that have the figure."""
+    columns = rows[0].keys()
+    keys = {key for column in columns for key in rows[0][column]}
+    return {
+        key: {c: float(np.mean([row[c][key] for row in rows])) for c in columns if key in rows[0][c]} for key in keys
+    }

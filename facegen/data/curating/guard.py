@@ -1,0 +1,154 @@
+"""Who may use the page: nobody from another site, under another name, or, where there is a token, without it.
+
+A page of another site can make a browser send requests here, and can point its own name at this machine (DNS
+rebinding). The first shows in the headers Origin and Sec-Fetch-Site, the second in the header Host.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlencode, urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from facegen.errors import UsageError
+
+COOKIE = "facegen_curate"
+_TOKEN = r"[A-Za-z0-9._~-]{8,128}"  # what neither an address nor a cookie has to escape
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+@dataclass(frozen=True)
+class Access:
+    """From where the page may be used, and with what."""
+
+    token: str | None
+    """To be shown with every request; None asks for none, which only a loopback address may."""
+    names: frozenset[str]
+    """What a request's Host may be, in lower case and without the port, beside addresses in figures."""
+
+
+def access_for(host: str, token: str | None) -> Access:
+    """What is let in where the server listens on `host`.
+
+    Raises:
+        UsageError: if others could reach it and there is no token, or the token is weak.
+    """
+    if token is not None and not re.fullmatch(_TOKEN, token):
+        raise UsageError("--token: expected 8 to 128 letters, digits, '-', '.', '_' and '~'; "
+                         f"for example {secrets.token_urlsafe(12)}.")  # fmt: skip
+    if not _is_loopback(host) and token is None:
+        raise UsageError(f"--host {host}: others on the network could see and label the faces; give them a token: "
+                         f"--token {secrets.token_urlsafe(12)}")  # fmt: skip
+    names = {"localhost"}
+    if not _is_loopback(host):
+        own = socket.gethostname().lower()
+        names |= {host.lower(), own, f"{own}.local"}
+    return Access(token, frozenset(names))
+
+
+class Guard:
+    """ASGI middleware that refuses what `Access` does not let in, and adds the headers that lock the page up."""
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or hand it on."""
+        if scope["type"] != "http":  # the server's own start and end; there are no web sockets here
+            await self._app(scope, receive, send)
+            return
+
+        async def send_locked(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        answer = refusal(Request(scope), self._access) or self._app
+        await answer(scope, receive, send_locked)
+
+
+def refusal(request: Request, access: Access) -> Response | None:
+    """What a request gets that is not let in; None lets it in."""
+    host = request.headers.get("host", "")
+    if not _may_be_called(host, access):
+        return PlainTextResponse(f"The name {host[:80]!r} is not one of this page.", 421)
+    if _is_foreign(request, host):
+        return PlainTextResponse("Requests from other sites are refused.", 403)
+    if access.token is None or _has_token(request, access.token):
+        return None
+    if request.url.path == "/" and _is_same(request.query_params.get("token", ""), access.token):
+        return _welcome(request.query_params, access.token)
+    return PlainTextResponse("Open the address that facegen data curate printed, with its token.", 401)
+
+
+def _may_be_called(host: str, access: Access) -> bool:
+    """An address in figures cannot be another site's name; only one of this machine itself is let in without token."""
+    try:
+        name = (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return False
+    return name in access.names or (_is_address(name) if access.token else _is_loopback(name))
+
+
+def _is_foreign(request: Request, host: str) -> bool:
+    """Whether another site's page made the browser send it; a link there to the page itself may be followed."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        return True
+    is_visit = request.method == "GET" and request.url.path == "/" and _fetch(request, "mode") == "navigate"
+    return _fetch(request, "site") not in ("", "same-origin", "none") and not is_visit
+
+
+def _fetch(request: Request, what: str) -> str:
+    return request.headers.get(f"sec-fetch-{what}", "")
+
+
+def _has_token(request: Request, token: str) -> bool:
+    kind, _, given = request.headers.get("authorization", "").partition(" ")
+    shown = given if kind.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    return _is_same(shown, token)
+
+
+def _is_same(given: str, token: str) -> bool:
+    """Compared in a time that does not tell how much of it is right."""
+    return hmac.compare_digest(given.encode(errors="replace"), token.encode())
+
+
+def _welcome(query: Mapping[str, str], token: str) -> Response:
+    """Keep the token as a cookie and take it out of the address, which others may see over one's shoulder."""
+    rest = urlencode({name: value for name, value in query.items() if name != "token"})
+    answer = RedirectResponse(f"/?{rest}" if rest else "/", 303)
+    answer.set_cookie(COOKIE, token, httponly=True, samesite="lax")
+    return answer
+
+
+def _is_loopback(name: str) -> bool:
+    return name.lower() == "localhost" or (_is_address(name) and ip_address(name).is_loopback)
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,76 @@
+// What the page says to the server, and a queue that loses no label while the server is away.
+
+const RETRY_MS = 1000;
+
+/** Ask the server; a body makes it a POST. Throws an Error with a text for people; `error.isFinal` if asking again is no use. */
+export async function ask(path, body) {
+  const options = body === undefined ? {} : {
+    method: "POST",
+    headers: { "Content-Type": "application/json" },
+    body: JSON.stringify(body),
+  };
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("The server does not answer. Start facegen data curate again.");
+  }
+  if (answer.ok) return answer.json();
+  throw Object.assign(new Error(await explanation(answer)), { isFinal: answer.status < 500 });
+}
+
+async function explanation(answer) {
+  const text = await answer.text();
+  try {
+    const { detail } = JSON.parse(text);
+    return typeof detail === "string" ? detail : detail[0].msg;
+  } catch {
+    return text || `The server answers ${answer.status}.`;
+  }
+}
+
+/** Sends labels one after the other, in order, each until the server says that it is on the disk. */
+export class Outbox {
+  #waiting = [];
+  #isSending = false;
+
+  /** onSaved(progress) follows each label saved; onTrouble(text) a failure, and onTrouble("") its end. */
+  constructor(onSaved, onTrouble) {
+    this.onSaved = onSaved;
+    this.onTrouble = onTrouble;
+    this.isStuck = false;
+  }
+
+  get count() {
+    return this.#waiting.length;
+  }
+
+  send(label) {
+    this.#waiting.push(label);
+    if (!this.#isSending) this.#work();
+  }
+
+  async #work() {
+    this.#isSending = true;
+    while (this.#waiting.length > 0) {
+      try {
+        const progress = await ask("/api/labels", this.#waiting[0]);
+        this.#waiting.shift();
+        this.#clear();
+        this.onSaved(progress);
+      } catch (error) {
+        this.isStuck = true;
+        this.onTrouble(`${this.count} not saved yet. ${error.message}`);
+        if (error.isFinal) break;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+    this.#isSending = false;
+  }
+
+  #clear() {
+    if (!this.isStuck) return;
+    this.isStuck = false;
+    this.onTrouble("");
+  }
+}

@@ -1,0 +1,47 @@
+// The page at the end: who said what, how far they agree, and the way into the manifest.
+
+import { ask } from "./api.js";
+
+const $ = (id) => document.getElementById(id);
+const number = (value) => value.toLocaleString("en");
+
+export async function fillSummary(rater) {
+  const { total, raters, agreement, disputed } = await ask("/api/summary");
+  const rows = Object.entries(raters).map(([name, { keep, drop }]) => row([name, keep, drop, total - keep - drop]));
+  $("raters").replaceChildren(...rows);
+  $("state").textContent = stateOf(total, raters[rater]);
+  $("agreement").textContent = agreementOf(agreement);
+  $("dispute").hidden = disputed === 0;
+  $("dispute").textContent = disputed === 1 ? "Look again at the disputed face" : `Look again at the ${number(disputed)} disputed faces`;
+  $("exported").textContent = "";
+}
+
+export async function exportLabels() {
+  const { manifest, keep, drop, ties, unlabelled } = await ask("/api/export", {});
+  return `${manifest} written: ${number(keep)} keep, ${number(drop)} drop` +
+    (ties ? `; ${number(ties)} ties, left to clean` : "") + (unlabelled ? `; ${number(unlabelled)} not labelled.` : ".");
+}
+
+function stateOf(total, own) {
+  const done = own ? own.keep + own.drop : 0;
+  return done === total ? `You have judged all ${number(total)} faces.` : `You have judged ${number(done)} of ${number(total)} faces.`;
+}
+
+function agreementOf(found) {
+  if (!found) return "With a second rater on the same faces, their agreement shows here.";
+  const share = `${found.measure.startsWith("Cohen") ? "Both" : "All"} raters judged ${number(found.faces)} of the same faces, ` +
+    `and agree on ${(100 * found.same).toFixed(1)} %.`;
+  if (found.kappa === null) return `${share} All labels are the same, so chance alone could explain it.`;
+  return `${share} ${found.measure}: ${found.kappa.toFixed(2)} (1 is always, 0 as often as by chance).`;
+}
+
+function row(cells) {
+  const line = document.createElement("tr");
+  cells.forEach((value, index) => {
+    const cell = document.createElement(index === 0 ? "th" : "td");
+    if (index === 0) cell.scope = "row";
+    cell.textContent = index === 0 ? value : number(value);
+    line.append(cell);
+  });
+  return line;
+}

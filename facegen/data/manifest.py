@@ -1,0 +1,182 @@
+"""The manifest of a training set: one CSV row for each crop, which every step of the work on the set reads and adds to.
+
+Names and words stand in it as they are, everything else as JSON, so that a spreadsheet shows it and any language reads
+it. Columns that are not known here are kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from facegen.errors import ImageError
+from facegen.files import replacing
+from facegen.images import PICTURE_SUFFIXES
+
+MANIFEST = "manifest.csv"
+Decision = Literal["", "keep", "drop"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One crop of a set."""
+
+    file: str
+    """Of the crop, below the set, with "/" between folders."""
+    source: str
+    """The photo it was cut from, below the folder of photos, with "/"; the crop itself where no photo is known."""
+    source_sha256: str = ""
+    """Of the photo's file; "" if not known."""
+    face: int = 1
+    """Which face of the photo, the largest first, from 1 on."""
+    frame: tuple[float, float, float, float] = (0, 0, 0, 0)
+    """The crop's square in the photo: centre x, centre y and side in pixels, clockwise turn in degrees; zeros if
+    not known."""
+    landmarks: tuple[tuple[float, float], ...] = ()
+    """dlib's 68 points (x, y) in pixels of the crop; empty if not known."""
+    size: int = 0
+    """Side of the crop in pixels; 0 if not known."""
+    sharpness: float = 0
+    """See facegen.data.prepare; 0 if not known."""
+    sha256: str = ""
+    """Of the crop's file; "" if not known."""
+    decision: Decision = ""
+    """Of `facegen data clean`."""
+    reasons: tuple[str, ...] = ()
+    """Why it decided so."""
+    measures: dict[str, float] = field(default_factory=dict, hash=False)
+    """What it measured."""
+    label: Decision = ""
+    """Of people, by `facegen data curate`; it wins over the decision."""
+    extra: dict[str, str] = field(default_factory=dict, hash=False)
+    """Columns of the manifest that facegen does not know, as their text."""
+
+    @property
+    def kept(self) -> bool:
+        """Whether training uses it."""
+        return (self.label or self.decision) != "drop"
+
+
+_KNOWN = {f.name: f for f in fields(Entry) if f.name != "extra"}
+_HINTS = get_type_hints(Entry)
+_TEXTS = {name for name in _KNOWN if _HINTS[name] in (str, Decision)}
+_PARSERS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(_HINTS[name]) for name in _KNOWN}
+_JSON = json.JSONEncoder(separators=(",", ":"))
+_REQUIRED = [name for name, f in _KNOWN.items() if f.default is MISSING and f.default_factory is MISSING]
+
+
+def read_manifest(folder: Path) -> list[Entry]:
+    """Read a set's manifest; an empty cell stands for the column's default.
+
+    Raises:
+        ImageError: if there is none, or a row is wrong; naming the file, the line and the column.
+    """
+    path = folder / MANIFEST
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            return _read(path, csv.reader(file, strict=True))
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file; make the set with facegen data prepare.") from None
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
+
+
+def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
+    """Write a set's manifest, complete or not at all.
+
+    Returns:
+        its path.
+    Raises:
+        ImageError: if it cannot be written.
+    """
+    entries = list(entries)
+    path = folder / MANIFEST
+    others = dict.fromkeys(name for entry in entries for name in entry.extra)
+    try:
+        with (
+            replacing(path) as temporary,
+            temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow([*_KNOWN, *others])
+            table.writerows([*_cells(entry), *(entry.extra.get(name, "") for name in others)] for entry in entries)
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.") from None
+    return path
+
+
+def entries_of(folder: Path) -> list[Entry]:
+    """The entries of a set's manifest, or, of a plain folder, one for each picture file below it, in order of name.
+
+    No picture of a plain folder is read: its entries have neither landmarks nor size, sharpness and hashes.
+
+    Raises:
+        ImageError: if the manifest is wrong, or there is neither a manifest nor a picture.
+    """
+    if (folder / MANIFEST).is_file():
+        return read_manifest(folder)
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+    names = sorted(path.relative_to(folder).as_posix() for path in found)
+    names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
+    if not names:
+        raise ImageError(f"{folder}: neither a {MANIFEST} nor a picture in it; name a set or a folder of face crops.")
+    return [Entry(name, name) for name in names]
+
+
+def _read(path: Path, table: Any) -> list[Entry]:
+    """The rows of an open CSV file."""
+    entries: dict[str, Entry] = {}
+    try:
+        columns: list[str] = next(table, [])
+        _check_columns(path, columns)
+        for row in table:
+            where = f"{path}: line {table.line_num}"
+            if len(row) != len(columns):
+                raise ImageError(f"{where} has {len(row)} cells, expected {len(columns)}, as many as line 1.")
+            entry = _entry(where, dict(zip(columns, row, strict=True)))
+            if entry.file in entries:
+                raise ImageError(f"{where}, column file: {entry.file!r} stands there twice; leave one row out.")
+            entries[entry.file] = entry
+    except csv.Error as error:
+        raise ImageError(f"{path}: line {table.line_num}: not CSV ({error}); restore the file.") from None
+    return list(entries.values())
+
+
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    missing = [name for name in _REQUIRED if name not in columns]
+    if missing or len(set(columns)) != len(columns):
+        wrong = f"no column {missing[0]!r}" if missing else "a column twice"
+        raise ImageError(f"{path}: line 1 has {wrong}; expected {', '.join(_KNOWN)}.")
+
+
+def _entry(where: str, cells: Mapping[str, str]) -> Entry:
+    values: dict[str, Any] = {"extra": {name: text for name, text in cells.items() if name not in _KNOWN}}
+    for name in _KNOWN:
+        text = cells.get(name, "")
+        if not text and name not in _REQUIRED:
+            continue
+        parser = _PARSERS[name]
+        try:
+            values[name] = parser.validate_python(text) if name in _TEXTS else parser.validate_json(text)
+        except ValidationError as error:
+            reason = error.errors(include_url=False)[0]["msg"]
+            raise ImageError(f"{where}, column {name}: {text[:60]!r} is wrong: {reason}.") from None
+    _check_path(where, values["file"])
+    return Entry(**values)
+
+
+def _check_path(where: str, file: str) -> None:
+    """Refuse names that lead out of the set."""
+    if any(part in ("", ".", "..") for part in file.split("/")):
+        raise ImageError(f"{where}, column file: {file!r} is wrong: expected a path below the set, without '..'.")
+
+
+def _cells(entry: Entry) -> list[str]:
+    values = ((name, getattr(entry, name)) for name in _KNOWN)
+    return [value if name in _TEXTS else _JSON.encode(value) for name, value in values]

@@ -1,0 +1,117 @@
+"""Films side by side: how steady they are, and how sharp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.errors import UsageError
+from facegen.evaluation.result import Evaluation, Report, Sheet
+from facegen.images import find_pictures, read_image
+from facegen.metrics.protocol import Figure, Protocol
+from facegen.metrics.temporal import FLOW, Steadiness, SteadinessMeter
+from facegen.sheets import FilmSheet
+from facegen.video.decoding import Clip, is_clip
+
+CARD = "card.toml"
+"""What tells a weight folder from a folder of frames."""
+GUESSED = 1000
+"""Frames that a film is taken to have, for its sheet, where it does not say."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film file, or a folder of frames."""
+
+    path: Path
+    fps: Fraction
+    size: tuple[int, int]
+    """Width and height."""
+    count: int
+    """Frames, as far as is known."""
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """Each frame, (H, W, 3), in order.
+
+        Raises:
+            ImageError: if one cannot be read.
+        """
+        if self.path.is_dir():
+            yield from (read_image(file).rgb for file in find_pictures([self.path]))
+        else:
+            yield from (rgb for _, rgb in Clip(self.path).frames())
+
+
+def is_film(path: Path) -> bool:
+    """Whether a path is a film file, or a folder of frames."""
+    if path.is_dir():
+        return not (path / CARD).exists() and bool(find_pictures([path]))
+    return path.is_file() and is_clip(path)
+
+
+def open_film(path: Path, fps: Fraction) -> Film:
+    """See what a film is; a folder of frames has `fps` of them a second.
+
+    Raises:
+        ImageError: if it cannot be read.
+    """
+    if path.is_dir():
+        files = find_pictures([path])
+        height, width = read_image(files[0]).rgb.shape[:2]
+        return Film(path, fps, (width, height), len(files))
+    clip = Clip(path)
+    return Film(path, clip.fps, clip.size, clip.count or GUESSED)
+
+
+def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Report) -> Evaluation:
+    """Measure films, frame by frame.
+
+    Args:
+        paths: films for which `is_film` holds.
+        fps: frames a second of those that are folders.
+        report: told which film is being measured.
+    Raises:
+        UsageError: if one is named twice, or sizes or frame rates differ, as their figures would not be comparable.
+        ImageError: if one cannot be read.
+    """
+    if len(set(paths)) < len(paths):
+        raise UsageError(f"{' '.join(map(str, paths))}: names the same film twice; name each once.")
+    films = [open_film(path, fps) for path in paths]
+    for film in films[1:]:
+        _check_alike(films[0], film)
+    found, sheets = {}, []
+    for film in films:
+        report(f"measuring {film.count} frames of {film.path}")
+        sheet, meter = FilmSheet(film.count, film.fps), SteadinessMeter(float(film.fps))
+        for frame in sheet.watch(film.frames()):
+            meter.add(frame)
+        found[str(film.path)] = meter.result()
+        sheets.append(Sheet(str(film.path), sheet.picture()))
+    facts = {"films": ", ".join(found), "frames": ", ".join(str(x.frames) for x in found.values())}
+    return Evaluation("Films", tuple(found), _figures(found, films[0]), tuple(sheets), facts)
+
+
+def _check_alike(first: Film, other: Film) -> None:
+    """Raise what `evaluate_films` promises of sizes and frame rates."""
+    if (first.size, first.fps) != (other.size, other.fps):
+        told = [f"{film.path} has {film.size[0]} × {film.size[1]} px at {film.fps} fps" for film in (first, other)]
+        raise UsageError(f"{', '.join(told)}; only films of one size and frame rate are measured side by side.")
+
+
+def _figures(found: dict[str, Steadiness], film: Film) -> tuple[Figure, ...]:
+    def figure(name: str, field: str, looked: str, wanted: str) -> Figure:
+        least, size = min(x.frames for x in found.values()), f"{film.size[0]} × {film.size[1]} px"
+        protocol = Protocol(looked, least, size, f"all frames, {film.fps} a second")
+        return Figure(name, {column: getattr(x, field) for column, x in found.items()}, protocol, wanted)
+
+    return (
+        figure("Warping error, 8-bit steps a second", "warping", FLOW, "lower"),
+        figure("Flicker energy, squared 8-bit steps a second", "flicker", FLOW, "lower"),
+        figure("Landmark jitter, % of eye distance a second", "jitter", "dlib, the largest face", "lower"),
+        figure("Sharpness (variance of the Laplacian)", "sharpness", "luma", "equal"),
+    )

@@ -1,0 +1,185 @@
+"""How steady a film is, measured frame by frame without holding it in memory.
+
+Motion between two frames is found by Farneback's flow (G. Farneback, "Two-Frame Motion Estimation Based on Polynomial
+Expansion", SCIA 2003), which no part of facegen steadies films by, on frames reduced by area to a quarter of their
+sides: fine detail, which is what flickers, has no say in it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.errors import ShapeError, UsageError
+from facegen.landmarks import faces_in_photo
+from facegen.video.flow import Flow, resize_flow, trust, warp
+
+Plane = NDArray[np.float32]
+Frame = NDArray[np.uint8]
+REDUCED = 4
+"""Flow is found on frames of a quarter of their sides."""
+SURE = 0.5
+"""Trust in the flow, see `facegen.video.flow.trust`, from which on a place is measured."""
+FINE = 1 / 256
+"""Deviation of the Gaussian that tells fine detail from the rest, as a share of the shorter side: 3 px of 768. It is
+never less than a pixel."""
+FLOW = f"Farneback's flow on frames reduced {REDUCED}x by area, where there and back agree"
+
+
+@dataclass(frozen=True)
+class Steadiness:
+    """Figures of one film; None where it has too few frames, or no face."""
+
+    frames: int
+    seconds: float
+    warping: float | None
+    """Mean |difference| of a frame and its predecessor warped to it, in 8-bit steps, times the frames per second: how
+    far colours go in a second of film (after W.-S. Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018,
+    sect. 3.2, who take squares). What truly changes, as one face turning into another, counts too. Lower is steadier.
+    """
+    flicker: float | None
+    """Mean square second difference in time, along the motion, of the luma's fine detail, in squared 8-bit steps, times
+    the frames per second: the energy of what changes and changes back. Lower is steadier."""
+    jitter: float | None
+    """Mean length of the second difference in time of dlib's landmarks, in % of the distance between the eyes' outer
+    corners, times the frames per second. Lower is steadier."""
+    sharpness: float
+    """Variance of the Laplacian of the luma, in squared 8-bit steps, mean over frames."""
+
+
+class SteadinessMeter:
+    """Takes the frames of a film one by one.
+
+    Args:
+        fps: frames per second.
+        faces: whether to look for landmarks, half of the work.
+    Raises:
+        UsageError: if the frame rate is not positive.
+    """
+
+    def __init__(self, fps: float, *, faces: bool = True) -> None:
+        if not fps > 0:
+            raise UsageError(f"SteadinessMeter: {fps} frames per second, expected more than 0.")
+        self._fps, self._faces = fps, faces
+        self._warping: list[float] = []
+        self._flicker: list[float] = []
+        self._jitter: list[float] = []
+        self._sharpness: list[float] = []
+        self._frames: deque[_Measured] = deque(maxlen=2)
+        self._points: deque[NDArray[np.float64] | None] = deque(maxlen=3)
+
+    def add(self, frame: Frame) -> None:
+        """Measure the next frame, (H, W, 3) uint8.
+
+        Raises:
+            ShapeError: if it is of another size than those before.
+        """
+        if self._frames and frame.shape != self._frames[-1].frame.shape:
+            raise ShapeError(f"frame {len(self._sharpness) + 1} has shape {frame.shape}, expected "
+                             f"{self._frames[-1].frame.shape} as those before.")  # fmt: skip
+        measured = _measure(frame, self._frames[-1] if self._frames else None)
+        self._sharpness.append(float(cv2.Laplacian(measured.luma, cv2.CV_32F).var()))
+        if self._frames:
+            self._warping.append(_warping_error(self._frames[-1], measured))
+        if len(self._frames) == 2:
+            self._flicker.append(_flicker_energy(self._frames[0], self._frames[1], measured))
+        self._frames.append(measured)
+        if self._faces:
+            self._add_points(frame)
+
+    def _add_points(self, frame: Frame) -> None:
+        """Of the largest face; films whose first frame shows none are not searched further."""
+        faces = faces_in_photo(frame)
+        self._faces = bool(faces or self._points)
+        self._points.append(faces[0].points if faces else None)
+        three = [points for points in self._points if points is not None]
+        if len(three) == 3:
+            eyes = float(np.linalg.norm(three[1][36] - three[1][45]))
+            self._jitter.append(100 * float(np.linalg.norm(three[0] - 2 * three[1] + three[2], axis=1).mean()) / eyes)
+
+    def result(self) -> Steadiness:
+        """The figures of the frames so far.
+
+        Raises:
+            UsageError: if there were none.
+        """
+        if not self._sharpness:
+            raise UsageError("SteadinessMeter: no frames, so there is nothing to measure.")
+
+        def each_second(values: Sequence[float]) -> float | None:
+            return float(np.mean(values)) * self._fps if values else None
+
+        return Steadiness(
+            frames=len(self._sharpness),
+            seconds=len(self._sharpness) / self._fps,
+            warping=each_second(self._warping),
+            flicker=each_second(self._flicker),
+            jitter=each_second(self._jitter),
+            sharpness=float(np.mean(self._sharpness)),
+        )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A frame and its motion from the one before."""
+
+    frame: Frame
+    luma: Plane
+    """(H, W), 0..255."""
+    fine: Plane
+    """(H, W): the luma less its Gaussian mean."""
+    reduced: Frame
+    """(h, w) uint8: the luma, reduced by area."""
+    flow: Flow | None
+    """(H, W, 2): where each pixel was in the frame before; None in the first."""
+    back: Flow | None
+    """(H, W, 2): where each pixel of the frame before is in this one."""
+    sure: NDArray[Any]
+    """(H, W) bool: where `flow` can be believed."""
+
+
+def _measure(frame: Frame, before: _Measured | None) -> _Measured:
+    luma = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), dtype=np.float32)
+    fine = luma - cv2.GaussianBlur(luma, (0, 0), max(FINE * min(luma.shape), 1))
+    size = (luma.shape[1], luma.shape[0])
+    small = (max(size[0] // REDUCED, 1), max(size[1] // REDUCED, 1))
+    reduced = np.asarray(np.rint(cv2.resize(luma, small, interpolation=cv2.INTER_AREA)), dtype=np.uint8)
+    if before is None:
+        return _Measured(frame, luma, fine, reduced, None, None, np.zeros(luma.shape, dtype=bool))
+    flow, back = _farneback(before.reduced, reduced), _farneback(reduced, before.reduced)
+    sure = cv2.resize(trust(flow, back), size, interpolation=cv2.INTER_LINEAR) >= SURE
+    return _Measured(frame, luma, fine, reduced, resize_flow(flow, size), resize_flow(back, size), sure)
+
+
+def _farneback(before: Frame, after: Frame) -> Flow:
+    """Where each pixel of a reduced frame was in the one before: (h, w, 2)."""
+    still = np.zeros((*after.shape, 2), dtype=np.float32)
+    flow = cv2.calcOpticalFlowFarneback(after, before, still, 0.5, 4, 15, 3, 7, 1.5, 0)
+    return np.asarray(flow, dtype=np.float32)
+
+
+def _warping_error(before: _Measured, after: _Measured) -> float:
+    """Mean |difference| of colours where the flow can be believed."""
+    assert after.flow is not None
+    moved = warp(before.frame.astype(np.float32), after.flow, cv2.INTER_CUBIC)
+    return _mean(np.abs(after.frame - moved).mean(-1), after.sure)
+
+
+def _flicker_energy(first: _Measured, middle: _Measured, last: _Measured) -> float:
+    """Mean square of before + after - 2 now, all brought to the middle frame, where both flows can be believed."""
+    assert middle.flow is not None
+    assert last.back is not None
+    sure = middle.sure & (warp(last.sure.astype(np.float32), last.back, cv2.INTER_LINEAR) >= SURE)
+    around = warp(first.fine, middle.flow, cv2.INTER_CUBIC) + warp(last.fine, last.back, cv2.INTER_CUBIC)
+    second = around - 2 * middle.fine
+    return _mean(np.square(second), sure)
+
+
+def _mean(values: Plane, where: NDArray[Any]) -> float:
+    return float(values[where].mean(dtype=np.float64)) if where.any() else 0.0

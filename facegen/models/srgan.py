@@ -1,0 +1,198 @@
+"""SRGAN (Ledig et al. 2017): a residual generator that works at the low-res side, and its discriminator."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from facegen.errors import ShapeError
+from facegen.models.bicubic import Base, on_base
+from facegen.models.discriminators import Norm
+
+BRANCH_GAIN = 0.1
+"""Share of He's start that residual branches without batchnorm begin with, as ESRGAN's do (Wang et al. 2018)."""
+
+
+class SRGANConfig(BaseModel):
+    """What fixes the shape of a `SRGANGenerator`; stored in the card of its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scale: Literal[2, 4, 8] = 4
+    """Enlargement, one x2 step for each factor of two."""
+    blocks: int = Field(default=16, ge=1)
+    """Residual blocks, of two 3x3 convolutions each."""
+    width: int = Field(default=64, ge=1)
+    """Channels everywhere."""
+    end_kernel: Literal[3, 5, 7, 9] = 9
+    """Side of the first and the last convolution; the last one's time grows with its square."""
+    upsample: Literal["nearest", "pixelshuffle"] = "nearest"
+    """"pixelshuffle" is the paper's sub-pixel convolution; "nearest", then a convolution, leaves no checkerboard."""
+    padding: Literal["reflect", "zeros"] = "reflect"
+    """"zeros" is the paper's; "reflect" leaves no frame around the picture."""
+    norm: Literal["batch", "none"] = "batch"
+    """"batch" is the paper's; "none" (Lim et al. 2017) draws each picture for itself, and is quicker."""
+    base: Base = "none"
+    """"bicubic" adds the output to the enlarged input; "none" is the paper's, behind a tanh."""
+    match_histogram: bool = False
+    """Whether a picture raised is given the histogram of the low-res one, channel by channel, after the network."""
+
+
+class PReLU(nn.PReLU):
+    """PReLU with one slope per channel, in the dtype of its input, as mixed precision needs it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.prelu(x, self.weight.to(x.dtype))
+
+
+class ResidualBlock(nn.Module):
+    """Convolution, norm, PReLU, convolution, norm; added to the input."""
+
+    def __init__(self, config: SRGANConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.branch = nn.Sequential(
+            _conv(config, width, width), *_norm(config), PReLU(width), _conv(config, width, width), *_norm(config)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        raised: Tensor = x + self.branch(x)
+        return raised
+
+
+class SRGANGenerator(nn.Module):
+    """SRResNet: residual blocks under one long skip, then x2 steps."""
+
+    def __init__(self, config: SRGANConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or SRGANConfig()
+        width, ends = config.width, config.end_kernel
+        self.head = nn.Sequential(_conv(config, 3, width, ends), PReLU(width))
+        self.blocks = nn.Sequential(*(ResidualBlock(config) for _ in range(config.blocks)))
+        self.join = nn.Sequential(_conv(config, width, width), *_norm(config))
+        self.ups = nn.Sequential(*(_up(config) for _ in range(config.scale.bit_length() - 1)))
+        self.to_rgb = _conv(config, width, 3, ends)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, a=0.25)  # PReLU's slope at the start
+                assert module.bias is not None
+                nn.init.zeros_(module.bias)
+        if self.config.norm == "none":
+            for block in self.blocks:
+                next(block.branch[-1].parameters()).data.mul_(BRANCH_GAIN)  # type: ignore[union-attr, index]
+        self.to_rgb.weight.data.mul_(0.0 if self.config.base == "bicubic" else 0.02)  # starts as the base, or grey
+
+    def forward(self, low_res: Tensor) -> Tensor:
+        """Raise a batch of pictures.
+
+        Args:
+            low_res: (B, 3, h, w) in [0, 1], of any side above half of `end_kernel`.
+        Returns:
+            (B, 3, scale*h, scale*w), near [0, 1] but not clamped.
+        Raises:
+            ShapeError: if the pictures have another shape.
+        """
+        least = self.config.end_kernel // 2 + 1
+        if low_res.ndim != 4 or low_res.shape[1] != 3 or min(low_res.shape[-2:]) < least:
+            raise ShapeError(
+                f"SRGANGenerator: low_res has shape {tuple(low_res.shape)}, expected (B, 3, h, w) of at least "
+                f"{least} px."
+            )
+        x = self.head(low_res * 2 - 1)  # (B, width, h, w)
+        x = x + self.join(self.blocks(x))
+        return on_base(self.to_rgb(self.ups(x)), low_res, self.config.base)
+
+
+class SRGANDiscriminatorConfig(BaseModel):
+    """What fixes the shape of a `SRGANDiscriminator`; stored in the card of its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    width: int = Field(default=64, ge=1)
+    """Channels of the first two convolutions; they double at every second one."""
+    dense: int = Field(default=1024, ge=1)
+    """Units of the first dense layer."""
+    grid: int = Field(default=6, ge=1)
+    """Side of the map that the dense layers see: 6 px for a 96 px picture; of others the map is averaged to it."""
+    norm: Norm = "batch"
+    """"batch" is the paper's."""
+    condition: bool = False
+    """Whether the low-res picture, enlarged, is seen beside the one that is judged; the paper's is not told it."""
+
+
+class SRGANDiscriminator(nn.Module):
+    """A convolution, seven with a norm that halve the side four times, and two dense layers."""
+
+    SMALLEST = 16
+
+    def __init__(self, config: SRGANDiscriminatorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or SRGANDiscriminatorConfig()
+        layers: list[nn.Module] = []
+        cin = 6 if config.condition else 3
+        for i in range(8):
+            cout = config.width * 2 ** (i // 2)
+            layers.append(_judging(cin, cout, stride=1 + i % 2, norm=config.norm if i else "none"))
+            cin = cout
+        self.maps = nn.Sequential(*layers)
+        dense: list[nn.Module] = [nn.Linear(cin * config.grid**2, config.dense), nn.Linear(config.dense, 1)]
+        if config.norm == "spectral":
+            dense = [spectral_norm(layer) for layer in dense]
+        self.logits = nn.Sequential(
+            nn.AdaptiveAvgPool2d(config.grid), nn.Flatten(), dense[0], nn.LeakyReLU(0.2, inplace=True), dense[1]
+        )
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """One logit per picture: high where it looks real.
+
+        Args:
+            seen: (B, 3, H, W) in [-1, 1] of at least 16 px; with `condition`, (B, 6, H, W): the enlarged low-res
+                picture follows.
+        Returns:
+            (B, 1) logits.
+        Raises:
+            ShapeError: if `seen` has another shape.
+        """
+        logits: Tensor = self.logits(self.activations(seen)[0])
+        return logits
+
+    def activations(self, seen: Tensor) -> list[Tensor]:
+        """What the dense layers see, before it is averaged: a list of one (B, 8*width, H/16, W/16) map."""
+        planes = 6 if self.config.condition else 3
+        if seen.ndim != 4 or seen.shape[1] != planes or min(seen.shape[-2:]) < self.SMALLEST:
+            raise ShapeError(
+                f"SRGANDiscriminator: seen has shape {tuple(seen.shape)}, expected (B, {planes}, H, W) of at least "
+                f"{self.SMALLEST} px."
+            )
+        return [self.maps(seen)]
+
+
+def _conv(config: SRGANConfig, cin: int, cout: int, kernel: int = 3) -> nn.Conv2d:
+    return nn.Conv2d(cin, cout, kernel, padding=kernel // 2, padding_mode=config.padding)
+
+
+def _norm(config: SRGANConfig) -> list[nn.Module]:
+    return [nn.BatchNorm2d(config.width)] if config.norm == "batch" else []
+
+
+def _up(config: SRGANConfig) -> nn.Sequential:
+    """Double the side."""
+    width = config.width
+    if config.upsample == "pixelshuffle":
+        return nn.Sequential(_conv(config, width, 4 * width), nn.PixelShuffle(2), PReLU(width))
+    return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), _conv(config, width, width), PReLU(width))
+
+
+def _judging(cin: int, cout: int, *, stride: int, norm: Norm) -> nn.Sequential:
+    conv = nn.Conv2d(cin, cout, 3, stride=stride, padding=1)
+    layers: list[nn.Module] = [spectral_norm(conv) if norm == "spectral" else conv]
+    if norm == "batch":
+        layers.append(nn.BatchNorm2d(cout))
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))

@@ -1,0 +1,181 @@
+"""The super-resolution U-net of the pix2pix family (Isola et al. 2017), and a PatchGAN that stops at any grid."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from facegen.errors import ShapeError
+from facegen.models.bicubic import Base, on_base
+from facegen.models.discriminators import Norm, patch_conv
+from facegen.models.minibatch import MinibatchDiscrimination
+
+BatchNorm = Literal["batch", "none"]
+
+
+class UNetConfig(BaseModel):
+    """What fixes the shape of a `UNet`; stored in the card of its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    scale: Literal[1, 2, 4, 8] = 2
+    """Enlargement: one outer upsampling layer for each factor of two; 1 is an autoencoder."""
+    widths: tuple[PositiveInt, ...] = Field(default=(64, 128, 256, 512, 512, 512), min_length=1)
+    """Channels after each halving of the low-res picture; six bring 64 px down to 1."""
+    outer_width: int = Field(default=64, ge=1)
+    """Channels from the low-res side on upwards."""
+    depth: int = Field(default=0, ge=0)
+    """3x3 convolutions after each doubling; pix2pix has none."""
+    skips: bool = True
+    """Join the encoder's map of the same side after each doubling; without, all passes the innermost map."""
+    upsample: Literal["deconv", "nearest"] = "deconv"
+    """"deconv" is pix2pix's; "nearest", then a 3x3 convolution, leaves no checkerboard."""
+    norm: BatchNorm = "batch"
+    """"batch" is pix2pix's."""
+    base: Base = "none"
+    """"bicubic" adds the output to the enlarged input; "none" is pix2pix's, behind a tanh."""
+
+
+class UNet(nn.Module):
+    """Halve the picture down to the innermost map, double it up again, and on beyond its own side.
+
+    pix2pix's dropout is left away: a run could not be resumed exactly.
+    """
+
+    def __init__(self, config: UNetConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or UNetConfig()
+        down, last = (3, *config.widths), len(config.widths) - 1
+        self.encoder = nn.ModuleList(
+            _halving(a, b, config.norm if 0 < i < last else "none") for i, (a, b) in enumerate(pairwise(down))
+        )
+        beyond = config.scale.bit_length() - 1
+        couts = (*config.widths[-2::-1], *(config.outer_width,) * (1 + beyond))
+        skips = (*(down[-2::-1] if config.skips else (0,) * len(config.widths)), *(0,) * beyond)
+        cins = (config.widths[-1], *(cout + skip for cout, skip in zip(couts, skips, strict=True)))
+        self.decoder = nn.ModuleList(_doubling(cin, cout, config) for cin, cout in zip(cins, couts, strict=False))
+        self.to_rgb = nn.Conv2d(cins[-1], 3, 3, padding=1)
+        self.apply(_initialise)
+        self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
+
+    def forward(self, low_res: Tensor) -> Tensor:
+        """Raise a batch of pictures.
+
+        Args:
+            low_res: (B, 3, h, w) in [0, 1], of any side; inside it is padded so that every halving is even.
+        Returns:
+            (B, 3, scale*h, scale*w), near [0, 1] but not clamped.
+        Raises:
+            ShapeError: if the pictures have another shape.
+        """
+        if low_res.ndim != 4 or low_res.shape[1] != 3 or 0 in low_res.shape:
+            raise ShapeError(f"UNet: low_res has shape {tuple(low_res.shape)}, expected (B, 3, h, w).")
+        height, width = low_res.shape[-2:]
+        step = 2 ** len(self.config.widths)
+        padded = F.pad(low_res * 2 - 1, (0, -width % step, 0, -height % step), mode="replicate")
+        maps = [padded]
+        for conv in self.encoder:
+            maps.append(conv(maps[-1]))  # (B, w, h/2^i, w/2^i)
+        x = maps.pop()
+        for double in self.decoder:
+            x = double(x)
+            if maps and self.config.skips:
+                x = torch.cat([x, maps.pop()], dim=1)
+        out = self.to_rgb(x)[..., : height * self.config.scale, : width * self.config.scale]
+        return on_base(out, low_res, self.config.base)
+
+
+class GridConfig(BaseModel):
+    """What fixes the shape of a `GridDiscriminator`; stored in the card of its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    widths: tuple[PositiveInt, ...] = Field(default=(64, 128, 256, 512, 512), min_length=1)
+    """Channels after each halving; five stop at a 4 x 4 grid of a 128 px picture, three at 16 x 16."""
+    norm: Norm = "batch"
+    """"batch" is pix2pix's."""
+    condition: bool = True
+    """Whether the low-res picture, enlarged, is seen beside the one that is judged, as in pix2pix."""
+    discrimination: int = Field(default=0, ge=0)
+    """Kernels of minibatch discrimination (Salimans et al. 2016) before the last layer; 0 leaves it away."""
+
+
+class GridDiscriminator(nn.Module):
+    """pix2pix's PatchGAN, one logit per cell of the grid that the last halving leaves."""
+
+    def __init__(self, config: GridConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = config or GridConfig()
+        widths = (6 if config.condition else 3, *config.widths)
+        self.maps = nn.Sequential(
+            *(patch_conv(a, b, config.norm, stride=2, norm_after=i > 0) for i, (a, b) in enumerate(pairwise(widths)))
+        )
+        self.batch = MinibatchDiscrimination(widths[-1], config.discrimination) if config.discrimination else None
+        last = nn.Conv2d(widths[-1] + config.discrimination, 1, 3, padding=1)
+        self.logits = spectral_norm(last) if config.norm == "spectral" else last
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """Logits per cell: high where the picture looks real.
+
+        Args:
+            seen: (B, 6, H, W) in [-1, 1]: the picture, then the low-res one enlarged; without `condition`
+                (B, 3, H, W).
+        Returns:
+            (B, 1, H / 2^n, W / 2^n) logits for n widths.
+        Raises:
+            ShapeError: if `seen` has another shape, or is too small to be halved as often.
+        """
+        x = self.activations(seen)[0]
+        if self.batch is not None:
+            nearness = self.batch(x.mean(dim=(2, 3)))[:, x.shape[1] :]  # (B, kernels)
+            x = torch.cat([x, nearness[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
+        logits: Tensor = self.logits(x)
+        return logits
+
+    def activations(self, seen: Tensor) -> list[Tensor]:
+        """What the last layer sees, the nearness of the batch apart: a list of one (B, C, H / 2^n, W / 2^n) map."""
+        planes, least = 6 if self.config.condition else 3, 2 ** len(self.config.widths)
+        if seen.ndim != 4 or seen.shape[1] != planes or min(seen.shape[-2:]) < least:
+            raise ShapeError(
+                f"GridDiscriminator: seen has shape {tuple(seen.shape)}, expected (B, {planes}, H, W) of at least "
+                f"{least} px."
+            )
+        return [self.maps(seen)]
+
+
+def _halving(cin: int, cout: int, norm: BatchNorm) -> nn.Sequential:
+    layers: list[nn.Module] = [nn.Conv2d(cin, cout, 4, stride=2, padding=1)]
+    if norm == "batch":
+        layers.append(nn.BatchNorm2d(cout))
+    return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))
+
+
+def _doubling(cin: int, cout: int, config: UNetConfig) -> nn.Sequential:
+    if config.upsample == "deconv":
+        layers: list[nn.Module] = [nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1)]
+    else:
+        layers = [nn.Upsample(scale_factor=2, mode="nearest"), nn.Conv2d(cin, cout, 3, padding=1)]
+    for i in range(1 + config.depth):
+        if i:
+            layers.append(nn.Conv2d(cout, cout, 3, padding=1))
+        if config.norm == "batch":
+            layers.append(nn.BatchNorm2d(cout))
+        layers.append(nn.LeakyReLU(0.2, inplace=True))
+    return nn.Sequential(*layers)
+
+
+def _initialise(module: nn.Module) -> None:
+    """He's start for a leaky ReLU; a transposed convolution's kernel is spread over stride^2 output pixels."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        taps = module.kernel_size[0] * module.kernel_size[1]
+        if isinstance(module, nn.ConvTranspose2d):
+            taps //= module.stride[0] * module.stride[1]
+        nn.init.normal_(module.weight, 0, (2 / 1.04 / (module.in_channels * taps)) ** 0.5)
+        assert module.bias is not None
+        nn.init.zeros_(module.bias)

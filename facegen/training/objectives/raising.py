@@ -1,0 +1,67 @@
+"""What the stages that raise pictures share: the content loss, and how they are validated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.models.efficientnet import load_efficientnet
+from facegen.sheets import contact_sheet
+from facegen.training.config import FeatureLoss
+from facegen.training.losses import feature_loss
+from facegen.training.objectives.base import placed, to_device, to_uint8
+from facegen.training.vgg import load_vgg19, vgg_loss
+
+BATCH, VALIDATED = 8, 48
+"""Pictures that `validate` looks at, at a time and in all; the first ones are shown."""
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+
+
+class Pairs(Protocol):
+    """Numbered pairs of what is raised and what is to come out."""
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """(B, 3 or more, h, w) low-res planes, RGB first, and (B, 3, s*h, s*w); both in [0, 1]."""
+        ...
+
+
+def content_loss(loss: FeatureLoss, device: torch.device) -> Distance:
+    """The distance that the recipe names, in a frozen network's features, of two (B, 3, H, W) batches in [0, 1].
+
+    Raises:
+        TrainingError: if VGG19's weights are wanted and cannot be read.
+    """
+    if loss.vgg19 is not None:
+        return partial(vgg_loss, placed(load_vgg19(loss.vgg19), device))
+    return partial(feature_loss, placed(load_efficientnet("lite0"), device), weights=loss.feature_weights)
+
+
+@torch.no_grad()
+def validate(
+    unseen: Pairs, network: torch.nn.Module, distance: Distance, device: torch.device
+) -> tuple[NDArray[np.uint8], dict[str, float]]:
+    """Look at pairs that are not trained on.
+
+    Returns:
+        a sheet with rows of bicubic, raised and real pictures, and the mean distance to the real ones of those raised
+        ("score") and of the bicubic ones.
+    """
+    sheet: list[NDArray[np.uint8]] = []
+    distances = []
+    for start in range(0, VALIDATED, BATCH):
+        low, real = (to_device(x, device) for x in unseen.batch(start, BATCH))
+        raised = network(low).float().clamp(0, 1)
+        bicubic = F.interpolate(low[:, :3], size=real.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
+        distances.append([distance(x, real).item() for x in (raised, bicubic)])
+        if not start:
+            sheet = [picture for row in (bicubic, raised, real) for picture in to_uint8(row)]
+    score, base = np.mean(distances, axis=0)
+    return contact_sheet(sheet, columns=BATCH), {"score": float(score), "bicubic": float(base)}

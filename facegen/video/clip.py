@@ -1,0 +1,193 @@
+"""Clips raised frame by frame: heads are followed, detail moves with what it is on, times and sound stay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.align import HeadFrame
+from facegen.background import fill_background
+from facegen.canvas import Canvas, hold
+from facegen.detection import heads_in_photo
+from facegen.errors import UsageError
+from facegen.landmarks import landmarks_in_head
+from facegen.photo import PhotoOptions, paste_heads, photo_scale, wanted_heads
+from facegen.pipeline import FacePipeline, Raised
+from facegen.tensors import to_picture
+from facegen.video.carry import Carried, DetailCarrier, Plane, enlarge, mix
+from facegen.video.decoding import Clip
+from facegen.video.heads import HeadTracker, TrackedHead
+from facegen.video.store import FrameStore
+
+Frame = NDArray[np.uint8]
+Progress = Callable[[int, int | None], object]
+"""Told how many frames are done, and of how many, if that is known."""
+
+LARGEST = 35_651_584
+"""Pixels of the largest frame made: the most that H.264 has a level for (6.2), 139,264 blocks of 16 x 16."""
+SCALE_SECONDS, SCALE_LOOKS = 2, 8
+"""Length of the beginning that the scale is chosen by, and frames looked at there."""
+CUT = 0.1
+"""Mean trust in the motion from frame to frame below which the scene has changed."""
+
+
+@dataclass(frozen=True)
+class RaisedClip:
+    """What became of a clip, whose frames lie in the store."""
+
+    times: tuple[Fraction, ...]
+    """Of the frames, in seconds."""
+    heads: int
+    """Most heads raised in one frame."""
+    fit: float
+    """Worst frame's PSNR in dB of its area-downsampled result to the clip's own; inf if all are equal."""
+
+
+def clip_scale(clip: Clip, options: PhotoOptions) -> int:
+    """The one enlargement for all frames: as asked for, or by the largest head of the first seconds.
+
+    Raises:
+        UsageError: if the frames would exceed `LARGEST` pixels.
+        ImageError: if the clip is damaged.
+    """
+    width, height = clip.size
+    most = math.isqrt(LARGEST // (width * height))
+    if options.background == "keep":
+        return 1
+    if options.scale is None:
+        heads = [frame for rgb in _first_frames(clip) for frame in _heads(rgb, options)]
+        heads = wanted_heads(sorted(heads, key=lambda frame: -frame.side), options)
+        return max(min(photo_scale(heads), most), 1)
+    if options.scale > most:
+        raise UsageError(
+            f"{clip.path}: {width}x{height} at --scale {options.scale} would be over {LARGEST / 1e6:.1f} megapixels, "
+            f"more than H.264 has a level for; choose --scale {most} or less."
+        )
+    return options.scale
+
+
+def raise_clip(
+    pipeline: FacePipeline,
+    clip: Clip,
+    scale: int,
+    options: PhotoOptions,
+    store: FrameStore,
+    progress: Progress = lambda _done, _all: None,
+) -> RaisedClip:
+    """Raise every frame of a clip into a store, from the first that is not there yet.
+
+    Args:
+        scale: see `clip_scale`; at most eight times.
+        options: which heads, and what becomes of the rest.
+        store: its key must tell of all these arguments.
+    Raises:
+        ImageError: if the clip is damaged, or the frames cannot be written.
+    """
+    raiser = ClipRaiser(pipeline, scale, options, fps=float(clip.fps))
+    made_before, latest = store.done, store.latest()
+    times: list[Fraction] = []
+    with closing(clip.frames()) as frames:
+        for time, rgb in frames:
+            times.append(time)
+            if len(times) > made_before:
+                store.add(raiser.raise_frame(rgb), raiser.state())
+            elif latest is not None and len(times) == made_before:
+                raiser.restore(rgb, *latest)
+            progress(len(times), clip.count)
+    return RaisedClip(tuple(times), raiser.heads, raiser.fit)
+
+
+class ClipRaiser:
+    """Raises the frames of one clip in order.
+
+    Args:
+        scale: of every frame.
+        options: which heads, and what becomes of the rest.
+        fps: frames a second.
+    """
+
+    def __init__(self, pipeline: FacePipeline, scale: int, options: PhotoOptions, *, fps: float) -> None:
+        self.pipeline, self.scale, self.options = pipeline, scale, options
+        self._tracker, self._carrier = HeadTracker(fps), DetailCarrier()
+        self.heads, self.fit = 0, math.inf
+
+    def raise_frame(self, rgb: Frame) -> Frame:
+        """Raise the next frame, (H, W, 3), to (s*H, s*W, 3): held to it as a photo is, see `facegen.photo.restore`."""
+        size = (self.scale * rgb.shape[0], self.scale * rgb.shape[1])
+        carried = self._carrier.carried(rgb, size)
+        if carried is not None and carried.trust.mean() < CUT:
+            self._tracker.forget()
+        canvas = Canvas(*size)
+        fill_background(canvas, self.pipeline, rgb, self.options.background)
+        self._paste_heads(canvas, rgb)
+        if carried is not None:
+            self._steady(canvas, rgb, carried)
+        self.fit = min(self.fit, hold(canvas, rgb, self.pipeline.recipe.fidelity))
+        self._keep(rgb, canvas.rgb)
+        return canvas.rgb
+
+    def _paste_heads(self, canvas: Canvas, rgb: Frame) -> None:
+        """Follow the heads into this frame, raise those that are wanted, and paste them."""
+        followed = self._tracker.follow(_heads(rgb, self.options))
+        wanted = wanted_heads([head.frame for head in followed], self.options)
+        heads = [head for head in followed if head.frame in wanted]
+        raise_faces = [partial(self._raise_face, head) for head in heads]
+        raised = paste_heads(canvas, self.pipeline, rgb, [head.frame for head in heads], raise_faces)
+        self.heads = max(self.heads, len(raised))
+
+    def _raise_face(self, head: TrackedHead, face: Tensor, size: int) -> Raised:
+        """Raise an aligned head, (3, S, S), as the pipeline does, but with its landmarks smoothed over time."""
+        side = self.pipeline.low_res_side(size)
+        landmarks = head.steady(landmarks_in_head(to_picture(face)), face.shape[-1])
+        return self.pipeline.raise_picture(face, (side, side), landmarks.scaled(side / face.shape[-1]))
+
+    def _steady(self, canvas: Canvas, rgb: Frame, carried: Carried) -> None:
+        """Mix the previous frame's detail into this one's; a background that is kept stays as it is."""
+        base, fresh = enlarge(rgb, canvas.rgb.shape[:2]), _plane(canvas.rgb)
+        mixed = mix(carried, fresh, base, self._carrier.strength)
+        if self.options.background == "keep":
+            mixed = np.where((canvas.rgb == rgb).all(-1, keepdims=True), fresh, mixed)
+        canvas.rgb[:] = np.rint(mixed * 255)
+
+    def _keep(self, rgb: Frame, result: Frame) -> None:
+        self._carrier.keep(rgb, _plane(result))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the next frame needs beside this one and its result."""
+        return {"heads": np.array(self.heads), "fit": np.array(self.fit)} | {
+            f"tracker.{name}": values for name, values in self._tracker.state().items()
+        }
+
+    def restore(self, rgb: Frame, result: Frame, state: Mapping[str, NDArray[Any]]) -> None:
+        """Go on after the frame `rgb`, of which `result` was made, and after which `state` was taken."""
+        self.heads, self.fit = int(state["heads"]), float(state["fit"])
+        tracked = {name: values for name, values in state.items() if name.startswith("tracker.")}
+        self._tracker.restore({name.removeprefix("tracker."): values for name, values in tracked.items()})
+        self._keep(rgb, result)
+
+
+def _plane(rgb: Frame) -> Plane:
+    """uint8 to float32 in [0, 1]."""
+    return rgb.astype(np.float32) / np.float32(255)
+
+
+def _heads(rgb: Frame, options: PhotoOptions) -> list[HeadFrame]:
+    return [head.frame for head in heads_in_photo(rgb, smallest=options.face_size_min)]
+
+
+def _first_frames(clip: Clip) -> Iterator[Frame]:
+    """`SCALE_LOOKS` frames of the first `SCALE_SECONDS`."""
+    step = max(round(clip.fps * SCALE_SECONDS / SCALE_LOOKS), 1)
+    with closing(clip.frames()) as frames:
+        for _, rgb in islice(frames, 0, step * SCALE_LOOKS, step):
+            yield rgb

@@ -1,0 +1,218 @@
+"""Raising the frames of a film one after the other, so that what one frame shows stays on in the next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.profiler import record_function as step
+
+from facegen.competition import Pool, Raised
+from facegen.errors import UsageError
+from facegen.landmarks import Landmarks, landmarks_in_head
+from facegen.ops.consistency import back_project
+from facegen.ops.tiling import split
+from facegen.pipeline import FacePipeline
+from facegen.tensors import to_picture
+from facegen.video.carry import Carried, DetailCarrier, Plane, enlarge, mix
+from facegen.video.tracking import OneEuroFilter
+
+PREVIOUS = "previous"
+"""Name of the candidate that the previous frame enters as."""
+HOLD = 1.0
+"""What a standing winner is ahead of the others, in standard deviations of the scores."""
+LANDMARK_CUTOFF, LANDMARK_BETA = 1.0, 20.0
+"""Of the landmarks' filter: Hz, and Hz per picture side and second."""
+CAMERA_CUTOFF = 0.15
+"""Hz: motion of the whole face that is faster than this is what `stabilize` takes out."""
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class SteadyOptions:
+    """What keeps a film steady; each by itself."""
+
+    landmarks: bool = True
+    """Landmarks are smoothed over time, and kept where the detector misses."""
+    hysteresis: bool = True
+    """The winning candidate of a tile stays unless another is clearly better."""
+    previous: bool = True
+    """The previous frame, moved along the flow, is one more candidate."""
+    carry: bool = True
+    """Detail is carried along the flow; see `facegen.video.carry`."""
+    stabilize: float = 0.0
+    """Share of the face's motion in the picture, turns and size included, that a camera following it takes out, 0..1.
+    """
+
+
+@dataclass(frozen=True)
+class Steadied:
+    """A finished frame and how it came about."""
+
+    image: Tensor
+    """(3, S, S) in [0, 1]."""
+    raised: Raised
+    """What competed for it, before detail was carried and the camera moved."""
+    landmarks: Landmarks
+    """In low-res pixels, smoothed where asked for."""
+
+
+class Steadier:
+    """Raises the frames of one film in order. The same frames always become the same bytes.
+
+    Args:
+        pipeline: raises each frame.
+        options: what keeps them steady; with everything off a frame is what the pipeline makes of it.
+        fps: frames per second.
+    Raises:
+        UsageError: if `stabilize` is outside 0..1, or the frame rate is not positive.
+    """
+
+    def __init__(self, pipeline: FacePipeline, options: SteadyOptions, *, fps: float) -> None:
+        if not 0 <= options.stabilize <= 1:
+            raise UsageError(f"stabilize is {options.stabilize}, expected 0 (off) to 1.")
+        self.pipeline, self.options = pipeline, options
+        self._points = OneEuroFilter(fps, cutoff=LANDMARK_CUTOFF, beta=LANDMARK_BETA)
+        self._camera = OneEuroFilter(fps, cutoff=CAMERA_CUTOFF)
+        self._carrier = DetailCarrier()
+        self._winners: NDArray[np.int64] | None = None
+
+    def reset(self) -> None:
+        """Forget the previous frames, as at a cut."""
+        self._points.reset()
+        self._camera.reset()
+        self._carrier.reset()
+        self._winners = None
+
+    def raise_face(self, face: Tensor, size: int) -> Steadied:
+        """Raise the next frame.
+
+        Args:
+            face: (3, s, s) in [0, 1], an aligned head.
+            size: side wanted, as of `FacePipeline.__call__`; the same for all frames.
+        """
+        landmarks = self.locate(face)
+        side = self.pipeline.low_res_side(size)
+        scaled = landmarks.scaled(side / face.shape[-1])
+        return self.pipeline.within_memory(
+            lambda: self.settle(self.pipeline.make_pool(face, (side, side), scaled), scaled)
+        )
+
+    def locate(self, face: Tensor) -> Landmarks:
+        """Landmarks of the next frame's face, (3, s, s), in its pixels; smoothed over time if the options say so."""
+        with step("facegen.landmarks"):
+            found = landmarks_in_head(to_picture(face))
+        if not self.options.landmarks:
+            return found
+        side = face.shape[-1]
+        if found.detected or self._points.values is None:
+            return Landmarks(self._points(found.points / side) * side, found.detected)
+        return Landmarks(self._points.values * side, detected=False)
+
+    def settle(self, pool: Pool, landmarks: Landmarks) -> Steadied:
+        """Choose among the next frame's candidates, carry detail on, and move the camera.
+
+        Args:
+            pool: of `FacePipeline.make_pool`.
+            landmarks: in low-res pixels.
+        """
+        low_res = to_picture(pool.reference)
+        scale = pool.candidates.shape[-1] // pool.plan.tile
+        size = (scale * pool.plan.height, scale * pool.plan.width)
+        base = enlarge(low_res, size)
+        with step("facegen.flow"):
+            carried = self._carrier.carried(low_res, size) if self.options.previous or self.options.carry else None
+        raised = self.pipeline.settle(self._with_history(pool, base, carried))
+        with step("facegen.carry"):
+            image = self._mixed(raised, base, carried)
+            self._carrier.keep(low_res, _plane(image))
+            self._winners = raised.chosen.cpu().numpy()
+        shown = self._filmed(image, landmarks.points / pool.plan.width)
+        return Steadied(shown, raised, landmarks)
+
+    def _with_history(self, pool: Pool, base: Plane, carried: Carried | None) -> Pool:
+        """The pool with the previous frame as one more candidate, and what stands ahead of the others."""
+        candidates, names = pool.candidates, pool.names
+        if self.options.previous and carried is not None:
+            moved = _image((base + carried.detail).clip(0, 1)).to(candidates)
+            candidates = torch.cat([candidates, split(moved, pool.plan)[:, None]], dim=1)
+            names = (*names, PREVIOUS)
+        bonus = torch.zeros(candidates.shape[:2], device=candidates.device)
+        if self.options.hysteresis and self._winners is not None:
+            winners = torch.from_numpy(self._winners).to(bonus.device)
+            bonus.scatter_(1, winners[:, None], HOLD)
+        return replace(pool, candidates=candidates, names=names, bonus=bonus)
+
+    def _mixed(self, raised: Raised, base: Plane, carried: Carried | None) -> Tensor:
+        """The raised picture with detail carried from the previous frame, held to its input again."""
+        if not self.options.carry or carried is None:
+            return raised.image
+        mixed = _image(mix(carried, _plane(raised.image), base, self._carrier.strength)).to(raised.image)
+        with torch.inference_mode():
+            return back_project(mixed, raised.reference, self.pipeline.recipe.fidelity)
+
+    def _filmed(self, image: Tensor, points: NDArray[np.float64]) -> Tensor:
+        """The frame as a camera that follows the face sees it; (68, 2) landmarks are shares of the picture's side."""
+        if not self.options.stabilize:
+            return image
+        here = np.stack([points[part].mean(axis=0) for part in (slice(36, 42), slice(42, 48), [48, 54])])  # (3, 2)
+        there = here + self.options.stabilize * (self._camera(here) - here)
+        matrix = similarity(here, there)
+        side = image.shape[-1]
+        matrix[:, 2] = matrix[:, 2] * side + (matrix[:, :2].sum(1) - 1) / 2  # in pixel indexes, half a pixel less
+        moved = cv2.warpAffine(
+            _plane(image), matrix, (side, side), flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101
+        )
+        return _image(moved.clip(0, 1)).to(image)
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """All that the next frame needs of those before, by name."""
+        parts: dict[str, Arrays] = {
+            "points": self._points.state(),
+            "camera": self._camera.state(),
+            "carrier": self._carrier.state(),
+            "choice": {} if self._winners is None else {"winners": self._winners},
+        }
+        return {f"{part}.{name}": array for part, arrays in parts.items() for name, array in arrays.items()}
+
+    def restore(self, state: Arrays) -> None:
+        """Go on where `state` was taken: the next frames become what they would have become there."""
+
+        def part(name: str) -> dict[str, NDArray[Any]]:
+            return {key.removeprefix(f"{name}."): array for key, array in state.items() if key.startswith(f"{name}.")}
+
+        self._points.restore(part("points"))
+        self._camera.restore(part("camera"))
+        self._carrier.restore(part("carrier"))
+        self._winners = part("choice").get("winners")
+
+
+def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The shift, turn and growth that brings points nearest to others, in least squares (S. Umeyama, 1991).
+
+    Args:
+        source, target: (N, 2) points (x, y), N at least 2, not all of one place.
+    Returns:
+        (2, 3) affine matrix.
+    """
+    points = [array[:, 0] + 1j * array[:, 1] for array in (source, target)]
+    here, there = (z - z.mean() for z in points)
+    turn = np.vdot(here, there) / np.vdot(here, here)
+    shift = points[1].mean() - turn * points[0].mean()
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def _plane(image: Tensor) -> Plane:
+    """(3, H, W) tensor to (H, W, 3) array."""
+    return np.ascontiguousarray(image.float().permute(1, 2, 0).cpu().numpy())
+
+
+def _image(plane: Plane) -> Tensor:
+    """(H, W, 3) array to (3, H, W) tensor."""
+    return torch.from_numpy(np.ascontiguousarray(plane.transpose(2, 0, 1)))

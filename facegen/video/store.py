@@ -1,0 +1,132 @@
+"""Frames made so far, kept on disk, so that a film that was stopped at any moment goes on where it was.
+
+Frame n is there once its file is: the state that frame n + 1 needs was written before it. Both come by rename, so a
+killed process leaves whole files only.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from itertools import count
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+
+from facegen.errors import ImageError
+from facegen.files import replacing
+from facegen.images import read_image, write_image
+
+JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
+State = Mapping[str, NDArray[np.generic]]
+
+KEY, LOCK = "key.json", "lock"
+STATES_KEPT = 2
+
+
+class FrameStore:
+    """The frames of one film, in a folder that one process at a time works in.
+
+    Close it, or use it as a context manager, to let another process go on; the folder stays until `remove`.
+
+    Args:
+        folder: made if it is not there.
+        key: all that shapes the frames. If the folder has frames of another key, they are dropped.
+        warn: told when frames are dropped.
+    Raises:
+        ImageError: if another process works there, or the folder cannot be written.
+    """
+
+    def __init__(
+        self, folder: Path, key: Mapping[str, JSON], *, warn: Callable[[str], object] = lambda _: None
+    ) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(folder / LOCK)
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise ImageError(
+                f"{folder}: another process is making these frames; wait for it, or end it first."
+            ) from None
+        except OSError as error:
+            raise ImageError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from None
+        try:
+            self._take_over(json.dumps(dict(key), sort_keys=True), warn)
+        except BaseException:
+            self.close()
+            raise
+        self.done = next(number for number in count() if not self._frame(number + 1).exists())
+        """Frames that are there; the first of them has number 1."""
+
+    def __enter__(self) -> FrameStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let another process go on in the folder."""
+        self._lock.release()
+
+    def state(self) -> dict[str, NDArray[np.generic]] | None:
+        """What was given with the latest frame; None if there is none yet."""
+        if not self.done:
+            return None
+        with np.load(self._state(self.done), allow_pickle=False) as file:
+            return dict(file)
+
+    def add(self, rgb: NDArray[np.uint8], state: State) -> None:
+        """Keep the next frame, (H, W, 3), and what the one after it will need.
+
+        Raises:
+            ImageError: if they cannot be written.
+        """
+        number = self.done + 1
+        try:
+            with replacing(self._state(number)) as temporary, temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **state)
+        except OSError as error:
+            raise ImageError(f"{self.folder}: cannot be written ({error.strerror}); free some space.") from None
+        write_image(self._frame(number), rgb)
+        self.done = number
+        self._state(number - STATES_KEPT).unlink(missing_ok=True)
+
+    def latest(self) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.generic]]] | None:
+        """The latest frame and its state; None if there is none yet."""
+        state = self.state()
+        return None if state is None else (read_image(self._frame(self.done)).rgb, state)
+
+    def frames(self) -> Iterator[NDArray[np.uint8]]:
+        """The frames that are there, read one by one."""
+        for number in range(1, self.done + 1):
+            yield read_image(self._frame(number)).rgb
+
+    def remove(self) -> None:
+        """Delete the folder and what is in it."""
+        self.done = 0
+        shutil.rmtree(self.folder)
+        self.close()
+
+    def _take_over(self, key: str, warn: Callable[[str], object]) -> None:
+        """Leave in the folder what was made with this key only."""
+        path = self.folder / KEY
+        if path.is_file() and path.read_text(encoding="utf-8") == key:
+            return
+        old = [entry for entry in self.folder.iterdir() if entry.name != LOCK]
+        if self._frame(1) in old:
+            warn(f"{self.folder}: its frames were made with other options or inputs; they are made anew.")
+        for entry in old:
+            entry.unlink()
+        with replacing(path) as temporary:
+            temporary.write_text(key, encoding="utf-8")
+
+    def _frame(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.png"
+
+    def _state(self, number: int) -> Path:
+        return self.folder / f"{number:06d}.npz"

@@ -1,0 +1,134 @@
+"""A way through the latent space: keyframes in, one latent per frame out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.interpolate import CubicSpline
+from torch import Tensor
+
+from facegen.errors import ShapeError, UsageError, did_you_mean
+
+Path = Literal["spline", "slerp"]
+Easing = Literal["linear", "ease"]
+PATHS: tuple[Path, ...] = get_args(Path)
+EASINGS: tuple[Easing, ...] = get_args(Easing)
+Points = NDArray[np.float64]
+
+OPPOSITE = 1e-6
+"""Two unit vectors whose sum is shorter show in opposite directions: no way between them is the shortest."""
+
+
+@dataclass(frozen=True)
+class WalkOptions:
+    """How the way between the keyframes runs.
+
+    Raises:
+        UsageError: if a name is unknown.
+    """
+
+    path: Path = "spline"
+    """"slerp": along great circles from each keyframe to the next (Shoemake 1985), at a constant speed on each.
+    "spline": along a cubic spline through all of them, without a corner."""
+    easing: Easing = "linear"
+    """"ease": come to rest at every keyframe (smoothstep)."""
+    loop: bool = False
+    """Go on from the last keyframe to the first. The frame after the last would be the first one again."""
+
+    def __post_init__(self) -> None:
+        for key, value, known in (("path", self.path, PATHS), ("easing", self.easing, EASINGS)):
+            if value not in known:
+                raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}.")
+
+
+class Walk:
+    """The latents of a film. That of a frame depends on its number alone, so a film can be taken up at any frame.
+
+    Latents are normal, so they lie near a sphere, and what lies inside draws poor faces. Therefore the path gives the
+    direction alone, and the length goes from one keyframe's to the next one's: evenly beside "slerp", along a spline
+    (of its logarithm) beside "spline".
+
+    Args:
+        keyframes: (N, z_dim), two or more, none of them zero, none the opposite of the one before it.
+        count: frames of the film.
+        options: how the way runs; None for the defaults.
+    Raises:
+        ShapeError: if the keyframes are not (N, z_dim).
+        UsageError: if there are too few keyframes or frames, or a keyframe cannot be walked to.
+    """
+
+    def __init__(self, keyframes: NDArray[np.floating], count: int, options: WalkOptions | None = None) -> None:
+        self.count, self.options = count, options or WalkOptions()
+        if keyframes.ndim != 2:
+            raise ShapeError(f"Walk: keyframes have shape {keyframes.shape}, expected (N, z_dim).")
+        if len(keyframes) < 2 or count < 1:
+            raise UsageError(f"Walk: {len(keyframes)} keyframes and {count} frames; expected at least 2 and 1.")
+        self.keyframes = points = keyframes.astype(np.float64)
+        if self.options.loop:
+            points = np.concatenate([points, points[:1]])
+        self._lengths = np.linalg.norm(points, axis=1)
+        self._directions = _directions(points, self._lengths)
+        ends, knots = "periodic" if self.options.loop else "natural", np.arange(len(points))
+        self._direction_spline = CubicSpline(knots, self._directions, bc_type=ends)
+        self._length_spline = CubicSpline(knots, np.log(self._lengths), bc_type=ends)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def latent(self, frame: int) -> Tensor:
+        """z of a frame: (z_dim,) float32.
+
+        Args:
+            frame: 0 to count - 1.
+        Raises:
+            UsageError: if there is no such frame.
+        """
+        if not 0 <= frame < self.count:
+            raise UsageError(f"Walk: frame {frame} of {self.count}; expected 0 to {self.count - 1}.")
+        segment, share = self._position(frame)
+        if self.options.path == "slerp":
+            direction, length = (
+                self._slerp(segment, share),
+                np.interp(share, (0, 1), self._lengths[segment : segment + 2]),
+            )
+        else:
+            direction = self._direction_spline(segment + share)
+            length = np.exp(self._length_spline(segment + share))
+        return torch.from_numpy(direction * (length / np.linalg.norm(direction))).float()
+
+    def _position(self, frame: int) -> tuple[int, float]:
+        """The keyframe that a frame comes after, and its share of the way to the next, eased."""
+        segments = len(self._lengths) - 1
+        steps = self.count if self.options.loop else max(self.count - 1, 1)
+        segment = min(segments * frame // steps, segments - 1)
+        share = segments * frame / steps - segment
+        return segment, share * share * (3 - 2 * share) if self.options.easing == "ease" else share
+
+    def _slerp(self, segment: int, share: float) -> Points:
+        """Direction at a share of the great circle's arc between two keyframes; its length does not matter."""
+        a, b = self._directions[segment : segment + 2]
+        angle = 2 * np.arctan2(np.linalg.norm(a - b), np.linalg.norm(a + b))  # exact for small angles too
+        if angle < OPPOSITE:
+            return np.asarray(a + share * (b - a))
+        return np.asarray(np.sin((1 - share) * angle) * a + np.sin(share * angle) * b)
+
+
+def _directions(points: Points, lengths: Points) -> Points:
+    """(N, z_dim) of length 1 each, seen to be fit for a walk."""
+    if not lengths.all():
+        raise UsageError(
+            f"Walk: keyframe {int(np.argmin(lengths)) + 1} is zero and shows in no direction; leave it out."
+        )
+    found = points / lengths[:, None]
+    for number, (a, b) in enumerate(pairwise(found), start=1):
+        if np.linalg.norm(a + b) < OPPOSITE:
+            raise UsageError(
+                f"Walk: the keyframe after keyframe {number} is its opposite, and all ways between them are equally "
+                "long; put another between them."
+            )
+    return np.asarray(found)

@@ -1,0 +1,96 @@
+"""`facegen data curate`: options, the export, and a process that dies and comes back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from facegen.data.curating.labels import LabelLog, log_path
+from facegen.data.manifest import read_manifest
+from tests.cli.conftest import Facegen
+from tests.data.curating.running import Running
+
+
+@pytest.fixture
+def running(head_folder: Path) -> Iterator[Running]:
+    process = Running(head_folder)
+    yield process
+    process.kill()
+
+
+def ask(running: Running, method: str, path: str, **options: Any) -> httpx.Response:
+    with httpx.Client(base_url=running.address, trust_env=False) as client:
+        return client.request(method, path, **options)
+
+
+def test_another_host_needs_a_token(facegen: Facegen, head_folder: Path) -> None:
+    result = facegen("data", "curate", head_folder, "--host", "0.0.0.0")
+    assert result.exit_code == 2
+    assert "--host 0.0.0.0: others on the network could see and label the faces" in result.output
+
+
+def test_a_weak_token_is_refused(facegen: Facegen, head_folder: Path) -> None:
+    assert facegen("data", "curate", head_folder, "--token", "abc").exit_code == 2
+
+
+def test_a_wrong_rater_is_refused(facegen: Facegen, head_folder: Path) -> None:
+    result = facegen("data", "curate", head_folder, "--rater", "../x", "--port", 0)
+    assert result.exit_code == 2
+    assert "rater '../x'" in result.output
+
+
+@pytest.mark.parametrize("export", [(), ("--export",)])
+def test_a_folder_without_pictures_is_named(facegen: Facegen, tmp_path: Path, export: tuple[str, ...]) -> None:
+    result = facegen("data", "curate", tmp_path, "--port", 0, *export)
+    assert result.exit_code == 1
+    assert f"{tmp_path}: neither a manifest.csv nor a picture" in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_extra_is_named_where_it_is_missing(
+    facegen: Facegen, head_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facegen.cli.data.curate.find_spec", lambda name: None)
+    result = facegen("data", "curate", head_folder)
+    assert result.exit_code == 1
+    assert "facegen[data]" in result.output
+
+
+def test_export_needs_no_page(facegen: Facegen, head_folder: Path) -> None:
+    LabelLog(log_path(head_folder, "anna")).set("a.png", "drop")
+    result = facegen("data", "curate", head_folder, "--export")
+    assert result.exit_code == 0
+    assert "manifest.csv: 0 keep, 1 drop, 0 ties, 2 unlabelled" in result.output
+    assert [entry.label for entry in read_manifest(head_folder)] == ["drop", "", ""]
+
+
+def test_kill_9_loses_nothing(running: Running) -> None:
+    running.start("--rater", "anna")
+    first, *_ = ask(running, "GET", "/api/session?rater=anna").json()["faces"]
+    body = {"rater": "anna", "face": first["key"], "label": "drop"}
+    assert ask(running, "POST", "/api/labels", json=body).status_code == 200
+    running.kill()
+    running.start()
+    again = ask(running, "GET", "/api/session?rater=anna").json()
+    assert [(face["name"], face["label"]) for face in again["history"]] == [("a.png", "drop")]
+    assert running.end(signal.SIGINT).strip() == "anna: 0 keep, 1 drop of 3"
+
+
+def test_a_set_is_labelled_by_one_process_at_a_time(running: Running, facegen: Facegen, head_folder: Path) -> None:
+    running.start("--token", "correct-horse")
+    assert running.address.endswith("/?token=correct-horse")
+    result = facegen("data", "curate", head_folder, "--port", 0)
+    assert result.exit_code == 2
+    assert "runs on it already" in result.output
+
+
+def test_a_port_in_use_is_named(running: Running, facegen: Facegen, head_folder: Path) -> None:
+    port = httpx.URL(running.start().address).port
+    result = facegen("data", "curate", head_folder, "--port", port)
+    assert result.exit_code == 2
+    assert f"--port {port}: cannot be used (Address already in use); --port 0 takes a free one." in result.output

@@ -1,0 +1,121 @@
+"""`facegen upres` on clips: beside pictures, with sound and times, and going on after a stop."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.images import resize, write_image
+from facegen.video.decoding import Clip
+from facegen.video.encoding import write_video
+from facegen.video.metadata import video_text
+from facegen.video.store import FrameStore
+from tests.cli.conftest import Facegen, leftovers
+from tests.video.films import beep, moving
+
+Picture = NDArray[np.uint8]
+TIMES = [Fraction(n, 100) for n in (0, 4, 10, 12, 16)]
+QUICK = ("--scale", 2, "--background", "lanczos")
+
+
+@pytest.fixture
+def upres(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> Facegen:
+    """Run upres with tiny weights, into out/ unless told otherwise."""
+
+    def run(*words: object, out: str = "out") -> object:
+        return facegen("upres", *words, "--recipe", tiny_recipe, "--out", tmp_path / out)
+
+    return run  # type: ignore[return-value]
+
+
+@pytest.fixture
+def clip(tmp_path: Path, astronaut: Picture) -> Path:
+    """in/walk.mp4: 5 frames of 95 x 81 px at a variable rate, with sound."""
+    frames = moving(resize(astronaut, (128, 128)), 5, (94, 80))
+    sound = beep(tmp_path / "beep.mp4", 0.2)
+    return write_video(tmp_path / "in" / "walk.mp4", frames, Fraction(25), audio=sound, times=TIMES)
+
+
+def test_a_clip_keeps_its_times_and_its_sound(upres: Facegen, clip: Path, tmp_path: Path) -> None:
+    result = upres(clip, *QUICK)
+    path = tmp_path / "out" / "walk-x2.mp4"
+    assert (result.exit_code, result.stdout) == (0, f"{path}\n")
+    assert result.stderr == f"{clip}: 5 frames.\n"
+    raised = Clip(path)
+    assert raised.size == (188, 160)
+    assert [time for time, _ in raised.frames()] == TIMES
+    with av.open(str(path)) as after, av.open(str(clip)) as before:
+        packets = [[bytes(p) for p in file.demux(audio=0) if p.size] for file in (after, before)]
+    assert packets[0]
+    assert packets[0] == packets[1]
+    text = video_text(path)
+    assert text["facegen"].startswith("upres walk.mp4 --scale 2 --background lanczos --recipe")
+    assert text["DigitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
+    assert not leftovers(tmp_path)
+
+
+def test_what_is_done_is_not_done_again(upres: Facegen, clip: Path, tmp_path: Path) -> None:
+    write_image(tmp_path / "in" / "dot.png", np.zeros((4, 4, 3), np.uint8))
+    assert upres(tmp_path / "in", *QUICK).exit_code == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dot-x2.png", "walk-x2.mp4"]
+    again = upres(tmp_path / "in", *QUICK, "--format", "png")
+    assert "2 done already." in again.stderr
+    assert upres(clip, "--background", "lanczos", "--scale", 1).stdout.endswith("walk-x1.mp4\n")
+
+
+def test_a_stopped_clip_goes_on_and_becomes_the_same_file(
+    upres: Facegen, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = FrameStore.add
+
+    def stop_at_third(store: FrameStore, *words: object) -> None:
+        if store.done == 2:
+            raise KeyboardInterrupt
+        add(store, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FrameStore, "add", stop_at_third)
+    stopped = upres(clip, *QUICK)
+    assert stopped.exit_code == 130
+    assert "To go on, run the same command again." in stopped.stderr
+    assert (tmp_path / "out" / ".walk-x2.mp4.frames").is_dir()
+    made: list[int] = []
+
+    def note(store: FrameStore, *words: object) -> None:
+        made.append(store.done)
+        add(store, *words)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FrameStore, "add", note)
+    assert upres(clip, *QUICK).exit_code == 0
+    assert made == [2, 3, 4]
+    assert upres(clip, *QUICK, out="whole").exit_code == 0
+    assert (tmp_path / "out" / "walk-x2.mp4").read_bytes() == (tmp_path / "whole" / "walk-x2.mp4").read_bytes()
+
+
+@pytest.mark.parametrize("flag", ["--crop", "--aligned", "--before-after", "--explain"])
+def test_options_for_pictures_alone(upres: Facegen, clip: Path, flag: str) -> None:
+    refused = upres(clip, flag)
+    assert refused.exit_code == 2
+    assert f"{flag} is for pictures, and {clip} is a clip; leave {flag} away for it." in refused.stderr.replace(
+        "\n", ""
+    )
+
+
+def test_with_such_an_option_clips_in_folders_are_passed_over(upres: Facegen, clip: Path, tmp_path: Path) -> None:
+    write_image(clip.parent / "dot.png", np.zeros((4, 4, 3), np.uint8))
+    assert upres(clip.parent, "--scale", 1, "--before-after").exit_code == 0
+    assert not list((tmp_path / "out").glob("*.mp4"))
+
+
+def test_bad_clips_and_results_that_are_not_ours(upres: Facegen, clip: Path, tmp_path: Path) -> None:
+    text = clip.with_name("text.mov")
+    text.write_text("just words")
+    other = write_video(tmp_path / "out" / "walk-x2.mp4", [np.zeros((16, 16, 3), np.uint8)], Fraction(25))
+    result = upres(clip, text, *QUICK)
+    assert result.exit_code == 1
+    assert f"{clip}: its result would replace {other}, not written by facegen" in result.stderr
+    assert f"{text}: cannot be read as a film" in result.stderr

@@ -1,0 +1,133 @@
+"""`facegen video`: the film it writes, where its keyframes come from, and what it says to wrong values."""
+
+from __future__ import annotations
+
+import shlex
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from facegen.images import read_image, write_image
+from facegen.latents import latent_text
+from facegen.pipeline import FacePipeline
+from facegen.provenance import COMMAND_KEY, RECORD_KEY, Record, record_text
+from facegen.video.decoding import Clip
+from facegen.video.metadata import video_text
+from tests.cli.conftest import Facegen, leftovers
+from tests.video.films import beep
+
+SHORT = ("--seconds", "0.4", "--fps", "5", "--size", "32", "--without", "previous,carry")
+
+
+def test_film_of_seeds(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "a" / "film.mp4"
+    words = ("video", "--seeds", "1,5", "--recipe", tiny_recipe, "-o", out, *SHORT)
+    result = facegen(*words)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{out}\n"
+    assert result.stderr == ""
+    clip = Clip(out)
+    assert (clip.size, clip.fps, len(list(clip.frames()))) == ((32, 32), Fraction(5), 2)
+    text = video_text(out)
+    assert text[COMMAND_KEY].startswith(
+        f"video --seeds 1,5 --recipe {tiny_recipe} --out film.mp4 --seconds 0.4 --fps 5"
+    )
+    pipeline = FacePipeline.load(tiny_recipe)
+    record = Record.model_validate_json(text[RECORD_KEY])
+    assert record.keyframes == tuple(latent_text(pipeline.latent(seed)) for seed in (1, 5))
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["film.mp4"]
+
+    before = out.read_bytes()
+    again = facegen(*words)
+    assert (again.exit_code, again.stdout, again.stderr) == (0, f"{out}\n", f"{out}: done already.\n")
+    recorded = facegen(*shlex.split(text[COMMAND_KEY]), "-o", out)
+    assert recorded.stderr == f"{out}: done already.\n"
+    assert facegen(*words, "--easing", "ease").stderr == ""
+    assert out.read_bytes() != before
+
+
+def test_keyframes_of_seeds_then_pictures_then_photos(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facegen.video.project.STEPS", 2)
+    pipeline = FacePipeline.load(tiny_recipe)
+    pictures = [tmp_path / name for name in ("a.png", "b.png")]
+    for seed, path in enumerate(pictures):
+        text = record_text(pipeline, "sample", {"seeds": seed}, z=pipeline.latent(seed))
+        write_image(path, np.zeros((8, 8, 3), np.uint8), text=text)
+    photo = write_image(tmp_path / "photo.png", astronaut)
+    words = ("--project", photo, "--from", f"{pictures[1]},{pictures[0]}", "--seeds", 3, "--recipe", tiny_recipe)
+    result = facegen("video", *words, "-o", tmp_path / "film.mkv", *SHORT)
+    assert result.exit_code == 0, result.output
+    assert "photo.png: the search begins at the mean face. weights" in result.stderr
+    assert f"{photo}: distance " in result.stderr
+    record = Record.model_validate_json(video_text(tmp_path / "film.mkv")[RECORD_KEY])
+    assert record.keyframes[:3] == tuple(latent_text(pipeline.latent(seed)) for seed in (3, 1, 0))
+    assert len(record.keyframes) == 4
+    assert record.argv[:7] == ("video", "--seeds", "3", "--from", "b.png,a.png", "--project", "photo.png")
+
+
+def test_folder_of_frames_with_a_sheet(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+    words = ("video", "--seeds", "1,5", "--recipe", tiny_recipe, "-o", f"{tmp_path / 'frames'}/", *SHORT)
+    result = facegen(*words, "--sheet", "--keep-frames")
+    assert result.stdout.splitlines() == [str(tmp_path / "frames"), str(tmp_path / "frames-sheet.png")]
+    names = sorted(path.name for path in (tmp_path / "frames").iterdir())
+    assert names == ["frame-000001.png", "frame-000002.png"]
+    assert read_image(tmp_path / "frames" / names[0]).rgb.shape == (32, 32, 3)
+    assert (tmp_path / "frames.frames").is_dir()
+    assert not leftovers(tmp_path)
+
+
+def test_sound_is_laid_under_and_counts_as_part_of_it(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+    sound, out = beep(tmp_path / "a.wav", 0.4), tmp_path / "film.mp4"
+    words = ("video", "--seeds", "1,5", "--recipe", tiny_recipe, "-o", out, "--audio", sound, *SHORT)
+    facegen(*words)
+    assert Clip(out).has_audio
+    beep(sound, 0.3)
+    assert "done already" not in facegen(*words).stderr
+
+
+def test_interpolation_keeps_the_frame_rate(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+    words = ("--seeds", "1,5", "--recipe", tiny_recipe, "-o", tmp_path / "film.mkv", *SHORT)
+    facegen("video", *words, "--fps", "30000/1001", "--seconds", "0.1", "--interpolate", "2")
+    clip = Clip(tmp_path / "film.mkv")
+    assert (clip.fps, len(list(clip.frames()))) == (Fraction(30000, 1001), 3)
+
+
+def test_unsteady_frames_are_the_pipelines(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+    words = ("--seeds", "1,5", "--recipe", tiny_recipe, "-o", tmp_path / "frames", "--seconds", "0.4", "--fps", "5")
+    result = facegen("video", *words, "--size", 256, "--no-steady")
+    assert result.exit_code == 0, result.output
+    pipeline = FacePipeline.load(tiny_recipe)
+    expected = pipeline.sample(1, 256).image.mul(255).round().byte().permute(1, 2, 0)
+    shown = torch.from_numpy(read_image(tmp_path / "frames" / "frame-000001.png").rgb)
+    assert (shown.int() - expected.int()).abs().max() <= 1  # the walk's length of z is rounded
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seeds", "1"], "give at least 2, as in --seeds 1,5."),
+        ([], "give at least 2, as in --seeds 1,5."),
+        (["--seeds", "1,5", "--fps", "0"], "'0' is no frame rate; expected more than 0, at most 240: 30, 30000/1001."),
+        (["--seeds", "1,5", "--fps", "1/0"], "'1/0' is no frame rate"),
+        (["--seeds", "1,5", "--fps", "fast"], "'fast' is no frame rate"),
+        (["--seeds", "1,5", "--seconds", "0"], "0.0 is not in the range"),
+        (["--seeds", "1,5", "--without", "cary"], "unknown measure 'cary'; did you mean 'carry'? Known: landmarks,"),
+        (["--seeds", "1,5", "--without", "carry", "--no-steady"], "--no-steady leaves all measures out"),
+        (["--from", "nowhere.png,b.png"], "'nowhere.png': no such file; expected files, as in a.png,b.png."),
+        (["--seeds", "1,5", "-o", "a.mp5"], "unknown film suffix '.mp5'"),
+        (["--seeds", "1,5", "-o", "a.mp4", "--codec", "av1"], "codec 'av1' is not for .mp4"),
+        (["--seeds", "1,5", "--loop", "--seconds", "0.1", "--interpolate", "2"], "cannot be interpolated 2 times"),
+        (["--seeds", "1,5", "--path", "straight"], "'straight' is not one of 'spline', 'slerp'"),
+    ],
+)
+def test_wrong_values_are_explained_before_any_work(facegen: Facegen, words: list[str], message: str) -> None:
+    result = facegen("video", *words)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""

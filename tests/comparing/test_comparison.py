@@ -1,0 +1,145 @@
+"""Portraits and pictures of one's own through tiny models, as figures, sheets, JSON and a page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.comparing import measuring
+from facegen.comparing.comparison import Comparison
+from facegen.comparing.inputs import Sides
+from facegen.comparing.measuring import NAMES, ORIGINAL
+from facegen.comparing.page import to_html, write_comparison
+from facegen.comparing.upscaler import Setting
+from facegen.comparing.upscalers import load_upscalers
+from facegen.errors import ImageError, UsageError
+from facegen.evaluation.result import Evaluation
+from facegen.images import resize, write_image
+from tests.cli.conftest import leftovers
+
+MODELS = ("bicubic", "jnet", "unet")
+
+
+def track(files: Sequence[Path], what: str) -> Iterable[Path]:
+    """Shows nothing."""
+    return files
+
+
+def start(setting: Setting, weights: Path, out: Path, told: list[str], kinds: Sequence[str] = ()) -> Comparison:
+    """A comparison of `MODELS`, from 32 px to 256."""
+    models = load_upscalers(["bicubic", "jnet", str(weights / "unet")], setting)
+    return Comparison(models, Sides(32, 256), out, kinds, device="cpu", report=told.append, track=track)
+
+
+@pytest.fixture(scope="module")
+def told() -> list[str]:
+    """What `found` was told."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def found(
+    setting: Setting, weights: Path, portraits: Path, tmp_path_factory: pytest.TempPathFactory, told: list[str]
+) -> Evaluation:
+    """Two portraits, and three files that cannot be used."""
+    out = tmp_path_factory.mktemp("out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measuring, "PATCHES", 4)
+        comparison = start(setting, weights, out, told, ["row"])
+        comparison.add_portraits(sorted(portraits.rglob("*.png")), portraits, "all of them", lambda a, b: 0.25)
+    assert {path.name for path in out.rglob("*.png")} == {"a_1.png", "b-a_1.png"}
+    return comparison.result({"data": "here"})
+
+
+def values(found: Evaluation, name: str) -> dict[str, float]:
+    """Column -> value of a figure, where it has one."""
+    (figure,) = (figure for figure in found.figures if figure.name == name)
+    return {column: value for column, value in figure.values.items() if value is not None}
+
+
+def test_every_figure_has_every_model(found: Evaluation) -> None:
+    names = [name for key, (name, _, _) in NAMES.items() if key != "seams"]
+    assert [figure.name for figure in found.figures] == [*names, "Seconds a picture"]
+    assert found.columns == (*MODELS, ORIGINAL)
+    for figure in found.figures:
+        assert set(figure.values) - {ORIGINAL} == set(MODELS)
+        assert (ORIGINAL in figure.values) == (figure.name == NAMES["nyquist"][0])
+        assert figure.protocol.split == "all of them"
+        assert "32 px by area mean, 8 bits, raised to 256 px" in figure.protocol.resize
+    counts = {figure.name: figure.protocol.count for figure in found.figures}
+    assert (counts["PSNR, dB"], counts[NAMES["patches"][0]], counts["Seconds a picture"]) == (2, 8, 1)
+
+
+def test_figures_tell_good_from_bad(found: Evaluation) -> None:
+    psnr, distance = values(found, "PSNR, dB"), values(found, NAMES["features"][0])
+    assert psnr["unet"] < 15 < psnr["bicubic"]  # an untrained network draws noise
+    assert distance["unet"] > distance["bicubic"] > 0
+    fit = values(found, "Low-res PSNR, dB")
+    assert fit["jnet"] > max(45, fit["bicubic"])
+    assert values(found, "LPIPS") == dict.fromkeys(MODELS, 0.25)
+
+
+def test_unfit_portraits_are_named_and_left_out(found: Evaluation, told: list[str]) -> None:
+    assert len(told) == 3
+    for name in ("c_small.png: 192x192", "d_wide.png: 256x200", "e_none.png"):
+        assert any(name in line for line in told)
+
+
+def test_facts_say_how_each_model_came_to_the_size(found: Evaluation) -> None:
+    assert found.facts["model unet"] == "unet tiny-unet; 2x applied 3 times"
+    assert found.facts["model jnet"].endswith("/jnet in tiny.toml, tile by tile; 8x")
+    assert found.facts["data"] == "here"
+
+
+def test_the_page_shows_everything_and_needs_no_other_file(found: Evaluation) -> None:
+    text = to_html(found)
+    assert text.count('src="data:image/jpeg;base64,') == len(found.sheets) == 3
+    assert text.count("<svg") == len(found.figures)
+    assert "model unet: unet tiny-unet; 2x applied 3 times" in text
+    assert f"PSNR, dB: {found.figures[0].protocol}" in text
+    assert '<th scope="col">original</th>' in text
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
+
+
+def test_what_is_written(found: Evaluation, tmp_path: Path) -> None:
+    written = write_comparison(found, tmp_path)
+    assert [path.name for path in written] == ["comparison.json", "comparison.html"]
+    assert not leftovers(tmp_path)
+    content = json.loads(written[0].read_text())
+    assert content["figures"][0]["values"].keys() == set(MODELS)
+    assert content["figures"][0]["protocol"]["count"] == 2
+    with pytest.raises(ImageError, match=r"cannot be written .* choose another --out"):
+        write_comparison(found, tmp_path / "none")
+
+
+def test_pictures_of_ones_own_have_sheets_and_no_figures(
+    setting: Setting, weights: Path, tmp_path: Path, head: NDArray[np.uint8]
+) -> None:
+    files = [
+        write_image(tmp_path / "in" / f"{n}.png", resize(head, size)) for n, size in (("a", (24, 24)), ("b", (30, 12)))
+    ]
+    told: list[str] = []
+    comparison = start(setting, weights, tmp_path / "out", told, ["single", "sheet"])
+    comparison.add_inputs([*files, tmp_path / "none.png"])
+    found = comparison.result({})
+    assert (found.figures, found.columns) == ((), MODELS)
+    assert found.sheets[0].caption == "Pictures of your own, raised 8x"
+    assert len(told) == 1
+    assert {path.name for path in (tmp_path / "out/inputs/single/jnet").iterdir()} == {"a.png", "b.png"}
+    assert (tmp_path / "out/inputs/sheet.png").is_file()
+    assert "<table>" not in to_html(found)
+
+
+def test_too_few_pictures_are_refused(setting: Setting, weights: Path, portraits: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    comparison = start(setting, weights, tmp_path, told)
+    with pytest.raises(UsageError, match="0 of 1 portraits could be used, expected at least 2"):
+        comparison.add_portraits([portraits / "c_small.png"], portraits, "all")
+    with pytest.raises(ImageError, match="--inputs: none of 1 pictures could be used"):
+        comparison.add_inputs([portraits / "e_none.png"])

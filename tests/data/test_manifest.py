@@ -1,0 +1,140 @@
+"""The manifest: what is written comes back, and what is wrong in it is named by line and column."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facegen.data.manifest import MANIFEST, Decision, Entry, entries_of, read_manifest, write_manifest
+from facegen.errors import ImageError
+
+POINTS = tuple((float(n), n + 0.25) for n in range(68))
+FULL = Entry(
+    file='pictures/Ann, "the" first-1-0a1b2c3d.png',
+    source="a/Ann.jpg",
+    source_sha256="ab" * 32,
+    face=2,
+    frame=(10.5, 20.25, 300.0, -3.5),
+    landmarks=POINTS,
+    size=768,
+    sharpness=0.00123,
+    sha256="cd" * 32,
+    decision="drop",
+    reasons=("blurred", "too dark"),
+    measures={"blurred": 0.5, "pose": -12.25},
+    label="keep",
+    extra={"rater": "Zoë", "note": "two\nlines"},
+)
+LEAST = Entry(file="b.png", source="b.png")
+
+
+def edit(folder: Path, old: str, new: str) -> None:
+    path = folder / MANIFEST
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def test_what_is_written_comes_back(tmp_path: Path) -> None:
+    entries = [FULL, replace(LEAST, extra={"rater": "", "note": ""})]
+    assert write_manifest(tmp_path, entries) == tmp_path / MANIFEST
+    assert read_manifest(tmp_path) == entries
+    assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
+
+
+@given(name=st.text(st.characters(codec="utf-8", exclude_characters="/\0\r\n")), value=st.floats(allow_nan=False))
+def test_any_name_and_number(tmp_path_factory: pytest.TempPathFactory, name: str, value: float) -> None:
+    folder = tmp_path_factory.mktemp("set")
+    entry = Entry(file=f"x{name}", source=name, sharpness=value, measures={name: value})
+    write_manifest(folder, [entry])
+    assert read_manifest(folder) == [entry]
+
+
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    entry = Entry(file="caf\udce9.png", source="caf\udce9.jpg")
+    write_manifest(tmp_path, [entry])
+    assert b"caf\xe9.png" in (tmp_path / MANIFEST).read_bytes()
+    assert read_manifest(tmp_path) == [entry]
+
+
+def test_lists_stand_as_json_in_a_table_that_any_program_reads(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [FULL])
+    with (tmp_path / MANIFEST).open(encoding="utf-8", newline="") as file:
+        [row] = csv.DictReader(file)
+    assert row["file"] == FULL.file
+    assert json.loads(row["frame"]) == list(FULL.frame)
+    assert json.loads(row["landmarks"])[67] == [67.0, 67.25]
+    assert row["decision"] == "drop"
+    assert json.loads(row["measures"]) == FULL.measures
+
+
+def test_a_short_table_and_a_spreadsheet_mark_are_read(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("\ufeffsource,file,label,mine\r\np.jpg,p.png,drop,7\r\nq.jpg,q.png,,\r\n", "utf-8")
+    first, second = read_manifest(tmp_path)
+    assert first == Entry(file="p.png", source="p.jpg", label="drop", extra={"mine": "7"})
+    assert not first.kept
+    assert second.kept
+
+
+@pytest.mark.parametrize(
+    ("decision", "label", "kept"),
+    [("", "", True), ("keep", "", True), ("drop", "", False), ("drop", "keep", True), ("keep", "drop", False)],
+)
+def test_a_label_wins_over_a_decision(decision: Decision, label: Decision, kept: bool) -> None:
+    assert replace(LEAST, decision=decision, label=label).kept is kept
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"[10.5,20.25,300.0,-3.5]"', "oval", r"line 2, column frame: 'oval' is wrong"),
+        (",768,", ",large,", r"line 2, column size: 'large' is wrong"),
+        (",drop,", ",dorp,", r"line 2, column decision: 'dorp' is wrong: .*'keep'"),
+        ("b.png,b.png", "../b.png,b.png", r"line 3, column file: '\.\./b\.png' is wrong: .*below the set"),
+        ("b.png,b.png", "/etc/b.png,b.png", r"line 3, column file"),
+        ("b.png,b.png", ",b.png", r"line 3, column file"),
+        ("b.png,b.png", "b.png", r"line 3 has 12 cells, expected 13"),
+        ("b.png,b.png", '"b.png"x,b.png', r"line 3: not CSV"),
+        ("file,source", "path,source", r"line 1 has no column 'file'"),
+        ("file,source", "file,file", r"line 1 has no column 'source'"),
+        ("decision,reasons", "decision,decision", r"line 1 has a column twice"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+    write_manifest(tmp_path, [replace(FULL, file="a.png", extra={}), LEAST])
+    edit(tmp_path, old, new)
+    with pytest.raises(ImageError, match=rf"manifest\.csv: {message}"):
+        read_manifest(tmp_path)
+
+
+def test_a_crop_that_stands_there_twice(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [LEAST, LEAST])
+    with pytest.raises(ImageError, match=r"line 3, column file: 'b\.png' stands there twice"):
+        read_manifest(tmp_path)
+
+
+def test_no_manifest_and_no_room_for_one(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="no such file; make the set with facegen data prepare"):
+        read_manifest(tmp_path)
+    with pytest.raises(ImageError, match=r"none/manifest\.csv: cannot be written"):
+        write_manifest(tmp_path / "none", [LEAST])
+
+
+def test_entries_of_a_set_and_of_a_plain_folder(tmp_path: Path) -> None:
+    for name in ("b.png", "sub/a.JPG", "notes.txt", ".hidden/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert entries_of(tmp_path) == [LEAST, Entry(file="sub/a.JPG", source="sub/a.JPG")]
+    write_manifest(tmp_path, [LEAST])
+    assert entries_of(tmp_path) == [LEAST]
+
+
+def test_a_folder_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"neither a manifest\.csv nor a picture"):
+        entries_of(tmp_path)

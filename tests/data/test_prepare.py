@@ -1,0 +1,288 @@
+"""Photos into a set: every head with real detail, each photo once, and nothing lost."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.align import HeadFrame
+from facegen.batch.run import Outcome, Task
+from facegen.data import prepare
+from facegen.data.cutting import Cut, PhotoCutter, find_heads, share_outside, sharpness
+from facegen.data.ledger import LEDGER, LEFT_OUT
+from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
+from facegen.data.prepare import Preparation
+from facegen.detection import heads_in_photo
+from facegen.errors import ImageError, UsageError
+from facegen.images import read_image, resize, write_image
+from facegen.landmarks import landmarks_in_head
+from facegen.provenance import sha256_of
+
+Picture = NDArray[np.uint8]
+SIZE = 96
+
+
+@pytest.fixture(scope="module")
+def photo(astronaut: Picture) -> Picture:
+    """(320, 320, 3): the astronaut's head, 190 px, and room around it."""
+    return np.ascontiguousarray(astronaut[:320, 60:380])
+
+
+@pytest.fixture
+def raw(tmp_path: Path, photo: Picture) -> Path:
+    """Three photos: one in a folder, one darker, one without a face."""
+    write_image(tmp_path / "raw" / "sub" / "ann.png", photo)
+    write_image(tmp_path / "raw" / "bob.png", photo // 2)
+    write_image(tmp_path / "raw" / "wall.png", np.full((64, 64, 3), 99, np.uint8))
+    return tmp_path / "raw"
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "set"
+
+
+def start(raw: Path, out: Path, size: int = SIZE, suffix: str = ".png") -> Preparation:
+    return Preparation(PhotoCutter(raw, out, size, suffix))
+
+
+def run(raw: Path, out: Path, **options: int | str) -> list[str]:
+    """Prepare; the names of the photos that were worked on."""
+    preparation = start(raw, out, **options)  # type: ignore[arg-type]
+    outcomes = list(preparation.cut(preparation.look(), jobs=1))
+    assert not [outcome.error for outcome in outcomes if outcome.error]
+    return sorted(outcome.source.name for outcome in outcomes)
+
+
+def entries(out: Path) -> dict[str, Entry]:
+    return {entry.source: entry for entry in read_manifest(out)}
+
+
+class TestCutting:
+    def test_a_crop_and_its_row(self, raw: Path, out: Path, photo: Picture) -> None:
+        run(raw, out)
+        entry = entries(out)["sub/ann.png"]
+        crop = read_image(out / entry.file).rgb
+        [head] = heads_in_photo(photo)
+        assert crop.shape == (SIZE, SIZE, 3)
+        assert Path(entry.file).parent.as_posix() == "pictures"
+        assert Path(entry.file).name.startswith("ann-1-")
+        assert (entry.source_sha256, entry.face, entry.size) == (sha256_of(raw / "sub/ann.png"), 1, SIZE)
+        assert entry.sha256 == sha256_of(out / entry.file)
+        assert math.dist(entry.frame[:2], head.frame.center) < 0.02 * head.frame.side
+        assert entry.frame[2] == pytest.approx(head.frame.side, rel=0.05)
+        np.testing.assert_allclose(entry.landmarks, landmarks_in_head(crop).points, atol=0.01)
+        assert entry.sharpness == sharpness(crop)
+
+    def test_heads_below_the_size_are_listed_and_not_written(self, raw: Path, out: Path) -> None:
+        run(raw, out, size=256)
+        lines = (out / LEFT_OUT).read_text().splitlines()
+        assert lines[0] == "source,face,side,reason"
+        assert [line.split(",")[0] for line in lines[1:]] == ["bob.png", "sub/ann.png"]
+        assert all(line.endswith("too small") and 150 < float(line.split(",")[2]) < 256 for line in lines[1:])
+        assert read_manifest(out) == []
+        assert not (out / "pictures").exists()
+
+    def test_heads_cut_off_are_listed_and_not_written(self, tmp_path: Path, out: Path, astronaut: Picture) -> None:
+        write_image(tmp_path / "raw" / "cut.png", np.ascontiguousarray(astronaut[40:240, 190:400]))
+        run(tmp_path / "raw", out, size=64)
+        assert "cut.png,1," in (out / LEFT_OUT).read_text()
+        assert "cut off" in (out / LEFT_OUT).read_text()
+
+    def test_every_face_of_a_photo(self, tmp_path: Path, out: Path, photo: Picture) -> None:
+        both = np.full((320, 640, 3), 90, np.uint8)
+        both[:, :320] = photo
+        both[60:260, 400:600] = resize(photo, (200, 200))
+        write_image(tmp_path / "raw" / "two.png", both)
+        run(tmp_path / "raw", out)
+        first, second = read_manifest(out)
+        assert (first.face, second.face) == (1, 2)
+        assert first.frame[2] > second.frame[2]
+        assert first.file != second.file
+
+    def test_large_photos_are_searched_smaller(self, photo: Picture) -> None:
+        large = resize(photo, (1600, 1600))
+        [head], [found] = heads_in_photo(large), find_heads(large, 768)
+        assert math.dist(head.frame.center, found.frame.center) < 0.02 * head.frame.side
+        assert found.frame.side == pytest.approx(head.frame.side, rel=0.05)
+
+    def test_share_outside(self, photo: Picture) -> None:
+        def share(x: float, y: float) -> float:
+            return share_outside(photo, HeadFrame((x, y), (50, 0), (0, 50)))
+
+        assert share(160, 160) == 0
+        assert share(0, 160) == pytest.approx(0.5)
+        assert share(320, 0) == pytest.approx(0.75)
+
+    def test_sharpness_falls_with_blur_and_ignores_the_border(self, photo: Picture) -> None:
+        blurred = resize(resize(photo, (80, 80)), (320, 320))
+        framed = photo.copy()
+        framed[:60] = np.random.default_rng(0).integers(0, 256, (60, 320, 3))
+        assert sharpness(photo) > 3 * sharpness(blurred) > 0
+        assert sharpness(framed) == sharpness(photo)
+
+    def test_a_name_that_is_no_text(self, raw: Path, out: Path) -> None:
+        path = raw / os.fsdecode(b"caf\xe9.png")
+        shutil.copy(raw / "wall.png", path)
+        with pytest.raises(ImageError, match="name is not UTF-8 text; rename it"):
+            PhotoCutter(raw, out, SIZE, ".png")(Task(path, out))
+
+
+class TestAgain:
+    def test_nothing_is_done_twice(self, raw: Path, out: Path) -> None:
+        assert run(raw, out) == ["ann.png", "bob.png", "wall.png"]
+        before = (out / MANIFEST).read_bytes()
+        assert run(raw, out) == []
+        os.utime(raw / "bob.png", ns=(1, 1))
+        assert run(raw, out) == []
+        assert (out / MANIFEST).read_bytes() == before
+        assert [entry.source for entry in read_manifest(out)] == ["bob.png", "sub/ann.png"]
+
+    def test_new_and_changed_photos_are(self, raw: Path, out: Path, photo: Picture) -> None:
+        run(raw, out)
+        old = entries(out)["bob.png"].file
+        write_image(raw / "bob.png", 255 - photo // 3)
+        write_image(raw / "new.png", photo[:, ::-1].copy())
+        assert run(raw, out) == ["bob.png", "new.png"]
+        assert sorted(entries(out)) == ["bob.png", "new.png", "sub/ann.png"]
+        assert not (out / old).exists()
+        assert {path.name for path in (out / "pictures").iterdir()} == {Path(e.file).name for e in read_manifest(out)}
+
+    def test_photos_taken_away_keep_their_crops(self, raw: Path, out: Path) -> None:
+        run(raw, out)
+        before = (out / MANIFEST).read_bytes()
+        (raw / "bob.png").unlink()
+        assert run(raw, out) == []
+        assert (out / MANIFEST).read_bytes() == before
+        assert start(raw, out).totals(failed=0)["gone, crops kept"] == 1
+
+    def test_the_same_bytes_are_cut_once(self, raw: Path, out: Path) -> None:
+        shutil.copy(raw / "bob.png", raw / "zoe.png")
+        assert run(raw, out) == ["ann.png", "bob.png", "wall.png"]
+        shutil.copy(raw / "bob.png", raw / "aaa.png")
+        assert run(raw, out) == []
+        assert sorted(entries(out)) == ["bob.png", "sub/ann.png"]
+        preparation = start(raw, out)
+        preparation.look()
+        assert preparation.totals(failed=0) == {
+            "photos": 5, "the same as another": 2, "no face": 1, "failed": 0, "faces": 2, "written": 2,
+            "gone, crops kept": 0,
+        }  # fmt: skip
+
+    def test_a_copy_stands_in_when_the_first_is_changed(self, raw: Path, out: Path, photo: Picture) -> None:
+        shutil.copy(raw / "bob.png", raw / "zoe.png")
+        run(raw, out)
+        write_image(raw / "bob.png", 255 - photo // 3)
+        assert run(raw, out) == ["bob.png", "zoe.png"]
+        assert sorted(entries(out)) == ["bob.png", "sub/ann.png", "zoe.png"]
+        assert all((out / entry.file).is_file() for entry in read_manifest(out))
+
+    def test_a_lost_crop_is_cut_again_and_keeps_its_label(self, raw: Path, out: Path) -> None:
+        run(raw, out)
+        write_manifest(out, [replace(entry, label="drop", extra={"x": "1"}) for entry in read_manifest(out)])
+        before = (out / MANIFEST).read_bytes()
+        (out / entries(out)["bob.png"].file).unlink()
+        assert run(raw, out) == ["bob.png"]
+        (out / LEDGER).unlink()
+        assert run(raw, out) == ["ann.png", "bob.png", "wall.png"]
+        assert (out / MANIFEST).read_bytes() == before
+
+    def test_a_kill_loses_seconds_and_changes_nothing(
+        self, raw: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(prepare, "SAVE_EVERY", -1)
+        preparation = start(raw, out)
+        working = preparation.cut(preparation.look(), jobs=1)
+        next(working)
+        shutil.copytree(out, tmp_path / "killed")
+        working.close()
+        assert len(run(raw, tmp_path / "killed")) == 2
+        run(raw, out)
+        assert (tmp_path / "killed" / MANIFEST).read_bytes() == (out / MANIFEST).read_bytes()
+
+    def test_stopping_early_saves_what_is_done(self, raw: Path, out: Path) -> None:
+        preparation = start(raw, out)
+        working = preparation.cut(preparation.look(), jobs=1)
+        next(working)
+        working.close()
+        assert len(read_manifest(out)) == 1
+
+
+class TestRefused:
+    def test_another_size_or_format(self, raw: Path, out: Path) -> None:
+        run(raw, out)
+        for options in ({"size": 64}, {"suffix": ".webp"}):
+            with pytest.raises(UsageError, match="was prepared with --size 96 --format png; give the same"):
+                start(raw, out, **options)
+
+    def test_other_photos_unless_they_were_moved(self, raw: Path, out: Path, tmp_path: Path) -> None:
+        run(raw, out)
+        shutil.copytree(raw, tmp_path / "other")
+        with pytest.raises(UsageError, match=r"was prepared from .*raw; add photos there"):
+            start(tmp_path / "other", out)
+        shutil.rmtree(raw)
+        assert start(tmp_path / "other", out).totals(failed=0)["gone, crops kept"] == 0
+
+    def test_no_photos_and_a_damaged_memory(self, raw: Path, out: Path, tmp_path: Path) -> None:
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(ImageError, match="empty: no pictures below this folder"):
+            start(tmp_path / "empty", out)
+        out.mkdir()
+        (out / LEDGER).write_text("{}")
+        with pytest.raises(ImageError, match=r"prepare\.json: cannot be read \(not as facegen wrote it\); remove it"):
+            start(raw, out)
+
+
+def test_a_photo_that_fails_is_told_and_tried_again(raw: Path, out: Path) -> None:
+    (raw / "bad.jpg").write_bytes(b"\xff\xd8\xff broken")
+    for _ in range(2):
+        preparation = start(raw, out)
+        outcomes = {o.source.name: o for o in preparation.cut(preparation.look(), jobs=1)}
+        assert "bad.jpg" in outcomes["bad.jpg"].error
+        assert preparation.totals(failed=1)["written"] == 2
+
+
+def test_the_order_in_which_photos_come_does_not_matter(raw: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def backwards(tasks: list[Task], work: Callable[[Task], Cut], jobs: int) -> Iterator[Cut]:
+        assert jobs == 3  # no more than photos
+        yield from [work(task) for task in reversed(tasks)]
+
+    run(raw, out)
+    wanted = (out / MANIFEST).read_bytes()
+    shutil.rmtree(out)
+    monkeypatch.setattr(prepare, "run", backwards)
+    preparation = start(raw, out)
+    outcomes: list[Outcome] = list(preparation.cut(preparation.look(), jobs=8))
+    assert len(outcomes) == 3
+    assert (out / MANIFEST).read_bytes() == wanted
+
+
+@pytest.mark.slow
+def test_two_processes_killed_and_begun_again(raw: Path, out: Path, tmp_path: Path, photo: Picture) -> None:
+    for number in range(12):
+        write_image(raw / f"more-{number}.png", np.ascontiguousarray(photo[number:, : 320 - number]))
+    run(raw, out)
+    killed = tmp_path / "killed"
+    words = ["prepare", str(raw), "--out", str(killed), "--size", str(SIZE), "--jobs", "2"]
+    command = [sys.executable, "-c", "from facegen.cli.data import data; data()", *words]
+    with subprocess.Popen(command, start_new_session=True) as process:
+        while len(list(killed.glob("pictures/*.png"))) < 4:
+            assert process.poll() is None
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert (killed / MANIFEST).exists() is False or len(read_manifest(killed)) < 14
+    subprocess.run(command, check=True)
+    assert (killed / MANIFEST).read_bytes() == (out / MANIFEST).read_bytes()
+    assert list(killed.rglob("*.tmp")) == []

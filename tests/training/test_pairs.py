@@ -1,0 +1,107 @@
+"""Low-res and high-res pairs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from facegen.errors import TrainingError
+from facegen.images import write_image
+from facegen.training.pairs import PairConfig, PairDataset, Reduction, reduce
+
+
+def pairs(folder: Path, *, side: int = 96, scale: int = 4, seed: int = 0, **config: Any) -> PairDataset:
+    options = PairConfig(**({"crop": 32} | config))
+    return PairDataset(sorted(folder.iterdir()), side=side, scale=scale, config=options, seed=seed)
+
+
+@pytest.fixture
+def ramp_folder(tmp_path: Path) -> Path:
+    """One picture of 64 x 48 px whose red is 3x and whose green is 3y."""
+    y, x = np.mgrid[:48, :64]
+    write_image(tmp_path / "ramp" / "a.png", np.stack([3 * x, 3 * y, 0 * x], axis=2).astype(np.uint8))
+    return tmp_path / "ramp"
+
+
+@pytest.mark.parametrize("reduction", ["bicubic", "area"])
+def test_low_res_is_the_high_res_one_reduced(head_folder: Path, reduction: Reduction) -> None:
+    low, high = pairs(head_folder, reduction=reduction).batch(0, 3)
+    assert (low.shape, high.shape) == ((3, 3, 8, 8), (3, 3, 32, 32))
+    assert low.dtype == high.dtype == torch.float32
+    assert torch.equal(low, reduce(high, 4, reduction))
+    assert min(low.min(), high.min()) >= 0
+    assert max(low.max(), high.max()) <= 1
+
+
+def test_reduction_is_that_of_pillow(astronaut: NDArray[np.uint8]) -> None:
+    crop = astronaut[:96, 128:224]
+    high = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None] / 255
+    for reduction, filter_ in (("bicubic", Image.Resampling.BICUBIC), ("area", Image.Resampling.BOX)):
+        expected = np.asarray(Image.fromarray(crop).resize((24, 24), filter_), np.float32)
+        found = reduce(high, 4, reduction)[0].permute(1, 2, 0).numpy() * 255  # type: ignore[arg-type]
+        assert np.abs(found - expected).max() <= 1.01  # Pillow rounds after each of its two passes
+
+
+def test_batches_are_known_from_their_number(head_folder: Path) -> None:
+    one, other = (pairs(head_folder, zoom_max=2.0, recolour=0.3, quarter_turns=True) for _ in range(2))
+    whole = one.batch(4, 6)
+    parts = [torch.cat(x) for x in zip(other.batch(4, 2), other.batch(6, 4), strict=True)]
+    assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
+    assert not torch.equal(whole[1], pairs(head_folder, seed=1).batch(4, 6)[1])
+
+
+def corners(dataset: PairDataset, count: int = 300) -> set[tuple[int, int]]:
+    """Where crops of the ramp are cut, and which way they are turned: red and green of their first pixel."""
+    high: Tensor = dataset.batch(0, count)[1]
+    first = (high[:, :2, 0, 0] * 255 / 3).round().int()
+    return {(int(x), int(y)) for x, y in first.tolist()}
+
+
+def test_crops_come_from_every_offset_of_pictures_that_are_not_square(ramp_folder: Path) -> None:
+    found = corners(pairs(ramp_folder))
+    left = {x for x, _ in found if x <= 32}
+    mirrored = {x - 31 for x, _ in found if x >= 31}
+    assert left | mirrored == set(range(33))
+    assert {y for _, y in found} == set(range(17))
+
+
+def test_quarter_turns_bring_other_corners_first(ramp_folder: Path) -> None:
+    assert max(y for _, y in corners(pairs(ramp_folder))) == 16
+    assert max(y for _, y in corners(pairs(ramp_folder, quarter_turns=True))) == 47
+
+
+def test_zoom_cuts_more_and_shrinks_it(ramp_folder: Path) -> None:
+    high = pairs(ramp_folder, zoom_max=1.5).batch(0, 200)[1]
+    spread = ((high[:, 0, 0] - high[:, 0, 0, :1]).abs().amax(dim=1) * 255 / 3).round()  # red from left to right
+    assert spread.min() == 31
+    assert 40 < spread.max() <= 47
+    assert 0.3 < (spread == 31).float().mean() < 0.7
+
+
+def test_recolouring_changes_both_sides_alike(ramp_folder: Path) -> None:
+    low, high = pairs(ramp_folder, recolour=0.5, reduction="area").batch(0, 20)
+    assert torch.equal(low, reduce(high, 4, "area"))
+    assert (high[:, 2] > 0).any()  # blue, that the picture has none of
+
+
+def test_larger_pictures_are_reduced_to_the_side_and_smaller_ones_kept(ramp_folder: Path) -> None:
+    assert [p.shape for p in pairs(ramp_folder, side=40).pictures] == [(40, 53, 3)]
+    assert [p.shape for p in pairs(ramp_folder, side=96).pictures] == [(48, 64, 3)]
+
+
+def test_pictures_smaller_than_the_crop_are_told_and_left_out(head_folder: Path, ramp_folder: Path) -> None:
+    told: list[str] = []
+    files = [*sorted(head_folder.iterdir()), ramp_folder / "a.png"]
+    config = PairConfig(crop=64)
+    found = PairDataset(files, side=96, scale=4, config=config, seed=0, warn=told.append)
+    assert found.files == files[:3]
+    assert told == [f"{files[3]}: 64x48 is smaller than the crop of 64 px. Left out."]
+    with pytest.raises(TrainingError, match="None of the 1 pictures could be used"):
+        PairDataset(files[3:], side=96, scale=4, config=config, seed=0, warn=told.append)

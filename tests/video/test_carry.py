@@ -1,0 +1,105 @@
+"""Carried detail moves with its object, stays as sharp as fresh detail, and goes where the picture changes."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.errors import ShapeError
+from facegen.video.carry import Carried, DetailCarrier, enlarge, mix
+from tests.video.test_flow import moved
+
+SCALE = 4
+Plane = NDArray[np.float32]
+
+
+def noise(seed: int, size: tuple[int, int]) -> Plane:
+    """Fine detail, (H, W, 3), that no low-res picture shows."""
+    rough = np.random.default_rng(seed).normal(0, 0.1, (*size, 3))
+    return np.asarray(cv2.GaussianBlur(rough, (0, 0), 1), dtype=np.float32)
+
+
+def film(head: NDArray[np.uint8], count: int, step: float = 0.5) -> list[tuple[NDArray[np.uint8], Plane]]:
+    """A head that moves right by `step` low-res pixels a frame, each frame raised with detail of its own."""
+    low = np.asarray(cv2.resize(head, (64, 64), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    pictures = [moved(low, step * number, 0) for number in range(count)]
+    large = (64 * SCALE, 64 * SCALE)
+    return [(x, (enlarge(x, large) * 0.6 + 0.2 + noise(n, large)).clip(0, 1)) for n, x in enumerate(pictures)]
+
+
+def laplacian(picture: Plane) -> float:
+    return float(cv2.Laplacian(picture, cv2.CV_32F).var())
+
+
+def test_the_first_frame_is_left_as_it_is(head: NDArray[np.uint8]) -> None:
+    ((low, raised),) = film(head, 1)
+    assert np.array_equal(DetailCarrier().carry(low, raised), raised)
+
+
+def test_detail_moves_with_the_head_and_stays_sharp(head: NDArray[np.uint8]) -> None:
+    frames, carrier = film(head, 8), DetailCarrier()
+    steadied = [carrier.carry(low, raised) for low, raised in frames]
+    shift = round(0.5 * SCALE)
+    inside = (slice(32, -32), slice(48, -48))
+
+    def unsteadiness(pictures: list[Plane]) -> float:
+        a, b = pictures[-2:]
+        return float(np.abs(np.roll(a, shift, axis=1) - b)[inside].mean())
+
+    fresh = [raised for _, raised in frames]
+    assert unsteadiness(steadied) < unsteadiness(fresh) / 3
+    assert laplacian(steadied[-1]) == pytest.approx(laplacian(fresh[-1]), rel=0.1)
+
+
+def test_a_cut_carries_nothing_over(head: NDArray[np.uint8]) -> None:
+    ((low, raised),) = film(head, 1)
+    other = np.ascontiguousarray(255 - low[::-1])
+    large = enlarge(other, raised.shape[:2]) * 0.6 + 0.2 + noise(9, raised.shape[:2])
+    carrier = DetailCarrier()
+    carrier.carry(low, raised)
+    difference = np.abs(carrier.carry(other, large) - large.clip(0, 1))
+    assert difference.mean() < 0.01
+
+
+def test_detail_of_equal_frames_is_kept(head: NDArray[np.uint8]) -> None:
+    ((low, raised),) = film(head, 1)
+    carrier = DetailCarrier(strength=1.0)
+    carrier.carry(low, raised)
+    carried = carrier.carried(low, raised.shape[:2])
+    assert carried is not None
+    assert carried.trust.min() > 0.99
+    np.testing.assert_allclose(carrier.carry(low, raised), raised, atol=2e-3)
+
+
+def test_a_mean_of_two_details_is_as_sharp_as_either() -> None:
+    base = np.full((128, 128, 3), 0.5, dtype=np.float32)
+    fresh, before = base + noise(0, (128, 128)), noise(1, (128, 128))
+    half = Carried(before, np.ones((128, 128), dtype=np.float32))
+    mean = ((fresh + base + before) / 2).astype(np.float32)
+    assert laplacian(mean) < 0.6 * laplacian(fresh)
+    assert laplacian(mix(half, fresh, base, 0.5)) == pytest.approx(laplacian(fresh), rel=0.1)
+    np.testing.assert_allclose(mix(half, fresh, base, 0.0), fresh, atol=1e-6)
+
+
+def test_restored_it_goes_on_bit_for_bit(head: NDArray[np.uint8]) -> None:
+    frames, whole, second = film(head, 4), DetailCarrier(), DetailCarrier()
+    second.restore(whole.state())
+    for low, raised in frames[:2]:
+        whole.carry(low, raised)
+    second.restore(whole.state())
+    for low, raised in frames[2:]:
+        assert np.array_equal(whole.carry(low, raised), second.carry(low, raised))
+
+
+def test_another_size_is_refused_until_reset(head: NDArray[np.uint8]) -> None:
+    ((low, raised),) = film(head, 1)
+    carrier = DetailCarrier()
+    carrier.carry(low, raised)
+    with pytest.raises(
+        ShapeError, match=r"got \(64, 64, 3\) raised to \(128, 256\), expected .* reset\(\) it at a cut"
+    ):
+        carrier.carry(low, raised[:128])
+    carrier.reset()
+    assert np.array_equal(carrier.carry(low, raised[:128]), raised[:128])

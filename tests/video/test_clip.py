@@ -1,0 +1,116 @@
+"""Clips raised: one scale, heads followed, detail steadier than frame by frame, and the same bytes after a stop."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.errors import UsageError
+from facegen.images import resize
+from facegen.photo import PhotoOptions, restore
+from facegen.pipeline import FacePipeline
+from facegen.video.clip import ClipRaiser, clip_scale, raise_clip
+from facegen.video.decoding import Clip
+from facegen.video.encoding import write_video
+from facegen.video.flow import flow_between, warp
+from facegen.video.store import FrameStore
+from tests import tiny
+from tests.video.films import moving
+
+Picture = NDArray[np.uint8]
+FPS = Fraction(24)
+TWICE = PhotoOptions(scale=2)
+
+
+@pytest.fixture(scope="session")
+def film(astronaut: Picture) -> list[Picture]:
+    """4 frames of 120 x 104 px, a face in them all."""
+    return moving(resize(astronaut, (160, 160)), 4, (120, 104))
+
+
+@pytest.fixture(scope="session")
+def clip(film: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Clip:
+    return Clip(write_video(tmp_path_factory.mktemp("clip") / "clip.mkv", film, FPS))
+
+
+@pytest.fixture(scope="session")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
+    return FacePipeline.load(tiny.save_all(tmp_path_factory.mktemp("tiny")))
+
+
+def warping_error(frames: list[Picture], film: list[Picture]) -> float:
+    """Mean difference between each frame and the one before, moved along the flow of the film enlarged."""
+    shown = [resize(rgb, (2 * rgb.shape[1], 2 * rgb.shape[0])) for rgb in film]
+    errors = []
+    for (before, after), (a, b) in zip(pairwise(frames), pairwise(shown), strict=True):
+        moved = warp(before, flow_between(a, b)).astype(float)
+        errors.append(np.abs(moved - after)[24:-24, 24:-24].mean())
+    return float(np.mean(errors))
+
+
+def test_the_scale_is_the_largest_heads(clip: Clip) -> None:
+    assert clip_scale(clip, PhotoOptions()) == 8
+    assert clip_scale(clip, TWICE) == 2
+    assert clip_scale(clip, PhotoOptions(background="keep")) == 1
+    with pytest.raises(UsageError, match="choose --scale 53 or less"):
+        clip_scale(clip, PhotoOptions(scale=60))
+
+
+def test_frames_are_steadier_than_by_themselves_and_fit_the_clip(
+    pipeline: FacePipeline, clip: Clip, film: list[Picture], tmp_path: Path
+) -> None:
+    told: list[tuple[int, int | None]] = []
+    with FrameStore(tmp_path / "frames", {}) as store:
+        done = raise_clip(pipeline, clip, 2, TWICE, store, lambda *counts: told.append(counts))
+        frames = list(store.frames())
+    assert done.times == tuple(time for time, _ in clip.frames())
+    assert told == [(n, 4) for n in range(1, 5)]
+    assert done.heads == 1
+    assert done.fit > 45
+    alone = [restore(pipeline, rgb, TWICE).rgb for rgb in film]
+    np.testing.assert_allclose(frames[0], alone[0], atol=1)
+    assert warping_error(frames, film) < 0.7 * warping_error(alone, film)
+
+
+def test_a_stopped_clip_goes_on_with_the_same_frames(
+    pipeline: FacePipeline, clip: Clip, film: list[Picture], tmp_path: Path
+) -> None:
+    def stop(done: int, _: int | None) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    options = PhotoOptions(scale=2, background="lanczos")
+    with FrameStore(tmp_path / "whole", {}) as store:
+        whole = raise_clip(pipeline, clip, 2, options, store)
+        expected = list(store.frames())
+    with FrameStore(tmp_path / "parts", {}) as store, pytest.raises(KeyboardInterrupt):
+        raise_clip(pipeline, clip, 2, options, store, stop)
+    with FrameStore(tmp_path / "parts", {}) as store:
+        assert store.done == 2
+        assert raise_clip(pipeline, clip, 2, options, store) == whole
+        np.testing.assert_array_equal(list(store.frames()), expected)
+
+
+def test_a_background_that_is_kept_stays_pixel_for_pixel(pipeline: FacePipeline, film: list[Picture]) -> None:
+    raiser = ClipRaiser(pipeline, 1, PhotoOptions(background="keep"), fps=24)
+    for rgb in film[:2]:
+        result = raiser.raise_frame(rgb)
+        assert result.shape == rgb.shape
+        changed = (result != rgb).any(-1)
+        assert 0.1 < changed.mean() < 0.75
+    np.testing.assert_array_equal(result[:, -6:], rgb[:, -6:])
+
+
+def test_a_cut_leaves_nothing_behind(pipeline: FacePipeline, film: list[Picture]) -> None:
+    options = PhotoOptions(scale=2, background="lanczos")
+    noise = np.random.default_rng(0).integers(0, 256, film[0].shape, dtype=np.uint8)
+    raiser = ClipRaiser(pipeline, 2, options, fps=24)
+    raiser.raise_frame(film[0])
+    after_cut = raiser.raise_frame(noise)
+    by_itself = ClipRaiser(pipeline, 2, options, fps=24).raise_frame(noise)
+    assert np.abs(after_cut.astype(int) - by_itself).mean() < 1.5
