@@ -3,6 +3,7 @@
 PYTHON ?= python3
 SEED ?= 0
 OUT ?= out
+JOBS ?= 2
 # Where pip may find a CPU build of torch: an index as given on pytorch.org. Without it, and with no other pip
 # configuration, Linux gets PyPI's build with CUDA (several GB); macOS gets a small one either way.
 TORCH_INDEX ?=
@@ -23,7 +24,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; \
 		do printf '%-20s %s\n' "$$target" "$$text"; done
-	@echo "Settings: SEED=$(SEED) OUT=$(OUT) PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX)"
+	@echo "Settings: SEED=$(SEED) OUT=$(OUT) JOBS=$(JOBS) PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX)"
 
 install: $(INSTALLED) ## Install facegen into .venv
 install-dev: $(INSTALLED_DEV) ## Install it with what training and the tests need
@@ -35,8 +36,8 @@ lint: install-dev ## Run ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-test: lint ## Run ruff, mypy and pytest
-	$(BIN)/python -m pytest
+test: lint ## Run ruff, mypy and pytest, in JOBS processes of one thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
 
 bench: install-dev ## Measure speed
 	$(BIN)/python -m benchmarks.speed

@@ -11,7 +11,7 @@ pictures. Train on the folder with --set data.held_out=0; with facegen compare, 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -49,11 +49,10 @@ def find_files() -> list[Path]:
     return [file for file in found if file.is_file()]
 
 
-def shares(pictures: dict[str, Picture], count: int) -> dict[str, int]:
-    """How many squares each picture gives: in proportion to its side, as far as whole numbers allow."""
-    sides = np.array([np.sqrt(picture.shape[0] * picture.shape[1]) for picture in pictures.values()])
-    ends = np.round(np.cumsum(sides) / sides.sum() * count).astype(int)
-    return dict(zip(pictures, np.diff(ends, prepend=0).tolist(), strict=True))
+def shares(names: Iterable[str], count: int) -> dict[str, int]:
+    """How many squares each picture gives: equally many, and of what is left over the first ones one more."""
+    listed = list(names)
+    return {name: count // len(listed) + (i < count % len(listed)) for i, name in enumerate(listed)}
 
 
 def squares(picture: Picture, side: int, count: int, seed: int) -> Iterator[Picture]:

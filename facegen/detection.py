@@ -112,10 +112,7 @@ def _best_points(rgb: NDArray[np.uint8]) -> NDArray[np.float64] | None:
 
 def _faces(rgb: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
     """YuNet's faces in a picture: landmarks (68, 2) of which only those are set that `head_frame` reads, and score."""
-    detector = _yunet()
-    detector.setInputSize((rgb.shape[1], rgb.shape[0]))
-    _, found = detector.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-    return [(_landmarks(row), float(row[14])) for row in ([] if found is None else found)]
+    return [(_landmarks(row), float(row[14])) for row in yunet_faces(rgb, LIKELY)]
 
 
 def _landmarks(row: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -154,11 +151,24 @@ def _same_head(one: HeadFrame, other: HeadFrame) -> bool:
     return near and 0.5 < one.side / other.side < 2
 
 
+def yunet_faces(rgb: NDArray[np.uint8], score: float) -> NDArray[np.float32]:
+    """What YuNet finds in an (H, W, 3) picture, of at least this score in [0, 1].
+
+    Returns:
+        (N, 15): left, top, width, height, five points (x, y), score; in pixels.
+    """
+    detector = _yunet()
+    detector.setScoreThreshold(score)
+    detector.setInputSize((rgb.shape[1], rgb.shape[0]))
+    _, found = detector.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return np.zeros((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
+
+
 @cache
 def _yunet() -> Any:
     """Load YuNet (230 kB) once, without OpenCV's warning that its new engine knows no targets."""
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     try:
-        return cv2.FaceDetectorYN.create(str(YUNET), "", (UPRIGHT_SIDE, UPRIGHT_SIDE), LIKELY)
+        return cv2.FaceDetectorYN.create(str(YUNET), "", (UPRIGHT_SIDE, UPRIGHT_SIDE))
     finally:
         cv2.utils.logging.setLogLevel(level)

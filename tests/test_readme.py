@@ -50,6 +50,7 @@ SHORTENED = {
     "video": ["--seconds", "0.4", "--fps", "5", "--size", "64"],
     "grid-walk": ["--seconds", "0.4", "--fps", "5"],
     "project": ["--size", "64"],
+    "compare": ["--low", "32", "--size", "256"],
 }
 """What is added to a command, so that it ends soon; the last of an option counts."""
 
@@ -111,9 +112,17 @@ def test_training_then_sampling(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS if c.split()[1] == "evaluate"])
-def test_evaluating(line: str, folder: Path) -> None:
+def test_evaluating(line: str, folder: Path, astronaut: NDArray[np.uint8]) -> None:
+    for name in ("film.mp4", "me.mp4"):
+        write_video(folder / name, [astronaut[:128, 160 + n : 288 + n] for n in range(4)], Fraction(5))
     run(line, folder)
     assert {path.name for path in folder.rglob("evaluation.*")} == {"evaluation.json", "evaluation.html"}
+
+
+def test_comparing(folder: Path) -> None:
+    (line,) = (c for c in COMMANDS if c.split()[1] == "compare")
+    run(line, folder)
+    assert list(folder.rglob("comparison.html"))
 
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS if c.split()[1] in ("inspect", "replay")])

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
 
 Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
 MAX_SEEDS = 100_000
 
 
@@ -167,6 +168,16 @@ def need_packages(*modules: str) -> None:
     absent = [module.replace("_", "-") for module in modules if find_spec(module) is None]
     if absent:
         raise MissingExtraError(f"Training packages are not installed: pip install {' '.join(absent)}")
+
+
+def at_hand(load: Callable[[], Loaded], left_out: list[str], report: Callable[[str], None]) -> Loaded | None:
+    """What `load` gives; None, reported and noted in `left_out`, where it says that something is not installed."""
+    try:
+        return load()
+    except MissingExtraError as error:
+        report(str(error))
+        left_out.append(str(error))
+        return None
 
 
 def recipe_path(recipe: str) -> Path:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen import __version__
-from facegen.cli.common import Size, make_folder, pipeline_options, recipe_path
-from facegen.errors import MissingExtraError, did_you_mean
+from facegen.cli.common import Size, at_hand, make_folder, pipeline_options, recipe_path
+from facegen.errors import did_you_mean
 
 if TYPE_CHECKING:
     from facegen.evaluation.result import Evaluation
@@ -148,12 +149,11 @@ def _lpips(device: str, facts: dict[str, str]) -> PairDistance | None:
     """LPIPS; None, reported and noted in `facts`, where what it needs is not installed."""
     from facegen.metrics.published import load_lpips
 
-    try:
-        return load_lpips(device)
-    except MissingExtraError as error:
-        _report(str(error))
-        facts["note"] = str(error)
-        return None
+    left_out: list[str] = []
+    lpips = at_hand(partial(load_lpips, device), left_out, _report)
+    if left_out:
+        facts["note"] = left_out[0]
+    return lpips
 
 
 def _track(files: Sequence[Path], what: str) -> Iterator[Path]:

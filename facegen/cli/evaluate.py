@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.common import load_pipeline, make_folder, pipeline_options
+from facegen.cli.common import at_hand, load_pipeline, make_folder, pipeline_options
 from facegen.cli.film_options import Rate
-from facegen.errors import MissingExtraError, UsageError
+from facegen.errors import UsageError
 
 if TYPE_CHECKING:
     from facegen.evaluation.pictures import Split
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
     from facegen.weights import Card
 
-Loaded = TypeVar("Loaded")
+
 ROLES = {"dcgan": "generator", "jnet": "upscaler"}
 """Kind of weights -> what they are in a pipeline recipe's [weights]."""
 
@@ -154,7 +154,7 @@ def _stage_1(
     from facegen.metrics.published import load_inception
 
     device = next(iter(pipelines.values())).device
-    extractor = _at_hand(partial(load_inception, inception, device), left_out)
+    extractor = at_hand(partial(load_inception, inception, device), left_out, _report)
     return evaluate_samples(pipelines, split, count, _report, extractor)
 
 
@@ -164,18 +164,8 @@ def _stage_2(pipelines: dict[str, FacePipeline], split: Split, count: int, left_
     from facegen.metrics.published import load_lpips
 
     (pipeline,) = pipelines.values()
-    lpips = _at_hand(partial(load_lpips, pipeline.device), left_out)
+    lpips = at_hand(partial(load_lpips, pipeline.device), left_out, _report)
     return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, _report, lpips)
-
-
-def _at_hand(load: Callable[[], Loaded], left_out: list[str]) -> Loaded | None:
-    """What `load` gives; None, reported and noted in `left_out`, where it says that something is not installed."""
-    try:
-        return load()
-    except MissingExtraError as error:
-        _report(str(error))
-        left_out.append(str(error))
-        return None
 
 
 def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:

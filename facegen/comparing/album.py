@@ -120,8 +120,8 @@ def difference_map(a: Picture, b: Picture) -> Picture:
 def _row(pictures: Mapping[str, Picture], side: int | None = None) -> Picture:
     """Pictures side by side, named below; each fitted to a square of `side`, or as large as they are."""
     shown = list(pictures.values())
-    height = side or max(picture.shape[0] for picture in shown)
-    return contact_sheet(shown, len(shown), side, labels=list(pictures), label_height=max(20, height // 24))
+    label_height = side // 10 if side else max(20, max(picture.shape[0] for picture in shown) // 24)
+    return contact_sheet(shown, len(shown), side, labels=list(pictures), label_height=label_height)
 
 
 def _enlarged(low: Picture, like: Picture) -> Picture:

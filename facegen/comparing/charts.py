@@ -13,7 +13,7 @@ BASELINE = "bicubic"
 """Column whose value a line marks."""
 PALE = 0.4
 """Opacity of all bars but the best one's."""
-_LABEL, _BARS, _VALUE = 112, 170, 48
+_LABEL, _BARS, _VALUE = 112, 160, 58
 """Width of the three parts of a chart, from the left, in CSS pixels: names, bars, values."""
 _THICK, _STEP = 13, 19
 """Of a bar, and from bar to bar."""

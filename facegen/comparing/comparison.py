@@ -10,10 +10,10 @@ from pathlib import Path
 import torch
 
 from facegen.comparing.album import Album
-from facegen.comparing.inputs import Sides, name_below, read_portrait, read_small
-from facegen.comparing.measuring import ORIGINAL, Picture, Portrait, PortraitMeter
+from facegen.comparing.inputs import Sides, name_below, read_small
 from facegen.comparing.upscaler import Upscaler
 from facegen.errors import ImageError, UsageError
+from facegen.evaluation.measuring import ORIGINAL, Picture, Portrait, PortraitMeter, read_portrait
 from facegen.evaluation.result import Evaluation, Report, Sheet
 from facegen.metrics.protocol import Figure, Protocol
 from facegen.metrics.published import PairDistance

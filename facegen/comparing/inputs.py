@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from facegen.comparing.measuring import Picture
 from facegen.comparing.upscaler import Upscaler
 from facegen.data.split import spread
 from facegen.errors import ImageError, UsageError
+from facegen.evaluation.measuring import Picture
 from facegen.evaluation.pictures import shared_split
-from facegen.images import read_image, resize
+from facegen.images import read_image
 from facegen.training.datasets import DataConfig, split_files
 
 LARGEST = 512
@@ -67,20 +67,6 @@ def kept_out_portraits(
     if held_out:
         return spread(kept_out, count), f"{held_out} held out by person of {', '.join(patterns)} (stated by options)"
     return spread(training, count), f"all of {', '.join(patterns)}; no model says what it was trained on"
-
-
-def read_portrait(file: Path, side: int) -> Picture:
-    """A portrait as (side, side, 3); a larger one is reduced.
-
-    Raises:
-        ImageError: if it cannot be read, is not square, or is too small.
-    """
-    rgb = read_image(file).rgb
-    if rgb.shape[0] != rgb.shape[1] or rgb.shape[0] < side:
-        raise ImageError(
-            f"{file}: {rgb.shape[1]}x{rgb.shape[0]}, expected an aligned square head of at least {side} px; left out."
-        )
-    return rgb if rgb.shape[0] == side else resize(rgb, (side, side))
 
 
 def read_small(file: Path) -> Picture:

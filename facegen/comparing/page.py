@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 
 from facegen.comparing.charts import BASELINE, bar_charts
-from facegen.comparing.measuring import ORIGINAL
+from facegen.evaluation.measuring import ORIGINAL
 from facegen.evaluation.report import format_value, to_json
 from facegen.evaluation.result import Evaluation
 from facegen.pages import page, picture, table, write_page

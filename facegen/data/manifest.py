@@ -35,7 +35,7 @@ class Entry:
     """Of the photo's file; "" if not known."""
     face: int = 1
     """Which face of the photo, the largest first, from 1 on."""
-    frame: tuple[float, float, float, float] = (0, 0, 0, 0)
+    frame: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     """The crop's square in the photo: centre x, centre y and side in pixels, clockwise turn in degrees; zeros if
     not known."""
     landmarks: tuple[tuple[float, float], ...] = ()

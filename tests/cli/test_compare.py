@@ -31,7 +31,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> 
 def test_portraits_and_inputs(
     facegen: Facegen, tiny_recipe: Path, heads: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.comparing.measuring.PATCHES", 4)
+    monkeypatch.setattr("facegen.evaluation.measuring.PATCHES", 4)
     out = tmp_path / "out"
     sides = ("--low", 32, "--size", 256, "--held-out", 2, "--include", "me_*")
     models = f"bicubic, {tiny_recipe.parent / 'jnet'}"

@@ -11,8 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from facegen.comparing import measuring
 from facegen.comparing.upscaler import Setting
+from facegen.evaluation import measuring
 from facegen.images import resize, write_image
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.srgan import SRGANConfig, SRGANGenerator

@@ -71,7 +71,7 @@ def test_sheets_show_so_many_and_no_more(tmp_path: Path) -> None:
     for number in range(SHOWN + 2):
         album.add(str(number), flat(0, 8), {"a": flat(0)})
     (sheet,) = album.sheets()
-    assert sheet.picture.shape[0] // SHOWN_SIDE == SHOWN
+    assert sheet.picture.shape[0] == SHOWN * (SHOWN_SIDE + SHOWN_SIDE // 10 + 4) - 4  # labels and gaps between
 
 
 def test_difference_grows_from_black() -> None:

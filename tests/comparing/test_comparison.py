@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.comparing import measuring
 from facegen.comparing.comparison import Comparison
 from facegen.comparing.inputs import Sides
-from facegen.comparing.measuring import NAMES, ORIGINAL
 from facegen.comparing.page import to_html, write_comparison
 from facegen.comparing.upscaler import Setting
 from facegen.comparing.upscalers import load_upscalers
 from facegen.errors import ImageError, UsageError
+from facegen.evaluation import measuring
+from facegen.evaluation.measuring import NAMES, ORIGINAL
 from facegen.evaluation.result import Evaluation
 from facegen.images import resize, write_image
 from tests.cli.conftest import leftovers

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.comparing.inputs import LARGEST, Sides, kept_out_portraits, name_below, read_portrait, read_small
+from facegen.comparing.inputs import LARGEST, Sides, kept_out_portraits, name_below, read_small
 from facegen.comparing.upscaler import Upscaler
 from facegen.errors import ImageError, TrainingError, UsageError
+from facegen.evaluation.measuring import read_portrait
 from facegen.images import read_image, resize, write_image
 
 

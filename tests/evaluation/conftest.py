@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.evaluation import portraits, samples
+from facegen.evaluation import measuring, samples
 from facegen.images import resize, write_image
 from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
@@ -21,7 +21,7 @@ from tests import tiny
 def loaded_once() -> Iterator[None]:
     """The feature network is read from its file once."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (samples, portraits):
+        for module in (samples, measuring):
             patch.setattr(module, "load_efficientnet", cache(load_efficientnet))
         yield
 

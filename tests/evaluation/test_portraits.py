@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.errors import UsageError
-from facegen.evaluation import portraits
-from facegen.evaluation.portraits import BICUBIC, COLUMNS, NAMES, ORIGINAL, OURS, RATIO, evaluate_portraits
+from facegen.evaluation import measuring, portraits
+from facegen.evaluation.measuring import NAMES, ORIGINAL
+from facegen.evaluation.portraits import BICUBIC, COLUMNS, OURS, RATIO, evaluate_portraits
 from facegen.evaluation.result import Evaluation
 from facegen.images import resize, write_image
 from facegen.pipeline import FacePipeline
@@ -34,7 +35,7 @@ def found(pipeline: FacePipeline, files: list[Path]) -> tuple[Evaluation, list[s
     told: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(portraits, "LOW", 32)
-        patch.setattr(portraits, "PATCHES", 4)
+        patch.setattr(measuring, "PATCHES", 4)
         return evaluate_portraits(pipeline, files, "all of them", told.append, lpips), told
 
 
@@ -84,8 +85,6 @@ def test_lpips_is_measured_where_it_is_at_hand(found: tuple[Evaluation, list[str
     (figure,) = (figure for figure in found[0].figures if figure.name == "LPIPS")
     assert set(figure.values) == {"facegen", "bicubic", "lanczos", RATIO}
     assert "torchmetrics" in figure.protocol.features
-    without = {key: dict.fromkeys(COLUMNS, 1.0) for key in NAMES if key != "lpips"}
-    assert "LPIPS" not in [figure.name for figure in portraits._figures(without, 2, "96 px", "all")]
 
 
 def test_unfit_pictures_are_named_and_left_out(found: tuple[Evaluation, list[str]]) -> None:

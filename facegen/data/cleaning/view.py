@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, cached_property
-from typing import Any
+from functools import cached_property
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.detection import YUNET
+from facegen.detection import yunet_faces
 from facegen.errors import ShapeError
 
 SIDE, FINE = 256, 512
@@ -74,9 +73,7 @@ class View:
     @cached_property
     def faces(self) -> tuple[Face, ...]:
         """Every face, the widest first."""
-        bgr = np.ascontiguousarray(self.rgb[..., ::-1])
-        _, found = _yunet().detect(bgr)
-        rows = [] if found is None else found
+        rows = yunet_faces(self.rgb, FACE_SCORE)
         faces = (Face(row[4:14].reshape(5, 2).astype(np.float64), float(row[2]), float(row[14])) for row in rows)
         return tuple(sorted(faces, key=lambda face: -face.width))
 
@@ -102,13 +99,3 @@ def _resized(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def _luma(rgb: NDArray[np.uint8]) -> Grey:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32) * np.float32(1 / 255)
-
-
-@cache
-def _yunet() -> Any:
-    """Load YuNet (230 kB) once in a process, without OpenCV's warning that its new engine knows no targets."""
-    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-    try:
-        return cv2.FaceDetectorYN.create(str(YUNET), "", (SIDE, SIDE), FACE_SCORE)
-    finally:
-        cv2.utils.logging.setLogLevel(level)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.errors import ImageError
+from facegen.images import read_image, resize
 from facegen.landmarks import landmarks_in_head
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import LAYER, MAPS, Features, pooled_features
@@ -136,6 +139,20 @@ class PortraitMeter:
         landmarks = landmarks_in_head(picture)
         maps = feature_maps(self._network, to_tensor(picture).to(self.device))
         return _Seen(maps, landmarks.points, identity(picture, landmarks))
+
+
+def read_portrait(file: Path, side: int) -> Picture:
+    """A portrait as (side, side, 3); a larger one is reduced.
+
+    Raises:
+        ImageError: if it cannot be read, is not square, or is too small.
+    """
+    rgb = read_image(file).rgb
+    if rgb.shape[0] != rgb.shape[1] or rgb.shape[0] < side:
+        raise ImageError(
+            f"{file}: {rgb.shape[1]}x{rgb.shape[0]}, expected an aligned square head of at least {side} px; left out."
+        )
+    return rgb if rgb.shape[0] == side else resize(rgb, (side, side))
 
 
 def _alone(image: Tensor, plan: TilePlan | None) -> dict[str, float]:
