@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
@@ -71,16 +71,19 @@ _JSON = json.JSONEncoder(separators=(",", ":"))
 _REQUIRED = [name for name, f in _KNOWN.items() if f.default is MISSING and f.default_factory is MISSING]
 
 
-def read_manifest(folder: Path) -> list[Entry]:
+def read_manifest(folder: Path, *, without: Collection[str] = ()) -> list[Entry]:
     """Read a set's manifest; an empty cell stands for the column's default.
 
+    Args:
+        without: columns that are not read, for whoever looks at the entries and does not write them: landmarks take
+            a third of the time.
     Raises:
         ImageError: if there is none, or a row is wrong; naming the file, the line and the column.
     """
     path = folder / MANIFEST
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            return _read(path, csv.reader(file, strict=True))
+            return _read(path, csv.reader(file, strict=True), without)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file; make the set with facegen data prepare.") from None
     except OSError as error:
@@ -111,16 +114,18 @@ def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
     return path
 
 
-def entries_of(folder: Path) -> list[Entry]:
+def entries_of(folder: Path, *, without: Collection[str] = ()) -> list[Entry]:
     """The entries of a set's manifest, or, of a plain folder, one for each picture file below it, in order of name.
 
     No picture of a plain folder is read: its entries have neither landmarks nor size, sharpness and hashes.
 
+    Args:
+        without: as of `read_manifest`.
     Raises:
         ImageError: if the manifest is wrong, or there is neither a manifest nor a picture.
     """
     if (folder / MANIFEST).is_file():
-        return read_manifest(folder)
+        return read_manifest(folder, without=without)
     found = (path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
     names = sorted(path.relative_to(folder).as_posix() for path in found)
     names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
@@ -129,7 +134,7 @@ def entries_of(folder: Path) -> list[Entry]:
     return [Entry(name, name) for name in names]
 
 
-def _read(path: Path, table: Any) -> list[Entry]:
+def _read(path: Path, table: Any, without: Collection[str]) -> list[Entry]:
     """The rows of an open CSV file."""
     entries: dict[str, Entry] = {}
     try:
@@ -139,7 +144,7 @@ def _read(path: Path, table: Any) -> list[Entry]:
             where = f"{path}: line {table.line_num}"
             if len(row) != len(columns):
                 raise ImageError(f"{where} has {len(row)} cells, expected {len(columns)}, as many as line 1.")
-            entry = _entry(where, dict(zip(columns, row, strict=True)))
+            entry = _entry(where, dict(zip(columns, row, strict=True)), without)
             if entry.file in entries:
                 raise ImageError(f"{where}, column file: {entry.file!r} stands there twice; leave one row out.")
             entries[entry.file] = entry
@@ -155,11 +160,11 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
         raise ImageError(f"{path}: line 1 has {wrong}; expected {', '.join(_KNOWN)}.")
 
 
-def _entry(where: str, cells: Mapping[str, str]) -> Entry:
+def _entry(where: str, cells: Mapping[str, str], without: Collection[str]) -> Entry:
     values: dict[str, Any] = {"extra": {name: text for name, text in cells.items() if name not in _KNOWN}}
     for name in _KNOWN:
         text = cells.get(name, "")
-        if not text and name not in _REQUIRED:
+        if name in without or (not text and name not in _REQUIRED):
             continue
         parser = _PARSERS[name]
         try:

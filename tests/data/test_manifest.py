@@ -82,6 +82,13 @@ def test_a_short_table_and_a_spreadsheet_mark_are_read(tmp_path: Path) -> None:
     assert second.kept
 
 
+def test_columns_that_are_not_wanted_are_not_read(tmp_path: Path) -> None:
+    write_manifest(tmp_path, [FULL])
+    assert read_manifest(tmp_path, without=("landmarks",)) == [replace(FULL, landmarks=())]
+    edit(tmp_path, json.dumps(FULL.landmarks[0], separators=(",", ":")), "oops")
+    assert entries_of(tmp_path, without=("landmarks",)) == [replace(FULL, landmarks=())]
+
+
 @pytest.mark.parametrize(
     ("decision", "label", "kept"),
     [("", "", True), ("keep", "", True), ("drop", "", False), ("drop", "keep", True), ("keep", "drop", False)],

@@ -84,7 +84,7 @@ class Curation:
         Raises:
             ImageError: as `entries_of` and `LabelLog`.
         """
-        entries = doubtful_first(entries_of(folder))
+        entries = doubtful_first(entries_of(folder, without=("landmarks", "frame")))
         self.folder = folder = folder.resolve()
         self.pictures = Pictures(folder, entries)
         self._faces = [
