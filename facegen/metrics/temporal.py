@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 
 from facegen.errors import ShapeError, UsageError
 from facegen.landmarks import faces_in_photo
-from facegen.video.flow import Flow, resize_flow, trust, warp
+from facegen.ops.flow import Flow, resize_flow, trust, warp
 
 Plane = NDArray[np.float32]
 Frame = NDArray[np.uint8]
 REDUCED = 4
 """Flow is found on frames of a quarter of their sides."""
 SURE = 0.5
-"""Trust in the flow, see `facegen.video.flow.trust`, from which on a place is measured."""
+"""Trust in the flow, see `facegen.ops.flow.trust`, from which on a place is measured."""
 FINE = 1 / 256
 """Deviation of the Gaussian that tells fine detail from the rest, as a share of the shorter side: 3 px of 768. It is
 never less than a pixel."""

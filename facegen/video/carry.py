@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import ShapeError
-from facegen.video.flow import Flow, flow_between, resize_flow, trust, warp
+from facegen.ops.flow import Flow, flow_between, resize_flow, trust, warp
 
 Plane = NDArray[np.float32]
 FLOW_SIDE = 256

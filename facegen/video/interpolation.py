@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import UsageError
-from facegen.video.flow import Flow, flow_between, trust, warp
+from facegen.ops.flow import Flow, flow_between, trust, warp
 
 Frame = NDArray[np.uint8]
 

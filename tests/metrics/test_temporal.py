@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import ShapeError, UsageError
 from facegen.metrics.temporal import Steadiness, SteadinessMeter
-from tests.video.test_flow import moved
+from tests.ops.test_flow import moved
 
 Frame = NDArray[np.uint8]
 

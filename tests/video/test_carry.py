@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import ShapeError
 from facegen.video.carry import Carried, DetailCarrier, enlarge, mix
-from tests.video.test_flow import moved
+from tests.ops.test_flow import moved
 
 SCALE = 4
 Plane = NDArray[np.float32]

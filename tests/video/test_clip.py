@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from facegen.errors import UsageError
 from facegen.images import resize
+from facegen.ops.flow import flow_between, warp
 from facegen.photo import PhotoOptions, restore
 from facegen.pipeline import FacePipeline
 from facegen.video.clip import ClipRaiser, clip_scale, raise_clip
 from facegen.video.decoding import Clip
 from facegen.video.encoding import write_video
-from facegen.video.flow import flow_between, warp
 from facegen.video.store import FrameStore
 from tests import tiny
 from tests.video.films import moving

@@ -17,7 +17,7 @@ from facegen.tensors import to_picture, to_tensor
 from facegen.video.steady import HOLD, PREVIOUS, Steadier, SteadyOptions, similarity
 from tests import tiny
 from tests.conftest import face_points
-from tests.video.test_flow import moved
+from tests.ops.test_flow import moved
 
 OFF = SteadyOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
 SIZE = 256

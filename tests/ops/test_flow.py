@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.errors import ShapeError
-from facegen.video.flow import LEAST_SIDE, flow_between, resize_flow, trust, warp
+from facegen.ops.flow import LEAST_SIDE, flow_between, resize_flow, trust, warp
 
 INSIDE = (slice(24, -24), slice(24, -24))
 
