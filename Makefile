@@ -37,7 +37,7 @@ lint: install-dev ## Run ruff and mypy
 	$(BIN)/mypy
 
 test: lint ## Run ruff, mypy and pytest, in JOBS processes of one thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 bench: install-dev ## Measure speed
 	$(BIN)/python -m benchmarks.speed
