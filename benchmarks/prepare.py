@@ -22,9 +22,9 @@ from rich.table import Table
 from facegen.align import crop_head
 from facegen.batch.run import Task
 from facegen.data.cutting import PhotoCutter, find_heads, sharpness
+from facegen.files import sha256_of
 from facegen.images import find_pictures, read_image, write_image
 from facegen.landmarks import landmarks_in_head
-from facegen.provenance import sha256_of
 
 Result = TypeVar("Result")
 

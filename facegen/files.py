@@ -1,10 +1,13 @@
-"""Files that are complete or not there at all."""
+"""Files that are complete or not there at all, and what they are told apart by."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from facegen.errors import ImageError
 
 
 @contextmanager
@@ -20,3 +23,16 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def sha256_of(path: Path) -> str:
+    """The hash of a file's bytes.
+
+    Raises:
+        ImageError: if it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path.") from None

@@ -5,7 +5,6 @@ It has no times in it, so the same making writes the same record.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import platform
@@ -20,6 +19,7 @@ from torch import Tensor
 
 from facegen import __version__
 from facegen.errors import ImageError, WeightsError
+from facegen.files import sha256_of
 from facegen.images import picture_text
 from facegen.latents import latent_sha256, latent_text
 from facegen.ops.seams import SeamGauge, seam_gauge
@@ -215,19 +215,6 @@ def check_weights(record: Record) -> None:
                 f"weights {name!r}: their SHA-256 is {found}, but the picture was made with {wanted}; "
                 f"get those of facegen {record.facegen}."
             )
-
-
-def sha256_of(path: Path) -> str:
-    """The hash of a file's bytes.
-
-    Raises:
-        ImageError: if it cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
 
 
 def _weight_names(pipeline: FacePipeline) -> list[str]:

@@ -9,8 +9,9 @@ from facegen.batch.clips import CLIP_RESULT
 from facegen.batch.raising import RaiseOptions, before_after_path, vote_stem
 from facegen.batch.run import Outcome, Task
 from facegen.errors import ImageError, WeightsError
+from facegen.files import sha256_of
 from facegen.pipeline_recipe import PipelineRecipe
-from facegen.provenance import Record, arguments, check_weights, read_record, sha256_of
+from facegen.provenance import Record, arguments, check_weights, read_record
 from facegen.recipe import load_recipe
 from facegen.video.decoding import is_clip
 

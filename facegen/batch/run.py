@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -14,13 +15,14 @@ from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing import active_children, get_context
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from facegen.errors import FacegenError, UsageError
 from facegen.images import PICTURE_SUFFIXES
-from facegen.ops.seams import SeamGauge
 from facegen.video.decoding import CLIP_SUFFIXES
+
+if TYPE_CHECKING:
+    from facegen.ops.seams import SeamGauge
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,8 @@ def _named(task: Task, text: str) -> str:
 @contextmanager
 def _processes(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
     """Worker processes, started afresh, as threads and GPUs do not outlive a fork; ended at once if the body is."""
-    threads = max(torch.get_num_threads() // jobs, 1)
+    torch = sys.modules.get("torch")  # work that does without it need not wait for it
+    threads = None if torch is None else max(torch.get_num_threads() // jobs, 1)
     others = active_children()
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _set_up, (work, threads))
     try:
@@ -176,10 +179,13 @@ _work: Work
 """What this process does, if it is one of several."""
 
 
-def _set_up(work: Work, threads: int) -> None:
+def _set_up(work: Work, threads: int | None) -> None:
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
-    torch.set_num_threads(threads)
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
     _work = work
 
 

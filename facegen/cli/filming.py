@@ -42,7 +42,8 @@ def film_to(
     """
     import numpy as np
 
-    from facegen.provenance import record_text, sha256_of
+    from facegen.files import sha256_of
+    from facegen.provenance import record_text
     from facegen.video.film import written_before
     from facegen.video.walk import Walk
 

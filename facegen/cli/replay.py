@@ -64,7 +64,7 @@ def replay(picture: Path, source: Path | None, out: Path, device: str | None) ->
 
 def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
     """The photo that the record names, checked by its hash."""
-    from facegen.provenance import sha256_of
+    from facegen.files import sha256_of
 
     wanted = record.source
     if wanted is None:

@@ -16,10 +16,10 @@ from facegen.batch.run import Outcome, Task
 from facegen.data.manifest import Entry
 from facegen.detection import FoundHead, heads_in_photo
 from facegen.errors import ImageError
+from facegen.files import sha256_of
 from facegen.images import read_image, write_image
 from facegen.landmarks import landmarks_in_head
 from facegen.ops.luma import WEIGHTS
-from facegen.provenance import sha256_of
 
 PICTURES = "pictures"
 """Folder of the crops, below the set."""

@@ -11,7 +11,7 @@ from facegen.data.cutting import Cut, PhotoCutter, name_below
 from facegen.data.ledger import Ledger, Photo, open_ledger, save_ledger
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
 from facegen.errors import ImageError
-from facegen.provenance import sha256_of
+from facegen.files import sha256_of
 
 SAVE_EVERY = 5.0
 """Seconds between two savings, at least; and saving takes at most a tenth of the time."""

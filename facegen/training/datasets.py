@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -87,6 +87,17 @@ def training_files(folder: Path, config: DataConfig) -> list[Path]:
     return split_files(folder, config)[0][: config.limit]
 
 
+def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    """Each file with its picture (H, W, 3), one at a time; `warn` is told of those that cannot be read."""
+    for file in files:
+        try:
+            rgb = read_image(file).rgb
+        except ImageError as error:
+            warn(str(error))
+            continue
+        yield file, rgb
+
+
 def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[NDArray[np.uint8], list[Path]]:
     """Read aligned square pictures into one array, passing over (and reporting) those that cannot be read.
 
@@ -96,12 +107,7 @@ def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[N
         TrainingError: if none can be read.
     """
     pictures, kept = [], []
-    for file in files:
-        try:
-            rgb = read_image(file).rgb
-        except ImageError as error:
-            warn(str(error))
-            continue
+    for file, rgb in readable(files, warn):
         if rgb.shape[0] != rgb.shape[1]:
             warn(f"{file}: {rgb.shape[1]}x{rgb.shape[0]} is not square; aligned head crops are expected. Left out.")
             continue

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from facegen.errors import ImageError, TrainingError
-from facegen.images import read_image, resize
+from facegen.errors import TrainingError
+from facegen.images import resize
 from facegen.ops.degradation import recolour
-from facegen.training.datasets import Order, Warn
+from facegen.training.datasets import Order, Warn, readable
 
 Reduction = Literal["bicubic", "area"]
 
@@ -99,12 +99,7 @@ class PairDataset:
 def _load(files: Sequence[Path], side: int, least: int, warn: Warn) -> tuple[list[NDArray[np.uint8]], list[Path]]:
     """Pictures as (H, W, 3) uint8, and their files; those that cannot be read, or are too small, are told and left."""
     pictures, kept = [], []
-    for file in files:
-        try:
-            rgb = read_image(file).rgb
-        except ImageError as error:
-            warn(str(error))
-            continue
+    for file, rgb in readable(files, warn):
         height, width = rgb.shape[:2]
         shorter = min(height, width)
         if shorter < least:

@@ -26,9 +26,9 @@ from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
 from facegen.data.prepare import Preparation
 from facegen.detection import heads_in_photo
 from facegen.errors import ImageError, UsageError
+from facegen.files import sha256_of
 from facegen.images import read_image, resize, write_image
 from facegen.landmarks import landmarks_in_head
-from facegen.provenance import sha256_of
 
 Picture = NDArray[np.uint8]
 SIZE = 96

@@ -18,7 +18,7 @@ from facegen.data.cleaning.measuring import CropEmbedder, CropMeasurer, Embedded
 from facegen.data.cleaning.same import Pair, near_pairs
 from facegen.data.manifest import Entry, entries_of, write_manifest
 from facegen.errors import ImageError
-from facegen.provenance import sha256_of
+from facegen.files import sha256_of
 
 SAVE_EVERY = 10.0
 """Seconds between two savings, at least; and saving takes at most a tenth of the time."""

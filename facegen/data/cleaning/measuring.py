@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from facegen.batch.run import Outcome, Task
 from facegen.data.cleaning.detectors import PICTURE_WISE
 from facegen.data.cleaning.view import View, look
+from facegen.files import sha256_of
 from facegen.images import read_image, to_pillow
 from facegen.landmarks import Landmarks, landmarks_in_head
 from facegen.metrics.identity import identity
-from facegen.provenance import sha256_of
 
 HASH_SIDE = 16
 """The perceptual hash has so many bits a side: 256 in all."""
