@@ -36,10 +36,15 @@ class JNetConfig(BaseModel):
     """Channels at 2, 4, 8, ... px, up to tile x scale."""
     decoder_depths: tuple[PositiveInt, ...] = (1, 1, 2, 2, 4, 2, 2, 1)
     """3x3 convolutions after each doubling; the figure of the original has two everywhere."""
+    trunk: int = Field(default=0, ge=0)
+    """Residual blocks at the tile's own side, where an output pixel costs least; they begin as the identity."""
     encoder_width: float = Field(default=0.25, gt=0, le=1)
     """Channels of the encoder relative to the decoder's at the same side."""
     upsample: Literal["nearest", "deconv"] = "nearest"
     """"deconv" is the original's; "nearest" (1x1 convolution, nearest, 3x3) leaves no checkerboard."""
+    norm: Literal["none", "batch"] = "none"
+    """"batch" normalises after every convolution but the outermost and the innermost, for comparison: each tile of a
+    picture should be raised in the same way, whatever the others of its batch or of training were."""
     base: Literal["bicubic", "none"] = "bicubic"
     """What the network's output is added to; "none" is the original's, behind a sigmoid."""
 
@@ -92,10 +97,14 @@ def _activation() -> nn.Module:
     return nn.LeakyReLU(LEAK, inplace=True)
 
 
+def _norm(norm: str, width: int) -> nn.Module:
+    return nn.BatchNorm2d(width) if norm == "batch" else nn.Identity()
+
+
 class UpBlock(nn.Module):
     """Double the side, join the skip, convolve `depth` times; residual where there is more than one pair."""
 
-    def __init__(self, *, cin: int, skip: int, cout: int, depth: int, upsample: str) -> None:
+    def __init__(self, *, cin: int, skip: int, cout: int, depth: int, upsample: str, norm: str) -> None:
         super().__init__()
         if upsample == "deconv":
             self.up: nn.Module = nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1)
@@ -103,6 +112,7 @@ class UpBlock(nn.Module):
             self.up = nn.Sequential(nn.Conv2d(cin, cout, 1), nn.Upsample(scale_factor=2, mode="nearest"))
         self.first = nn.Conv2d(cout + skip, cout, 3, padding=1)
         self.rest = nn.ModuleList(nn.Conv2d(cout, cout, 3, padding=1) for _ in range(depth - 1))
+        self.norms = nn.ModuleList(_norm(norm, cout) for _ in range(depth))
         self.upsample = upsample
         self.act = _activation()
         self._initialise(skip)
@@ -128,10 +138,27 @@ class UpBlock(nn.Module):
             x = self.act(x)
         if skip is not None:
             x = torch.cat([x, skip], dim=1)
-        x = self.act(self.first(x))
-        for conv in self.rest:
-            x = self.act(x + conv(x))
+        first, *others = self.norms
+        x = self.act(first(self.first(x)))
+        for conv, norm in zip(self.rest, others, strict=True):
+            x = self.act(x + norm(conv(x)))
         return x
+
+
+class TrunkBlock(nn.Module):
+    """Two 3x3 convolutions added to the input (Lim et al. 2017, EDSR), starting at nothing."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1), _activation(), nn.Conv2d(width, width, 3, padding=1)
+        )
+        self.branch.apply(_he_init)
+        nn.init.zeros_(next(self.branch[2].parameters()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        raised: Tensor = x + self.branch(x)
+        return raised
 
 
 class JNet(nn.Module):
@@ -140,14 +167,20 @@ class JNet(nn.Module):
     def __init__(self, config: JNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or JNetConfig()
+        self._own_side = len(config.encoder_widths) - 1
         down = (config.in_channels, *config.encoder_widths)
         self.encoder = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(down))
+        ends = (1, len(down) - 1)
+        self.encoder_norms = nn.ModuleList(
+            _norm("none" if i in ends else config.norm, width) for i, width in enumerate(down) if i
+        )
         skips = list(down[:-1][::-1]) + [0] * (len(config.decoder_widths) - len(down) + 1)
         cins = (down[-1], *config.decoder_widths[:-1])
         self.decoder = nn.ModuleList(
-            UpBlock(cin=cin, skip=skip, cout=cout, depth=depth, upsample=config.upsample)
+            UpBlock(cin=cin, skip=skip, cout=cout, depth=depth, upsample=config.upsample, norm=config.norm)
             for cin, skip, cout, depth in zip(cins, skips, config.decoder_widths, config.decoder_depths, strict=True)
         )
+        self.trunk = nn.Sequential(*(TrunkBlock(config.decoder_widths[self._own_side]) for _ in range(config.trunk)))
         self.to_rgb = nn.Conv2d(config.decoder_widths[-1], 3, 3, padding=1)
         self.act = _activation()
         self.encoder.apply(_he_init)
@@ -170,11 +203,13 @@ class JNet(nn.Module):
                 f"JNet: stack has shape {tuple(stack.shape)}, expected (B, {c.in_channels}, {c.tile}, {c.tile})."
             )
         skips = [stack * 2 - 1]
-        for conv in self.encoder:
-            skips.append(self.act(conv(skips[-1])))  # (B, w, tile/2^i, tile/2^i)
+        for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
+            skips.append(self.act(norm(conv(skips[-1]))))  # (B, w, tile/2^i, tile/2^i)
         x = skips.pop()
-        for block in self.decoder:
+        for i, block in enumerate(self.decoder):
             x = block(x, skips.pop() if skips else None)
+            if i == self._own_side:
+                x = self.trunk(x)  # (B, w, tile, tile)
         out: Tensor = self.to_rgb(x).float()
         if c.base == "none":
             return torch.sigmoid(out)

@@ -129,6 +129,8 @@ class JNetLoss(FeatureLoss):
     projected: float = Field(default=0.0, ge=0)
     """Of a projected discriminator beside it."""
     pooled_l1: Weight = WeightSchedule(start=50.0)
+    pooled_side: int = Field(default=32, ge=1)
+    """Side that raised and real tile are average-pooled to for it; the tile's own is the L1 of all pixels."""
     crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the discriminators and the feature loss look at."""
 
@@ -198,6 +200,9 @@ class JNetRecipe(Strict):
                 raise ValueError(f'{key} is {channels}, expected {planes}: RGB and guide = "{self.guide}"')
         if net.scale != 8:
             raise ValueError(f"generator.scale is {net.scale}, expected 8, the step from the discriminator's input")
-        if self.side < net.tile * net.scale:
-            raise ValueError(f"side is {self.side}, expected at least tile x scale = {net.tile * net.scale}")
+        raised, pooled = net.tile * net.scale, self.loss.pooled_side
+        if raised % pooled:
+            raise ValueError(f"loss.pooled_side is {pooled}, expected a divisor of tile x scale = {raised}")
+        if self.side < raised:
+            raise ValueError(f"side is {self.side}, expected at least tile x scale = {raised}")
         return self

@@ -196,9 +196,11 @@ def begin_from(objective: Objective, name: str) -> int:
 
 
 def _take_over(network: nn.Module, folder: Path) -> None:
+    """Load weights; a trunk that they lack, or have less of, stays the identity that it begins as."""
     trained, _ = load_network(str(folder), type(network))
+    begun = {name: value for name, value in network.state_dict().items() if name.startswith("trunk.")}
     try:
-        network.load_state_dict(trained.state_dict())
+        network.load_state_dict(begun | trained.state_dict())
     except RuntimeError as error:
         reason = one_line(error)
         raise WeightsError(f"{folder}: not of the shape that the recipe gives the network ({reason}).") from None

@@ -68,6 +68,8 @@ def test_other_guides(channels: int) -> None:
         ({"encoder_width": 0}, "greater than 0"),
         ({"upsample": "bilinear"}, "'nearest' or 'deconv'"),
         ({"base": "nearest"}, "'bicubic' or 'none'"),
+        ({"norm": "spectral"}, "'none' or 'batch'"),
+        ({"trunk": -1}, "greater than or equal to 0"),
         ({"depth": 2}, "Extra inputs are not permitted"),
     ],
 )
@@ -87,6 +89,25 @@ def test_starts_as_its_bicubic_base() -> None:
     base = F.interpolate(stack[:, :3], scale_factor=8, mode="bicubic", align_corners=False)
     assert torch.equal(make(fresh=True)(stack), base)
     assert (make()(stack) - base).abs().mean() > 0.01
+
+
+def test_trunk_begins_as_the_identity_and_learns_from_there() -> None:
+    plain, deep = make(), make(trunk=2)
+    deep.load_state_dict(deep.state_dict() | plain.state_dict())
+    assert torch.equal(deep(stacks(2)), plain(stacks(2)))
+    for block in deep.trunk:
+        nn.init.normal_(block.branch[2].weight, 0, 0.1)
+    raised = deep(stacks(2))
+    assert not torch.allclose(raised, plain(stacks(2)), atol=1e-4)
+    assert_every_parameter_learns(deep, raised)
+
+
+def test_batchnorm_makes_a_tile_depend_on_its_batch_while_training() -> None:
+    net, stack = make(norm="batch"), stacks(3)
+    assert not torch.allclose(net(stack)[:1], net(stack[:1]), atol=1e-3)
+    net.eval()
+    torch.testing.assert_close(net(stack)[:1], net(stack[:1]))
+    assert not any("norm" in name for name in make().state_dict())
 
 
 def test_activations_neither_starve_nor_explode_at_the_start() -> None:

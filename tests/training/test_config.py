@@ -75,6 +75,7 @@ def test_channels_must_fit_the_guide(guide: tuple[str, int]) -> None:
         ({"guide": "grey"}, "guide: .*got 'grey'"),
         ({"loss": {"real_label": 0.9}}, "loss: real_label is 0.9, but hinge knows no labels"),
         ({"loss": {"projected": 1, "crop": 64}}, "loss: crop is 64; projected needs at least 128 px"),
+        ({"loss": {"pooled_side": 96}}, "loss.pooled_side is 96, expected a divisor of tile x scale = 256"),
         ({"loss": {"pooled_l1": -1}}, "loss.pooled_l1.start: .*greater than or equal to 0"),
         ({"loss": {"feature_weights": [1, -1]}}, "loss.feature_weights.1: .*greater than or equal to 0"),
         ({"loss": {"adverserial": 1}}, r'\[loss\] unknown key "adverserial"; did you mean "adversarial"\?'),

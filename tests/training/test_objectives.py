@@ -126,6 +126,21 @@ def test_score_knows_a_better_j_net(head_folder: Path, tmp_path: Path) -> None:
     assert objective.validate()[1]["score"] > 1.2 * before
 
 
+def test_l1_compares_tiles_pooled_to_the_side_of_the_recipe(head_folder: Path, tmp_path: Path) -> None:
+    recipe, found = jnet_recipe(), {}
+    for side in (8, 64):
+        loss = recipe.loss.model_copy(update={"pooled_side": side})
+        out = tmp_path / str(side)
+        objective = make_trainer(recipe.model_copy(update={"loss": loss}), head_folder, out).objective
+        pictures = objective.begin(objective.batch(0, 2), draws())
+        found[side] = objective.losses("generator", pictures, draws(), 0)["pooled_l1"].item(), pictures
+    (small, (_, real, fake)), (whole, _) = found[8], found[64]
+    assert whole == pytest.approx((fake - real).abs().mean().item())
+    means = (fake - real).unflatten(-1, (8, 8)).unflatten(-3, (8, 8)).mean(dim=(-1, -3))  # over 8 x 8 px each
+    assert small == pytest.approx(means.abs().mean().item(), rel=1e-4)
+    assert small < 0.9 * whole
+
+
 @pytest.mark.parametrize("crop", [32, 999])
 def test_discriminators_look_at_the_same_place_of_all(head_folder: Path, tmp_path: Path, crop: int) -> None:
     recipe = jnet_recipe()

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
-from facegen.errors import RecipeError, TrainingError
+from facegen.errors import RecipeError, TrainingError, WeightsError
+from facegen.models.jnet import JNet
 from facegen.training.config import DCGANRecipe
+from facegen.training.publish import publish
 from facegen.training.start import RESOLVED, load_training_recipe, make_trainer, resolved_recipe
+from facegen.weights import load_network
 from tests.training.conftest import jnet_recipe
 
 
@@ -53,6 +57,23 @@ def test_file_in_the_way_is_named(head_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "run").touch()
     with pytest.raises(TrainingError, match=r"run: cannot be made a run folder .*choose another --out"):
         make_trainer(jnet_recipe(), head_folder, tmp_path / "run")
+
+
+def test_deeper_j_net_begins_where_the_shallow_one_stopped(head_folder: Path, tmp_path: Path) -> None:
+    recipe = jnet_recipe()
+    make_trainer(recipe, head_folder, tmp_path / "run").run()
+    publish(tmp_path / "run", "shallow", tmp_path, recipe_name="x")
+    deep, other = (
+        recipe.model_copy(update={"generator": recipe.generator.model_copy(update=changes)})
+        for changes in ({"trunk": 2}, {"decoder_depths": (2,) * 6})
+    )
+    trainer = make_trainer(deep, head_folder, tmp_path / "deep", begin_with=str(tmp_path / "shallow"))
+    known, _ = load_network(str(tmp_path / "shallow"), JNet)
+    stack = torch.rand(1, 6, 8, 8, generator=torch.Generator().manual_seed(0))
+    for network in trainer.objective.ema:
+        torch.testing.assert_close(network(stack), known(stack))
+    with pytest.raises(WeightsError, match=r"shallow: not of the shape that the recipe gives the network"):
+        make_trainer(other, head_folder, tmp_path / "other", begin_with=str(tmp_path / "shallow"))
 
 
 def test_unusable_pictures_are_reported(head_folder: Path, tmp_path: Path) -> None:

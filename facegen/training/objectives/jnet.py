@@ -62,7 +62,7 @@ class JNetObjective:
         weights = self.recipe.loss
         losses = {
             "adversarial": self.adversarial.generator([self.discriminator(crops[2], crops[0])]),
-            "pooled_l1": pooled_l1(fake, real, scale),
+            "pooled_l1": pooled_l1(fake, real, fake.shape[-1] // weights.pooled_side),
             "feature": self.feature_loss(crops[2], crops[1]),
         }
         total = (
