@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from importlib.util import find_spec
 from pathlib import Path
@@ -56,20 +56,35 @@ class Size(click.ParamType[int]):
         return int(value)
 
 
-class Kinds(click.ParamType[tuple[str, ...]]):
-    """Comma-separated kinds of variants, or none: flip,contrast."""
+class Listed(click.ParamType[tuple[str, ...]]):
+    """Comma-separated words out of those known: flip,contrast.
 
-    name = "kinds"
+    Args:
+        word: what messages call one of them.
+        known: gives them, when the option is read.
+        none: whether "none" stands for no word.
+    """
+
+    def __init__(self, word: str, known: Callable[[], Collection[str]], *, none: bool = True) -> None:
+        self.name, self.known, self.none = f"{word}s", known, none
+        self.word = word
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        from facegen.ops.variants import KINDS
+        if isinstance(value, tuple):
+            return value
+        known, nothing = self.known(), "; or none" if self.none else ""
+        words = () if self.none and value == "none" else tuple(part.strip() for part in str(value).split(","))
+        for word in words:
+            if word not in known:
+                hint = did_you_mean(word, known)
+                self.fail(f"unknown {self.word} {word!r}{hint} Known: {', '.join(known)}{nothing}.", param, ctx)
+        return tuple(dict.fromkeys(words))
 
-        kinds = () if value == "none" else tuple(part.strip() for part in str(value).split(","))
-        for kind in kinds:
-            if kind not in KINDS:
-                hint = did_you_mean(kind, KINDS)
-                self.fail(f"unknown kind {kind!r}{hint} Known: {', '.join(KINDS)}; or none.", param, ctx)
-        return tuple(dict.fromkeys(kinds))
+
+def _variants() -> Collection[str]:
+    from facegen.ops.variants import KINDS
+
+    return KINDS
 
 
 format_option = click.option(
@@ -94,7 +109,7 @@ _PIPELINE_OPTIONS = (
     ),
     click.option(
         "--variants",
-        type=Kinds(),
+        type=Listed("kind", _variants),
         metavar="KINDS",
         help="Looks of each tile, from flip,contrast,saturation,shift; or none.",
     ),

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen import __version__
-from facegen.cli.common import Size, at_hand, make_folder, pipeline_options, recipe_path
-from facegen.errors import did_you_mean
+from facegen.cli.common import Listed, Size, at_hand, make_folder, pipeline_options, recipe_path
 
 if TYPE_CHECKING:
     from facegen.evaluation.result import Evaluation
@@ -30,20 +29,10 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names
 
 
-class PictureKinds(Names):
-    """Comma-separated kinds of picture files, or none: single,sheet."""
+def _pictures() -> tuple[str, ...]:
+    from facegen.comparing.album import KINDS
 
-    name = "kinds"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        from facegen.comparing.album import KINDS
-
-        kinds = () if value == "none" else super().convert(value, param, ctx)
-        for kind in kinds:
-            if kind not in KINDS:
-                hint = did_you_mean(kind, KINDS)
-                self.fail(f"unknown kind {kind!r}{hint} Known: {', '.join(KINDS)}; or none.", param, ctx)
-        return kinds
+    return KINDS
 
 
 @click.command()
@@ -73,7 +62,7 @@ class PictureKinds(Names):
 @click.option("--include", multiple=True, metavar="PATTERN", help='Portraits of DIR that match: "studio/*".')
 @click.option(
     "--write",
-    type=PictureKinds(),
+    type=Listed("kind", _pictures),
     default="sheet",
     show_default=True,
     metavar="KINDS",
@@ -134,14 +123,14 @@ def _show(found: Evaluation, out: Path) -> None:
     """Print the figures as a table, and the files that have everything."""
     from rich.console import Console
 
-    from facegen.comparing.page import write_comparison
-    from facegen.evaluation.report import least_width, to_table
+    from facegen.comparing.page import to_html
+    from facegen.evaluation.report import least_width, to_table, write_report
 
     if found.figures:
         console = Console()
         console.width = max(console.width, least_width(found))
         console.print(to_table(found))
-    for path in write_comparison(found, out):
+    for path in write_report(found, to_html(found), out, "comparison"):
         click.echo(path)
 
 

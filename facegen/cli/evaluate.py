@@ -138,12 +138,12 @@ def _show(evaluation: Evaluation, out: Path) -> None:
     """Print the table, and write the report."""
     from rich.console import Console
 
-    from facegen.evaluation.report import least_width, to_table, write_evaluation
+    from facegen.evaluation.report import least_width, to_html, to_table, write_report
 
     console = Console()
     console.width = max(console.width, least_width(evaluation))
     console.print(to_table(evaluation))
-    for path in write_evaluation(evaluation, out):
+    for path in write_report(evaluation, to_html(evaluation), out, "evaluation"):
         click.echo(path)
 
 

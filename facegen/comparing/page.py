@@ -1,30 +1,15 @@
-"""A comparison as JSON and as one HTML page that needs no other file."""
+"""A comparison as one HTML page that needs no other file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from html import escape
-from pathlib import Path
 
 from facegen.comparing.charts import BASELINE, bar_charts
 from facegen.evaluation.measuring import ORIGINAL
-from facegen.evaluation.report import format_value, to_json
+from facegen.evaluation.report import format_value
 from facegen.evaluation.result import Evaluation
-from facegen.pages import page, picture, table, write_page
-
-JSON_FILE, HTML_FILE = "comparison.json", "comparison.html"
-
-
-def write_comparison(comparison: Evaluation, out: Path) -> list[Path]:
-    """Write comparison.json and comparison.html into a folder, each complete or not at all.
-
-    Returns:
-        the files written.
-    Raises:
-        ImageError: if the folder cannot be written.
-    """
-    texts = {JSON_FILE: to_json(comparison), HTML_FILE: to_html(comparison)}
-    return [write_page(out / name, text) for name, text in texts.items()]
+from facegen.pages import page, picture, table
 
 
 def to_html(comparison: Evaluation) -> str:

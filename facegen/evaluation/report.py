@@ -17,21 +17,22 @@ from facegen.evaluation.result import Evaluation
 from facegen.metrics.protocol import Figure
 from facegen.pages import page, picture, write_page
 
-JSON_FILE, HTML_FILE = "evaluation.json", "evaluation.html"
 _HEADER = 9
 """Characters in a line of a column's header in the terminal, as wide as a value can be."""
 
 
-def write_evaluation(evaluation: Evaluation, out: Path) -> list[Path]:
-    """Write evaluation.json and evaluation.html into a folder, each complete or not at all.
+def write_report(evaluation: Evaluation, html: str, out: Path, name: str) -> list[Path]:
+    """Write NAME.json, its facts and figures, and NAME.html into a folder, each complete or not at all.
 
+    Args:
+        html: the page.
     Returns:
         the files written.
     Raises:
         ImageError: if the folder cannot be written.
     """
-    texts = {JSON_FILE: to_json(evaluation), HTML_FILE: to_html(evaluation)}
-    return [write_page(out / name, text) for name, text in texts.items()]
+    texts = {f"{name}.json": to_json(evaluation), f"{name}.html": html}
+    return [write_page(out / file, text) for file, text in texts.items()]
 
 
 def to_table(evaluation: Evaluation) -> Table:

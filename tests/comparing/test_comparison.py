@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from facegen.comparing.comparison import Comparison
 from facegen.comparing.inputs import Sides
-from facegen.comparing.page import to_html, write_comparison
+from facegen.comparing.page import to_html
 from facegen.comparing.upscaler import Setting
 from facegen.comparing.upscalers import load_upscalers
 from facegen.errors import ImageError, UsageError
 from facegen.evaluation import measuring
+from facegen.evaluation.report import write_report
 from facegen.evaluation.measuring import NAMES, ORIGINAL
 from facegen.evaluation.result import Evaluation
 from facegen.images import resize, write_image
@@ -108,14 +109,14 @@ def test_the_page_shows_everything_and_needs_no_other_file(found: Evaluation) ->
 
 
 def test_what_is_written(found: Evaluation, tmp_path: Path) -> None:
-    written = write_comparison(found, tmp_path)
+    written = write_report(found, to_html(found), tmp_path, "comparison")
     assert [path.name for path in written] == ["comparison.json", "comparison.html"]
     assert not leftovers(tmp_path)
     content = json.loads(written[0].read_text())
     assert content["figures"][0]["values"].keys() == set(MODELS)
     assert content["figures"][0]["protocol"]["count"] == 2
     with pytest.raises(ImageError, match=r"cannot be written .* choose another --out"):
-        write_comparison(found, tmp_path / "none")
+        write_report(found, to_html(found), tmp_path / "none", "comparison")
 
 
 def test_pictures_of_ones_own_have_sheets_and_no_figures(

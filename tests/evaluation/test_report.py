@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 from facegen.errors import ImageError
-from facegen.evaluation.report import format_value, least_width, to_html, to_json, to_table, write_evaluation
+from facegen.evaluation.report import format_value, least_width, to_html, to_json, to_table, write_report
 from facegen.evaluation.result import Evaluation, Sheet
 from facegen.metrics.protocol import Figure, Protocol
 
@@ -75,11 +75,11 @@ def test_values_have_four_digits() -> None:
 
 
 def test_files_are_complete_or_absent(tmp_path: Path) -> None:
-    written = write_evaluation(EVALUATION, tmp_path)
+    written = write_report(EVALUATION, to_html(EVALUATION), tmp_path, "evaluation")
     assert [path.name for path in written] == ["evaluation.json", "evaluation.html"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.html", "evaluation.json"]
     with pytest.raises(ImageError, match=r"cannot be written .* choose another --out"):
-        write_evaluation(EVALUATION, tmp_path / "missing")
+        write_report(EVALUATION, to_html(EVALUATION), tmp_path / "missing", "evaluation")
 
 
 @pytest.mark.parametrize(
