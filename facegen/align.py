@@ -103,11 +103,12 @@ def transform_points(points: Points, matrix: Points) -> Points:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def crop_head(rgb: NDArray[np.uint8], frame: HeadFrame, size: int) -> NDArray[np.uint8]:
-    """Cut the frame out of a photo, upright; antialiased, and mirrored where the frame leaves the photo.
+def crop_head(rgb: NDArray[np.uint8], frame: HeadFrame, size: int, *, antialias: bool = True) -> NDArray[np.uint8]:
+    """Cut the frame out of a photo, upright, and mirrored where the frame leaves the photo.
 
     Args:
         rgb: (H, W, 3) photo.
+        antialias: False takes one sample a pixel: for detectors, where the frame is hardly larger than the crop.
     Returns:
         (size, size, 3) uint8.
     Raises:
@@ -122,7 +123,8 @@ def crop_head(rgb: NDArray[np.uint8], frame: HeadFrame, size: int) -> NDArray[np
     matrix = frame_matrix(frame, size)
     matrix[:, 2] += matrix[:, :2] @ [left, top]
     near = rgb[top:bottom, left:right]  # OpenCV cannot warp photos of more than 32,767 px a side
-    return _warp(near, matrix, (size, size), cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101).astype(np.uint8)
+    warp = _warp if antialias else _sampled
+    return warp(near, matrix, (size, size), cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101).astype(np.uint8)
 
 
 def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
@@ -174,10 +176,15 @@ def _warp(source: Numbers, matrix: Points, size: tuple[int, int], interpolation:
     """Warp to `size` = (width, height) by a (2, 3) matrix; where that shrinks, oversample and take area means."""
     scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
     fine = max(1, math.ceil(1 / scale - 0.01))  # -0.01: an aligned portrait at its own size passes unblurred
-    indexed = matrix * fine
-    indexed[:, 2] += indexed[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV counts from the first pixel's centre
-    warped = cv2.warpAffine(source, indexed, (size[0] * fine, size[1] * fine), flags=interpolation, borderMode=border)
+    warped = _sampled(source, matrix * fine, (size[0] * fine, size[1] * fine), interpolation, border)
     return warped if fine == 1 else cv2.resize(warped, size, interpolation=cv2.INTER_AREA)
+
+
+def _sampled(source: Numbers, matrix: Points, size: tuple[int, int], interpolation: int, border: int) -> Numbers:
+    """Warp as `_warp` does, one sample a pixel."""
+    indexed = matrix.copy()
+    indexed[:, 2] += indexed[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV counts from the first pixel's centre
+    return cv2.warpAffine(source, indexed, size, flags=interpolation, borderMode=border)
 
 
 def _bounds(frame: HeadFrame, width: int, height: int, margin: int = 0) -> tuple[int, int, int, int]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from facegen.images import resize
 from facegen.ops.blending import ramp
 from facegen.ops.consistency import back_project, decibels, downsample_area
+from facegen.ops.detail import add_missing_detail
 from facegen.ops.tiling import TilePlan
 from facegen.tensors import to_picture, to_tensor
 
@@ -89,7 +90,8 @@ def mosaic(canvas: Canvas, plan: TilePlan, make: Callable[[int, int], Picture]) 
 def hold(canvas: Canvas, photo: Picture, fidelity: float) -> float:
     """Shift a canvas smoothly so that its area-downsampled version returns the photo; see `back_project`.
 
-    A canvas of the photo's own size has no room below the photo's pixels: it is held to means of 2 x 2 of them.
+    A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with the
+    detail below 2 x 2 pixels that the canvas has and the photo lacks; see `add_missing_detail`.
 
     Args:
         canvas: (s*H, s*W, 3) for any whole s.
@@ -110,10 +112,14 @@ def hold(canvas: Canvas, photo: Picture, fidelity: float) -> float:
             image = to_tensor(source[:, cell * outer[0] : cell * outer[1]])
             shown = to_tensor(photo[per * first : per * last, per * outer[0] : per * outer[1]])
             low_res = downsample_area(shown, (last - first, outer[1] - outer[0]))
-            held = back_project(image, low_res, fidelity)
+            if per > 1:
+                held = back_project(add_missing_detail(shown, image), low_res, iterations=0)
+            else:
+                held = back_project(image, low_res, fidelity)
             inner = (slice(None), slice(top - first, bottom - first), slice(left - outer[0], right - outer[0]))
             error += _write(canvas.rgb[cell * top : cell * bottom, cell * left : cell * right], held, low_res, inner)
         canvas.release()
+    canvas.rgb[cell * rows :, :], canvas.rgb[:, cell * columns :] = photo[per * rows :], photo[:, per * columns :]
     return decibels(error / max(3 * rows * columns, 1))
 
 

@@ -8,7 +8,7 @@ its 68 landmarks stand. A profile, in which dlib sees no face, keeps YuNet's fiv
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,13 @@ class FoundHead:
     frame: HeadFrame
     score: float
     """YuNet's confidence, 0..1."""
+    landmarks: Points | None = None
+    """(68, 2), dlib's points that set the frame, in photo pixels; None if YuNet's five did."""
+
+    def scaled(self, factor: float) -> FoundHead:
+        """The same head in a photo `factor` times as large."""
+        landmarks = None if self.landmarks is None else self.landmarks * factor
+        return FoundHead(self.frame.scaled(factor), self.score, landmarks)
 
 
 def heads_in_photo(rgb: NDArray[np.uint8], smallest: float = 0) -> list[FoundHead]:
@@ -83,21 +90,32 @@ def _search(rgb: NDArray[np.uint8], factor: float) -> list[FoundHead]:
 
 def _set_upright(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
     """The head with its frame set by dlib's landmarks; None if nothing but a weak proposal speaks for it."""
-    frame, confirmed = head.frame, False
+    factor = min(1.0, UPRIGHT_SIDE / head.frame.side)
+    near = rgb if factor == 1 else np.asarray(cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA))
+    found, confirmed = head.scaled(factor), False
     for _ in range(ROUNDS):
-        crop = crop_head(rgb, frame, UPRIGHT_SIDE)
-        landmarks = landmarks_in_head(crop)
-        points = landmarks.points if landmarks.detected else _best_points(crop)
-        if points is None:
+        seen = _looked_at(near, found)
+        if seen is None:
             break
-        seen = _frame(transform_points(points, _to_photo(frame)))
-        if seen is None or not _same_head(seen, frame) or not _inside(seen, rgb):
-            break
-        steady = math.dist(seen.right, frame.right) < STEADY * frame.side
-        frame, confirmed = seen, confirmed or landmarks.detected
+        steady = math.dist(seen.frame.right, found.frame.right) < STEADY * found.frame.side
+        found, confirmed = seen, confirmed or seen.landmarks is not None
         if steady:
             break
-    return FoundHead(frame, head.score) if confirmed or head.score >= SURE else None
+    return found.scaled(1 / factor) if confirmed or head.score >= SURE else None
+
+
+def _looked_at(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
+    """The head as its upright crop shows it; None if that shows none, or another."""
+    crop = crop_head(rgb, head.frame, UPRIGHT_SIDE, antialias=False)
+    landmarks = landmarks_in_head(crop)
+    points = landmarks.points if landmarks.detected else _best_points(crop)
+    if points is None:
+        return None
+    points = transform_points(points, _to_photo(head.frame))
+    frame = _frame(points)
+    if frame is None or not _same_head(frame, head.frame) or not _inside(frame, rgb):
+        return None
+    return replace(head, frame=frame, landmarks=points if landmarks.detected else None)
 
 
 def _to_photo(frame: HeadFrame) -> Points:

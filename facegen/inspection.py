@@ -12,7 +12,7 @@ from facegen.errors import ImageError
 from facegen.images import picture_facts, read_image
 from facegen.ops.consistency import decibels, downsample_area
 from facegen.ops.scoring import ScoreContext, laplacian
-from facegen.ops.seams import SeamGauge, over_all, seam_gauge
+from facegen.ops.seams import SeamGauge, content_gauge, over_all, seam_gauge
 from facegen.provenance import COMMAND_KEY, RECORD_KEY, Record, read_record
 from facegen.tensors import to_tensor
 
@@ -47,6 +47,8 @@ class Inspection:
     """Variance of the Laplacian of luma in [0, 1]; see `facegen.ops.scoring.laplacian`."""
     seams: SeamGauge | None
     """Measured here in a sample; of a photo as recorded, of the whole or over its heads. None if nothing is known."""
+    content: SeamGauge | None
+    """In a sample, the same at lines on which no tile begins or ends; None elsewhere."""
     agreement: Agreement | None
     """None if no source was given."""
 
@@ -62,6 +64,7 @@ def inspect_picture(path: Path, source: Path | None = None) -> Inspection:
     facts = picture_facts(path)
     record = read_record(path) if RECORD_KEY in facts.text else None
     rgb = read_image(path, keep_profile=True).rgb
+    seams, content = _seams(rgb, record) if record else (None, None)
     return Inspection(
         format=facts.format,
         width=rgb.shape[1],
@@ -70,7 +73,8 @@ def inspect_picture(path: Path, source: Path | None = None) -> Inspection:
         record=record,
         source_type=facts.source_type,
         sharpness=_sharpness(rgb),
-        seams=_seams(rgb, record) if record else None,
+        seams=seams,
+        content=content,
         agreement=_agreement(path, rgb, source) if source else None,
     )
 
@@ -82,14 +86,16 @@ def _sharpness(rgb: NDArray[np.uint8]) -> float:
     return float(laplacian(image[None, None], ScoreContext(image[None])))
 
 
-def _seams(rgb: NDArray[np.uint8], record: Record) -> SeamGauge | None:
+def _seams(rgb: NDArray[np.uint8], record: Record) -> tuple[SeamGauge | None, SeamGauge | None]:
+    """The gauge of the tiles' borders, and of other lines where it could be measured."""
     if record.seams or not record.raised:
-        return record.seams
+        return record.seams, None
     plan = record.raised[0].plan.plan
     scale = rgb.shape[0] // plan.height
     if record.source is None and scale and rgb.shape[:2] == (scale * plan.height, scale * plan.width):
-        return seam_gauge(to_tensor(rgb), plan)
-    return over_all([raised.seams for raised in record.raised])
+        image = to_tensor(rgb)
+        return seam_gauge(image, plan), content_gauge(image, plan)
+    return over_all([raised.seams for raised in record.raised]), None
 
 
 def _agreement(path: Path, rgb: NDArray[np.uint8], source: Path) -> Agreement:

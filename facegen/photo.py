@@ -153,10 +153,10 @@ def raise_head(
         None if the photo shows more of it than the upscaler could make.
     """
     side = round(frame.side)
-    low = min(max(pipeline.low_res_side(side * scale), HEAD_LOW_RES[0]), HEAD_LOW_RES[1])
-    if side >= low * pipeline.scale:
-        return None
     shown = side if scale > 1 else math.ceil(side / 2)
+    low = min(max(pipeline.low_res_side(side * scale), HEAD_LOW_RES[0]), HEAD_LOW_RES[1])
+    if side > low * pipeline.scale or shown == low * pipeline.scale:
+        return None
     return (raise_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), low * pipeline.scale)
 
 

@@ -68,6 +68,8 @@ def _rows(found: Inspection) -> dict[str, str]:
         rows |= _record_rows(found.record)
     if found.seams:
         rows["seams"] = f"mean {found.seams.mean:.2f}, max {found.seams.max:.2f} (1.00 is none)"
+    if found.content:
+        rows["elsewhere"] = f"mean {found.content.mean:.2f}, max {found.content.max:.2f} (lines that are no seams)"
     rows["sharpness"] = f"{found.sharpness:.3g} (variance of the Laplacian)"
     if found.agreement:
         psnr, largest = found.agreement.psnr, found.agreement.largest

@@ -7,6 +7,7 @@ clamping to [0, 1] took away, and what is left then is settled within each low-r
 """
 
 import math
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -40,17 +41,15 @@ def back_project(image: Tensor, low_res: Tensor, fidelity: float = 1.0, iteratio
         raise UsageError(f"back_project: fidelity {fidelity} is outside 0..1; 0 is off, 1 is full agreement.")
     scale = _scale(image, low_res)
     size = (low_res.shape[-2], low_res.shape[-1])
-    image = image.clamp(0, 1)
+    image = image.clamp(0, 1).contiguous()
     target = torch.lerp(downsample_area(image, size), low_res, fidelity)
-    if _agrees(image, target):
-        return image
-    vertical, horizontal = _lift(size[0], scale).to(image), _lift(size[1], scale).to(image)
+    residual = target - downsample_area(image, size)  # (3, h, w)
     for _ in range(iterations):
-        residual = target - downsample_area(image, size)  # (3, h, w)
-        image = (image + vertical @ residual @ horizontal.T).clamp(0, 1)
-        if _agrees(image, target):
+        if _negligible(residual):
             return image
-    return _settle(image, target)
+        image = (image + enlarge_smoothly(residual, scale)).clamp(0, 1)
+        residual = target - downsample_area(image, size)
+    return image if _negligible(residual) else _settle(image, residual)
 
 
 def low_res_psnr(image: Tensor, low_res: Tensor) -> float:
@@ -93,21 +92,25 @@ def downsample_area(image: Tensor, size_hw: tuple[int, int]) -> Tensor:
     return _area_matrix(tall, height).to(image) @ image @ _area_matrix(wide, width).to(image).T
 
 
-def _agrees(image: Tensor, target: Tensor) -> bool:
-    error = downsample_area(image, (target.shape[-2], target.shape[-1])) - target
-    return bool(error.abs().max() < TOLERANCE)
+def enlarge_smoothly(low_res: Tensor, scale: int) -> Tensor:
+    """Enlarge so that the area mean is the input again: (..., h, w) -> (..., s*h, s*w); not clamped."""
+    vertical, horizontal = (_lift(length, scale).to(low_res) for length in low_res.shape[-2:])
+    return vertical @ low_res @ horizontal.T
 
 
-def _settle(image: Tensor, target: Tensor) -> Tensor:
-    """Give every low-res pixel exactly its target: lighten or darken each pixel in it by a share of its room to move.
+def _negligible(residual: Tensor) -> bool:
+    return bool(residual.abs().max() < TOLERANCE)
+
+
+def _settle(image: Tensor, residual: Tensor) -> Tensor:
+    """Add what each low-res pixel lacks: lighten or darken each pixel in it by a share of its room to move.
 
     The room is what is left to 1 or to 0, so that nothing needs clamping: x + r (1 - x) / mean(1 - x), or with x for
     1 - x to darken.
     """
-    size = (target.shape[-2], target.shape[-1])
-    missing = _repeat(target - downsample_area(image, size), image)  # (3, s*h, s*w)
+    missing = _repeat(residual, image)  # (3, s*h, s*w)
     room = torch.where(missing > 0, 1 - image, image)
-    usual = _repeat(downsample_area(room, size), image)
+    usual = _repeat(downsample_area(room, (residual.shape[-2], residual.shape[-1])), image)
     return (image + missing * room / usual.clamp(min=1e-6)).clamp(0, 1)
 
 
@@ -124,6 +127,8 @@ def _area_matrix(source: int, target: int) -> Tensor:
     return covered.clamp(min=0) * target / source
 
 
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def _lift(length: int, scale: int) -> Tensor:
     """Smooth raising of one axis whose area mean is the input again: (s*length, length).
 

@@ -1,7 +1,8 @@
 """How visible the borders of tiles are in a blended picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -39,12 +40,25 @@ def seam_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> Se
     Raises:
         ShapeError: if an image is not the plan's size times a whole number, or `plain` is not as large as the image.
     """
-    ratios = _ratios(image, plan)
-    if plain is not None:
-        if plain.shape != image.shape:
-            raise ShapeError(f"seam_gauge: plain has shape {tuple(plain.shape)}, expected {tuple(image.shape)}.")
-        ratios = [ratio / usual for ratio, usual in zip(ratios, _ratios(plain, plan), strict=True)]
-    return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
+    return _gauge(image, plan, plain, border_lines)
+
+
+def content_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> SeamGauge:
+    """Measure as many lines on which no tile begins or ends: what hairs and edges alone make of the seam gauge.
+
+    It is the yardstick for `seam_gauge` of the same picture: borders show only where they measure more than this.
+
+    Args:
+        image, plan, plain: as for `seam_gauge`.
+    Raises:
+        ShapeError: as `seam_gauge`.
+    """
+    return _gauge(image, plan, plain, _lines_between)
+
+
+def border_lines(starts: tuple[int, ...], tile: int, length: int) -> list[int]:
+    """List the tile borders along one axis, the picture's own left out: the first low-res pixel after each."""
+    return sorted({*starts, *(start + tile for start in starts)} - {0, length})
 
 
 def over_all(gauges: Sequence[SeamGauge]) -> SeamGauge:
@@ -52,19 +66,33 @@ def over_all(gauges: Sequence[SeamGauge]) -> SeamGauge:
     return SeamGauge(sum(gauge.mean for gauge in gauges) / len(gauges), max(gauge.max for gauge in gauges))
 
 
-def _ratios(image: Tensor, plan: TilePlan) -> list[float]:
-    """The step across each border line over the median of those beside it; rows first."""
+Lines = Callable[[tuple[int, ...], int, int], list[int]]
+"""Starts of the tiles along one axis, their side and the axis's length to the lines that are measured, in low-res
+pixels: each is the first pixel after the step."""
+
+
+def _gauge(image: Tensor, plan: TilePlan, plain: Tensor | None, lines: Lines) -> SeamGauge:
+    ratios = _ratios(image, plan, lines)
+    if plain is not None:
+        if plain.shape != image.shape:
+            raise ShapeError(f"seam_gauge: plain has shape {tuple(plain.shape)}, expected {tuple(image.shape)}.")
+        ratios = [ratio / usual for ratio, usual in zip(ratios, _ratios(plain, plan, lines), strict=True)]
+    return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
+
+
+def _ratios(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
+    """The step across each line over the median of those beside it; rows first."""
     scale = scale_of(image, plan, caller="seam_gauge")
     down = image.diff(dim=1).abs().mean((0, 2)).double()  # (s*H - 1,): entry i is the step from line i to i + 1
     right = image.diff(dim=2).abs().mean((0, 1)).double()  # (s*W - 1,)
-    ratios = [_ratio(down, line) for line in _border_lines(plan.rows, plan.tile, plan.height, scale)]
-    return ratios + [_ratio(right, line) for line in _border_lines(plan.columns, plan.tile, plan.width, scale)]
+    ratios = [_ratio(down, scale * line) for line in lines(plan.rows, plan.tile, plan.height)]
+    return ratios + [_ratio(right, scale * line) for line in lines(plan.columns, plan.tile, plan.width)]
 
 
-def _border_lines(starts: tuple[int, ...], tile: int, length: int, scale: int) -> list[int]:
-    """First high-res pixel after each tile border along one axis, the picture's own borders left out."""
-    borders = {*starts, *(start + tile for start in starts)} - {0, length}
-    return sorted(scale * border for border in borders)
+def _lines_between(starts: tuple[int, ...], tile: int, length: int) -> list[int]:
+    """Before each border a line a quarter of the way back to the one before it, if that is another line."""
+    before_and_border = pairwise([0, *border_lines(starts, tile, length)])
+    return [border - (border - before) // 4 for before, border in before_and_border if border - before >= 4]
 
 
 def _ratio(steps: Tensor, line: int) -> float:

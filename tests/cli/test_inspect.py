@@ -37,7 +37,7 @@ def test_a_sample_as_a_table(facegen: Facegen, drawn: Path, monkeypatch: pytest.
     assert rows["made by"].startswith("facegen 0.")
     assert rows["raised"] == "1 head(s) in 4 tiles"
     assert rows["fit"].endswith("dB to what was put in")
-    assert {"weights", "seams", "sharpness"} < set(rows)
+    assert {"weights", "seams", "elsewhere", "sharpness"} < set(rows)
     assert "agreement" not in rows
 
 
@@ -48,6 +48,7 @@ def test_a_sample_as_json(facegen: Facegen, drawn: Path, tiny_recipe: Path) -> N
     assert found["picture"] == str(drawn)
     assert (found["width"], found["height"], found["format"]) == (320, 320, "PNG")
     assert found["seams"] == pytest.approx({"mean": gauge.mean, "max": gauge.max})
+    assert found["content"]["max"] >= found["content"]["mean"] > 0
     assert found["record"]["seed"] == 3
     assert found["sharpness"] > 0
     assert found["agreement"] is None
@@ -70,6 +71,7 @@ def test_a_photo_has_the_values_of_the_whole(
         write_image(tmp_path / f"{name}.png", head, text=text, label="composite")
     found = json.loads(facegen("inspect", tmp_path / "whole.png", "--json").stdout)
     assert found["seams"] == {"mean": 1.25, "max": 1.5}
+    assert found["content"] is None
     assert "55.5 dB to what was put in" in facegen("inspect", tmp_path / "whole.png").stdout
     found = json.loads(facegen("inspect", tmp_path / "heads.png", "--json").stdout)
     gauges = [seam_gauge(one.image, one.plan) for one in heads]

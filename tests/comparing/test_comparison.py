@@ -18,8 +18,8 @@ from facegen.comparing.upscaler import Setting
 from facegen.comparing.upscalers import load_upscalers
 from facegen.errors import ImageError, UsageError
 from facegen.evaluation import measuring
-from facegen.evaluation.report import write_report
 from facegen.evaluation.measuring import NAMES, ORIGINAL
+from facegen.evaluation.report import write_report
 from facegen.evaluation.result import Evaluation
 from facegen.images import resize, write_image
 from tests.cli.conftest import leftovers

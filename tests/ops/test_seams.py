@@ -5,7 +5,7 @@ import torch
 
 from facegen.errors import ShapeError
 from facegen.ops.blending import blend
-from facegen.ops.seams import SeamGauge, seam_gauge
+from facegen.ops.seams import SeamGauge, content_gauge, seam_gauge
 from facegen.ops.tiling import plan_tiles, split
 
 PLAN = plan_tiles(96, 96)
@@ -39,6 +39,25 @@ def test_one_seam_by_hand() -> None:
 def test_seams_elsewhere_do_not_count() -> None:
     ramp = (0.01 * torch.arange(96.0) + 0.05 * (torch.arange(96) >= 40))[None, None].expand(3, 64, -1)
     assert seam_gauge(ramp, plan_tiles(32, 48)).max == pytest.approx(1.0, abs=1e-3)
+
+
+def test_content_is_measured_between_the_borders() -> None:
+    """Borders at low-res columns 16 and 32: measured are 12 and 28, and none of what lies on the borders."""
+    plan, columns = plan_tiles(32, 48), torch.arange(96)
+    ramp = 0.01 * columns.float()
+    for line, content, seams in ((24, 6.0, 1.0), (56, 6.0, 1.0), (32, 1.0, 6.0), (40, 1.0, 1.0)):
+        image = (ramp + 0.05 * (columns >= line))[None, None].expand(3, 64, -1)
+        assert content_gauge(image, plan).max == pytest.approx(content, abs=1e-2)
+        assert seam_gauge(image, plan).max == pytest.approx(seams, abs=1e-2)
+
+
+@pytest.mark.parametrize("size", [(33, 32), (32, 32), (35, 47)])
+def test_content_is_never_measured_on_a_border(size: tuple[int, int]) -> None:
+    plan = plan_tiles(*size)
+    image = torch.zeros(3, *size)
+    for top, left in plan.boxes:  # nothing but borders
+        image[:, top : top + 32, left : left + 32] += 1
+    assert content_gauge(image, plan) == SeamGauge(1.0, 1.0)
 
 
 def test_blending_hides_what_pasting_shows(rng: torch.Generator) -> None:
