@@ -2,21 +2,22 @@
 
     python -m benchmarks.ablations --data ../shared/data/portraits768 --out ../ablations [--tiles 3000] [--only trunk]
 
-Every line is `facegen train pipelines/train/jnet-8x.toml` with the changes of `COMMON` and its own; its run is
-OUT/NAME, and one that was broken off is gone on with. Half the widths, so that a line takes minutes. Then each raises
-the same tiles of the kept-out portraits, one by one, without choice or blending; figures are over bicubic's where they
-are distances. OUT gets figures.json and sheet.png. Networks begin with one seed, so differences of a few per cent are
-chance: `as-shipped` and `another-seed` show how large it is.
+Every line is pipelines/train/jnet-8x.toml with the changes of `COMMON` and its own, trained on the same portraits, 60
+held out; its checkpoints are in OUT/NAME, and one that was broken off is gone on with. Half the widths, so that a line
+takes minutes. Then each raises the same tiles of the kept-out portraits, one by one, without choice or blending;
+figures are over bicubic's where they are distances. OUT gets figures.json and sheet.png. Small differences are chance:
+`as-shipped` and `another-seed` show how large it is.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping
+from copy import copy
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from rich.table import Table
 from torch import Tensor
 
 from facegen.files import replacing
-from facegen.guide import GUIDE_CHANNELS
+from facegen.guide import GUIDE_CHANNELS, GuideMode
 from facegen.images import write_image
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import pooled_features
@@ -36,20 +37,26 @@ from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet
 from facegen.sheets import contact_sheet
 from facegen.tensors import to_picture
-from facegen.training.checkpoints import checkpoints, read_checkpoint
+from facegen.training.checkpoints import checkpoints
 from facegen.training.config import JNetRecipe
-from facegen.training.datasets import TileConfig, TileDataset, split_files
-from facegen.training.start import resolved_recipe
+from facegen.training.datasets import Order, TileConfig, TileDataset, known_landmarks, split_files
+from facegen.training.objectives import JNetObjective
+from facegen.training.start import load_training_recipe
+from facegen.training.trainer import Trainer
 
 RECIPE = Path(__file__).parents[1] / "pipelines" / "train" / "jnet-8x.toml"
 COMMON = (
     "generator.decoder_widths=[128,128,128,96,80,48,24,16]", "data.held_out=60", "run.ema_images=600",
-    "run.workers=0", "run.log_images=200", "run.preview_images=1000000",
+    "run.log_images=1000000", "run.preview_images=1000000",
 )  # fmt: skip
 
 
-def _guide(name: str) -> tuple[str, ...]:
-    planes = 3 + GUIDE_CHANNELS[name]  # type: ignore[index]
+CLEAN = TileConfig(zoom_max=1, degrade=0, recolour=0, guide_dropout=0, guide_jitter=0)
+"""How the tiles to measure on are cut."""
+
+
+def _guide(name: GuideMode) -> tuple[str, ...]:
+    planes = 3 + GUIDE_CHANNELS[name]
     return f"guide={name}", f"generator.in_channels={planes}", f"discriminator.condition_channels={planes}"
 
 
@@ -68,43 +75,67 @@ LINES: dict[str, tuple[str, ...]] = {
     "deconv": ("generator.upsample=deconv",),
 }
 """Name -> what is changed."""
-BICUBIC, ORIGINAL = "bicubic", "original"
+BICUBIC = "bicubic"
 MEASURED, SHOWN, BATCH, PATCH = 192, 8, 8, 128
 """Tiles measured, tiles on the sheet, tiles at a time, and the side of the patches of the patch Frechet distance."""
 FIGURES = ("feature distance", "patch Frechet", "PSNR, dB", "detail", "Nyquist peak")
 Picture = NDArray[np.uint8]
 
 
-def train(name: str, data: Path, out: Path, tiles: int, threads: int) -> None:
-    """Train a line until it has seen `tiles`, going on where it was broken off.
+class Tiles:
+    """The portraits, read once for all lines.
 
-    Raises:
-        CalledProcessError: if the training fails; it has said why.
+    Args:
+        recipe: any line's; they differ in the guide alone.
     """
-    found = checkpoints(out / name)
-    if found and int(found[-1].stem) >= tiles:
-        return
-    changes = [f"--set={change}" for change in (*COMMON, *LINES[name])]
-    begin = ["--resume"] if found else []
-    command = ["train", str(RECIPE), "--data", str(data), "--out", str(out / name), "--images", str(tiles)]
-    subprocess.run([sys.executable, "-m", "facegen", *command, "--threads", str(threads), *changes, *begin], check=True)
+
+    def __init__(self, data: Path, recipe: JNetRecipe) -> None:
+        net = recipe.generator
+        training, unseen = split_files(data, recipe.data)
+        sides: dict[str, Any] = {"side": recipe.side, "tile": net.tile, "scale": net.scale}
+        options: dict[str, Any] = {**sides, "guide": "rgb", "landmarks": known_landmarks(data)}
+        self._training = TileDataset(training, config=recipe.tiles, seed=recipe.run.seed, **options)
+        self._unseen = TileDataset(unseen, config=CLEAN, seed=0, **options)
+
+    def training(self, recipe: JNetRecipe) -> TileDataset:
+        """In the order of the line's seed."""
+        tiles = self._guided(self._training, recipe.guide)
+        tiles.seed, tiles.order = recipe.run.seed, Order(len(tiles), recipe.run.seed)
+        return tiles
+
+    def unseen(self, recipe: JNetRecipe) -> TileDataset:
+        """Those to measure on, as they are."""
+        return self._guided(self._unseen, recipe.guide)
+
+    def _guided(self, tiles: TileDataset, guide: GuideMode) -> TileDataset:
+        other = copy(tiles)
+        other.guide = guide
+        return other
 
 
-def raised(out: Path, name: str, files: Sequence[Path]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of (low-res, raised, original) tiles of the pictures, by a line's averaged weights."""
-    recipe = resolved_recipe(out / name)
+def trained(name: str, tiles: Tiles, out: Path, count: int) -> JNet:
+    """A line's averaged network once it has seen `count` tiles; it goes on where it was broken off."""
+    recipe = line_recipe(name, count)
+    torch.manual_seed(recipe.run.seed)
+    objective = JNetObjective(recipe, tiles.training(recipe), tiles.unseen(recipe), torch.device("cpu"))
+    trainer = Trainer(objective, recipe.run, out / name)
+    if checkpoints(out / name):
+        trainer.resume()
+    if trainer.images_seen < count:
+        started, begun = time.perf_counter(), trainer.images_seen
+        trainer.run()
+        speed = (count - begun) / (time.perf_counter() - started)
+        print(f"{name}: {count} tiles, {speed:.1f} a second", flush=True)
+    average = objective.ema[0]
+    assert isinstance(average, JNet)
+    return average
+
+
+def line_recipe(name: str, count: int) -> JNetRecipe:
+    """The recipe with a line's changes."""
+    recipe = load_training_recipe(RECIPE, (*COMMON, *LINES[name], f"run.images={count}"))
     assert isinstance(recipe, JNetRecipe)
-    network = JNet(recipe.generator).eval()
-    network.load_state_dict(read_checkpoint(checkpoints(out / name)[-1])["modules"]["average"])
-    clean = TileConfig(zoom_max=1, degrade=0, recolour=0, guide_dropout=0, guide_jitter=0)
-    net = recipe.generator
-    tiles = TileDataset(
-        files, side=recipe.side, tile=net.tile, scale=net.scale, guide=recipe.guide, config=clean, seed=0
-    )
-    for start in range(0, MEASURED, BATCH):
-        stacks, originals = tiles.batch(start, BATCH)
-        with torch.inference_mode():
-            yield stacks[:, :3], network(stacks).clamp(0, 1), originals
+    return recipe
 
 
 class Meter:
@@ -140,26 +171,22 @@ class Meter:
         return dict(zip(FIGURES, (distance, patches, noise, rough, peak), strict=True))
 
 
-def measure(out: Path, names: Sequence[str], files: Sequence[Path]) -> tuple[dict[str, dict[str, float]], Picture]:
-    """The figures of bicubic and of each line, and the sheet: a row of tiles for each, the originals last."""
-    found: dict[str, dict[str, float]] = {}
-    shown: list[Picture] = []
-    originals: list[Picture] = []
-    for name in names:
-        meters = {key: Meter(8) for key in ((name,) if found else (BICUBIC, name))}
-        rows: dict[str, list[Picture]] = {key: [] for key in meters}
-        originals = []
-        for low, tiles, real in raised(out, name, files):
-            plain = F.interpolate(low, scale_factor=8, mode="bicubic", align_corners=False).clamp(0, 1)
-            for key, meter in meters.items():
-                for image, original in zip(plain if key == BICUBIC else tiles, real, strict=True):
-                    meter.add(image, original)
-                    rows[key].append(to_picture(image))
-            originals += [to_picture(original) for original in real]
-        found |= {key: meter.figures() for key, meter in meters.items()}
-        shown += [picture for row in rows.values() for picture in row[:SHOWN]]
-    labels = [name if not i else "" for name in (*found, ORIGINAL) for i in range(SHOWN)]
-    return found, contact_sheet([*shown, *originals[:SHOWN]], columns=SHOWN, side=160, labels=labels)
+def measure(enlarge: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[dict[str, float], list[Picture]]:
+    """The figures of the kept-out tiles, enlarged, and the first ones themselves."""
+    meter, shown = Meter(tiles.scale), list[Picture]()
+    for start in range(0, MEASURED, BATCH):
+        stacks, originals = tiles.batch(start, BATCH)
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            raised = enlarge(stacks).float().clamp(0, 1)
+        for image, original in zip(raised, originals, strict=True):
+            meter.add(image, original)
+        shown += [to_picture(image) for image in raised[: SHOWN - len(shown)]]
+    return meter.figures(), shown
+
+
+def bicubic(stacks: Tensor) -> Tensor:
+    """What a J-net's stack is without the J-net."""
+    return F.interpolate(stacks[:, :3].float(), scale_factor=8, mode="bicubic", align_corners=False)
 
 
 def print_table(found: Mapping[str, Mapping[str, float]]) -> None:
@@ -183,16 +210,23 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--tiles", type=int, default=3000)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", choices=LINES, default=list(LINES))
     options = parser.parse_args()
+    recipe = line_recipe(next(iter(LINES)), options.tiles)
+    tiles = Tiles(options.data, recipe)
+    unseen = tiles.unseen(recipe)
+    found: dict[str, dict[str, float]] = {}
+    rows: dict[str, list[Picture]] = {}
+    found[BICUBIC], rows[BICUBIC] = measure(bicubic, unseen)
     for name in options.only:
-        train(name, options.data, options.out, options.tiles, options.threads)
-    recipe = resolved_recipe(options.out / options.only[0])
-    found, sheet = measure(options.out, options.only, split_files(options.data, recipe.data)[1])
-    with replacing(options.out / "figures.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=2), encoding="utf-8")
-    write_image(options.out / "sheet.png", sheet)
+        network = trained(name, tiles, options.out, options.tiles)
+        found[name], rows[name] = measure(network, tiles.unseen(line_recipe(name, options.tiles)))
+        with replacing(options.out / "figures.json") as temporary:
+            temporary.write_text(json.dumps(found, indent=2), encoding="utf-8")
+    rows["original"] = [to_picture(picture) for picture in unseen.batch(0, BATCH)[1]][:SHOWN]
+    labels = [name if not i else "" for name in rows for i in range(SHOWN)]
+    pictures = [picture for row in rows.values() for picture in row]
+    write_image(options.out / "sheet.png", contact_sheet(pictures, columns=SHOWN, side=160, labels=labels))
     print_table(found)
 
 

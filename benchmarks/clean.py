@@ -29,10 +29,10 @@ from rich.table import Table
 from benchmarks.spoil import KINDS, TABLE, Spoiled, spoil
 from facegen.data.cleaning.cleaning import Cleaning
 from facegen.data.cleaning.detectors import DETECTORS, PICTURE_WISE
-from facegen.data.cleaning.judging import DOUBT, DUPLICATE
+from facegen.data.cleaning.judging import DUPLICATE
 from facegen.data.cleaning.report import write_report
 from facegen.data.cleaning.view import look
-from facegen.data.manifest import Entry
+from facegen.data.manifest import DOUBT, Entry
 from facegen.data.split import person_of
 from facegen.images import find_pictures, read_image
 

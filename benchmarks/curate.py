@@ -29,8 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from facegen.data.cleaning.detectors import DETECTORS
-from facegen.data.curating.order import DOUBT
-from facegen.data.manifest import MANIFEST, Entry, write_manifest
+from facegen.data.manifest import DOUBT, MANIFEST, Entry, write_manifest
 from facegen.images import write_image
 
 if TYPE_CHECKING:

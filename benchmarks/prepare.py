@@ -21,10 +21,9 @@ from rich.table import Table
 
 from facegen.align import crop_head
 from facegen.batch.run import Task
-from facegen.data.cutting import PhotoCutter, find_heads, sharpness
+from facegen.data.cutting import PhotoCutter, find_heads, landmarks_of, sharpness
 from facegen.files import sha256_of
 from facegen.images import find_pictures, read_image, write_image
-from facegen.landmarks import landmarks_in_head
 
 Result = TypeVar("Result")
 
@@ -52,7 +51,7 @@ def measure(photo: Path, cutter: PhotoCutter) -> dict[str, float]:
     for head in steps.time("find heads", find_heads, rgb, cutter.size):
         if head.frame.side >= cutter.size:
             crop = steps.time("crop", crop_head, rgb, head.frame, cutter.size)
-            steps.time("landmarks", landmarks_in_head, crop)
+            steps.time("landmarks", landmarks_of, head, crop)
             steps.time("sharpness", sharpness, crop)
             steps.time("write", write_image, cutter.out / f"crop{cutter.suffix}", crop)
     return steps.seconds

@@ -30,7 +30,7 @@ from facegen.landmarks import faces_in_photo
 from facegen.metrics.paired import feature_distance, psnr
 from facegen.models.efficientnet import load_efficientnet
 from facegen.ops.consistency import downsample_area, low_res_psnr
-from facegen.ops.seams import SeamGauge, content_gauge, over_all, seam_gauge
+from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 from facegen.sheets import contact_sheet
 from facegen.tensors import to_picture, to_tensor
@@ -43,7 +43,8 @@ def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str
     found = 0
     fits: list[float] = []
     seams: list[SeamGauge] = []
-    content: list[SeamGauge] = []
+    content: list[float] = []
+    borders = 0
     pictures: list[NDArray[np.uint8]] = []
     for seed in track(range(seeds), "samples"):
         raised = pipeline.sample(seed, SIDE)
@@ -51,19 +52,20 @@ def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str
         found += bool(faces_in_photo(picture))
         fits.append(low_res_psnr(raised.image, raised.reference))
         seams.append(seam_gauge(raised.image, raised.plan))
-        content.append(content_gauge(raised.image, raised.plan))
+        content += content_ratios(raised.image, raised.plan)
+        borders += border_count(raised.plan)
         pictures.append(resize(picture, (192, 192)))
     rows = [
         ("samples with a face", f"{found} of {seeds}"),
         ("fit to the low-res face, lowest", f"{min(fits):.1f} dB"),
-        *seam_rows(seams, content),
+        *seam_rows(over_all(seams), content_gauge(content, borders)),
     ]
     return rows, pictures
 
 
-def seam_rows(seams: list[SeamGauge], content: list[SeamGauge]) -> list[tuple[str, str]]:
-    """The gauges of all pictures, at the borders of tiles and at other lines."""
-    gauges = {"seam gauge": over_all(seams), "the same at other lines": over_all(content)}
+def seam_rows(seams: SeamGauge, content: SeamGauge) -> list[tuple[str, str]]:
+    """The gauge at the borders of tiles, and at as many other lines."""
+    gauges = {"seam gauge": seams, "at as many other lines": content}
     return [(f"{name}, mean / worst line", f"{gauge.mean:.3f} / {gauge.max:.3f}") for name, gauge in gauges.items()]
 
 
@@ -72,7 +74,8 @@ def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple
     network = load_efficientnet("lite2")
     fits: list[float] = []
     seams: list[SeamGauge] = []
-    content: list[SeamGauge] = []
+    content: list[float] = []
+    borders = 0
     ours, bicubics, pictures = [], [], []
     for file in track(files, "portraits"):
         real = to_tensor(read_image(file).rgb)
@@ -81,14 +84,15 @@ def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple
         bicubic = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0].clamp(0, 1)
         fits.append(low_res_psnr(raised.image, low))
         seams.append(seam_gauge(raised.image, raised.plan))
-        content.append(content_gauge(raised.image, raised.plan))
+        content += content_ratios(raised.image, raised.plan)
+        borders += border_count(raised.plan)
         ours.append((psnr(raised.image, real), feature_distance(network, raised.image, real)))
         bicubics.append((psnr(bicubic, real), feature_distance(network, bicubic, real)))
         pictures += [resize(to_picture(x), (256, 256)) for x in (bicubic, raised.image, real)]
     (quality, distance), (peer_quality, peer_distance) = (np.mean(rows, axis=0) for rows in (ours, bicubics))
     rows = [
         ("fit to the 96 px input, lowest / median", f"{min(fits):.1f} / {statistics.median(fits):.1f} dB"),
-        *seam_rows(seams, content),
+        *seam_rows(over_all(seams), content_gauge(content, borders)),
         ("PSNR, ours / bicubic", f"{quality:.2f} / {peer_quality:.2f} dB"),
         ("Lite2 feature distance, ours / bicubic", f"{distance / peer_distance:.3f}"),
     ]

@@ -1,21 +1,28 @@
 """What each measure buys a film: walks raised one by one, with each measure alone, and with all together.
 
-    python -m benchmarks.video [--walks 4] [--seconds 4] [--fps 12] [--size 768] [--sheet sheet.png]
+    python -m benchmarks.video [--walks 4] [--seconds 4] [--fps 12] [--size 768] [--only walks] [--folder out/films]
 
 Walk n goes from seed 2n to seed 2n + 1 in `--pace` seconds; so much of it is measured as `--seconds` says. The networks
 raise each frame twice, with landmarks as found and smoothed, and all ways choose from these candidates. The figures are
 those of `facegen.metrics.temporal`. "low-res alone" is what is raised, enlarged: no way of raising that agrees with its
-input can have a much lower warping error, as a walk is change. "of it made" is the warping error above that, which
-raising adds.
+input can have much lower figures, as a walk is change. "of it made" is what is above that: what raising adds.
+
+It takes hours for long walks. Every frame is kept in `--folder`, and every walk's figures are (`walk-0.json`, with its
+last frame as each way makes it in `walk-0.png`), so that the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
-from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from fractions import Fraction
+from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,16 +32,23 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
+from torch.profiler import record_function as step
 
+from facegen.files import replacing
 from facegen.images import write_image
 from facegen.metrics.temporal import Steadiness, SteadinessMeter
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
+from facegen.provenance import RECORD_KEY, record_text
 from facegen.sheets import contact_sheet
 from facegen.tensors import to_picture
 from facegen.video.carry import enlarge
+from facegen.video.encoding import write_video
+from facegen.video.film import SHAPING
 from facegen.video.steady import Steadier, SteadyOptions
+from facegen.video.store import JSON, FrameStore
 from facegen.video.walk import Walk, WalkOptions
 
+Frame = NDArray[np.uint8]
 OFF = SteadyOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
 ONE_BY_ONE, LOW_RES = "one by one", "low-res alone"
 WAYS = {
@@ -45,58 +59,114 @@ WAYS = {
     "carry": SteadyOptions(landmarks=False, hysteresis=False, previous=False, carry=True),
     "all": SteadyOptions(),
 }
+ROWS = (*WAYS, LOW_RES)
+"""Of the pictures that are kept: one below the other."""
 PROFILED = 4
 """Frames that the times are means over, after one that is not counted."""
 
 
-@dataclass
-class Way:
-    """One way to raise a walk."""
+@dataclass(frozen=True)
+class Length:
+    """How much of every walk is measured, and how large."""
 
-    steadier: Steadier
-    meter: SteadinessMeter
-    shown: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((1, 1, 3), dtype=np.uint8))
-    """The latest frame."""
+    frames: int
+    paced: int
+    """Frames from seed to seed."""
+    fps: float
+    size: int
+
+    def key(self, pipeline: FacePipeline, number: int) -> dict[str, JSON]:
+        """All that the pictures of walk `number` depend on."""
+        record = json.loads(record_text(pipeline, "benchmark", {})[RECORD_KEY])
+        ways: dict[str, JSON] = {name: asdict(options) for name, options in WAYS.items()}
+        about = {key: value for key, value in asdict(self).items() if key != "frames"}
+        return {key: record[key] for key in SHAPING} | about | {"walk": number, "ways": ways}
 
 
-def faces(pipeline: FacePipeline, number: int, frames: int, paced: int) -> Iterator[Tensor]:
-    """The first frames of walk `number`, (3, 128, 128) in [0, 1]; it takes `paced` frames from seed to seed."""
+def faces(pipeline: FacePipeline, number: int, length: Length) -> Iterator[Tensor]:
+    """The first frames of walk `number`, (3, 128, 128) in [0, 1]."""
     keyframes = np.stack([pipeline.latent(seed).numpy() for seed in (2 * number, 2 * number + 1)])
-    walk = Walk(keyframes, max(paced, frames), WalkOptions(path="slerp"))
-    return (pipeline.draw(walk.latent(frame)) for frame in range(frames))
+    walk = Walk(keyframes, max(length.paced, length.frames), WalkOptions(path="slerp"))
+    return (pipeline.draw(walk.latent(frame)) for frame in range(length.frames))
 
 
-def measure(
-    pipeline: FacePipeline, film: Iterator[Tensor], size: int, fps: float
-) -> tuple[dict[str, Steadiness], dict[str, NDArray[np.uint8]]]:
-    """Raise one walk in every way: figures and the last frame, by the way's name."""
-    ways = {name: Way(Steadier(pipeline, options, fps=fps), SteadinessMeter(fps)) for name, options in WAYS.items()}
-    still = SteadinessMeter(fps)
-    for face in film:
-        side = pipeline.low_res_side(size)
-        pools = {}
-        for name in ("landmarks", ONE_BY_ONE):
-            landmarks = ways[name].steadier.locate(face).scaled(side / face.shape[-1])
-            pools[WAYS[name].landmarks] = pipeline.make_pool(face, (side, side), landmarks)
-        for name, way in ways.items():
-            pool = pools[WAYS[name].landmarks]
-            assert pool.landmarks is not None
-            way.shown = to_picture(way.steadier.settle(pool, pool.landmarks).image)
-            way.meter.add(way.shown)
-        base = enlarge(to_picture(pools[False].reference), ways[ONE_BY_ONE].shown.shape[:2])
-        still.add(np.rint(255 * base).astype(np.uint8))
-    figures = {name: way.meter.result() for name, way in ways.items()}
-    return {**figures, LOW_RES: still.result()}, {name: way.shown for name, way in ways.items()}
+def raise_walk(pipeline: FacePipeline, film: Iterable[Tensor], length: Length, store: FrameStore) -> None:
+    """Raise a walk in every way, from the first frame that the store has not; it gets the `ROWS` of each frame."""
+    steadiers = {name: Steadier(pipeline, options, fps=length.fps) for name, options in WAYS.items()}
+    for name, state in _by_way(store.state() or {}).items():
+        steadiers[name].restore(state)
+    for face in islice(film, store.done, None):
+        states: dict[str, NDArray[Any]] = {}
+        shown = raised(pipeline, face, length.size, steadiers)
+        for name, steadier in steadiers.items():
+            states |= {f"{name}/{key}": array for key, array in steadier.state().items()}
+        store.add(np.concatenate([shown[row] for row in ROWS]), states)
+
+
+def _by_way(state: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
+    ways: dict[str, dict[str, NDArray[Any]]] = {}
+    for key, array in state.items():
+        way, _, name = key.partition("/")
+        ways.setdefault(way, {})[name] = array
+    return ways
+
+
+def raised(pipeline: FacePipeline, face: Tensor, size: int, steadiers: Mapping[str, Steadier]) -> dict[str, Frame]:
+    """The next frame as each way makes it, and the small face enlarged: `ROWS`."""
+    side = pipeline.low_res_side(size)
+    pools, shown = {}, {}
+    for name, steadier in steadiers.items():  # every filter must see every frame, but two pools are enough
+        smoothed = steadier.options.landmarks
+        landmarks = steadier.locate(face).scaled(side / face.shape[-1])
+        if smoothed not in pools:
+            pools[smoothed] = pipeline.make_pool(face, (side, side), landmarks)
+        shown[name] = to_picture(steadier.settle(pools[smoothed], landmarks).image)
+    base = enlarge(to_picture(pools[False].reference), shown[ONE_BY_ONE].shape[:2])
+    return shown | {LOW_RES: np.rint(255 * base).astype(np.uint8)}
+
+
+def measure(stacks: Iterable[Frame], fps: float) -> dict[str, Steadiness]:
+    """The figures of each of `ROWS`."""
+    meters = {row: SteadinessMeter(fps) for row in ROWS}
+    for stack in stacks:
+        for meter, shown in zip(meters.values(), np.split(stack, len(ROWS)), strict=True):
+            meter.add(shown)
+    return {row: meter.result() for row, meter in meters.items()}
+
+
+def walk_figures(pipeline: FacePipeline, number: int, length: Length, folder: Path) -> dict[str, Steadiness]:
+    """The figures of walk `number`: those that are there, or what is left of the work."""
+    path, key = folder / f"walk-{number}.json", {"frames": length.frames} | length.key(pipeline, number)
+    if path.is_file() and (kept := json.loads(path.read_text(encoding="utf-8")))["key"] == key:
+        return {row: Steadiness(**figures) for row, figures in kept["figures"].items()}
+    with FrameStore(folder / f"walk-{number}", length.key(pipeline, number), warn=print) as store:
+        raise_walk(pipeline, faces(pipeline, number, length), length, store)
+        found = measure(islice(store.frames(), length.frames), length.fps)
+        shown = np.split(next(islice(store.frames(), length.frames - 1, None)), len(ROWS))
+        write_image(folder / f"walk-{number}.png", contact_sheet(shown, labels=list(ROWS)))
+        with replacing(path) as temporary:
+            figures = {row: asdict(steadiness) for row, steadiness in found.items()}
+            temporary.write_text(json.dumps({"key": key, "figures": figures}, indent=1), encoding="utf-8")
+        store.remove()
+    return found
 
 
 def seconds(pipeline: FacePipeline, options: SteadyOptions, size: int) -> dict[str, float]:
-    """Mean seconds of each step of a frame, by the labels that pipeline and steadier set."""
-    film = list(faces(pipeline, 0, PROFILED + 1, 48))
-    steadier = Steadier(pipeline, options, fps=12)
-    steadier.raise_face(film[0], size)
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        for face in film[1:]:
-            steadier.raise_face(face, size)
+    """Mean seconds of each step of a frame, by the labels that pipeline and steadier set, keeping and encoding too."""
+    film = faces(pipeline, 0, Length(PROFILED + 1, 120, 30, size))
+    steadier = Steadier(pipeline, options, fps=30)
+    steadier.raise_face(next(film), size)
+    with (
+        TemporaryDirectory(prefix="facegen-") as folder,
+        FrameStore(Path(folder) / "frames", {}) as store,
+        profile(activities=[ProfilerActivity.CPU]) as profiler,
+    ):
+        for face in film:
+            shown = to_picture(steadier.raise_face(face, size).image)
+            with step("facegen.keep"):
+                store.add(shown, steadier.state())
+        with step("facegen.encode"):
+            write_video(Path(folder) / "film.mp4", store.frames(), Fraction(30))
     steps = [event for event in profiler.key_averages() if event.key.startswith("facegen.")]
     return {event.key.removeprefix("facegen."): event.cpu_time_total / 1e6 / PROFILED for event in steps}
 
@@ -113,21 +183,22 @@ def means(walks: list[Steadiness]) -> dict[str, float]:
 def steadiness_table(walks: list[dict[str, Steadiness]], title: str) -> Table:
     """The figures' means over the walks; in brackets those of each way over one by one."""
     rows = {name: means([walk[name] for walk in walks]) for name in walks[0]}
-    alone, low = rows[ONE_BY_ONE], rows[LOW_RES]["warping"]
-    for row in rows.values():
-        row["made"] = row["warping"] - low
-    columns = {"warping": "warping", "made": "of it made", "flicker": "flicker", "jitter": "jitter"}
-    table = Table("way", *columns.values(), "sharpness", title=title)
+    alone = rows[ONE_BY_ONE]
+    for name in ("warping", "flicker"):
+        still = rows[LOW_RES][name]
+        for row in rows.values():
+            row[f"{name} made"] = row[name] - still
+    columns = ("warping", "warping made", "flicker", "flicker made", "jitter", "sharpness")
+    table = Table("way", *("of it made" if "made" in name else name for name in columns), title=title)
     for name, row in rows.items():
-        cells = [f"{row[key]:.2f} ({row[key] / alone[key]:.2f})" for key in (*columns, "sharpness")]
-        table.add_row(name, *cells)
+        table.add_row(name, *(f"{row[key]:.2f} ({row[key] / alone[key]:.2f})" for key in columns))
     return table
 
 
 def seconds_table(ways: dict[str, dict[str, float]], title: str) -> Table:
     """Seconds of each step, and in brackets its share."""
     table = Table("step", *ways, title=title)
-    for name in dict.fromkeys(step for steps in ways.values() for step in steps):
+    for name in dict.fromkeys(label for steps in ways.values() for label in steps):
         shares = [(steps.get(name, 0.0), sum(steps.values())) for steps in ways.values()]
         table.add_row(name, *(f"{spent:.3f} ({spent / whole:.0%})" for spent, whole in shares))
     table.add_row("all", *(f"{sum(steps.values()):.3f}" for steps in ways.values()))
@@ -143,21 +214,21 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=12)
     parser.add_argument("--size", type=int, default=768)
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
-    parser.add_argument("--sheet", type=Path, help="write the first walk's last frame as each way makes it here")
+    parser.add_argument("--folder", type=Path, default=Path("out/films"), help="for frames and figures")
+    parser.add_argument("--only", choices=["walks", "seconds"], help="how steady they are, or what a frame takes")
     options = parser.parse_args()
-    pipeline = FacePipeline.load(options.recipe)
-    frames, paced = round(options.seconds * options.fps), round(options.pace * options.fps)
-    walks = []
-    for number in track(range(options.walks), "walks"):
-        figures, shown = measure(pipeline, faces(pipeline, number, frames, paced), options.size, options.fps)
-        walks.append(figures)
-        if options.sheet and not number:
-            write_image(options.sheet, contact_sheet(list(shown.values()), labels=list(shown)))
-    console = Console(width=140)
-    what = f"{options.walks} walks of {frames} frames, {options.fps:g} a second, {options.size} px"
-    console.print(steadiness_table(walks, what))
-    times = {name: seconds(pipeline, WAYS[name], options.size) for name in (ONE_BY_ONE, "all")}
-    console.print(seconds_table(times, f"seconds a frame, {torch.get_num_threads()} threads"))
+    pipeline, console = FacePipeline.load(options.recipe), Console(width=140)
+    if options.only != "seconds":
+        length = Length(
+            round(options.seconds * options.fps), round(options.pace * options.fps), options.fps, options.size
+        )
+        numbers = track(range(options.walks), "walks")
+        walks = [walk_figures(pipeline, number, length, options.folder) for number in numbers]
+        what = f"{options.walks} walks of {length.frames} frames, {options.fps:g} a second, {options.size} px"
+        console.print(steadiness_table(walks, what))
+    if options.only != "walks":
+        times = {name: seconds(pipeline, WAYS[name], options.size) for name in (ONE_BY_ONE, "all")}
+        console.print(seconds_table(times, f"seconds a frame, {torch.get_num_threads()} threads"))
 
 
 if __name__ == "__main__":

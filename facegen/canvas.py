@@ -90,8 +90,8 @@ def mosaic(canvas: Canvas, plan: TilePlan, make: Callable[[int, int], Picture]) 
 def hold(canvas: Canvas, photo: Picture, fidelity: float) -> float:
     """Shift a canvas smoothly so that its area-downsampled version returns the photo; see `back_project`.
 
-    A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with the
-    detail below 2 x 2 pixels that the canvas has and the photo lacks; see `add_missing_detail`.
+    A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with
+    the detail below 2 x 2 pixels that the canvas has and the photo lacks; see `add_missing_detail`.
 
     Args:
         canvas: (s*H, s*W, 3) for any whole s.
@@ -112,15 +112,20 @@ def hold(canvas: Canvas, photo: Picture, fidelity: float) -> float:
             image = to_tensor(source[:, cell * outer[0] : cell * outer[1]])
             shown = to_tensor(photo[per * first : per * last, per * outer[0] : per * outer[1]])
             low_res = downsample_area(shown, (last - first, outer[1] - outer[0]))
-            if per > 1:
-                held = back_project(add_missing_detail(shown, image), low_res, iterations=0)
-            else:
-                held = back_project(image, low_res, fidelity)
+            held = _held(image, shown, low_res, fidelity)
             inner = (slice(None), slice(top - first, bottom - first), slice(left - outer[0], right - outer[0]))
             error += _write(canvas.rgb[cell * top : cell * bottom, cell * left : cell * right], held, low_res, inner)
         canvas.release()
-    canvas.rgb[cell * rows :, :], canvas.rgb[:, cell * columns :] = photo[per * rows :], photo[:, per * columns :]
+    if per > 1:  # the last of an odd number has no other to make a mean with
+        canvas.rgb[per * rows :], canvas.rgb[:, per * columns :] = photo[per * rows :], photo[:, per * columns :]
     return decibels(error / max(3 * rows * columns, 1))
+
+
+def _held(image: Tensor, shown: Tensor, low_res: Tensor, fidelity: float) -> Tensor:
+    """A block (3, s*H, s*W) held to what the photo shows there, (3, H, W), or to means of it."""
+    if image.shape == shown.shape:
+        return back_project(add_missing_detail(shown, image), low_res, iterations=0)
+    return back_project(image, low_res, fidelity)
 
 
 def _write(place: Picture, held: Tensor, low_res: Tensor, inner: tuple[slice, ...]) -> float:

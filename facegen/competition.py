@@ -71,7 +71,7 @@ def compete(pool: Pool, choice: ChoiceOptions, fidelity: float, judge: Discrimin
         worth = scores if pool.bonus is None else scores + pool.bonus
         chosen = pick(pool.candidates, worth, pool.plan, choice.agreement, choice.strategy)  # (T,)
     with step("facegen.blend"):
-        blended = blend(gather(pool.candidates, chosen).float(), pool.plan)  # (3, s*h, s*w)
+        blended = blend(gather(pool.candidates, chosen), pool.plan)  # (3, s*h, s*w)
     with step("facegen.consistency"):
         image = back_project(blended, pool.reference, fidelity)
     return Raised(

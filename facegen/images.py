@@ -126,9 +126,7 @@ def write_image(
         ImageError: if the file cannot be written.
     """
     path = Path(path)
-    if path.suffix.lower() not in _WRITABLE:
-        raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(_WRITABLE)}.")
-    file_format, options = _WRITABLE[path.suffix.lower()]
+    file_format, options = _format_of(path)
     _check_arrays(rgb, alpha)
     options = options | save_options(file_format, text or {}, origin, label)
     try:
@@ -199,6 +197,13 @@ def to_pillow(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None, ke
         picture.putalpha(mask)
         return picture
     return Image.composite(picture, Image.new("RGB", picture.size, "white"), mask)
+
+
+def _format_of(path: Path) -> tuple[str, dict[str, Any]]:
+    """What Pillow calls the format of a suffix, and how files of it are written."""
+    if path.suffix.lower() not in _WRITABLE:
+        raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(_WRITABLE)}.")
+    return _WRITABLE[path.suffix.lower()]
 
 
 def _check_arrays(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> None:

@@ -12,7 +12,7 @@ from facegen.errors import ImageError
 from facegen.images import picture_facts, read_image
 from facegen.ops.consistency import decibels, downsample_area
 from facegen.ops.scoring import ScoreContext, laplacian
-from facegen.ops.seams import SeamGauge, content_gauge, over_all, seam_gauge
+from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 from facegen.provenance import COMMAND_KEY, RECORD_KEY, Record, read_record
 from facegen.tensors import to_tensor
 
@@ -48,7 +48,7 @@ class Inspection:
     seams: SeamGauge | None
     """Measured here in a sample; of a photo as recorded, of the whole or over its heads. None if nothing is known."""
     content: SeamGauge | None
-    """In a sample, the same at lines on which no tile begins or ends; None elsewhere."""
+    """In a sample, what as many lines that are no borders measure; see `content_gauge`. None elsewhere."""
     agreement: Agreement | None
     """None if no source was given."""
 
@@ -94,7 +94,7 @@ def _seams(rgb: NDArray[np.uint8], record: Record) -> tuple[SeamGauge | None, Se
     scale = rgb.shape[0] // plan.height
     if record.source is None and scale and rgb.shape[:2] == (scale * plan.height, scale * plan.width):
         image = to_tensor(rgb)
-        return seam_gauge(image, plan), content_gauge(image, plan)
+        return seam_gauge(image, plan), content_gauge(content_ratios(image, plan), border_count(plan))
     return over_all([raised.seams for raised in record.raised]), None
 
 

@@ -47,7 +47,7 @@ class PhotoOptions:
 
     scale: int | None = None
     """Enlargement of the photo, at least 1; None takes `photo_scale` of the heads to raise, and 1 to keep the
-    background. At 1 the background stays as it is, and the heads get back what detail lies below 2 x 2 pixels."""
+    background. At 1 the photo stays as it is, and its heads get detail below 2 x 2 pixels where they lack it."""
     faces: Faces = "all"
     """Heads to raise."""
     face_size_min: int = 0

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function as step
 
@@ -21,7 +20,7 @@ from facegen.landmarks import Landmarks, landmarks_in_head
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
-from facegen.ops.consistency import downsample_area
+from facegen.ops.consistency import downsample_area, resample
 from facegen.ops.scoring import Discriminator
 from facegen.ops.tiling import plan_tiles
 from facegen.paths import PIPELINES
@@ -246,11 +245,3 @@ class FacePipeline:
             if self.scale % n == 0 and fits:
                 return downsample_area(picture, (n * height, n * width))
         return low_res
-
-
-def resample(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """(3, H, W) to (3, h, w), each axis by area where it shrinks, bicubic where it grows; in [0, 1]."""
-    shrunk = downsample_area(picture, (min(size[0], picture.shape[-2]), min(size[1], picture.shape[-1])))
-    if shrunk.shape[-2:] == size:
-        return shrunk
-    return F.interpolate(shrunk[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)

@@ -1,7 +1,4 @@
-"""The record in a picture file: all that its making depended on, so that `facegen replay` can make it again.
-
-It has no times in it, so the same making writes the same record.
-"""
+"""Writing the record of a picture's making into its file, and reading it; what it says, `facegen.records` tells."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import ValidationError
 from torch import Tensor
 
 from facegen import __version__
@@ -23,7 +20,7 @@ from facegen.files import sha256_of
 from facegen.images import picture_text
 from facegen.latents import latent_sha256, latent_text
 from facegen.ops.seams import SeamGauge, seam_gauge
-from facegen.ops.tiling import TilePlan
+from facegen.records import PlanRecord, RaisedRecord, Record, SourceRecord
 from facegen.video.decoding import is_clip
 from facegen.video.metadata import video_text
 from facegen.weights import find_weights, read_card
@@ -32,87 +29,10 @@ if TYPE_CHECKING:
     from facegen.competition import Raised
     from facegen.pipeline import FacePipeline
 
+__all__ = ["COMMAND_KEY", "RECORD_KEY", "Record", "arguments", "check_weights", "read_record", "record_text"]
+
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
 """Of a picture's text: the command line that makes it, and the record as JSON."""
-
-
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)  # a later version's record may say more
-
-
-class PlanRecord(_Table):
-    """Where the tiles of a raised picture lie, in low-res pixels; see `TilePlan`."""
-
-    height: int
-    width: int
-    tile: int
-    overlap: int
-
-    @property
-    def plan(self) -> TilePlan:
-        """The plan itself."""
-        return TilePlan(self.height, self.width, self.tile, self.overlap)
-
-
-class RaisedRecord(_Table):
-    """What was chosen in one raised picture, and how well it came out."""
-
-    plan: PlanRecord
-    candidates: tuple[str, ...]
-    """Their names."""
-    choices: tuple[int, ...]
-    """The candidate that won, for each tile of the plan."""
-    fit: float | None
-    """PSNR of the area-downsampled picture to what was put in, in dB; None if they are equal."""
-    seams: SeamGauge
-    """Before the picture was brought to its final size or pasted."""
-
-
-class SourceRecord(_Table):
-    """The photo that a picture was made from."""
-
-    name: str
-    """Without folders: it is nobody's business where a photo lay, and `replay` makes a file of that name."""
-    sha256: str
-    """Of the file's bytes."""
-
-    @field_validator("name")
-    @classmethod
-    def _has_no_folders(cls, name: str) -> str:
-        if Path(name).name != name or name == "..":
-            raise ValueError(f"expected a file name without folders, got {name!r}")
-        return name
-
-
-class Record(_Table):
-    """What a picture's making depended on."""
-
-    facegen: str
-    """Version."""
-    torch: str
-    """Version."""
-    platform: str
-    device: str
-    argv: tuple[str, ...]
-    """What follows `facegen` on the command line: the command, the source's name if there is one, the options."""
-    recipe: dict[str, Any]
-    """As it was resolved, every key."""
-    weights: dict[str, str]
-    """SHA-256 of the weights by the name that the recipe gives them."""
-    seed: int | None = None
-    z: str | None = None
-    """SHA-256 of the latent's float32 values."""
-    latent: str | None = None
-    """The latent itself, if no seed draws it; see `latent_text`."""
-    keyframes: tuple[str, ...] = ()
-    """Of a film: the latents that it goes through."""
-    source: SourceRecord | None = None
-    raised: tuple[RaisedRecord, ...] = ()
-    """One for each head that was raised."""
-    fit: float | None = None
-    """Of a whole photo: PSNR of the area-downsampled result to the source, in dB; None if not measured, or equal."""
-    seams: SeamGauge | None = None
-    """Of a whole photo."""
 
 
 def record_text(
@@ -145,13 +65,8 @@ def record_text(
     argv = arguments(command, options, source)
     seed = seeds if isinstance(seeds := options.get("seeds"), int) else None
     record = Record(
-        facegen=__version__,
-        torch=torch.__version__,
-        platform=platform.platform(),
-        device=pipeline.device,
+        **_maker(pipeline),
         argv=argv,
-        recipe=pipeline.recipe.model_dump(mode="json"),
-        weights={name: _sha256_of_weights(name) for name in _weight_names(pipeline)},
         seed=seed,
         z=None if z is None else latent_sha256(z),
         latent=None if z is None or seed is not None else latent_text(z),
@@ -162,6 +77,18 @@ def record_text(
         seams=seams,
     )
     return {COMMAND_KEY: shlex.join(argv), RECORD_KEY: record.model_dump_json()}
+
+
+def _maker(pipeline: FacePipeline) -> dict[str, Any]:
+    """What made a picture, as fields of a record."""
+    return {
+        "facegen": __version__,
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "device": pipeline.device,
+        "recipe": pipeline.recipe.model_dump(mode="json"),
+        "weights": {name: _sha256_of_weights(name) for name in _weight_names(pipeline)},
+    }
 
 
 def arguments(command: str, options: Mapping[str, Any], source: Path | None = None) -> tuple[str, ...]:

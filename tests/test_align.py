@@ -143,6 +143,14 @@ def test_crop_of_fine_stripes_does_not_alias() -> None:
     assert np.abs(crop.astype(float) - 127.5).max() < 12
 
 
+def test_crop_without_antialiasing_takes_single_samples() -> None:
+    photo = np.zeros((80, 80, 3), np.uint8)
+    photo[:, ::2] = 255
+    np.testing.assert_array_equal(
+        crop_head(photo, square((40, 40), 48), 16, antialias=False), photo[17:64:3, 17:64:3]
+    )  # the middle of every 3 x 3 pixels
+
+
 def test_crop_mirrors_what_leaves_the_photo() -> None:
     photo = smooth_photo(60, 60)
     crop = crop_head(photo, square((10, 30), 40), 40)  # spans x from -10 to 30

@@ -45,6 +45,21 @@ def test_an_upright_head_is_where_dlib_sees_it(astronaut: Picture, upright: Head
     assert abs(tilt(head.frame) - tilt(upright)) < 3
 
 
+def test_landmarks_are_those_that_set_the_frame(astronaut: Picture) -> None:
+    photo = np.full((1400, 1400, 3), 90, np.uint8)
+    photo[700:1300, 600:1200] = resize(astronaut[:320, 60:380], (600, 600))  # shrunk for the upright look, and far off
+    [head] = heads_in_photo(photo)
+    assert head.landmarks is not None
+    told = head_frame(head.landmarks)
+    np.testing.assert_allclose([*told.center, *told.right], [*head.frame.center, *head.frame.right], atol=1e-6)
+    half, aside = head.scaled(0.5), head.moved(10, -20)
+    assert half.landmarks is not None
+    assert aside.landmarks is not None
+    np.testing.assert_allclose(head_frame(half.landmarks).center, half.frame.center)
+    np.testing.assert_allclose(head_frame(aside.landmarks).center, aside.frame.center)
+    np.testing.assert_allclose(aside.frame.center, np.add(head.frame.center, (10, -20)))
+
+
 @pytest.mark.parametrize("degrees", [-45, -30, 30, 45])
 def test_a_tilted_head(astronaut: Picture, upright: HeadFrame, degrees: float) -> None:
     photo, matrix = turned(astronaut[:320, 60:380], degrees)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,9 +14,11 @@ import pytest
 import skimage.data
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facegen import photo
 from facegen.align import HeadFrame, head_frame
+from facegen.competition import Raised
 from facegen.detection import FoundHead, heads_in_photo
 from facegen.errors import UsageError
 from facegen.images import resize
@@ -70,6 +73,11 @@ def shrunk_error(result: Picture, original: Picture) -> float:
     """Largest difference of the area-downsampled result to the photo, in 8-bit steps."""
     shrunk = downsample_area(to_tensor(result).double(), (original.shape[0], original.shape[1]))
     return float((shrunk * 255 - to_tensor(original).double() * 255).abs().max())
+
+
+def softened(rgb: Picture) -> Picture:
+    """Blurred, so that it lacks detail below 2 x 2 pixels."""
+    return np.asarray(cv2.GaussianBlur(rgb, (0, 0), 2), dtype=np.uint8)
 
 
 # --- held to the photo
@@ -179,6 +187,7 @@ def test_too_large(pipeline: FacePipeline) -> None:
 
 @pytest.mark.parametrize("options", [PhotoOptions(background="keep"), PhotoOptions(scale=1)])
 def test_kept_background_is_the_photos_own(pipeline: FacePipeline, portrait: Picture, options: PhotoOptions) -> None:
+    portrait = softened(portrait)
     done = restore(pipeline, portrait, options)
     [head] = heads_in_photo(portrait)
     outside = distance(head.frame, 200, 190)
@@ -188,6 +197,40 @@ def test_kept_background_is_the_photos_own(pipeline: FacePipeline, portrait: Pic
     assert np.abs(done.rgb[outside < -20].astype(int) - portrait[outside < -20]).mean() > 0.5
     means = [rgb.reshape(100, 2, 95, 2, 3).mean(axis=(1, 3)) for rgb in (done.rgb, portrait)]
     assert np.abs(means[0] - means[1]).max() <= 1
+
+
+def test_at_scale_one_pores_and_grain_are_kept_to_the_byte(pipeline: FacePipeline, portrait: Picture) -> None:
+    """What the networks make is softer than this photo nearly everywhere; there the photo stays what it is."""
+    grain = np.random.default_rng(0).integers(-25, 26, portrait.shape)
+    sharp = (portrait.astype(int) // 2 + 64 + grain).astype(np.uint8)
+    done = restore(pipeline, sharp, PhotoOptions(background="keep"))
+    assert done.raised == 1
+    np.testing.assert_array_equal(done.rgb, sharp)
+
+
+def test_at_scale_one_an_odd_edge_stays(pipeline: FacePipeline, portrait: Picture) -> None:
+    odd = softened(np.ascontiguousarray(portrait[:151, 20:171]))  # the head reaches over the edges
+    done = restore(pipeline, odd, PhotoOptions(background="keep"))
+    assert done.raised == 1
+    assert (done.rgb[:150, :150] != odd[:150, :150]).any()
+    np.testing.assert_array_equal(done.rgb[150], odd[150])
+    np.testing.assert_array_equal(done.rgb[:, 150], odd[:, 150])
+
+
+@pytest.mark.parametrize(("side", "raised"), [(511, True), (512, True), (1024, True), (1025, False)])
+def test_which_heads_have_room_for_detail_at_scale_one(
+    pipeline: FacePipeline, astronaut: Picture, side: int, raised: bool
+) -> None:
+    large = resize(astronaut, (1600, 1600))
+    frame = HeadFrame((700.0, 700.0), (side / 2, 0.0), (0.0, side / 2))
+    called: list[tuple[int, int]] = []
+
+    def note(head: Tensor, size: int) -> Raised:
+        called.append((head.shape[-1], size))
+        return pipeline(head[:, :32, :32], 256)
+
+    assert (raise_head(pipeline, large, frame, 1, note) is not None) == raised
+    assert called == ([(math.ceil(side / 2), 8 * math.ceil(side / 8))] if raised else [])
 
 
 def test_kept_background_needs_scale_one() -> None:
@@ -269,7 +312,7 @@ def test_head_finer_than_what_can_be_made_is_left(pipeline: FacePipeline, head: 
 @pytest.mark.parametrize("scale", [2, 8])
 def test_raise_head(pipeline: FacePipeline, astronaut: Picture, scale: int) -> None:
     [found] = heads_in_photo(astronaut)
-    raised = raise_head(pipeline, astronaut, found.frame, scale)
+    raised = raise_head(pipeline, astronaut, found.frame.scaled(172 / found.frame.side), scale)
     assert raised is not None
     assert raised.image.shape == {2: (3, 344, 344), 8: (3, 1024, 1024)}[scale]
     assert raised.fit > 40

@@ -1,13 +1,31 @@
-"""The film benchmark measures every way on the same walk."""
+"""The film benchmark measures every way on the same walk, and goes on where it was stopped."""
 
 from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-from benchmarks.video import LOW_RES, WAYS, faces, measure, seconds_table, steadiness_table
+from benchmarks.long_film import Cost, table
+from benchmarks.video import (
+    ROWS,
+    WAYS,
+    Length,
+    faces,
+    raise_walk,
+    seconds,
+    seconds_table,
+    steadiness_table,
+    walk_figures,
+)
+from facegen.metrics.temporal import Steadiness
 from facegen.pipeline import FacePipeline
+from facegen.video.store import FrameStore
 from tests.tiny import save_all
+
+LENGTH = Length(frames=3, paced=48, fps=12, size=256)
 
 
 @pytest.fixture(scope="module")
@@ -15,19 +33,49 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
     return FacePipeline.load(save_all(tmp_path_factory.mktemp("weights")))
 
 
-def test_every_way_is_measured(pipeline: FacePipeline) -> None:
-    figures, shown = measure(pipeline, faces(pipeline, 0, frames=3, paced=48), 256, fps=12)
-    assert set(figures) == {*WAYS, LOW_RES}
-    assert set(shown) == set(WAYS)
-    assert all(walk.frames == 3 and walk.flicker is not None for walk in figures.values())
+@pytest.fixture(scope="module")
+def whole(pipeline: FacePipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Steadiness]:
+    return walk_figures(pipeline, 0, LENGTH, tmp_path_factory.mktemp("films"))
+
+
+def text(shown: object) -> str:
     console = Console(width=140, record=True)
-    console.print(steadiness_table([figures, figures], "two walks"))
-    assert "(1.00)" in console.export_text()
+    console.print(shown)
+    return console.export_text()
+
+
+def test_every_way_is_measured(whole: dict[str, Steadiness]) -> None:
+    assert tuple(whole) == ROWS
+    assert all(walk.frames == 3 and walk.flicker is not None for walk in whole.values())
+    assert "(1.00)" in text(steadiness_table([whole, whole], "two walks"))
+
+
+def test_stopped_it_goes_on_to_the_same_figures(
+    pipeline: FacePipeline, whole: dict[str, Steadiness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FrameStore(tmp_path / "walk-0", LENGTH.key(pipeline, 0)) as store:
+        raise_walk(pipeline, islice(faces(pipeline, 0, LENGTH), 2), LENGTH, store)
+        assert store.done == 2
+    assert walk_figures(pipeline, 0, LENGTH, tmp_path) == whole
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["walk-0.json", "walk-0.png"]
+    monkeypatch.setattr("benchmarks.video.raise_walk", None)  # nothing is left to do
+    assert walk_figures(pipeline, 0, LENGTH, tmp_path) == whole
+
+
+def test_every_step_is_timed(pipeline: FacePipeline) -> None:
+    steps = seconds(pipeline, WAYS["all"], 256)
+    assert {"draw", "landmarks", "candidates", "flow", "choice", "carry", "keep", "encode"} <= steps.keys()
+    assert min(steps.values()) > 0
 
 
 def test_seconds_are_shared_out() -> None:
-    console = Console(width=140, record=True)
-    console.print(seconds_table({"one by one": {"draw": 1.0}, "all": {"draw": 1.0, "carry": 3.0}}, "seconds"))
-    text = console.export_text()
-    assert "3.000 (75%)" in text
-    assert "0.000 (0%)" in text
+    shown = text(seconds_table({"one by one": {"draw": 1.0}, "all": {"draw": 1.0, "carry": 3.0}}, "seconds"))
+    assert "3.000 (75%)" in shown
+    assert "0.000 (0%)" in shown
+
+
+def test_speed_is_of_the_frames_that_a_longer_film_has_more() -> None:
+    shown = text(table({"": (Cost(24, 20.0, 1000.0), Cost(96, 56.0, 1010.0))}, "films"))
+    assert "1000, 1010" in shown
+    assert "1.01" in shown
+    assert "2.00" in shown

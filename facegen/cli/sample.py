@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from facegen.pipeline import FacePipeline
+
 SHEET_SIDE = 256
 
 
@@ -40,12 +42,11 @@ def sample(
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Draw a face for each seed: the same seed gives the same face."""
-    from facegen.explain import write_explanation
-    from facegen.images import resize, write_image
-    from facegen.provenance import record_text
-    from facegen.stages import write_stages
-    from facegen.tensors import to_picture
+    """Draw a face for each seed: the same seed gives the same face.
+
+    Pictures have 8 bits a sample.
+    """
+    from facegen.images import resize
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
@@ -53,27 +54,41 @@ def sample(
     sheet: dict[str, NDArray[np.uint8]] = {}
 
     def draw(seed: int) -> None:
-        z = pipeline.latent(seed)
-        face = pipeline.draw(z)
-        raised = pipeline(face, size)
-        picture = to_picture(raised.image)
-        if picture.shape[0] != size:
-            picture = resize(picture, (size, size))
-        name = f"seed{seed:04d}-{size}"
-        text = record_text(pipeline, "sample", {"seeds": seed} | options, raised=[raised], z=z)
-        text["fit"] = f"{raised.fit:.1f} dB"
-        click.echo(write_image(out / f"{name}.{file_format}", picture, text=text, label="generated"))
-        if stages:
-            click.echo(write_stages(raised, face, out / f"{name}-stages"))
-        if explain:
-            for path in write_explanation(raised, out / name):
-                click.echo(path)
+        picture = _write_sample(pipeline, seed, out, options, stages=stages, explain=explain)
         if grid:
             sheet[f"seed {seed}"] = resize(picture, (SHEET_SIDE, SHEET_SIDE))
 
     for_each(seeds, draw)
     if grid:
         click.echo(_write_grid(out / f"grid-{size}.{file_format}", sheet, seeds, options))
+
+
+def _write_sample(
+    pipeline: FacePipeline, seed: int, out: Path, options: dict[str, Any], *, stages: bool, explain: bool
+) -> NDArray[np.uint8]:
+    """Draw one seed, write it with all that was asked for, and return its picture."""
+    from facegen.explain import write_explanation
+    from facegen.images import resize, write_image
+    from facegen.provenance import record_text
+    from facegen.stages import write_stages
+    from facegen.tensors import to_picture
+
+    size = options["size"]
+    z = pipeline.latent(seed)
+    face = pipeline.draw(z)
+    raised = pipeline(face, size)
+    picture = to_picture(raised.image)
+    if picture.shape[0] != size:
+        picture = resize(picture, (size, size))
+    name = f"seed{seed:04d}-{size}"
+    text = record_text(pipeline, "sample", {"seeds": seed} | options, raised=[raised], z=z)
+    text["fit"] = f"{raised.fit:.1f} dB"
+    click.echo(write_image(out / f"{name}.{options['format']}", picture, text=text, label="generated"))
+    if stages:
+        click.echo(write_stages(raised, face, out / f"{name}-stages"))
+    for path in write_explanation(raised, out / name) if explain else ():
+        click.echo(path)
+    return picture
 
 
 def _write_grid(

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -55,7 +55,8 @@ PICTURES_ALONE = ("crop", "aligned", "before_after", "explain")
     type=click.Choice(["tiles", "lanczos", "keep"]),
     default="tiles",
     show_default=True,
-    help="What is no face: raised by the same network, enlarged by interpolation, or kept, at the photo's own size.",
+    help="What is no face: raised by the same network, enlarged by interpolation, or kept to the byte; with keep the "
+    "photo keeps its size, and faces get fine detail only where they have none.",
 )
 @click.option("--crop", is_flag=True, help="Write each head alone, aligned, at --size.")
 @click.option("--aligned", is_flag=True, help="The pictures are aligned head crops already; raise them to --size.")
@@ -76,29 +77,21 @@ PICTURES_ALONE = ("crop", "aligned", "before_after", "explain")
 def upres(
     photos: tuple[Path, ...],
     out: Path,
-    scale: int | None,
-    faces: Literal["all", "largest"],
-    face_size_min: int,
-    background: Literal["tiles", "lanczos", "keep"],
     crop: bool,
     aligned: bool,
-    size: int,
     file_format: str,
-    strip: bool,
-    before_after: bool,
-    explain: bool,
-    overwrite: bool,
     jobs: int,
     recipe: str,
-    overrides: tuple[str, ...],
     device: str,
+    **options: Any,
 ) -> None:
     """Raise PHOTOS (files or folders): every face is found, aligned, raised and pasted back.
 
     Clips among them (mp4, mov, mkv, webm, avi ...) are raised frame by frame, with heads followed, to NAME-xN.mp4 with
     their own times and sound, whatever --format says.
 
-    What is done already is not done again: after Ctrl-C or a crash, the same command goes on.
+    What is done already is not done again: after Ctrl-C or a crash, the same command goes on. Results have 8 bits a
+    sample; pictures of 16 are rounded to 8.
     """
     from facegen.batch.raising import FileRaiser, RaiseOptions
     from facegen.batch.run import find_tasks
@@ -107,22 +100,18 @@ def upres(
 
     _refuse_conflicts(crop, aligned)
     tasks = find_tasks(photos, out, clips=_takes_clips(photos))
-    options = RaiseOptions(
+    photo = PhotoOptions(**{name: options.pop(name) for name in PHOTOS_ALONE})
+    wanted = RaiseOptions(
         recipe=recipe,
         recipe_path=recipe_path(recipe),
-        overrides=overrides,
         device=resolve_device(device),
         kind="crop" if crop else "aligned" if aligned else "photo",
-        photo=PhotoOptions(scale=scale, faces=faces, face_size_min=face_size_min, background=background),
-        size=size,
+        photo=photo,
         suffix=f".{file_format}",
-        strip=strip,
-        before_after=before_after,
-        explain=explain,
-        overwrite=overwrite,
+        **options,
     )
     make_folder(out)
-    _raise_all(tasks, FileRaiser(options, inputs=(task.source.resolve() for task in tasks)), jobs)
+    _raise_all(tasks, FileRaiser(wanted, inputs=(task.source.resolve() for task in tasks)), jobs)
 
 
 def _refuse_conflicts(crop: bool, aligned: bool) -> None:

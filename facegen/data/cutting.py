@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.align import HeadFrame, crop_head
+from facegen.align import HeadFrame, Points, crop_head, frame_matrix, transform_points
 from facegen.batch.run import Outcome, Task
 from facegen.data.manifest import Entry
 from facegen.detection import FoundHead, heads_in_photo
@@ -88,7 +88,7 @@ class PhotoCutter:
             if reason:
                 left_out.append(LeftOut(face, round(head.frame.side, 1), reason))
             else:
-                entries.append(self._write(source, sha256, face, rgb, head.frame))
+                entries.append(self._write(source, sha256, face, rgb, head))
         return Cut(
             task.source, faces=len(entries) + len(left_out), bytes=status.st_size, modified=status.st_mtime_ns,
             sha256=sha256, entries=tuple(entries), left_out=tuple(left_out),
@@ -99,20 +99,19 @@ class PhotoCutter:
             return TOO_SMALL
         return OUTSIDE if share_outside(rgb, frame) > CUT_OFF else ""
 
-    def _write(self, source: str, sha256: str, face: int, rgb: NDArray[np.uint8], frame: HeadFrame) -> Entry:
-        crop = crop_head(rgb, frame, self.size)
+    def _write(self, source: str, sha256: str, face: int, rgb: NDArray[np.uint8], head: FoundHead) -> Entry:
+        crop = crop_head(rgb, head.frame, self.size)
         unique = hashlib.sha256(f"{sha256} {source}".encode()).hexdigest()[:8]
         file = f"{PICTURES}/{PurePosixPath(source).stem[:LONGEST_STEM]}-{face}-{unique}{self.suffix}"
         path = write_image(self.out / file, crop)
-        points = landmarks_in_head(crop).points.round(2).tolist()
-        x, y = frame.center
+        x, y = head.frame.center
         return Entry(
             file=file,
             source=source,
             source_sha256=sha256,
             face=face,
-            frame=(round(x, 2), round(y, 2), round(frame.side, 2), round(turn(frame), 2)),
-            landmarks=tuple((x, y) for x, y in points),
+            frame=(round(x, 2), round(y, 2), round(head.frame.side, 2), round(turn(head.frame), 2)),
+            landmarks=tuple((x, y) for x, y in landmarks_of(head, crop).round(2).tolist()),
             size=self.size,
             sharpness=sharpness(crop),
             sha256=sha256_of(path),
@@ -129,7 +128,18 @@ def find_heads(rgb: NDArray[np.uint8], size: int) -> list[FoundHead]:
     factor = min(1.0, SEARCHED_SIDE / size)
     searched = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else rgb
     heads = heads_in_photo(np.asarray(searched, dtype=np.uint8), smallest=REPORTED * size * factor)
-    return [replace(head, frame=head.frame.scaled(1 / factor)) for head in heads]
+    return [head.scaled(1 / factor) for head in heads]
+
+
+def landmarks_of(head: FoundHead, crop: NDArray[np.uint8]) -> Points:
+    """dlib's 68 points (x, y) in pixels of a head's crop: those that set its frame, or, if none did, found in the crop.
+
+    Args:
+        crop: (S, S, 3) uint8.
+    """
+    if head.landmarks is None:
+        return landmarks_in_head(crop).points
+    return transform_points(head.landmarks, frame_matrix(head.frame, len(crop)))
 
 
 def name_below(raw: Path, photo: Path) -> str:

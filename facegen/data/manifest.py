@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
@@ -21,6 +21,10 @@ from facegen.images import PICTURE_SUFFIXES
 
 MANIFEST = "manifest.csv"
 Decision = Literal["", "keep", "drop"]
+DOUBT = "doubt"
+"""The measure of `facegen data clean` that is 0 of a usual picture, 1 at the nearest threshold, and more past it."""
+TWIN = "duplicate_of"
+"""The column in which it names a better crop of the same."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Entry:
     size: int = 0
     """Side of the crop in pixels; 0 if not known."""
     sharpness: float = 0
-    """See facegen.data.prepare; 0 if not known."""
+    """See facegen.data.cutting; 0 if not known."""
     sha256: str = ""
     """Of the crop's file; "" if not known."""
     decision: Decision = ""
@@ -61,6 +65,16 @@ class Entry:
     def kept(self) -> bool:
         """Whether training uses it."""
         return (self.label or self.decision) != "drop"
+
+    def of_bytes(self, sha256: str) -> Entry:
+        """The entry of a crop whose file has this hash now; where it was another, what those bytes told is not known.
+
+        A crop may be retouched by hand: its landmarks, size, sharpness, measures and decision are found again then;
+        what people said of it stays.
+        """
+        if self.sha256 in ("", sha256):
+            return self
+        return replace(self, sha256=sha256, landmarks=(), size=0, sharpness=0, measures={}, decision="", reasons=())
 
 
 _KNOWN = {f.name: f for f in fields(Entry) if f.name != "extra"}

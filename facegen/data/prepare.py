@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import suppress
 
-from facegen.batch.run import Outcome, Task, find_tasks, run
+from facegen.batch.run import Outcome, Task, find_tasks
 from facegen.data.cutting import Cut, PhotoCutter, name_below
 from facegen.data.ledger import Ledger, Photo, open_ledger, save_ledger
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
+from facegen.data.saving import run_saving
 from facegen.errors import ImageError
 from facegen.files import sha256_of
-
-SAVE_EVERY = 5.0
-"""Seconds between two savings, at least; and saving takes at most a tenth of the time."""
 
 
 class Preparation:
@@ -38,7 +35,6 @@ class Preparation:
         self.entries: dict[str, list[Entry]] = {}
         for entry in read_manifest(self.out) if (self.out / MANIFEST).is_file() else ():
             self.entries.setdefault(entry.source, []).append(entry)
-        self._saved, self._cost = time.monotonic(), 0.0
 
     def look(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
         """See what is to be done: a photo of the same name, size and time, or with the same bytes, is done already.
@@ -80,16 +76,7 @@ class Preparation:
         Raises:
             ImageError: if the set cannot be written.
         """
-        try:
-            with closing(run(todo, self.cutter, min(jobs, max(len(todo), 1)))) as outcomes:
-                for outcome in outcomes:
-                    if isinstance(outcome, Cut):
-                        self._take(outcome)
-                    if time.monotonic() - self._saved > max(SAVE_EVERY, 10 * self._cost):
-                        self._save()
-                    yield outcome
-        finally:
-            self._save()
+        yield from run_saving(todo, self.cutter, jobs, self._take, self._save)
 
     def totals(self, failed: int) -> dict[str, int]:
         """What became of the photos that are in the folder now, and how many others the set still has crops of."""
@@ -110,13 +97,10 @@ class Preparation:
 
     def _save(self) -> None:
         """Write the manifest, and after it what tells the next run that these photos are in it."""
-        started = time.monotonic()
         self.out.mkdir(parents=True, exist_ok=True)
         rows = sorted((e for entries in self.entries.values() for e in entries), key=lambda e: (e.source, e.face))
         write_manifest(self.out, rows)
         save_ledger(self.out, self.ledger)
-        self._saved = time.monotonic()
-        self._cost = self._saved - started
 
     def _now(self, name: str) -> Photo | None:
         """The photo as it is; its bytes are read only if size or time tell of a change. None if it cannot be read."""
@@ -139,7 +123,9 @@ class Preparation:
             and all((self.out / entry.file).is_file() for entry in crops)
         )
 
-    def _take(self, cut: Cut) -> None:
+    def _take(self, cut: Outcome) -> None:
+        if not isinstance(cut, Cut):
+            return  # it failed, and says why
         name = name_below(self.raw, cut.source)
         self._replace_crops(name, cut.entries)
         self.ledger.photos[name] = Photo(

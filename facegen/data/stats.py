@@ -17,6 +17,7 @@ from facegen.data.manifest import Entry, entries_of
 from facegen.data.pose import head_pose
 from facegen.data.split import spread
 from facegen.errors import ImageError, UsageError
+from facegen.files import sha256_of
 from facegen.images import read_image
 from facegen.landmarks import landmarks_in_head
 from facegen.ops.luma import WEIGHTS
@@ -138,8 +139,9 @@ def _measured(
 
 
 def _measure(folder: Path, entry: Entry) -> Measured:
-    """Look at a crop; what the manifest knows of it is not found out again."""
+    """Look at a crop; what the manifest knows of it is not found out again, unless the file was changed since."""
     path = folder / entry.file
+    entry = entry.of_bytes(sha256_of(path))
     rgb = read_image(path).rgb
     side = rgb.shape[0]
     if rgb.shape[1] != side:

@@ -110,7 +110,7 @@ def _figures(found: dict[str, Steadiness], film: Film) -> tuple[Figure, ...]:
         return Figure(name, {column: getattr(x, field) for column, x in found.items()}, protocol, wanted)
 
     return (
-        figure("Warping error, 8-bit steps a second", "warping", FLOW, "lower"),
+        figure("Warping error, squared 8-bit steps a second", "warping", FLOW, "lower"),
         figure("Flicker energy, squared 8-bit steps a second", "flicker", FLOW, "lower"),
         figure("Landmark jitter, % of eye distance a second", "jitter", "dlib, the largest face", "lower"),
         figure("Sharpness (variance of the Laplacian)", "sharpness", "luma", "equal"),

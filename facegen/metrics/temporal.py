@@ -39,10 +39,10 @@ class Steadiness:
     frames: int
     seconds: float
     warping: float | None
-    """Mean |difference| of a frame and its predecessor warped to it, in 8-bit steps, times the frames per second: how
-    far colours go in a second of film (after W.-S. Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018,
-    sect. 3.2, who take squares). What truly changes, as one face turning into another, counts too. Lower is steadier.
-    """
+    """Mean square difference of a frame and its predecessor warped to it, where the flow can be believed, in squared
+    8-bit steps, times the frames per second (W.-S. Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018,
+    warping error; they count in [0, 1], and not by the second). What truly changes, as one face turning into another,
+    counts too. Lower is steadier."""
     flicker: float | None
     """Mean square second difference in time, along the motion, of the luma's fine detail, in squared 8-bit steps, times
     the frames per second: the energy of what changes and changes back. Lower is steadier."""
@@ -165,10 +165,10 @@ def _farneback(before: Frame, after: Frame) -> Flow:
 
 
 def _warping_error(before: _Measured, after: _Measured) -> float:
-    """Mean |difference| of colours where the flow can be believed."""
+    """Mean square difference of colours where the flow can be believed."""
     assert after.flow is not None
     moved = warp(before.frame.astype(np.float32), after.flow, cv2.INTER_CUBIC)
-    return _mean(np.abs(after.frame - moved).mean(-1), after.sure)
+    return _mean(np.square(after.frame - moved).mean(-1), after.sure)
 
 
 def _flicker_energy(first: _Measured, middle: _Measured, last: _Measured) -> float:

@@ -1,7 +1,7 @@
 """Merging overlapping tiles into one picture without seams."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import torch
@@ -17,21 +17,23 @@ def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
     The sum runs in float64, so the order of the tiles leaves no trace in the result.
 
     Args:
-        tiles: one (C, s*tile, s*tile) tensor per box of `plan`, in plan order; any whole s.
+        tiles: one (C, s*tile, s*tile) tensor per box of `plan`, in plan order; any whole s. Half precision is blended
+            as float32, tile by tile.
         plan: geometry in low-res pixels.
     Returns:
-        (C, s*H, s*W) image; each pixel is a convex combination of the tiles that cover it.
+        (C, s*H, s*W) image, float32 at least; each pixel is a convex combination of the tiles that cover it.
     Raises:
         ShapeError: if the number of tiles or a tile's shape does not fit the plan.
     """
     stack = _stack(tiles, plan)  # (T, C, n, n)
     side = stack.shape[-1]
     scale = side // plan.tile
-    weights = feather(plan, scale).to(stack)  # (T, n, n)
+    dtype = torch.promote_types(stack.dtype, torch.float32)
     canvas = stack.new_zeros(stack.shape[1], scale * plan.height, scale * plan.width, dtype=torch.float64)
-    for (top, left), tile, weight in zip(plan.boxes, stack, weights, strict=True):
-        canvas[:, scale * top : scale * top + side, scale * left : scale * left + side] += tile * weight
-    return canvas.to(stack.dtype)
+    for (top, left), tile, weight in zip(plan.boxes, stack, _weights(plan, scale), strict=True):
+        part = tile.to(dtype) * weight.to(tile.device, dtype)
+        canvas[:, scale * top : scale * top + side, scale * left : scale * left + side] += part
+    return canvas.to(dtype)
 
 
 def feather(plan: TilePlan, scale: int) -> Tensor:
@@ -46,15 +48,20 @@ def feather(plan: TilePlan, scale: int) -> Tensor:
     Returns:
         (T, s*tile, s*tile) in (0, 1], in the order of `plan.boxes`.
     """
-    rows = _profiles(plan.rows, plan.tile, scale)
-    columns = _profiles(plan.columns, plan.tile, scale)
-    return torch.stack([torch.outer(rows[top], columns[left]).float() for top, left in plan.boxes])
+    return torch.stack(list(_weights(plan, scale)))
 
 
 def ramp(length: int) -> Tensor:
     """Rise from 0 to 1 along half a cosine, sampled half a pixel in: (length,); 1 - ramp is its mirror image."""
     centres = torch.arange(length, dtype=torch.float64) + 0.5
     return 0.5 - 0.5 * torch.cos(math.pi * centres / length)
+
+
+def _weights(plan: TilePlan, scale: int) -> Iterator[Tensor]:
+    """The weights of one tile after the other, see `feather`: those of all would fill the memory for large pictures."""
+    rows = _profiles(plan.rows, plan.tile, scale)
+    columns = _profiles(plan.columns, plan.tile, scale)
+    return (torch.outer(rows[top], columns[left]).float() for top, left in plan.boxes)
 
 
 def _profiles(starts: tuple[int, ...], tile: int, scale: int) -> dict[int, Tensor]:

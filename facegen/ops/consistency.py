@@ -92,6 +92,14 @@ def downsample_area(image: Tensor, size_hw: tuple[int, int]) -> Tensor:
     return _area_matrix(tall, height).to(image) @ image @ _area_matrix(wide, width).to(image).T
 
 
+def resample(picture: Tensor, size: tuple[int, int]) -> Tensor:
+    """(3, H, W) to (3, h, w), each axis by area where it shrinks, bicubic where it grows; in [0, 1]."""
+    shrunk = downsample_area(picture, (min(size[0], picture.shape[-2]), min(size[1], picture.shape[-1])))
+    if shrunk.shape[-2:] == size:
+        return shrunk
+    return F.interpolate(shrunk[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+
+
 def enlarge_smoothly(low_res: Tensor, scale: int) -> Tensor:
     """Enlarge so that the area mean is the input again: (..., h, w) -> (..., s*h, s*w); not clamped."""
     vertical, horizontal = (_lift(length, scale).to(low_res) for length in low_res.shape[-2:])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -40,25 +39,40 @@ def seam_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> Se
     Raises:
         ShapeError: if an image is not the plan's size times a whole number, or `plain` is not as large as the image.
     """
-    return _gauge(image, plan, plain, border_lines)
+    ratios = _ratios(image, plan, plain, _at_borders)
+    return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
 
 
-def content_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> SeamGauge:
-    """Measure as many lines on which no tile begins or ends: what hairs and edges alone make of the seam gauge.
-
-    It is the yardstick for `seam_gauge` of the same picture: borders show only where they measure more than this.
+def content_ratios(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> list[float]:
+    """Measure every line that lies away from borders and edges as `seam_gauge` measures borders.
 
     Args:
         image, plan, plain: as for `seam_gauge`.
     Raises:
         ShapeError: as `seam_gauge`.
     """
-    return _gauge(image, plan, plain, _lines_between)
+    return _ratios(image, plan, plain, _away_from_borders)
 
 
-def border_lines(starts: tuple[int, ...], tile: int, length: int) -> list[int]:
-    """List the tile borders along one axis, the picture's own left out: the first low-res pixel after each."""
-    return sorted({*starts, *(start + tile for start in starts)} - {0, length})
+def content_gauge(ratios: Sequence[float], lines: int) -> SeamGauge:
+    """What hairs and edges alone make of the seam gauge: borders show only where they measure more than this.
+
+    Args:
+        ratios: of lines that are no borders, see `content_ratios`.
+        lines: how many borders were measured; of more lines the worst is worse.
+    Returns:
+        The mean, and for the maximum what the worst of so many lines exceeds in half of all draws: the quantile
+        0.5^(1/lines). 1.0 if there are no lines.
+    """
+    if not ratios or not lines:
+        return SeamGauge(1.0, 1.0)
+    values = torch.tensor(ratios, dtype=torch.float64)
+    return SeamGauge(values.mean().item(), values.quantile(0.5 ** (1 / lines)).item())
+
+
+def border_count(plan: TilePlan) -> int:
+    """How many lines `seam_gauge` measures."""
+    return len(border_lines(plan.rows, plan.tile, plan.height)) + len(border_lines(plan.columns, plan.tile, plan.width))
 
 
 def over_all(gauges: Sequence[SeamGauge]) -> SeamGauge:
@@ -66,33 +80,43 @@ def over_all(gauges: Sequence[SeamGauge]) -> SeamGauge:
     return SeamGauge(sum(gauge.mean for gauge in gauges) / len(gauges), max(gauge.max for gauge in gauges))
 
 
-Lines = Callable[[tuple[int, ...], int, int], list[int]]
-"""Starts of the tiles along one axis, their side and the axis's length to the lines that are measured, in low-res
-pixels: each is the first pixel after the step."""
+def border_lines(starts: tuple[int, ...], tile: int, length: int) -> list[int]:
+    """List the tile borders along one axis, the picture's own left out: the first low-res pixel after each."""
+    return sorted({*starts, *(start + tile for start in starts)} - {0, length})
 
 
-def _gauge(image: Tensor, plan: TilePlan, plain: Tensor | None, lines: Lines) -> SeamGauge:
-    ratios = _ratios(image, plan, lines)
-    if plain is not None:
-        if plain.shape != image.shape:
-            raise ShapeError(f"seam_gauge: plain has shape {tuple(plain.shape)}, expected {tuple(image.shape)}.")
-        ratios = [ratio / usual for ratio, usual in zip(ratios, _ratios(plain, plan, lines), strict=True)]
-    return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
+Lines = Callable[[list[int], int], list[int]]
+"""The high-res borders along one axis and its length to the lines to measure: the first pixel after each step."""
 
 
-def _ratios(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
-    """The step across each line over the median of those beside it; rows first."""
+def _at_borders(borders: list[int], length: int) -> list[int]:
+    return borders
+
+
+def _away_from_borders(borders: list[int], length: int) -> list[int]:
+    edges = [0, *borders, length]
+    return [line for line in range(length) if all(abs(line - edge) > REACH for edge in edges)]
+
+
+def _ratios(image: Tensor, plan: TilePlan, plain: Tensor | None, lines: Lines) -> list[float]:
+    """The step across each line over the median of those beside it, over the same in `plain`; rows first."""
+    ratios = _ratios_of(image, plan, lines)
+    if plain is None:
+        return ratios
+    if plain.shape != image.shape:
+        raise ShapeError(f"seam_gauge: plain has shape {tuple(plain.shape)}, expected {tuple(image.shape)}.")
+    return [ratio / usual for ratio, usual in zip(ratios, _ratios_of(plain, plan, lines), strict=True)]
+
+
+def _ratios_of(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
     scale = scale_of(image, plan, caller="seam_gauge")
     down = image.diff(dim=1).abs().mean((0, 2)).double()  # (s*H - 1,): entry i is the step from line i to i + 1
     right = image.diff(dim=2).abs().mean((0, 1)).double()  # (s*W - 1,)
-    ratios = [_ratio(down, scale * line) for line in lines(plan.rows, plan.tile, plan.height)]
-    return ratios + [_ratio(right, scale * line) for line in lines(plan.columns, plan.tile, plan.width)]
-
-
-def _lines_between(starts: tuple[int, ...], tile: int, length: int) -> list[int]:
-    """Before each border a line a quarter of the way back to the one before it, if that is another line."""
-    before_and_border = pairwise([0, *border_lines(starts, tile, length)])
-    return [border - (border - before) // 4 for before, border in before_and_border if border - before >= 4]
+    ratios: list[float] = []
+    for steps, starts, length in ((down, plan.rows, plan.height), (right, plan.columns, plan.width)):
+        borders = [scale * border for border in border_lines(starts, plan.tile, length)]
+        ratios += [_ratio(steps, line) for line in lines(borders, scale * length)]
+    return ratios
 
 
 def _ratio(steps: Tensor, line: int) -> float:

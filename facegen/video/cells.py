@@ -70,6 +70,12 @@ class Cell:
         size = self.options.size
         return picture if picture.shape[0] == size else resize(picture, (size, size))
 
+    def go_round(self) -> None:
+        """Let the camera see the whole walk once, so that it begins a loop where it ends it."""
+        if self.options.raised and self.options.steady.stabilize:
+            for frame in range(self.walk.count):
+                self._steadier.follow(self.pipeline.draw(self.walk.latent(frame)))
+
     def _raised(self, face: Tensor) -> Tensor:
         return self._steadier.raise_face(face, self.options.size).image if self.options.raised else face
 
@@ -98,6 +104,8 @@ def made_frames(
     """
     for number, cell in enumerate(cells):
         start = f"{number}."
+        if state is None and cell.walk.options.loop:
+            cell.go_round()
         if state is not None:
             cell.restore({key.removeprefix(start): value for key, value in state.items() if key.startswith(start)})
     for frame in frames:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import ImageError, one_line
 from facegen.video.colour import to_rgb
+from facegen.video.reading import open_media
 
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 """What is taken for a film by its name."""
@@ -42,7 +42,7 @@ class Clip:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with closing(_opened(path)) as film:
+        with closing(open_media(path, "video")) as film:
             stream = film.streams.video[0]
             self.fps = stream.average_rate or stream.guessed_rate or Fraction(25)
             self.has_audio = bool(film.streams.audio)
@@ -64,7 +64,7 @@ class Clip:
             ImageError: if the file is damaged.
         """
         number, latest = 0, Fraction(-1)
-        with closing(_opened(self.path)) as film:
+        with closing(open_media(self.path, "video")) as film:
             stream = film.streams.video[0]
             stream.thread_type = "AUTO"
             start = Fraction(film.start_time or 0, av.time_base)
@@ -87,17 +87,6 @@ class Clip:
 def is_clip(path: Path) -> bool:
     """Whether a path is taken for a film, by its name."""
     return path.suffix.lower() in CLIP_SUFFIXES
-
-
-def _opened(path: Path) -> InputContainer:
-    try:
-        film = av.open(str(path))
-    except (FFmpegError, OSError) as error:
-        raise ImageError(f"{path}: cannot be read as a film ({one_line(error)}); check the path.") from None
-    if not film.streams.video:
-        with closing(film):
-            raise ImageError(f"{path}: has no picture, only sound; expected a film.")
-    return film
 
 
 def _upright(frame: VideoFrame, stream: VideoStream) -> NDArray[np.uint8]:

@@ -28,6 +28,9 @@ FINEST = 1_000_000_000
 """Ticks a second that containers can count; times that need more are rounded to `COARSER` a second."""
 COARSER = 90_000
 
+PICTURES = "frame-*.png"
+"""Names of PNG frames; the number in them has six digits."""
+
 _STARTS = {"movie_timescale": str(COARSER)}  # or the first frame's time is rounded to 1/1000 s
 _MP4 = {"movflags": "+faststart"} | _STARTS
 _MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
@@ -84,8 +87,7 @@ def write_video(
         ShapeError: if a frame is not (H, W, 3) uint8, or not as large as the first.
         ImageError: if the sound cannot be read or the film not written.
     """
-    path = Path(path)
-    form = _form(path, codec)
+    path, form = Path(path), _form(path, codec)
     if audio is not None and (form is None or not form.sound):
         raise UsageError(f"{path}: {path.suffix or 'a folder of frames'} holds no sound; leave it away, or write .mp4.")
     reel = _reel(path, frames, fps, times)
@@ -93,18 +95,23 @@ def write_video(
         if form is None:
             return _write_pictures(path, reel, text or {}, label)
         path.parent.mkdir(parents=True, exist_ok=True)
-        fields = film_metadata(text or {}, label)
         with replacing(path) as temporary:
-            if form.container == "gif":
-                write_gif(temporary, form, reel, fields)
-                add_gif_comment(temporary, fields["comment"])
-            else:
-                write_film(temporary, form, reel, audio, fields)
-            if form.container == "mp4":
-                add_xmp(temporary, label)
+            _write_file(temporary, form, reel, audio, text or {}, label)
     except (FFmpegError, OSError) as error:
         raise ImageError(f"{path}: cannot be written ({one_line(error)}); choose another folder or format.") from error
     return path
+
+
+def _write_file(path: Path, form: Form, reel: Reel, audio: Path | None, text: Mapping[str, str], label: Label) -> None:
+    """A film of any form, with what its container alone cannot say."""
+    fields = film_metadata(text, label)
+    if form.container == "gif":
+        write_gif(path, form, reel, fields)
+        add_gif_comment(path, fields["comment"])
+    else:
+        write_film(path, form, reel, audio, fields)
+    if form.container == "mp4":
+        add_xmp(path, label)
 
 
 def check_video_path(path: Path, codec: str | None = None) -> None:
@@ -114,6 +121,11 @@ def check_video_path(path: Path, codec: str | None = None) -> None:
         UsageError: if suffix or codec is unknown.
     """
     _form(path, codec)
+
+
+def written_pictures(folder: Path) -> list[Path]:
+    """The PNG frames that `write_video` wrote into a folder, in order; the last one is written last."""
+    return sorted(folder.glob(PICTURES))
 
 
 def _form(path: Path, codec: str | None) -> Form | None:
@@ -168,5 +180,5 @@ def _timed(path: Path, frames: Iterable[Frame], starts: Sequence[int], last: int
 def _write_pictures(folder: Path, reel: Reel, text: Mapping[str, str], label: Label) -> Path:
     """PNG frames, numbered from 1."""
     for number, (rgb, _, _) in enumerate(reel.frames, start=1):
-        write_image(folder / f"frame-{number:06d}.png", rgb, text=text, label=label)
+        write_image(folder / PICTURES.replace("*", f"{number:06d}"), rgb, text=text, label=label)
     return folder

@@ -15,12 +15,12 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from facegen.errors import UsageError
-from facegen.images import write_image
+from facegen.images import picture_text, write_image
 from facegen.pipeline import FacePipeline
 from facegen.provenance import RECORD_KEY
 from facegen.sheets import FilmSheet
 from facegen.video.cells import Cell, FilmOptions, Frame, made_frames
-from facegen.video.encoding import check_video_path, write_video
+from facegen.video.encoding import check_video_path, write_video, written_pictures
 from facegen.video.interpolation import interpolate
 from facegen.video.metadata import video_text
 from facegen.video.store import JSON, FrameStore
@@ -101,10 +101,18 @@ def frame_count(seconds: Fraction, fps: Fraction) -> int:
 
 
 def written_before(file: FilmFile) -> bool:
-    """Whether the film is there already, made by the same command from the same; never of GIF and PNG frames."""
-    if file.frames.exists() or not file.path.is_file() or (file.sheet and not file.sheet_path.is_file()):
+    """Whether the film, and its sheet if it is to have one, are there, made by the same command from the same."""
+    if file.frames.exists() or not file.path.exists() or (file.sheet and not file.sheet_path.is_file()):
         return False
-    return file.text.items() <= video_text(file.path).items()
+    return file.text.items() <= _text(file).items()
+
+
+def _text(file: FilmFile) -> dict[str, str]:
+    """What a film that is there says; {} of a folder that has not its frames, neither fewer nor more."""
+    if not file.path.is_dir():
+        return video_text(file.path)
+    pictures = written_pictures(file.path)
+    return picture_text(pictures[-1]) if len(pictures) == file.count else {}
 
 
 def make_film(

@@ -9,14 +9,12 @@ import json
 import os
 import struct
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
-import av
-from av.error import FFmpegError
-
-from facegen.errors import ImageError, one_line
 from facegen.formats.metadata import SOURCE_TYPES, Label
 from facegen.formats.xmp import IPTC, packet
+from facegen.video.reading import open_media
 
 SHOWN = ("title", "artist", "copyright")
 """Keys of a film's text that players show; they become fields of their own."""
@@ -54,16 +52,13 @@ def add_gif_comment(path: Path, comment: str) -> None:
 
 
 def video_text(path: Path) -> dict[str, str]:
-    """The text that `write_video` put into a film, `SOURCE_TYPE_KEY` included; {} if there is none, and of a GIF.
+    """The text that `write_video` put into a film, `SOURCE_TYPE_KEY` included; {} if there is none.
 
     Raises:
         ImageError: if the file cannot be read as a film.
     """
-    try:
-        with av.open(str(path)) as film:
-            fields = {key.lower(): value for key, value in film.metadata.items()}
-    except (FFmpegError, OSError) as error:
-        raise ImageError(f"{path}: cannot be read as a film ({one_line(error)}); check the path.") from None
+    with closing(open_media(path, "video")) as film:
+        fields = {key.lower(): value for key, value in film.metadata.items()}
     try:
         text = json.loads(fields.get("comment", "{}"))
     except ValueError:  # somebody else's comment

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from typing import cast
@@ -11,11 +10,12 @@ from typing import cast
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
-from av.container import InputContainer, OutputContainer
+from av.container import OutputContainer
 from av.error import FFmpegError
 from av.packet import Packet
 
 from facegen.errors import ImageError, one_line
+from facegen.video.reading import open_media
 
 MICROSECOND = Fraction(1, av.time_base)
 """Unit in which a container tells its own start."""
@@ -37,7 +37,8 @@ class Soundtrack:
 
     def __init__(self, path: Path, output: OutputContainer, copied: Iterable[str], encoder: str) -> None:
         self._path, self._output = path, output
-        self._input, source = _open(path)
+        self._input = open_media(path, "audio")
+        source = self._input.streams.audio[0]
         start = (self._input.start_time or 0) * MICROSECOND
         if source.codec.canonical_name in copied:
             self._stream = output.add_stream_from_template(source)
@@ -100,14 +101,3 @@ class Soundtrack:
             if part is not None:  # of a resampler that had nothing to do
                 yield from self._stream.encode(part)
         yield from self._stream.encode(None)
-
-
-def _open(path: Path) -> tuple[InputContainer, AudioStream]:
-    try:
-        file = av.open(str(path))
-    except (FFmpegError, OSError) as error:
-        raise ImageError(f"{path}: its sound cannot be read ({one_line(error)}); check the path.") from None
-    if not file.streams.audio:
-        with closing(file):
-            raise ImageError(f"{path}: has no sound; expected a file with an audio stream, or leave it away.")
-    return file, file.streams.audio[0]

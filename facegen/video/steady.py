@@ -16,6 +16,8 @@ from torch.profiler import record_function as step
 from facegen.competition import Pool, Raised
 from facegen.errors import UsageError
 from facegen.landmarks import Landmarks, landmarks_in_head
+from facegen.ops.blending import blend
+from facegen.ops.choice import gather
 from facegen.ops.consistency import back_project
 from facegen.ops.tiling import split
 from facegen.pipeline import FacePipeline
@@ -43,7 +45,7 @@ class SteadyOptions:
     hysteresis: bool = True
     """The winning candidate of a tile stays unless another is clearly better."""
     previous: bool = True
-    """The previous frame, moved along the flow, is one more candidate."""
+    """What stood in the previous frame, moved along the flow as far as that is to be trusted, is one more candidate."""
     carry: bool = True
     """Detail is carried along the flow; see `facegen.video.carry`."""
     stabilize: float = 0.0
@@ -115,6 +117,10 @@ class Steadier:
             return Landmarks(self._points(found.points / side) * side, found.detected)
         return Landmarks(self._points.values * side, detected=False)
 
+    def follow(self, face: Tensor) -> None:
+        """Let the landmarks' filter and the camera see a face, (3, s, s), without raising it."""
+        self._camera(_marks(self.locate(face).points / face.shape[-1]))
+
     def settle(self, pool: Pool, landmarks: Landmarks) -> Steadied:
         """Choose among the next frame's candidates, carry detail on, and move the camera.
 
@@ -132,22 +138,31 @@ class Steadier:
         with step("facegen.carry"):
             image = self._mixed(raised, base, carried)
             self._carrier.keep(low_res, _plane(image))
-            self._winners = raised.chosen.cpu().numpy()
+            self._winners = self._standing(raised, fresh=len(pool.names))
         shown = self._filmed(image, landmarks.points / pool.plan.width)
         return Steadied(shown, raised, landmarks)
 
     def _with_history(self, pool: Pool, base: Plane, carried: Carried | None) -> Pool:
         """The pool with the previous frame as one more candidate, and what stands ahead of the others."""
         candidates, names = pool.candidates, pool.names
+        if self._winners is None:
+            return pool
+        winners = torch.from_numpy(self._winners).to(candidates.device)
+        bonus = torch.zeros(candidates.shape[:2], device=candidates.device)
+        if self.options.hysteresis:
+            bonus.scatter_(1, winners[:, None], HOLD)
         if self.options.previous and carried is not None:
-            moved = _image((base + carried.detail).clip(0, 1)).to(candidates)
+            standing = blend(gather(candidates, winners).float(), pool.plan)
+            moved = _image(mix(carried, _plane(standing), base, self._carrier.strength)).to(candidates)
             candidates = torch.cat([candidates, split(moved, pool.plan)[:, None]], dim=1)
             names = (*names, PREVIOUS)
-        bonus = torch.zeros(candidates.shape[:2], device=candidates.device)
-        if self.options.hysteresis and self._winners is not None:
-            winners = torch.from_numpy(self._winners).to(bonus.device)
-            bonus.scatter_(1, winners[:, None], HOLD)
+            bonus = torch.cat([bonus, bonus.amax(1, keepdim=True)], dim=1)
         return replace(pool, candidates=candidates, names=names, bonus=bonus)
+
+    def _standing(self, raised: Raised, fresh: int) -> NDArray[np.int64]:
+        """The winner of each tile among the `fresh` first candidates: where the previous frame won, it stays."""
+        chosen = raised.chosen.cpu().numpy()
+        return chosen if self._winners is None else np.where(chosen < fresh, chosen, self._winners)
 
     def _mixed(self, raised: Raised, base: Plane, carried: Carried | None) -> Tensor:
         """The raised picture with detail carried from the previous frame, held to its input again."""
@@ -161,7 +176,7 @@ class Steadier:
         """The frame as a camera that follows the face sees it; (68, 2) landmarks are shares of the picture's side."""
         if not self.options.stabilize:
             return image
-        here = np.stack([points[part].mean(axis=0) for part in (slice(36, 42), slice(42, 48), [48, 54])])  # (3, 2)
+        here = _marks(points)
         there = here + self.options.stabilize * (self._camera(here) - here)
         matrix = similarity(here, there)
         side = image.shape[-1]
@@ -191,6 +206,11 @@ class Steadier:
         self._camera.restore(part("camera"))
         self._carrier.restore(part("carrier"))
         self._winners = part("choice").get("winners")
+
+
+def _marks(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What the camera follows: the middles of both eyes and of the mouth's corners, (3, 2), of 68 landmarks."""
+    return np.stack([points[part].mean(axis=0) for part in (slice(36, 42), slice(42, 48), [48, 54])])
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.data.locking import LOCK
 from facegen.data.manifest import read_manifest
 from facegen.images import write_image
 from tests.cli.conftest import Facegen, leftovers
@@ -38,7 +39,7 @@ def test_a_set_from_photos_to_its_page(facegen: Facegen, raw: Path, tmp_path: Pa
     assert result.stderr.split()[-7:] == ["2", "0", "1", "0", "1", "1", "0"]
     [entry] = read_manifest(out)
     assert entry.file.endswith(".webp")
-    assert leftovers(out) == []
+    assert [path.name for path in leftovers(out)] == [LOCK]
 
     assert "0 photos cut in this run" in facegen(*prepare).stderr
     result = facegen("data", "stats", out)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from facegen.data.locking import LOCK, sole_writer
 from facegen.data.manifest import read_manifest
 from facegen.images import write_image
 from tests.cli.conftest import Facegen, leftovers
@@ -25,7 +27,7 @@ def test_a_folder_is_cleaned(facegen: Facegen, tmp_path: Path, head: NDArray[np.
     assert "2 measured" in result.stdout
     assert str(tmp_path / "clean.html") in result.stdout
     assert {e.file: "dark" in e.reasons for e in read_manifest(tmp_path)} == {"a.png": False, "dark.png": True}
-    assert leftovers(tmp_path) == []
+    assert [path.name for path in leftovers(tmp_path)] == [LOCK]
 
 
 def test_other_thresholds_decide_anew(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
@@ -55,3 +57,27 @@ def test_wrong_calls_change_nothing(facegen: Facegen, tmp_path: Path, head: NDAr
     assert not (tmp_path / "manifest.csv").exists()
     (tmp_path / "empty").mkdir()
     assert facegen("data", "clean", tmp_path / "empty").exit_code == 1
+
+
+def test_a_set_that_another_command_writes_is_left_alone(
+    facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]
+) -> None:
+    folder = spoil(tmp_path / "set", head)
+    with sole_writer(folder):
+        for words in (("clean", folder), ("prepare", folder.parent, "--out", folder), ("curate", folder, "--export")):
+            result = facegen("data", *words)
+            assert result.exit_code == 2
+            assert result.stderr == (
+                f"Error: {folder}: another facegen data command is at work on this set; wait for it, or end it first.\n"
+            )
+    assert not (folder / "manifest.csv").exists()
+
+
+@pytest.mark.slow
+def test_several_processes_write_the_same_manifest(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+    for jobs in (1, 3):
+        folder = spoil(tmp_path / str(jobs), head)
+        write_image(folder / "lighter.png", (head * 0.95 + 12).astype(np.uint8))
+        write_image(folder / "mirrored.png", np.ascontiguousarray(head[:, ::-1]))
+        assert facegen("data", "clean", folder, "--per-person", 1, "--jobs", jobs).exit_code == 0
+    assert (tmp_path / "1" / "manifest.csv").read_bytes() == (tmp_path / "3" / "manifest.csv").read_bytes()

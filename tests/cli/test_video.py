@@ -82,6 +82,19 @@ def test_folder_of_frames_with_a_sheet(facegen: Facegen, tiny_recipe: Path, tmp_
     assert not leftovers(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["film.gif", "frames"])
+def test_gif_and_frames_are_made_once(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, name: str) -> None:
+    out = tmp_path / name
+    words = ("video", "--seeds", "1,5", "--recipe", tiny_recipe, "-o", out, *SHORT)
+    assert facegen(*words).stderr == ""
+    assert facegen(*words).stderr == f"{out}: done already.\n"
+    assert facegen(*words, "--path", "slerp").stderr == ""
+    if out.is_dir():
+        (out / "frame-000001.png").unlink()
+        assert facegen(*words, "--path", "slerp").stderr == ""
+        assert len(list(out.iterdir())) == 2
+
+
 def test_sound_is_laid_under_and_counts_as_part_of_it(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     sound, out = beep(tmp_path / "a.wav", 0.4), tmp_path / "film.mp4"
     words = ("video", "--seeds", "1,5", "--recipe", tiny_recipe, "-o", out, "--audio", sound, *SHORT)

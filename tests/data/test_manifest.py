@@ -145,3 +145,15 @@ def test_entries_of_a_set_and_of_a_plain_folder(tmp_path: Path) -> None:
 def test_a_folder_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match=r"neither a manifest\.csv nor a picture"):
         entries_of(tmp_path)
+
+
+def test_what_other_bytes_told_is_not_known_any_more() -> None:
+    entry = Entry(
+        "a.png", "a.jpg", face=2, frame=(1, 2, 3, 4), landmarks=((1, 2),) * 68, size=64, sharpness=0.1, sha256="old",
+        decision="drop", reasons=("dark",), measures={"dark": 0.1}, label="keep", extra={"mine": "1"},
+    )  # fmt: skip
+    assert entry.of_bytes("old") is entry
+    assert Entry("a.png", "a.jpg", landmarks=((1, 2),)).of_bytes("new").landmarks == ((1, 2),)
+    assert entry.of_bytes("new") == Entry(
+        "a.png", "a.jpg", face=2, frame=(1, 2, 3, 4), sha256="new", label="keep", extra={"mine": "1"}
+    )

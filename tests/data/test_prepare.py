@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.align import HeadFrame
+from facegen.align import HeadFrame, crop_head
 from facegen.batch.run import Outcome, Task
-from facegen.data import prepare
-from facegen.data.cutting import Cut, PhotoCutter, find_heads, share_outside, sharpness
+from facegen.data import saving
+from facegen.data.cutting import Cut, PhotoCutter, find_heads, landmarks_of, share_outside, sharpness
 from facegen.data.ledger import LEDGER, LEFT_OUT
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
 from facegen.data.prepare import Preparation
@@ -83,8 +83,17 @@ class TestCutting:
         assert entry.sha256 == sha256_of(out / entry.file)
         assert math.dist(entry.frame[:2], head.frame.center) < 0.02 * head.frame.side
         assert entry.frame[2] == pytest.approx(head.frame.side, rel=0.05)
-        np.testing.assert_allclose(entry.landmarks, landmarks_in_head(crop).points, atol=0.01)
+        apart = np.linalg.norm(np.array(entry.landmarks) - landmarks_in_head(crop).points, axis=1)
+        assert apart.mean() < 0.01 * SIZE
         assert entry.sharpness == sharpness(crop)
+
+    def test_landmarks_of_a_crop_are_those_that_set_its_frame(self, photo: Picture) -> None:
+        [head] = heads_in_photo(photo)
+        crop = crop_head(photo, head.frame, 256)
+        eyes = landmarks_of(head, crop)[36:48].mean(axis=0)
+        assert eyes == pytest.approx((128, 122), abs=3)
+        unseen = replace(head, landmarks=None)
+        np.testing.assert_array_equal(landmarks_of(unseen, crop), landmarks_in_head(crop).points)
 
     def test_heads_below_the_size_are_listed_and_not_written(self, raw: Path, out: Path) -> None:
         run(raw, out, size=256)
@@ -202,7 +211,7 @@ class TestAgain:
     def test_a_kill_loses_seconds_and_changes_nothing(
         self, raw: Path, out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(prepare, "SAVE_EVERY", -1)
+        monkeypatch.setattr(saving, "SAVE_EVERY", -1)
         preparation = start(raw, out)
         working = preparation.cut(preparation.look(), jobs=1)
         next(working)
@@ -262,7 +271,7 @@ def test_the_order_in_which_photos_come_does_not_matter(raw: Path, out: Path, mo
     run(raw, out)
     wanted = (out / MANIFEST).read_bytes()
     shutil.rmtree(out)
-    monkeypatch.setattr(prepare, "run", backwards)
+    monkeypatch.setattr(saving, "run", backwards)
     preparation = start(raw, out)
     outcomes: list[Outcome] = list(preparation.cut(preparation.look(), jobs=8))
     assert len(outcomes) == 3

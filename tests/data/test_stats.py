@@ -73,6 +73,14 @@ def test_a_set_is_told_from_its_manifest(prepared: Path) -> None:
     np.testing.assert_allclose(stats.figures["yaw"], 0, atol=0.5)  # of a face that is symmetric
 
 
+def test_a_crop_edited_by_hand_is_measured_anew(prepared: Path) -> None:
+    write_manifest(prepared, [replace(entry, sha256="0" * 64) for entry in entries_of(prepared)])
+    stats, _ = look(prepared)
+    assert stats.figures["size"].tolist() == [192, 192]
+    assert 0.5 not in stats.figures["sharpness"]
+    assert abs(stats.figures["yaw"]).max() > 0.5  # not of the symmetric face that the manifest knows
+
+
 def test_few_pictures_are_read_of_many(prepared: Path) -> None:
     stats, _ = look(prepared, pictures=1)
     assert (stats.read, len(stats.figures["brightness"]), len(stats.figures["yaw"])) == (1, 1, 2)

@@ -132,3 +132,11 @@ def test_two_ramps_that_meet_sum_to_one(length: int) -> None:
     torch.testing.assert_close(rise + rise.flip(0), torch.ones(length, dtype=torch.float64))
     assert (rise.diff() > 0).all()
     assert 0 < rise[0] <= 0.5
+
+
+def test_half_precision_is_blended_as_float32() -> None:
+    plan = plan_tiles(40, 48)
+    tiles = split(torch.rand(3, 80, 96, generator=torch.Generator().manual_seed(0)), plan).half()
+    blended = blend(tiles, plan)
+    assert blended.dtype == torch.float32
+    assert torch.equal(blended, blend(tiles.float(), plan))

@@ -5,7 +5,7 @@ import torch
 
 from facegen.errors import ShapeError
 from facegen.ops.blending import blend
-from facegen.ops.seams import SeamGauge, content_gauge, seam_gauge
+from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, seam_gauge
 from facegen.ops.tiling import plan_tiles, split
 
 PLAN = plan_tiles(96, 96)
@@ -41,23 +41,30 @@ def test_seams_elsewhere_do_not_count() -> None:
     assert seam_gauge(ramp, plan_tiles(32, 48)).max == pytest.approx(1.0, abs=1e-3)
 
 
-def test_content_is_measured_between_the_borders() -> None:
-    """Borders at low-res columns 16 and 32: measured are 12 and 28, and none of what lies on the borders."""
+def test_content_is_measured_away_from_the_borders() -> None:
+    """Borders at high-res columns 32 and 64, in 96."""
     plan, columns = plan_tiles(32, 48), torch.arange(96)
-    ramp = 0.01 * columns.float()
-    for line, content, seams in ((24, 6.0, 1.0), (56, 6.0, 1.0), (32, 1.0, 6.0), (40, 1.0, 1.0)):
-        image = (ramp + 0.05 * (columns >= line))[None, None].expand(3, 64, -1)
-        assert content_gauge(image, plan).max == pytest.approx(content, abs=1e-2)
+    assert border_count(plan) == 2
+    for line, content, seams in ((16, 6.0, 1.0), (48, 6.0, 1.0), (32, 1.0, 6.0), (64, 1.0, 6.0)):
+        image = (0.01 * columns + 0.05 * (columns >= line))[None, None].expand(3, 64, -1)
+        ratios = content_ratios(image, plan)
+        assert len(ratios) == 39 + 7 + 7 + 7
+        assert max(ratios) == pytest.approx(content, abs=1e-2)
         assert seam_gauge(image, plan).max == pytest.approx(seams, abs=1e-2)
 
 
-@pytest.mark.parametrize("size", [(33, 32), (32, 32), (35, 47)])
-def test_content_is_never_measured_on_a_border(size: tuple[int, int]) -> None:
-    plan = plan_tiles(*size)
-    image = torch.zeros(3, *size)
-    for top, left in plan.boxes:  # nothing but borders
-        image[:, top : top + 32, left : left + 32] += 1
-    assert content_gauge(image, plan) == SeamGauge(1.0, 1.0)
+def test_the_worst_content_is_that_of_as_many_lines() -> None:
+    ratios = [i / 1000 for i in range(1001)]
+    draws = torch.rand(4000, 20, generator=torch.Generator().manual_seed(0))
+    gauge = content_gauge(ratios, 20)
+    assert gauge.mean == pytest.approx(0.5)
+    assert gauge.max == pytest.approx(draws.amax(1).median().item(), abs=0.01)
+    assert content_gauge([], 3) == content_gauge(ratios, 0) == SeamGauge(1.0, 1.0)
+
+
+def test_as_much_is_divided_out_of_content() -> None:
+    picture = torch.rand(3, 192, 192, generator=torch.Generator().manual_seed(0))
+    assert set(content_ratios(picture, PLAN, picture)) == {1.0}
 
 
 def test_blending_hides_what_pasting_shows(rng: torch.Generator) -> None:

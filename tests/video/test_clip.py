@@ -6,8 +6,10 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from facegen.errors import UsageError
@@ -96,9 +98,13 @@ def test_a_stopped_clip_goes_on_with_the_same_frames(
         np.testing.assert_array_equal(list(store.frames()), expected)
 
 
-def test_a_background_that_is_kept_stays_pixel_for_pixel(pipeline: FacePipeline, film: list[Picture]) -> None:
+def test_a_background_that_is_kept_stays_pixel_for_pixel(film: list[Picture], tmp_path: Path) -> None:
+    pipeline = FacePipeline.load(tiny.save_all(tmp_path))
+    for net in pipeline.upscalers.values():  # as it is, a tiny network makes no detail that the heads lack
+        torch.nn.init.normal_(net.to_rgb.weight, std=1.0, generator=torch.Generator().manual_seed(0))
     raiser = ClipRaiser(pipeline, 1, PhotoOptions(background="keep"), fps=24)
-    for rgb in film[:2]:
+    soft = [np.asarray(cv2.GaussianBlur(rgb, (0, 0), 1.5), dtype=np.uint8) for rgb in film[:2]]
+    for rgb in soft:
         result = raiser.raise_frame(rgb)
         assert result.shape == rgb.shape
         changed = (result != rgb).any(-1)

@@ -26,7 +26,7 @@ def film(astronaut: Picture) -> list[Picture]:
     return moving(resize(astronaut, (128, 128)), 8, (96, 64))
 
 
-@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mov", ".mkv"])
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mov", ".mkv", ".gif"])
 def test_what_the_film_says(tmp_path: Path, film: list[Picture], suffix: str) -> None:
     text = {"facegen": 'video --seeds 1,2 -o "ünï.mp4"', "facegen-record": '{"a": 1}', "title": "A walk"}
     path = write_video(tmp_path / f"film{suffix}", film[:2], FPS, text=text)
@@ -35,7 +35,7 @@ def test_what_the_film_says(tmp_path: Path, film: list[Picture], suffix: str) ->
     assert found == text
     with av.open(str(path)) as file:
         fields = {key.lower(): value for key, value in file.metadata.items()}
-    assert fields["title"] == "A walk"
+    assert suffix == ".gif" or fields["title"] == "A walk"
     if suffix == ".mp4":
         assert "neural networks" in fields["description"]
         assert b"<Iptc4xmpExt:DigitalSourceType>" in path.read_bytes()

@@ -35,12 +35,22 @@ def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs:
     SET is a folder made by `facegen data prepare`, or any folder of aligned square crops. Nothing is deleted. Crops are
     measured once: the next run, with other thresholds, only decides anew. See clean.html in SET.
     """
-    from facegen.cli.summary import error_console, time_left
-    from facegen.data.cleaning.cleaning import Cleaning
     from facegen.data.cleaning.detectors import with_thresholds
-    from facegen.data.cleaning.report import write_report
+    from facegen.data.locking import sole_writer
 
     detectors = with_thresholds(settings)
+    with sole_writer(folder):
+        failed = _clean(folder, detectors, per_person, jobs)
+    if failed:
+        sys.exit(1)
+
+
+def _clean(folder: Path, detectors: dict[str, Detector], per_person: int | None, jobs: int) -> set[Path]:
+    """Measure, judge and report; returns what failed."""
+    from facegen.cli.summary import error_console, time_left
+    from facegen.data.cleaning.cleaning import Cleaning
+    from facegen.data.cleaning.report import write_report
+
     console = error_console()
     cleaning = Cleaning(folder)
     with time_left(console) as progress:
@@ -53,8 +63,7 @@ def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs:
     entries = cleaning.judge(pairs, detectors, per_person)
     _print_summary(entries, detectors, len(failed))
     click.echo(write_report(folder, entries, detectors))
-    if failed:
-        sys.exit(1)
+    return failed
 
 
 def _follow(console: Console, what: str, total: int, outcomes: Iterable[Outcome]) -> set[Path]:

@@ -36,15 +36,17 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
         raise MissingExtraError("facegen data curate needs a web server; pip install 'facegen[data]'")
     from facegen.data.curating.curation import Curation
     from facegen.data.curating.guard import access_for
-    from facegen.data.curating.labels import log_path
-    from facegen.data.curating.server import address_of, create_app, listen, serve, sole_process
+    from facegen.data.curating.labels import FOLDER, log_path
+    from facegen.data.curating.server import address_of, create_app, listen, serve
+    from facegen.data.locking import sole_process
 
     access = access_for(host, token)
     if rater is not None:
         log_path(folder, rater)  # refuses a wrong name now rather than at the first swipe
     with listen(host, port) as listener:
         curation = Curation(folder)
-        with sole_process(folder):
+        taken = f"{folder}: facegen data curate runs on it already; use its page, or end it first."
+        with sole_process(folder / FOLDER, taken):
             click.echo(f"Open {address_of(listener, host, token)}")
             click.echo("Ctrl-C ends it; every label is on the disk already.", err=True)
             with suppress(KeyboardInterrupt):

@@ -46,17 +46,19 @@ def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> Non
     from RAW keep their crops.
     """
     from facegen.data.cutting import PhotoCutter
+    from facegen.data.locking import sole_writer
     from facegen.data.prepare import Preparation
 
-    preparation = Preparation(PhotoCutter(raw, out, size, f".{file_format}"))
     make_folder(out)
-    try:
-        todo = _look(preparation)
-        outcomes = _cut(preparation, todo, jobs)
-    except KeyboardInterrupt:
-        click.echo("\nStopped; what was done is saved. To go on, run the same command again.", err=True)
-        sys.exit(130)
-    _report(preparation, outcomes)
+    with sole_writer(out):
+        preparation = Preparation(PhotoCutter(raw, out, size, f".{file_format}"))
+        try:
+            todo = _look(preparation)
+            outcomes = _cut(preparation, todo, jobs)
+        except KeyboardInterrupt:
+            click.echo("\nStopped; what was done is saved. To go on, run the same command again.", err=True)
+            sys.exit(130)
+        _report(preparation, outcomes)
 
 
 def _look(preparation: Preparation) -> list[Task]:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from facegen.batch.run import Outcome, Task, Work, run
+from facegen.batch.run import Outcome, Task
 from facegen.data.cleaning.detectors import VERSION, Detector
 from facegen.data.cleaning.judging import is_measured, judge
 from facegen.data.cleaning.looks import Looks
 from facegen.data.cleaning.measuring import CropEmbedder, CropMeasurer, Embedded, Measured
 from facegen.data.cleaning.same import Pair, near_pairs
 from facegen.data.manifest import Entry, entries_of, write_manifest
+from facegen.data.saving import run_saving
 from facegen.errors import ImageError
 from facegen.files import sha256_of
 
-SAVE_EVERY = 10.0
-"""Seconds between two savings, at least; and saving takes at most a tenth of the time."""
 MEASURED = "version"
 """Key in an entry's measures of the detectors' version that made them."""
 
@@ -37,7 +34,6 @@ class Cleaning:
         self.folder = folder
         self.entries = {folder / entry.file: entry for entry in entries_of(folder)}
         self.looks = Looks(folder)
-        self._saved, self._cost = time.monotonic(), 0.0
 
     def unmeasured(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
         """Crops without measures, or with those of other bytes than their file has now.
@@ -61,7 +57,7 @@ class Cleaning:
             ImageError: if the set cannot be written.
         """
         known = {task.source: self.entries[task.source].landmarks for task in todo}
-        yield from self._run(todo, CropMeasurer(known), jobs, self._take_measured)
+        yield from run_saving(todo, CropMeasurer(known), jobs, self._take_measured, self.save)
 
     def near_pairs(self) -> list[Pair]:
         """Pairs of measured crops with near hashes, by their index among `measured`."""
@@ -78,7 +74,7 @@ class Cleaning:
     def embed(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
         """Find out whose faces crops show; saved as `measure` does."""
         known = {task.source: self.entries[task.source].landmarks for task in todo}
-        yield from self._run(todo, CropEmbedder(known), jobs, self._take_embedded)
+        yield from run_saving(todo, CropEmbedder(known), jobs, self._take_embedded, self.save)
 
     def judge(self, pairs: Sequence[Pair], detectors: Mapping[str, Detector], per_person: int | None) -> list[Entry]:
         """Decide on every measured crop, and save.
@@ -101,43 +97,27 @@ class Cleaning:
         Raises:
             ImageError: if a file cannot be written.
         """
-        started = time.monotonic()
         self.looks.save()
         write_manifest(self.folder, self.entries.values())
-        self._saved = time.monotonic()
-        self._cost = self._saved - started
 
     def _is_measured(self, path: Path, entry: Entry) -> bool:
         try:
             sha256 = sha256_of(path)
         except ImageError:  # the attempt to measure it will say so
             sha256 = ""
-        if entry.sha256 not in ("", sha256):  # landmarks and measures are of another picture
-            self.entries[path] = replace(entry, landmarks=(), measures={}, sha256=sha256, decision="", reasons=())
-            return False
+        entry = self.entries[path] = entry.of_bytes(sha256)
         return is_measured(entry) and entry.measures.get(MEASURED) == VERSION and sha256 in self.looks.hashes
-
-    def _run(
-        self, todo: Sequence[Task], work: Work, jobs: int, take: Callable[[Outcome], None]
-    ) -> Generator[Outcome, None, None]:
-        try:
-            with closing(run(todo, work, min(jobs, max(len(todo), 1)))) as outcomes:
-                for outcome in outcomes:
-                    take(outcome)
-                    if time.monotonic() - self._saved > max(SAVE_EVERY, 10 * self._cost):
-                        self.save()
-                    yield outcome
-        finally:
-            self.save()
 
     def _take_measured(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Measured) or outcome.hashed is None:
             return  # it failed, and says why
         self.looks.hashes[outcome.sha256] = outcome.hashed
+        known = self.entries[outcome.source]
         self.entries[outcome.source] = replace(
-            self.entries[outcome.source],
+            known,
             sha256=outcome.sha256,
             size=outcome.size,
+            sharpness=known.sharpness or outcome.sharpness,
             landmarks=outcome.landmarks,
             measures=outcome.measures | {MEASURED: VERSION},
         )

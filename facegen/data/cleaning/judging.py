@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from facegen.data.cleaning.detectors import PERSON, PICTURE_WISE, Detector, doubt, reasons
 from facegen.data.cleaning.same import BITS, Pair, crowding, duplicates
-from facegen.data.manifest import Entry
+from facegen.data.manifest import DOUBT, TWIN, Entry
 
-DUPLICATE, DOUBT, TWIN = "duplicate", "doubt", "duplicate_of"
-"""A measure made here, another one, and the manifest's column that names a better crop of the same."""
+DUPLICATE = "duplicate"
+"""A measure that is made here, as it needs the whole set."""
 Embeddings = Mapping[str, NDArray[np.float64]]
 """SHA-256 of a crop's file -> (128,)."""
 

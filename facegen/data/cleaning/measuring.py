@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facegen.batch.run import Outcome, Task
 from facegen.data.cleaning.detectors import PICTURE_WISE
 from facegen.data.cleaning.view import View, look
+from facegen.data.cutting import sharpness
 from facegen.files import sha256_of
 from facegen.images import read_image, to_pillow
 from facegen.landmarks import Landmarks, landmarks_in_head
@@ -31,6 +32,8 @@ class Measured(Outcome):
     """Of its file."""
     size: int = 0
     """Its side in pixels."""
+    sharpness: float = 0
+    """See facegen.data.cutting."""
     landmarks: Points = ()
     """dlib's 68, in pixels of the crop."""
     measures: dict[str, float] = field(default_factory=dict)
@@ -62,6 +65,7 @@ class CropMeasurer:
             task.source,
             sha256=sha256_of(task.source),
             size=len(rgb),
+            sharpness=sharpness(rgb),
             landmarks=tuple((round(x, 2), round(y, 2)) for x, y in points.tolist()),
             measures={name: float(f"{measure(view):.5g}") for name, measure in PICTURE_WISE.items()},
             hashed=perceptual_hash(view),

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.data.cleaning.detectors import DETECTORS, PERSON, Detector
-from facegen.data.cleaning.judging import DUPLICATE, TWIN
-from facegen.data.manifest import Entry
+from facegen.data.cleaning.judging import DUPLICATE
+from facegen.data.manifest import TWIN, Entry
 from facegen.errors import FacegenError
 from facegen.images import read_image, resize
 from facegen.pages import data_url, histogram, page, table, write_page

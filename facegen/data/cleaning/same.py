@@ -16,8 +16,9 @@ NEAR = 64
 SAME_FACE = 0.12
 """Distance of embeddings above which two crops with near hashes are different pictures. Copies that were moved,
 lightened and saved anew: 0.03 to 0.12; one person, neutral and smiling, in the same light: 0.11 to 0.34."""
-PERSON_DISTANCE = 0.5
-"""Distance of embeddings below which two faces are linked to one person; of dlib's example of clustering."""
+PERSON_DISTANCE = 0.4
+"""Distance of embeddings below which two faces are linked to one person; chosen by benchmarks/clean_people.py. At 0.5,
+which dlib's example of clustering takes, chains of people who look alike fall into one."""
 ROWS = 512
 Pair = tuple[int, int, int]
 """Two indexes, the smaller first, and the bits that differ."""
@@ -59,7 +60,12 @@ def duplicates(
     return found
 
 
-def crowding(embeddings: Sequence[NDArray[np.float64]], ranks: Sequence[int], per_person: int) -> list[int]:
+def crowding(
+    embeddings: Sequence[NDArray[np.float64]],
+    ranks: Sequence[int],
+    per_person: int,
+    distance: float = PERSON_DISTANCE,
+) -> list[int]:
     """Indexes of crops beyond the best `per_person` of each person.
 
     People are clusters of embeddings (Chinese whispers, Biemann 2006), as dlib makes them: two people who look alike
@@ -67,10 +73,11 @@ def crowding(embeddings: Sequence[NDArray[np.float64]], ranks: Sequence[int], pe
 
     Args:
         ranks: 0 is the best crop.
+        distance: of embeddings, below which two faces are linked.
     """
     import dlib
 
-    people = dlib.chinese_whispers_clustering([dlib.vector(e.tolist()) for e in embeddings], PERSON_DISTANCE)
+    people = dlib.chinese_whispers_clustering([dlib.vector(e.tolist()) for e in embeddings], distance)
     taken: dict[int, int] = {}
     beyond = []
     for index in sorted(range(len(embeddings)), key=lambda i: ranks[i]):

@@ -13,11 +13,9 @@ from facegen.data.curating.agreement import Agreement, agreement, majority
 from facegen.data.curating.labels import LabelLog, log_path, raters_of, read_labels
 from facegen.data.curating.order import doubtful_first
 from facegen.data.curating.pictures import Pictures, face_key
-from facegen.data.manifest import MANIFEST, Decision, Entry, entries_of, write_manifest
+from facegen.data.locking import sole_writer
+from facegen.data.manifest import MANIFEST, TWIN, Decision, Entry, entries_of, write_manifest
 from facegen.errors import UsageError
-
-TWIN = "duplicate_of"
-"""The manifest's column in which `facegen data clean` names a better crop of the same."""
 
 
 @dataclass(frozen=True)
@@ -184,7 +182,15 @@ def export(folder: Path) -> Exported:
 
     Raises:
         ImageError: as `entries_of`, `read_labels` and `write_manifest`.
+        UsageError: if another process writes the manifest at the moment.
     """
+    if not (folder / MANIFEST).is_file():
+        entries_of(folder)  # nothing is written into a folder without pictures
+    with sole_writer(folder):
+        return _export(folder)
+
+
+def _export(folder: Path) -> Exported:
     entries = entries_of(folder)
     raters = list(read_labels(folder).values())
     counts: dict[Decision | Literal["none"], int] = {"keep": 0, "drop": 0, "": 0, "none": 0}

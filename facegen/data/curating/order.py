@@ -5,10 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from facegen.data.manifest import Entry
-
-DOUBT = "doubt"
-"""The measure of `facegen data clean` that is 0 of a usual picture, 1 at the nearest threshold, and more past it."""
+from facegen.data.manifest import DOUBT, Entry
 
 
 def doubtful_first(entries: Sequence[Entry]) -> list[Entry]:

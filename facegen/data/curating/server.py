@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from importlib.resources import files
-from pathlib import Path
 from typing import Annotated
 
 import uvicorn
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
-from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field
 
 from facegen.data.curating.curation import Curation, Exported, Face, Progress, Summary, export
 from facegen.data.curating.guard import Access, Guard
-from facegen.data.curating.labels import FOLDER, RATER_LENGTH, RATER_PATTERN
+from facegen.data.curating.labels import RATER_LENGTH, RATER_PATTERN
 from facegen.data.curating.pictures import SIDES
 from facegen.data.manifest import Decision
-from facegen.errors import FacegenError, ImageError, UsageError
+from facegen.errors import FacegenError, UsageError
 
 ASSETS = {
     "api.js": "text/javascript", "app.js": "text/javascript", "deck.js": "text/javascript", "icon.svg": "image/svg+xml",
@@ -137,29 +134,6 @@ def address_of(listener: socket.socket, host: str, token: str | None) -> str:
 def serve(app: FastAPI, listener: socket.socket) -> None:
     """Answer until Ctrl-C or SIGTERM, which end in KeyboardInterrupt or by that signal."""
     uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)).run([listener])
-
-
-@contextmanager
-def sole_process(folder: Path) -> Iterator[None]:
-    """Keep other processes from labelling the same set; the system ends this with the process, however it dies.
-
-    Raises:
-        UsageError: if another one does.
-        ImageError: if the set's folder cannot be written.
-    """
-    path = folder / FOLDER / ".lock"
-    lock = FileLock(path, timeout=0)
-    try:
-        path.parent.mkdir(exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise UsageError(f"{folder}: facegen data curate runs on it already; use its page, or end it first.") from None
-    except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror}); change its permissions.") from None
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _outward_address() -> str:

@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from facegen.batch.run import Outcome
 from facegen.data.cleaning.cleaning import Cleaning
 from facegen.data.cleaning.detectors import DETECTORS, PICTURE_WISE
-from facegen.data.cleaning.judging import TWIN
 from facegen.data.cleaning.looks import LOOKS, Looks
-from facegen.data.manifest import Entry, read_manifest, write_manifest
+from facegen.data.manifest import TWIN, Entry, read_manifest, write_manifest
 from facegen.errors import ImageError
 from facegen.images import write_image
 
@@ -55,11 +54,13 @@ def test_a_run_without_news_measures_nothing_and_writes_the_same_bytes(crops: Pa
 
 def test_only_a_changed_crop_is_measured_again(crops: Path, portrait: NDArray[np.uint8]) -> None:
     before = {entry.file: entry for entry in clean(crops)[0]}
-    write_image(crops / "mirrored.png", portrait // 8)
+    write_image(crops / "mirrored.png", np.ascontiguousarray(portrait[::-1] // 8))
     cleaning = Cleaning(crops)
     assert [task.source.name for task in cleaning.unmeasured()] == ["mirrored.png"]
     after = {entry.file: entry for entry in clean(crops)[0]}
     assert "dark" in after["mirrored.png"].reasons
+    assert after["mirrored.png"].landmarks != before["mirrored.png"].landmarks
+    assert after["mirrored.png"].sharpness < before["mirrored.png"].sharpness / 10
     assert after["grey.png"] == before["grey.png"]
 
 

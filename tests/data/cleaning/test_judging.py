@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from facegen.data.cleaning.detectors import DETECTORS, PICTURE_WISE, with_thresholds
-from facegen.data.cleaning.judging import DOUBT, TWIN, judge
-from facegen.data.manifest import Entry
+from facegen.data.cleaning.judging import judge
+from facegen.data.manifest import DOUBT, TWIN, Entry
 
 GOOD = {name: DETECTORS[name].usual for name in PICTURE_WISE}
 FACES = {"1": np.zeros(128), "2": np.full(128, 0.001), "3": np.full(128, 1.0)}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import random
 
-from facegen.data.cleaning import judging
-from facegen.data.curating.order import DOUBT, doubtful_first
-from facegen.data.manifest import Entry
+from facegen.data.curating.order import doubtful_first
+from facegen.data.manifest import DOUBT, Entry
 
 
 def entry(name: str, doubt: float) -> Entry:
@@ -17,10 +16,6 @@ def entry(name: str, doubt: float) -> Entry:
 
 def names(entries: list[Entry]) -> list[str]:
     return [item.file for item in entries]
-
-
-def test_clean_calls_its_doubt_so() -> None:
-    assert DOUBT == judging.DOUBT
 
 
 def test_near_the_threshold_first_on_either_side() -> None:

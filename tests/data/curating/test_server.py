@@ -12,9 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from facegen.data.cleaning import judging
 from facegen.data.curating.server import ASSETS
-from facegen.data.manifest import entries_of, read_manifest, write_manifest
+from facegen.data.manifest import TWIN, entries_of, read_manifest, write_manifest
 from tests.data.curating.conftest import Visit, Visitor
 
 
@@ -178,7 +177,7 @@ def test_a_label_taken_back_leaves_the_manifest_too(visitor: Visitor, head_folde
 
 def test_what_clean_found_is_beside_the_face(head_folder: Path, visit: Visit) -> None:
     a, b, c = entries_of(head_folder)
-    dropped = replace(b, decision="drop", reasons=("dark", "duplicate"), extra={judging.TWIN: "a.png"})
+    dropped = replace(b, decision="drop", reasons=("dark", "duplicate"), extra={TWIN: "a.png"})
     write_manifest(head_folder, [a, dropped, c])
     face = next(face for face in visit().faces() if face["name"] == "b.png")
     assert (face["decision"], face["reasons"]) == ("drop", ["dark", "duplicate of a.png"])

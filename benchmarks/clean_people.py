@@ -1,0 +1,101 @@
+"""How well `facegen data clean --per-person 1` tells people apart.
+
+    python -m benchmarks.clean_people --data ../shared/data/portraits768 [--jobs 2]
+
+The London set shows everybody twice, neutral and smiling; as many portraits of other sources show one person each.
+Printed, for several distances and for both halves of the people (see benchmarks.clean; the shipped distance was chosen
+on the first): how many of the second pictures are dropped, and how many people are lost altogether, as somebody else
+stands for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.clean import choosing_half
+from facegen.batch.run import Task, run
+from facegen.data.cleaning.measuring import CropEmbedder, Embedded
+from facegen.data.cleaning.same import PERSON_DISTANCE, crowding
+from facegen.data.split import person_of, source_of
+from facegen.images import find_pictures
+from facegen.metrics.identity import identity_distance
+
+TWICE = "london"
+DISTANCES = (0.3, 0.35, 0.38, 0.4, 0.42, 0.45, 0.5)
+COLUMNS = ("people", "second pictures", "of these dropped", "people lost")
+
+
+def chosen(files: Sequence[Path]) -> list[Path]:
+    """Every picture of the source that shows people twice, and as many others, by the hash of their names."""
+    twice = [file for file in files if source_of(file) == TWICE]
+    others = sorted(set(files) - set(twice), key=lambda file: hashlib.sha256(file.name.encode()).hexdigest())
+    return sorted([*twice, *others[: len(twice)]])
+
+
+def embeddings_of(files: Sequence[Path], jobs: int) -> dict[Path, NDArray[np.float64]]:
+    """Of each picture, whose face it shows: (128,)."""
+    work = CropEmbedder(dict.fromkeys(files, ()))
+    found = {}
+    for outcome in track(run([Task(file, file) for file in files], work, jobs), "looking", total=len(files)):
+        if not isinstance(outcome, Embedded) or outcome.embedding is None:
+            raise SystemExit(outcome.error)
+        found[outcome.source] = outcome.embedding
+    return found
+
+
+def split_people(embeddings: Mapping[Path, NDArray[np.float64]]) -> dict[str, dict[Path, NDArray[np.float64]]]:
+    """The pictures of the people that the distance was chosen on, and of the others."""
+    choosing = set(choosing_half(embeddings))
+    halves = {"choosing": choosing, "others": embeddings.keys() - choosing}
+    return {name: {file: embeddings[file] for file in sorted(files)} for name, files in halves.items()}
+
+
+def counts(embeddings: Mapping[Path, NDArray[np.float64]], distance: float) -> dict[str, int]:
+    """People, second pictures, those of them that are dropped, and people of whom nothing is left."""
+    files = sorted(embeddings)
+    beyond = set(crowding([embeddings[file] for file in files], range(len(files)), 1, distance))
+    kept = [person_of(file) for index, file in enumerate(files) if index not in beyond]
+    people = {person_of(file) for file in files}
+    seconds = len(files) - len(people)
+    figures = (len(people), seconds, seconds - (len(kept) - len(set(kept))), len(people - set(kept)))
+    return dict(zip(COLUMNS, figures, strict=True))
+
+
+def nearest_others(embeddings: Mapping[Path, NDArray[np.float64]]) -> tuple[float, float]:
+    """Largest distance of two pictures of one person, and the smallest of two people's."""
+    files = sorted(embeddings)
+    pairs = [(one, other) for index, one in enumerate(files) for other in files[index + 1 :]]
+    apart = {pair: identity_distance(*(embeddings[file] for file in pair)) for pair in pairs}
+    own = [distance for (one, other), distance in apart.items() if person_of(one) == person_of(other)]
+    return max(own), min(distance for (one, other), distance in apart.items() if person_of(one) != person_of(other))
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of aligned portraits with the London set")
+    parser.add_argument("--jobs", type=int, default=1)
+    options = parser.parse_args()
+    embeddings = embeddings_of(chosen(find_pictures([options.data])), options.jobs)
+    halves = split_people(embeddings)
+    table = Table("distance", *(f"{half}: {name}" for half in halves for name in COLUMNS))
+    for distance in DISTANCES:
+        found = [counts(half, distance) for half in halves.values()]
+        table.add_row(f"{distance}", *(str(count) for half in found for count in half.values()))
+    Console(width=160).print(table)
+    own, others = nearest_others(embeddings)
+    print(f"one person's two pictures are at most {own:.2f} apart, two people's at least {others:.2f}; "
+          f"shipped: {PERSON_DISTANCE}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
