@@ -6,7 +6,7 @@ Every line is pipelines/train/jnet-8x.toml with the changes of `COMMON` and its 
 held out; its checkpoints are in OUT/NAME, and one that was broken off is gone on with. Half the widths, so that a line
 takes minutes. Then each raises the same tiles of the kept-out portraits, one by one, without choice or blending;
 figures are over bicubic's where they are distances. OUT gets figures.json and sheet.png. Small differences are chance:
-`as-shipped` and `another-seed` show how large it is.
+`plain` and `another-seed` show how large it is.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ from facegen.training.trainer import Trainer
 
 RECIPE = Path(__file__).parents[1] / "pipelines" / "train" / "jnet-8x.toml"
 COMMON = (
-    "generator.decoder_widths=[128,128,128,96,80,48,24,16]", "data.held_out=60", "run.ema_images=600",
-    "run.log_images=1000000", "run.preview_images=1000000",
+    "generator.decoder_widths=[128,128,128,96,80,48,24,16]", "generator.trunk=0", "data.held_out=60",
+    "run.ema_images=600", "run.log_images=1000000", "run.preview_images=1000000",
 )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def _guide(name: GuideMode) -> tuple[str, ...]:
 
 
 LINES: dict[str, tuple[str, ...]] = {
-    "as-shipped": (),
+    "plain": (),
     "another-seed": ("run.seed=1",),
     "guide-channels": _guide("channels"),
     "guide-none": _guide("none"),

@@ -17,6 +17,8 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
+
 from facegen.errors import FacegenError, UsageError
 from facegen.images import PICTURE_SUFFIXES
 from facegen.video.decoding import CLIP_SUFFIXES
@@ -182,6 +184,7 @@ _work: Work
 def _set_up(work: Work, threads: int | None) -> None:
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
+    cv2.setNumThreads(threads or 1)  # OpenCV would start a thread for each core in each process
     if threads is not None:
         import torch
 

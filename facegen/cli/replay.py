@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 REPLAYED = ("sample", "upres")
 """Commands that a record may name: a picture may come from a stranger."""
+FILMS = ("video", "grid-walk")
+"""Commands whose results are named, but not made again."""
 
 
 @click.command()
@@ -41,6 +44,9 @@ def replay(picture: Path, source: Path | None, out: Path, device: str | None) ->
     from facegen.provenance import check_weights, read_record
 
     record = read_record(picture)
+    if record.argv[0] in FILMS:
+        command = shlex.join(("facegen", *record.argv))
+        raise ImageError(f"{picture}: a film of a walk is not made again by replay; run its command: {command}")
     if record.argv[0] not in REPLAYED:
         raise ImageError(
             f"{picture}: its record names the command {record.argv[0]!r}, expected {' or '.join(REPLAYED)}."

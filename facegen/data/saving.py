@@ -5,26 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
-
-import cv2
 
 from facegen.batch.run import Outcome, Task, Work, run
 
 SAVE_EVERY = 5.0
 """Seconds between two savings, at least; and saving takes at most a tenth of the time."""
-
-
-@dataclass(frozen=True)
-class OneThread:
-    """Work that leaves the other cores to the other processes: OpenCV would start a thread for each core in each."""
-
-    work: Work
-
-    def __call__(self, task: Task) -> Outcome:
-        """Do the work of one task."""
-        cv2.setNumThreads(1)
-        return self.work(task)
 
 
 def run_saving(
@@ -40,7 +25,7 @@ def run_saving(
     jobs = min(jobs, max(len(todo), 1))
     saved, cost = time.monotonic(), 0.0
     try:
-        with closing(run(todo, OneThread(work) if jobs > 1 else work, jobs)) as outcomes:
+        with closing(run(todo, work, jobs)) as outcomes:
             for outcome in outcomes:
                 take(outcome)
                 started = time.monotonic()

@@ -18,6 +18,7 @@ from facegen.align import Points
 from facegen.data.manifest import MANIFEST, read_manifest
 from facegen.data.split import person_of, split
 from facegen.errors import ImageError, TrainingError
+from facegen.files import sha256_of
 from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.images import PICTURE_SUFFIXES, read_image, resize
 from facegen.landmarks import landmarks_in_head
@@ -68,14 +69,23 @@ def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path
     return training, kept_out
 
 
-def known_landmarks(folder: Path) -> dict[Path, Points]:
+def known_landmarks(folder: Path, warn: Warn = print) -> dict[Path, Points]:
     """The landmarks that a set's manifest holds: (68, 2) for each file, as shares of the crop's side; {} without one.
+
+    Those of a file that was changed since are left out, and `warn` is told.
 
     Raises:
         ImageError: if the manifest is wrong.
     """
     entries = read_manifest(folder) if (folder / MANIFEST).is_file() else []
-    return {folder / e.file: np.array(e.landmarks) / e.size for e in entries if len(e.landmarks) == 68 and e.size}
+    found = {folder / e.file: e for e in entries if len(e.landmarks) == 68 and e.size}
+    changed = [file for file, entry in found.items() if file.is_file() and entry.sha256 not in ("", sha256_of(file))]
+    for file in changed:
+        del found[file]
+    if changed:
+        warn(f"{changed[0]}: {len(changed)} crop(s) changed since their landmarks were found; found anew for this run. "
+             f"facegen data clean {folder} brings the manifest up to date.")  # fmt: skip
+    return {file: np.array(e.landmarks) / e.size for file, e in found.items()}
 
 
 def training_files(folder: Path, config: DataConfig) -> list[Path]:

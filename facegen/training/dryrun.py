@@ -45,7 +45,7 @@ def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = 
     """
     files = training_files(data, recipe.data)
     fabric = make_fabric(recipe.run.precision, device=device)
-    landmarks = known_landmarks(data)
+    landmarks = known_landmarks(data, warn)
     objective, _ = make_objective(recipe, files[:PICTURES], files[:1], fabric.device, warn, landmarks)
     trainer = Trainer(objective, recipe.run, Path(), fabric=fabric)
     trainer.step = -(-recipe.optimizer.generator_from // recipe.run.batch)  # both networks are taught from there on

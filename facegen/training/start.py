@@ -83,7 +83,7 @@ def make_trainer(
     except OSError as error:
         raise TrainingError(f"{out}: cannot be made a run folder ({error.strerror}); choose another --out.") from None
     fabric = fabric or make_fabric(recipe.run.precision, device="cpu")
-    objective, used = make_objective(recipe, files, kept_out, fabric.device, warn, known_landmarks(data))
+    objective, used = make_objective(recipe, files, kept_out, fabric.device, warn, known_landmarks(data, warn))
     if fabric.world_size > 1:
         for phase in objective.phases:
             share_batchnorm(phase.module)

@@ -131,6 +131,15 @@ def test_a_strangers_record_runs_no_other_command(facegen: Facegen, tiny_recipe:
     assert "its record names the command 'train', expected sample or upres." in result.stderr
 
 
+def test_a_film_names_the_command_that_makes_it(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+    picture = draw(facegen, tiny_recipe, tmp_path)
+    text = {RECORD_KEY: picture_text(picture)[RECORD_KEY].replace('"sample"', '"video"')}
+    write_image(picture, read_image(picture).rgb, text=text)
+    result = facegen("replay", picture)
+    assert result.exit_code == 1
+    assert "a film of a walk is not made again by replay; run its command: facegen video" in result.stderr
+
+
 def test_a_strangers_record_that_draws_nothing(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     picture = draw(facegen, tiny_recipe, tmp_path)
     text = {RECORD_KEY: picture_text(picture)[RECORD_KEY].replace('"--seeds"', '"--help"')}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facegen.data.manifest import Entry, write_manifest
 from facegen.errors import ImageError, TrainingError
+from facegen.files import sha256_of
 from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.images import write_image
 from facegen.training.datasets import (
@@ -135,6 +136,19 @@ class TestSets:
         assert known.keys() == {folder / "a.png"}
         np.testing.assert_allclose(known[folder / "a.png"], np.array(points) / 100)
         assert known_landmarks(folder / "pictures") == {}
+
+    def test_landmarks_of_a_picture_that_was_changed_are_left_out_and_told(self, folder: Path) -> None:
+        points = ((1.0, 2.0),) * 68
+        names = ("same.png", "edited.png")
+        for name in names:
+            (folder / name).write_bytes(name.encode())
+        sums = (sha256_of(folder / names[0]), sha256_of(folder / names[0]))
+        entries = [Entry(n, n, landmarks=points, size=8, sha256=s) for n, s in zip(names, sums, strict=True)]
+        write_manifest(folder, entries)
+        told: list[str] = []
+        assert known_landmarks(folder, told.append).keys() == {folder / "same.png"}
+        assert len(told) == 1
+        assert "edited.png: 1 crop(s) changed since their landmarks were found" in told[0]
 
     def test_known_landmarks_are_not_looked_for(self, head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         a, b, c = files_in(head_folder)
