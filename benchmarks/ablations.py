@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
@@ -33,6 +32,7 @@ from facegen.images import write_image
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import pooled_features
 from facegen.metrics.paired import detail, feature_distance, nyquist_peak, psnr
+from facegen.models.bicubic import enlarge
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet
 from facegen.sheets import contact_sheet
@@ -171,22 +171,17 @@ class Meter:
         return dict(zip(FIGURES, (distance, patches, noise, rough, peak), strict=True))
 
 
-def measure(enlarge: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[dict[str, float], list[Picture]]:
+def measure(raise_tiles: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[dict[str, float], list[Picture]]:
     """The figures of the kept-out tiles, enlarged, and the first ones themselves."""
     meter, shown = Meter(tiles.scale), list[Picture]()
     for start in range(0, MEASURED, BATCH):
         stacks, originals = tiles.batch(start, BATCH)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            raised = enlarge(stacks).float().clamp(0, 1)
+            raised = raise_tiles(stacks).float().clamp(0, 1)
         for image, original in zip(raised, originals, strict=True):
             meter.add(image, original)
         shown += [to_picture(image) for image in raised[: SHOWN - len(shown)]]
     return meter.figures(), shown
-
-
-def bicubic(stacks: Tensor) -> Tensor:
-    """What a J-net's stack is without the J-net."""
-    return F.interpolate(stacks[:, :3].float(), scale_factor=8, mode="bicubic", align_corners=False)
 
 
 def print_table(found: Mapping[str, Mapping[str, float]]) -> None:
@@ -217,7 +212,7 @@ def main() -> None:
     unseen = tiles.unseen(recipe)
     found: dict[str, dict[str, float]] = {}
     rows: dict[str, list[Picture]] = {}
-    found[BICUBIC], rows[BICUBIC] = measure(bicubic, unseen)
+    found[BICUBIC], rows[BICUBIC] = measure(lambda stacks: enlarge(stacks[:, :3], unseen.scale), unseen)
     for name in options.only:
         network = trained(name, tiles, options.out, options.tiles)
         found[name], rows[name] = measure(network, tiles.unseen(line_recipe(name, options.tiles)))

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 
-from facegen.cli.common import Size
-from facegen.errors import UsageError, did_you_mean
+from facegen.cli.common import Listed, Size
+from facegen.errors import UsageError
 
 if TYPE_CHECKING:
     from facegen.video.cells import FilmOptions
@@ -39,20 +39,6 @@ class Rate(click.ParamType[Fraction]):
                 f"{value!r} is no frame rate; expected more than 0, at most {MAX_RATE}: 30, 30000/1001.", param, ctx
             )
         return rate
-
-
-class Measures(click.ParamType[tuple[str, ...]]):
-    """Comma-separated measures: landmarks,carry."""
-
-    name = "measures"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        given = value if isinstance(value, tuple) else tuple(part.strip() for part in str(value).split(","))
-        for measure in given:
-            if measure not in MEASURES:
-                hint = did_you_mean(measure, MEASURES)
-                self.fail(f"unknown measure {measure!r}{hint} Known: {', '.join(MEASURES)}.", param, ctx)
-        return tuple(dict.fromkeys(given))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,7 +147,7 @@ _ALIKE: tuple[Option, ...] = (
     click.option("--steady/--no-steady", default=True, show_default=True, help="Hold details still over time."),
     click.option(
         "--without",
-        type=Measures(),
+        type=Listed("measure", lambda: MEASURES, none=False),
         default=(),
         metavar="MEASURES",
         help=f"Measures of --steady to leave out: {','.join(MEASURES)}.",
