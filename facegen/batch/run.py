@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -129,7 +130,8 @@ def run(tasks: Sequence[Task], work: Work, jobs: int = 1) -> Generator[Outcome, 
         yield from (attempt(work, task) for task in tasks)
         return
     with _processes(work, jobs) as pool:
-        tasks_of = {pool.submit(_attempt_here, task): task for task in tasks}
+        with _deaf():  # Ctrl-C reaches every process; this one ends the others
+            tasks_of = {pool.submit(_attempt_here, task): task for task in tasks}
         for future in as_completed(tasks_of):
             yield _outcome(future, tasks_of[future])
 
@@ -169,6 +171,19 @@ def _processes(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """No Ctrl-C here, nor in any process begun here."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may say what signals do
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _outcome(future: Future[Outcome], task: Task) -> Outcome:
     try:
         return future.result()
@@ -183,7 +198,6 @@ _work: Work
 
 def _set_up(work: Work, threads: int | None) -> None:
     global _work
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process; the first one ends the others
     cv2.setNumThreads(threads or 1)  # OpenCV would start a thread for each core in each process
     if threads is not None:
         import torch
