@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.align import HeadFrame, crop_head, paste_head, soft_mask
-from facegen.background import fill_background
+from facegen.background import Progress, fill_background
 from facegen.canvas import Canvas, hold
 from facegen.detection import heads_in_photo
 from facegen.errors import UsageError, did_you_mean
 from facegen.images import resize
-from facegen.ops.consistency import back_project
+from facegen.ops.consistency import back_project, downsample_area
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.pipeline import FacePipeline, Raised, resample
 from facegen.tensors import to_picture, to_tensor
@@ -31,8 +31,6 @@ BACKGROUNDS: tuple[Background, ...] = get_args(Background)
 
 HEAD_SIDE = 768
 """`photo_scale` brings the largest head to this side."""
-HEAD_LOW_RES = (32, 128)
-"""Smallest and largest low-res side of a head in a photo; beyond it a tile shows too little of the face."""
 LARGEST = 400_000_000
 """Pixels of the largest picture made: a photo of 100 megapixels, twice as large."""
 
@@ -53,8 +51,9 @@ class PhotoOptions:
     face_size_min: int = 0
     """Side of the smallest head to raise, in pixels of the photo; a face is about half as wide as its head's frame."""
     background: Background = "tiles"
-    """What is done to the rest: raised by the same networks without a guide; enlarged by Lanczos, in a hundredth of the
-    time; or kept, pixel for pixel, so that the result has the photo's size."""
+    """What is done to the rest: raised by the same networks without a guide, in the better part of a minute a megapixel
+    on a processor; enlarged by Lanczos, in a hundredth of that; or kept, pixel for pixel, so that the result has the
+    photo's size."""
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale < 1:
@@ -108,7 +107,12 @@ def photo_scale(frames: Sequence[HeadFrame]) -> int:
     return min(max(math.ceil(HEAD_SIDE / max(frame.side for frame in frames)), 2), 8)
 
 
-def restore(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions | None = None) -> Restored:
+def restore(
+    pipeline: FacePipeline,
+    rgb: Picture,
+    options: PhotoOptions | None = None,
+    progress: Progress = lambda _done, _all: None,
+) -> Restored:
     """Raise a photo so that, shrunk by the area mean, it is the photo again.
 
     Every head is raised with its guide, the rest as `options.background` says. At fidelity 1 no sample of the shrunk
@@ -117,6 +121,7 @@ def restore(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions | None =
     Args:
         rgb: (H, W, 3) photo, any size.
         options: what to do; None for the defaults.
+        progress: told of each block of a background raised by tiles.
     Raises:
         UsageError: if the result would exceed `LARGEST` pixels.
     """
@@ -126,7 +131,7 @@ def restore(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions | None =
     wanted = wanted_heads(found, options)
     scale = _scale(rgb, wanted, options)
     canvas = Canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
-    fill_background(canvas, pipeline, rgb, options.background)
+    fill_background(canvas, pipeline, rgb, options.background, progress)
     heads = paste_heads(canvas, pipeline, rgb, wanted)
     fit = hold(canvas, rgb, pipeline.recipe.fidelity)
     return Restored(
@@ -143,21 +148,26 @@ def restore(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions | None =
 def raise_head(
     pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int, raise_face: RaiseFace | None = None
 ) -> Raised | None:
-    """One head of a photo, aligned and raised to about `scale` times its side in the photo, at most to 1024 px.
+    """One head of a photo, aligned and raised from all that the photo shows of it, up to the recipe's `head_side`.
+
+    Of a head that was shrunk first, the detail would lie where that has it, and what is left of it once the result is
+    held to the photo would not fit the photo's own edges.
 
     At scale 1 the head is taken at half its size, as all the photo shows of it leaves no room for detail.
 
     Args:
         raise_face: what raises the aligned head, called as the pipeline is; None is the pipeline itself.
     Returns:
+        the head, not much larger than `scale` times its side in the photo, and without candidates, as in `Restored`;
         None if the photo shows more of it than the upscaler could make.
     """
     side = round(frame.side)
     shown = side if scale > 1 else math.ceil(side / 2)
-    low = min(max(pipeline.low_res_side(side * scale), HEAD_LOW_RES[0]), HEAD_LOW_RES[1])
-    if side > low * pipeline.scale or shown == low * pipeline.scale:
+    size = pipeline.scale * max(pipeline.low_res_side(side * scale), shown)
+    size = min(size, pipeline.scale * pipeline.recipe.head_side)
+    if side >= size:
         return None
-    return (raise_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), low * pipeline.scale)
+    return _shrunk((raise_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
 
 
 def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[RaisedHead]:
@@ -170,14 +180,19 @@ def raise_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) 
     """A picture that is an aligned head crop already: (S, S, 3) to (size, size, 3), held to all that it shows."""
     picture = to_tensor(head)
     side = head.shape[0] * math.ceil(size / head.shape[0])
-    raised = pipeline(picture, size)
+    raised = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
     held = back_project(resample(raised.image, (side, side)), picture.to(raised.image.device), pipeline.recipe.fidelity)
     rgb = to_picture(held) if side == size else resize(to_picture(held), (size, size))
-    return RaisedHead(rgb, _without_candidates(raised))
+    return RaisedHead(rgb, _shrunk(raised, side))
 
 
-def _without_candidates(raised: Raised) -> Raised:
-    return replace(raised, candidates=raised.candidates[:0].clone())
+def _shrunk(raised: Raised, side: int) -> Raised:
+    """Without candidates, and no larger than it needs to be: the next whole part of its size from `side` on."""
+    height, width = raised.plan.height, raised.plan.width
+    scale = raised.image.shape[-1] // width
+    times = next((n for n in range(1, scale) if scale % n == 0 and n * width >= side), scale)
+    image = raised.image if times == scale else downsample_area(raised.image, (times * height, times * width))
+    return replace(raised, image=image, candidates=raised.candidates[:0].clone())
 
 
 def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
@@ -215,7 +230,7 @@ def paste_heads(
         if raised is not None:
             picture, place = to_picture(raised.image), frame.scaled(scale)
             paste_head(canvas.rgb, picture, place, soft_mask(len(picture)))
-            heads.insert(0, (place, _without_candidates(raised)))
+            heads.insert(0, (place, raised))
             canvas.release()
     return heads
 

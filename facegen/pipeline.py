@@ -20,7 +20,8 @@ from facegen.landmarks import Landmarks, landmarks_in_head
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
-from facegen.ops.consistency import downsample_area, resample
+from facegen.ops.blending import blend
+from facegen.ops.consistency import back_project, downsample_area, resample
 from facegen.ops.scoring import Discriminator
 from facegen.ops.tiling import plan_tiles
 from facegen.paths import PIPELINES
@@ -33,6 +34,8 @@ from facegen.weights import load_network
 __all__ = ["DEFAULT_RECIPE", "FacePipeline", "Raised", "resample"]
 Made = TypeVar("Made")
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
+PLAIN_OVERLAP = 8
+"""Low-res pixels that tiles overlap by at most where nothing competes."""
 JUDGED_SCALE = 8
 """Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
 
@@ -176,6 +179,26 @@ class FacePipeline:
             landmarks: of its one aligned face, in low-res pixels; None gives the empty guide.
         """
         return self.within_memory(lambda: self.settle(self.make_pool(picture, low_res_size, landmarks)))
+
+    def raise_plainly(self, picture: Tensor) -> Tensor:
+        """Stage 2 for what is no face: no guide, no competition, the first candidate of every tile.
+
+        Args:
+            picture: (3, h, w) in [0, 1], each side at least the tile's.
+        Returns:
+            (3, s*h, s*w) in [0, 1].
+        """
+        return self.within_memory(lambda: self._plain(picture))
+
+    @torch.inference_mode()
+    def _plain(self, picture: Tensor) -> Tensor:
+        picture = picture.to(self.device)
+        size = (picture.shape[-2], picture.shape[-1])
+        plan = plan_tiles(*size, tile=self.config.tile, overlap=min(self.recipe.tiles.overlap, PLAIN_OVERLAP))
+        stack = torch.cat([picture, self._guide(size, None)])
+        with autocast(self.recipe.precision, self.device):
+            candidates = make_candidates(stack, plan, self._wanted[:1], self.upscalers, self.recipe.batch)
+        return back_project(blend(candidates[:, 0], plan), picture, self.recipe.fidelity)
 
     def within_memory(self, work: Callable[[], Made]) -> Made:
         """Do work on the pipeline; once more on the processor where the device's memory is too small even for a tile.

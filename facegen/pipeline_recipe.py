@@ -98,6 +98,9 @@ class PipelineRecipe(_Table):
     """
     fidelity: float = Field(default=1.0, ge=0, le=1)
     """How far the result must agree with its input when shrunk again: 1 fully, 0 not at all."""
+    head_side: int = Field(default=256, ge=32)
+    """Low-res side of a head in a photo, at most; one that the photo shows larger is shrunk to it first. The time that
+    a head takes grows with its square."""
     batch: int = Field(default=10, ge=1)
     """Tiles per network call: speed against memory. Another number may round the last bits of a picture otherwise, and
     so may the halving of it when a GPU's memory runs out."""

@@ -13,7 +13,9 @@ from facegen import background
 from facegen.background import fill_background, raise_background
 from facegen.canvas import Canvas
 from facegen.images import resize
+from facegen.ops.consistency import resample
 from facegen.pipeline import FacePipeline
+from facegen.tensors import to_picture, to_tensor
 from tests import tiny
 
 Picture = NDArray[np.uint8]
@@ -64,3 +66,24 @@ def test_less_than_a_tile(pipeline: FacePipeline, shape: tuple[int, int]) -> Non
     canvas = Canvas(2 * shape[0], 2 * shape[1])
     raise_background(canvas, pipeline, np.full((*shape, 3), 128, np.uint8))
     assert np.abs(canvas.rgb.astype(int) - 128).mean() < 25
+
+
+def test_every_block_is_told(pipeline: FacePipeline, cat: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "BLOCK", 72)
+    told: list[tuple[int, int]] = []
+    canvas = Canvas(2 * cat.shape[0], 2 * cat.shape[1])
+    raise_background(canvas, pipeline, cat, lambda done, of: told.append((done, of)))
+    assert told == [(done, 6) for done in range(1, 7)]  # 3 rows of 2
+    told.clear()
+    fill_background(canvas, pipeline, cat, "lanczos", lambda done, of: told.append((done, of)))
+    assert told == []
+
+
+@pytest.mark.parametrize("scale", [2, 3, 8])
+def test_tiles_are_raised_at_the_photos_own_resolution(pipeline: FacePipeline, cat: Picture, scale: int) -> None:
+    """What is shrunk to the canvas is the network's picture of the photo as it is."""
+    photo = np.ascontiguousarray(cat[:40, :40])
+    raised = pipeline.raise_plainly(to_tensor(photo))
+    assert raised.shape == (3, 320, 320)
+    expected = to_picture(resample(raised, (40 * scale, 40 * scale)))
+    np.testing.assert_array_equal(filled(pipeline, photo, scale, "tiles"), expected)

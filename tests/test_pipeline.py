@@ -218,6 +218,13 @@ def test_without_landmarks_the_guide_is_empty(pipeline: FacePipeline) -> None:
     assert not raised.stack[3:].any()
 
 
+def test_raised_plainly_it_is_the_first_candidate_with_the_empty_guide(load: Load) -> None:
+    picture = smooth_head(56)
+    plain = load().raise_plainly(picture)  # of two candidates
+    alone = load("candidates.variants=[]", "tiles.overlap=8").raise_picture(picture, (56, 56), None)
+    assert torch.equal(plain, alone.image)
+
+
 def test_landmarks_are_found_on_the_whole_head_and_scaled(pipeline: FacePipeline, head: object) -> None:
     raised = pipeline(to_tensor(head), 512)  # type: ignore[arg-type]
     assert raised.landmarks is not None

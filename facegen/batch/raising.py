@@ -73,11 +73,12 @@ class RaiseOptions:
         return named | {"recipe": self.recipe, "set": self.overrides}
 
 
-OnFrame = Callable[[Path, int, int | None], object]
-"""Told the clip, how many of its frames are done, and of how many, if that is known."""
+OnPart = Callable[[Path, int, int | None], object]
+"""Told the clip or photo, how many of its frames, or blocks of its background, are done, and of how many, if that is
+known."""
 
 
-def untold(_clip: Path, _done: int, _all: int | None) -> None:
+def untold(_source: Path, _done: int, _all: int | None) -> None:
     """Nobody is told."""
 
 
@@ -87,13 +88,13 @@ class FileRaiser:
     Args:
         options: what is asked for.
         inputs: files never written to, resolved: those that the run reads.
-        on_frame: told of each frame of a clip.
+        on_part: told of each frame of a clip, and each block of a photo's background that tiles raise.
     """
 
-    def __init__(self, options: RaiseOptions, inputs: Iterable[Path], on_frame: OnFrame = untold) -> None:
+    def __init__(self, options: RaiseOptions, inputs: Iterable[Path], on_part: OnPart = untold) -> None:
         self.options = options
         self.inputs = frozenset(inputs)
-        self.on_frame = on_frame
+        self.on_part = on_part
 
     @cached_property
     def pipeline(self) -> FacePipeline:
@@ -127,7 +128,7 @@ class FileRaiser:
         return replace(raise_kind(task, picture), before=(width, height))
 
     def _photo(self, task: Task, picture: Picture) -> Outcome:
-        done = restore(self.pipeline, picture.rgb, self.options.photo)
+        done = restore(self.pipeline, picture.rgb, self.options.photo, partial(self.on_part, task.source))
         height, width = done.rgb.shape[:2]
         path = self._path(task, f"-x{done.scale}")
         written = self._write(
@@ -142,8 +143,8 @@ class FileRaiser:
         clip, options = Clip(task.source), self.options
         scale = clip_scale(clip, options.photo)
         path = self._path(task, f"-x{scale}", CLIP_RESULT)
-        recorded, on_frame = options.recorded(clip=True), partial(self.on_frame, task.source)
-        return write_raised(self.pipeline, clip, scale, options.photo, recorded, path, on_frame)
+        recorded, on_part = options.recorded(clip=True), partial(self.on_part, task.source)
+        return write_raised(self.pipeline, clip, scale, options.photo, recorded, path, on_part)
 
     def _crop(self, task: Task, picture: Picture) -> Outcome:
         heads = crop_heads(self.pipeline, picture.rgb, self.options.size)

@@ -16,7 +16,7 @@ from facegen.cli.common import Size, format_option, make_folder, pipeline_option
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from facegen.batch.raising import FileRaiser, OnFrame
+    from facegen.batch.raising import FileRaiser, OnPart
     from facegen.batch.run import Outcome, Task
 
 PHOTOS_ALONE = ("scale", "faces", "face_size_min", "background")
@@ -180,18 +180,21 @@ def _outcomes(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> Generator
         raiser.load()  # what is wrong with the networks is no picture's fault
     with time_left(error_console()) as progress, closing(run(todo, raiser, jobs)) as coming:
         if jobs == 1:
-            raiser.on_frame = _frames_in(progress)
+            raiser.on_part = _parts_in(progress)
         yield from progress.track(coming, len(todo), description="pictures")
 
 
-def _frames_in(progress: Progress) -> OnFrame:
-    """What shows the frames of each clip on a line of its own, with the time left."""
+def _parts_in(progress: Progress) -> OnPart:
+    """What shows the frames of each clip, and the blocks of each photo, on a line of its own, with the time left."""
+    from facegen.video.decoding import is_clip
+
     lines: dict[Path, TaskID] = {}
 
-    def show(clip: Path, done: int, of: int | None) -> None:
-        if clip not in lines:
-            lines[clip] = progress.add_task(f"{clip.name}: frames", total=of)
-        progress.update(lines[clip], completed=done, visible=done != of)
+    def show(source: Path, done: int, of: int | None) -> None:
+        if source not in lines:
+            parts = "frames" if is_clip(source) else "background"
+            lines[source] = progress.add_task(f"{source.name}: {parts}", total=of)
+        progress.update(lines[source], completed=done, visible=done != of)
 
     return show
 

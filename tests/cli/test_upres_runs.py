@@ -9,6 +9,7 @@ import sys
 import time
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from facegen.batch import raising
 from facegen.cli.main import cli
 from facegen.errors import UsageError
 from facegen.images import picture_text, read_image, write_image
-from facegen.photo import PhotoOptions, Restored, restore
+from facegen.photo import Restored, restore
 from facegen.pipeline import FacePipeline
 from tests.cli.conftest import Facegen, leftovers
 
@@ -127,11 +128,11 @@ def test_a_picture_that_fails_does_not_stop_the_others(
 ) -> None:
     errors = iter([UsageError("too large."), None, ZeroDivisionError("a bug")])
 
-    def fail(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions) -> Restored:
+    def fail(pipeline: FacePipeline, rgb: Picture, *rest: Any) -> Restored:
         error = next(errors)
         if error:
             raise error
-        return restore(pipeline, rgb, options)
+        return restore(pipeline, rgb, *rest)
 
     monkeypatch.setattr(raising, "restore", fail)
     result = CliRunner().invoke(cli, raise_all(tmp_path, tiny_recipe, "out"))
@@ -147,11 +148,11 @@ def test_interrupted_it_says_how_to_go_on(
 ) -> None:
     calls: list[Picture] = []
 
-    def interrupted(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions) -> Restored:
+    def interrupted(pipeline: FacePipeline, rgb: Picture, *rest: Any) -> Restored:
         calls.append(rgb)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return restore(pipeline, rgb, options)
+        return restore(pipeline, rgb, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(raising, "restore", interrupted)
@@ -166,9 +167,9 @@ def test_interrupted_it_says_how_to_go_on(
 def test_nothing_of_a_picture_is_kept_for_the_next(upres: Facegen, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[Restored]] = []
 
-    def watched(pipeline: FacePipeline, rgb: Picture, options: PhotoOptions) -> Restored:
+    def watched(pipeline: FacePipeline, rgb: Picture, *rest: Any) -> Restored:
         assert [one for one in made if one() is not None] == []
-        done = restore(pipeline, rgb, options)
+        done = restore(pipeline, rgb, *rest)
         made.append(weakref.ref(done))
         return done
 
