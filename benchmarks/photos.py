@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of photos")
     parser.add_argument("--photos", type=int, default=4, help="how many, spread over the folder")
     parser.add_argument("--scale", type=int)
-    parser.add_argument("--background", choices=BACKGROUNDS, default="tiles")
+    parser.add_argument("--background", choices=BACKGROUNDS, default="lanczos")
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     options = parser.parse_args()

@@ -25,7 +25,7 @@ from facegen.tensors import to_picture, to_tensor
 Picture = NDArray[np.uint8]
 RaiseFace = Callable[[Tensor, int], Raised]  # an aligned head (3, S, S) and a size, as a pipeline is called
 Faces = Literal["all", "largest"]
-Background = Literal["tiles", "lanczos", "keep"]
+Background = Literal["lanczos", "tiles", "keep"]
 FACES: tuple[Faces, ...] = get_args(Faces)
 BACKGROUNDS: tuple[Background, ...] = get_args(Background)
 
@@ -50,10 +50,10 @@ class PhotoOptions:
     """Heads to raise."""
     face_size_min: int = 0
     """Side of the smallest head to raise, in pixels of the photo; a face is about half as wide as its head's frame."""
-    background: Background = "tiles"
-    """What is done to the rest: raised by the same networks without a guide, in the better part of a minute a megapixel
-    on a processor; enlarged by Lanczos, in a hundredth of that; or kept, pixel for pixel, so that the result has the
-    photo's size."""
+    background: Background = "lanczos"
+    """What is done to the rest: enlarged by Lanczos, and held to the photo, which sharpens it; raised by the same
+    networks without a guide, in a minute or two a megapixel of the photo on a processor; or kept, pixel for pixel, so
+    that the result has the photo's size."""
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale < 1:

@@ -52,11 +52,11 @@ PICTURES_ALONE = ("crop", "aligned", "before_after", "explain")
 )
 @click.option(
     "--background",
-    type=click.Choice(["tiles", "lanczos", "keep"]),
-    default="tiles",
+    type=click.Choice(["lanczos", "tiles", "keep"]),
+    default="lanczos",
     show_default=True,
-    help="What is no face: raised by the same network, enlarged by interpolation, or kept to the byte; with keep the "
-    "photo keeps its size, and faces get fine detail only where they have none.",
+    help="What is no face: enlarged by interpolation; raised by the same network, a minute or two a megapixel without "
+    "a GPU; or kept to the byte: the photo keeps its size, and faces get fine detail only where they have none.",
 )
 @click.option("--crop", is_flag=True, help="Write each head alone, aligned, at --size.")
 @click.option("--aligned", is_flag=True, help="The pictures are aligned head crops already; raise them to --size.")
@@ -129,7 +129,7 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
     if crop and "before_after" in given:
         raise click.UsageError("--before-after is for whole pictures; with --crop, leave it away.")
     if context.params["background"] == "keep" and context.params["scale"] not in (None, 1):
-        raise click.UsageError("--background keep keeps the photo's size; leave --scale away, or choose tiles.")
+        raise click.UsageError("--background keep keeps the photo's size; leave --scale away, or choose lanczos.")
 
 
 def _takes_clips(photos: Sequence[Path]) -> bool:

@@ -20,7 +20,7 @@ from tests.video.films import beep, moving
 
 Picture = NDArray[np.uint8]
 TIMES = [Fraction(n, 100) for n in (0, 4, 10, 12, 16)]
-QUICK = ("--scale", 2, "--background", "lanczos")
+QUICK = ("--scale", 2)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_a_clip_keeps_its_times_and_its_sound(upres: Facegen, clip: Path, tmp_pa
     assert packets[0]
     assert packets[0] == packets[1]
     text = video_text(path)
-    assert text["facegen"].startswith("upres walk.mp4 --scale 2 --background lanczos --recipe")
+    assert text["facegen"].startswith("upres walk.mp4 --scale 2 --recipe")
     assert text["DigitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
     assert not leftovers(tmp_path)
 

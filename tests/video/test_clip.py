@@ -26,7 +26,7 @@ from tests.video.films import moving
 
 Picture = NDArray[np.uint8]
 FPS = Fraction(24)
-TWICE = PhotoOptions(scale=2)
+TWICE = PhotoOptions(scale=2, background="tiles")
 
 
 @pytest.fixture(scope="session")
