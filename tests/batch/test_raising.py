@@ -58,7 +58,7 @@ def test_a_photo_and_what_is_told_of_it(raise_one: Raise, photo: Path, tmp_path:
     assert done.fit is not None
     assert done.fit > 40
     record = read_record(done.written[0])
-    assert record.argv[:6] == ("upres", "photo.png", "--scale", "2", "--background", "lanczos")
+    assert record.argv[:5] == ("upres", "photo.png", "--scale", "2", "--recipe")
     assert len(record.raised) == 1
     assert picture_facts(done.written[0]).source_type == "compositeWithTrainedAlgorithmicMedia"
 
