@@ -217,7 +217,7 @@ def test_at_scale_one_an_odd_edge_stays(pipeline: FacePipeline, portrait: Pictur
     np.testing.assert_array_equal(done.rgb[:, 150], odd[:, 150])
 
 
-@pytest.mark.parametrize(("side", "raised"), [(100, True), (511, True), (512, True), (767, True), (768, False)])
+@pytest.mark.parametrize(("side", "raised"), [(100, True), (255, True), (256, True), (511, True), (512, False)])
 def test_which_heads_have_room_for_detail_at_scale_one(
     pipeline: FacePipeline, astronaut: Picture, side: int, raised: bool
 ) -> None:

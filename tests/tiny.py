@@ -87,7 +87,7 @@ def save_all(folder: Path, guide: GuideMode = "rgb", extra: str = "") -> Path:
     recipe.write_text(
         f"""kind = "pipeline"
 precision = "fp32"
-head_side = 96
+head_side = 64
 {extra}
 [weights]
 generator = "{folder / "dcgan"}"
