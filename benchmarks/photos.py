@@ -31,6 +31,12 @@ from facegen.tensors import to_tensor
 COLUMNS = ("photo", "scale", "heads", "fit dB", "largest error", "seams", "in the photo", "seconds", "of processor")
 
 
+def spread(folder: Path, count: int) -> list[Path]:
+    """So many photos of a folder, evenly spread over it."""
+    files = find_pictures([folder])
+    return files[:: max(len(files) // count, 1)][:count]
+
+
 def largest_error(done: Restored, photo: NDArray[np.uint8]) -> float:
     """Largest difference of the area-downsampled result to the photo, in 8-bit steps; at scale 1, of both halved."""
     cell = max(done.scale, 2)
@@ -82,11 +88,9 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     options = parser.parse_args()
     pipeline = FacePipeline.load(options.recipe, options.overrides)
-    files = find_pictures([options.data])
-    chosen = files[:: max(len(files) // options.photos, 1)][: options.photos]
     wanted = PhotoOptions(scale=options.scale, background=options.background)
     table = Table(*COLUMNS)
-    for file in track(chosen, "photos"):
+    for file in track(spread(options.data, options.photos), "photos"):
         table.add_row(*row(pipeline, file, wanted))
     Console().print(table)
 

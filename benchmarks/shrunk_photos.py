@@ -3,9 +3,9 @@
     python -m benchmarks.shrunk_photos --data ../shared/data/photos [--photos 4] [--scale 2] [--sheet sheet.png]
 
 Each photo is shrunk by area and restored. The largest head is compared with the original's: PSNR, feature distance in
-EfficientNet-Lite2, which no training knows, and detail (0 is the original's). "around" is
-a square beside the head: the widest that fits above, below, left or right of it. Seconds are of the processor, for
-that row's whole photo; detection is part of them. "128 px, lanczos": `head_side=128`, background by Lanczos.
+EfficientNet-Lite2, which no training knows, and detail (0 is the original's). "around" is a square beside the head: the
+widest that fits above, below, left or right of it. Seconds are of the processor, for that row's whole photo; detection
+is part of them. "128 px, lanczos": `head_side=128`, background by Lanczos.
 """
 
 from __future__ import annotations
@@ -16,19 +16,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from benchmarks.photos import spread
 from facegen.align import HeadFrame, crop_head
 from facegen.detection import heads_in_photo
-from facegen.images import find_pictures, read_image, resize, write_image
+from facegen.images import read_image, resize, write_image
 from facegen.metrics.paired import detail, feature_distance, psnr
+from facegen.models.bicubic import enlarge
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.ops.consistency import downsample_area
-from facegen.photo import PhotoOptions, restore
+from facegen.photo import Background, PhotoOptions, restore
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 from facegen.tensors import to_picture, to_tensor
 
@@ -41,7 +42,7 @@ SHOWN = 320
 
 def bicubic(photo: Picture, scale: int) -> Picture:
     """Enlarge by bicubic interpolation."""
-    return to_picture(F.interpolate(to_tensor(photo)[None], scale_factor=scale, mode="bicubic")[0].clamp(0, 1))
+    return to_picture(enlarge(to_tensor(photo)[None], scale)[0].clamp(0, 1))
 
 
 def lanczos(photo: Picture, scale: int) -> Picture:
@@ -52,12 +53,17 @@ def lanczos(photo: Picture, scale: int) -> Picture:
 def ways(recipe: Path, overrides: list[str]) -> dict[str, Way]:
     """Every way to enlarge a photo, by name."""
 
-    def restored(head_side: int, background: str) -> Way:
-        pipeline = FacePipeline.load(recipe, [*overrides, f"head_side={head_side}"])
-        return lambda photo, scale: restore(pipeline, photo, PhotoOptions(scale=scale, background=background)).rgb  # type: ignore[arg-type]
+    def restored(pipeline: FacePipeline, background: Background) -> Way:
+        return lambda photo, scale: restore(pipeline, photo, PhotoOptions(scale=scale, background=background)).rgb
 
-    heads = {f"{side} px, lanczos": restored(side, "lanczos") for side in HEAD_SIDES}
-    return {"bicubic": bicubic, "lanczos": lanczos} | heads | {"256 px, tiles": restored(256, "tiles")}
+    pipelines = {side: FacePipeline.load(recipe, [*overrides, f"head_side={side}"]) for side in HEAD_SIDES}
+    heads = {f"{side} px, lanczos": restored(pipeline, "lanczos") for side, pipeline in pipelines.items()}
+    largest = HEAD_SIDES[-1]
+    return (
+        {"bicubic": bicubic, "lanczos": lanczos}
+        | heads
+        | {f"{largest} px, tiles": restored(pipelines[largest], "tiles")}
+    )
 
 
 def beside(frame: HeadFrame, photo: Picture) -> HeadFrame | None:
@@ -162,9 +168,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--sheet", type=Path, help="write close-ups, a row for each photo, in the table's order")
     options = parser.parse_args()
-    files = find_pictures([options.data])
-    chosen = files[:: max(len(files) // options.photos, 1)][: options.photos]
-    table, sheet = compare_all(chosen, options.scale, ways(options.recipe, options.overrides))
+    files = spread(options.data, options.photos)
+    table, sheet = compare_all(files, options.scale, ways(options.recipe, options.overrides))
     if options.sheet and sheet is not None:
         write_image(options.sheet, sheet)
     Console().print(table)

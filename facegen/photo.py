@@ -163,8 +163,7 @@ def raise_head(
     """
     side = round(frame.side)
     shown = side if scale > 1 else math.ceil(side / 2)
-    size = pipeline.scale * max(pipeline.low_res_side(side * scale), shown)
-    size = min(size, pipeline.scale * pipeline.recipe.head_side)
+    size = pipeline.scale * min(max(pipeline.low_res_side(side * scale), shown), pipeline.recipe.head_side)
     if side >= size:
         return None
     return _shrunk((raise_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
