@@ -44,7 +44,9 @@ def seam_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> Se
 
 
 def content_ratios(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> list[float]:
-    """Measure every line that lies away from borders and edges as `seam_gauge` measures borders.
+    """Measure lines away from borders and edges as `seam_gauge` measures borders.
+
+    They lie between two low-res pixels, as borders do: enlarging alone makes steps there differ from those within one.
 
     Args:
         image, plan, plain: as for `seam_gauge`.
@@ -85,17 +87,18 @@ def border_lines(starts: tuple[int, ...], tile: int, length: int) -> list[int]:
     return sorted({*starts, *(start + tile for start in starts)} - {0, length})
 
 
-Lines = Callable[[list[int], int], list[int]]
-"""The high-res borders along one axis and its length to the lines to measure: the first pixel after each step."""
+Lines = Callable[[list[int], int, int], list[int]]
+"""The high-res borders along one axis, its length and the scale to the lines to measure: the first pixel after each
+step."""
 
 
-def _at_borders(borders: list[int], length: int) -> list[int]:
+def _at_borders(borders: list[int], length: int, scale: int) -> list[int]:
     return borders
 
 
-def _away_from_borders(borders: list[int], length: int) -> list[int]:
+def _away_from_borders(borders: list[int], length: int, scale: int) -> list[int]:
     edges = [0, *borders, length]
-    return [line for line in range(length) if all(abs(line - edge) > REACH for edge in edges)]
+    return [line for line in range(0, length, scale) if all(abs(line - edge) > REACH for edge in edges)]
 
 
 def _ratios(image: Tensor, plan: TilePlan, plain: Tensor | None, lines: Lines) -> list[float]:
@@ -115,7 +118,7 @@ def _ratios_of(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
     ratios: list[float] = []
     for steps, starts, length in ((down, plan.rows, plan.height), (right, plan.columns, plan.width)):
         borders = [scale * border for border in border_lines(starts, plan.tile, length)]
-        ratios += [_ratio(steps, line) for line in lines(borders, scale * length)]
+        ratios += [_ratio(steps, line) for line in lines(borders, scale * length, scale)]
     return ratios
 
 

@@ -48,9 +48,18 @@ def test_content_is_measured_away_from_the_borders() -> None:
     for line, content, seams in ((16, 6.0, 1.0), (48, 6.0, 1.0), (32, 1.0, 6.0), (64, 1.0, 6.0)):
         image = (0.01 * columns + 0.05 * (columns >= line))[None, None].expand(3, 64, -1)
         ratios = content_ratios(image, plan)
-        assert len(ratios) == 39 + 7 + 7 + 7
+        assert len(ratios) == 19 + 3 + 3 + 3  # every second line
         assert max(ratios) == pytest.approx(content, abs=1e-2)
         assert seam_gauge(image, plan).max == pytest.approx(seams, abs=1e-2)
+
+
+def test_a_lattice_of_low_res_pixels_is_content() -> None:
+    """Steps between low-res pixels that are steeper than those within one say nothing of tiles."""
+    within = (torch.arange(384) % 4 == 0).float()
+    steps = (0.001 + 0.0005 * within).cumsum(0)
+    image = (steps[:, None] + steps[None, :])[None].expand(3, -1, -1)
+    assert seam_gauge(image, PLAN).mean == pytest.approx(1.5, abs=1e-2)
+    assert content_ratios(image, PLAN) == pytest.approx([1.5] * (2 * 6 * 9), abs=1e-2)
 
 
 def test_the_worst_content_is_that_of_as_many_lines() -> None:
