@@ -1,20 +1,23 @@
 """How near photos that were shrunk come to themselves again, by what the networks are shown of their heads.
 
-    python -m benchmarks.shrunk_photos --data ../shared/data/photos [--photos 4] [--scale 2] [--sheet sheet.png]
+    python -m benchmarks.shrunk_photos --data ../shared/data/photos [--photos 4] [--scale 2] [--turn 30] [--sheet s.png]
 
-Each photo is shrunk by area and restored. The largest head is compared with the original's: PSNR, feature distance in
-EfficientNet-Lite2, which no training knows, and detail (0 is the original's). "around" is a square beside the head: the
-widest that fits above, below, left or right of it. Seconds are of the processor, for that row's whole photo; detection
-is part of them. "128 px, lanczos": `head_side=128`, background by Lanczos.
+Each photo is turned as far as asked, shrunk by area and restored. The largest head is compared with the original's:
+PSNR, feature distance in EfficientNet-Lite2, which no training knows, and detail (0 is the original's). "around" is a
+square beside the head: the widest that fits above, below, left or right of it. Seconds are of the processor, for that
+row's whole photo; detection is part of them. "128 px, lanczos": `head_side=128`, background by Lanczos. Below the table
+stands how far the heads that were found are turned, which adds how they were held to how the photo was turned.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -119,9 +122,25 @@ class Figures:
         return table
 
 
-def shrinkable(file: Path, scale: int) -> tuple[Picture, Picture, HeadFrame] | None:
-    """A photo, as much of it as shrinks to whole pixels, what it shrinks to, and its largest head; None without one."""
+def turn_photo(rgb: Picture, degrees: float) -> Picture:
+    """Turn a photo counterclockwise about its centre, as large as it was, mirrored where it leaves itself."""
+    height, width = rgb.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    turned = cv2.warpAffine(rgb, matrix, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    return turned.astype(np.uint8)
+
+
+def turn_of(frame: HeadFrame) -> float:
+    """How far a head is turned counterclockwise, in degrees."""
+    return math.degrees(math.atan2(-frame.right[1], frame.right[0]))
+
+
+def shrinkable(file: Path, scale: int, turn: float = 0.0) -> tuple[Picture, Picture, HeadFrame] | None:
+    """A photo, turned, as much of it as shrinks to whole pixels, what it shrinks to, and its largest head; None without
+    one.
+    """
     rgb = read_image(file).rgb
+    rgb = turn_photo(rgb, turn) if turn else rgb
     height, width = (length // scale * scale for length in rgb.shape[:2])
     original = np.ascontiguousarray(rgb[:height, :width])
     small = to_picture(downsample_area(to_tensor(original), (height // scale, width // scale)))
@@ -129,19 +148,24 @@ def shrinkable(file: Path, scale: int) -> tuple[Picture, Picture, HeadFrame] | N
     return (original, small, heads[0].frame.scaled(scale)) if heads else None
 
 
-def compare_all(files: list[Path], scale: int, named: dict[str, Way]) -> tuple[Table, Picture | None]:
+def compare_all(
+    files: list[Path], scale: int, named: dict[str, Way], turn: float = 0.0
+) -> tuple[Table, Picture | None]:
     """Restore every shrunk photo in every way; the table, and close-ups of the heads beside the originals'."""
-    figures, sheet = Figures(scale), []
+    figures, sheet, turns = Figures(scale), [], []
     for file in track(files, "photos"):
-        found = shrinkable(file, scale)
+        found = shrinkable(file, scale, turn)
         if found is None:
             continue
         original, small, frame = found
+        turns.append(f"{turn_of(frame):.0f}")
         results = list(_timed(named, small, scale))
         for name, result, used in results:
             figures.compare(name, result, original, [frame, beside(frame, original)], used)
         sheet.append(np.hstack([close_up(rgb, frame) for rgb in (*(result for _, result, _ in results), original)]))
-    return figures.table(), np.vstack(sheet) if sheet else None
+    table = figures.table()
+    table.caption = f"Heads found in {len(turns)} of {len(files)} photos, turned by {', '.join(turns) or '-'} degrees."
+    return table, np.vstack(sheet) if sheet else None
 
 
 def _timed(named: dict[str, Way], photo: Picture, scale: int) -> Iterator[tuple[str, Picture, float]]:
@@ -164,15 +188,16 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of photos")
     parser.add_argument("--photos", type=int, default=4, help="how many, spread over the folder")
     parser.add_argument("--scale", type=int, default=2)
+    parser.add_argument("--turn", type=float, default=0.0, help="degrees, counterclockwise")
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--sheet", type=Path, help="write close-ups, a row for each photo, in the table's order")
     options = parser.parse_args()
     files = spread(options.data, options.photos)
-    table, sheet = compare_all(files, options.scale, ways(options.recipe, options.overrides))
+    table, sheet = compare_all(files, options.scale, ways(options.recipe, options.overrides), options.turn)
     if options.sheet and sheet is not None:
         write_image(options.sheet, sheet)
-    Console().print(table)
+    Console(width=140).print(table)
 
 
 if __name__ == "__main__":

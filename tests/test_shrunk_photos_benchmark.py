@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.shrunk_photos import SHOWN, Figures, beside, bicubic, compare_all, lanczos, ways
+from benchmarks.shrunk_photos import (
+    SHOWN,
+    Figures,
+    beside,
+    bicubic,
+    compare_all,
+    lanczos,
+    shrinkable,
+    turn_of,
+    ways,
+)
 from facegen.align import HeadFrame
 from facegen.images import resize, write_image
 from tests import tiny
@@ -24,10 +34,23 @@ def test_every_way_is_compared(tmp_path: Path, astronaut: Picture) -> None:
     }
     table, sheet = compare_all([tmp_path / "empty.png", tmp_path / "photo.png"], 2, named)
     assert table.columns[0]._cells == list(named)
+    assert str(table.caption).startswith("Heads found in 1 of 2 photos, turned by ")
     assert sheet is not None
     assert sheet.shape == (SHOWN, 4 * SHOWN, 3)  # one photo has a face
     originals, enlarged = sheet[:, 3 * SHOWN :].astype(int), sheet[:, :SHOWN]
     assert 0 < np.abs(originals - enlarged).mean() < 12
+
+
+@pytest.mark.parametrize("turn", [-30.0, 20.0])
+def test_photos_are_turned(tmp_path: Path, astronaut: Picture, turn: float) -> None:
+    write_image(tmp_path / "photo.png", astronaut[:300, 90:390])
+    (upright, _, straight), (turned, small, frame) = (
+        found for degrees in (0.0, turn) if (found := shrinkable(tmp_path / "photo.png", 2, degrees))
+    )
+    assert turned.shape == upright.shape
+    assert small.shape == (150, 150, 3)
+    assert turn_of(frame) - turn_of(straight) == pytest.approx(turn, abs=3)
+    assert frame.side == pytest.approx(straight.side, rel=0.05)
 
 
 def test_a_result_is_measured_in_each_place(astronaut: Picture) -> None:
