@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,16 +43,36 @@ class Canvas:
         if math.prod(shape) <= IN_MEMORY:
             self.rgb: Picture = np.zeros(shape, np.uint8)
             return
-        with tempfile.TemporaryFile() as file:
-            file.truncate(math.prod(shape))
-            self._file = mmap.mmap(file.fileno(), math.prod(shape))
+        self._file = _temporary(math.prod(shape))
         self.rgb = np.frombuffer(self._file, np.uint8).reshape(shape)
 
     def release(self) -> None:
         """Let the system take back the memory of what was read or written so far; it is read from the file again."""
-        if self._file is not None and hasattr(mmap, "MADV_DONTNEED"):  # elsewhere the system does so by itself
-            self._file.flush()
-            self._file.madvise(mmap.MADV_DONTNEED)
+        if self._file is not None:
+            _release(self._file)
+
+
+def set_aside(values: Tensor) -> Tensor:
+    """A copy on the CPU that lies in a temporary file, which goes with it, and is in memory only once it is read."""
+    held = values.cpu().numpy()
+    file = _temporary(held.nbytes)
+    copy = np.frombuffer(file, held.dtype).reshape(held.shape)
+    copy[:] = held
+    _release(file)
+    return torch.from_numpy(copy)
+
+
+def _temporary(size: int) -> mmap.mmap:
+    """So many bytes, at least one, of a file without a name."""
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        return mmap.mmap(file.fileno(), size)
+
+
+def _release(file: mmap.mmap) -> None:
+    if hasattr(mmap, "MADV_DONTNEED"):  # elsewhere the system does so by itself
+        file.flush()
+        file.madvise(mmap.MADV_DONTNEED)
 
 
 def enlarge(canvas: Canvas, photo: Picture) -> None:

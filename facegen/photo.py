@@ -13,7 +13,7 @@ from torch import Tensor
 
 from facegen.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.background import Progress, fill_background
-from facegen.canvas import Canvas, hold
+from facegen.canvas import IN_MEMORY, Canvas, hold, set_aside
 from facegen.detection import heads_in_photo
 from facegen.errors import UsageError, did_you_mean
 from facegen.images import resize
@@ -194,6 +194,11 @@ def _shrunk(raised: Raised, side: int) -> Raised:
     return replace(raised, image=image, candidates=raised.candidates[:0].clone())
 
 
+def _aside(raised: Raised) -> Raised:
+    """Of many heads, those that would fill the memory lie in files."""
+    return replace(raised, image=set_aside(raised.image), reference=set_aside(raised.reference))
+
+
 def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
     """The frames that the options ask for, of frames sorted by size."""
     chosen = found[:1] if options.faces == "largest" else found
@@ -224,12 +229,14 @@ def paste_heads(
     """
     scale = canvas.rgb.shape[0] // rgb.shape[0]
     heads: list[tuple[HeadFrame, Raised]] = []
+    kept = 0
     for frame, raise_face in reversed(list(zip(frames, raise_faces or [pipeline] * len(frames), strict=True))):
         raised = raise_head(pipeline, rgb, frame, scale, raise_face)
         if raised is not None:
             picture, place = to_picture(raised.image), frame.scaled(scale)
             paste_head(canvas.rgb, picture, place, soft_mask(len(picture)))
-            heads.insert(0, (place, raised))
+            kept += raised.image.nbytes
+            heads.insert(0, (place, raised if kept <= IN_MEMORY else _aside(raised)))
             canvas.release()
     return heads
 

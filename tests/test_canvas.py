@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from facegen import canvas as module
-from facegen.canvas import Canvas, enlarge, hold, mosaic
+from facegen.canvas import Canvas, enlarge, hold, mosaic, set_aside
 from facegen.images import resize
 from facegen.ops.blending import blend
 from facegen.ops.consistency import downsample_area
@@ -52,6 +55,22 @@ def test_a_canvas_keeps_what_was_written() -> None:
     canvas = canvas_of(rgb)
     canvas.release()
     np.testing.assert_array_equal(canvas.rgb, rgb)
+
+
+def in_memory() -> int:
+    """Bytes of this process that are resident."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux'")
+def test_what_is_set_aside_is_out_of_memory_and_unchanged() -> None:
+    values = torch.rand(3, 512, 512, generator=torch.Generator().manual_seed(0))
+    before = in_memory()
+    copies = [set_aside(values) for _ in range(20)]  # 60 MiB
+    assert in_memory() - before < 20 * 2**20
+    wanted = values.clone()
+    values.zero_()
+    assert all(torch.equal(copy, wanted) for copy in copies)
 
 
 @pytest.mark.usefixtures("where")

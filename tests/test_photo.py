@@ -18,6 +18,7 @@ from torch import Tensor
 
 from facegen import photo
 from facegen.align import HeadFrame, head_frame
+from facegen.canvas import set_aside
 from facegen.competition import Raised
 from facegen.detection import FoundHead, heads_in_photo
 from facegen.errors import UsageError
@@ -284,6 +285,26 @@ def test_which_heads_are_raised(
     assert sides == sorted(sides, reverse=True)
     assert all(head.candidates.numel() == 0 for head in done.heads)
     assert shrunk_error(done.rgb, pair) <= 1
+
+
+def test_of_many_heads_the_same_is_told(pipeline: FacePipeline, pair: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those beyond what is kept in memory lie in files."""
+    first = restore(pipeline, pair, PhotoOptions(scale=2))
+    monkeypatch.setattr(photo, "IN_MEMORY", first.heads[1].image.nbytes)
+    aside: list[Tensor] = []
+
+    def spied(values: Tensor) -> Tensor:
+        aside.append(set_aside(values))
+        return aside[-1]
+
+    monkeypatch.setattr(photo, "set_aside", spied)
+    second = restore(pipeline, pair, PhotoOptions(scale=2))
+    assert len(aside) == 2  # image and reference of the larger head, which comes last
+    assert second.heads[0].image is aside[0]
+    for one, other in zip(first.heads, second.heads, strict=True):
+        assert torch.equal(one.image, other.image)
+        assert one.fit == other.fit
+    assert second.seams == first.seams
 
 
 def test_of_heads_that_overlap_the_largest_lies_on_top(
