@@ -1,0 +1,119 @@
+"""Which of the J-net's training losses pull it towards the originals, and which only pull hard.
+
+    python -m benchmarks.gradients --data ../shared/data/portraits768 [--weights jnet-8x] [--batches 8]
+
+For each loss, unweighted, its gradient with respect to the generator's weights, on batches of tiles: the length of one
+batch's, averaged; the length of the mean over all batches, which is 1/sqrt(batches) of that where batches agree on
+nothing; and the cosine of the mean with that of the feature distance in EfficientNet-Lite2, which no training knows, on
+whole tiles of other batches. "map 1" to "map 5" are the parts of the feature loss (strides 2 to 32 of
+EfficientNet-Lite0), each on the crop that training looks at.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from torch import Tensor
+
+from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.training.datasets import known_landmarks, training_files
+from facegen.training.draws import Draws
+from facegen.training.losses import feature_loss, pooled_l1
+from facegen.training.objectives.jnet import JNetObjective, Step
+from facegen.training.start import begin_from, load_training_recipe, make_objective
+
+RECIPE = Path(__file__).parents[1] / "pipelines" / "train" / "jnet-8x.toml"
+PICTURES, BATCH, MAPS = 100, 8, 5
+ONE_MAP = [[float(i == k) for i in range(k + 1)] for k in range(MAPS)]
+"""Weights of the feature loss that leave one map."""
+
+
+class Gradients:
+    """Sums of one loss's gradients over batches."""
+
+    def __init__(self) -> None:
+        self.total: Tensor | float = 0.0
+        self.lengths: list[float] = []
+
+    def add(self, loss: Tensor, parameters: Sequence[Tensor]) -> None:
+        """The loss is of one batch; its graph is kept."""
+        found = torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
+        flat = torch.cat([gradient.float().flatten() for gradient in found])
+        self.total = self.total + flat
+        self.lengths.append(float(flat.norm()))
+
+    def row(self, wanted: Tensor) -> tuple[str, ...]:
+        """Length of a batch's, of the mean, and the cosine with what is wanted."""
+        total = cast(Tensor, self.total)
+        count = len(self.lengths)
+        cosine = F.cosine_similarity(total, wanted, dim=0)
+        return f"{sum(self.lengths) / count:.3f}", f"{float(total.norm()) / count:.3f}", f"{float(cosine):.2f}"
+
+
+def losses_of(objective: JNetObjective, step: Step, lite0: EfficientNetLite, draws: Draws) -> dict[str, Tensor]:
+    """Every loss of one batch by name, on the same random crop as far as training crops."""
+    stacks, real, fake = step
+    scale = objective.recipe.generator.scale
+    side = objective.recipe.loss.crop // scale
+    top, left = draws.shared(0, stacks.shape[-1] - side + 1, 2)
+
+    def crop(x: Tensor, n: int) -> Tensor:
+        return x[..., n * top : n * (top + side), n * left : n * (left + side)]
+
+    stack, real_crop, fake_crop = crop(stacks, 1), crop(real, scale), crop(fake, scale)
+    losses = {"PatchGAN": objective.adversarial.generator([objective.discriminator(fake_crop, stack)])}
+    if objective.projected is not None:
+        losses["projected"] = objective.adversarial.generator(objective.projected(fake_crop * 2 - 1))
+    losses["pooled L1"] = pooled_l1(fake, real, scale)
+    return losses | {
+        f"map {k}": feature_loss(lite0, fake_crop, real_crop, weights=weights)
+        for k, weights in enumerate(ONE_MAP, start=1)
+    }
+
+
+def measure(objective: JNetObjective, batches: int) -> Table:
+    """Sum the gradients of every loss, then compare them with the distance's."""
+    parameters = [p for p in objective.generator.parameters() if p.requires_grad]
+    lite0, lite2 = load_efficientnet("lite0"), load_efficientnet("lite2")
+    sums: dict[str, Gradients] = {}
+    wanted = Gradients()
+    for number in track(range(batches), "batches"):
+        draws = Draws(number)
+        step = objective.begin(objective.batch(BATCH * number, BATCH), draws)
+        for name, loss in losses_of(objective, step, lite0, draws).items():
+            sums.setdefault(name, Gradients()).add(loss, parameters)
+        _, real, fake = objective.begin(objective.batch(BATCH * (batches + number), BATCH), draws)
+        wanted.add(feature_loss(lite2, fake, real, weights=[1.0] * MAPS), parameters)
+    table = Table("loss", "gradient of a batch", "of all batches", "cosine with the feature distance's")
+    for name, gradients in sums.items():
+        table.add_row(name, *gradients.row(cast(Tensor, wanted.total)))
+    return table
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of 768 px aligned portraits")
+    parser.add_argument("--weights", default="jnet-8x", help="published, with its discriminators beside it")
+    parser.add_argument("--batches", type=int, default=8, help=f"of {BATCH} tiles")
+    options = parser.parse_args()
+    recipe = load_training_recipe(RECIPE, ["data.held_out=60"])
+    files = training_files(options.data, recipe.data)[:PICTURES]
+    landmarks = known_landmarks(options.data, print)
+    objective, _ = make_objective(recipe, files, [], torch.device("cpu"), print, landmarks)
+    begin_from(objective, options.weights)
+    with torch.autocast("cpu", torch.bfloat16):
+        table = measure(cast(JNetObjective, objective), options.batches)
+    Console(width=120).print(table)
+
+
+if __name__ == "__main__":
+    main()
