@@ -18,10 +18,12 @@ from facegen.training.objectives.raising import content_loss, validate
 
 Step = tuple[Tensor, Tensor, Tensor]
 """Stacks, real tiles, raised tiles."""
+Square = tuple[int, int, int]
+"""Top, left and side."""
 
 
 class JNetObjective:
-    """Adversarial losses on a random crop, L1 on the average-pooled pair, feature loss on the same crop."""
+    """Adversarial losses and feature loss on random crops, L1 on the average-pooled pair."""
 
     def __init__(self, recipe: JNetRecipe, data: TileDataset, unseen: TileDataset, device: torch.device) -> None:
         self.recipe, self.data, self.unseen, self.device = recipe, data, unseen, device
@@ -54,16 +56,17 @@ class JNetObjective:
 
     def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
         stacks, real, fake = pictures
-        cut = self._cut(draws, real.shape[-1])
-        scale = self.recipe.generator.scale
-        crops = _crop(stacks, cut, 1), _crop(real, cut, scale), _crop(fake, cut, scale)
+        scale, side = self.recipe.generator.scale, real.shape[-1]
+        cut, window = self._cut(draws, side), self._window(draws, side)
+        conditioned = _crop(stacks, cut, 1), _crop(real, cut, scale), _crop(fake, cut, scale)
+        seen = _crop(real, window, 1), _crop(fake, window, 1)
         if phase == "discriminator":
-            return self._judge(*crops)
+            return self._judge(conditioned, seen)
         weights = self.recipe.loss
         losses = {
-            "adversarial": self.adversarial.generator([self.discriminator(crops[2], crops[0])]),
+            "adversarial": self.adversarial.generator([self.discriminator(conditioned[2], conditioned[0])]),
             "pooled_l1": pooled_l1(fake, real, fake.shape[-1] // weights.pooled_side),
-            "feature": self.feature_loss(crops[2], crops[1]),
+            "feature": self.feature_loss(seen[1], seen[0]),
         }
         total = (
             weights.adversarial * losses["adversarial"]
@@ -71,34 +74,43 @@ class JNetObjective:
             + weights.feature * losses["feature"]
         )
         if self.projected is not None:
-            losses["projected"] = self.adversarial.generator(self.projected(crops[2] * 2 - 1))
+            losses["projected"] = self.adversarial.generator(self.projected(seen[1] * 2 - 1))
             total = total + weights.projected * losses["projected"]
         return {"total": total, **losses}
 
-    def _judge(self, stack: Tensor, real: Tensor, fake: Tensor) -> Losses:
-        fake, label = fake.detach(), self.recipe.loss.real_label
-        logits = [self.discriminator(real, stack)], [self.discriminator(fake, stack)]
+    def _judge(self, conditioned: tuple[Tensor, Tensor, Tensor], seen: tuple[Tensor, Tensor]) -> Losses:
+        (stack, real, fake), label = conditioned, self.recipe.loss.real_label
+        logits = [self.discriminator(real, stack)], [self.discriminator(fake.detach(), stack)]
         total = self.adversarial.discriminator(*logits, label)
         losses = {"real": mean_logit(logits[0]), "fake": mean_logit(logits[1])}
         if self.projected is not None:
-            heads = self.projected(real * 2 - 1), self.projected(fake * 2 - 1)
+            heads = self.projected(seen[0] * 2 - 1), self.projected(seen[1].detach() * 2 - 1)
             total = total + self.adversarial.discriminator(*heads, label)
             losses |= {"projected_real": mean_logit(heads[0]), "projected_fake": mean_logit(heads[1])}
         return {"total": total, **losses}
 
-    def _cut(self, draws: Draws, side: int) -> tuple[int, int, int]:
-        """Top, left and side, in low-res pixels, of the square that is looked at closely; one for the batch."""
+    def _cut(self, draws: Draws, side: int) -> Square:
+        """What the PatchGAN looks at, in low-res pixels, as it is told them; one for the batch."""
         scale = self.recipe.generator.scale
         cut = min(self.recipe.loss.crop, side) // scale
         y, x = draws.shared(0, side // scale - cut + 1, 2)
         return y, x, cut
+
+    def _window(self, draws: Draws, side: int) -> Square:
+        """What the frozen features look at, at any pixel; one for the batch.
+
+        Convolutions of stride 2 that always met the same lines of the low-res pixels would teach the network a lattice.
+        """
+        window = min(self.recipe.loss.crop, side)
+        y, x = draws.shared(0, side - window + 1, 2)
+        return y, x, window
 
     def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
         """Tiles that are not trained on, raised by the average; see `raising.validate`."""
         return validate(self.unseen, self.ema[0], self.feature_loss, self.device)
 
 
-def _crop(pictures: Tensor, cut: tuple[int, int, int], scale: int) -> Tensor:
-    """A square, given in low-res pixels, of pictures `scale` times as large."""
+def _crop(pictures: Tensor, cut: Square, scale: int) -> Tensor:
+    """A square of pictures that are `scale` times as large as those it is given in."""
     y, x, side = (n * scale for n in cut)
     return pictures[..., y : y + side, x : x + side].contiguous(memory_format=torch.channels_last)
