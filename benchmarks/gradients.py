@@ -6,7 +6,7 @@ For each loss, unweighted, its gradient with respect to the generator's weights,
 batch's, averaged; the length of the mean over all batches, which is 1/sqrt(batches) of that where batches agree on
 nothing; and the cosine of the mean with that of the feature distance in EfficientNet-Lite2, which no training knows, on
 whole tiles of other batches. "map 1" to "map 5" are the parts of the feature loss (strides 2 to 32 of
-EfficientNet-Lite0), each on the crop that training looks at.
+EfficientNet-Lite0); they, and the discriminators, look at a random crop as large as training's.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Gradients:
 
 
 def losses_of(objective: JNetObjective, step: Step, lite0: EfficientNetLite, draws: Draws) -> dict[str, Tensor]:
-    """Every loss of one batch by name, on the same random crop as far as training crops."""
+    """Every loss of one batch by name, on one random crop as far as training crops."""
     stacks, real, fake = step
     scale = objective.recipe.generator.scale
     side = objective.recipe.loss.crop // scale
