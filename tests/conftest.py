@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,13 @@ import skimage.data
 from numpy.typing import NDArray
 
 from facegen.images import write_image
+
+
+def pytest_configure() -> None:
+    """A shell's background jobs are started deaf to Ctrl-C, and tests of it would fail there."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 _BROW = [(0.26, 0.38), (0.30, 0.36), (0.35, 0.35), (0.40, 0.36), (0.44, 0.38)]
 _EYE = [(0.29, 0.45), (0.33, 0.43), (0.37, 0.43), (0.41, 0.45), (0.37, 0.47), (0.33, 0.47)]
