@@ -27,7 +27,7 @@ from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.training.datasets import known_landmarks, training_files
 from facegen.training.draws import Draws
 from facegen.training.losses import feature_loss, pooled_l1
-from facegen.training.objectives.jnet import JNetObjective, Step
+from facegen.training.objectives.jnet import JNetObjective, Step, crop
 from facegen.training.start import begin_from, load_training_recipe, make_objective
 
 RECIPE = Path(__file__).parents[1] / "pipelines" / "train" / "jnet-8x.toml"
@@ -40,7 +40,7 @@ class Gradients:
     """Sums of one loss's gradients over batches."""
 
     def __init__(self) -> None:
-        self.total: Tensor | float = 0.0
+        self.total = torch.zeros(())
         self.lengths: list[float] = []
 
     def add(self, loss: Tensor, parameters: Sequence[Tensor]) -> None:
@@ -52,23 +52,16 @@ class Gradients:
 
     def row(self, wanted: Tensor) -> tuple[str, ...]:
         """Length of a batch's, of the mean, and the cosine with what is wanted."""
-        total = cast(Tensor, self.total)
         count = len(self.lengths)
-        cosine = F.cosine_similarity(total, wanted, dim=0)
-        return f"{sum(self.lengths) / count:.3f}", f"{float(total.norm()) / count:.3f}", f"{float(cosine):.2f}"
+        cosine = F.cosine_similarity(self.total, wanted, dim=0)
+        return f"{sum(self.lengths) / count:.3f}", f"{float(self.total.norm()) / count:.3f}", f"{float(cosine):.2f}"
 
 
 def losses_of(objective: JNetObjective, step: Step, lite0: EfficientNetLite, draws: Draws) -> dict[str, Tensor]:
     """Every loss of one batch by name, on one random crop as far as training crops."""
     stacks, real, fake = step
-    scale = objective.recipe.generator.scale
-    side = objective.recipe.loss.crop // scale
-    top, left = draws.shared(0, stacks.shape[-1] - side + 1, 2)
-
-    def crop(x: Tensor, n: int) -> Tensor:
-        return x[..., n * top : n * (top + side), n * left : n * (left + side)]
-
-    stack, real_crop, fake_crop = crop(stacks, 1), crop(real, scale), crop(fake, scale)
+    scale, cut = objective.recipe.generator.scale, objective.cut(draws, real.shape[-1])
+    stack, real_crop, fake_crop = crop(stacks, cut, 1), crop(real, cut, scale), crop(fake, cut, scale)
     losses = {"PatchGAN": objective.adversarial.generator([objective.discriminator(fake_crop, stack)])}
     if objective.projected is not None:
         losses["projected"] = objective.adversarial.generator(objective.projected(fake_crop * 2 - 1))
@@ -94,7 +87,7 @@ def measure(objective: JNetObjective, batches: int) -> Table:
         wanted.add(feature_loss(lite2, fake, real, weights=[1.0] * MAPS), parameters)
     table = Table("loss", "gradient of a batch", "of all batches", "cosine with the feature distance's")
     for name, gradients in sums.items():
-        table.add_row(name, *gradients.row(cast(Tensor, wanted.total)))
+        table.add_row(name, *gradients.row(wanted.total))
     return table
 
 

@@ -4,9 +4,9 @@
 
 For each photo: heads raised; fit, the PSNR of the area-downsampled result to the photo; the largest difference of the
 two in 8-bit steps; the seam gauge at the tile borders of its largest head, mean and largest, over that of the photo at
-the same lines, enlarged by Lanczos (a roof that lies on a line is an edge of the photo, no seam); the same at lines of
-the head that are no borders, the largest being what the worst of as many of them exceeds in half of all draws (detail
-that the photo lacks measures there too); the photo's own at the borders; seconds, of the clock and of the processor.
+the same lines, enlarged (a roof that lies on a line is an edge of the photo, no seam); the same at lines of the head
+that are no borders, the largest being what the worst of as many of them exceeds in half of all draws (detail that the
+photo lacks measures there too); the photo's own at the borders; seconds, of the clock and of the processor.
 Last, all photos together.
 """
 

@@ -12,7 +12,6 @@ stands how far the heads that were found are turned, which adds how they were he
 from __future__ import annotations
 
 import argparse
-import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,6 +25,7 @@ from rich.table import Table
 
 from benchmarks.photos import spread
 from facegen.align import HeadFrame, crop_head
+from facegen.data.cutting import turn as turn_of
 from facegen.detection import heads_in_photo
 from facegen.images import read_image, resize, write_image
 from facegen.metrics.paired import detail, feature_distance, psnr
@@ -130,11 +130,6 @@ def turn_photo(rgb: Picture, degrees: float) -> Picture:
     return turned.astype(np.uint8)
 
 
-def turn_of(frame: HeadFrame) -> float:
-    """How far a head is turned counterclockwise, in degrees."""
-    return math.degrees(math.atan2(-frame.right[1], frame.right[0]))
-
-
 def shrinkable(file: Path, scale: int, turn: float = 0.0) -> tuple[Picture, Picture, HeadFrame] | None:
     """A photo, turned, as much of it as shrinks to whole pixels, what it shrinks to, and its largest head; None without
     one.
@@ -158,7 +153,7 @@ def compare_all(
         if found is None:
             continue
         original, small, frame = found
-        turns.append(f"{turn_of(frame):.0f}")
+        turns.append(f"{-turn_of(frame):.0f}")
         results = list(_timed(named, small, scale))
         for name, result, used in results:
             figures.compare(name, result, original, [frame, beside(frame, original)], used)

@@ -16,10 +16,10 @@ from benchmarks.shrunk_photos import (
     compare_all,
     lanczos,
     shrinkable,
-    turn_of,
     ways,
 )
 from facegen.align import HeadFrame
+from facegen.data.cutting import turn as turn_of
 from facegen.images import resize, write_image
 from tests import tiny
 
@@ -49,7 +49,7 @@ def test_photos_are_turned(tmp_path: Path, astronaut: Picture, turn: float) -> N
     )
     assert turned.shape == upright.shape
     assert small.shape == (150, 150, 3)
-    assert turn_of(frame) - turn_of(straight) == pytest.approx(turn, abs=3)
+    assert turn_of(straight) - turn_of(frame) == pytest.approx(turn, abs=3)  # it counts clockwise
     assert frame.side == pytest.approx(straight.side, rel=0.05)
 
 

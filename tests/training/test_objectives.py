@@ -16,7 +16,7 @@ from facegen.models.jnet import JNetConfig
 from facegen.training.config import DCGANRecipe, JNetLoss
 from facegen.training.draws import Draws
 from facegen.training.objectives import DCGANObjective, JNetObjective, Losses, Objective
-from facegen.training.objectives.jnet import _crop
+from facegen.training.objectives.jnet import crop as crop_square
 from facegen.training.start import make_trainer
 from tests.training.checks import assert_trains_and_resumes
 from tests.training.conftest import dcgan_recipe, jnet_recipe
@@ -148,10 +148,10 @@ def test_discriminators_look_at_the_same_place_of_all(head_folder: Path, tmp_pat
     objective = make_trainer(recipe, head_folder, tmp_path / "run").objective
     assert isinstance(objective, JNetObjective)
     stack, real = objective.batch(0, 2)
-    cut = objective._cut(draws(), real.shape[-1])
-    low, high = _crop(stack, cut, 1), _crop(real, cut, 8)
+    cut = objective.cut(draws(), real.shape[-1])
+    low, high = crop_square(stack, cut, 1), crop_square(real, cut, 8)
     assert high.shape[-1] == 8 * low.shape[-1] == min(crop, 64)
-    places = [objective._cut(Draws(seed), 64) for seed in range(300)]
+    places = [objective.cut(Draws(seed), 64) for seed in range(300)]
     assert len(set(places)) == (25 if crop == 32 else 1)
 
 

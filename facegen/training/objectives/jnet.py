@@ -57,9 +57,9 @@ class JNetObjective:
     def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
         stacks, real, fake = pictures
         scale, side = self.recipe.generator.scale, real.shape[-1]
-        cut, window = self._cut(draws, side), self._window(draws, side)
-        conditioned = _crop(stacks, cut, 1), _crop(real, cut, scale), _crop(fake, cut, scale)
-        seen = _crop(real, window, 1), _crop(fake, window, 1)
+        cut, window = self.cut(draws, side), self._window(draws, side)
+        conditioned = crop(stacks, cut, 1), crop(real, cut, scale), crop(fake, cut, scale)
+        seen = crop(real, window, 1), crop(fake, window, 1)
         if phase == "discriminator":
             return self._judge(conditioned, seen)
         weights = self.recipe.loss
@@ -89,7 +89,7 @@ class JNetObjective:
             losses |= {"projected_real": mean_logit(heads[0]), "projected_fake": mean_logit(heads[1])}
         return {"total": total, **losses}
 
-    def _cut(self, draws: Draws, side: int) -> Square:
+    def cut(self, draws: Draws, side: int) -> Square:
         """What the PatchGAN looks at, in low-res pixels, as it is told them; one for the batch."""
         scale = self.recipe.generator.scale
         cut = min(self.recipe.loss.crop, side) // scale
@@ -110,7 +110,7 @@ class JNetObjective:
         return validate(self.unseen, self.ema[0], self.feature_loss, self.device)
 
 
-def _crop(pictures: Tensor, cut: Square, scale: int) -> Tensor:
+def crop(pictures: Tensor, cut: Square, scale: int) -> Tensor:
     """A square of pictures that are `scale` times as large as those it is given in."""
     y, x, side = (n * scale for n in cut)
     return pictures[..., y : y + side, x : x + side].contiguous(memory_format=torch.channels_last)
