@@ -13,6 +13,7 @@ from typing import cast
 
 import av
 import numpy as np
+import torch
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -91,13 +92,24 @@ def opened(path: Path, form: Form, fields: Mapping[str, str]) -> OutputContainer
 def add_stream(output: OutputContainer, form: Form, size: tuple[int, int], reel: Reel) -> VideoStream:
     """The film's picture stream, for frames of `size` = (width, height)."""
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells of its settings on stderr otherwise
-    stream = cast(VideoStream, output.add_stream(form.encoder, rate=reel.fps, options=dict(form.options)))
+    options = dict(form.options) | repeatable(form.encoder)
+    stream = cast(VideoStream, output.add_stream(form.encoder, rate=reel.fps, options=options))
     stream.width, stream.height = coded_size(size, form.pixels)
     stream.pix_fmt = form.pixels
     context = stream.codec_context
     context.time_base, context.thread_count, context.bit_rate = reel.tick, THREADS, 0
     tag(context, form.pixels)
     return stream
+
+
+def repeatable(encoder: str) -> dict[str, str]:
+    """What keeps an encoder's bytes the same from run to run.
+
+    x264 (core 165) with AVX-512 writes other bytes now and then, depending on what its memory held before; with AVX2 it
+    always writes those of the rest, as `python -m benchmarks.repeatable_films` shows.
+    """
+    avx512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    return {"x264-params": "asm=AVX2"} if avx512 and encoder == "libx264" else {}
 
 
 def timed(frame: VideoFrame, start: int, length: int, tick: Fraction) -> VideoFrame:

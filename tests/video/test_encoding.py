@@ -16,6 +16,7 @@ from facegen.errors import ShapeError, UsageError
 from facegen.images import read_image, resize
 from facegen.video.decoding import Clip
 from facegen.video.encoding import VIDEO_SUFFIXES, write_video
+from facegen.video.muxing import repeatable
 from tests.video.films import beep, moving
 
 Picture = NDArray[np.uint8]
@@ -49,6 +50,13 @@ def test_frames_and_times_come_back(tmp_path: Path, film: list[Picture], suffix:
 def test_same_frames_same_bytes(tmp_path: Path, film: list[Picture], suffix: str) -> None:
     one, two = (write_video(tmp_path / f"{name}{suffix}", film[:4], FPS) for name in "ab")
     assert one.read_bytes() == two.read_bytes()
+
+
+def test_x264_keeps_to_avx2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With AVX-512 it does not always write the same bytes; see `benchmarks.repeatable_films`."""
+    for capability, options in (("AVX512", {"x264-params": "asm=AVX2"}), ("AVX2", {}), ("DEFAULT", {})):
+        monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda known=capability: known)
+        assert (repeatable("libx264"), repeatable("libvpx-vp9")) == (options, {})
 
 
 def test_av1(tmp_path: Path, film: list[Picture]) -> None:
