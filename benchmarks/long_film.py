@@ -11,17 +11,15 @@ loading does not count.
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.commands import run
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,8 @@ def cost(frames: int, size: int, options: list[str], folder: Path) -> Cost:
     """
     out = folder / f"{frames}-{'-'.join(options) or 'plain'}.mp4"
     words = ["video", "--seeds", "0,1", "--seconds", str(frames / 30), "--size", str(size), "-o", str(out), *options]
-    began = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "facegen", *words], stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise subprocess.CalledProcessError(process.returncode, words)
-    found = Cost(frames, time.monotonic() - began, used.ru_maxrss / 1024)
+    used = run(words)
+    found = Cost(frames, used.seconds, used.peak)
     print(f"{out.name}: {found.seconds:.0f} s, {found.peak:.0f} MiB", flush=True)
     return found
 

@@ -69,6 +69,7 @@ def heads_in_photo(rgb: NDArray[np.uint8], smallest: float = 0) -> list[FoundHea
         smallest: heads whose side is less, in photo pixels, may be missing; searches for them alone are spared.
     """
     proposed = _distinct([head for factor in _factors(rgb, smallest) for head in _search(rgb, factor)])
+    _yunet.cache_clear()  # it would keep what it needed for the largest search: 280 MB
     seen = [head for head in (_set_upright(rgb, head) for head in proposed) if head is not None]
     return sorted(_distinct(seen), key=lambda head: -head.frame.side)
 

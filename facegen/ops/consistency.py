@@ -47,7 +47,7 @@ def back_project(image: Tensor, low_res: Tensor, fidelity: float = 1.0, iteratio
     for _ in range(iterations):
         if _negligible(residual):
             return image
-        image = (image + enlarge_smoothly(residual, scale)).clamp(0, 1)
+        image = enlarge_smoothly(residual, scale).add_(image).clamp_(0, 1)
         residual = target - downsample_area(image, size)
     return image if _negligible(residual) else _settle(image, residual)
 
@@ -114,12 +114,14 @@ def _settle(image: Tensor, residual: Tensor) -> Tensor:
     """Add what each low-res pixel lacks: lighten or darken each pixel in it by a share of its room to move.
 
     The room is what is left to 1 or to 0, so that nothing needs clamping: x + r (1 - x) / mean(1 - x), or with x for
-    1 - x to darken.
+    1 - x to darken. One channel after the other, in place: all at once would hold the picture eight times.
     """
-    missing = _repeat(residual, image)  # (3, s*h, s*w)
-    room = torch.where(missing > 0, 1 - image, image)
-    usual = _repeat(downsample_area(room, (residual.shape[-2], residual.shape[-1])), image)
-    return (image + missing * room / usual.clamp(min=1e-6)).clamp(0, 1)
+    for channel, lacking in zip(image[:, None], residual[:, None], strict=True):  # (1, s*h, s*w), (1, h, w)
+        missing = _repeat(lacking, channel)
+        room = torch.where(missing > 0, 1 - channel, channel)
+        usual = _repeat(downsample_area(room, (lacking.shape[-2], lacking.shape[-1])), channel)
+        channel.add_(missing * room / usual.clamp(min=1e-6)).clamp_(0, 1)
+    return image
 
 
 def _repeat(low_res: Tensor, image: Tensor) -> Tensor:
