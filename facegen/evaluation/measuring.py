@@ -16,7 +16,16 @@ from facegen.landmarks import landmarks_in_head
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import LAYER, MAPS, Features, pooled_features
 from facegen.metrics.identity import identity, identity_distance
-from facegen.metrics.paired import detail, feature_maps, landmark_error, map_distance, nyquist_peak, psnr, ssim
+from facegen.metrics.paired import (
+    detail,
+    feature_maps,
+    landmark_error,
+    map_distance,
+    nyquist_energy,
+    nyquist_peak,
+    psnr,
+    ssim,
+)
 from facegen.metrics.protocol import Figure, Protocol
 from facegen.metrics.published import LPIPS, PairDistance
 from facegen.models.efficientnet import load_efficientnet
@@ -42,6 +51,7 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "landmarks": ("Landmark error / eye distance", "lower", DLIB),
     "detail": ("Detail, log10", "0", "luma energy above the low-res Nyquist frequency, over the original's"),
     "nyquist": ("Nyquist peak", "1", "luma spectrum, Nyquist line over its neighbours"),
+    "nyquist_energy": ("Nyquist energy", "1", "luma spectrum, Nyquist line over the original's"),
     "seams": ("Seam gauge", "1", "gradients at tile borders over those beside"),
 }
 """Figure -> its name, what a good value is, and what looked at the pictures; some only where they are at hand."""
@@ -167,6 +177,7 @@ def _compare(image: Tensor, true: Tensor, low: Tensor) -> dict[str, float]:
         "ssim": ssim(image, true),
         "fit": low_res_psnr(image, low),
         "detail": detail(image, true, true.shape[-1] // low.shape[-1]),
+        "nyquist_energy": nyquist_energy(image, true),
     }
 
 

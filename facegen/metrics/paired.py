@@ -75,14 +75,33 @@ def nyquist_peak(image: Tensor) -> float:
     Transposed convolutions of stride 2 leave such a pattern (Odena et al. 2016). Rows and columns are measured apart
     and the larger ratio is returned.
     """
-    spectrum = _spectrum(image)
     ratios = []
-    for axis in (0, 1):
-        line = spectrum.mean(axis=1 - axis) + _ROUNDING  # (H,) or (W,): energy by frequency along the axis
+    for line in _lines(image):
         middle = len(line) // 2
         beside = [line[middle - step] for step in NEIGHBOUR_LINES if step < middle]
         ratios.append(float(line[middle] / np.mean(beside)))
     return max(ratios)
+
+
+def nyquist_energy(image: Tensor, original: Tensor) -> float:
+    """Energy at the Nyquist frequency over the original's, along the axis where that is more.
+
+    A peak, see `nyquist_peak`, is a checkerboard that shows only where this is not far below 1.
+
+    Args:
+        image, original: (3, H, W) in [0, 1].
+    Raises:
+        ShapeError: if they are not of one such shape.
+    """
+    _check("nyquist_energy", image, original)
+    pairs = zip(_lines(image), _lines(original), strict=True)
+    return max(float(line[len(line) // 2] / true[len(true) // 2]) for line, true in pairs)
+
+
+def _lines(image: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean energy by frequency along the columns, (H,), and along the rows, (W,); sides cut to even numbers."""
+    spectrum = _spectrum(image)
+    return spectrum.mean(axis=1) + _ROUNDING, spectrum.mean(axis=0) + _ROUNDING
 
 
 def _spectrum(image: Tensor) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.errors import ShapeError
-from facegen.metrics.paired import detail, feature_distance, landmark_error, nyquist_peak, psnr, ssim
+from facegen.metrics.paired import detail, feature_distance, landmark_error, nyquist_energy, nyquist_peak, psnr, ssim
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.tensors import to_tensor
 from tests.conftest import MIRROR, face_points
@@ -112,3 +112,14 @@ def test_landmarks_of_another_number_are_refused() -> None:
 def test_pictures_of_two_sizes_are_refused(figure: Callable[[Tensor, Tensor], float]) -> None:
     with pytest.raises(ShapeError, match=r"\(3, 8, 8\) and \(3, 8, 9\), expected \(3, H, W\) twice"):
         figure(torch.zeros(3, 8, 8), torch.zeros(3, 8, 9))
+
+
+def test_nyquist_energy_is_that_of_the_line_alone(picture: Tensor) -> None:
+    """A checkerboard adds to it, along the axis it lies on; a blur of two pixels takes all of it."""
+    rows = 0.02 * torch.tensor([1.0, -1.0]).repeat(picture.shape[-2] // 2)[:, None]
+    assert nyquist_energy(picture, picture) == 1
+    assert nyquist_energy(picture + rows, picture) > 10
+    assert nyquist_energy((picture + rows).mT, picture.mT) > 10
+    assert nyquist_energy(torch.nn.functional.avg_pool2d(picture, 2, 1)[..., :-1, :-1], picture[..., :-2, :-2]) < 0.1
+    with pytest.raises(ShapeError, match="nyquist_energy"):
+        nyquist_energy(picture, picture[..., 1:])
