@@ -18,7 +18,9 @@ class Usage:
     processor_seconds: float
     """Of all cores, the kernel's work for it included."""
     peak: float
-    """Largest resident memory of the whole process as the kernel counts it (Linux), networks included; MiB."""
+    """Largest resident memory of the whole process as the kernel counts it (Linux), networks included; MiB.
+
+    Never below what the process that starts the command held then: the kernel counts that into it."""
 
 
 def run(words: Sequence[str], show: bool = False) -> Usage:

@@ -5,14 +5,15 @@
 For each loss, unweighted, its gradient with respect to the generator's weights, on batches of tiles: the length of one
 batch's, averaged; the length of the mean over all batches, which is 1/sqrt(batches) of that where batches agree on
 nothing; and the cosine of the mean with that of the feature distance in EfficientNet-Lite2, which no training knows, on
-whole tiles of other batches. "map 1" to "map 5" are the parts of the feature loss (strides 2 to 32 of
-EfficientNet-Lite0); they, and the discriminators, look at a random crop as large as training's.
+whole tiles of other batches. "lite0 map 1" to "lite0 map 5" are the parts of the feature loss (strides 2 to 32),
+"lite0" is their sum with the recipe's weights; so for each network of the recipe. All but L1 look at random crops, as
+in training.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -57,31 +58,40 @@ class Gradients:
         return f"{sum(self.lengths) / count:.3f}", f"{float(self.total.norm()) / count:.3f}", f"{float(cosine):.2f}"
 
 
-def losses_of(objective: JNetObjective, step: Step, lite0: EfficientNetLite, draws: Draws) -> dict[str, Tensor]:
-    """Every loss of one batch by name, on one random crop as far as training crops."""
+def losses_of(
+    objective: JNetObjective, step: Step, networks: Mapping[str, EfficientNetLite], draws: Draws
+) -> dict[str, Tensor]:
+    """Every loss of one batch by name, on random crops as far as training crops."""
     stacks, real, fake = step
-    scale, cut = objective.recipe.generator.scale, objective.cut(draws, real.shape[-1])
-    stack, real_crop, fake_crop = crop(stacks, cut, 1), crop(real, cut, scale), crop(fake, cut, scale)
-    losses = {"PatchGAN": objective.adversarial.generator([objective.discriminator(fake_crop, stack)])}
+    scale, side = objective.recipe.generator.scale, real.shape[-1]
+    cut, window = objective.cut(draws, side), objective.window(draws, side)
+    judged = objective.discriminator(crop(fake, cut, scale), crop(stacks, cut, 1))
+    losses = {"PatchGAN": objective.adversarial.generator([judged])}
+    seen, wanted = crop(fake, window, 1), crop(real, window, 1)
     if objective.projected is not None:
-        losses["projected"] = objective.adversarial.generator(objective.projected(fake_crop * 2 - 1))
+        losses["projected"] = objective.adversarial.generator(objective.projected(seen * 2 - 1))
     losses["pooled L1"] = pooled_l1(fake, real, scale)
-    return losses | {
-        f"map {k}": feature_loss(lite0, fake_crop, real_crop, weights=weights)
-        for k, weights in enumerate(ONE_MAP, start=1)
-    }
+    for name, network in networks.items():
+        losses |= {
+            f"{name} map {k}": feature_loss(network, seen, wanted, weights=weights)
+            for k, weights in enumerate(ONE_MAP, start=1)
+        }
+        losses[name] = feature_loss(network, seen, wanted, weights=objective.recipe.loss.feature_weights)
+    return losses
 
 
 def measure(objective: JNetObjective, batches: int) -> Table:
     """Sum the gradients of every loss, then compare them with the distance's."""
     parameters = [p for p in objective.generator.parameters() if p.requires_grad]
-    lite0, lite2 = load_efficientnet("lite0"), load_efficientnet("lite2")
+    names = objective.recipe.loss.features
+    networks: dict[str, EfficientNetLite] = {name: load_efficientnet(name) for name in names}
+    lite2 = load_efficientnet("lite2")
     sums: dict[str, Gradients] = {}
     wanted = Gradients()
     for number in track(range(batches), "batches"):
         draws = Draws(number)
         step = objective.begin(objective.batch(BATCH * number, BATCH), draws)
-        for name, loss in losses_of(objective, step, lite0, draws).items():
+        for name, loss in losses_of(objective, step, networks, draws).items():
             sums.setdefault(name, Gradients()).add(loss, parameters)
         _, real, fake = objective.begin(objective.batch(BATCH * (batches + number), BATCH), draws)
         wanted.add(feature_loss(lite2, fake, real, weights=[1.0] * MAPS), parameters)

@@ -12,27 +12,16 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.commands import run
+from benchmarks.commands import Usage, run
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one film took."""
-
-    frames: int
-    seconds: float
-    peak: float
-    """MiB."""
-
-
-def cost(frames: int, size: int, options: list[str], folder: Path) -> Cost:
+def cost(frames: int, size: int, options: list[str], folder: Path) -> Usage:
     """Make a film of `frames` frames, 30 a second, in a process of its own; says at once what it took.
 
     Raises:
@@ -41,18 +30,17 @@ def cost(frames: int, size: int, options: list[str], folder: Path) -> Cost:
     out = folder / f"{frames}-{'-'.join(options) or 'plain'}.mp4"
     words = ["video", "--seeds", "0,1", "--seconds", str(frames / 30), "--size", str(size), "-o", str(out), *options]
     used = run(words)
-    found = Cost(frames, used.seconds, used.peak)
-    print(f"{out.name}: {found.seconds:.0f} s, {found.peak:.0f} MiB", flush=True)
-    return found
+    print(f"{out.name}: {used.seconds:.0f} s, {used.peak:.0f} MiB", flush=True)
+    return used
 
 
-def table(costs: dict[str, tuple[Cost, Cost]], title: str) -> Table:
+def table(costs: dict[str, tuple[Usage, Usage]], frames: tuple[int, int], title: str) -> Table:
     """Peaks of the short and the long film, and the frames a second between them, by the options' words."""
     found = Table("options", "frames", "peak, MiB", "long over short", "frames a second", title=title)
     for name, (short, long) in costs.items():
-        speed = (long.frames - short.frames) / (long.seconds - short.seconds)
+        speed = (frames[1] - frames[0]) / (long.seconds - short.seconds)
         found.add_row(
-            name or "none", f"{short.frames}, {long.frames}", f"{short.peak:.0f}, {long.peak:.0f}",
+            name or "none", f"{frames[0]}, {frames[1]}", f"{short.peak:.0f}, {long.peak:.0f}",
             f"{long.peak / short.peak:.2f}", f"{speed:.2f}",
         )  # fmt: skip
     return found
@@ -66,15 +54,12 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=768)
     parser.add_argument("--more", default="--candidates 1 --interpolate 2")
     options = parser.parse_args()
-    costs = {}
+    costs, frames = {}, (options.frames, options.frames * options.times)
     with TemporaryDirectory(prefix="facegen-") as folder:
         for words in dict.fromkeys(["", options.more]):
-            short, long = (
-                cost(frames, options.size, shlex.split(words), Path(folder))
-                for frames in (options.frames, options.frames * options.times)
-            )
+            short, long = (cost(count, options.size, shlex.split(words), Path(folder)) for count in frames)
             costs[words] = (short, long)
-    Console(width=120).print(table(costs, f"films of {options.size} px"))
+    Console(width=120).print(table(costs, frames, f"films of {options.size} px"))
 
 
 if __name__ == "__main__":

@@ -68,8 +68,10 @@ def heads_in_photo(rgb: NDArray[np.uint8], smallest: float = 0) -> list[FoundHea
         rgb: (H, W, 3) uint8, any size; a face counts from about 10 px of the longest side's 2560 on.
         smallest: heads whose side is less, in photo pixels, may be missing; searches for them alone are spared.
     """
-    proposed = _distinct([head for factor in _factors(rgb, smallest) for head in _search(rgb, factor)])
-    _yunet.cache_clear()  # it would keep what it needed for the largest search: 280 MB
+    factors = _factors(rgb, smallest)
+    proposed = _distinct([head for factor in factors for head in _search(rgb, factor)])
+    if max(rgb.shape[:2]) * max(factors, default=0) > SEARCH_SIDES[1]:
+        _yunet.cache_clear()  # it would keep what it needed for the largest search: 280 MB at 2560 px
     seen = [head for head in (_set_upright(rgb, head) for head in proposed) if head is not None]
     return sorted(_distinct(seen), key=lambda head: -head.frame.side)
 

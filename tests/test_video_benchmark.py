@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from benchmarks.long_film import Cost, table
+from benchmarks.commands import Usage
+from benchmarks.long_film import table
 from benchmarks.video import (
     ROWS,
     WAYS,
@@ -75,7 +76,8 @@ def test_seconds_are_shared_out() -> None:
 
 
 def test_speed_is_of_the_frames_that_a_longer_film_has_more() -> None:
-    shown = text(table({"": (Cost(24, 20.0, 1000.0), Cost(96, 56.0, 1010.0))}, "films"))
+    costs = {"": (Usage(20.0, 30.0, 1000.0), Usage(56.0, 90.0, 1010.0))}
+    shown = text(table(costs, (24, 96), "films"))
     assert "1000, 1010" in shown
     assert "1.01" in shown
     assert "2.00" in shown

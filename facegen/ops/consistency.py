@@ -21,7 +21,7 @@ NEGLIGIBLE = 1e-9
 """Weights below it, of low-res pixels far away, are left out."""
 
 
-def back_project(image: Tensor, low_res: Tensor, fidelity: float = 1.0, iterations: int = 8) -> Tensor:
+def back_project(image: Tensor, low_res: Tensor, fidelity: float = 1.0, iterations: int = 4) -> Tensor:
     """Shift a picture smoothly so that its area-downsampled version returns the low-res input.
 
     With full fidelity no low-res pixel differs by more than `TOLERANCE`, black and white ones included.

@@ -113,9 +113,11 @@ class FeatureLoss(Strict):
     feature: float = Field(default=2.0, ge=0)
     """Its weight."""
     feature_weights: tuple[NonNegativeFloat, ...] = Field(default=(1.0, 1.0, 0.5, 0.5, 0.5), min_length=1, max_length=5)
-    """Of EfficientNet-Lite0's maps, from stride 2 on."""
+    """Of each network's maps, from stride 2 on."""
+    features: tuple[Literal["lite0", "lite1"], ...] = Field(default=("lite0",), min_length=1)
+    """Which EfficientNets look, on average; not lite2, which `facegen evaluate` measures with."""
     vgg19: Path | None = None
-    """File of VGG19's weights: the feature loss is SRGAN's, on block5_conv4, instead of EfficientNet-Lite0's."""
+    """File of VGG19's weights: the feature loss is SRGAN's, on block5_conv4, instead of the EfficientNets'."""
 
 
 class JNetLoss(FeatureLoss):

@@ -78,6 +78,8 @@ def test_channels_must_fit_the_guide(guide: tuple[str, int]) -> None:
         ({"loss": {"pooled_side": 96}}, "loss.pooled_side is 96, expected a divisor of tile x scale = 256"),
         ({"loss": {"pooled_l1": -1}}, "loss.pooled_l1.start: .*greater than or equal to 0"),
         ({"loss": {"feature_weights": [1, -1]}}, "loss.feature_weights.1: .*greater than or equal to 0"),
+        ({"loss": {"features": ["lite2"]}}, "loss.features.0: .*'lite0' or 'lite1', got 'lite2'"),
+        ({"loss": {"features": []}}, "loss.features: .*at least 1 item"),
         ({"loss": {"adverserial": 1}}, r'\[loss\] unknown key "adverserial"; did you mean "adversarial"\?'),
     ],
 )

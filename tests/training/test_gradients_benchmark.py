@@ -37,7 +37,8 @@ def test_every_loss_is_measured(tmp_path: Path, astronaut: NDArray[np.uint8], mo
     objective, _ = make_objective(jnet_recipe(), sorted(tmp_path.iterdir()), [], torch.device("cpu"), print, {})
     table = measure(cast(JNetObjective, objective), 2)
     names, one, mean, cosine = (column._cells for column in table.columns)
-    assert names == ["PatchGAN", "pooled L1", *(f"map {k}" for k in range(1, 6))]
+    maps = [f"lite0 map {k}" for k in range(1, 6)]
+    assert names == ["PatchGAN", "pooled L1", *maps, "lite0"]
     for length, whole, towards in zip(one, mean, cosine, strict=True):
         assert 0 < float(str(whole)) <= float(str(length)) + 1e-3
         assert -1 <= float(str(towards)) <= 1

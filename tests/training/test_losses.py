@@ -13,6 +13,7 @@ from torch import Tensor
 
 from facegen.errors import ShapeError
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.training.config import FeatureLoss
 from facegen.training.losses import (
     ADVERSARIAL,
     feature_loss,
@@ -24,6 +25,7 @@ from facegen.training.losses import (
     pooled_l1,
     r1_penalty,
 )
+from facegen.training.objectives.raising import content_loss
 
 LABELLED = ["minimax", "non-saturating", "lsgan"]
 
@@ -102,6 +104,19 @@ def test_feature_loss_is_the_weighted_sum_over_maps_of_unit_vector_distances(pic
 def test_feature_loss_compares_as_many_maps_as_there_are_weights(network: EfficientNetLite, pictures: Tensor) -> None:
     losses = [feature_loss(network, pictures, pictures.flip(-1), weights=(1,) * n).item() for n in (1, 2, 5)]
     assert 0 < losses[0] < losses[1] < losses[2]
+
+
+def test_content_loss_is_the_mean_over_the_networks_named(network: EfficientNetLite, pictures: Tensor) -> None:
+    one, other = (
+        content_loss(FeatureLoss(features=(name,)), torch.device("cpu"))(pictures, pictures.flip(-1)).item()
+        for name in ("lite0", "lite1")
+    )
+    both = content_loss(FeatureLoss(features=("lite0", "lite1")), torch.device("cpu"))(pictures, pictures.flip(-1))
+    weights = FeatureLoss().feature_weights
+    expected = feature_loss(network, pictures, pictures.flip(-1), weights=weights).item()
+    assert one == pytest.approx(expected)
+    assert other != pytest.approx(one, rel=0.01)
+    assert both.item() == pytest.approx((one + other) / 2)
 
 
 def test_feature_loss_gradient_reaches_the_first_alone(network: EfficientNetLite, pictures: Tensor) -> None:

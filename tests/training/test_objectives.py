@@ -158,7 +158,7 @@ def test_discriminators_look_at_the_same_place_of_all(head_folder: Path, tmp_pat
 def test_frozen_features_look_at_any_pixel(head_folder: Path, tmp_path: Path) -> None:
     objective = make_trainer(jnet_recipe(), head_folder, tmp_path / "run").objective
     assert isinstance(objective, JNetObjective)
-    windows = {objective._window(Draws(seed), 64) for seed in range(300)}
+    windows = {objective.window(Draws(seed), 64) for seed in range(300)}
     assert {y % 8 for y, _, _ in windows} == {x % 8 for _, x, _ in windows} == set(range(8))
     assert {side for _, _, side in windows} == {32}
     assert max(y for y, _, _ in windows) == max(x for _, x, _ in windows) == 32

@@ -57,7 +57,7 @@ class JNetObjective:
     def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
         stacks, real, fake = pictures
         scale, side = self.recipe.generator.scale, real.shape[-1]
-        cut, window = self.cut(draws, side), self._window(draws, side)
+        cut, window = self.cut(draws, side), self.window(draws, side)
         conditioned = crop(stacks, cut, 1), crop(real, cut, scale), crop(fake, cut, scale)
         seen = crop(real, window, 1), crop(fake, window, 1)
         if phase == "discriminator":
@@ -96,7 +96,7 @@ class JNetObjective:
         y, x = draws.shared(0, side // scale - cut + 1, 2)
         return y, x, cut
 
-    def _window(self, draws: Draws, side: int) -> Square:
+    def window(self, draws: Draws, side: int) -> Square:
         """What the frozen features look at, at any pixel; one for the batch.
 
         Convolutions of stride 2 that always met the same lines of the low-res pixels would teach the network a lattice.

@@ -34,14 +34,20 @@ class Pairs(Protocol):
 
 
 def content_loss(loss: FeatureLoss, device: torch.device) -> Distance:
-    """The distance that the recipe names, in a frozen network's features, of two (B, 3, H, W) batches in [0, 1].
+    """The distance that the recipe names, in frozen networks' features, of two (B, 3, H, W) batches in [0, 1].
 
     Raises:
+        MissingExtraError: if an EfficientNet's weights are wanted that are not installed.
         TrainingError: if VGG19's weights are wanted and cannot be read.
     """
     if loss.vgg19 is not None:
         return partial(vgg_loss, placed(load_vgg19(loss.vgg19), device))
-    return partial(feature_loss, placed(load_efficientnet("lite0"), device), weights=loss.feature_weights)
+    networks = [placed(load_efficientnet(name), device) for name in loss.features]
+
+    def distance(a: Tensor, b: Tensor) -> Tensor:
+        return torch.stack([feature_loss(network, a, b, weights=loss.feature_weights) for network in networks]).mean()
+
+    return distance
 
 
 @torch.no_grad()
