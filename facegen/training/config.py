@@ -12,7 +12,7 @@ from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig, PlainConfig, ProjectedConfig, ProjectedDiscriminator
 from facegen.models.jnet import JNetConfig
 from facegen.training.datasets import DataConfig, TileConfig
-from facegen.training.losses import ADVERSARIAL
+from facegen.training.losses import ADVERSARIAL, CONTRAST_WINDOW
 from facegen.training.schedules import WeightSchedule
 
 
@@ -133,6 +133,8 @@ class JNetLoss(FeatureLoss):
     pooled_l1: Weight = WeightSchedule(start=50.0)
     pooled_side: int = Field(default=32, ge=1)
     """Side that raised and real tile are average-pooled to for it; the tile's own is the L1 of all pixels."""
+    contrast: float = Field(default=0.0, ge=0)
+    """Of `contrast_loss`: that details are as strong as the real ones, wherever they lie."""
     crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the discriminators and the feature loss look at."""
 
@@ -205,6 +207,8 @@ class JNetRecipe(Strict):
         raised, pooled = net.tile * net.scale, self.loss.pooled_side
         if raised % pooled:
             raise ValueError(f"loss.pooled_side is {pooled}, expected a divisor of tile x scale = {raised}")
+        if self.loss.contrast and raised < 4 * CONTRAST_WINDOW:
+            raise ValueError(f"loss.contrast needs tile x scale of at least {4 * CONTRAST_WINDOW}, it is {raised}")
         if self.side < raised:
             raise ValueError(f"side is {self.side}, expected at least tile x scale = {raised}")
         return self
