@@ -142,6 +142,8 @@ class JNetLoss(FeatureLoss):
     def _choices_fit(self) -> JNetLoss:
         if self.projected and self.crop < ProjectedDiscriminator.SMALLEST:
             raise ValueError(f"crop is {self.crop}; projected needs at least {ProjectedDiscriminator.SMALLEST} px")
+        if self.contrast and self.crop < 4 * CONTRAST_WINDOW:
+            raise ValueError(f"crop is {self.crop}; contrast needs at least {4 * CONTRAST_WINDOW} px")
         check_labels(self.kind, real_label=(self.real_label, 1))
         return self
 
@@ -207,8 +209,8 @@ class JNetRecipe(Strict):
         raised, pooled = net.tile * net.scale, self.loss.pooled_side
         if raised % pooled:
             raise ValueError(f"loss.pooled_side is {pooled}, expected a divisor of tile x scale = {raised}")
-        if self.loss.contrast and raised < 4 * CONTRAST_WINDOW:
-            raise ValueError(f"loss.contrast needs tile x scale of at least {4 * CONTRAST_WINDOW}, it is {raised}")
         if self.side < raised:
             raise ValueError(f"side is {self.side}, expected at least tile x scale = {raised}")
+        if self.loss.contrast and raised < 4 * CONTRAST_WINDOW:
+            raise ValueError(f"tile x scale is {raised}; loss.contrast needs at least {4 * CONTRAST_WINDOW} px")
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from facegen.files import sha256_of
 from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.images import PICTURE_SUFFIXES, read_image, resize
 from facegen.landmarks import landmarks_in_head
+from facegen.ops.deblocking import deblock
 from facegen.ops.degradation import degrade, recolour
 
 Warn = Callable[[str], None]
@@ -173,6 +174,9 @@ class TileConfig(BaseModel):
 
     zoom_max: float = Field(default=1.5, ge=1)
     """Tiles are cut from up to this many times the tile's side and shrunk, so that smaller pictures are known too."""
+    block: Literal[0, 4, 8] = 0
+    """Side of the blocks that the pictures were compressed in, whose borders are smoothed; 0 for none. 4 is WebP's, 8
+    JPEG's. Not for pictures that are not yet of the recipe's side: resized, they have no such blocks."""
     degrade: float = Field(default=1.0, ge=0, le=1)
     """Strength of blur, noise and JPEG on half of the low-res tiles."""
     recolour: float = Field(default=0.15, ge=0, lt=1)
@@ -233,14 +237,17 @@ class TileDataset:
         zoom = 1.0 if rng.random() < 0.5 else rng.uniform(1, c.zoom_max)
         cut = min(round(out * zoom), picture.shape[0])
         top, left = (int(n) for n in rng.integers(0, picture.shape[0] - cut + 1, 2))
-        region = picture[top : top + cut, left : left + cut]
+        region = _unit(picture[top : top + cut, left : left + cut])
+        region = deblock(region, c.block, (top, left)) if c.block else region
         points = points + rng.normal(0, c.guide_jitter * picture.shape[0], (1, 2)) - (left, top)
         points = points + rng.normal(0, c.guide_jitter * picture.shape[0] / 2, points.shape)
         if rng.random() < 0.5:
             region, points = region[:, ::-1], points * (-1, 1) + (cut, 0)
-        high = cv2.resize(np.ascontiguousarray(region), (out, out), interpolation=cv2.INTER_AREA)
+        high = np.asarray(
+            cv2.resize(np.ascontiguousarray(region), (out, out), interpolation=cv2.INTER_AREA), np.float32
+        )
         gain, contrast, saturation = 1 + c.recolour * rng.uniform(-1, 1, 3)
-        tile = recolour(_unit(high), gain=gain, contrast=contrast, saturation=saturation)
+        tile = recolour(high, gain=gain, contrast=contrast, saturation=saturation)
         low = np.asarray(cv2.resize(tile, (self.tile, self.tile), interpolation=cv2.INTER_AREA), np.float32)
         present = rng.random() >= c.guide_dropout
         guide = self._guide(points * (self.tile / cut), present)

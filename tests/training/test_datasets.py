@@ -298,6 +298,18 @@ class TestTiles:
         _, high = data.batch(0, 150)
         assert len({self.place(tile, data) for tile in high}) == 9
 
+    def test_borders_of_blocks_are_smoothed_wherever_a_tile_is_cut(self, head_folder: Path) -> None:
+        level = np.arange(96) // 4 % 2 * 2
+        grid = np.repeat((100 + level[:, None] + level[None, :])[..., None], 3, axis=2).astype(np.uint8)
+        largest = {}
+        for block in (0, 4):
+            data = tiles(head_folder, config=PLAIN.model_copy(update={"block": block}))
+            data.pictures = np.stack([grid] * len(data))
+            _, high = data.batch(0, 20)
+            largest[block] = (high[..., 4:-4, 5:-4] - high[..., 4:-4, 4:-5]).abs().amax(dim=(1, 2, 3)) * 255
+        torch.testing.assert_close(largest[0], torch.full((20,), 2.0))
+        assert (largest[4] < 1.2).all()
+
     def place(self, tile: Tensor, data: TileDataset) -> tuple[int, int]:
         """(left, top) in the picture of the one place that the tile, or its mirror, was cut from."""
         found = []

@@ -144,7 +144,7 @@ def test_l1_compares_tiles_pooled_to_the_side_of_the_recipe(head_folder: Path, t
 def test_contrast_has_a_say_where_the_recipe_gives_it_one(head_folder: Path, tmp_path: Path) -> None:
     recipe, found = jnet_recipe(), {}
     for weight in (0.0, 100.0):
-        loss = recipe.loss.model_copy(update={"contrast": weight})
+        loss = recipe.loss.model_copy(update={"contrast": weight, "crop": 64})
         objective = make_trainer(
             recipe.model_copy(update={"loss": loss}), head_folder, tmp_path / str(weight)
         ).objective

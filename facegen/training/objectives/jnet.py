@@ -74,7 +74,7 @@ class JNetObjective:
             + weights.feature * losses["feature"]
         )
         if weights.contrast:
-            losses["contrast"] = contrast_loss(fake, real)
+            losses["contrast"] = contrast_loss(seen[1], seen[0])
             total = total + weights.contrast * losses["contrast"]
         if self.projected is not None:
             losses["projected"] = self.adversarial.generator(self.projected(seen[1] * 2 - 1))
