@@ -12,7 +12,7 @@ from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig, PlainConfig, ProjectedConfig, ProjectedDiscriminator
 from facegen.models.jnet import JNetConfig
 from facegen.training.datasets import DataConfig, TileConfig
-from facegen.training.losses import ADVERSARIAL, CONTRAST_WINDOW
+from facegen.training.losses import ADVERSARIAL
 from facegen.training.schedules import WeightSchedule
 
 
@@ -133,8 +133,6 @@ class JNetLoss(FeatureLoss):
     pooled_l1: Weight = WeightSchedule(start=50.0)
     pooled_side: int = Field(default=32, ge=1)
     """Side that raised and real tile are average-pooled to for it; the tile's own is the L1 of all pixels."""
-    contrast: float = Field(default=0.0, ge=0)
-    """Of `contrast_loss`: that details are as strong as the real ones, wherever they lie."""
     crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the discriminators and the feature loss look at."""
 
@@ -142,8 +140,6 @@ class JNetLoss(FeatureLoss):
     def _choices_fit(self) -> JNetLoss:
         if self.projected and self.crop < ProjectedDiscriminator.SMALLEST:
             raise ValueError(f"crop is {self.crop}; projected needs at least {ProjectedDiscriminator.SMALLEST} px")
-        if self.contrast and self.crop < 4 * CONTRAST_WINDOW:
-            raise ValueError(f"crop is {self.crop}; contrast needs at least {4 * CONTRAST_WINDOW} px")
         check_labels(self.kind, real_label=(self.real_label, 1))
         return self
 
@@ -211,6 +207,4 @@ class JNetRecipe(Strict):
             raise ValueError(f"loss.pooled_side is {pooled}, expected a divisor of tile x scale = {raised}")
         if self.side < raised:
             raise ValueError(f"side is {self.side}, expected at least tile x scale = {raised}")
-        if self.loss.contrast and raised < 4 * CONTRAST_WINDOW:
-            raise ValueError(f"tile x scale is {raised}; loss.contrast needs at least {4 * CONTRAST_WINDOW} px")
         return self

@@ -197,37 +197,6 @@ def pooled_l1(a: Tensor, b: Tensor, factor: int) -> Tensor:
     return F.l1_loss(F.avg_pool2d(a, factor), F.avg_pool2d(b, factor))
 
 
-CONTRAST_WINDOW = 16
-"""Side of the windows of `contrast_loss`, in pixels of the octave: 32 and 64 of the picture's."""
-
-
-def contrast_loss(a: Tensor, b: Tensor, *, window: int = CONTRAST_WINDOW) -> Tensor:
-    """How unlike two (B, C, H, W) batches are in local contrast, wherever in a window their details lie.
-
-    The two octaves below the finest, differences of pictures that average pooling halves again and again, are brought
-    to their root mean square over channels and windows; |difference| of these is averaged over windows and summed over
-    octaves. In the finest octave noise weighs most, and it is left alone.
-
-    Args:
-        a, b: sides at least 4 x `window`.
-        window: side of the windows, in pixels of the octave.
-    """
-    return torch.stack([F.l1_loss(x, y) for x, y in zip(_contrast(a, window), _contrast(b, window), strict=True)]).sum()
-
-
-def _contrast(x: Tensor, window: int) -> list[Tensor]:
-    """Root mean square of the two octaves in windows: (B, 1, h, w) each."""
-    found = []
-    x = F.avg_pool2d(x.float(), 2)
-    for _ in range(2):
-        coarse = F.avg_pool2d(x, 2)
-        octave = x - F.interpolate(coarse, scale_factor=2, mode="nearest")
-        energy = F.avg_pool2d(octave.square().mean(dim=1, keepdim=True), window)
-        found.append((energy + 1e-6).sqrt())  # its slope at 0 would be infinite
-        x = coarse
-    return found
-
-
 def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor, *, weights: Sequence[float]) -> Tensor:
     """Distance of two batches in a frozen network's features, channel-normalised as in LPIPS (Zhang et al. 2018).
 

@@ -76,14 +76,6 @@ def test_channels_must_fit_the_guide(guide: tuple[str, int]) -> None:
         ({"loss": {"real_label": 0.9}}, "loss: real_label is 0.9, but hinge knows no labels"),
         ({"loss": {"projected": 1, "crop": 64}}, "loss: crop is 64; projected needs at least 128 px"),
         ({"loss": {"pooled_side": 96}}, "loss.pooled_side is 96, expected a divisor of tile x scale = 256"),
-        (
-            {
-                "generator": {"tile": 4, "decoder_widths": [8] * 5, "decoder_depths": [1] * 5},
-                "loss": {"contrast": 1, "pooled_side": 4},
-            },
-            "tile x scale is 32; loss.contrast needs at least 64 px",
-        ),
-        ({"loss": {"contrast": 1, "crop": 32}}, "loss: crop is 32; contrast needs at least 64 px"),
         ({"tiles": {"block": 5}}, "tiles.block: .*0, 4 or 8, got 5"),
         ({"loss": {"pooled_l1": -1}}, "loss.pooled_l1.start: .*greater than or equal to 0"),
         ({"loss": {"feature_weights": [1, -1]}}, "loss.feature_weights.1: .*greater than or equal to 0"),

@@ -16,7 +16,6 @@ from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.training.config import FeatureLoss
 from facegen.training.losses import (
     ADVERSARIAL,
-    contrast_loss,
     feature_loss,
     feature_matching,
     gradient_penalty,
@@ -105,39 +104,6 @@ def test_feature_loss_is_the_weighted_sum_over_maps_of_unit_vector_distances(pic
 def test_feature_loss_compares_as_many_maps_as_there_are_weights(network: EfficientNetLite, pictures: Tensor) -> None:
     losses = [feature_loss(network, pictures, pictures.flip(-1), weights=(1,) * n).item() for n in (1, 2, 5)]
     assert 0 < losses[0] < losses[1] < losses[2]
-
-
-def stripes(period: int, strength: float = 0.2) -> Tensor:
-    """(1, 3, 128, 128), upright bars of half a period each around grey."""
-    bars = torch.arange(128) % period < period // 2
-    return (0.5 + strength * (2 * bars.float() - 1)).expand(1, 3, 128, 128)
-
-
-def test_contrast_loss_asks_how_strong_details_are_and_not_where() -> None:
-    a = stripes(8)
-    moved = a.roll(4, dims=-1)
-    assert F.l1_loss(moved, a).item() > 0.3
-    assert contrast_loss(moved, a).item() == pytest.approx(0, abs=1e-6)
-    assert contrast_loss(stripes(8, 0.1), a).item() == pytest.approx(0.1, abs=1e-3)
-
-
-def test_contrast_loss_leaves_the_finest_octave_alone() -> None:
-    assert contrast_loss(stripes(2), torch.full((1, 3, 128, 128), 0.5)).item() == pytest.approx(0, abs=1e-6)
-    assert contrast_loss(stripes(4), torch.full((1, 3, 128, 128), 0.5)).item() > 0.1
-
-
-def test_contrast_loss_compares_window_by_window() -> None:
-    a = stripes(8).clone()
-    a[..., 64:] = 0.5
-    assert contrast_loss(a.flip(-1), a).item() == pytest.approx(0.2, abs=1e-3)
-    assert contrast_loss(a.flip(-1), a, window=32).item() == pytest.approx(0, abs=1e-3)
-
-
-def test_contrast_loss_has_a_slope_where_there_is_nothing() -> None:
-    flat = torch.full((1, 3, 128, 128), 0.5, requires_grad=True)
-    contrast_loss(flat, stripes(8)).backward()  # type: ignore[no-untyped-call]
-    assert flat.grad is not None
-    assert flat.grad.isfinite().all()
 
 
 def test_content_loss_is_the_mean_over_the_networks_named(network: EfficientNetLite, pictures: Tensor) -> None:

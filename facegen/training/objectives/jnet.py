@@ -12,7 +12,7 @@ from facegen.models.jnet import JNet
 from facegen.training.config import JNetRecipe
 from facegen.training.datasets import TileDataset
 from facegen.training.draws import Draws
-from facegen.training.losses import ADVERSARIAL, contrast_loss, pooled_l1
+from facegen.training.losses import ADVERSARIAL, pooled_l1
 from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device
 from facegen.training.objectives.raising import content_loss, validate
 
@@ -73,9 +73,6 @@ class JNetObjective:
             + weights.pooled_l1(images_seen) * losses["pooled_l1"]
             + weights.feature * losses["feature"]
         )
-        if weights.contrast:
-            losses["contrast"] = contrast_loss(seen[1], seen[0])
-            total = total + weights.contrast * losses["contrast"]
         if self.projected is not None:
             losses["projected"] = self.adversarial.generator(self.projected(seen[1] * 2 - 1))
             total = total + weights.projected * losses["projected"]
