@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +12,7 @@ REACH = 12 / 255
 STRENGTH = 0.9
 """Share that is spread over the pixels beside of the smallest excess; it falls to nothing at `REACH`.
 
-With both, steps at the borders of WebP portraits are as large as others, on average, in calm and in rough places
+With both, steps at the borders of WebP portraits are nearly as large as others, in calm and in rough places
 (docs/training.md)."""
 
 
@@ -22,24 +23,27 @@ def deblock(image: Float, block: int, origin: tuple[int, int] = (0, 0)) -> Float
     all three steps, so that four pixels change at most.
 
     Args:
-        image: (H, W, C) in [0, 1].
+        image: (H, W, 3) in [0, 1].
         block: side of the blocks, at least 4: 4 in WebP's, 8 in JPEG's luma.
         origin: row and column of the image in the picture that was compressed.
     Returns:
         a new array; mean and range hardly change.
     """
     smooth = np.array(image, np.float32)
-    for axis, start in enumerate(origin):
-        _even_out(np.moveaxis(smooth, axis, 0), block, -start % block)
+    for start in origin:
+        _even_out(smooth, block, -start % block)
+        smooth = np.asarray(cv2.transpose(smooth), np.float32)  # quicker than to go across the lines
     return smooth
 
 
 def _even_out(lines: Float, block: int, first: int) -> None:
     """In place, at the borders above the lines `first`, `first` + `block`, ..."""
-    below = np.arange(first, len(lines) - 1, block)
-    below = below[below >= 2]
-    outer, above, under, last = (lines[below + step] for step in (-2, -1, 0, 1))
-    excess = (under - above) - (above - outer + last - under) / 2
-    moved = STRENGTH / 8 * excess * np.clip(1 - np.abs(excess) / REACH, 0, 1)
-    for step, share in ((-2, 1), (-1, 3), (0, -3), (1, -1)):
-        lines[below + step] += share * moved
+    first += block if first < 2 else 0
+    count = len(range(first, len(lines) - 1, block))
+    outer, above, under, last = (lines[first + step :: block][:count] for step in (-2, -1, 0, 1))
+    excess = 1.5 * (under - above) - 0.5 * (last - outer)  # the step less the mean of those beside
+    moved = STRENGTH / 8 * excess * np.maximum(1 - np.abs(excess) / REACH, 0)
+    outer += moved
+    above += 3 * moved
+    under -= 3 * moved
+    last -= moved

@@ -45,7 +45,7 @@ def test_the_pictures_own_edges_stay() -> None:
 
 
 def test_a_slope_stays() -> None:
-    slope = np.repeat(np.linspace(0.1, 0.9, 32)[:, None, None], 32, axis=1).astype(np.float32)
+    slope = np.repeat(np.linspace(0.1, 0.9, 32)[:, None, None], 32, axis=1).repeat(3, axis=2).astype(np.float32)
     np.testing.assert_allclose(deblock(slope, 4), slope, atol=1e-6)
 
 
