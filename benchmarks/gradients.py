@@ -72,11 +72,10 @@ def losses_of(
         losses["projected"] = objective.adversarial.generator(objective.projected(seen * 2 - 1))
     losses["pooled L1"] = pooled_l1(fake, real, scale)
     for name, network in networks.items():
-        losses |= {
-            f"{name} map {k}": feature_loss(network, seen, wanted, weights=weights)
-            for k, weights in enumerate(ONE_MAP, start=1)
-        }
-        losses[name] = feature_loss(network, seen, wanted, weights=objective.recipe.loss.feature_weights)
+        maps = [feature_loss(network, seen, wanted, weights=weights) for weights in ONE_MAP]
+        losses |= {f"{name} map {k}": loss for k, loss in enumerate(maps, start=1)}
+        weighted = zip(objective.recipe.loss.feature_weights, maps, strict=False)  # a recipe may weigh fewer maps
+        losses[name] = torch.stack([weight * loss for weight, loss in weighted]).sum()
     return losses
 
 

@@ -18,12 +18,12 @@ def blocks(step: float, block: int = 4) -> Float:
     return np.repeat((0.3 + step * level)[..., None], 3, axis=2).astype(np.float32)
 
 
-def steps(image: Float, block: int, first: int = 0) -> tuple[float, float]:
-    """Mean |difference| of lines at borders, the first of them above line `first`, and elsewhere; along both axes."""
+def steps(image: Float, block: int) -> tuple[float, float]:
+    """Mean |difference| of lines at borders, and elsewhere; along both axes."""
     at, elsewhere = [], []
     for lines in (image, image.swapaxes(0, 1)):
         size = np.abs(np.diff(lines, axis=0)).mean(axis=(1, 2))
-        border = (np.arange(1, len(lines)) - first) % block == 0
+        border = np.arange(1, len(lines)) % block == 0
         at.append(size[border].mean())
         elsewhere.append(size[~border].mean())
     return float(np.mean(at)), float(np.mean(elsewhere))
