@@ -13,7 +13,7 @@ in training.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -24,17 +24,15 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.models.efficientnet import STAGE_ENDS, load_efficientnet
 from facegen.training.datasets import known_landmarks, training_files
 from facegen.training.draws import Draws
-from facegen.training.losses import feature_loss, pooled_l1
-from facegen.training.objectives.jnet import JNetObjective, Step, crop
+from facegen.training.losses import feature_loss, maps_loss, pooled_l1
+from facegen.training.objectives.jnet import JNetObjective, Step
 from facegen.training.start import begin_from, load_training_recipe, make_objective
 
 RECIPE = Path(__file__).parents[1] / "pipelines" / "train" / "jnet-8x.toml"
-PICTURES, BATCH, MAPS = 100, 8, 5
-ONE_MAP = [[float(i == k) for i in range(k + 1)] for k in range(MAPS)]
-"""Weights of the feature loss that leave one map."""
+PICTURES, BATCH = 100, 8
 
 
 class Gradients:
@@ -58,42 +56,36 @@ class Gradients:
         return f"{sum(self.lengths) / count:.3f}", f"{float(self.total.norm()) / count:.3f}", f"{float(cosine):.2f}"
 
 
-def losses_of(
-    objective: JNetObjective, step: Step, networks: Mapping[str, EfficientNetLite], draws: Draws
-) -> dict[str, Tensor]:
-    """Every loss of one batch by name, on random crops as far as training crops."""
-    stacks, real, fake = step
-    scale, side = objective.recipe.generator.scale, real.shape[-1]
-    cut, window = objective.cut(draws, side), objective.window(draws, side)
-    judged = objective.discriminator(crop(fake, cut, scale), crop(stacks, cut, 1))
-    losses = {"PatchGAN": objective.adversarial.generator([judged])}
-    seen, wanted = crop(fake, window, 1), crop(real, window, 1)
+def losses_of(objective: JNetObjective, step: Step) -> dict[str, Tensor]:
+    """Every loss of one batch by name."""
+    stack, _, judged = step.conditioned
+    losses = {"PatchGAN": objective.adversarial.generator([objective.discriminator(judged, stack)])}
+    real, raised = (look.maps for look in step.looks)
     if objective.projected is not None:
-        losses["projected"] = objective.adversarial.generator(objective.projected(seen * 2 - 1))
-    losses["pooled L1"] = pooled_l1(fake, real, scale)
-    for name, network in networks.items():
-        maps = [feature_loss(network, seen, wanted, weights=weights) for weights in ONE_MAP]
+        losses["projected"] = objective.adversarial.generator(objective.projected.judge(raised["lite0"]))
+    losses["pooled L1"] = pooled_l1(step.raised, step.real, objective.recipe.generator.scale)
+    weights = objective.recipe.loss.feature_weights
+    for name in objective.recipe.loss.features:
+        pairs = zip(raised[name], real[name], strict=True)
+        maps = [maps_loss([ours], [theirs], weights=[1.0]) for ours, theirs in pairs]
         losses |= {f"{name} map {k}": loss for k, loss in enumerate(maps, start=1)}
-        weighted = zip(objective.recipe.loss.feature_weights, maps, strict=False)  # a recipe may weigh fewer maps
-        losses[name] = torch.stack([weight * loss for weight, loss in weighted]).sum()
+        losses[name] = torch.stack([weight * loss for weight, loss in zip(weights, maps, strict=False)]).sum()
     return losses
 
 
 def measure(objective: JNetObjective, batches: int) -> Table:
     """Sum the gradients of every loss, then compare them with the distance's."""
     parameters = [p for p in objective.generator.parameters() if p.requires_grad]
-    names = objective.recipe.loss.features
-    networks: dict[str, EfficientNetLite] = {name: load_efficientnet(name) for name in names}
     lite2 = load_efficientnet("lite2")
     sums: dict[str, Gradients] = {}
     wanted = Gradients()
     for number in track(range(batches), "batches"):
         draws = Draws(number)
         step = objective.begin(objective.batch(BATCH * number, BATCH), draws)
-        for name, loss in losses_of(objective, step, networks, draws).items():
+        for name, loss in losses_of(objective, step).items():
             sums.setdefault(name, Gradients()).add(loss, parameters)
-        _, real, fake = objective.begin(objective.batch(BATCH * (batches + number), BATCH), draws)
-        wanted.add(feature_loss(lite2, fake, real, weights=[1.0] * MAPS), parameters)
+        other = objective.begin(objective.batch(BATCH * (batches + number), BATCH), draws)
+        wanted.add(feature_loss(lite2, other.raised, other.real, weights=[1.0] * len(STAGE_ENDS)), parameters)
     table = Table("loss", "gradient of a batch", "of all batches", "cosine with the feature distance's")
     for name, gradients in sums.items():
         table.add_row(name, *gradients.row(wanted.total))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.efficientnet import load_efficientnet
+from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.models.minibatch import MinibatchDiscrimination
 
 Norm = Literal["spectral", "batch", "none"]
@@ -63,10 +64,11 @@ class ProjectedDiscriminator(nn.Module):
 
     SMALLEST = 128  # px; the heads' last 4x4 convolution needs 4 px at stride 32
 
-    def __init__(self, config: ProjectedConfig | None = None) -> None:
+    def __init__(self, config: ProjectedConfig | None = None, features: EfficientNetLite | None = None) -> None:
+        """Draw the mixing; `features` is a frozen EfficientNet-Lite0, if one is loaded already."""
         super().__init__()
         config = config or ProjectedConfig()
-        self.features = load_efficientnet("lite0")
+        self.features = features or load_efficientnet("lite0")
         widths, outs = config.widths, config.mixed_widths
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.projection_seed)
@@ -88,30 +90,51 @@ class ProjectedDiscriminator(nn.Module):
         Raises:
             ShapeError: if the pictures are smaller, or not RGB.
         """
-        return [head(m) for head, m in zip(self.heads, self._mixed(pictures), strict=True)]
+        return self.judge(self._maps(pictures))
 
-    def _mixed(self, pictures: Tensor) -> list[Tensor]:
-        """The four mixed maps, finest first."""
+    def judge(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Logits of each head, as `forward` gives, for pictures whose maps are known already.
+
+        Args:
+            maps: the five of `self.features`, of pictures in [-1, 1].
+        Raises:
+            ShapeError: if the coarsest is smaller than 4 px.
+        """
+        if min(maps[-1].shape[-2:]) < 4:
+            raise ShapeError(
+                f"ProjectedDiscriminator: the map at stride 32 has shape {tuple(maps[-1].shape)}, expected at least "
+                f"4 px, as of pictures of {self.SMALLEST} px."
+            )
+        return [head(m) for head, m in zip(self.heads, self._mixed(maps), strict=True)]
+
+    def activations(self, pictures: Tensor) -> list[Tensor]:
+        """What the last layer of each head sees, for feature matching."""
+        mixed = self._mixed(self._maps(pictures))
+        return [cast(nn.Sequential, head)[:-1](m) for head, m in zip(self.heads, mixed, strict=True)]
+
+    def _maps(self, pictures: Tensor) -> list[Tensor]:
+        """The frozen network's maps, at strides 2 to 32."""
         if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[-2:]) < self.SMALLEST:
             raise ShapeError(
                 f"ProjectedDiscriminator: pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) "
                 f"of at least {self.SMALLEST} px."
             )
-        features = [m / std for m, std in zip(self.features(pictures)[1:], FEATURE_STDS, strict=True)]
-        maps = [conv(m) for conv, m in zip(self.across_channels, features, strict=True)]
+        maps: list[Tensor] = self.features(pictures)
+        return maps
+
+    def _mixed(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """The four mixed maps, finest first; the map at stride 2 is not looked at."""
+        scaled = [m / std for m, std in zip(maps[1:], FEATURE_STDS, strict=True)]
+        across = [conv(m) for conv, m in zip(self.across_channels, scaled, strict=True)]
         mixed: list[Tensor] = []
         below: Tensor | None = None
-        for conv, m in zip(reversed(self.across_scales), reversed(maps), strict=True):
+        for conv, m in zip(reversed(self.across_scales), reversed(across), strict=True):
             if below is not None:
                 below = F.interpolate(below, size=m.shape[-2:], mode="bilinear", align_corners=False)
                 m = (m + below) * 0.5**0.5  # unit variance kept
             below = conv(m)
             mixed.insert(0, below)
         return mixed
-
-    def activations(self, pictures: Tensor) -> list[Tensor]:
-        """What the last layer of each head sees, for feature matching."""
-        return [cast(nn.Sequential, head)[:-1](m) for head, m in zip(self.heads, self._mixed(pictures), strict=True)]
 
 
 def _random_conv(cin: int, cout: int, kernel: int) -> nn.Conv2d:

@@ -211,9 +211,14 @@ def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor,
     """
     with torch.no_grad():
         wanted = network(b * 2 - 1, len(weights))
+    return maps_loss(network(a * 2 - 1, len(weights)), wanted, weights=weights)
+
+
+def maps_loss(maps: Sequence[Tensor], wanted: Sequence[Tensor], *, weights: Sequence[float]) -> Tensor:
+    """`feature_loss` of pictures whose maps are known already, at least as many as there are weights."""
     distances = [
         weight * (F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)).square().sum(dim=1).mean()
-        for weight, x, y in zip(weights, network(a * 2 - 1, len(weights)), wanted, strict=True)
+        for weight, x, y in zip(weights, maps, wanted, strict=False)
     ]
     return torch.stack(distances).sum()
 

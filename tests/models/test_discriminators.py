@@ -61,6 +61,12 @@ def test_too_small_or_not_rgb_is_named(shape: tuple[int, ...]) -> None:
         projected()(torch.zeros(shape))
 
 
+def test_maps_of_pictures_too_small_are_named() -> None:
+    net = projected()
+    with pytest.raises(ShapeError, match=r"map at stride 32 has shape \(1, 320, 3, 3\), expected at least 4 px"):
+        net.judge(net.features(torch.zeros(1, 3, 96, 96)))
+
+
 def test_heads_learn_and_nothing_else() -> None:
     net = projected()
     logits = net(pictures(2))

@@ -25,7 +25,7 @@ from facegen.training.losses import (
     pooled_l1,
     r1_penalty,
 )
-from facegen.training.objectives.raising import content_loss
+from facegen.training.objectives.raising import ContentLoss
 
 LABELLED = ["minimax", "non-saturating", "lsgan"]
 
@@ -108,10 +108,10 @@ def test_feature_loss_compares_as_many_maps_as_there_are_weights(network: Effici
 
 def test_content_loss_is_the_mean_over_the_networks_named(network: EfficientNetLite, pictures: Tensor) -> None:
     one, other = (
-        content_loss(FeatureLoss(features=(name,)), torch.device("cpu"))(pictures, pictures.flip(-1)).item()
+        ContentLoss(FeatureLoss(features=(name,)), torch.device("cpu"))(pictures, pictures.flip(-1)).item()
         for name in ("lite0", "lite1")
     )
-    both = content_loss(FeatureLoss(features=("lite0", "lite1")), torch.device("cpu"))(pictures, pictures.flip(-1))
+    both = ContentLoss(FeatureLoss(features=("lite0", "lite1")), torch.device("cpu"))(pictures, pictures.flip(-1))
     weights = FeatureLoss().feature_weights
     expected = feature_loss(network, pictures, pictures.flip(-1), weights=weights).item()
     assert one == pytest.approx(expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from facegen.models.jnet import JNetConfig
 from facegen.training.config import DCGANRecipe, JNetLoss
 from facegen.training.draws import Draws
 from facegen.training.objectives import DCGANObjective, JNetObjective, Losses, Objective
+from facegen.training.objectives.base import mean_logit
 from facegen.training.objectives.jnet import crop as crop_square
 from facegen.training.start import make_trainer
 from tests.training.checks import assert_trains_and_resumes
@@ -134,7 +135,8 @@ def test_l1_compares_tiles_pooled_to_the_side_of_the_recipe(head_folder: Path, t
         objective = make_trainer(recipe.model_copy(update={"loss": loss}), head_folder, out).objective
         pictures = objective.begin(objective.batch(0, 2), draws())
         found[side] = objective.losses("generator", pictures, draws(), 0)["pooled_l1"].item(), pictures
-    (small, (_, real, fake)), (whole, _) = found[8], found[64]
+    (small, step), (whole, _) = found[8], found[64]
+    real, fake = step.real, step.raised
     assert whole == pytest.approx((fake - real).abs().mean().item())
     means = (fake - real).unflatten(-1, (8, 8)).unflatten(-3, (8, 8)).mean(dim=(-1, -3))  # over 8 x 8 px each
     assert small == pytest.approx(means.abs().mean().item(), rel=1e-4)
@@ -162,6 +164,35 @@ def test_frozen_features_look_at_any_pixel(head_folder: Path, tmp_path: Path) ->
     assert {y % 8 for y, _, _ in windows} == {x % 8 for _, x, _ in windows} == set(range(8))
     assert {side for _, _, side in windows} == {32}
     assert max(y for y, _, _ in windows) == max(x for _, x, _ in windows) == 32
+
+
+@pytest.mark.parametrize("features", [("lite0", "lite1"), ("lite1",)])
+def test_networks_that_look_for_several_losses_look_once(
+    head_folder: Path, tmp_path: Path, features: tuple[Literal["lite0", "lite1"], ...]
+) -> None:
+    recipe = jnet_recipe()
+    loss = recipe.loss.model_copy(update={"projected": 0.5, "features": features, "crop": 128})
+    generator = JNetConfig(tile=16, scale=8, decoder_widths=(4,) * 7, decoder_depths=(1,) * 7)
+    recipe = recipe.model_copy(update={"loss": loss, "generator": generator, "side": 128})
+    objective = make_trainer(recipe, head_folder, tmp_path / "run").objective
+    assert isinstance(objective, JNetObjective)
+    assert objective.projected is not None
+    roughen(objective)
+    objective.projected.eval()  # spectral norms take a step whenever they are asked while they train
+    networks = {id(network): network for network, _ in objective.frozen.values()}
+    seen: list[int] = []
+    for key, network in networks.items():
+        network.register_forward_hook(lambda *_, key=key: seen.append(key))
+    step = objective.begin(objective.batch(0, 2), draws())
+    losses, judged = (objective.losses(name, step, draws(), 0) for name in ("generator", "discriminator"))
+    assert sorted(seen) == sorted(list(networks) * 2)  # at the real and at the raised tiles
+    assert len(networks) == len({*features, "lite0"})
+    real, raised = (look.pictures for look in step.looks)
+    torch.testing.assert_close(losses["feature"], objective.content(raised, real))
+    found = objective.projected(raised * 2 - 1)
+    torch.testing.assert_close(losses["projected"], objective.adversarial.generator(found))
+    wanted = mean_logit(objective.projected(real * 2 - 1))
+    torch.testing.assert_close(judged["projected_real"], wanted)
 
 
 def with_loss(**changes: Any) -> DCGANRecipe:

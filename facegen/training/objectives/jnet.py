@@ -2,24 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facegen.models.discriminators import PatchDiscriminator, ProjectedDiscriminator
+from facegen.models.efficientnet import STAGE_ENDS, Name
 from facegen.models.jnet import JNet
 from facegen.training.config import JNetRecipe
 from facegen.training.datasets import TileDataset
 from facegen.training.draws import Draws
 from facegen.training.losses import ADVERSARIAL, pooled_l1
 from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device
-from facegen.training.objectives.raising import content_loss, validate
+from facegen.training.objectives.raising import ContentLoss, validate
 
-Step = tuple[Tensor, Tensor, Tensor]
-"""Stacks, real tiles, raised tiles."""
 Square = tuple[int, int, int]
 """Top, left and side."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A square of some tiles, and what frozen networks make of it."""
+
+    pictures: Tensor
+    """(B, 3, side, side) in [0, 1]."""
+    maps: Mapping[Name, Sequence[Tensor]]
+    """Of each EfficientNet that a loss asks for."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What all phases of a step look at."""
+
+    real: Tensor
+    raised: Tensor
+    conditioned: tuple[Tensor, Tensor, Tensor]
+    """A square of the stacks, of the real tiles and of those raised: what the PatchGAN sees."""
+    looks: tuple[Look, Look]
+    """At the real tiles, without gradients, and at those raised."""
 
 
 class JNetObjective:
@@ -29,8 +53,15 @@ class JNetObjective:
         self.recipe, self.data, self.unseen, self.device = recipe, data, unseen, device
         self.generator = placed(JNet(recipe.generator), device)
         self.discriminator = placed(PatchDiscriminator(recipe.discriminator), device)
-        self.projected = placed(ProjectedDiscriminator(recipe.projected), device) if recipe.loss.projected else None
-        self.feature_loss = content_loss(recipe.loss, device)
+        self.content = ContentLoss(recipe.loss, device)
+        count = len(recipe.loss.feature_weights)
+        self.frozen = {name: (network, count) for name, network in self.content.networks.items()}
+        """By name, the networks that look, and how many maps are wanted of each."""
+        self.projected: ProjectedDiscriminator | None = None
+        if recipe.loss.projected:
+            lite0 = self.content.networks.get("lite0")
+            self.projected = placed(ProjectedDiscriminator(recipe.projected, lite0), device)
+            self.frozen["lite0"] = self.projected.features, len(STAGE_ENDS)
         self.adversarial = ADVERSARIAL[recipe.loss.kind]
         self.ema = (average_of(self.generator), self.generator)
         self.judges = nn.ModuleDict({"patch": self.discriminator})
@@ -52,21 +83,28 @@ class JNetObjective:
 
     def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         stacks, real = (to_device(x, self.device) for x in batch)
-        return stacks, real, self.generator(stacks)
-
-    def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
-        stacks, real, fake = pictures
+        raised = self.generator(stacks)
         scale, side = self.recipe.generator.scale, real.shape[-1]
         cut, window = self.cut(draws, side), self.window(draws, side)
-        conditioned = crop(stacks, cut, 1), crop(real, cut, scale), crop(fake, cut, scale)
-        seen = crop(real, window, 1), crop(fake, window, 1)
+        conditioned = crop(stacks, cut, 1), crop(real, cut, scale), crop(raised, cut, scale)
+        with torch.no_grad():
+            wanted = self._look(real, window)
+        return Step(real, raised, conditioned, (wanted, self._look(raised, window)))
+
+    def _look(self, tiles: Tensor, window: Square) -> Look:
+        pictures = crop(tiles, window, 1)
+        maps = {name: network(pictures * 2 - 1, count) for name, (network, count) in self.frozen.items()}
+        return Look(pictures, maps)
+
+    def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
         if phase == "discriminator":
-            return self._judge(conditioned, seen)
-        weights = self.recipe.loss
+            return self._judge(pictures)
+        stack, _, raised = pictures.conditioned
+        weights, factor = self.recipe.loss, pictures.raised.shape[-1] // self.recipe.loss.pooled_side
         losses = {
-            "adversarial": self.adversarial.generator([self.discriminator(conditioned[2], conditioned[0])]),
-            "pooled_l1": pooled_l1(fake, real, fake.shape[-1] // weights.pooled_side),
-            "feature": self.feature_loss(seen[1], seen[0]),
+            "adversarial": self.adversarial.generator([self.discriminator(raised, stack)]),
+            "pooled_l1": pooled_l1(pictures.raised, pictures.real, factor),
+            "feature": self._content(*pictures.looks),
         }
         total = (
             weights.adversarial * losses["adversarial"]
@@ -74,17 +112,23 @@ class JNetObjective:
             + weights.feature * losses["feature"]
         )
         if self.projected is not None:
-            losses["projected"] = self.adversarial.generator(self.projected(seen[1] * 2 - 1))
+            losses["projected"] = self.adversarial.generator(self.projected.judge(pictures.looks[1].maps["lite0"]))
             total = total + weights.projected * losses["projected"]
         return {"total": total, **losses}
 
-    def _judge(self, conditioned: tuple[Tensor, Tensor, Tensor], seen: tuple[Tensor, Tensor]) -> Losses:
-        (stack, real, fake), label = conditioned, self.recipe.loss.real_label
-        logits = [self.discriminator(real, stack)], [self.discriminator(fake.detach(), stack)]
+    def _content(self, real: Look, raised: Look) -> Tensor:
+        if self.content.vgg is not None:
+            return self.content(raised.pictures, real.pictures)
+        return self.content.of_maps(raised.maps, real.maps)
+
+    def _judge(self, pictures: Step) -> Losses:
+        (stack, real, raised), label = pictures.conditioned, self.recipe.loss.real_label
+        logits = [self.discriminator(real, stack)], [self.discriminator(raised.detach(), stack)]
         total = self.adversarial.discriminator(*logits, label)
         losses = {"real": mean_logit(logits[0]), "fake": mean_logit(logits[1])}
         if self.projected is not None:
-            heads = self.projected(seen[0] * 2 - 1), self.projected(seen[1].detach() * 2 - 1)
+            maps = [[m.detach() for m in look.maps["lite0"]] for look in pictures.looks]
+            heads = self.projected.judge(maps[0]), self.projected.judge(maps[1])
             total = total + self.adversarial.discriminator(*heads, label)
             losses |= {"projected_real": mean_logit(heads[0]), "projected_fake": mean_logit(heads[1])}
         return {"total": total, **losses}
@@ -107,7 +151,7 @@ class JNetObjective:
 
     def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
         """Tiles that are not trained on, raised by the average; see `raising.validate`."""
-        return validate(self.unseen, self.ema[0], self.feature_loss, self.device)
+        return validate(self.unseen, self.ema[0], self.content, self.device)
 
 
 def crop(pictures: Tensor, cut: Square, scale: int) -> Tensor:

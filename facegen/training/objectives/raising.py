@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -12,10 +11,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.models.efficientnet import load_efficientnet
+from facegen.models.efficientnet import EfficientNetLite, Name, load_efficientnet
 from facegen.sheets import contact_sheet
 from facegen.training.config import FeatureLoss
-from facegen.training.losses import feature_loss
+from facegen.training.losses import feature_loss, maps_loss
 from facegen.training.objectives.base import placed, to_device, to_uint8
 from facegen.training.vgg import load_vgg19, vgg_loss
 
@@ -33,21 +32,32 @@ class Pairs(Protocol):
         ...
 
 
-def content_loss(loss: FeatureLoss, device: torch.device) -> Distance:
-    """The distance that the recipe names, in frozen networks' features, of two (B, 3, H, W) batches in [0, 1].
+class ContentLoss:
+    """The distance that the recipe names, in frozen networks' features."""
 
-    Raises:
-        MissingExtraError: if an EfficientNet's weights are wanted that are not installed.
-        TrainingError: if VGG19's weights are wanted and cannot be read.
-    """
-    if loss.vgg19 is not None:
-        return partial(vgg_loss, placed(load_vgg19(loss.vgg19), device))
-    networks = [placed(load_efficientnet(name), device) for name in loss.features]
+    def __init__(self, loss: FeatureLoss, device: torch.device) -> None:
+        """Load the networks.
 
-    def distance(a: Tensor, b: Tensor) -> Tensor:
-        return torch.stack([feature_loss(network, a, b, weights=loss.feature_weights) for network in networks]).mean()
+        Raises:
+            MissingExtraError: if an EfficientNet's weights are wanted that are not installed.
+            TrainingError: if VGG19's weights are wanted and cannot be read.
+        """
+        self.weights = loss.feature_weights
+        self.vgg = None if loss.vgg19 is None else placed(load_vgg19(loss.vgg19), device)
+        names = () if self.vgg else loss.features
+        self.networks: dict[Name, EfficientNetLite] = {name: placed(load_efficientnet(name), device) for name in names}
 
-    return distance
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """Of two (B, 3, H, W) batches in [0, 1]; gradients reach the first alone."""
+        if self.vgg is not None:
+            return vgg_loss(self.vgg, a, b)
+        losses = [feature_loss(network, a, b, weights=self.weights) for network in self.networks.values()]
+        return torch.stack(losses).mean()
+
+    def of_maps(self, maps: Mapping[Name, Sequence[Tensor]], wanted: Mapping[Name, Sequence[Tensor]]) -> Tensor:
+        """The same of two batches whose maps by the EfficientNets are known already."""
+        losses = [maps_loss(maps[name], wanted[name], weights=self.weights) for name in self.networks]
+        return torch.stack(losses).mean()
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from facegen.models.unet import GridDiscriminator, UNet
 from facegen.training.draws import Draws
 from facegen.training.losses import ADVERSARIAL, feature_matching, learned_similarity
 from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device
-from facegen.training.objectives.raising import content_loss, validate
+from facegen.training.objectives.raising import ContentLoss, validate
 from facegen.training.pairs import PairDataset
 from facegen.training.tricks import HistoricalAverage, ReplayBuffer
 from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe
@@ -38,7 +38,7 @@ class UpscalerObjective:
         generator, discriminator = networks_of(recipe)
         self.generator = placed(generator, device)
         self.judge = placed(discriminator, device) if loss.judged else None
-        self.content = content_loss(loss, device)
+        self.content = ContentLoss(loss, device)
         self.adversarial = ADVERSARIAL[loss.kind]
         self.ema = (average_of(self.generator), self.generator)
         self.modules: dict[str, nn.Module] = {"generator": self.generator, "average": self.ema[0]}
