@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
+from facegen.ops.luma import luma
 
 LEAK = 0.2
 GAIN = 2 / (1 + LEAK**2)
@@ -47,6 +48,9 @@ class JNetConfig(BaseModel):
     picture should be raised in the same way, whatever the others of its batch or of training were."""
     base: Literal["bicubic", "none"] = "bicubic"
     """What the network's output is added to; "none" is the original's, behind a sigmoid."""
+    chroma: int = Field(default=1, ge=1)
+    """Side, in pixels, of what the output has one colour for, beside its luma; a power of two. 2 is what JPEG and WebP
+    keep (4:2:0), so what pictures stored as such can teach; 1 leaves colours as fine as they are drawn."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> JNetConfig:
@@ -56,6 +60,11 @@ class JNetConfig(BaseModel):
         for name in ("decoder_widths", "decoder_depths"):
             if len(getattr(self, name)) != levels:
                 raise ValueError(f"{name} has {len(getattr(self, name))} entries, expected {int(levels)}")
+        drawn = self.tile * self.scale
+        if self.chroma & (self.chroma - 1) or self.chroma > drawn:
+            raise ValueError(f"chroma {self.chroma} must be a power of two, at most the {drawn} px drawn")
+        if self.chroma > 1 and self.base == "none":
+            raise ValueError('chroma above 1 is for what is added to base "bicubic"')
         return self
 
     @property
@@ -97,6 +106,20 @@ def _bicubic_matrix(side: int, scale: int) -> Tensor:
     """(s*n, n): bicubic interpolation along an axis. Of tiles, two products are ten times as fast as `interpolate`."""
     rows = F.interpolate(torch.eye(side)[None, None], size=(scale * side, side), mode="bicubic", align_corners=False)
     return rows[0, 0]
+
+
+def coarsen_chroma(images: Tensor, side: int) -> Tensor:
+    """Take colours as means of `side` x `side` pixels, interpolated linearly between; the luma stays.
+
+    Args:
+        images: (B, 3, H, W), any range, with sides that `side` divides.
+        side: in pixels; 1 changes nothing.
+    """
+    if side == 1:
+        return images
+    bright = luma(images)[:, None]
+    means = F.avg_pool2d(images - bright, side)
+    return bright + F.interpolate(means, scale_factor=side, mode="bilinear", align_corners=False)
 
 
 def _activation() -> nn.Module:
@@ -218,7 +241,7 @@ class JNet(nn.Module):
             x = block(x, skips.pop() if skips else None)
             if i == self._own_side:
                 x = self.trunk(x)  # (B, w, tile, tile)
-        out: Tensor = self.to_rgb(x).float()
+        out: Tensor = coarsen_chroma(self.to_rgb(x).float(), c.chroma)
         if c.base == "none":
             return torch.sigmoid(out)
         with torch.autocast(stack.device.type, enabled=False):

@@ -11,7 +11,8 @@ from pydantic import ValidationError
 from torch import nn
 
 from facegen.errors import ShapeError
-from facegen.models.jnet import FIGURE, JNet, JNetConfig
+from facegen.models.jnet import FIGURE, JNet, JNetConfig, coarsen_chroma
+from facegen.ops.luma import luma
 from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
 
 TINY = JNetConfig(tile=8, scale=8, decoder_widths=(12, 12, 8, 8, 6, 4), decoder_depths=(1, 2, 1, 2, 1, 1))
@@ -70,12 +71,34 @@ def test_other_guides(channels: int) -> None:
         ({"base": "nearest"}, "'bicubic' or 'none'"),
         ({"norm": "spectral"}, "'none' or 'batch'"),
         ({"trunk": -1}, "greater than or equal to 0"),
+        ({"chroma": 0}, "greater than or equal to 1"),
+        ({"chroma": 3}, "chroma 3 must be a power of two, at most the 256 px drawn"),
+        ({"chroma": 512}, "chroma 512 must be a power of two, at most the 256 px drawn"),
+        ({"chroma": 2, "base": "none"}, 'chroma above 1 is for what is added to base "bicubic"'),
         ({"depth": 2}, "Extra inputs are not permitted"),
     ],
 )
 def test_config_refuses(wrong: dict[str, object], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         JNetConfig.model_validate(wrong)
+
+
+def test_colours_may_be_coarser_than_the_luma() -> None:
+    fine, coarse = make()(stacks(2)), make(chroma=2)(stacks(2))
+    torch.testing.assert_close(luma(coarse), luma(fine))
+    drawn = coarse - make(fresh=True)(stacks(2))  # without the bicubic base, which a fresh network draws
+    colours = drawn - luma(drawn)[:, None]
+    assert colours.abs().max() > 0.01
+    wanted = F.avg_pool2d(fine - luma(fine)[:, None] - (coarse - drawn - luma(coarse - drawn)[:, None]), 2)
+    torch.testing.assert_close(colours, F.interpolate(wanted, scale_factor=2, mode="bilinear", align_corners=False))
+
+
+def test_coarse_chroma_keeps_grey_and_slow_colours() -> None:
+    grey = stacks(1, 1, 16).expand(1, 3, 16, 16)
+    torch.testing.assert_close(coarsen_chroma(grey, 4), grey)
+    flat = torch.tensor([0.1, 0.6, 0.9])[None, :, None, None].expand(1, 3, 16, 16)
+    torch.testing.assert_close(coarsen_chroma(flat, 4), flat)
+    assert coarsen_chroma(grey, 1) is grey
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 8, 8), (1, 6, 16, 16), (6, 8, 8), (1, 6, 8, 4)])
