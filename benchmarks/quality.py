@@ -5,7 +5,7 @@
 Samples: the share of seeds whose 768 px picture has a face that dlib finds. Portraits: kept-out ones (by the rule of
 facegen.data.split, 60 held out), reduced to 96 px by area and raised to 768 px; fit to the low-res input in dB, and the
 seam gauge. Bicubic enlargement stands beside ours for PSNR and the distance in EfficientNet-Lite2 features, a network
-that no training used.
+that no training used; both rounded to 8 bits, as files hold them (docs/training.md says what rounding does).
 
 A hair or an eyelid that lies on a border raises the gauge of a line as a seam would. So as many lines of the same
 pictures are measured on which no tile begins or ends; benchmarks.seams takes the two apart altogether.
@@ -81,14 +81,15 @@ def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple
         real = to_tensor(read_image(file).rgb)
         low = downsample_area(real, (LOW, LOW))
         raised = pipeline(low, SIDE)
-        bicubic = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0].clamp(0, 1)
+        enlarged = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
+        found, bicubic = (to_tensor(to_picture(x)) for x in (raised.image, enlarged))
         fits.append(low_res_psnr(raised.image, low))
         seams.append(seam_gauge(raised.image, raised.plan))
         content += content_ratios(raised.image, raised.plan)
         borders += border_count(raised.plan)
-        ours.append((psnr(raised.image, real), feature_distance(network, raised.image, real)))
+        ours.append((psnr(found, real), feature_distance(network, found, real)))
         bicubics.append((psnr(bicubic, real), feature_distance(network, bicubic, real)))
-        pictures += [resize(to_picture(x), (256, 256)) for x in (bicubic, raised.image, real)]
+        pictures += [resize(to_picture(x), (256, 256)) for x in (bicubic, found, real)]
     (quality, distance), (peer_quality, peer_distance) = (np.mean(rows, axis=0) for rows in (ours, bicubics))
     rows = [
         ("fit to the 96 px input, lowest / median", f"{min(fits):.1f} / {statistics.median(fits):.1f} dB"),
