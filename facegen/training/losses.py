@@ -216,9 +216,10 @@ def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor,
 
 def maps_loss(maps: Sequence[Tensor], wanted: Sequence[Tensor], *, weights: Sequence[float]) -> Tensor:
     """`feature_loss` of pictures whose maps are known already, at least as many as there are weights."""
+    first = slice(len(weights))
     distances = [
         weight * (F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)).square().sum(dim=1).mean()
-        for weight, x, y in zip(weights, maps, wanted, strict=False)
+        for weight, x, y in zip(weights, maps[first], wanted[first], strict=True)
     ]
     return torch.stack(distances).sum()
 

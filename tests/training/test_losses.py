@@ -22,6 +22,7 @@ from facegen.training.losses import (
     hinge_discriminator,
     hinge_generator,
     learned_similarity,
+    maps_loss,
     pooled_l1,
     r1_penalty,
 )
@@ -104,6 +105,13 @@ def test_feature_loss_is_the_weighted_sum_over_maps_of_unit_vector_distances(pic
 def test_feature_loss_compares_as_many_maps_as_there_are_weights(network: EfficientNetLite, pictures: Tensor) -> None:
     losses = [feature_loss(network, pictures, pictures.flip(-1), weights=(1,) * n).item() for n in (1, 2, 5)]
     assert 0 < losses[0] < losses[1] < losses[2]
+
+
+def test_maps_loss_leaves_further_maps_and_misses_none(pictures: Tensor) -> None:
+    maps, other = [pictures, pictures * 2], [pictures.flip(-1), pictures]
+    assert maps_loss(maps, other, weights=(1,)).item() == maps_loss(maps[:1], other[:1], weights=(1,)).item() > 0
+    with pytest.raises(ValueError, match="shorter"):
+        maps_loss(maps, other, weights=(1, 1, 1))
 
 
 def test_content_loss_is_the_mean_over_the_networks_named(network: EfficientNetLite, pictures: Tensor) -> None:
