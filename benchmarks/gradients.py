@@ -80,12 +80,12 @@ def measure(objective: JNetObjective, batches: int) -> Table:
     sums: dict[str, Gradients] = {}
     wanted = Gradients()
     for number in track(range(batches), "batches"):
-        draws = Draws(number)
-        step = objective.begin(objective.batch(BATCH * number, BATCH), draws)
+        step = objective.begin(objective.batch(BATCH * number, BATCH), Draws(number))
         for name, loss in losses_of(objective, step).items():
             sums.setdefault(name, Gradients()).add(loss, parameters)
-        other = objective.begin(objective.batch(BATCH * (batches + number), BATCH), draws)
-        wanted.add(feature_loss(lite2, other.raised, other.real, weights=[1.0] * len(STAGE_ENDS)), parameters)
+        stacks, real = objective.batch(BATCH * (batches + number), BATCH)
+        raised = objective.generator(stacks)
+        wanted.add(feature_loss(lite2, raised, real, weights=[1.0] * len(STAGE_ENDS)), parameters)
     table = Table("loss", "gradient of a batch", "of all batches", "cosine with the feature distance's")
     for name, gradients in sums.items():
         table.add_row(name, *gradients.row(wanted.total))
