@@ -19,9 +19,10 @@ from facegen.errors import RecipeError, WeightsError, did_you_mean, one_line
 from facegen.files import replacing
 from facegen.guide import GuideMode
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
-from facegen.models.discriminators import PatchConfig, PatchDiscriminator, ProjectedConfig, ProjectedHeads
+from facegen.models.discriminators import PatchConfig, PatchDiscriminator
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet, JNetConfig
+from facegen.models.projected import ProjectedConfig, ProjectedHeads
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig, SRGANGenerator
 from facegen.models.unet import GridConfig, GridDiscriminator, UNet, UNetConfig
 from facegen.paths import WEIGHTS

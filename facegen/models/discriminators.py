@@ -1,179 +1,18 @@
-"""The discriminators: a projected and a plain one for whole 128 px faces, a conditional PatchGAN for 256 px tiles."""
+"""The discriminators that train whole: DCGAN's own for 128 px faces, a conditional PatchGAN for 256 px tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
-from facegen.models.minibatch import MinibatchDiscrimination
+from facegen.models.minibatch import MinibatchDiscrimination, MinibatchStddev
 
 Norm = Literal["spectral", "batch", "none"]
-
-FEATURE_STDS = (8.7, 8.2, 8.4, 2.7)
-"""Spread of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces; divided by, the heads see unit variance."""
-
-
-class ProjectedConfig(BaseModel):
-    """What fixes the shape of a `ProjectedDiscriminator`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    mix: int = Field(default=64, ge=1)
-    """Channels of the finest mixed map; coarser ones have 2x, 4x and 8x as many, at most `mix_max`."""
-    mix_max: int = Field(default=256, ge=1)
-    head: int = Field(default=64, ge=1)
-    """Channels inside each head."""
-    stddev_group: int = Field(default=8, ge=0)
-    """Pictures that each head's minibatch standard deviation is taken over; 0 leaves it away."""
-    projection_seed: int = 0
-    """Seed of the fixed random mixing, so that a resumed run meets the same features."""
-
-    @property
-    def widths(self) -> list[int]:
-        """Channels of the maps after the mixing of channels, finest first."""
-        return [min(self.mix * 2**i, self.mix_max) for i in range(4)]
-
-    @property
-    def mixed_widths(self) -> list[int]:
-        """Channels of the maps after the mixing of scales: what the heads see."""
-        return [self.widths[max(i - 1, 0)] for i in range(4)]
-
-
-class ProjectedHeads(nn.ModuleList):
-    """The part of a `ProjectedDiscriminator` that trains, and that is published."""
-
-    def __init__(self, config: ProjectedConfig | None = None) -> None:
-        self.config = config = config or ProjectedConfig()
-        super().__init__(_head(cin, config, downs=3 - i) for i, cin in enumerate(config.mixed_widths))
-
-
-class ProjectedDiscriminator(nn.Module):
-    """Heads at four scales on frozen, randomly mixed EfficientNet-Lite0 features (Sauer et al. 2021).
-
-    Cross-channel mixing is a fixed random 1x1 convolution of each map; cross-scale mixing adds the coarser map,
-    enlarged, through a fixed random 3x3 convolution. Only the heads train.
-    """
-
-    SMALLEST = 128  # px; the heads' last 4x4 convolution needs 4 px at stride 32
-
-    def __init__(self, config: ProjectedConfig | None = None, features: EfficientNetLite | None = None) -> None:
-        """Draw the mixing; `features` is a frozen EfficientNet-Lite0, if one is loaded already."""
-        super().__init__()
-        config = config or ProjectedConfig()
-        self.features = features or load_efficientnet("lite0")
-        widths, outs = config.widths, config.mixed_widths
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.projection_seed)
-            self.across_channels = nn.ModuleList(
-                _random_conv(cin, cout, 1) for cin, cout in zip(self.features.channels[1:], widths, strict=True)
-            )
-            self.across_scales = nn.ModuleList(
-                _random_conv(cin, cout, 3) for cin, cout in zip(widths, outs, strict=True)
-            )
-        self.heads = ProjectedHeads(config)
-
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Logits of each head.
-
-        Args:
-            pictures: (B, 3, H, W) in [-1, 1]; at 128 px, the least, the heads see 32, 16, 8 and 4 px maps.
-        Returns:
-            four (B, 1, h, w) tensors of logits, finest first.
-        Raises:
-            ShapeError: if the pictures are smaller, or not RGB.
-        """
-        return self.judge(self._maps(pictures))
-
-    def judge(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Logits of each head, as `forward` gives, for pictures whose maps are known already.
-
-        Args:
-            maps: the five of `self.features`, of pictures in [-1, 1].
-        Raises:
-            ShapeError: if the coarsest is smaller than 4 px.
-        """
-        if min(maps[-1].shape[-2:]) < 4:
-            raise ShapeError(
-                f"ProjectedDiscriminator: the map at stride 32 has shape {tuple(maps[-1].shape)}, expected at least "
-                f"4 px, as of pictures of {self.SMALLEST} px."
-            )
-        return [head(m) for head, m in zip(self.heads, self._mixed(maps), strict=True)]
-
-    def activations(self, pictures: Tensor) -> list[Tensor]:
-        """What the last layer of each head sees, for feature matching."""
-        mixed = self._mixed(self._maps(pictures))
-        return [cast(nn.Sequential, head)[:-1](m) for head, m in zip(self.heads, mixed, strict=True)]
-
-    def _maps(self, pictures: Tensor) -> list[Tensor]:
-        """The frozen network's maps, at strides 2 to 32."""
-        if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[-2:]) < self.SMALLEST:
-            raise ShapeError(
-                f"ProjectedDiscriminator: pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) "
-                f"of at least {self.SMALLEST} px."
-            )
-        maps: list[Tensor] = self.features(pictures)
-        return maps
-
-    def _mixed(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The four mixed maps, finest first; the map at stride 2 is not looked at."""
-        scaled = [m / std for m, std in zip(maps[1:], FEATURE_STDS, strict=True)]
-        across = [conv(m) for conv, m in zip(self.across_channels, scaled, strict=True)]
-        mixed: list[Tensor] = []
-        below: Tensor | None = None
-        for conv, m in zip(reversed(self.across_scales), reversed(across), strict=True):
-            if below is not None:
-                below = F.interpolate(below, size=m.shape[-2:], mode="bilinear", align_corners=False)
-                m = (m + below) * 0.5**0.5  # unit variance kept
-            below = conv(m)
-            mixed.insert(0, below)
-        return mixed
-
-
-def _random_conv(cin: int, cout: int, kernel: int) -> nn.Conv2d:
-    conv = nn.Conv2d(cin, cout, kernel, padding=kernel // 2, bias=False)
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
-    return conv.requires_grad_(False)
-
-
-class MinibatchStddev(nn.Module):
-    """One more channel: how much a group of pictures differs (Karras et al. 2018), so that sameness can be seen.
-
-    The standard deviation over the group, averaged over channels and places. The last group may be smaller.
-    """
-
-    def __init__(self, group: int) -> None:
-        super().__init__()
-        self.group = group
-
-    def forward(self, x: Tensor) -> Tensor:
-        deviations = [
-            (group.float().var(dim=0, correction=0) + 1e-8).sqrt().mean().expand(len(group), 1, *x.shape[2:])
-            for group in torch.split(x, self.group)
-        ]
-        return torch.cat([x, torch.cat(deviations).to(x.dtype)], dim=1)  # (B, C+1, H, W)
-
-
-def _head(cin: int, config: ProjectedConfig, downs: int) -> nn.Sequential:
-    """Halve `downs` times to 4 px, then one logit per place."""
-    layers: list[nn.Module] = []
-    width = config.head
-    for _ in range(downs):
-        layers += [spectral_norm(nn.Conv2d(cin, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
-        cin = width
-    if not downs:
-        layers += [spectral_norm(nn.Conv2d(cin, width, 3, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
-    if config.stddev_group:
-        layers.append(MinibatchStddev(config.stddev_group))
-        width += 1
-    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(width, 1, 4)))
 
 
 class PlainConfig(BaseModel):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
-from facegen.models.discriminators import FEATURE_STDS
+from facegen.models.projected import FEATURE_STDS
 
 LOG_VARIANCE = (-8.0, 2.0)
 """Range that the logarithm of a latent's variance is kept in."""

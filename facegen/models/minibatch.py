@@ -1,4 +1,4 @@
-"""Minibatch discrimination: what lets a discriminator see that a batch's pictures are all alike."""
+"""What lets a discriminator see that a batch's pictures are all alike: minibatch discrimination and deviation."""
 
 from __future__ import annotations
 
@@ -40,3 +40,21 @@ class MinibatchDiscrimination(nn.Module):
         distances = (points[:, None] - points).abs().sum(dim=3)  # (N, N, B)
         nearness = torch.exp(-distances).sum(dim=1)  # (N, B)
         return torch.cat([features, nearness.to(features.dtype)], dim=1)
+
+
+class MinibatchStddev(nn.Module):
+    """One more channel: how much a group of pictures differs (Karras et al. 2018), so that sameness can be seen.
+
+    The standard deviation over the group, averaged over channels and places. The last group may be smaller.
+    """
+
+    def __init__(self, group: int) -> None:
+        super().__init__()
+        self.group = group
+
+    def forward(self, x: Tensor) -> Tensor:
+        deviations = [
+            (group.float().var(dim=0, correction=0) + 1e-8).sqrt().mean().expand(len(group), 1, *x.shape[2:])
+            for group in torch.split(x, self.group)
+        ]
+        return torch.cat([x, torch.cat(deviations).to(x.dtype)], dim=1)  # (B, C+1, H, W)

@@ -9,8 +9,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeF
 
 from facegen.guide import GUIDE_CHANNELS, GuideMode
 from facegen.models.dcgan import DCGANConfig
-from facegen.models.discriminators import PatchConfig, PlainConfig, ProjectedConfig, ProjectedDiscriminator
+from facegen.models.discriminators import PatchConfig, PlainConfig
 from facegen.models.jnet import JNetConfig
+from facegen.models.projected import ProjectedConfig, ProjectedDiscriminator
 from facegen.training.datasets import DataConfig, TileConfig
 from facegen.training.losses import ADVERSARIAL
 from facegen.training.schedules import WeightSchedule

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 
 from facegen.errors import TrainingError, UsageError, one_line
 from facegen.models.dcgan import DCGANGenerator
-from facegen.models.discriminators import PatchDiscriminator, ProjectedConfig, ProjectedHeads
+from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet
+from facegen.models.projected import ProjectedConfig, ProjectedHeads
 from facegen.training.calibration import calibrate_batchnorm
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
 from facegen.training.config import DCGANRecipe, JNetRecipe

@@ -10,13 +10,9 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from facegen.errors import ShapeError
-from facegen.models.discriminators import (
-    MinibatchStddev,
-    PatchConfig,
-    PatchDiscriminator,
-    ProjectedConfig,
-    ProjectedDiscriminator,
-)
+from facegen.models.discriminators import PatchConfig, PatchDiscriminator
+from facegen.models.minibatch import MinibatchStddev
+from facegen.models.projected import ProjectedConfig, ProjectedDiscriminator
 from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
 
 SMALL = ProjectedConfig(mix=8, mix_max=12, head=8)

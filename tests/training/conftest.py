@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from facegen.models.dcgan import DCGANConfig
-from facegen.models.discriminators import PatchConfig, ProjectedConfig
+from facegen.models.discriminators import PatchConfig
 from facegen.models.jnet import JNetConfig
+from facegen.models.projected import ProjectedConfig
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminatorConfig
 from facegen.models.unet import GridConfig, UNetConfig
 from facegen.training.config import DCGANRecipe, JNetLoss, JNetRecipe, RunConfig

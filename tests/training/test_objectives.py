@@ -11,8 +11,9 @@ import pytest
 import torch
 from torch import nn
 
-from facegen.models.discriminators import PlainConfig, ProjectedConfig
+from facegen.models.discriminators import PlainConfig
 from facegen.models.jnet import JNetConfig
+from facegen.models.projected import ProjectedConfig
 from facegen.training.config import DCGANRecipe, JNetLoss
 from facegen.training.draws import Draws
 from facegen.training.objectives import DCGANObjective, JNetObjective, Losses, Objective

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facegen.models.discriminators import PatchDiscriminator, ProjectedDiscriminator
+from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.efficientnet import STAGE_ENDS, Name
 from facegen.models.jnet import JNet
+from facegen.models.projected import ProjectedDiscriminator
 from facegen.training.config import JNetRecipe
 from facegen.training.datasets import TileDataset
 from facegen.training.draws import Draws
