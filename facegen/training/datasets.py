@@ -19,6 +19,7 @@ from facegen.data.manifest import MANIFEST, read_manifest
 from facegen.data.split import person_of, split
 from facegen.errors import ImageError, TrainingError
 from facegen.files import sha256_of
+from facegen.formats.blocks import block_side
 from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.images import PICTURE_SUFFIXES, read_image, resize
 from facegen.landmarks import landmarks_in_head
@@ -174,9 +175,9 @@ class TileConfig(BaseModel):
 
     zoom_max: float = Field(default=1.5, ge=1)
     """Tiles are cut from up to this many times the tile's side and shrunk, so that smaller pictures are known too."""
-    block: Literal[0, 4, 8] = 0
-    """Side of the blocks that the pictures were compressed in, whose borders are smoothed; 0 for none. 4 is WebP's, 8
-    JPEG's. Not for pictures that are not yet of the recipe's side: resized, they have no such blocks."""
+    block: Literal["auto", 0, 4, 8] = "auto"
+    """Side of the blocks that the pictures were compressed in, whose borders are smoothed; 0 for none. "auto" asks each
+    file (4 for WebP, 8 for JPEG), unless it is not yet of the recipe's side: resized, it has no such blocks."""
     degrade: float = Field(default=1.0, ge=0, le=1)
     """Strength of blur, noise and JPEG on half of the low-res tiles."""
     recolour: float = Field(default=0.15, ge=0, lt=1)
@@ -213,6 +214,7 @@ class TileDataset:
             known[file] if file in known else landmarks_in_head(picture).points
             for file, picture in zip(self.files, self.pictures, strict=True)
         ]
+        self.blocks = [block_side(file, side) if config.block == "auto" else config.block for file in self.files]
         self.tile, self.scale, self.guide, self.config = tile, scale, guide, config
         self.order = Order(len(self.pictures), seed)
         self.seed = seed
@@ -238,7 +240,8 @@ class TileDataset:
         cut = min(round(out * zoom), picture.shape[0])
         top, left = (int(n) for n in rng.integers(0, picture.shape[0] - cut + 1, 2))
         region = _unit(picture[top : top + cut, left : left + cut])
-        region = deblock(region, c.block, (top, left)) if c.block else region
+        block = self.blocks[index]
+        region = deblock(region, block, (top, left)) if block else region
         points = points + rng.normal(0, c.guide_jitter * picture.shape[0], (1, 2)) - (left, top)
         points = points + rng.normal(0, c.guide_jitter * picture.shape[0] / 2, points.shape)
         if rng.random() < 0.5:

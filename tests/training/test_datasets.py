@@ -310,6 +310,13 @@ class TestTiles:
         torch.testing.assert_close(largest[0], torch.full((20,), 2.0))
         assert (largest[4] < 1.2).all()
 
+    def test_blocks_are_those_of_each_file(self, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+        for suffix in ("jpg", "png", "webp"):
+            write_image(tmp_path / f"a.{suffix}", head)
+        assert tiles(tmp_path, side=192).blocks == [8, 0, 4]
+        assert tiles(tmp_path, side=96).blocks == [0, 0, 0]  # resized
+        assert tiles(tmp_path, side=192, config=PLAIN.model_copy(update={"block": 4})).blocks == [4, 4, 4]
+
     def place(self, tile: Tensor, data: TileDataset) -> tuple[int, int]:
         """(left, top) in the picture of the one place that the tile, or its mirror, was cut from."""
         found = []
