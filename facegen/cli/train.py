@@ -80,6 +80,7 @@ def train(
     need_packages("lightning_fabric", "matplotlib", "tensorboardX")
     import torch
 
+    from facegen.training.parallel import end_processes
     from facegen.training.start import load_training_recipe
 
     if threads is not None:
@@ -94,7 +95,10 @@ def train(
         raise click.UsageError("Missing option '--out': the run folder to write to.")
     if resume and begin_with is not None:
         raise click.UsageError("--from begins a run and --resume goes on with one; give one of the two.")
-    _train(resolved, data, out, resume, begin_with, seconds, device, devices)
+    try:
+        _train(resolved, data, out, resume, begin_with, seconds, device, devices)
+    finally:
+        end_processes()
 
 
 def _train(

@@ -57,6 +57,12 @@ def average_gradients(fabric: Fabric, module: nn.Module) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
+def end_processes() -> None:
+    """Take this process out of its group. Gloo's threads, left running while Python ends, now and then abort it."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
 def processes() -> int:
     """How many share the training."""
     return dist.get_world_size() if dist.is_initialized() else 1

@@ -253,3 +253,12 @@ class TestStart:
         result = facegen("train", recipe, "--data", head_folder, "--out", tmp_path / "run")
         assert result.exit_code == 130
         assert result.stdout.endswith("\nNothing is saved yet.\n")
+
+
+def test_the_group_of_processes_ends_with_the_command(facegen: Facegen, recipe: Path, tmp_path: Path) -> None:
+    """Left to the end of Python, gloo's threads abort a process now and then."""
+    (tmp_path / "empty").mkdir()
+    torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    failed = facegen("train", recipe, "--data", tmp_path / "empty", "--out", tmp_path / "run", "--device", "cpu")
+    assert (failed.exit_code, torch.distributed.is_initialized()) == (1, False)
+    assert "none to train on" in failed.stderr
