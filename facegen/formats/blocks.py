@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from facegen.formats.decoding import opened
+from facegen.formats.metadata import orientation
 
 _CHUNKS_FROM = 12  # after "RIFF", the length and "WEBP"
 
@@ -13,7 +14,8 @@ _CHUNKS_FROM = 12  # after "RIFF", the length and "WEBP"
 def block_side(path: Path, side: int) -> int:
     """Side in pixels of the smallest blocks that a file's luma was compressed in: 8 of JPEG, 4 of lossy WebP, else 0.
 
-    AVIF and HEIC choose the side for every block, so 0. What a picture went through before it was stored is not seen.
+    AVIF and HEIC choose the side for every block, so 0. Of a picture that EXIF turns or mirrors it is 0 where part of a
+    block would then come first. What a picture went through before it was stored is not seen.
 
     Args:
         side: of the picture as it is used; of one that is stored larger or smaller, and so resized, the answer is 0.
@@ -21,9 +23,14 @@ def block_side(path: Path, side: int) -> int:
         ImageError, MissingExtraError: as `facegen.images.picture_facts`.
     """
     with opened(path, any_size=True) as file:
-        picture_format, size = file.format, file.size
+        picture_format, size, upright = file.format, file.size, orientation(file) == 1
     if size != (side, side):
         return 0
+    block = _of_format(path, picture_format)
+    return block if upright or not block or side % block == 0 else 0
+
+
+def _of_format(path: Path, picture_format: str | None) -> int:
     if picture_format == "WEBP":
         with path.open("rb") as stored:
             return 4 if _is_lossy(stored) else 0

@@ -13,6 +13,7 @@ from facegen.errors import ImageError
 from facegen.formats.blocks import block_side
 
 SIDE = 32
+ORIENTATION = 0x0112  # EXIF's
 
 
 def stored(path: Path, **options: Any) -> Path:
@@ -39,6 +40,23 @@ def test_side_of_the_blocks(tmp_path: Path, name: str, options: dict[str, Any], 
 
 def test_the_file_is_asked_and_not_its_name(tmp_path: Path) -> None:
     assert block_side(stored(tmp_path / "a.png", format="JPEG"), SIDE) == 8
+
+
+def test_several_pictures_in_a_jpeg(tmp_path: Path) -> None:
+    more = [Image.new("RGB", (SIDE, SIDE), "red")]
+    assert block_side(stored(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=more), SIDE) == 8
+
+
+@pytest.mark.parametrize(("side", "block"), [(32, 8), (36, 0)])
+def test_turned_by_exif_blocks_begin_with_a_part_unless_the_side_is_whole_blocks(
+    tmp_path: Path, side: int, block: int
+) -> None:
+    turned, upright = Image.Exif(), Image.new("RGB", (side, side))
+    turned[ORIENTATION] = 3
+    upright.save(tmp_path / "upright.jpg")
+    upright.save(tmp_path / "turned.jpg", exif=turned)
+    assert block_side(tmp_path / "upright.jpg", side) == 8
+    assert block_side(tmp_path / "turned.jpg", side) == block
 
 
 def test_what_will_be_resized_has_none(tmp_path: Path) -> None:
