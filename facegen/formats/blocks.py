@@ -27,10 +27,12 @@ def block_side(path: Path, side: int) -> int:
     if size != (side, side):
         return 0
     block = _of_format(path, picture_format)
-    return block if upright or not block or side % block == 0 else 0
+    in_parts = not upright and block > 0 and side % block > 0
+    return 0 if in_parts else block
 
 
 def _of_format(path: Path, picture_format: str | None) -> int:
+    """Side of the blocks of an upright file."""
     if picture_format == "WEBP":
         with path.open("rb") as stored:
             return 4 if _is_lossy(stored) else 0
