@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -13,9 +13,15 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 
 def bf16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware (AVX-512 BF16 or AMX)."""
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # older PyTorch has not both
-    return any(getattr(torch.cpu, probe, bool)() for probe in probes)
+    """Whether this processor multiplies bfloat16 faster than float32.
+
+    AMX does, and AMD's AVX-512 BF16. Intel's AVX-512 BF16 alone, as virtual machines without AMX show it, does not: on
+    such a Xeon a convolution of 160 channels took 22 ms in bfloat16 and 14 ms in float32 (docs/training.md).
+    """
+    known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch has it not
+    if known.get("amx_bf16"):
+        return True
+    return bool(known.get("avx512_bf16")) and "Intel" not in known.get("cpu_name", "")
 
 
 def resolve(precision: Precision, device: str = "cpu") -> Literal["bf16", "fp32"]:

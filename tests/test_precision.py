@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -19,10 +21,26 @@ def test_auto_follows_the_processor(monkeypatch: pytest.MonkeyPatch, fast: bool)
     assert resolve("auto") == ("bf16" if fast else "fp32")
 
 
+@pytest.mark.parametrize(
+    ("known", "fast"),
+    [
+        ({"amx_bf16": True, "avx512_bf16": True, "cpu_name": "Intel Xeon"}, True),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "Intel Xeon"}, False),
+        ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": "AMD EPYC"}, True),
+        ({"amx_bf16": False, "avx512_bf16": False, "cpu_name": "AMD Ryzen"}, False),
+        ({"architecture": "arm64"}, False),
+    ],
+)
+def test_bf16_is_fast_with_amx_or_on_amds_avx512(
+    monkeypatch: pytest.MonkeyPatch, known: dict[str, Any], fast: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: known, raising=False)
+    assert bf16_is_fast() is fast
+
+
 def test_probe_answers_even_where_pytorch_lacks_it(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bf16_is_fast() in (True, False)
-    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported", raising=False)
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported", raising=False)
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
     assert bf16_is_fast() is False
 
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
+from facegen.models.convolution import Conv3x3
 from facegen.ops.luma import luma
 
 LEAK = 0.2
@@ -139,8 +140,8 @@ class UpBlock(nn.Module):
             self.up: nn.Module = nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1)
         else:
             self.up = nn.Sequential(nn.Conv2d(cin, cout, 1), nn.Upsample(scale_factor=2, mode="nearest"))
-        self.first = nn.Conv2d(cout + skip, cout, 3, padding=1)
-        self.rest = nn.ModuleList(nn.Conv2d(cout, cout, 3, padding=1) for _ in range(depth - 1))
+        self.first = Conv3x3(cout + skip, cout)
+        self.rest = nn.ModuleList(Conv3x3(cout, cout) for _ in range(depth - 1))
         self.norms = nn.ModuleList(_norm(norm, cout) for _ in range(depth))
         self.upsample = upsample
         self.act = _activation()
@@ -179,9 +180,7 @@ class TrunkBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1), _activation(), nn.Conv2d(width, width, 3, padding=1)
-        )
+        self.branch = nn.Sequential(Conv3x3(width, width), _activation(), Conv3x3(width, width))
         self.branch.apply(_he_init)
         nn.init.zeros_(next(self.branch[2].parameters()))
 

@@ -35,17 +35,16 @@ def recolour(image: Float, *, gain: float, contrast: float, saturation: float) -
     return np.clip(luma[..., None] + (image - luma[..., None]) * saturation, 0, 1).astype(np.float32)
 
 
-def degrade(image: Float, rng: np.random.Generator, strength: float) -> Float:
+def degrade(image: Float, rng: np.random.Generator, strength: float, share: float = 1.0) -> Float:
     """A random mild degradation of a low-res tile, as DCGAN faces and small photos show.
-
-    Half of the calls leave the tile alone, so that clean input stays the best-known case.
 
     Args:
         image: (H, W, 3) in [0, 1].
         rng: draws what is done.
         strength: 0 does nothing; 1 blurs up to 0.9 px, adds noise up to 0.02 and JPEGs down to quality 50.
+        share: of the calls that may do anything; the others leave the tile alone, so that clean input stays known best.
     """
-    if strength == 0 or rng.random() < 0.5:
+    if strength == 0 or rng.random() >= share:
         return image
     if rng.random() < 0.6:
         image = blur(image, 0.2 + 0.7 * strength * rng.random())

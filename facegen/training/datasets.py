@@ -179,7 +179,9 @@ class TileConfig(BaseModel):
     """Side of the blocks that the pictures were compressed in, whose borders are smoothed; 0 for none. "auto" asks each
     file (4 for WebP, 8 for JPEG), unless it is not yet of the recipe's side: resized, it has no such blocks."""
     degrade: float = Field(default=1.0, ge=0, le=1)
-    """Strength of blur, noise and JPEG on half of the low-res tiles."""
+    """Strength of blur, noise and JPEG on some of the low-res tiles."""
+    degraded: float = Field(default=0.5, ge=0, le=1)
+    """Share of the tiles that it may be done to."""
     recolour: float = Field(default=0.15, ge=0, lt=1)
     """Range of random gain, contrast and saturation, both sides alike."""
     guide_dropout: float = Field(default=0.15, ge=0, le=1)
@@ -254,7 +256,7 @@ class TileDataset:
         low = np.asarray(cv2.resize(tile, (self.tile, self.tile), interpolation=cv2.INTER_AREA), np.float32)
         present = rng.random() >= c.guide_dropout
         guide = self._guide(points * (self.tile / cut), present)
-        return np.concatenate([degrade(low, rng, c.degrade), guide], axis=2), tile
+        return np.concatenate([degrade(low, rng, c.degrade, c.degraded), guide], axis=2), tile
 
     def _guide(self, points: NDArray[np.float64], present: bool) -> NDArray[np.float32]:
         """(tile, tile, G) in [0, 1]; an absent guide has the same planes, empty."""

@@ -74,11 +74,12 @@ def test_degrade_of_strength_zero_does_nothing(image: Float) -> None:
     assert all(degrade(image, generator(seed), 0) is image for seed in range(5))
 
 
-def test_degrade_leaves_half_alone_and_the_rest_in_range(image: Float) -> None:
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
+def test_degrade_touches_its_share_and_stays_in_range(image: Float, share: float) -> None:
     rng = generator()
-    results = [degrade(image, rng, 1.0) for _ in range(400)]
-    untouched = sum(np.array_equal(result, image) for result in results) / 400
-    assert 0.5 < untouched < 0.68  # half, and those for which no step was drawn
+    results = [degrade(image, rng, 1.0, share) for _ in range(400)]
+    touched = sum(not np.array_equal(result, image) for result in results) / 400
+    assert touched == pytest.approx(0.86 * share, abs=0.07)  # for 0.4 * 0.5 * 0.7 of them no step is drawn
     assert all(r.shape == image.shape and r.dtype == np.float32 for r in results)
     assert min(r.min() for r in results) >= 0
     assert max(r.max() for r in results) <= 1 + 1e-6
