@@ -1,5 +1,8 @@
 """How long a 768 px sample takes, warm and cold, where the time goes, and beside Real-ESRGAN's network.
 
+And how long the J-net takes for a tile in each precision, in float32 with plain convolutions as well: what the recipe's
+precision "auto" and Winograd's algorithm are worth here.
+
     python -m benchmarks.speed [--runs 5]
 
 Prints medians and ranges over the runs, after one warm-up. The peer's weights are random: its speed does not depend on
@@ -11,12 +14,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from unittest.mock import patch
 
 import torch
 from rich.console import Console
@@ -24,7 +29,10 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peers import RRDBNet
+from facegen.models import convolution
+from facegen.models.convolution import WIDE
 from facegen.pipeline import FacePipeline
+from facegen.precision import Precision, autocast, resolve
 
 SIZE = 768
 
@@ -51,7 +59,10 @@ COLD_STEPS = """
 import json, time
 marks = [time.perf_counter()]
 def mark(): marks.append(time.perf_counter())
+from facegen.models import convolution
+from facegen.models.convolution import WIDE
 from facegen.pipeline import FacePipeline
+from facegen.precision import Precision, autocast, resolve
 mark()
 pipeline = FacePipeline.load()
 mark()
@@ -79,6 +90,24 @@ def shares(pipeline: FacePipeline, runs: int) -> dict[str, float]:
             pipeline.sample(seed, SIZE)
     steps = [event for event in profiler.key_averages() if event.key.startswith("facegen.")]
     return {event.key.removeprefix("facegen."): event.cpu_time_total / 1e6 / runs for event in steps}
+
+
+def tile_seconds(pipeline: FacePipeline, runs: int) -> dict[str, float]:
+    """Median seconds that the J-net takes for a tile, by how it computes."""
+    (network,) = pipeline.upscalers.values()
+    c = network.config
+    stack = torch.rand(pipeline.recipe.batch, c.in_channels, c.tile, c.tile, device=pipeline.device)
+
+    @torch.inference_mode()
+    def seconds(precision: Precision, *, plain: bool = False) -> float:
+        with autocast(precision, pipeline.device), patch.object(convolution, "WIDE", math.inf if plain else WIDE):
+            return statistics.median(timed(lambda: network(stack), runs)) / len(stack)
+
+    return {
+        "bfloat16": seconds("bf16"),
+        "float32": seconds("fp32"),
+        "float32, plain convolutions": seconds("fp32", plain=True),
+    }
 
 
 def peer(runs: int) -> list[float]:
@@ -109,6 +138,7 @@ def main() -> None:
     )
     for name, seconds in rows.items():
         table.add_row(name, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f}", f"{max(seconds):.2f}")
+    tiles = tile_seconds(pipeline, runs)
     measured = {"step of a warm sample": shares(pipeline, runs), "step of a cold one": cold_shares()}
     ours, _, theirs = (statistics.median(seconds) for seconds in rows.values())
     console = Console()
@@ -118,6 +148,10 @@ def main() -> None:
         for name, mean in steps.items():
             table.add_row(name, f"{mean:.3f}", f"{mean / sum(steps.values()):.0%}")
         console.print(table)
+    table = Table("J-net, a tile", "ms", "over float32's", title=f'"auto" is {resolve("auto", pipeline.device)} here')
+    for name, mean in tiles.items():
+        table.add_row(name, f"{1000 * mean:.1f}", f"{mean / tiles['float32']:.2f}")
+    console.print(table)
     console.print(f"ratio facegen / Real-ESRGAN's network: {ours / theirs:.2f}")
 
 

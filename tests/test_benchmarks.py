@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from benchmarks.choice import FIGURES, Original, compare
 from benchmarks.peers import RRDBNet
-from benchmarks.speed import shares, timed
+from benchmarks.speed import shares, tile_seconds, timed
 from facegen.images import resize
 from facegen.ops.choice import STRATEGIES
 from facegen.ops.consistency import downsample_area
@@ -30,6 +30,12 @@ def test_shares_name_every_step(tmp_path: Path) -> None:
     steps = shares(FacePipeline.load(save_all(tmp_path)), runs=1)
     assert set(steps) == {"draw", "landmarks", "guide", "candidates", "choice", "blend", "consistency"}
     assert all(seconds > 0 for seconds in steps.values())
+
+
+def test_tiles_are_timed_in_every_precision(tmp_path: Path) -> None:
+    found = tile_seconds(FacePipeline.load(save_all(tmp_path)), runs=1)
+    assert list(found) == ["bfloat16", "float32", "float32, plain convolutions"]
+    assert all(0 < seconds < 10 for seconds in found.values())
 
 
 def test_every_strategy_is_compared(tmp_path: Path, head: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,11 @@ def recolour(image: Float, *, gain: float, contrast: float, saturation: float) -
     return np.clip(luma[..., None] + (image - luma[..., None]) * saturation, 0, 1).astype(np.float32)
 
 
+def in_8_bits(image: Float) -> Float:
+    """Round (H, W, C) in [0, 1] to the 256 levels that a file has."""
+    return (np.rint(image * 255) / 255).astype(np.float32)
+
+
 def degrade(image: Float, rng: np.random.Generator, strength: float, share: float = 1.0) -> Float:
     """A random mild degradation of a low-res tile, as DCGAN faces and small photos show.
 

@@ -24,7 +24,7 @@ from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.images import PICTURE_SUFFIXES, read_image, resize
 from facegen.landmarks import landmarks_in_head
 from facegen.ops.deblocking import deblock
-from facegen.ops.degradation import degrade, recolour
+from facegen.ops.degradation import degrade, in_8_bits, recolour
 
 Warn = Callable[[str], None]
 
@@ -256,7 +256,8 @@ class TileDataset:
         low = np.asarray(cv2.resize(tile, (self.tile, self.tile), interpolation=cv2.INTER_AREA), np.float32)
         present = rng.random() >= c.guide_dropout
         guide = self._guide(points * (self.tile / cut), present)
-        return np.concatenate([degrade(low, rng, c.degrade, c.degraded), guide], axis=2), tile
+        low = in_8_bits(degrade(low, rng, c.degrade, c.degraded))
+        return np.concatenate([low, guide], axis=2), tile
 
     def _guide(self, points: NDArray[np.float64], present: bool) -> NDArray[np.float32]:
         """(tile, tile, G) in [0, 1]; an absent guide has the same planes, empty."""

@@ -269,14 +269,19 @@ class TestTiles:
             assert torch.equal(torch.cat(part), whole)
 
     @pytest.mark.parametrize("config", [PLAIN, TileConfig(degrade=0)], ids=["plain", "recoloured"])
-    def test_low_res_side_is_the_area_downsampled_tile(self, head_folder: Path, config: TileConfig) -> None:
+    def test_low_res_side_is_the_area_downsampled_tile_in_8_bits(self, head_folder: Path, config: TileConfig) -> None:
         stacks, high = tiles(head_folder, config=config).batch(0, 12)
-        torch.testing.assert_close(stacks[:, :3], F.avg_pool2d(high, 8), atol=1e-5, rtol=0)
+        torch.testing.assert_close(stacks[:, :3], F.avg_pool2d(high, 8), atol=0.5 / 255 + 1e-5, rtol=0)
+
+    @pytest.mark.parametrize("config", [PLAIN, DEFAULT], ids=["plain", "degraded"])
+    def test_low_res_sides_have_the_levels_of_a_file(self, head_folder: Path, config: TileConfig) -> None:
+        levels = 255 * tiles(head_folder, config=config).batch(0, 12)[0][:, :3]
+        torch.testing.assert_close(levels, levels.round(), atol=1e-4, rtol=0)
 
     def test_degradation_harms_the_low_res_side_alone(self, head_folder: Path) -> None:
         stacks, high = tiles(head_folder, config=PLAIN.model_copy(update={"degrade": 1.0})).batch(0, 40)
         harm = (stacks[:, :3] - F.avg_pool2d(high, 8)).abs().flatten(1).mean(dim=1)
-        assert 10 < int((harm > 1e-4).sum()) < 30
+        assert 10 < int((harm > 0.5 / 255).sum()) < 30
         assert harm.max() < 0.1
 
     @pytest.mark.parametrize(("dropout", "least", "most"), [(0.0, 0, 0), (0.3, 0.2, 0.4), (1.0, 1, 1)])
