@@ -142,7 +142,7 @@ def compare(pipeline: FacePipeline, originals: list[Original], looks: str) -> tu
         made = time.perf_counter() - started
         for name, choice in ways.items():
             started = time.perf_counter()
-            raised = compete(pool, choice, pipeline.recipe.fidelity)
+            raised = compete(pool, choice, pipeline.recipe.fidelity, pipeline.recipe.calm)
             spent = time.perf_counter() - started
             rows[name].patches.append(patch_features(network, raised.image, original))
             rows[name].figures.append(measure(network, raised, original, made + spent))

@@ -10,8 +10,9 @@ from torch.profiler import record_function as step
 
 from facegen.landmarks import Landmarks
 from facegen.ops.blending import blend
+from facegen.ops.calming import calm
 from facegen.ops.choice import average, gather, pick
-from facegen.ops.consistency import back_project, low_res_psnr
+from facegen.ops.consistency import ROUNDING, back_project, low_res_psnr
 from facegen.ops.scoring import Discriminator, ScoreContext, score
 from facegen.ops.tiling import TilePlan, split
 from facegen.pipeline_recipe import ChoiceOptions
@@ -53,13 +54,16 @@ class Raised(Pool):
         return low_res_psnr(self.image, self.reference)
 
 
-def compete(pool: Pool, choice: ChoiceOptions, fidelity: float, judge: Discriminator | None = None) -> Raised:
-    """Choose one candidate per tile, blend them, and hold the picture to what was put in.
+def compete(
+    pool: Pool, choice: ChoiceOptions, fidelity: float, calmed: float = 0.0, judge: Discriminator | None = None
+) -> Raised:
+    """Choose one candidate per tile, blend them, calm the picture and hold it to what was put in.
 
     Args:
         pool: the candidates; a picture that was raised is one too, so that it can be chosen again in another way.
         choice: scorers and strategy.
         fidelity: how far the picture must agree with `pool.reference` when shrunk to its size, 0..1.
+        calmed: differences of luma below so many 8-bit steps are evened out; see `facegen.ops.calming.calm`.
         judge: for the scorer "discriminator".
     Raises:
         UsageError: if that scorer is asked for without a judge.
@@ -71,9 +75,11 @@ def compete(pool: Pool, choice: ChoiceOptions, fidelity: float, judge: Discrimin
         worth = scores if pool.bonus is None else scores + pool.bonus
         chosen = pick(pool.candidates, worth, pool.plan, choice.agreement, choice.strategy)  # (T,)
     with step("facegen.blend"):
-        blended = blend(gather(pool.candidates, chosen), pool.plan)  # (3, s*h, s*w)
+        image = blend(gather(pool.candidates, chosen), pool.plan)  # (3, s*h, s*w)
+    with step("facegen.calm"):
+        image = calm(image.clamp_(0, 1), calmed)
     with step("facegen.consistency"):
-        image = back_project(blended, pool.reference, fidelity)
+        image = back_project(image, pool.reference, fidelity, slack=ROUNDING)
     return Raised(
         stack=pool.stack,
         reference=pool.reference,

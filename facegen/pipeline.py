@@ -21,7 +21,8 @@ from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.ops.blending import blend
-from facegen.ops.consistency import back_project, downsample_area, resample
+from facegen.ops.calming import calm
+from facegen.ops.consistency import ROUNDING, back_project, downsample_area, resample
 from facegen.ops.scoring import Discriminator
 from facegen.ops.tiling import plan_tiles
 from facegen.paths import PIPELINES
@@ -198,7 +199,8 @@ class FacePipeline:
         stack = torch.cat([picture, self._guide(size, None)])
         with autocast(self.recipe.precision, self.device):
             candidates = make_candidates(stack, plan, self._wanted[:1], self.upscalers, self.recipe.batch)
-        return back_project(blend(candidates[:, 0], plan), picture, self.recipe.fidelity)
+        blended = calm(blend(candidates[:, 0], plan).clamp_(0, 1), self.recipe.calm)
+        return back_project(blended, picture, self.recipe.fidelity, slack=ROUNDING)
 
     def within_memory(self, work: Callable[[], Made]) -> Made:
         """Do work on the pipeline; once more on the processor where the device's memory is too small even for a tile.
@@ -239,7 +241,7 @@ class FacePipeline:
     @torch.inference_mode()
     def settle(self, pool: Pool) -> Raised:
         """Choose, blend and hold to the input as the recipe says."""
-        return compete(pool, self.recipe.choice, self.recipe.fidelity, self._judge)
+        return compete(pool, self.recipe.choice, self.recipe.fidelity, self.recipe.calm, self._judge)
 
     def _guide(self, size: tuple[int, int], landmarks: Landmarks | None) -> Tensor:
         """(G, h, w) in [0, 1]; empty without landmarks."""

@@ -28,7 +28,7 @@ def test_timed_leaves_the_first_run_out() -> None:
 
 def test_shares_name_every_step(tmp_path: Path) -> None:
     steps = shares(FacePipeline.load(save_all(tmp_path)), runs=1)
-    assert set(steps) == {"draw", "landmarks", "guide", "candidates", "choice", "blend", "consistency"}
+    assert set(steps) == {"draw", "landmarks", "guide", "candidates", "choice", "blend", "calm", "consistency"}
     assert all(seconds > 0 for seconds in steps.values())
 
 

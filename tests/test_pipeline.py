@@ -174,9 +174,9 @@ def test_sample_shrinks_back_to_its_face(quick: FacePipeline) -> None:
     assert low_res_psnr(raised.image, quick.draw(quick.latent(1))) >= 40
 
 
-def test_fidelity_0_is_the_bare_network(load: Load) -> None:
-    """One tile, one candidate, no correction: the upscaler's own output."""
-    pipeline = load("fidelity=0", "candidates.variants=[]")
+def test_without_fidelity_and_calm_it_is_the_bare_network(load: Load) -> None:
+    """One tile, one candidate, no calming and no correction: the upscaler's own output."""
+    pipeline = load("fidelity=0", "calm=0", "candidates.variants=[]")
     raised = pipeline(smooth_head(64), 256)
     with torch.inference_mode():
         (upscaler,) = pipeline.upscalers.values()

@@ -17,20 +17,26 @@ from facegen.errors import ShapeError, UsageError
 
 TOLERANCE = 1e-3
 """Largest low-res error that counts as none: a quarter of an 8-bit step, so at least 60 dB."""
+ROUNDING = 0.25 / 255
+"""Low-res error that the pipeline leaves alone. The input is rounded to half an 8-bit step, so it cannot tell whether
+what a network draws within half of that is wrong; to enforce it would raise its rounding 8x, as terraces."""
 NEGLIGIBLE = 1e-9
 """Weights below it, of low-res pixels far away, are left out."""
 
 
-def back_project(image: Tensor, low_res: Tensor, fidelity: float = 1.0, iterations: int = 4) -> Tensor:
+def back_project(
+    image: Tensor, low_res: Tensor, fidelity: float = 1.0, iterations: int = 4, slack: float = 0.0
+) -> Tensor:
     """Shift a picture smoothly so that its area-downsampled version returns the low-res input.
 
-    With full fidelity no low-res pixel differs by more than `TOLERANCE`, black and white ones included.
+    With full fidelity no low-res pixel differs by more than `slack` and `TOLERANCE`, black and white ones included.
 
     Args:
         image: (3, s*h, s*w), any whole s.
         low_res: (3, h, w) in [0, 1].
         fidelity: share of the low-res error to remove, 0..1; 0 leaves the picture as it is.
-        iterations: smooth passes at most; it ends early once the error is below `TOLERANCE`.
+        iterations: smooth passes at most; it ends early once the error beyond the slack is below `TOLERANCE`.
+        slack: error of a low-res pixel that is left alone.
     Returns:
         (3, s*h, s*w) in [0, 1].
     Raises:
@@ -43,12 +49,12 @@ def back_project(image: Tensor, low_res: Tensor, fidelity: float = 1.0, iteratio
     size = (low_res.shape[-2], low_res.shape[-1])
     image = image.clamp(0, 1).contiguous()
     target = torch.lerp(downsample_area(image, size), low_res, fidelity)
-    residual = target - downsample_area(image, size)  # (3, h, w)
+    residual = _beyond(slack, target - downsample_area(image, size))  # (3, h, w)
     for _ in range(iterations):
         if _negligible(residual):
             return image
         image = enlarge_smoothly(residual, scale).add_(image).clamp_(0, 1)
-        residual = target - downsample_area(image, size)
+        residual = _beyond(slack, target - downsample_area(image, size))
     return image if _negligible(residual) else _settle(image, residual)
 
 
@@ -104,6 +110,10 @@ def enlarge_smoothly(low_res: Tensor, scale: int) -> Tensor:
     """Enlarge so that the area mean is the input again: (..., h, w) -> (..., s*h, s*w); not clamped."""
     vertical, horizontal = (_lift(length, scale).to(low_res) for length in low_res.shape[-2:])
     return vertical @ low_res @ horizontal.T
+
+
+def _beyond(slack: float, residual: Tensor) -> Tensor:
+    return residual - residual.clamp(-slack, slack)
 
 
 def _negligible(residual: Tensor) -> bool:

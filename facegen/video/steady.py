@@ -18,7 +18,7 @@ from facegen.errors import UsageError
 from facegen.landmarks import Landmarks, landmarks_in_head
 from facegen.ops.blending import blend
 from facegen.ops.choice import gather
-from facegen.ops.consistency import back_project
+from facegen.ops.consistency import ROUNDING, back_project
 from facegen.ops.tiling import split
 from facegen.pipeline import FacePipeline
 from facegen.tensors import to_picture
@@ -170,7 +170,7 @@ class Steadier:
             return raised.image
         mixed = _image(mix(carried, _plane(raised.image), base, self._carrier.strength)).to(raised.image)
         with torch.inference_mode():
-            return back_project(mixed, raised.reference, self.pipeline.recipe.fidelity)
+            return back_project(mixed, raised.reference, self.pipeline.recipe.fidelity, slack=ROUNDING)
 
     def _filmed(self, image: Tensor, points: NDArray[np.float64]) -> Tensor:
         """The frame as a camera that follows the face sees it; (68, 2) landmarks are shares of the picture's side."""

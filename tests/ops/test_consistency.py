@@ -59,6 +59,15 @@ def test_black_and_white_come_back_too(scale: int, rng: torch.Generator) -> None
         assert corrected.max() <= 1
 
 
+def test_slack_is_left_alone_and_what_exceeds_it_is_taken_away() -> None:
+    low_res = 0.3 + 0.4 * scene(24, 24, seed=0)
+    image = 0.3 + 0.4 * detailed(low_res, 8, seed=0)
+    corrected = downsample_area(back_project(image, low_res, slack=0.02), (24, 24))
+    assert (corrected - low_res).abs().max() == pytest.approx(0.02, abs=1e-4)
+    within = F.interpolate(low_res[None] + 0.01, scale_factor=8)[0]
+    assert torch.equal(back_project(within, low_res, slack=0.02), within)
+
+
 @pytest.mark.parametrize("fidelity", [0.25, 0.5, 0.9])
 def test_fidelity_is_the_share_of_the_error_removed(fidelity: float) -> None:
     low_res = 0.3 + 0.4 * scene(24, 24, seed=0)
