@@ -56,7 +56,7 @@ def _machine() -> Iterator[Check]:
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     yield Check("device", f"{device} ({name})")
     yield Check("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors")
-    yield Check("precision", f"{resolve('auto')}; bfloat16 in hardware: {'yes' if bf16_is_fast() else 'no'}")
+    yield Check("precision", f"{resolve('auto')}; bfloat16 faster here: {'yes' if bf16_is_fast() else 'no'}")
 
 
 def _weights() -> Iterator[Check]:

@@ -56,7 +56,7 @@ class RunConfig(Strict):
     """Stop after this many training pictures (or tiles) seen."""
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
-    """"auto" takes bfloat16 where the processor computes in it."""
+    """"auto" takes bfloat16 where the processor or GPU is faster in it."""
     checkpoint_minutes: float = Field(default=5, gt=0)
     preview_images: int = Field(default=4000, ge=1)
     """Draw the sample sheet every so many pictures."""
