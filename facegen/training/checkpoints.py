@@ -16,6 +16,8 @@ from facegen.training.objectives.base import Phase
 
 KEPT = 2
 BEST, BEST_SCORE = "best.pt", "best.json"
+KIND = "kind"
+"""Of an optimizer, beside its state; one without is Adam."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -57,7 +59,7 @@ def state_of(
         "step": step,
         "images": images_seen,
         "modules": {name: module.state_dict() for name, module in modules.items()},
-        "optimizers": {phase.name: phase.optimizer.state_dict() for phase in phases},
+        "optimizers": {phase.name: {KIND: _kind(phase), **phase.optimizer.state_dict()} for phase in phases},
     }
 
 
@@ -90,11 +92,18 @@ def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase
         for name, module in modules.items():
             module.load_state_dict(state["modules"][name])
         for phase in phases:
-            _load_optimizer(phase.optimizer, state["optimizers"][phase.name])
+            saved = state["optimizers"][phase.name]
+            if saved.pop(KIND, "Adam") != _kind(phase):
+                raise ValueError(f"the {phase.name}'s optimizer was another than {_kind(phase)}")
+            _load_optimizer(phase.optimizer, saved)
     except (RuntimeError, KeyError, ValueError) as error:
         raise TrainingError(
             f"{path}: made by another recipe ({one_line(error)}); use the run's own, or another --out."
         ) from None
+
+
+def _kind(phase: Phase) -> str:
+    return type(phase.optimizer).__name__
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:

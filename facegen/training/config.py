@@ -36,8 +36,10 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 
 
 class OptimizerConfig(Strict):
-    """Adam, the same for both networks."""
+    """Adam for discriminators, Adam or Muon for the generator, at the same learning rate."""
 
+    generator: Literal["adam", "muon"] = "adam"
+    """Muon (facegen.training.muon) makes every update of a kernel orthogonal."""
     learning_rate: float = Field(default=2e-4, gt=0)
     betas: tuple[Beta, Beta] = (0.0, 0.99)
     clip_norm: float = Field(default=0.0, ge=0)

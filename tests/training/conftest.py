@@ -12,7 +12,7 @@ from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminatorConfig
 from facegen.models.unet import GridConfig, UNetConfig
-from facegen.training.config import DCGANRecipe, JNetLoss, JNetRecipe, RunConfig
+from facegen.training.config import DCGANRecipe, JNetLoss, JNetRecipe, OptimizerConfig, RunConfig
 from facegen.training.datasets import TileConfig
 from facegen.training.pairs import PairConfig
 from facegen.training.schedules import WeightSchedule
@@ -32,7 +32,7 @@ def dcgan_recipe(**run: Any) -> DCGANRecipe:
 
 
 def jnet_recipe(**run: Any) -> JNetRecipe:
-    """8 px to 64 px."""
+    """8 px to 64 px, by Muon."""
     return JNetRecipe(
         kind="jnet",
         side=96,
@@ -40,6 +40,7 @@ def jnet_recipe(**run: Any) -> JNetRecipe:
         generator=JNetConfig(tile=8, scale=8, decoder_widths=(8, 8, 8, 8, 4, 4), decoder_depths=(1, 1, 2, 1, 1, 1)),
         discriminator=PatchConfig(widths=(4, 4, 8, 8)),
         loss=JNetLoss(crop=32),
+        optimizer=OptimizerConfig(generator="muon"),
         run=RUN.model_copy(update=run),
     )
 

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from facegen.errors import TrainingError
-from facegen.training.checkpoints import checkpoints, load_state, save_checkpoint, save_if_best, state_of
+from facegen.training.checkpoints import KIND, checkpoints, load_state, save_checkpoint, save_if_best, state_of
+from facegen.training.muon import Muon
 from facegen.training.objectives import Phase
 
 
@@ -140,6 +141,18 @@ class TestTakingUp:
         with pytest.raises(TrainingError, match=r"000000006\.pt: made by another recipe .* or another --out") as caught:
             load_state(path, *self.line(0.1))
         assert "\n" not in str(caught.value)
+
+    def test_another_optimizer(self, tmp_path: Path) -> None:
+        path = save_checkpoint(tmp_path, state_of(3, 6, *self.line(0.1)))
+        modules, (phase,) = self.line(0.1)
+        muon = Phase("line", phase.module, Muon(phase.module.parameters(), lr=0.1))
+        with pytest.raises(TrainingError, match=r"another recipe \(the line's optimizer was another than Muon\)"):
+            load_state(path, modules, (muon,))
+
+    def test_one_of_before_optimizers_were_named_is_adams(self, tmp_path: Path) -> None:
+        saved = state_of(3, 6, *self.line(0.1))
+        assert saved["optimizers"]["line"].pop(KIND) == "Adam"
+        load_state(save_checkpoint(tmp_path, saved), *self.line(0.1))
 
     @pytest.mark.parametrize("content", [b"", b"damaged", None], ids=["empty", "other", "cut"])
     def test_damaged(self, content: bytes | None, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from facegen.tensors import to_picture
 from facegen.training.config import OptimizerConfig
 from facegen.training.draws import Draws
+from facegen.training.muon import Muon
 
 Losses = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
@@ -80,6 +81,14 @@ def adam(module: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
     """Adam as the recipe says, over what trains."""
     parameters = [p for p in module.parameters() if p.requires_grad]
     return torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
+
+
+def generator_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """What the recipe names for the generator, over what trains."""
+    if config.generator == "adam":
+        return adam(module, config)
+    parameters = [p for p in module.parameters() if p.requires_grad]
+    return Muon(parameters, lr=config.learning_rate, betas=config.betas)
 
 
 def placed(module: Module, device: torch.device) -> Module:

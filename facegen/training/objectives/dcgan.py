@@ -26,7 +26,17 @@ from facegen.training.datasets import FaceDataset
 from facegen.training.diffaugment import diffaugment
 from facegen.training.draws import Draws
 from facegen.training.losses import ADVERSARIAL, feature_matching, gradient_penalty, r1_penalty
-from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device, to_uint8
+from facegen.training.objectives.base import (
+    Losses,
+    Phase,
+    adam,
+    average_of,
+    generator_optimizer,
+    mean_logit,
+    placed,
+    to_device,
+    to_uint8,
+)
 from facegen.training.reconstruction import Found, Reconstruction
 from facegen.training.tricks import HistoricalAverage, ReplayBuffer
 
@@ -77,7 +87,7 @@ class DCGANObjective:
         judging = adam(trained, optimizer)
         self.phases: tuple[Phase, ...] = (
             Phase("discriminator", trained, judging),
-            Phase("generator", drawing, adam(drawing, optimizer), interval=loss.generator_interval,
+            Phase("generator", drawing, generator_optimizer(drawing, optimizer), interval=loss.generator_interval,
                   first_image=optimizer.generator_from, clip_norm=optimizer.clip_norm),
         )  # fmt: skip
         if loss.r1:

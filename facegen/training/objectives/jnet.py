@@ -18,7 +18,16 @@ from facegen.training.config import JNetRecipe
 from facegen.training.datasets import TileDataset
 from facegen.training.draws import Draws
 from facegen.training.losses import ADVERSARIAL, pooled_l1
-from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device
+from facegen.training.objectives.base import (
+    Losses,
+    Phase,
+    adam,
+    average_of,
+    generator_optimizer,
+    mean_logit,
+    placed,
+    to_device,
+)
 from facegen.training.objectives.raising import ContentLoss, validate
 
 Square = tuple[int, int, int]
@@ -75,7 +84,7 @@ class JNetObjective:
         first = recipe.optimizer.generator_from
         self.phases = (
             Phase("discriminator", self.judges, adam(self.judges, recipe.optimizer)),
-            Phase("generator", self.generator, adam(self.generator, recipe.optimizer), first_image=first,
+            Phase("generator", self.generator, generator_optimizer(self.generator, recipe.optimizer), first_image=first,
                   clip_norm=recipe.optimizer.clip_norm),
         )  # fmt: skip
 

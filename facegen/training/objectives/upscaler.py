@@ -15,7 +15,16 @@ from facegen.models.srgan import SRGANDiscriminator, SRGANGenerator
 from facegen.models.unet import GridDiscriminator, UNet
 from facegen.training.draws import Draws
 from facegen.training.losses import ADVERSARIAL, feature_matching, learned_similarity
-from facegen.training.objectives.base import Losses, Phase, adam, average_of, mean_logit, placed, to_device
+from facegen.training.objectives.base import (
+    Losses,
+    Phase,
+    adam,
+    average_of,
+    generator_optimizer,
+    mean_logit,
+    placed,
+    to_device,
+)
 from facegen.training.objectives.raising import ContentLoss, validate
 from facegen.training.pairs import PairDataset
 from facegen.training.tricks import HistoricalAverage, ReplayBuffer
@@ -44,8 +53,8 @@ class UpscalerObjective:
         self.modules: dict[str, nn.Module] = {"generator": self.generator, "average": self.ema[0]}
         self.companions: dict[str, nn.Module] = {}
         self.phases: tuple[Phase, ...] = (
-            Phase("generator", self.generator, adam(self.generator, optimizer), clip_norm=optimizer.clip_norm,
-                  first_image=optimizer.generator_from),
+            Phase("generator", self.generator, generator_optimizer(self.generator, optimizer),
+                  clip_norm=optimizer.clip_norm, first_image=optimizer.generator_from),
         )  # fmt: skip
         if self.judge is not None:
             self.modules["discriminator"] = self.companions["-discriminator"] = self.judge

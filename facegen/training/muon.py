@@ -1,0 +1,97 @@
+"""Muon: descent by orthogonal matrices, for a generator's convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+LEAST_ROWS = 4
+"""Of a matrix that is worth it; a layer onto three colours is not, nor is a bias."""
+LENGTH = 0.2
+"""Root mean square of an update over the learning rate: what Adam's usually has, so that its rates fit."""
+# Of the polynomial that brings all singular values near 1 in five rounds (Jordan et al. 2024)
+_A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
+
+
+def orthogonalised(matrix: Tensor) -> Tensor:
+    """The orthogonal matrix nearest to one of (M, N), about: singular values end up between 0.7 and 1.2.
+
+    By Newton-Schulz rounds, which are matrix products alone; values below a thousandth of the Frobenius norm stay
+    small.
+    """
+    tall = matrix.shape[0] > matrix.shape[1]
+    x: Tensor = matrix.T if tall else matrix
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(_ROUNDS):
+        gram = x @ x.T
+        x = _A * x + (_B * gram + _C * gram @ gram) @ x
+    return x.T if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon (Jordan et al. 2024) for matrices and the kernels of convolutions, Adam for all else.
+
+    The gradient's moving average, Nesterov's way, is made orthogonal, so that no direction of a layer learns faster
+    than the others. Kernels are taken as (outputs, inputs x height x width). Updates are as long as Adam's (Liu et al.
+    2025, "Muon is Scalable for LLM Training"), whose learning rates therefore fit. PyTorch's own takes no convolutions.
+
+    Args:
+        parameters: what trains.
+        lr: learning rate.
+        betas: Adam's, for what it descends.
+        momentum: of the gradients' average.
+        eps: Adam's.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.99),
+        momentum: float = 0.95,
+        eps: float = 1e-8,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "betas": betas, "momentum": momentum, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Descend once; there is no closure."""
+        assert closure is None
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    state = self.state[parameter] or self._begin(parameter)
+                    state["step"] += 1
+                    descend = _descend_matrix if _is_matrix(parameter) else _descend_adam
+                    descend(parameter, parameter.grad, state, group)
+
+    def _begin(self, parameter: Tensor) -> dict[str, Any]:
+        state: dict[str, Any] = self.state[parameter]
+        state |= {"step": torch.tensor(0.0), "average": torch.zeros_like(parameter)}
+        if not _is_matrix(parameter):
+            state["square"] = torch.zeros_like(parameter)
+        return state
+
+
+def _is_matrix(parameter: Tensor) -> bool:
+    return parameter.ndim >= 2 and parameter.shape[0] >= LEAST_ROWS
+
+
+def _descend_matrix(parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    momentum = group["momentum"]
+    state["average"].lerp_(gradient, 1 - momentum)
+    ahead = gradient.lerp(state["average"], momentum).flatten(1)
+    update = orthogonalised(ahead) * (LENGTH * max(ahead.shape) ** 0.5)
+    parameter.add_(update.view(parameter.shape), alpha=-group["lr"])
+
+
+def _descend_adam(parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
+    (first, second), steps = group["betas"], state["step"].item()
+    state["average"].lerp_(gradient, 1 - first)
+    state["square"].lerp_(gradient.square(), 1 - second)
+    length = (state["square"] / (1 - second**steps)).sqrt_().add_(group["eps"])
+    parameter.addcdiv_(state["average"] / (1 - first**steps), length, value=-group["lr"])
