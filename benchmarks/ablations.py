@@ -74,7 +74,6 @@ LINES: dict[str, tuple[str, ...]] = {
     "trunk": ("generator.trunk=4",),
     "deconv": ("generator.upsample=deconv",),
     "adam": ("optimizer.generator=adam", "optimizer.learning_rate=2e-4"),
-    "muon": ("optimizer.generator=muon", "optimizer.learning_rate=4e-4"),
 }
 """Name -> what is changed."""
 BICUBIC = "bicubic"
