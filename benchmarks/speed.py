@@ -59,10 +59,7 @@ COLD_STEPS = """
 import json, time
 marks = [time.perf_counter()]
 def mark(): marks.append(time.perf_counter())
-from facegen.models import convolution
-from facegen.models.convolution import WIDE
 from facegen.pipeline import FacePipeline
-from facegen.precision import Precision, autocast, resolve
 mark()
 pipeline = FacePipeline.load()
 mark()

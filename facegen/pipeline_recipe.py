@@ -97,7 +97,7 @@ class PipelineRecipe(_Table):
     """Latents are normal, cut off at twice this many deviations; lower gives more typical faces, and less varied ones.
     """
     fidelity: float = Field(default=1.0, ge=0, le=1)
-    """How far the result must agree with its input when shrunk again: 1 to a quarter of an 8-bit step, 0 not at all."""
+    """How far the result must agree with its input when shrunk again: 1 to about half an 8-bit step, 0 not at all."""
     calm: float = Field(default=1.0, ge=0)
     """Differences of brightness below so many 8-bit steps are evened out, as the networks' noise; 0 leaves them."""
     head_side: int = Field(default=256, ge=32)

@@ -79,16 +79,18 @@ class Objective(Protocol):
 
 def adam(module: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
     """Adam as the recipe says, over what trains."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return torch.optim.Adam(parameters, lr=config.learning_rate, betas=config.betas)
+    return torch.optim.Adam(_trained(module), lr=config.learning_rate, betas=config.betas)
 
 
 def generator_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
     """What the recipe names for the generator, over what trains."""
     if config.generator == "adam":
         return adam(module, config)
-    parameters = [p for p in module.parameters() if p.requires_grad]
-    return Muon(parameters, lr=config.learning_rate, betas=config.betas)
+    return Muon(_trained(module), lr=config.learning_rate, betas=config.betas)
+
+
+def _trained(module: nn.Module) -> list[nn.Parameter]:
+    return [p for p in module.parameters() if p.requires_grad]
 
 
 def placed(module: Module, device: torch.device) -> Module:
