@@ -4,7 +4,7 @@
 
 Every line is pipelines/train/jnet-8x.toml with the changes of `COMMON` and its own, trained on the same portraits, 60
 held out; its checkpoints are in OUT/NAME, and one that was broken off is gone on with. Half the widths, so that a line
-takes minutes. Then each raises the same tiles of the kept-out portraits, one by one, without choice or blending;
+takes minutes. Then each upscales the same tiles of the kept-out portraits, one by one, without choice or blending;
 figures are over bicubic's where they are distances. OUT gets figures.json and sheet.png. Small differences are chance:
 `plain` and `another-seed` show how large it is.
 """
@@ -26,17 +26,17 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from facegen.arrays import to_picture
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
 from facegen.files import replacing
-from facegen.guide import GUIDE_CHANNELS, GuideMode
-from facegen.images import write_image
+from facegen.media.images import write_image
+from facegen.media.sheets import contact_sheet
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import pooled_features
 from facegen.metrics.paired import detail, feature_distance, nyquist_peak, psnr
 from facegen.models.bicubic import enlarge
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet
-from facegen.sheets import contact_sheet
-from facegen.tensors import to_picture
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import JNetRecipe
 from facegen.training.datasets import Order, TileConfig, TileDataset, known_landmarks, split_files
@@ -178,10 +178,10 @@ def measure(raise_tiles: Callable[[Tensor], Tensor], tiles: TileDataset) -> tupl
     for start in range(0, MEASURED, BATCH):
         stacks, originals = tiles.batch(start, BATCH)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-            raised = raise_tiles(stacks).float().clamp(0, 1)
-        for image, original in zip(raised, originals, strict=True):
+            upscaled = raise_tiles(stacks).float().clamp(0, 1)
+        for image, original in zip(upscaled, originals, strict=True):
             meter.add(image, original)
-        shown += [to_picture(image) for image in raised[: SHOWN - len(shown)]]
+        shown += [to_picture(image) for image in upscaled[: SHOWN - len(shown)]]
     return meter.figures(), shown
 
 

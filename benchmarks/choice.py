@@ -2,7 +2,7 @@
 
     python -m benchmarks.choice --data ../shared/data/portraits768 [--portraits 6] [--sheet sheet.png]
 
-Portraits are kept-out ones (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area and raised to
+Portraits are kept-out ones (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to
 768 px. All strategies choose from the same candidates: the flip alone, every kind of look, and every kind scored by the
 irises too. Patches of 128 px, 32 of each portrait at the same places, give a Frechet distance to the originals' patches
 in EfficientNet-Lite2 features, a network that no training used; with so few it ranks strategies, and no more.
@@ -28,9 +28,11 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from facegen.competition import Raised, compete
+from facegen.arrays import to_picture, to_tensor
+from facegen.competition import Upscaled, compete
 from facegen.data.split import split as split_files
-from facegen.images import find_pictures, read_image, write_image
+from facegen.media.images import find_pictures, read_image, write_image
+from facegen.media.sheets import contact_sheet
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import Features, pooled_features
 from facegen.metrics.paired import feature_distance
@@ -43,9 +45,7 @@ from facegen.ops.seams import seam_gauge
 from facegen.ops.tiling import plan_tiles, split
 from facegen.ops.variants import KINDS
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
-from facegen.pipeline_recipe import ChoiceOptions
-from facegen.sheets import contact_sheet
-from facegen.tensors import to_picture, to_tensor
+from facegen.recipe import ChoiceOptions
 
 HELD_OUT, LOW, SIDE = 60, 96, 768
 PATCH, PATCHES = 128, 32
@@ -54,7 +54,7 @@ LOOKS = {"flip": ["flip"], "all": list(KINDS)}
 
 @dataclass(frozen=True)
 class Original:
-    """A kept-out portrait, and what its raised copies are compared with."""
+    """A kept-out portrait, and what its upscaled copies are compared with."""
 
     image: Tensor
     """(3, 768, 768)."""
@@ -101,37 +101,37 @@ def sharpness(image: Tensor) -> float:
     return SCORERS["laplacian"](image[None, None], ScoreContext(image[None])).item()
 
 
-def iris_distance(raised: Raised) -> float:
+def iris_distance(upscaled: Upscaled) -> float:
     """Colour distance of the two irises of the picture, in 8-bit steps."""
-    assert raised.landmarks is not None
-    whole, points = plan_tiles(LOW, LOW, tile=LOW, overlap=0), torch.from_numpy(raised.landmarks.points)
-    context = ScoreContext(raised.stack[None], None, whole, points)
-    return -255 / 2 * SCORERS["eyes"](raised.image[None, None], context).item()  # it counts both eyes
+    assert upscaled.landmarks is not None
+    whole, points = plan_tiles(LOW, LOW, tile=LOW, overlap=0), torch.from_numpy(upscaled.landmarks.points)
+    context = ScoreContext(upscaled.stack[None], None, whole, points)
+    return -255 / 2 * SCORERS["eyes"](upscaled.image[None, None], context).item()  # it counts both eyes
 
 
-def ghosts(raised: Raised) -> float:
+def ghosts(upscaled: Upscaled) -> float:
     """How far the chosen tiles are from the picture they are blended to, on average, in 8-bit steps."""
-    tiles = gather(raised.candidates, raised.chosen).float()
-    return 255 * (tiles - split(blend(tiles, raised.plan), raised.plan)).abs().mean().item()
+    tiles = gather(upscaled.candidates, upscaled.chosen).float()
+    return 255 * (tiles - split(blend(tiles, upscaled.plan), upscaled.plan)).abs().mean().item()
 
 
-def measure(network: EfficientNetLite, raised: Raised, original: Original, seconds: float) -> tuple[float, ...]:
-    """The figures of one raised portrait."""
-    gauge = seam_gauge(raised.image, raised.plan)
+def measure(network: EfficientNetLite, upscaled: Upscaled, original: Original, seconds: float) -> tuple[float, ...]:
+    """The figures of one upscaled portrait."""
+    gauge = seam_gauge(upscaled.image, upscaled.plan)
     return (
-        feature_distance(network, raised.image, original.image),
-        ghosts(raised),
+        feature_distance(network, upscaled.image, original.image),
+        ghosts(upscaled),
         gauge.mean,
         gauge.max,
-        sharpness(raised.image) / sharpness(original.image),
-        iris_distance(raised),
-        raised.fit,
+        sharpness(upscaled.image) / sharpness(original.image),
+        iris_distance(upscaled),
+        upscaled.fit,
         seconds,
     )
 
 
 def compare(pipeline: FacePipeline, originals: list[Original], looks: str) -> tuple[dict[str, Row], dict[str, Tensor]]:
-    """Raise the portraits once and choose in every way; also the first portrait's pictures, by strategy."""
+    """Upscale the portraits once and choose in every way; also the first portrait's pictures, by strategy."""
     network = load_efficientnet("lite2")
     ways = choices(pipeline.recipe.choice.scorers)
     rows = {name: Row() for name in ways}
@@ -142,11 +142,11 @@ def compare(pipeline: FacePipeline, originals: list[Original], looks: str) -> tu
         made = time.perf_counter() - started
         for name, choice in ways.items():
             started = time.perf_counter()
-            raised = compete(pool, choice, pipeline.recipe.fidelity, pipeline.recipe.calm)
+            upscaled = compete(pool, choice, pipeline.recipe.fidelity, pipeline.recipe.calm)
             spent = time.perf_counter() - started
-            rows[name].patches.append(patch_features(network, raised.image, original))
-            rows[name].figures.append(measure(network, raised, original, made + spent))
-            shown.setdefault(name, raised.image)
+            rows[name].patches.append(patch_features(network, upscaled.image, original))
+            rows[name].figures.append(measure(network, upscaled, original, made + spent))
+            shown.setdefault(name, upscaled.image)
     return rows, shown
 
 

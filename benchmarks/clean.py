@@ -27,14 +27,14 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.spoil import KINDS, TABLE, Spoiled, spoil
-from facegen.data.cleaning.cleaning import Cleaning
-from facegen.data.cleaning.detectors import DETECTORS, PICTURE_WISE
-from facegen.data.cleaning.judging import DUPLICATE
-from facegen.data.cleaning.report import write_report
-from facegen.data.cleaning.view import look
+from facegen.data.clean.cleaning import Cleaning
+from facegen.data.clean.detectors import DETECTORS, PICTURE_WISE
+from facegen.data.clean.judging import DUPLICATE
+from facegen.data.clean.report import write_report
+from facegen.data.clean.view import look
 from facegen.data.manifest import DOUBT, Entry
 from facegen.data.split import person_of
-from facegen.images import find_pictures, read_image
+from facegen.media.images import find_pictures, read_image
 
 FALSE_ALARMS = 0.05
 TIMED = 30

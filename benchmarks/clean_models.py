@@ -2,7 +2,7 @@
 
     python -m benchmarks.clean_models --data ../shared/data/portraits768 --small ../shared/data/faces128/varied
 
-Prints the logistic regression of facegen/data/cleaning/drawing.py, and writes facegen/data/cleaning/usual.npz, how eyes
+Prints the logistic regression of facegen/data/clean/drawing.py, and writes facegen/data/clean/usual.npz, how eyes
 and mouths usually look. Uses the choosing half of the people alone (see benchmarks.clean); drawings are made of them by
 benchmarks.spoil, at 512 and at 128 px.
 """
@@ -20,12 +20,12 @@ from scipy.optimize import minimize
 
 from benchmarks.clean import choosing_half
 from benchmarks.spoil import cartoon, painting, pencil
-from facegen.data.cleaning.cover import PATCHES, USUAL, description
-from facegen.data.cleaning.drawing import features
-from facegen.data.cleaning.view import FINE, View, look
+from facegen.data.clean.cover import PATCHES, USUAL, description
+from facegen.data.clean.drawing import features
+from facegen.data.clean.view import FINE, View, look
+from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import replacing
-from facegen.images import find_pictures, read_image, resize
-from facegen.landmarks import landmarks_in_head
+from facegen.media.images import find_pictures, read_image, resize
 
 COMPONENTS = 16
 DRAWINGS = (cartoon, painting, pencil, painting)

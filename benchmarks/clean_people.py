@@ -22,12 +22,12 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.clean import choosing_half
-from facegen.batch.run import Task, run
-from facegen.data.cleaning.measuring import CropEmbedder, Embedded
-from facegen.data.cleaning.same import PERSON_DISTANCE, crowding
+from facegen.data.clean.measuring import CropEmbedder, Embedded
+from facegen.data.clean.same import PERSON_DISTANCE, crowding
 from facegen.data.split import person_of, source_of
-from facegen.images import find_pictures
-from facegen.metrics.identity import identity_distance
+from facegen.faces.identity import identity_distance
+from facegen.jobs import Task, run
+from facegen.media.images import find_pictures
 
 TWICE = "london"
 DISTANCES = (0.3, 0.35, 0.38, 0.4, 0.42, 0.45, 0.5)

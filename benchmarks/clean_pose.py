@@ -23,14 +23,14 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from benchmarks.clean import choosing_half
-from facegen.data.cleaning.detectors import DETECTORS
-from facegen.data.cleaning.frame import turned
-from facegen.data.cleaning.view import look
+from facegen.data.clean.detectors import DETECTORS
+from facegen.data.clean.frame import turned
+from facegen.data.clean.view import look
 from facegen.data.pose import head_pose
 from facegen.data.split import spread
-from facegen.images import find_pictures, read_image, write_image
-from facegen.landmarks import landmarks_in_head
-from facegen.sheets import contact_sheet
+from facegen.faces.landmarks import landmarks_in_head
+from facegen.media.images import find_pictures, read_image, write_image
+from facegen.media.sheets import contact_sheet
 
 YAWS = (0, 10, 20, 30, 40, 90)
 SHOWN = 60

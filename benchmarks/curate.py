@@ -28,9 +28,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from facegen.data.cleaning.detectors import DETECTORS
+from facegen.data.clean.detectors import DETECTORS
 from facegen.data.manifest import DOUBT, MANIFEST, Entry, write_manifest
-from facegen.images import write_image
+from facegen.media.images import write_image
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page

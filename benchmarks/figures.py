@@ -14,11 +14,11 @@ import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from facegen.images import read_image, resize, write_image
+from facegen.arrays import to_picture, to_tensor
+from facegen.media.images import read_image, resize, write_image
+from facegen.media.sheets import contact_sheet
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
-from facegen.sheets import contact_sheet
-from facegen.tensors import to_picture, to_tensor
 
 FOLDER = Path("docs/images")
 LOW, SIDE = 96, 768
@@ -30,8 +30,8 @@ def samples(pipeline: FacePipeline, seeds: list[int]) -> NDArray[np.uint8]:
     return contact_sheet([resize(picture, (SIDE // 2, SIDE // 2)) for picture in pictures], columns=len(seeds))
 
 
-def raised(pipeline: FacePipeline, portrait: Path) -> NDArray[np.uint8]:
-    """A 96 px reduction by bicubic interpolation, the same raised, and the original."""
+def upscaled(pipeline: FacePipeline, portrait: Path) -> NDArray[np.uint8]:
+    """A 96 px reduction by bicubic interpolation, the same upscaled, and the original."""
     real = to_tensor(read_image(portrait).rgb)
     low = downsample_area(real, (LOW, LOW))
     bicubic = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
@@ -48,7 +48,7 @@ def main() -> None:
     pipeline = FacePipeline.load()
     seeds = [int(seed) for seed in options.seeds.split(",")]
     print(write_image(FOLDER / "samples.jpg", samples(pipeline, seeds)))
-    print(write_image(FOLDER / "upres.jpg", raised(pipeline, options.portrait)))
+    print(write_image(FOLDER / "upres.jpg", upscaled(pipeline, options.portrait)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from facegen.errors import ImageError
-from facegen.images import read_image, resize, write_image
+from facegen.media.images import read_image, resize, write_image
 
 Picture = NDArray[np.uint8]
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}

@@ -60,13 +60,13 @@ def losses_of(objective: JNetObjective, step: Step) -> dict[str, Tensor]:
     """Every loss of one batch by name."""
     stack, _, judged = step.conditioned
     losses = {"PatchGAN": objective.adversarial.generator([objective.discriminator(judged, stack)])}
-    real, raised = (look.maps for look in step.looks)
+    real, upscaled = (look.maps for look in step.looks)
     if objective.projected is not None:
-        losses["projected"] = objective.adversarial.generator(objective.projected.judge(raised["lite0"]))
-    losses["pooled L1"] = pooled_l1(step.raised, step.real, objective.recipe.generator.scale)
+        losses["projected"] = objective.adversarial.generator(objective.projected.judge(upscaled["lite0"]))
+    losses["pooled L1"] = pooled_l1(step.upscaled, step.real, objective.recipe.generator.scale)
     weights = objective.recipe.loss.feature_weights
     for name in objective.recipe.loss.features:
-        pairs = zip(raised[name], real[name], strict=True)
+        pairs = zip(upscaled[name], real[name], strict=True)
         maps = [maps_loss([ours], [theirs], weights=[1.0]) for ours, theirs in pairs]
         losses |= {f"{name} map {k}": loss for k, loss in enumerate(maps, start=1)}
         losses[name] = torch.stack([weight * loss for weight, loss in zip(weights, maps, strict=False)]).sum()
@@ -84,8 +84,8 @@ def measure(objective: JNetObjective, batches: int) -> Table:
         for name, loss in losses_of(objective, step).items():
             sums.setdefault(name, Gradients()).add(loss, parameters)
         stacks, real = objective.batch(BATCH * (batches + number), BATCH)
-        raised = objective.generator(stacks)
-        wanted.add(feature_loss(lite2, raised, real, weights=[1.0] * len(STAGE_ENDS)), parameters)
+        upscaled = objective.generator(stacks)
+        wanted.add(feature_loss(lite2, upscaled, real, weights=[1.0] * len(STAGE_ENDS)), parameters)
     table = Table("loss", "gradient of a batch", "of all batches", "cosine with the feature distance's")
     for name, gradients in sums.items():
         table.add_row(name, *gradients.row(wanted.total))

@@ -3,7 +3,7 @@
     python -m benchmarks.memory --photos ../shared/data/photos [--heads 8] [--only photo]
 
 The photo is 11600 x 8600 px: scikit-image's coffee over and over, and the first photos of the folder on it, as large as
-they are, in a grid. It is raised with `facegen upres --scale 2`; the sample is `facegen sample --seeds 7 --size 4096
+they are, in a grid. It is upscaled with `facegen upres --scale 2`; the sample is `facegen sample --seeds 7 --size 4096
 --candidates 2`. Both run in processes of their own, with the shipped networks.
 """
 
@@ -21,7 +21,7 @@ from rich.table import Table
 from skimage import data
 
 from benchmarks.commands import Usage, run
-from facegen.images import find_pictures, read_image, write_image
+from facegen.media.images import find_pictures, read_image, write_image
 
 Picture = NDArray[np.uint8]
 WIDTH, HEIGHT = 11_600, 8_600
@@ -76,7 +76,7 @@ def main() -> None:
             files = find_pictures([options.photos])[: options.heads]
             large = write_image(out / "crowd.jpg", crowd([read_image(file).rgb for file in files], (WIDTH, HEIGHT)))
             usage[f"{WIDTH} x {HEIGHT} px, {len(files)} photos on it"] = run(
-                ["upres", str(large), "--scale", "2", "--out", str(out / "raised")], show=True
+                ["upres", str(large), "--scale", "2", "--out", str(out / "upscaled")], show=True
             )
         if options.only != "photo":
             usage["sample of 4096 px"] = run([*SAMPLE, "--out", str(out / "sample.png")])

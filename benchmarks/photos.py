@@ -2,7 +2,7 @@
 
     python -m benchmarks.photos --data ../shared/data/photos [--photos 4] [--scale 2] [--background lanczos]
 
-For each photo: heads raised; fit, the PSNR of the area-downsampled result to the photo; the largest difference of the
+For each photo: heads upscaled; fit, the PSNR of the area-downsampled result to the photo; the largest difference of the
 two in 8-bit steps; the seam gauge at the tile borders of its largest head, mean and largest, over that of the photo at
 the same lines, enlarged (a roof that lies on a line is an edge of the photo, no seam); the same at lines of the head
 that are no borders, the largest being what the worst of as many of them exceeds in half of all draws (detail that the
@@ -24,13 +24,13 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from facegen.align import crop_head
-from facegen.detection import heads_in_photo
-from facegen.images import find_pictures, read_image
+from facegen.arrays import to_tensor
+from facegen.faces.align import crop_head
+from facegen.faces.detect import heads_in_photo
+from facegen.media.images import find_pictures, read_image
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 from facegen.photo import BACKGROUNDS, PhotoOptions, Restored, restore
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
-from facegen.tensors import to_tensor
 
 COLUMNS = (
     "photo",
@@ -76,7 +76,7 @@ def largest_error(done: Restored, photo: NDArray[np.uint8]) -> float:
 
 
 def head_seams(done: Restored, photo: NDArray[np.uint8]) -> HeadSeams | None:
-    """Measure the photo's largest head; None if not all were raised, or there was none."""
+    """Measure the photo's largest head; None if not all were upscaled, or there was none."""
     if done.left or not done.heads:
         return None
     frame, plan = heads_in_photo(photo)[0].frame, done.heads[0].plan
@@ -114,7 +114,7 @@ def row(pipeline: FacePipeline, file: Path, options: PhotoOptions) -> tuple[tupl
     return (
         file.name,
         str(done.scale),
-        f"{done.raised} of {done.raised + done.left}",
+        f"{done.upscaled} of {done.upscaled + done.left}",
         f"{done.fit:.1f}",
         f"{largest_error(done, photo):.2f}",
         *seam_cells([seams] if seams else []),

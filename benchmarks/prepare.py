@@ -19,11 +19,11 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from facegen.align import crop_head
-from facegen.batch.run import Task
 from facegen.data.cutting import PhotoCutter, find_heads, landmarks_of, sharpness
+from facegen.faces.align import crop_head
 from facegen.files import sha256_of
-from facegen.images import find_pictures, read_image, write_image
+from facegen.jobs import Task
+from facegen.media.images import find_pictures, read_image, write_image
 
 Result = TypeVar("Result")
 

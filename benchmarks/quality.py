@@ -3,11 +3,11 @@
     python -m benchmarks.quality --data ../shared/data/portraits768 [--seeds 64] [--portraits 20] [--sheet sheet.png]
 
 Samples: the share of seeds whose 768 px picture has a face that dlib finds. Portraits: kept-out ones (by the rule of
-facegen.data.split, 60 held out), reduced to 96 px by area and raised to 768 px; fit to the low-res input in dB, and the
-seam gauge. Bicubic enlargement stands beside ours for PSNR and the distance in EfficientNet-Lite2 features, a network
-that no training used; both rounded to 8 bits, as files hold them (docs/training.md says what rounding does).
+facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to 768 px; fit to the low-res input in dB, and
+the seam gauge. Bicubic enlargement stands beside ours for PSNR and the distance in EfficientNet-Lite2 features, a
+network that no training used; both rounded to 8 bits, as files hold them (docs/training.md says what rounding does).
 
-A hair or an eyelid that lies on a border raises the gauge of a line as a seam would. So as many lines of the same
+A hair or an eyelid that lies on a border upscales the gauge of a line as a seam would. So as many lines of the same
 pictures are measured on which no tile begins or ends; benchmarks.seams takes the two apart altogether.
 """
 
@@ -24,16 +24,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from facegen.arrays import to_picture, to_tensor
 from facegen.data.split import split
-from facegen.images import find_pictures, read_image, resize, write_image
-from facegen.landmarks import faces_in_photo
+from facegen.faces.landmarks import faces_in_photo
+from facegen.media.images import find_pictures, read_image, resize, write_image
+from facegen.media.sheets import contact_sheet
 from facegen.metrics.paired import feature_distance, psnr
 from facegen.models.efficientnet import load_efficientnet
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
-from facegen.sheets import contact_sheet
-from facegen.tensors import to_picture, to_tensor
 
 HELD_OUT, LOW, SIDE = 60, 96, 768
 
@@ -47,13 +47,13 @@ def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str
     borders = 0
     pictures: list[NDArray[np.uint8]] = []
     for seed in track(range(seeds), "samples"):
-        raised = pipeline.sample(seed, SIDE)
-        picture = to_picture(raised.image)
+        upscaled = pipeline.sample(seed, SIDE)
+        picture = to_picture(upscaled.image)
         found += bool(faces_in_photo(picture))
-        fits.append(low_res_psnr(raised.image, raised.reference))
-        seams.append(seam_gauge(raised.image, raised.plan))
-        content += content_ratios(raised.image, raised.plan)
-        borders += border_count(raised.plan)
+        fits.append(low_res_psnr(upscaled.image, upscaled.reference))
+        seams.append(seam_gauge(upscaled.image, upscaled.plan))
+        content += content_ratios(upscaled.image, upscaled.plan)
+        borders += border_count(upscaled.plan)
         pictures.append(resize(picture, (192, 192)))
     rows = [
         ("samples with a face", f"{found} of {seeds}"),
@@ -70,7 +70,7 @@ def seam_rows(seams: SeamGauge, content: SeamGauge) -> list[tuple[str, str]]:
 
 
 def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple[str, str]], list[NDArray[np.uint8]]]:
-    """Raise reductions of kept-out portraits; fit, seams, and distances beside bicubic."""
+    """Upscale reductions of kept-out portraits; fit, seams, and distances beside bicubic."""
     network = load_efficientnet("lite2")
     fits: list[float] = []
     seams: list[SeamGauge] = []
@@ -80,13 +80,13 @@ def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple
     for file in track(files, "portraits"):
         real = to_tensor(read_image(file).rgb)
         low = downsample_area(real, (LOW, LOW))
-        raised = pipeline(low, SIDE)
+        upscaled = pipeline(low, SIDE)
         enlarged = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
-        found, bicubic = (to_tensor(to_picture(x)) for x in (raised.image, enlarged))
-        fits.append(low_res_psnr(raised.image, low))
-        seams.append(seam_gauge(raised.image, raised.plan))
-        content += content_ratios(raised.image, raised.plan)
-        borders += border_count(raised.plan)
+        found, bicubic = (to_tensor(to_picture(x)) for x in (upscaled.image, enlarged))
+        fits.append(low_res_psnr(upscaled.image, low))
+        seams.append(seam_gauge(upscaled.image, upscaled.plan))
+        content += content_ratios(upscaled.image, upscaled.plan)
+        borders += border_count(upscaled.plan)
         ours.append((psnr(found, real), feature_distance(network, found, real)))
         bicubics.append((psnr(bicubic, real), feature_distance(network, bicubic, real)))
         pictures += [resize(to_picture(x), (256, 256)) for x in (bicubic, found, real)]

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from rich.progress import track
 from skimage import data
 
-from facegen.images import resize
-from facegen.video import muxing
-from facegen.video.encoding import VIDEO_SUFFIXES, write_video
+from facegen.media import muxing
+from facegen.media.images import resize
+from facegen.media.video_writer import VIDEO_SUFFIXES, write_video
 
 SIZE, FRAMES, STEP = (96, 64), 4, 3
 FPS = Fraction(30_000, 1001)

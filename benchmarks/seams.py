@@ -3,11 +3,11 @@
     python -m benchmarks.seams --data ../shared/data/portraits768 [--pictures 16]
 
 Samples of the first seeds, and kept-out portraits (by the rule of facegen.data.split, 60 held out) reduced to 96 px by
-area, all raised to 768 px. Three measures, each beside its own yardstick:
+area, all upscaled to 768 px. Three measures, each beside its own yardstick:
 
 - the seam gauge at the borders, beside what as many lines of the same pictures measure that are no borders: their mean,
   and the worst that a draw of so many exceeds in half of all cases;
-- the gauge over that of the same picture raised by tiles that lie elsewhere, again at borders and at other lines: two
+- the gauge over that of the same picture upscaled by tiles that lie elsewhere, again at borders and at other lines: two
   renderings of one hair differ, border or not;
 - the part of the step across a border line that comes of blending, as the weights change there from pixel to pixel; the
   rest is what the tiles show. Beside it the largest step that blending makes on any line, in 8-bit steps.
@@ -27,9 +27,10 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from facegen.competition import Raised
+from facegen.arrays import to_tensor
+from facegen.competition import Upscaled
 from facegen.data.split import split
-from facegen.images import find_pictures, read_image
+from facegen.media.images import find_pictures, read_image
 from facegen.ops.blending import blend, feather
 from facegen.ops.choice import gather
 from facegen.ops.consistency import downsample_area
@@ -44,7 +45,6 @@ from facegen.ops.seams import (
 )
 from facegen.ops.tiling import TilePlan
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
-from facegen.tensors import to_tensor
 
 HELD_OUT, LOW, SIDE = 60, 96, 768
 MARGIN = 8
@@ -60,7 +60,7 @@ class Figures:
     content: list[float]
     """Of every line that is no border."""
     seams_over: SeamGauge
-    """Over the same picture raised by other tiles, as `content_over`."""
+    """Over the same picture upscaled by other tiles, as `content_over`."""
     content_over: list[float]
     part: float
     """What blending adds to the step across a border, at worst, 0..1."""
@@ -68,11 +68,11 @@ class Figures:
     """The largest step that blending makes on any line, in 8-bit steps."""
 
 
-def with_other_tiles(pipeline: FacePipeline, raised: Raised) -> Tensor:
-    """The same image (3, s*h, s*w), raised by tiles whose borders lie between those of `raised`."""
-    low = F.pad(raised.stack[None, :3], (MARGIN,) * 4, mode="reflect")[0]  # (3, h + 2m, w + 2m)
-    landmarks = raised.landmarks and replace(raised.landmarks, points=raised.landmarks.points + MARGIN)
-    image = pipeline.raise_picture(low, (low.shape[1], low.shape[2]), landmarks).image
+def with_other_tiles(pipeline: FacePipeline, upscaled: Upscaled) -> Tensor:
+    """The same image (3, s*h, s*w), upscaled by tiles whose borders lie between those of `upscaled`."""
+    low = F.pad(upscaled.stack[None, :3], (MARGIN,) * 4, mode="reflect")[0]  # (3, h + 2m, w + 2m)
+    landmarks = upscaled.landmarks and replace(upscaled.landmarks, points=upscaled.landmarks.points + MARGIN)
+    image = pipeline.upscale(low, (low.shape[1], low.shape[2]), landmarks).image
     margin = MARGIN * pipeline.scale
     return image[:, margin:-margin, margin:-margin]
 
@@ -103,10 +103,10 @@ def blending_steps(tiles: Tensor, plan: TilePlan) -> tuple[float, float]:
     return float((by_blending / whole)[lines].max()), float(by_blending.max() * 255)
 
 
-def measure(pipeline: FacePipeline, raised: Raised) -> Figures:
+def measure(pipeline: FacePipeline, upscaled: Upscaled) -> Figures:
     """Measure one picture."""
-    image, plan, plain = raised.image, raised.plan, with_other_tiles(pipeline, raised)
-    part, step = blending_steps(gather(raised.candidates, raised.chosen).double(), plan)
+    image, plan, plain = upscaled.image, upscaled.plan, with_other_tiles(pipeline, upscaled)
+    part, step = blending_steps(gather(upscaled.candidates, upscaled.chosen).double(), plan)
     return Figures(
         borders=border_count(plan),
         seams=seam_gauge(image, plan),
@@ -142,13 +142,13 @@ def main() -> None:
     pipeline = FacePipeline.load(options.recipe, options.overrides)
     files = islice(split(find_pictures([options.data]), HELD_OUT)[1], options.pictures)
     portraits = (downsample_area(to_tensor(read_image(file).rgb), (LOW, LOW)) for file in files)
-    raised = {
+    upscaled = {
         "samples": (pipeline.sample(seed, SIDE) for seed in range(options.pictures)),
         "portraits": (pipeline(portrait, SIDE) for portrait in portraits),
     }
     columns = ("at borders", "at other lines", "borders over other tiles'", "other lines over other tiles'")
     table = Table("mean / worst line", *columns, "blending's part", "its largest step")
-    for name, pictures in raised.items():
+    for name, pictures in upscaled.items():
         measured = [measure(pipeline, one) for one in track(pictures, name, total=options.pictures)]
         table.add_row(*row(name, measured))
     Console(width=160).print(table)

@@ -24,17 +24,17 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.photos import spread
-from facegen.align import HeadFrame, crop_head
+from facegen.arrays import to_picture, to_tensor
 from facegen.data.cutting import turn as turn_of
-from facegen.detection import heads_in_photo
-from facegen.images import read_image, resize, write_image
+from facegen.faces.align import HeadFrame, crop_head
+from facegen.faces.detect import heads_in_photo
+from facegen.media.images import read_image, resize, write_image
 from facegen.metrics.paired import detail, feature_distance, psnr
 from facegen.models.bicubic import enlarge
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.ops.consistency import downsample_area
 from facegen.photo import Background, PhotoOptions, restore
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
-from facegen.tensors import to_picture, to_tensor
 
 Picture = NDArray[np.uint8]
 Way = Callable[[Picture, int], Picture]

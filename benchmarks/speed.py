@@ -6,8 +6,8 @@ precision "auto" and Winograd's algorithm are worth here.
     python -m benchmarks.speed [--runs 5]
 
 Prints medians and ranges over the runs, after one warm-up. The peer's weights are random: its speed does not depend on
-them. It raises the same 128 px face 4x and then would have to be enlarged or shrunk to the size asked for, which is not
-counted.
+them. It upscales the same 128 px face 4x and then would have to be enlarged or shrunk to the size asked for, which is
+not counted.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from facegen.pipeline import FacePipeline
 mark()
 pipeline = FacePipeline.load()
 mark()
-from facegen.landmarks import _detector, _predictor
+from facegen.faces.landmarks import _detector, _predictor
 _detector(), _predictor()
 mark()
 pipeline.sample(0, 768)

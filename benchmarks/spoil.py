@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from facegen.files import replacing
-from facegen.images import find_pictures, read_image, resize, write_image
+from facegen.media.images import find_pictures, read_image, resize, write_image
 
 Picture = NDArray[np.uint8]
 Rng = np.random.Generator

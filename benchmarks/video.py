@@ -1,11 +1,12 @@
-"""What each measure buys a film: walks raised one by one, with each measure alone, and with all together.
+"""What each measure buys a film: walks upscaled one by one, with each measure alone, and with all together.
 
     python -m benchmarks.video [--walks 4] [--seconds 4] [--fps 12] [--size 768] [--only walks] [--folder out/films]
 
 Walk n goes from seed 2n to seed 2n + 1 in `--pace` seconds; so much of it is measured as `--seconds` says. The networks
-raise each frame twice, with landmarks as found and smoothed, and all ways choose from these candidates. The figures are
-those of `facegen.metrics.temporal`. "low-res alone" is what is raised, enlarged: no way of raising that agrees with its
-input can have much lower figures, as a walk is change. "of it made" is what is above that: what raising adds.
+upscale each frame twice, with landmarks as found and smoothed, and all ways choose from these candidates. The figures
+are those of `facegen.metrics.temporal`. "low-res alone" is what is upscaled, enlarged: no way of upscaling that agrees
+with its input can have much lower figures, as a walk is change. "of it made" is what is above that: what upscaling
+adds.
 
 It takes hours for long walks. Every frame is kept in `--folder`, and every walk's figures are (`walk-0.json`, with its
 last frame as each way makes it in `walk-0.png`), so that the same command goes on where it was stopped.
@@ -34,30 +35,30 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.profiler import record_function as step
 
+from facegen.arrays import to_picture
 from facegen.files import replacing
-from facegen.images import write_image
-from facegen.metrics.temporal import Steadiness, SteadinessMeter
+from facegen.media.images import write_image
+from facegen.media.record import RECORD_KEY, record_text
+from facegen.media.sheets import contact_sheet
+from facegen.media.video_writer import write_video
+from facegen.metrics.temporal import TemporalMeter, TemporalMetrics
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
-from facegen.provenance import RECORD_KEY, record_text
-from facegen.sheets import contact_sheet
-from facegen.tensors import to_picture
 from facegen.video.carry import enlarge
-from facegen.video.encoding import write_video
 from facegen.video.film import SHAPING
-from facegen.video.steady import Steadier, SteadyOptions
 from facegen.video.store import JSON, FrameStore
+from facegen.video.temporal import TemporalOptions, TemporalUpscaler
 from facegen.video.walk import Walk, WalkOptions
 
 Frame = NDArray[np.uint8]
-OFF = SteadyOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
+OFF = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
 ONE_BY_ONE, LOW_RES = "one by one", "low-res alone"
 WAYS = {
     ONE_BY_ONE: OFF,
-    "landmarks": SteadyOptions(landmarks=True, hysteresis=False, previous=False, carry=False),
-    "hysteresis": SteadyOptions(landmarks=False, hysteresis=True, previous=False, carry=False),
-    "previous": SteadyOptions(landmarks=False, hysteresis=False, previous=True, carry=False),
-    "carry": SteadyOptions(landmarks=False, hysteresis=False, previous=False, carry=True),
-    "all": SteadyOptions(),
+    "landmarks": TemporalOptions(landmarks=True, hysteresis=False, previous=False, carry=False),
+    "hysteresis": TemporalOptions(landmarks=False, hysteresis=True, previous=False, carry=False),
+    "previous": TemporalOptions(landmarks=False, hysteresis=False, previous=True, carry=False),
+    "carry": TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=True),
+    "all": TemporalOptions(),
 }
 ROWS = (*WAYS, LOW_RES)
 """Of the pictures that are kept: one below the other."""
@@ -90,14 +91,14 @@ def faces(pipeline: FacePipeline, number: int, length: Length) -> Iterator[Tenso
     return (pipeline.draw(walk.latent(frame)) for frame in range(length.frames))
 
 
-def raise_walk(pipeline: FacePipeline, film: Iterable[Tensor], length: Length, store: FrameStore) -> None:
-    """Raise a walk in every way, from the first frame that the store has not; it gets the `ROWS` of each frame."""
-    steadiers = {name: Steadier(pipeline, options, fps=length.fps) for name, options in WAYS.items()}
+def upscale_walk(pipeline: FacePipeline, film: Iterable[Tensor], length: Length, store: FrameStore) -> None:
+    """Upscale a walk in every way, from the first frame that the store has not; it gets the `ROWS` of each frame."""
+    steadiers = {name: TemporalUpscaler(pipeline, options, fps=length.fps) for name, options in WAYS.items()}
     for name, state in _by_way(store.state() or {}).items():
         steadiers[name].restore(state)
     for face in islice(film, store.done, None):
         states: dict[str, NDArray[Any]] = {}
-        shown = raised(pipeline, face, length.size, steadiers)
+        shown = upscaled(pipeline, face, length.size, steadiers)
         for name, steadier in steadiers.items():
             states |= {f"{name}/{key}": array for key, array in steadier.state().items()}
         store.add(np.concatenate([shown[row] for row in ROWS]), states)
@@ -111,7 +112,9 @@ def _by_way(state: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[An
     return ways
 
 
-def raised(pipeline: FacePipeline, face: Tensor, size: int, steadiers: Mapping[str, Steadier]) -> dict[str, Frame]:
+def upscaled(
+    pipeline: FacePipeline, face: Tensor, size: int, steadiers: Mapping[str, TemporalUpscaler]
+) -> dict[str, Frame]:
     """The next frame as each way makes it, and the small face enlarged: `ROWS`."""
     side = pipeline.low_res_side(size)
     pools, shown = {}, {}
@@ -125,22 +128,22 @@ def raised(pipeline: FacePipeline, face: Tensor, size: int, steadiers: Mapping[s
     return shown | {LOW_RES: np.rint(255 * base).astype(np.uint8)}
 
 
-def measure(stacks: Iterable[Frame], fps: float) -> dict[str, Steadiness]:
+def measure(stacks: Iterable[Frame], fps: float) -> dict[str, TemporalMetrics]:
     """The figures of each of `ROWS`."""
-    meters = {row: SteadinessMeter(fps) for row in ROWS}
+    meters = {row: TemporalMeter(fps) for row in ROWS}
     for stack in stacks:
         for meter, shown in zip(meters.values(), np.split(stack, len(ROWS)), strict=True):
             meter.add(shown)
     return {row: meter.result() for row, meter in meters.items()}
 
 
-def walk_figures(pipeline: FacePipeline, number: int, length: Length, folder: Path) -> dict[str, Steadiness]:
+def walk_figures(pipeline: FacePipeline, number: int, length: Length, folder: Path) -> dict[str, TemporalMetrics]:
     """The figures of walk `number`: those that are there, or what is left of the work."""
     path, key = folder / f"walk-{number}.json", {"frames": length.frames} | length.key(pipeline, number)
     if path.is_file() and (kept := json.loads(path.read_text(encoding="utf-8")))["key"] == key:
-        return {row: Steadiness(**figures) for row, figures in kept["figures"].items()}
+        return {row: TemporalMetrics(**figures) for row, figures in kept["figures"].items()}
     with FrameStore(folder / f"walk-{number}", length.key(pipeline, number), warn=print) as store:
-        raise_walk(pipeline, faces(pipeline, number, length), length, store)
+        upscale_walk(pipeline, faces(pipeline, number, length), length, store)
         found = measure(islice(store.frames(), length.frames), length.fps)
         shown = np.split(next(islice(store.frames(), length.frames - 1, None)), len(ROWS))
         write_image(folder / f"walk-{number}.png", contact_sheet(shown, labels=list(ROWS)))
@@ -151,18 +154,18 @@ def walk_figures(pipeline: FacePipeline, number: int, length: Length, folder: Pa
     return found
 
 
-def seconds(pipeline: FacePipeline, options: SteadyOptions, size: int) -> dict[str, float]:
+def seconds(pipeline: FacePipeline, options: TemporalOptions, size: int) -> dict[str, float]:
     """Mean seconds of each step of a frame, by the labels that pipeline and steadier set, keeping and encoding too."""
     film = faces(pipeline, 0, Length(PROFILED + 1, 120, 30, size))
-    steadier = Steadier(pipeline, options, fps=30)
-    steadier.raise_face(next(film), size)
+    steadier = TemporalUpscaler(pipeline, options, fps=30)
+    steadier.upscale_face(next(film), size)
     with (
         TemporaryDirectory(prefix="facegen-") as folder,
         FrameStore(Path(folder) / "frames", {}) as store,
         profile(activities=[ProfilerActivity.CPU]) as profiler,
     ):
         for face in film:
-            shown = to_picture(steadier.raise_face(face, size).image)
+            shown = to_picture(steadier.upscale_face(face, size).image)
             with step("facegen.keep"):
                 store.add(shown, steadier.state())
         with step("facegen.encode"):
@@ -171,16 +174,16 @@ def seconds(pipeline: FacePipeline, options: SteadyOptions, size: int) -> dict[s
     return {event.key.removeprefix("facegen."): event.cpu_time_total / 1e6 / PROFILED for event in steps}
 
 
-def means(walks: list[Steadiness]) -> dict[str, float]:
+def means(walks: list[TemporalMetrics]) -> dict[str, float]:
     """The mean of each figure over the walks that have it; nan where none has."""
     found = {}
-    for name in (entry.name for entry in fields(Steadiness)):
+    for name in (entry.name for entry in fields(TemporalMetrics)):
         values = [value for walk in walks if (value := getattr(walk, name)) is not None]
         found[name] = statistics.mean(values) if values else float("nan")
     return found
 
 
-def steadiness_table(walks: list[dict[str, Steadiness]], title: str) -> Table:
+def temporal_table(walks: list[dict[str, TemporalMetrics]], title: str) -> Table:
     """The figures' means over the walks; in brackets those of each way over one by one."""
     rows = {name: means([walk[name] for walk in walks]) for name in walks[0]}
     alone = rows[ONE_BY_ONE]
@@ -225,7 +228,7 @@ def main() -> None:
         numbers = track(range(options.walks), "walks")
         walks = [walk_figures(pipeline, number, length, options.folder) for number in numbers]
         what = f"{options.walks} walks of {length.frames} frames, {options.fps:g} a second, {options.size} px"
-        console.print(steadiness_table(walks, what))
+        console.print(temporal_table(walks, what))
     if options.only != "walks":
         times = {name: seconds(pipeline, WAYS[name], options.size) for name in (ONE_BY_ONE, "all")}
         console.print(seconds_table(times, f"seconds a frame, {torch.get_num_threads()} threads"))

@@ -8,30 +8,30 @@ from itertools import count
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import to_picture, to_tensor
 from facegen.canvas import Canvas, enlarge, mosaic
 from facegen.ops.consistency import resample
 from facegen.ops.tiling import plan_tiles
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_picture, to_tensor
 
 Picture = NDArray[np.uint8]
 
 BLOCK, OVERLAP = 128, 8
-"""Photo pixels raised at a time, to bound the memory, and shared with the next block."""
+"""Photo pixels upscaled at a time, to bound the memory, and shared with the next block."""
 Progress = Callable[[int, int], object]
 """Told how many blocks are done, and of how many."""
 
 
-def raise_background(
+def upscale_background(
     canvas: Canvas, pipeline: FacePipeline, photo: Picture, progress: Progress = lambda _done, _all: None
 ) -> None:
-    """Raise a photo with an empty guide, block by block, at its own resolution, and shrink that to the canvas.
+    """Upscale a photo with an empty guide, block by block, at its own resolution, and shrink that to the canvas.
 
-    Raised from a shrunk photo, detail would lie where that has it, and not where the photo does.
+    Upscaled from a shrunk photo, detail would lie where that has it, and not where the photo does.
 
     Args:
         canvas: (s*H, s*W, 3) to fill, for any whole s.
-        photo: (H, W, 3), any size; what is less than one tile is raised with its edge repeated.
+        photo: (H, W, 3), any size; what is less than one tile is upscaled with its edge repeated.
     """
     height, width = photo.shape[:2]
     scale, tile = canvas.rgb.shape[0] // height, pipeline.config.tile
@@ -39,7 +39,7 @@ def raise_background(
         larger = ((0, max(tile - height, 0)), (0, max(tile - width, 0)), (0, 0))
         padded = np.pad(photo, larger, mode="edge")
         around = Canvas(scale * padded.shape[0], scale * padded.shape[1])
-        raise_background(around, pipeline, padded, progress)
+        upscale_background(around, pipeline, padded, progress)
         canvas.rgb[:] = around.rgb[: scale * height, : scale * width]
         return
     block = max(min(BLOCK, height, width), tile)
@@ -47,9 +47,9 @@ def raise_background(
     done = count(1)
 
     def make(top: int, left: int) -> Picture:
-        raised = pipeline.raise_plainly(to_tensor(photo[top : top + block, left : left + block]))
+        upscaled = pipeline.upscale_plain(to_tensor(photo[top : top + block, left : left + block]))
         progress(next(done), len(plan))
-        return to_picture(resample(raised, (scale * block, scale * block)))
+        return to_picture(resample(upscaled, (scale * block, scale * block)))
 
     mosaic(canvas, plan, make)
 
@@ -65,6 +65,6 @@ def fill_background(
     if canvas.rgb.shape == photo.shape:
         canvas.rgb[:] = photo
     elif background == "tiles":
-        raise_background(canvas, pipeline, photo, progress)
+        upscale_background(canvas, pipeline, photo, progress)
     else:
         enlarge(canvas, photo)

@@ -12,7 +12,7 @@ from facegen.errors import RecipeError, WeightsError
 from facegen.models.jnet import JNet
 from facegen.ops.tiling import TilePlan, split
 from facegen.ops.variants import Variant, apply_variant, shift_stack, undo_variant, unshift, variants_of
-from facegen.pipeline_recipe import CandidateOptions
+from facegen.recipe import CandidateOptions
 
 KEPT = torch.float16
 """How candidates are kept: half the memory of float32, and exact to 1/16 of an 8-bit step."""
@@ -66,7 +66,7 @@ def check_alike(upscalers: Mapping[str, JNet]) -> None:
 def make_candidates(
     stack: Tensor, plan: TilePlan, wanted: Sequence[Candidate], upscalers: Mapping[str, JNet], batch: int
 ) -> Tensor:
-    """Raise every tile in every wanted way.
+    """Upscale every tile in every wanted way.
 
     Args:
         stack: (3+G, h, w) in [0, 1], the low-res picture and its guide.
@@ -85,8 +85,8 @@ def make_candidates(
     plain = {c.upscaler: k for k, c in enumerate(wanted) if c.variant == Variant()}
     for k, candidate in enumerate(wanted):
         tiles = apply_variant(split(shift_stack(stack, candidate.variant), plan), candidate.variant)  # (T, 3+G, t, t)
-        for where, raised in in_batches(upscalers[candidate.upscaler], tiles, batch):
-            shown = undo_variant(raised.float(), candidate.variant)  # (N, 3, s*t, s*t)
+        for where, upscaled in in_batches(upscalers[candidate.upscaler], tiles, batch):
+            shown = undo_variant(upscaled.float(), candidate.variant)  # (N, 3, s*t, s*t)
             if candidate.variant.shifted:
                 shown = unshift(shown, kept[where, plain[candidate.upscaler]].float(), candidate.variant, scale)
             kept[where, k] = shown.clamp(0, 1)
@@ -109,24 +109,24 @@ def in_batches(network: nn.Module, tiles: Tensor, batch: int) -> Iterator[tuple[
     start = 0
     while start < len(tiles):
         chunk = tiles[start : start + batch]
-        raised = _try(network, chunk)
-        if raised is None:
+        upscaled = _try(network, chunk)
+        if upscaled is None:
             batch = len(chunk) // 2
             torch.cuda.empty_cache()
             continue
-        yield slice(start, start + len(chunk)), raised
+        yield slice(start, start + len(chunk)), upscaled
         start += len(chunk)
 
 
 def _try(network: nn.Module, tiles: Tensor) -> Tensor | None:
     """None if the memory was too small: once the error is gone, so is what its traceback held on to."""
     try:
-        raised: Tensor = network(tiles)
+        upscaled: Tensor = network(tiles)
     except torch.OutOfMemoryError:
         if len(tiles) == 1:
             raise
         return None
-    return raised
+    return upscaled
 
 
 def _shape(net: JNet) -> str:

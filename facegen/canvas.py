@@ -16,12 +16,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.images import resize
+from facegen.arrays import to_picture, to_tensor
+from facegen.media.images import resize
 from facegen.ops.blending import ramp
 from facegen.ops.consistency import back_project, decibels, downsample_area
 from facegen.ops.detail import add_missing_detail
 from facegen.ops.tiling import TilePlan
-from facegen.tensors import to_picture, to_tensor
 
 Picture = NDArray[np.uint8]
 
@@ -88,7 +88,7 @@ def enlarge(canvas: Canvas, photo: Picture) -> None:
 
 
 def mosaic(canvas: Canvas, plan: TilePlan, make: Callable[[int, int], Picture]) -> None:
-    """Fill a canvas with overlapping blocks, made one at a time, and cross-faded along raised cosines.
+    """Fill a canvas with overlapping blocks, made one at a time, and cross-faded along cosines.
 
     Args:
         canvas: (s*H, s*W, 3) for a plan of H x W and any whole s.

@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
-from facegen.landmarks import Landmarks
+from facegen.faces.landmarks import Landmarks
 from facegen.ops.blending import blend
 from facegen.ops.calming import calm
 from facegen.ops.choice import average, gather, pick
 from facegen.ops.consistency import ROUNDING, back_project, low_res_psnr
 from facegen.ops.scoring import Discriminator, ScoreContext, score
 from facegen.ops.tiling import TilePlan, split
-from facegen.pipeline_recipe import ChoiceOptions
+from facegen.recipe import ChoiceOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Pool:
     stack: Tensor
     """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
     reference: Tensor
-    """(3, s*h/n, s*w/n) for a whole n: what was put in, as fine as the image can be held to it; see `Raised.fit`."""
+    """(3, s*h/n, s*w/n) for a whole n: what was put in, as fine as the image can be held to it; see `Upscaled.fit`."""
     plan: TilePlan
     candidates: Tensor
     """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
@@ -38,8 +38,8 @@ class Pool:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Raised(Pool):
-    """A raised picture and what it was made from; K is 1 where the strategy averaged the candidates."""
+class Upscaled(Pool):
+    """An upscaled picture and what it was made from; K is 1 where the strategy averaged the candidates."""
 
     image: Tensor
     """(3, s*h, s*w) in [0, 1]."""
@@ -56,11 +56,11 @@ class Raised(Pool):
 
 def compete(
     pool: Pool, choice: ChoiceOptions, fidelity: float, calmed: float = 0.0, judge: Discriminator | None = None
-) -> Raised:
+) -> Upscaled:
     """Choose one candidate per tile, blend them, calm the picture and hold it to what was put in.
 
     Args:
-        pool: the candidates; a picture that was raised is one too, so that it can be chosen again in another way.
+        pool: the candidates; a picture that was upscaled is one too, so that it can be chosen again in another way.
         choice: scorers and strategy.
         fidelity: how far the picture must agree with `pool.reference` when shrunk to its size, 0..1.
         calmed: differences of luma below so many 8-bit steps are evened out; see `facegen.ops.calming.calm`.
@@ -80,7 +80,7 @@ def compete(
         image = calm(image.clamp_(0, 1), calmed)
     with step("facegen.consistency"):
         image = back_project(image, pool.reference, fidelity, slack=ROUNDING)
-    return Raised(
+    return Upscaled(
         stack=pool.stack,
         reference=pool.reference,
         plan=pool.plan,

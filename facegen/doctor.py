@@ -76,7 +76,7 @@ def _loaded(folder: Path) -> str:
 def _landmarks() -> str:
     import numpy as np
 
-    from facegen.landmarks import landmarks_in_head
+    from facegen.faces.landmarks import landmarks_in_head
 
     points = landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points
     return f"{len(points)} points"
@@ -86,11 +86,11 @@ def _sample() -> str:
     from facegen.pipeline import FacePipeline
 
     started = time.perf_counter()
-    raised = FacePipeline.load().sample(seed=0, size=256)
-    if not torch.isfinite(raised.image).all():
+    upscaled = FacePipeline.load().sample(seed=0, size=256)
+    if not torch.isfinite(upscaled.image).all():
         raise FacegenError("the sample has pixels that are not numbers; try --set precision=fp32 with sample.")
     seconds = time.perf_counter() - started
-    return f"a {raised.image.shape[-1]} px sample from seed 0 in {seconds:.1f} s, weights and landmark model loaded"
+    return f"a {upscaled.image.shape[-1]} px sample from seed 0 in {seconds:.1f} s, weights and landmark model loaded"
 
 
 def _attempt(name: str, check: Callable[[], str]) -> Check:
@@ -98,5 +98,5 @@ def _attempt(name: str, check: Callable[[], str]) -> Check:
         return Check(name, check())
     except FacegenError as error:
         return Check(name, str(error), ok=False)
-    except Exception as error:  # whatever a broken installation raises is what is to be reported
+    except Exception as error:  # whatever error a broken installation gives is what is to be reported
         return Check(name, f"{type(error).__name__}: {error}", ok=False)

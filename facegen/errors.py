@@ -1,4 +1,4 @@
-"""What facegen raises, and the exit status each becomes on the command line.
+"""What facegen upscales, and the exit status each becomes on the command line.
 
 FacegenError             1   anything below; catch this one to catch them all
 ├── ImageError           1   a picture or film cannot be read or written; names the file
@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 
 class FacegenError(Exception):
-    """Base of every error that facegen raises on purpose: one line, for a person."""
+    """Base of every error that facegen reports on purpose: one line, for a person."""
 
     exit_status = 1
 

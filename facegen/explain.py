@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
 
-from facegen.competition import Raised
+from facegen.arrays import to_picture, to_tensor
+from facegen.competition import Upscaled
 from facegen.errors import ImageError
 from facegen.files import replacing
-from facegen.images import to_pillow, write_image
-from facegen.ops.choice import choice_map, hues
-from facegen.tensors import to_picture
+from facegen.media.images import picture_facts, read_image, to_pillow, write_image
+from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, read_record
+from facegen.media.sheets import contact_sheet
+from facegen.ops.blending import blend
+from facegen.ops.choice import choice_map, gather, hues
+from facegen.ops.consistency import decibels, downsample_area
+from facegen.ops.scoring import ScoreContext, laplacian
+from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 
 TINT = 0.4
 """Share of the winner's colour in the vote map; the rest is the picture."""
@@ -24,11 +33,11 @@ LINE = 18
 """Height, in pixels, of one line of the legend."""
 
 
-def write_explanation(raised: Raised, stem: Path) -> list[Path]:
+def write_explanation(upscaled: Upscaled, stem: Path) -> list[Path]:
     """Write STEM-explain.png, the vote map with its legend, and STEM-explain.json, what `explain` says.
 
     Args:
-        raised: what the pipeline returned.
+        upscaled: what the pipeline returned.
         stem: path without an ending; missing folders are made.
     Returns:
         the two paths.
@@ -36,16 +45,16 @@ def write_explanation(raised: Raised, stem: Path) -> list[Path]:
         ImageError: if a file cannot be written.
     """
     paths = [stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json")]
-    write_image(paths[0], vote_map(raised), label="composite")
+    write_image(paths[0], vote_map(upscaled), label="composite")
     try:
         with replacing(paths[1]) as temporary:
-            temporary.write_text(json.dumps(explain(raised), indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(explain(upscaled), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise ImageError(f"{paths[1]}: cannot be written ({error.strerror}); choose another folder.") from None
     return paths
 
 
-def explain(raised: Raised) -> dict[str, Any]:
+def explain(upscaled: Upscaled) -> dict[str, Any]:
     """Tell how each tile was decided.
 
     Returns:
@@ -54,31 +63,31 @@ def explain(raised: Raised) -> dict[str, Any]:
         tile's candidates, higher is better), "runner_up", the best scored of the others, and "margin", the winner's
         score less the runner-up's: negative where the neighbours overruled the scores. A single candidate has neither.
     """
-    height, width = raised.image.shape[-2:]
-    scale = width // raised.plan.width
-    side = scale * raised.plan.tile
+    height, width = upscaled.image.shape[-2:]
+    scale = width // upscaled.plan.width
+    side = scale * upscaled.plan.tile
     tiles = [
-        {"box": [scale * left, scale * top, side, side]} | _verdict(scores, winner, raised.names)
+        {"box": [scale * left, scale * top, side, side]} | _verdict(scores, winner, upscaled.names)
         for (top, left), scores, winner in zip(
-            raised.plan.boxes, raised.scores.tolist(), raised.chosen.tolist(), strict=True
+            upscaled.plan.boxes, upscaled.scores.tolist(), upscaled.chosen.tolist(), strict=True
         )
     ]
-    return {"size": [width, height], "candidates": list(raised.names), "tiles": tiles}
+    return {"size": [width, height], "candidates": list(upscaled.names), "tiles": tiles}
 
 
-def vote_map(raised: Raised) -> NDArray[np.uint8]:
+def vote_map(upscaled: Upscaled) -> NDArray[np.uint8]:
     """The picture, tinted by the winner of each tile, with a legend below: (H + legend, W, 3)."""
-    height, width = raised.image.shape[-2:]
-    count = len(raised.names)
-    won = choice_map(raised.chosen, raised.plan, width // raised.plan.width, count)
-    tinted = to_picture(torch.lerp(raised.image.cpu(), won, TINT))
+    height, width = upscaled.image.shape[-2:]
+    count = len(upscaled.names)
+    won = choice_map(upscaled.chosen, upscaled.plan, width // upscaled.plan.width, count)
+    tinted = to_picture(torch.lerp(upscaled.image.cpu(), won, TINT))
     sheet = Image.new("RGB", (width, height + LINE * count), "white")
     sheet.paste(to_pillow(tinted), (0, 0))
-    draw, tiles = ImageDraw.Draw(sheet), raised.chosen.bincount(minlength=count).tolist()
-    for k, (name, colour) in enumerate(zip(raised.names, hues(count).mul(255).int().tolist(), strict=True)):
+    draw, tiles = ImageDraw.Draw(sheet), upscaled.chosen.bincount(minlength=count).tolist()
+    for k, (name, colour) in enumerate(zip(upscaled.names, hues(count).mul(255).int().tolist(), strict=True)):
         top = height + LINE * k
         draw.rectangle((4, top + 3, 4 + LINE, top + LINE - 4), fill=tuple(colour))
-        text = f"{name}: {tiles[k]} of {len(raised.chosen)} tiles"
+        text = f"{name}: {tiles[k]} of {len(upscaled.chosen)} tiles"
         draw.text((10 + LINE, top + 2), text, fill="black", font=ImageFont.load_default())
     return np.array(sheet)
 
@@ -93,3 +102,152 @@ def _verdict(scores: list[float], winner: int, names: tuple[str, ...]) -> dict[s
         "runner_up": None if second is None else names[second],
         "margin": None if second is None else round(scores[winner] - scores[second], 4),
     }
+
+
+SHOWN_SIDE = 384
+"""Small pictures are shown at about this side, each pixel a square."""
+
+
+def write_stages(upscaled: Upscaled, face: Tensor, folder: Path) -> Path:
+    """Write a run's stages as PNGs, numbered in the order of the flow.
+
+    Args:
+        upscaled: what the pipeline returned.
+        face: (3, S, S) in [0, 1], what went in.
+        folder: made if missing.
+    """
+    for number, (name, picture) in enumerate(stage_pictures(upscaled, face).items(), start=1):
+        write_image(folder / f"{number}-{name}.png", picture, label="generated")
+    return folder
+
+
+def stage_pictures(upscaled: Upscaled, face: Tensor) -> dict[str, NDArray[np.uint8]]:
+    """The stages by name: face, low-res, guide (an "rgb" one), tiles, candidates, chosen, blended, final."""
+    plan, count = upscaled.plan, upscaled.candidates.shape[1]
+    scale = upscaled.image.shape[-1] // plan.width
+    chosen = gather(upscaled.candidates, upscaled.chosen).float()
+    pictures = {
+        "face": _shown(face),
+        "low-res": _shown(upscaled.stack[:3]),
+        "tiles": contact_sheet([to_picture(tile) for tile in chosen], columns=len(plan.columns)),
+        "candidates": contact_sheet(
+            [to_picture(candidate) for tile in upscaled.candidates for candidate in tile],
+            columns=count * len(plan.columns),
+            side=128,
+        ),
+        "chosen": to_picture(choice_map(upscaled.chosen, plan, scale, count)),
+        "blended": to_picture(blend(chosen, plan)),
+        "final": to_picture(upscaled.image),
+    }
+    if upscaled.stack.shape[0] == 6:
+        pictures["guide"] = _shown(upscaled.stack[3:])
+    order = ("face", "low-res", "guide", "tiles", "candidates", "chosen", "blended", "final")
+    return {name: pictures[name] for name in order if name in pictures}
+
+
+def _shown(image: Tensor) -> NDArray[np.uint8]:
+    """A small picture, enlarged to squares."""
+    picture = to_picture(image)
+    times = max(1, SHOWN_SIDE // picture.shape[0])
+    return np.asarray(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+_ROWS = 64
+"""Rows of the source that are compared at a time."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near the area-downsampled picture is to its source."""
+
+    scale: int
+    psnr: float
+    """dB; inf if they are equal."""
+    largest: float
+    """Largest difference, in steps of 255."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of one picture."""
+
+    format: str
+    width: int
+    height: int
+    command: str | None
+    """The command that makes it; None in a foreign picture, as `record`."""
+    record: Record | None
+    source_type: str | None
+    """IPTC's digital source type: "trainedAlgorithmicMedia"."""
+    sharpness: float
+    """Variance of the Laplacian of luma in [0, 1]; see `facegen.ops.scoring.laplacian`."""
+    seams: SeamGauge | None
+    """Measured here in a sample; of a photo as recorded, of the whole or over its heads. None if nothing is known."""
+    content: SeamGauge | None
+    """In a sample, what as many lines that are no borders measure; see `content_gauge`. None elsewhere."""
+    agreement: Agreement | None
+    """None if no source was given."""
+
+
+def inspect_picture(path: Path, source: Path | None = None) -> Inspection:
+    """Read a picture and measure it.
+
+    Args:
+        source: what it was made from, for the agreement.
+    Raises:
+        ImageError: if a file cannot be read, or the picture is not a whole number of times as large as the source.
+    """
+    facts = picture_facts(path)
+    record = read_record(path) if RECORD_KEY in facts.text else None
+    rgb = read_image(path, keep_profile=True).rgb
+    seams, content = _seams(rgb, record) if record else (None, None)
+    return Inspection(
+        format=facts.format,
+        width=rgb.shape[1],
+        height=rgb.shape[0],
+        command=facts.text.get(COMMAND_KEY),
+        record=record,
+        source_type=facts.source_type,
+        sharpness=_sharpness(rgb),
+        seams=seams,
+        content=content,
+        agreement=_agreement(path, rgb, source) if source else None,
+    )
+
+
+def _sharpness(rgb: NDArray[np.uint8]) -> float:
+    if min(rgb.shape[:2]) < 3:
+        return 0.0
+    image = to_tensor(rgb)
+    return float(laplacian(image[None, None], ScoreContext(image[None])))
+
+
+def _seams(rgb: NDArray[np.uint8], record: Record) -> tuple[SeamGauge | None, SeamGauge | None]:
+    """The gauge of the tiles' borders, and of other lines where it could be measured."""
+    if record.seams or not record.upscaled:
+        return record.seams, None
+    plan = record.upscaled[0].plan.plan
+    scale = rgb.shape[0] // plan.height
+    if record.source is None and scale and rgb.shape[:2] == (scale * plan.height, scale * plan.width):
+        image = to_tensor(rgb)
+        return seam_gauge(image, plan), content_gauge(content_ratios(image, plan), border_count(plan))
+    return over_all([upscaled.seams for upscaled in record.upscaled]), None
+
+
+def _agreement(path: Path, rgb: NDArray[np.uint8], source: Path) -> Agreement:
+    wanted = read_image(source, keep_profile=True).rgb
+    (height, width), (tall, wide) = wanted.shape[:2], rgb.shape[:2]
+    scale = tall // height
+    if not scale or (tall, wide) != (scale * height, scale * width):
+        raise ImageError(
+            f"{path}: is {wide}x{tall}, not a whole number of times as large as {source}, {width}x{height}; "
+            "choose the --source it was made from."
+        )
+    squares, largest = 0.0, 0.0
+    for top in range(0, height, _ROWS):
+        rows = wanted[top : top + _ROWS]
+        shrunk = downsample_area(to_tensor(rgb[scale * top : scale * (top + len(rows))]), (len(rows), width))
+        error = (shrunk - to_tensor(rows)).double()
+        squares += float(error.square().sum())
+        largest = max(largest, float(error.abs().max()))
+    return Agreement(scale, decibels(squares / wanted.size), largest * 255)

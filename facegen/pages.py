@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from facegen.errors import ImageError
 from facegen.files import replacing
-from facegen.images import to_pillow
+from facegen.media.images import to_pillow
 
 STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 div { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }

@@ -1,4 +1,4 @@
-"""Photo restoration: find the heads, raise each, paste it back with a soft mask, and hold the whole to the photo."""
+"""Photo restoration: find the heads, upscale each, paste it back with a soft mask, and hold the whole to the photo."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.align import HeadFrame, crop_head, paste_head, soft_mask
+from facegen.arrays import to_picture, to_tensor
 from facegen.background import Progress, fill_background
 from facegen.canvas import IN_MEMORY, Canvas, hold, set_aside
-from facegen.detection import heads_in_photo
 from facegen.errors import UsageError, did_you_mean
-from facegen.images import resize
+from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
+from facegen.faces.detect import heads_in_photo
+from facegen.media.images import resize
 from facegen.ops.consistency import back_project, downsample_area
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
-from facegen.pipeline import FacePipeline, Raised, resample
-from facegen.tensors import to_picture, to_tensor
+from facegen.pipeline import FacePipeline, Upscaled, resample
 
 Picture = NDArray[np.uint8]
-RaiseFace = Callable[[Tensor, int], Raised]  # an aligned head (3, S, S) and a size, as a pipeline is called
+UpscaleFace = Callable[[Tensor, int], Upscaled]  # an aligned head (3, S, S) and a size, as a pipeline is called
 Faces = Literal["all", "largest"]
 Background = Literal["lanczos", "tiles", "keep"]
 FACES: tuple[Faces, ...] = get_args(Faces)
@@ -44,14 +44,15 @@ class PhotoOptions:
     """
 
     scale: int | None = None
-    """Enlargement of the photo, at least 1; None takes `photo_scale` of the heads to raise, and 1 to keep the
+    """Enlargement of the photo, at least 1; None takes `photo_scale` of the heads to upscale, and 1 to keep the
     background. At 1 the photo stays as it is, and its heads get detail below 2 x 2 pixels where they lack it."""
     faces: Faces = "all"
-    """Heads to raise."""
+    """Heads to upscale."""
     face_size_min: int = 0
-    """Side of the smallest head to raise, in pixels of the photo; a face is about half as wide as its head's frame."""
+    """Side of the smallest head to upscale, in pixels of the photo; a face is about half as wide as its head's
+    frame."""
     background: Background = "lanczos"
-    """What is done to the rest: enlarged by Lanczos, and held to the photo, which sharpens it; raised by the same
+    """What is done to the rest: enlarged by Lanczos, and held to the photo, which sharpens it; upscaled by the same
     networks without a guide, in a minute or two a megapixel of the photo on a processor; or kept, pixel for pixel, so
     that the result has the photo's size."""
 
@@ -71,18 +72,18 @@ class PhotoOptions:
 
 @dataclass(frozen=True)
 class Restored:
-    """A raised photo and what happened to its faces."""
+    """An upscaled photo and what happened to its faces."""
 
     rgb: Picture
     """(scale*H, scale*W, 3); a large one lies in a temporary file that goes with it."""
     scale: int
-    raised: int
-    """Heads raised and pasted back."""
+    upscaled: int
+    """Heads upscaled and pasted back."""
     left: int
     """Heads found but left to the background: not asked for, or finer already than what the upscaler makes."""
-    heads: tuple[Raised, ...]
-    """What was raised, the largest first, as it was before it was pasted and held to the photo; `candidates` is empty,
-    (0, K, ...), as those of many heads would fill the memory."""
+    heads: tuple[Upscaled, ...]
+    """What was upscaled, the largest first, as it was before it was pasted and held to the photo; `candidates` is
+    empty, (0, K, ...), as those of many heads would fill the memory."""
     fit: float
     """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal."""
     seams: SeamGauge | None
@@ -91,12 +92,12 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class RaisedHead:
-    """A head that was raised by itself."""
+class UpscaledHead:
+    """A head that was upscaled by itself."""
 
     rgb: Picture
     """(size, size, 3)."""
-    raised: Raised
+    upscaled: Upscaled
     """As it was before it was held to the head and brought to its size; `candidates` is empty, as in `Restored`."""
 
 
@@ -113,15 +114,15 @@ def restore(
     options: PhotoOptions | None = None,
     progress: Progress = lambda _done, _all: None,
 ) -> Restored:
-    """Raise a photo so that, shrunk by the area mean, it is the photo again.
+    """Upscale a photo so that, shrunk by the area mean, it is the photo again.
 
-    Every head is raised with its guide, the rest as `options.background` says. At fidelity 1 no sample of the shrunk
+    Every head is upscaled with its guide, the rest as `options.background` says. At fidelity 1 no sample of the shrunk
     result differs from the photo's by more than 1/255, soft edges of pasted heads included.
 
     Args:
         rgb: (H, W, 3) photo, any size.
         options: what to do; None for the defaults.
-        progress: told of each block of a background raised by tiles.
+        progress: told of each block of a background upscaled by tiles.
     Raises:
         UsageError: if the result would exceed `LARGEST` pixels.
     """
@@ -137,18 +138,18 @@ def restore(
     return Restored(
         canvas.rgb,
         scale,
-        raised=len(heads),
+        upscaled=len(heads),
         left=len(found) - len(heads),
-        heads=tuple(raised for _, raised in heads),
+        heads=tuple(upscaled for _, upscaled in heads),
         fit=fit,
         seams=_seams(canvas, rgb, heads),
     )
 
 
-def raise_head(
-    pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int, raise_face: RaiseFace | None = None
-) -> Raised | None:
-    """One head of a photo, aligned and raised from all that the photo shows of it, up to the recipe's `head_side`.
+def restore_face(
+    pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
+) -> Upscaled | None:
+    """One head of a photo, aligned and upscaled from all that the photo shows of it, up to the recipe's `head_side`.
 
     Of a head that was shrunk first, the detail would lie where that has it, and what is left of it once the result is
     held to the photo would not fit the photo's own edges.
@@ -156,7 +157,7 @@ def raise_head(
     At scale 1 the head is taken at half its size, as all the photo shows of it leaves no room for detail.
 
     Args:
-        raise_face: what raises the aligned head, called as the pipeline is; None is the pipeline itself.
+        upscale_face: what upscales the aligned head, called as the pipeline is; None is the pipeline itself.
     Returns:
         the head, not much larger than `scale` times its side in the photo, and without candidates, as in `Restored`;
         None if the photo shows more of it than the upscaler could make.
@@ -166,37 +167,38 @@ def raise_head(
     size = pipeline.scale * min(max(pipeline.low_res_side(side * scale), shown), pipeline.recipe.head_side)
     if side >= size:
         return None
-    return _shrunk((raise_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
+    return _shrunk((upscale_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
 
 
-def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[RaisedHead]:
-    """Every head of a photo, aligned, raised and alone, the largest first."""
+def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[UpscaledHead]:
+    """Every head of a photo, aligned, upscaled and alone, the largest first."""
     frames = [head.frame for head in heads_in_photo(rgb)]
-    return [raise_aligned(pipeline, crop_head(rgb, frame, round(frame.side)), size) for frame in frames]
+    return [upscale_aligned(pipeline, crop_head(rgb, frame, round(frame.side)), size) for frame in frames]
 
 
-def raise_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> RaisedHead:
+def upscale_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> UpscaledHead:
     """A picture that is an aligned head crop already: (S, S, 3) to (size, size, 3), held to all that it shows."""
     picture = to_tensor(head)
     side = head.shape[0] * math.ceil(size / head.shape[0])
-    raised = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
-    held = back_project(resample(raised.image, (side, side)), picture.to(raised.image.device), pipeline.recipe.fidelity)
+    upscaled = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
+    image = resample(upscaled.image, (side, side))
+    held = back_project(image, picture.to(image.device), pipeline.recipe.fidelity)
     rgb = to_picture(held) if side == size else resize(to_picture(held), (size, size))
-    return RaisedHead(rgb, _shrunk(raised, side))
+    return UpscaledHead(rgb, _shrunk(upscaled, side))
 
 
-def _shrunk(raised: Raised, side: int) -> Raised:
+def _shrunk(upscaled: Upscaled, side: int) -> Upscaled:
     """Without candidates, and no larger than it needs to be: the next whole part of its size from `side` on."""
-    height, width = raised.plan.height, raised.plan.width
-    scale = raised.image.shape[-1] // width
+    height, width = upscaled.plan.height, upscaled.plan.width
+    scale = upscaled.image.shape[-1] // width
     times = next((n for n in range(1, scale) if scale % n == 0 and n * width >= side), scale)
-    image = raised.image if times == scale else downsample_area(raised.image, (times * height, times * width))
-    return replace(raised, image=image, candidates=raised.candidates[:0].clone())
+    image = upscaled.image if times == scale else downsample_area(upscaled.image, (times * height, times * width))
+    return replace(upscaled, image=image, candidates=upscaled.candidates[:0].clone())
 
 
-def _aside(raised: Raised) -> Raised:
+def _aside(upscaled: Upscaled) -> Upscaled:
     """Of many heads, those that would fill the memory lie in files."""
-    return replace(raised, image=set_aside(raised.image), reference=set_aside(raised.reference))
+    return replace(upscaled, image=set_aside(upscaled.image), reference=set_aside(upscaled.reference))
 
 
 def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
@@ -219,40 +221,41 @@ def paste_heads(
     pipeline: FacePipeline,
     rgb: Picture,
     frames: Sequence[HeadFrame],
-    raise_faces: Sequence[RaiseFace] = (),
-) -> list[tuple[HeadFrame, Raised]]:
-    """Raise heads of a photo and paste them, the largest last, on top; returns those raised, in the order of `frames`.
+    upscale_faces: Sequence[UpscaleFace] = (),
+) -> list[tuple[HeadFrame, Upscaled]]:
+    """Upscale heads of a photo and paste them, the largest last, on top; returns those upscaled, in the order of
+    `frames`.
 
     Args:
         canvas: (s*H, s*W, 3), the photo enlarged.
-        raise_faces: what raises each head, as for `raise_head`; empty is the pipeline.
+        upscale_faces: what upscales each head, as for `restore_face`; empty is the pipeline.
     """
     scale = canvas.rgb.shape[0] // rgb.shape[0]
-    heads: list[tuple[HeadFrame, Raised]] = []
+    heads: list[tuple[HeadFrame, Upscaled]] = []
     kept = 0
-    for frame, raise_face in reversed(list(zip(frames, raise_faces or [pipeline] * len(frames), strict=True))):
-        raised = raise_head(pipeline, rgb, frame, scale, raise_face)
-        if raised is not None:
-            picture, place = to_picture(raised.image), frame.scaled(scale)
+    for frame, upscale_face in reversed(list(zip(frames, upscale_faces or [pipeline] * len(frames), strict=True))):
+        upscaled = restore_face(pipeline, rgb, frame, scale, upscale_face)
+        if upscaled is not None:
+            picture, place = to_picture(upscaled.image), frame.scaled(scale)
             paste_head(canvas.rgb, picture, place, soft_mask(len(picture)))
-            kept += raised.image.nbytes
-            heads.insert(0, (place, raised if kept <= IN_MEMORY else _aside(raised)))
+            kept += upscaled.image.nbytes
+            heads.insert(0, (place, upscaled if kept <= IN_MEMORY else _aside(upscaled)))
             canvas.release()
     return heads
 
 
-def _seams(canvas: Canvas, rgb: Picture, heads: Sequence[tuple[HeadFrame, Raised]]) -> SeamGauge | None:
-    """Cut the heads out of the canvas again, as large as they were raised, and measure their tiles' borders against the
-    photo's own lines there.
+def _seams(canvas: Canvas, rgb: Picture, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:
+    """Cut the heads out of the canvas again, as large as they were upscaled, and measure their tiles' borders against
+    the photo's own lines there.
     """
     if not heads:
         return None
     scale = canvas.rgb.shape[0] // rgb.shape[0]
     gauges = []
-    for place, raised in heads:
-        side = raised.image.shape[-1]
+    for place, upscaled in heads:
+        side = upscaled.image.shape[-1]
         plain = crop_head(rgb, place.scaled(1 / scale), side)
-        gauges.append(seam_gauge(to_tensor(crop_head(canvas.rgb, place, side)), raised.plan, to_tensor(plain)))
+        gauges.append(seam_gauge(to_tensor(crop_head(canvas.rgb, place, side)), upscaled.plan, to_tensor(plain)))
     return over_all(gauges)
 
 

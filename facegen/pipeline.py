@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
+from facegen.arrays import to_picture, to_tensor
 from facegen.candidates import check_alike, list_candidates, make_candidates
-from facegen.competition import Pool, Raised, compete
+from facegen.competition import Pool, Upscaled, compete
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
-from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
-from facegen.landmarks import Landmarks, landmarks_in_head
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
+from facegen.faces.landmarks import Landmarks, landmarks_in_head
+from facegen.files import PIPELINES
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
@@ -25,14 +27,11 @@ from facegen.ops.calming import calm
 from facegen.ops.consistency import ROUNDING, back_project, downsample_area, resample
 from facegen.ops.scoring import Discriminator
 from facegen.ops.tiling import plan_tiles
-from facegen.paths import PIPELINES
-from facegen.pipeline_recipe import PipelineRecipe
 from facegen.precision import autocast
-from facegen.recipe import load_recipe
-from facegen.tensors import to_picture, to_tensor
+from facegen.recipe import PipelineRecipe, load_recipe
 from facegen.weights import load_network
 
-__all__ = ["DEFAULT_RECIPE", "FacePipeline", "Raised", "resample"]
+__all__ = ["DEFAULT_RECIPE", "FacePipeline", "Upscaled", "resample"]
 Made = TypeVar("Made")
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 PLAIN_OVERLAP = 8
@@ -44,8 +43,8 @@ JUDGED_SCALE = 8
 class FacePipeline:
     """The whole flow on one set of networks. Every picture is made by itself, so the others of a run never change it.
 
-    Where a GPU's memory is too small for a picture, its tiles are raised fewer at a time; where it is too small for one
-    of them, the pipeline moves to the processor, with a RuntimeWarning, and stays there.
+    Where a GPU's memory is too small for a picture, its tiles are upscaled fewer at a time; where it is too small for
+    one of them, the pipeline moves to the processor, with a RuntimeWarning, and stays there.
 
     Raises:
         RecipeError: if the tiles overlap by a whole tile, or more candidates are asked for than there are.
@@ -80,7 +79,7 @@ class FacePipeline:
             self.discriminator.to(device)
 
     def _check_parts(self) -> None:
-        """Raise what the constructor promises."""
+        """Check that the networks fit each other and the recipe."""
         net, overlap, judge = self.config, self.recipe.tiles.overlap, self.discriminator
         if overlap >= net.tile:
             raise RecipeError(
@@ -144,16 +143,16 @@ class FacePipeline:
         with torch.inference_mode(), step("facegen.draw"), autocast(self.recipe.precision, self.device):
             return self.generator.draw(z[None].to(self.device))[0]
 
-    def sample(self, seed: int, size: int = 768) -> Raised:
+    def sample(self, seed: int, size: int = 768) -> Upscaled:
         """A face from a seed; see `__call__`."""
         return self(self.draw(self.latent(seed)), size)
 
-    def __call__(self, head: Tensor, size: int = 768) -> Raised:
-        """Raise an aligned head.
+    def __call__(self, head: Tensor, size: int = 768) -> Upscaled:
+        """Upscale an aligned head.
 
         Args:
             head: (3, S, S) in [0, 1], in the FFHQ frame; any S.
-            size: side wanted; the image's is the next multiple of the scale, and at least that of one raised tile.
+            size: side wanted; the image's is the next multiple of the scale, and at least that of one upscaled tile.
         Raises:
             ShapeError: if the head is not square.
             UsageError: if the size is not positive.
@@ -163,7 +162,7 @@ class FacePipeline:
         side = self.low_res_side(size)
         with step("facegen.landmarks"):
             landmarks = landmarks_in_head(to_picture(head)).scaled(side / head.shape[1])
-        return self.raise_picture(head, (side, side), landmarks)
+        return self.upscale(head, (side, side), landmarks)
 
     def low_res_side(self, size: int) -> int:
         """Low-res pixels needed for `size` high-res ones."""
@@ -171,8 +170,8 @@ class FacePipeline:
             raise UsageError(f"size is {size}, expected a positive number of pixels.")
         return max(math.ceil(size / self.scale), self.config.tile)
 
-    def raise_picture(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Raised:
-        """Stage 2: shrink or stretch a picture to the low-res size and raise it.
+    def upscale(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Upscaled:
+        """Stage 2: shrink or stretch a picture to the low-res size and upscale it.
 
         Args:
             picture: (3, H, W) in [0, 1].
@@ -181,7 +180,7 @@ class FacePipeline:
         """
         return self.within_memory(lambda: self.settle(self.make_pool(picture, low_res_size, landmarks)))
 
-    def raise_plainly(self, picture: Tensor) -> Tensor:
+    def upscale_plain(self, picture: Tensor) -> Tensor:
         """Stage 2 for what is no face: no guide, no competition, the first candidate of every tile.
 
         Args:
@@ -217,7 +216,7 @@ class FacePipeline:
 
     @torch.inference_mode()
     def make_pool(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Pool:
-        """The candidates that `raise_picture`, which has the same arguments, chooses from.
+        """The candidates that `upscale`, which has the same arguments, chooses from.
 
         Raises:
             torch.OutOfMemoryError: if the device's memory is too small for one tile.
@@ -239,7 +238,7 @@ class FacePipeline:
         )
 
     @torch.inference_mode()
-    def settle(self, pool: Pool) -> Raised:
+    def settle(self, pool: Pool) -> Upscaled:
         """Choose, blend and hold to the input as the recipe says."""
         return compete(pool, self.recipe.choice, self.recipe.fidelity, self.recipe.calm, self._judge)
 

@@ -7,11 +7,15 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facegen.errors import RecipeError, did_you_mean
+from facegen.ops.choice import Strategy
+from facegen.ops.scoring import SCORERS
+from facegen.ops.variants import KINDS
+from facegen.precision import Precision
 
 Config = TypeVar("Config", bound=BaseModel)
 
@@ -96,3 +100,103 @@ def _table(schema: type[BaseModel], tables: list[str]) -> type[BaseModel]:
         inner = [a for a in annotations if isinstance(a, type) and issubclass(a, BaseModel)]
         schema = inner[0] if inner else schema
     return schema
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class WeightNames(_Table):
+    """Names of shipped weights, or paths of weight folders, from the working directory on."""
+
+    generator: str = "dcgan-128"
+    upscaler: str | tuple[str, ...] = "jnet-8x"
+    """One, or several: the candidates of all of them compete."""
+    discriminator: str = "jnet-8x-patchgan"
+    """Loaded only if a scorer asks for it."""
+
+    @property
+    def upscalers(self) -> tuple[str, ...]:
+        """`upscaler` as a list, even of one."""
+        return (self.upscaler,) if isinstance(self.upscaler, str) else self.upscaler
+
+    @field_validator("upscaler", mode="before")
+    @classmethod
+    def _upscalers_differ(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        right = isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names)
+        if not right or len(set(names)) < len(names):
+            raise ValueError(f"expected a name, or a list of different names, got {value!r}")
+        return value if isinstance(value, str) else tuple(names)
+
+
+class TileOptions(_Table):
+    """Geometry in low-res pixels; the tile's side is the J-net's."""
+
+    overlap: int = Field(default=16, ge=0)
+
+
+class CandidateOptions(_Table):
+    """What each tile is shown as."""
+
+    variants: tuple[str, ...] = ("flip",)
+    """Kinds of look beside the tile as it is; see facegen.ops.variants.KINDS."""
+    count: int = Field(default=0, ge=0)
+    """Candidates per tile, the first so many of `facegen.candidates.list_candidates`; 0 takes all."""
+
+    @field_validator("variants", mode="before")
+    @classmethod
+    def _kinds_exist(cls, kinds: Any) -> Any:
+        if not isinstance(kinds, list | tuple):
+            raise ValueError(f'expected a list of {", ".join(KINDS)}, as in ["flip"], or [] for none, got {kinds!r}')
+        for kind in kinds:
+            if kind not in KINDS:
+                hint = did_you_mean(str(kind), KINDS, quote='"')
+                raise ValueError(f'unknown kind "{kind}"{hint} Known: {", ".join(KINDS)}')
+        if len(set(kinds)) < len(kinds):
+            raise ValueError(f"{', '.join(kinds)} names one twice")
+        return tuple(kinds)
+
+
+class ChoiceOptions(_Table):
+    """How one candidate per tile is picked."""
+
+    strategy: Strategy = "joint"
+    """See facegen.ops.choice.pick; all but "joint" are there to compare with."""
+    scorers: dict[str, float] = {"laplacian": 1.0}
+    """Scorer -> weight; see facegen.ops.scoring.SCORERS."""
+    agreement: float = Field(default=1.0, ge=0)
+    """Weight of agreeing with the neighbours in the overlap, for "joint"."""
+
+    @field_validator("scorers")
+    @classmethod
+    def _scorers_exist(cls, scorers: dict[str, float]) -> dict[str, float]:
+        for name in scorers:
+            if name not in SCORERS:
+                hint = did_you_mean(name, SCORERS, quote='"')
+                raise ValueError(f'unknown scorer "{name}"{hint} Known: {", ".join(sorted(SCORERS))}')
+        return scorers
+
+
+class PipelineRecipe(_Table):
+    """pipelines/*.toml"""
+
+    kind: Literal["pipeline"]
+    truncation: float = Field(default=1.0, gt=0)
+    """Latents are normal, cut off at twice this many deviations; lower gives more typical faces, and less varied ones.
+    """
+    fidelity: float = Field(default=1.0, ge=0, le=1)
+    """How far the result must agree with its input when shrunk again: 1 to about half an 8-bit step, 0 not at all."""
+    calm: float = Field(default=1.0, ge=0)
+    """Differences of brightness below so many 8-bit steps are evened out, as the networks' noise; 0 leaves them."""
+    head_side: int = Field(default=256, ge=32)
+    """Low-res side of a head in a photo, at most; one that the photo shows larger is shrunk to it first. The time that
+    a head takes grows with its square."""
+    batch: int = Field(default=10, ge=1)
+    """Tiles per network call: speed against memory. Another number may round the last bits of a picture otherwise, and
+    so may the halving of it when a GPU's memory runs out."""
+    precision: Precision = "auto"
+    weights: WeightNames = WeightNames()
+    tiles: TileOptions = TileOptions()
+    candidates: CandidateOptions = CandidateOptions()
+    choice: ChoiceOptions = ChoiceOptions()

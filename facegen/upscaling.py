@@ -33,22 +33,22 @@ def load_upscaler(name: str) -> PlainUpscaler:
 
 
 @torch.no_grad()
-def raise_picture(network: PlainUpscaler, low_res: Tensor, times: int = 1) -> Tensor:
-    """Raise a picture, and what comes out again and again (as StackGAN stacks its stages, Zhang et al. 2017).
+def upscale(network: PlainUpscaler, low_res: Tensor, times: int = 1) -> Tensor:
+    """Upscale a picture, and what comes out again and again (as StackGAN stacks its stages, Zhang et al. 2017).
 
     The histogram, if the network's config asks for it, is matched to the low-res picture at the end of each time.
 
     Args:
         network: in eval mode.
         low_res: (3, h, w) in [0, 1].
-        times: how often; 2 with a network of scale 2 raises 64 px to 256.
+        times: how often; 2 with a network of scale 2 upscales 64 px to 256.
     Returns:
         (3, s*h, s*w) float32 in [0, 1], where s is the network's scale to the power of `times`.
     Raises:
         UsageError: if `times` is below 1.
     """
     if times < 1:
-        raise UsageError(f"raise_picture: times is {times}, expected at least 1.")
+        raise UsageError(f"upscale: times is {times}, expected at least 1.")
     picture = low_res.float()
     for _ in range(times):
         picture = network(picture[None])[0].clamp(0, 1)

@@ -16,8 +16,8 @@ from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
 from facegen.errors import RecipeError, WeightsError, did_you_mean, one_line
-from facegen.files import replacing
-from facegen.guide import GuideMode
+from facegen.faces.guide import GuideMode
+from facegen.files import WEIGHTS, replacing
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
 from facegen.models.encoder import EncoderConfig, LatentEncoder
@@ -25,7 +25,6 @@ from facegen.models.jnet import JNet, JNetConfig
 from facegen.models.projected import ProjectedConfig, ProjectedHeads
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig, SRGANGenerator
 from facegen.models.unet import GridConfig, GridDiscriminator, UNet, UNetConfig
-from facegen.paths import WEIGHTS
 from facegen.recipe import load_recipe, parse_recipe
 
 Kind = Literal[

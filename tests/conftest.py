@@ -11,7 +11,7 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
-from facegen.images import write_image
+from facegen.media.images import write_image
 
 
 def pytest_configure() -> None:

@@ -1,4 +1,4 @@
-"""What lies around the heads: raised in blocks that do not show, enlarged, or kept."""
+"""What lies around the heads: upscaled in blocks that do not show, enlarged, or kept."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import skimage.data
 from numpy.typing import NDArray
 
 from facegen import background
-from facegen.background import fill_background, raise_background
+from facegen.arrays import to_picture, to_tensor
+from facegen.background import fill_background, upscale_background
 from facegen.canvas import Canvas
-from facegen.images import resize
+from facegen.media.images import resize
 from facegen.ops.consistency import resample
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_picture, to_tensor
 from tests import tiny
 
 Picture = NDArray[np.uint8]
@@ -50,8 +50,8 @@ def test_at_its_own_size_a_photo_is_kept(pipeline: FacePipeline, cat: Picture, h
 
 
 def test_tiles_are_the_networks(pipeline: FacePipeline, cat: Picture) -> None:
-    raised, plain = filled(pipeline, cat, 4, "tiles").astype(int), resize(cat, (404, 600))
-    assert 0.5 < np.abs(raised - plain).mean() < 20
+    upscaled, plain = filled(pipeline, cat, 4, "tiles").astype(int), resize(cat, (404, 600))
+    assert 0.5 < np.abs(upscaled - plain).mean() < 20
 
 
 def test_blocks_do_not_show(pipeline: FacePipeline, cat: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_blocks_do_not_show(pipeline: FacePipeline, cat: Picture, monkeypatch: p
 def test_less_than_a_tile(pipeline: FacePipeline, shape: tuple[int, int]) -> None:
     """The rest of the tile is the photo's edge repeated: a plain photo stays plain."""
     canvas = Canvas(2 * shape[0], 2 * shape[1])
-    raise_background(canvas, pipeline, np.full((*shape, 3), 128, np.uint8))
+    upscale_background(canvas, pipeline, np.full((*shape, 3), 128, np.uint8))
     assert np.abs(canvas.rgb.astype(int) - 128).mean() < 25
 
 
@@ -72,7 +72,7 @@ def test_every_block_is_told(pipeline: FacePipeline, cat: Picture, monkeypatch: 
     monkeypatch.setattr(background, "BLOCK", 72)
     told: list[tuple[int, int]] = []
     canvas = Canvas(2 * cat.shape[0], 2 * cat.shape[1])
-    raise_background(canvas, pipeline, cat, lambda done, of: told.append((done, of)))
+    upscale_background(canvas, pipeline, cat, lambda done, of: told.append((done, of)))
     assert told == [(done, 6) for done in range(1, 7)]  # 3 rows of 2
     told.clear()
     fill_background(canvas, pipeline, cat, "lanczos", lambda done, of: told.append((done, of)))
@@ -83,7 +83,7 @@ def test_every_block_is_told(pipeline: FacePipeline, cat: Picture, monkeypatch: 
 def test_tiles_are_raised_at_the_photos_own_resolution(pipeline: FacePipeline, cat: Picture, scale: int) -> None:
     """What is shrunk to the canvas is the network's picture of the photo as it is."""
     photo = np.ascontiguousarray(cat[:40, :40])
-    raised = pipeline.raise_plainly(to_tensor(photo))
-    assert raised.shape == (3, 320, 320)
-    expected = to_picture(resample(raised, (40 * scale, 40 * scale)))
+    upscaled = pipeline.upscale_plain(to_tensor(photo))
+    assert upscaled.shape == (3, 320, 320)
+    expected = to_picture(resample(upscaled, (40 * scale, 40 * scale)))
     np.testing.assert_array_equal(filled(pipeline, photo, scale, "tiles"), expected)

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from benchmarks.choice import FIGURES, Original, compare
 from benchmarks.peers import RRDBNet
 from benchmarks.speed import shares, tile_seconds, timed
-from facegen.images import resize
+from facegen.arrays import to_tensor
+from facegen.media.images import resize
 from facegen.ops.choice import STRATEGIES
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_tensor
 from tests.tiny import save_all
 
 

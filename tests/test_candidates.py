@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from facegen.candidates import in_batches
 from facegen.errors import RecipeError, WeightsError
-from facegen.guide import GuideMode
+from facegen.faces.guide import GuideMode
 from facegen.models.jnet import JNet
 from facegen.pipeline import FacePipeline
-from facegen.pipeline_recipe import PipelineRecipe
+from facegen.recipe import PipelineRecipe
 from tests import tiny
 from tests.test_pipeline import smooth_head
 
@@ -102,11 +102,11 @@ def scarce(room: int, **options: Any) -> tuple[FacePipeline, Scarce]:
 
 def test_fewer_tiles_at_a_time_where_memory_runs_out() -> None:
     (plain, _), (short, net) = scarce(1000), scarce(1)
-    expected, raised = plain(smooth_head(64), 384), short(smooth_head(64), 384)
+    expected, upscaled = plain(smooth_head(64), 384), short(smooth_head(64), 384)
     assert net.sizes == 2 * [4, 2, 1, 1, 1, 1]  # each look anew
-    torch.testing.assert_close(raised.candidates, expected.candidates, atol=6e-4, rtol=0)
-    assert torch.equal(raised.chosen, expected.chosen)
-    torch.testing.assert_close(raised.image, expected.image, atol=1e-3, rtol=0)
+    torch.testing.assert_close(upscaled.candidates, expected.candidates, atol=6e-4, rtol=0)
+    assert torch.equal(upscaled.chosen, expected.chosen)
+    torch.testing.assert_close(upscaled.image, expected.image, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("room", "sizes"), [(10, [10, 10, 5]), (5, [10, *[5] * 5]), (3, [10, 5, *[2] * 12, 1])])
@@ -120,20 +120,20 @@ def test_every_tile_is_raised_once_and_in_order(room: int, sizes: list[int]) -> 
                 raise torch.OutOfMemoryError("CUDA out of memory.")
             return stack + 1
 
-    raised = torch.zeros_like(tiles)
+    upscaled = torch.zeros_like(tiles)
     for where, images in in_batches(Network(), tiles, batch=10):
-        raised[where] += images
-    assert torch.equal(raised, tiles + 1)
+        upscaled[where] += images
+    assert torch.equal(upscaled, tiles + 1)
     assert found == sizes
 
 
 def test_the_processor_takes_over_where_one_tile_is_too_much() -> None:
     (plain, _), (short, net) = scarce(1000), scarce(0)
     with pytest.warns(RuntimeWarning, match="cpu: out of memory, even for one tile at a time; going on with the proc"):
-        raised = short(smooth_head(96), 384)
+        upscaled = short(smooth_head(96), 384)
     assert net.sizes == [4, 2, 1, 4, 4]
     assert short.device == "cpu"
-    assert torch.equal(raised.image, plain(smooth_head(96), 384).image)
+    assert torch.equal(upscaled.image, plain(smooth_head(96), 384).image)
 
 
 @pytest.mark.slow
@@ -142,13 +142,13 @@ def test_memory_of_a_large_picture() -> None:
     program = """
 import resource, torch
 from facegen.pipeline import FacePipeline
-from facegen.pipeline_recipe import PipelineRecipe
+from facegen.recipe import PipelineRecipe
 from tests import tiny
 
 recipe = PipelineRecipe(kind="pipeline", precision="fp32")
 pipeline = FacePipeline(recipe, generator=tiny.generator(), upscalers={"tiny": tiny.upscaler()}, guide="rgb")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pipeline.raise_picture(torch.rand(3, 128, 128), (256, 256), None)
+pipeline.upscale(torch.rand(3, 128, 128), (256, 256), None)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
     root = Path(__file__).parents[1]

@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from facegen import canvas as module
+from facegen.arrays import to_picture, to_tensor
 from facegen.canvas import Canvas, enlarge, hold, mosaic, set_aside
-from facegen.images import resize
+from facegen.media.images import resize
 from facegen.ops.blending import blend
 from facegen.ops.consistency import downsample_area
 from facegen.ops.tiling import plan_tiles, split
-from facegen.tensors import to_picture, to_tensor
 
 Picture = NDArray[np.uint8]
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.clean_people import chosen, counts, nearest_others
 from benchmarks.clean_pose import Turned, measured, yaw_table
-from facegen.images import write_image
+from facegen.media.images import write_image
 
 
 def face(person: int, smile: float = 0.0) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ import torch
 from facegen.competition import compete
 from facegen.ops.choice import STRATEGIES, Strategy
 from facegen.pipeline import FacePipeline
-from facegen.pipeline_recipe import ChoiceOptions
+from facegen.recipe import ChoiceOptions
 from tests import tiny
 from tests.test_pipeline import smooth_head
 
@@ -25,14 +25,14 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Load:
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_strategies(load: Load, strategy: Strategy) -> None:
-    raised = load(f"choice.strategy={strategy}")(smooth_head(64), 384)
-    assert raised.names == (("mean",) if strategy == "mean" else ("identity", "flip"))
-    assert raised.candidates.shape[:2] == raised.scores.shape == (len(raised.plan), len(raised.names))
-    assert raised.fit >= 40
+    upscaled = load(f"choice.strategy={strategy}")(smooth_head(64), 384)
+    assert upscaled.names == (("mean",) if strategy == "mean" else ("identity", "flip"))
+    assert upscaled.candidates.shape[:2] == upscaled.scores.shape == (len(upscaled.plan), len(upscaled.names))
+    assert upscaled.fit >= 40
     if strategy in ("first", "mean"):
-        assert not raised.chosen.any()
+        assert not upscaled.chosen.any()
     if strategy == "independent":
-        assert torch.equal(raised.chosen, raised.scores.argmax(1))
+        assert torch.equal(upscaled.chosen, upscaled.scores.argmax(1))
 
 
 def test_a_picture_chosen_again_is_the_one_chosen_at_first(load: Load) -> None:

@@ -75,7 +75,7 @@ def test_whatever_else_is_broken_is_reported(weights: Path, monkeypatch: pytest.
     """An installation without dlib, as Python tells it."""
     import sys
 
-    from facegen import landmarks
+    from facegen.faces import landmarks
 
     landmarks._detector.cache_clear()
     monkeypatch.setitem(sys.modules, "dlib", None)

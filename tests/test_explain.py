@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from facegen.competition import Raised
+from facegen.competition import Upscaled
 from facegen.errors import ImageError
 from facegen.explain import LINE, TINT, explain, vote_map, write_explanation
-from facegen.images import read_image
+from facegen.media.images import read_image
 from facegen.ops.choice import hues
 from facegen.ops.tiling import plan_tiles
 
@@ -20,9 +20,9 @@ NAMES = ("identity", "flip", "contrast 0.9")
 
 
 @pytest.fixture
-def raised() -> Raised:
+def upscaled() -> Upscaled:
     """A grey picture of 2 x 1 tiles, 256 px, scale 4, three candidates: one tile by score, one against it."""
-    return Raised(
+    return Upscaled(
         stack=torch.zeros(6, 32, 64),
         reference=torch.zeros(3, 32, 64),
         plan=plan_tiles(32, 64, tile=32, overlap=0),
@@ -35,8 +35,8 @@ def raised() -> Raised:
     )
 
 
-def test_every_tile_is_told(raised: Raised) -> None:
-    assert explain(raised) == {
+def test_every_tile_is_told(upscaled: Upscaled) -> None:
+    assert explain(upscaled) == {
         "size": [256, 128],
         "candidates": list(NAMES),
         "tiles": [
@@ -58,8 +58,8 @@ def test_every_tile_is_told(raised: Raised) -> None:
     }
 
 
-def test_the_map_is_the_picture_tinted_by_the_winners(raised: Raised) -> None:
-    picture = vote_map(raised)
+def test_the_map_is_the_picture_tinted_by_the_winners(upscaled: Upscaled) -> None:
+    picture = vote_map(upscaled)
     assert picture.shape == (128 + 3 * LINE, 256, 3)
     for column, winner in ((0, 0), (255, 1)):
         expected = (1 - TINT) * 0.5 + TINT * hues(3)[winner].numpy()
@@ -69,19 +69,19 @@ def test_the_map_is_the_picture_tinted_by_the_winners(raised: Raised) -> None:
         np.testing.assert_allclose(patch, 255 * colour, atol=1)
 
 
-def test_both_files_are_written(raised: Raised, tmp_path: Path) -> None:
-    paths = write_explanation(raised, tmp_path / "new" / "seed0000-768")
+def test_both_files_are_written(upscaled: Upscaled, tmp_path: Path) -> None:
+    paths = write_explanation(upscaled, tmp_path / "new" / "seed0000-768")
     assert [path.name for path in paths] == ["seed0000-768-explain.png", "seed0000-768-explain.json"]
-    assert np.array_equal(read_image(paths[0]).rgb, vote_map(raised))
-    assert json.loads(paths[1].read_text(encoding="utf-8")) == explain(raised)
+    assert np.array_equal(read_image(paths[0]).rgb, vote_map(upscaled))
+    assert json.loads(paths[1].read_text(encoding="utf-8")) == explain(upscaled)
     assert len(list((tmp_path / "new").iterdir())) == 2
 
 
-def test_a_single_candidate_has_no_runner_up(raised: Raised) -> None:
-    single = Raised(
-        **vars(raised)
+def test_a_single_candidate_has_no_runner_up(upscaled: Upscaled) -> None:
+    single = Upscaled(
+        **vars(upscaled)
         | {
-            "candidates": raised.candidates[:, :1],
+            "candidates": upscaled.candidates[:, :1],
             "names": ("mean",),
             "scores": torch.zeros(2, 1),
             "chosen": torch.zeros(2, dtype=torch.int64),
@@ -91,7 +91,7 @@ def test_a_single_candidate_has_no_runner_up(raised: Raised) -> None:
     assert [(tile["winner"], tile["runner_up"], tile["margin"]) for tile in tiles] == [("mean", None, None)] * 2
 
 
-def test_a_folder_that_cannot_be_made(raised: Raised, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made(upscaled: Upscaled, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match=r"a-explain\.png: cannot be written"):
-        write_explanation(raised, tmp_path / "file" / "a")
+        write_explanation(upscaled, tmp_path / "file" / "a")

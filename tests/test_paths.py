@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen import paths
+from facegen import files as paths
 
 
 def test_checkout() -> None:

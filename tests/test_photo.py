@@ -1,4 +1,4 @@
-"""Photos: heads found, raised and pasted back; the rest enlarged; all of it the photo again when shrunk."""
+"""Photos: heads found, upscaled and pasted back; the rest enlarged; all of it the photo again when shrunk."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen import photo
-from facegen.align import HeadFrame, head_frame
+from facegen.arrays import to_tensor
 from facegen.canvas import set_aside
-from facegen.competition import Raised
-from facegen.detection import FoundHead, heads_in_photo
+from facegen.competition import Upscaled
 from facegen.errors import UsageError
-from facegen.images import resize
+from facegen.faces.align import HeadFrame, head_frame
+from facegen.faces.detect import FoundHead, heads_in_photo
+from facegen.media.images import resize
 from facegen.ops.consistency import downsample_area, low_res_psnr
-from facegen.photo import PhotoOptions, crop_heads, photo_scale, raise_aligned, raise_head, restore
+from facegen.photo import PhotoOptions, crop_heads, photo_scale, restore, restore_face, upscale_aligned
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_tensor
 from tests import tiny
 
 Picture = NDArray[np.uint8]
@@ -91,7 +91,7 @@ def test_shrunk_it_is_the_photo_again(
     """Everywhere, within 1/255: in the head, across its soft edge, and around."""
     done = restore(pipeline, portrait, PhotoOptions(scale=scale, background=background))
     assert done.rgb.shape == (200 * scale, 190 * scale, 3)
-    assert (done.scale, done.raised, done.left) == (scale, 1, 0)
+    assert (done.scale, done.upscaled, done.left) == (scale, 1, 0)
     assert shrunk_error(done.rgb, portrait) <= 1
     assert done.fit == pytest.approx(low_res_psnr(to_tensor(done.rgb), to_tensor(portrait)), abs=0.1)
     assert done.fit > 50
@@ -129,7 +129,7 @@ def test_the_networks_are_in_the_head_and_the_background(pipeline: FacePipeline,
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_without_a_face_all_of_it_is_background(pipeline: FacePipeline, cat: Picture, scale: int) -> None:
     done = restore(pipeline, cat, PhotoOptions(scale=scale))
-    assert (done.raised, done.left, done.scale, done.heads, done.seams) == (0, 0, scale, (), None)
+    assert (done.upscaled, done.left, done.scale, done.heads, done.seams) == (0, 0, scale, (), None)
     assert done.rgb.shape == (150 * scale, 101 * scale, 3)
     assert shrunk_error(done.rgb, cat) <= 1
 
@@ -193,7 +193,7 @@ def test_kept_background_is_the_photos_own(pipeline: FacePipeline, portrait: Pic
     [head] = heads_in_photo(portrait)
     outside = distance(head.frame, 200, 190)
     assert done.rgb.shape == portrait.shape
-    assert (done.scale, done.raised) == (1, 1)
+    assert (done.scale, done.upscaled) == (1, 1)
     assert np.array_equal(done.rgb[outside > 4], portrait[outside > 4])
     assert np.abs(done.rgb[outside < -20].astype(int) - portrait[outside < -20]).mean() > 0.2
     means = [rgb.reshape(100, 2, 95, 2, 3).mean(axis=(1, 3)) for rgb in (done.rgb, portrait)]
@@ -205,33 +205,33 @@ def test_at_scale_one_pores_and_grain_are_kept_to_the_byte(pipeline: FacePipelin
     grain = np.random.default_rng(0).integers(-25, 26, portrait.shape)
     sharp = (portrait.astype(int) // 2 + 64 + grain).astype(np.uint8)
     done = restore(pipeline, sharp, PhotoOptions(background="keep"))
-    assert done.raised == 1
+    assert done.upscaled == 1
     np.testing.assert_array_equal(done.rgb, sharp)
 
 
 def test_at_scale_one_an_odd_edge_stays(pipeline: FacePipeline, portrait: Picture) -> None:
     odd = softened(np.ascontiguousarray(portrait[:151, 20:171]))  # the head reaches over the edges
     done = restore(pipeline, odd, PhotoOptions(background="keep"))
-    assert done.raised == 1
+    assert done.upscaled == 1
     assert (done.rgb[:150, :150] != odd[:150, :150]).any()
     np.testing.assert_array_equal(done.rgb[150], odd[150])
     np.testing.assert_array_equal(done.rgb[:, 150], odd[:, 150])
 
 
-@pytest.mark.parametrize(("side", "raised"), [(100, True), (255, True), (256, True), (511, True), (512, False)])
+@pytest.mark.parametrize(("side", "upscaled"), [(100, True), (255, True), (256, True), (511, True), (512, False)])
 def test_which_heads_have_room_for_detail_at_scale_one(
-    pipeline: FacePipeline, astronaut: Picture, side: int, raised: bool
+    pipeline: FacePipeline, astronaut: Picture, side: int, upscaled: bool
 ) -> None:
     frame = HeadFrame((250.0, 250.0), (side / 2, 0.0), (0.0, side / 2))
     called: list[tuple[int, int]] = []
 
-    def note(head: Tensor, size: int) -> Raised:
+    def note(head: Tensor, size: int) -> Upscaled:
         called.append((head.shape[-1], size))
         return pipeline(head[:, :32, :32], 256)
 
-    assert (raise_head(pipeline, astronaut, frame, 1, note) is not None) == raised
+    assert (restore_face(pipeline, astronaut, frame, 1, note) is not None) == upscaled
     shown = math.ceil(side / 2)
-    assert called == ([(shown, 8 * min(shown, pipeline.recipe.head_side))] if raised else [])
+    assert called == ([(shown, 8 * min(shown, pipeline.recipe.head_side))] if upscaled else [])
 
 
 def test_kept_background_needs_scale_one() -> None:
@@ -267,7 +267,7 @@ def pair(portrait: Picture) -> Picture:
 
 
 @pytest.mark.parametrize(
-    ("options", "raised", "left"),
+    ("options", "upscaled", "left"),
     [
         (PhotoOptions(scale=2, background="lanczos"), 2, 0),
         (PhotoOptions(scale=2, background="lanczos", faces="largest"), 1, 1),
@@ -276,11 +276,11 @@ def pair(portrait: Picture) -> Picture:
     ],
 )
 def test_which_heads_are_raised(
-    pipeline: FacePipeline, pair: Picture, options: PhotoOptions, raised: int, left: int
+    pipeline: FacePipeline, pair: Picture, options: PhotoOptions, upscaled: int, left: int
 ) -> None:
     done = restore(pipeline, pair, options)
-    assert (done.raised, done.left, len(done.heads)) == (raised, left, raised)
-    assert (done.seams is not None) == bool(raised)
+    assert (done.upscaled, done.left, len(done.heads)) == (upscaled, left, upscaled)
+    assert (done.seams is not None) == bool(upscaled)
     sides = [head.image.shape[-1] for head in done.heads]
     assert sides == sorted(sides, reverse=True)
     assert all(head.candidates.numel() == 0 for head in done.heads)
@@ -318,7 +318,7 @@ def test_of_heads_that_overlap_the_largest_lies_on_top(
     alone = restore(pipeline, portrait, PhotoOptions(scale=2, background="lanczos")).rgb
     found(150, 60)
     both = restore(pipeline, portrait, PhotoOptions(scale=2, background="lanczos"))
-    assert both.raised == 2
+    assert both.upscaled == 2
     np.testing.assert_array_equal(both.rgb, alone)
 
 
@@ -326,7 +326,7 @@ def test_head_finer_than_what_can_be_made_is_left(recipe: Path, head: Picture) -
     """A head of at least 8 times the recipe's `head_side` stays as it is, and is counted."""
     large = resize(head, (400, 400))
     done = restore(FacePipeline.load(recipe, ["head_side=32"]), large, PhotoOptions(scale=1))
-    assert (done.raised, done.left) == (0, 1)
+    assert (done.upscaled, done.left) == (0, 1)
     assert np.array_equal(done.rgb, large)
 
 
@@ -335,13 +335,13 @@ def test_raise_head(recipe: Path, astronaut: Picture, scale: int) -> None:
     """From all that the photo shows of it."""
     pipeline = FacePipeline.load(recipe, ["candidates.variants=[]", "head_side=256"])
     [found] = heads_in_photo(astronaut)
-    raised = raise_head(pipeline, astronaut, found.frame.scaled(172 / found.frame.side), scale)
-    assert raised is not None
-    assert (raised.plan.height, raised.image.shape) == (172, (3, 172 * scale, 172 * scale))
-    assert raised.candidates.numel() == 0
-    assert raised.fit > 40
-    assert raised.landmarks is not None
-    assert raised.landmarks.detected
+    upscaled = restore_face(pipeline, astronaut, found.frame.scaled(172 / found.frame.side), scale)
+    assert upscaled is not None
+    assert (upscaled.plan.height, upscaled.image.shape) == (172, (3, 172 * scale, 172 * scale))
+    assert upscaled.candidates.numel() == 0
+    assert upscaled.fit > 40
+    assert upscaled.landmarks is not None
+    assert upscaled.landmarks.detected
 
 
 @pytest.mark.parametrize(
@@ -351,20 +351,20 @@ def test_raise_head(recipe: Path, astronaut: Picture, scale: int) -> None:
 def test_raise_head_from_no_more_than_the_recipe_says(
     recipe: Path, astronaut: Picture, head_side: int, scale: int, low: int, side: int
 ) -> None:
-    """A head of 173 px: shrunk to `low`, raised 8 times, and shrunk to the next half or quarter that is enough."""
+    """A head of 173 px: shrunk to `low`, upscaled 8 times, and shrunk to the next half or quarter that is enough."""
     [found] = heads_in_photo(astronaut)
     pipeline = FacePipeline.load(recipe, [f"head_side={head_side}"])
-    raised = raise_head(pipeline, astronaut, found.frame, scale)
-    assert raised is not None
-    assert (raised.plan.height, raised.image.shape[-1]) == (low, side)
-    assert raised.fit > 40
+    upscaled = restore_face(pipeline, astronaut, found.frame, scale)
+    assert upscaled is not None
+    assert (upscaled.plan.height, upscaled.image.shape[-1]) == (low, side)
+    assert upscaled.fit > 40
 
 
 def test_head_at_the_border(pipeline: FacePipeline, astronaut: Picture) -> None:
     """The frame reaches beyond the picture; no dark edges."""
     cut = np.ascontiguousarray(astronaut[60:190, 165:295])
     done = restore(pipeline, cut, PhotoOptions(scale=2, background="lanczos"))
-    assert done.raised == 1
+    assert done.upscaled == 1
     edges = np.abs(done.rgb.astype(int) - resize(cut, (260, 260)))
     assert np.concatenate([edges[0], edges[-1], edges[:, 0], edges[:, -1]]).mean() < 12
 
@@ -373,10 +373,10 @@ def test_a_tilted_head_is_raised(pipeline: FacePipeline, astronaut: Picture) -> 
     matrix = cv2.getRotationMatrix2D((220, 150), 40, 1)
     tilted = np.asarray(cv2.warpAffine(astronaut, matrix, (400, 300), borderMode=cv2.BORDER_REFLECT), np.uint8)
     done = restore(pipeline, tilted, PhotoOptions(scale=2, background="lanczos", faces="largest"))
-    assert done.raised == 1
+    assert done.upscaled == 1
     points = done.heads[0].landmarks
     assert points is not None
-    assert abs(head_frame(points.points).right[1]) < 2  # the head was raised standing upright
+    assert abs(head_frame(points.points).right[1]) < 2  # the head was upscaled standing upright
     assert shrunk_error(done.rgb, tilted) <= 1
 
 
@@ -399,14 +399,14 @@ def test_no_heads_to_crop(pipeline: FacePipeline, cat: Picture) -> None:
 @pytest.mark.parametrize("size", [300, 768])
 def test_raise_aligned(pipeline: FacePipeline, head: Picture, side: int, size: int) -> None:
     crop = resize(head, (side, side))
-    done = raise_aligned(pipeline, crop, size)
-    raised = done.rgb
-    assert done.raised.candidates.shape[0] == 0
-    assert raised.shape == (size, size, 3)
+    done = upscale_aligned(pipeline, crop, size)
+    upscaled = done.rgb
+    assert done.upscaled.candidates.shape[0] == 0
+    assert upscaled.shape == (size, size, 3)
     if size == 768 and side >= 96:
-        assert low_res_psnr(to_tensor(raised), downsample_area(to_tensor(crop), (96, 96))) >= 38
+        assert low_res_psnr(to_tensor(upscaled), downsample_area(to_tensor(crop), (96, 96))) >= 38
     if size == side:
-        assert np.abs(raised.astype(int) - crop).max() <= 2
+        assert np.abs(upscaled.astype(int) - crop).max() <= 2
 
 
 # --- memory and chance
@@ -438,7 +438,7 @@ for top in range(0, side, 400):
         place[:] = tile[: place.shape[0], : place.shape[1]]
 photo[:512, :512] = skimage.data.astronaut()
 done = restore(pipeline, photo, PhotoOptions(scale=scale, background=background))
-assert done.rgb.shape == (scale * side, scale * side, 3) and done.raised == 1, done
+assert done.rgb.shape == (scale * side, scale * side, 3) and done.upscaled == 1, done
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

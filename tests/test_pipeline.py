@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from facegen.arrays import to_picture, to_tensor
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
-from facegen.guide import GuideMode
+from facegen.faces.guide import GuideMode
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.ops.scoring import SCORERS
-from facegen.pipeline import FacePipeline, Raised, resample
-from facegen.pipeline_recipe import PipelineRecipe
-from facegen.tensors import to_picture, to_tensor
+from facegen.pipeline import FacePipeline, Upscaled, resample
+from facegen.recipe import PipelineRecipe
 from facegen.weights import weight_folders
 from tests import tiny
 
@@ -52,8 +52,8 @@ def smooth_head(side: int, seed: int = 0) -> Tensor:
     return resample(noise, (side, side))
 
 
-def bytes_of(raised: Raised) -> bytes:
-    return raised.image.numpy().tobytes()
+def bytes_of(upscaled: Upscaled) -> bytes:
+    return upscaled.image.numpy().tobytes()
 
 
 # --- seeds
@@ -112,8 +112,8 @@ def test_latent_of_seed_0_stays(pipeline: FacePipeline) -> None:
 
 
 def test_golden_grid(pipeline: FacePipeline) -> None:
-    raised = pipeline.sample(0, 768)
-    torch.testing.assert_close(raised.image[:, 300:540:80, 300:540:80], torch.tensor(GOLDEN_GRID), atol=2e-3, rtol=0)
+    upscaled = pipeline.sample(0, 768)
+    torch.testing.assert_close(upscaled.image[:, 300:540:80, 300:540:80], torch.tensor(GOLDEN_GRID), atol=2e-3, rtol=0)
 
 
 @pytest.mark.parametrize(
@@ -121,20 +121,20 @@ def test_golden_grid(pipeline: FacePipeline) -> None:
     [(1, 256), (64, 256), (256, 256), (257, 264), (512, 512), (768, 768), (1000, 1000), (1021, 1024)],
 )
 def test_sizes(quick: FacePipeline, size: int, side: int) -> None:
-    raised = quick(smooth_head(128), size)
-    assert raised.image.shape == (3, side, side)
-    assert raised.stack.shape == (6, side // 8, side // 8)
-    assert raised.candidates.shape == (len(raised.plan), 1, 3, 256, 256)
-    assert raised.chosen.shape == (len(raised.plan),)
-    assert 0 <= raised.image.min() <= raised.image.max() <= 1
+    upscaled = quick(smooth_head(128), size)
+    assert upscaled.image.shape == (3, side, side)
+    assert upscaled.stack.shape == (6, side // 8, side // 8)
+    assert upscaled.candidates.shape == (len(upscaled.plan), 1, 3, 256, 256)
+    assert upscaled.chosen.shape == (len(upscaled.plan),)
+    assert 0 <= upscaled.image.min() <= upscaled.image.max() <= 1
 
 
 @pytest.mark.slow
 def test_large_sizes(pipeline: FacePipeline) -> None:
     for size in (1536, 2048):
-        raised = pipeline(smooth_head(128), size)
-        assert raised.image.shape == (3, size, size)
-        assert raised.fit >= 40
+        upscaled = pipeline(smooth_head(128), size)
+        assert upscaled.image.shape == (3, size, size)
+        assert upscaled.fit >= 40
 
 
 @pytest.mark.parametrize("size", [0, -8])
@@ -162,26 +162,26 @@ def test_head_must_be_square_rgb(pipeline: FacePipeline, shape: tuple[int, ...])
 )
 def test_result_shrinks_back_to_its_input(quick: FacePipeline, side: int, size: int, held_to: int) -> None:
     head = smooth_head(side)
-    raised = quick(head, size)
-    assert raised.reference.shape == (3, held_to, held_to)
-    torch.testing.assert_close(raised.reference, resample(head, (held_to, held_to)))
-    assert raised.fit == low_res_psnr(raised.image, raised.reference) >= 40
-    assert low_res_psnr(raised.image, raised.stack[:3]) >= 40
+    upscaled = quick(head, size)
+    assert upscaled.reference.shape == (3, held_to, held_to)
+    torch.testing.assert_close(upscaled.reference, resample(head, (held_to, held_to)))
+    assert upscaled.fit == low_res_psnr(upscaled.image, upscaled.reference) >= 40
+    assert low_res_psnr(upscaled.image, upscaled.stack[:3]) >= 40
 
 
 def test_sample_shrinks_back_to_its_face(quick: FacePipeline) -> None:
-    raised = quick.sample(1, 1024)
-    assert low_res_psnr(raised.image, quick.draw(quick.latent(1))) >= 40
+    upscaled = quick.sample(1, 1024)
+    assert low_res_psnr(upscaled.image, quick.draw(quick.latent(1))) >= 40
 
 
 def test_without_fidelity_and_calm_it_is_the_bare_network(load: Load) -> None:
     """One tile, one candidate, no calming and no correction: the upscaler's own output."""
     pipeline = load("fidelity=0", "calm=0", "candidates.variants=[]")
-    raised = pipeline(smooth_head(64), 256)
+    upscaled = pipeline(smooth_head(64), 256)
     with torch.inference_mode():
         (upscaler,) = pipeline.upscalers.values()
-        bare = upscaler(raised.stack[None])[0].clamp(0, 1)
-    torch.testing.assert_close(raised.image, bare, atol=2.5e-4, rtol=0)  # candidates are kept in half precision
+        bare = upscaler(upscaled.stack[None])[0].clamp(0, 1)
+    torch.testing.assert_close(upscaled.image, bare, atol=2.5e-4, rtol=0)  # candidates are kept in half precision
 
 
 def test_fidelity_goes_from_the_network_to_the_input(load: Load) -> None:
@@ -191,11 +191,12 @@ def test_fidelity_goes_from_the_network_to_the_input(load: Load) -> None:
 
 
 def test_candidates_show_the_same_picture(load: Load) -> None:
-    raised = load('candidates.variants=["flip", "contrast", "saturation", "shift"]', "fidelity=0")(smooth_head(64), 256)
-    assert raised.candidates.shape == (1, len(raised.names), 3, 256, 256)
-    assert raised.scores.shape == (1, len(raised.names)) == (1, 10)
-    for candidate in raised.candidates[0]:
-        assert low_res_psnr(candidate.float(), raised.stack[:3]) > 15
+    variants = 'candidates.variants=["flip", "contrast", "saturation", "shift"]'
+    upscaled = load(variants, "fidelity=0")(smooth_head(64), 256)
+    assert upscaled.candidates.shape == (1, len(upscaled.names), 3, 256, 256)
+    assert upscaled.scores.shape == (1, len(upscaled.names)) == (1, 10)
+    for candidate in upscaled.candidates[0]:
+        assert low_res_psnr(candidate.float(), upscaled.stack[:3]) > 15
 
 
 # --- the guide
@@ -204,33 +205,33 @@ def test_candidates_show_the_same_picture(load: Load) -> None:
 @pytest.mark.parametrize("guide", ["none", "rgb", "channels"])
 def test_guides(tmp_path: Path, guide: GuideMode) -> None:
     pipeline = FacePipeline.load(tiny.save_all(tmp_path, guide), ["choice.scorers.discriminator=1"])
-    raised = pipeline.sample(0, 256)
+    upscaled = pipeline.sample(0, 256)
     planes = {"none": 0, "rgb": 3, "channels": 7}[guide]
-    assert raised.stack.shape == (3 + planes, 32, 32)
-    assert planes == 0 or raised.stack[3:].max() > 0.5
-    assert raised.fit >= 40
+    assert upscaled.stack.shape == (3 + planes, 32, 32)
+    assert planes == 0 or upscaled.stack[3:].max() > 0.5
+    assert upscaled.fit >= 40
 
 
 def test_without_landmarks_the_guide_is_empty(pipeline: FacePipeline) -> None:
-    raised = pipeline.raise_picture(smooth_head(90), (40, 56), None)
-    assert raised.landmarks is None
-    assert raised.image.shape == (3, 320, 448)
-    assert not raised.stack[3:].any()
+    upscaled = pipeline.upscale(smooth_head(90), (40, 56), None)
+    assert upscaled.landmarks is None
+    assert upscaled.image.shape == (3, 320, 448)
+    assert not upscaled.stack[3:].any()
 
 
 def test_raised_plainly_it_is_the_first_candidate_with_the_empty_guide(load: Load) -> None:
     picture = smooth_head(56)
-    plain = load().raise_plainly(picture)  # of two candidates
-    alone = load("candidates.variants=[]", "tiles.overlap=8").raise_picture(picture, (56, 56), None)
+    plain = load().upscale_plain(picture)  # of two candidates
+    alone = load("candidates.variants=[]", "tiles.overlap=8").upscale(picture, (56, 56), None)
     assert torch.equal(plain, alone.image)
 
 
 def test_landmarks_are_found_on_the_whole_head_and_scaled(pipeline: FacePipeline, head: object) -> None:
-    raised = pipeline(to_tensor(head), 512)  # type: ignore[arg-type]
-    assert raised.landmarks is not None
-    assert raised.landmarks.detected
-    assert (raised.landmarks.points > 0).all()
-    assert (raised.landmarks.points < 64).all()
+    upscaled = pipeline(to_tensor(head), 512)  # type: ignore[arg-type]
+    assert upscaled.landmarks is not None
+    assert upscaled.landmarks.detected
+    assert (upscaled.landmarks.points > 0).all()
+    assert (upscaled.landmarks.points < 64).all()
 
 
 # --- recipes and weights that do not fit
@@ -273,9 +274,9 @@ def test_values_out_of_range_name_their_key(recipe: Path, override: str) -> None
 @pytest.mark.parametrize("scorer", sorted(SCORERS))
 def test_every_scorer_picks(load: Load, scorer: str) -> None:
     pipeline = load(f"choice.scorers={{ {scorer} = 1.0 }}", "choice.agreement=0")
-    raised = pipeline(smooth_head(64), 384)
+    upscaled = pipeline(smooth_head(64), 384)
     assert (pipeline.discriminator is not None) == (scorer == "discriminator")
-    assert raised.fit >= 40
+    assert upscaled.fit >= 40
 
 
 def test_discriminator_is_loaded_only_if_it_judges(recipe: Path) -> None:
@@ -303,10 +304,10 @@ def test_other_tile_and_scale() -> None:
     net = tiny.upscaler("none", tile=16, scale=4, decoder_widths=(16, 16, 8, 8, 4, 4), decoder_depths=(1,) * 6)
     recipe = PipelineRecipe(kind="pipeline", precision="fp32", tiles={"overlap": 8})  # type: ignore[arg-type]
     pipeline = FacePipeline(recipe, generator=tiny.generator(), upscalers={"net": net}, guide="none")
-    raised = pipeline(smooth_head(50), 100)
-    assert raised.image.shape == (3, 100, 100)
-    assert raised.reference.shape == (3, 50, 50)
-    assert raised.fit >= 40
+    upscaled = pipeline(smooth_head(50), 100)
+    assert upscaled.image.shape == (3, 100, 100)
+    assert upscaled.reference.shape == (3, 50, 50)
+    assert upscaled.fit >= 40
 
 
 # --- resample
@@ -329,10 +330,10 @@ def test_resample_shrinks_by_area_along_the_axis_that_shrinks() -> None:
 
 @pytest.mark.skipif(len(weight_folders()) < 3, reason="no shipped weights in this checkout")
 def test_shipped_weights_draw_a_face() -> None:
-    raised = FacePipeline.load(overrides=["candidates.variants=[]", "choice.scorers.discriminator=1"]).sample(0, 256)
-    picture = to_picture(raised.image)
+    upscaled = FacePipeline.load(overrides=["candidates.variants=[]", "choice.scorers.discriminator=1"]).sample(0, 256)
+    picture = to_picture(upscaled.image)
     assert picture.std() > 20
-    assert raised.fit >= 40
+    assert upscaled.fit >= 40
 
 
 GOLDEN_LATENT = [1.6320494, 0.519701, -0.0973329, 1.2907428]

@@ -13,9 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.data.manifest import read_manifest
-from facegen.images import read_image, resize, write_image
-from facegen.video.decoding import Clip
-from facegen.video.encoding import write_video
+from facegen.media.images import read_image, resize, write_image
+from facegen.media.video_reader import Clip
+from facegen.media.video_writer import write_video
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.seams import MARGIN, blending_steps, measure, row, with_other_tiles
+from facegen.arrays import to_tensor
 from facegen.ops.blending import blend
 from facegen.ops.tiling import plan_tiles, split
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_tensor
 from tests.tiny import save_all
 
 PLAN = plan_tiles(32, 64)
@@ -37,12 +37,12 @@ def test_tiles_of_other_brightness_are_joined_by_blending_alone() -> None:
 
 def test_a_picture_is_measured_beside_itself(tmp_path: Path, head: NDArray[np.uint8]) -> None:
     pipeline = FacePipeline.load(save_all(tmp_path))
-    raised = pipeline(to_tensor(head), 512)
-    other = with_other_tiles(pipeline, raised)
-    assert other.shape == raised.image.shape
-    assert 0 < (other - raised.image).abs().mean() < 0.1  # the same picture, and yet another one
-    assert MARGIN not in raised.plan.columns
-    figures = measure(pipeline, raised)
+    upscaled = pipeline(to_tensor(head), 512)
+    other = with_other_tiles(pipeline, upscaled)
+    assert other.shape == upscaled.image.shape
+    assert 0 < (other - upscaled.image).abs().mean() < 0.1  # the same picture, and yet another one
+    assert MARGIN not in upscaled.plan.columns
+    figures = measure(pipeline, upscaled)
     name, *cells = row("heads", [figures, figures])
     assert name == "heads"
     assert cells[0] == f"{figures.seams.mean:.3f} / {figures.seams.max:.3f}"

@@ -18,9 +18,9 @@ from benchmarks.shrunk_photos import (
     shrinkable,
     ways,
 )
-from facegen.align import HeadFrame
 from facegen.data.cutting import turn as turn_of
-from facegen.images import resize, write_image
+from facegen.faces.align import HeadFrame
+from facegen.media.images import resize, write_image
 from tests import tiny
 
 Picture = NDArray[np.uint8]

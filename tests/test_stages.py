@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facegen.guide import GuideMode
+from facegen.arrays import to_picture
+from facegen.explain import stage_pictures, write_stages
+from facegen.faces.guide import GuideMode
 from facegen.pipeline import FacePipeline
-from facegen.stages import stage_pictures, write_stages
-from facegen.tensors import to_picture
 from tests import tiny
 
 
@@ -18,8 +18,8 @@ from tests import tiny
 def test_stages_of_a_sample(tmp_path: Path, guide: GuideMode) -> None:
     pipeline = FacePipeline.load(tiny.save_all(tmp_path, guide))
     face = pipeline.draw(pipeline.latent(0))
-    raised = pipeline(face, 384)  # 48 low-res pixels: 2 x 2 tiles of 32
-    pictures = stage_pictures(raised, face)
+    upscaled = pipeline(face, 384)  # 48 low-res pixels: 2 x 2 tiles of 32
+    pictures = stage_pictures(upscaled, face)
     shapes = {name: picture.shape[:2] for name, picture in pictures.items()}
     colours = {"guide": (384, 384)} if guide == "rgb" else {}
     assert shapes == {"face": (384, 384), "low-res": (384, 384)} | colours | {
@@ -29,6 +29,6 @@ def test_stages_of_a_sample(tmp_path: Path, guide: GuideMode) -> None:
         "blended": (384, 384),
         "final": (384, 384),
     }
-    assert np.array_equal(pictures["final"], to_picture(raised.image))
-    folder = write_stages(raised, face, tmp_path / "new" / "stages")
+    assert np.array_equal(pictures["final"], to_picture(upscaled.image))
+    folder = write_stages(upscaled, face, tmp_path / "new" / "stages")
     assert [path.name.partition("-")[2] for path in sorted(folder.iterdir())] == [f"{name}.png" for name in pictures]

@@ -15,13 +15,13 @@ from benchmarks.video import (
     WAYS,
     Length,
     faces,
-    raise_walk,
     seconds,
     seconds_table,
-    steadiness_table,
+    temporal_table,
+    upscale_walk,
     walk_figures,
 )
-from facegen.metrics.temporal import Steadiness
+from facegen.metrics.temporal import TemporalMetrics
 from facegen.pipeline import FacePipeline
 from facegen.video.store import FrameStore
 from tests.tiny import save_all
@@ -35,7 +35,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
 
 
 @pytest.fixture(scope="module")
-def whole(pipeline: FacePipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Steadiness]:
+def whole(pipeline: FacePipeline, tmp_path_factory: pytest.TempPathFactory) -> dict[str, TemporalMetrics]:
     return walk_figures(pipeline, 0, LENGTH, tmp_path_factory.mktemp("films"))
 
 
@@ -45,21 +45,21 @@ def text(shown: object) -> str:
     return console.export_text()
 
 
-def test_every_way_is_measured(whole: dict[str, Steadiness]) -> None:
+def test_every_way_is_measured(whole: dict[str, TemporalMetrics]) -> None:
     assert tuple(whole) == ROWS
     assert all(walk.frames == 3 and walk.flicker is not None for walk in whole.values())
-    assert "(1.00)" in text(steadiness_table([whole, whole], "two walks"))
+    assert "(1.00)" in text(temporal_table([whole, whole], "two walks"))
 
 
 def test_stopped_it_goes_on_to_the_same_figures(
-    pipeline: FacePipeline, whole: dict[str, Steadiness], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pipeline: FacePipeline, whole: dict[str, TemporalMetrics], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with FrameStore(tmp_path / "walk-0", LENGTH.key(pipeline, 0)) as store:
-        raise_walk(pipeline, islice(faces(pipeline, 0, LENGTH), 2), LENGTH, store)
+        upscale_walk(pipeline, islice(faces(pipeline, 0, LENGTH), 2), LENGTH, store)
         assert store.done == 2
     assert walk_figures(pipeline, 0, LENGTH, tmp_path) == whole
     assert sorted(path.name for path in tmp_path.iterdir()) == ["walk-0.json", "walk-0.png"]
-    monkeypatch.setattr("benchmarks.video.raise_walk", None)  # nothing is left to do
+    monkeypatch.setattr("benchmarks.video.upscale_walk", None)  # nothing is left to do
     assert walk_figures(pipeline, 0, LENGTH, tmp_path) == whole
 
 

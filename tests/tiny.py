@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from facegen.guide import GUIDE_CHANNELS, GuideMode
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from facegen.errors import FacegenError, ImageError, MissingExtraError, UsageError, did_you_mean
-from facegen.paths import PIPELINES
+from facegen.files import PIPELINES
 
 if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline

@@ -48,10 +48,10 @@ def _pictures() -> tuple[str, ...]:
     help="bicubic, lanczos, jnet (the recipe's), shipped weights, weight folders, published .pth or .safetensors.",
 )
 @click.option(
-    "--inputs", type=click.Path(path_type=Path), metavar="DIR", help="Folder of small pictures of yours to raise too."
+    "--inputs", type=click.Path(path_type=Path), metavar="DIR", help="Folder of small pictures of yours to upscale too."
 )
 @click.option("--low", type=Size(), default=96, show_default=True, help="Side that portraits are reduced to.")
-@click.option("--size", type=Size(), default=768, show_default=True, help="Side they are raised to and compared at.")
+@click.option("--size", type=Size(), default=768, show_default=True, help="Side they are upscaled to and compared at.")
 @click.option("--pictures", type=click.IntRange(min=2), default=60, show_default=True, help="Portraits at most.")
 @click.option(
     "--held-out",
@@ -87,20 +87,20 @@ def compare(
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Raise the same faces by several models, measure them, and show them side by side.
+    """Upscale the same faces by several models, measure them, and show them side by side.
 
-    DIR holds aligned portraits: those kept out of the models' training are reduced, raised again, and compared with
-    what they were. Pictures of --inputs are raised by as many times, and shown alone.
+    DIR holds aligned portraits: those kept out of the models' training are reduced, upscaled again, and compared with
+    what they were. Pictures of --inputs are upscaled by as many times, and shown alone.
     """
     from facegen.comparing.comparison import Comparison
     from facegen.comparing.inputs import Sides, kept_out_portraits
     from facegen.comparing.upscaler import Setting
     from facegen.comparing.upscalers import load_upscalers
-    from facegen.images import find_pictures
+    from facegen.media.images import find_pictures
     from facegen.precision import resolve_device
 
     if portraits is None and inputs is None:
-        raise click.UsageError("nothing to raise: name a folder of portraits, or --inputs a folder of your pictures.")
+        raise click.UsageError("nothing to upscale: name a folder of portraits, or --inputs a folder of your pictures.")
     sides = Sides(low, size)
     own = [] if inputs is None else find_pictures([inputs])
     setting = Setting(sides.scale, recipe_path(recipe), overrides, resolve_device(device))

@@ -41,7 +41,7 @@ ROLES = {"dcgan": "generator", "jnet": "upscaler"}
     "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Stage 1: samples to draw."
 )
 @click.option(
-    "--pictures", type=click.IntRange(min=2), default=60, show_default=True, help="Stage 2: portraits to raise."
+    "--pictures", type=click.IntRange(min=2), default=60, show_default=True, help="Stage 2: portraits to upscale."
 )
 @click.option(
     "--held-out",

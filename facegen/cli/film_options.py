@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 MEASURES = ("landmarks", "hysteresis", "previous", "carry")
-"""What keeps a film steady, each by itself; see `SteadyOptions`."""
+"""What keeps a film steady, each by itself; see `TemporalOptions`."""
 MAX_RATE, MAX_SECONDS = 240, 24 * 3600
 
 
@@ -77,15 +77,15 @@ class FilmRequest:
 
         return WalkOptions(self.path, self.easing, self.loop)
 
-    def film(self, *, raised: bool = True, columns: int = 1) -> FilmOptions:
+    def film(self, *, upscaled: bool = True, columns: int = 1) -> FilmOptions:
         """What shapes the frames."""
         from facegen.video.cells import FilmOptions
-        from facegen.video.steady import SteadyOptions
+        from facegen.video.temporal import TemporalOptions
 
         measures = {name: self.steady and name not in self.without for name in MEASURES}
-        steady = SteadyOptions(**measures, stabilize=self.stabilize)
+        steady = TemporalOptions(**measures, stabilize=self.stabilize)
         fps = self.fps / self.interpolate
-        return FilmOptions(fps=fps, size=self.size, raised=raised, columns=columns, steady=steady)
+        return FilmOptions(fps=fps, size=self.size, upscaled=upscaled, columns=columns, steady=steady)
 
     def file(self) -> FilmFile:
         """The file, without its text."""

@@ -31,7 +31,7 @@ def film_to(
     *,
     command: str,
     options: dict[str, Any],
-    raised: bool = True,
+    upscaled: bool = True,
     columns: int = 1,
 ) -> None:
     """Make the film that was asked for, with the time left on a terminal; say what was written.
@@ -43,11 +43,11 @@ def film_to(
     import numpy as np
 
     from facegen.files import sha256_of
-    from facegen.provenance import record_text
+    from facegen.media.record import record_text
     from facegen.video.film import written_before
     from facegen.video.walk import Walk
 
-    film = request.film(raised=raised, columns=columns)
+    film = request.film(upscaled=upscaled, columns=columns)
     text = record_text(pipeline, command, options | request.recorded(), keyframes=[z for zs in keyframes for z in zs])
     if request.audio is not None:
         text[AUDIO_KEY] = sha256_of(request.audio)

@@ -33,7 +33,7 @@ def grid_walk(
 ) -> None:
     """Make a film of a grid of faces, each on a walk of its own through the seeds that follow its own.
 
-    Faces of at most the generator's own side (128 px) are shown as it draws them; larger ones are raised.
+    Faces of at most the generator's own side (128 px) are shown as it draws them; larger ones are upscaled.
     """
     if len(seeds) < stops:
         raise UsageError(f"--stops {stops} needs as many seeds; {len(seeds)} are given.")
@@ -48,5 +48,5 @@ def grid_walk(
         "recipe": recipe,
         "set": overrides,
     }
-    raised = request.size > pipeline.generator.config.side
-    film_to(request, pipeline, keyframes, command="grid-walk", options=options, raised=raised, columns=columns)
+    upscaled = request.size > pipeline.generator.config.side
+    film_to(request, pipeline, keyframes, command="grid-walk", options=options, upscaled=upscaled, columns=columns)

@@ -12,8 +12,8 @@ import click
 from facegen.cli.common import for_each
 
 if TYPE_CHECKING:
-    from facegen.inspection import Inspection
-    from facegen.provenance import Record
+    from facegen.explain import Inspection
+    from facegen.media.record import Record
 
 
 @click.command()
@@ -31,7 +31,7 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
     from rich.markup import escape
     from rich.table import Table
 
-    from facegen.inspection import inspect_picture
+    from facegen.explain import inspect_picture
 
     if source is not None and len(pictures) > 1:
         raise click.UsageError("--source is what one picture was made from; inspect the others by themselves.")
@@ -84,10 +84,10 @@ def _record_rows(record: Record) -> dict[str, str]:
     }
     if record.source:
         rows["source"] = f"{record.source.name}, sha256 {record.source.sha256[:12]}"
-    if record.raised:
-        tiles = sum(len(raised.choices) for raised in record.raised)
-        rows["raised"] = f"{len(record.raised)} head(s) in {tiles} tiles"
-    fits = [record.fit] if record.fit is not None else [head.fit for head in record.raised if head.fit is not None]
+    if record.upscaled:
+        tiles = sum(len(upscaled.choices) for upscaled in record.upscaled)
+        rows["upscaled"] = f"{len(record.upscaled)} head(s) in {tiles} tiles"
+    fits = [record.fit] if record.fit is not None else [head.fit for head in record.upscaled if head.fit is not None]
     if fits:
         rows["fit"] = f"{min(fits):.1f} dB to what was put in"
     return rows

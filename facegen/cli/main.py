@@ -14,7 +14,7 @@ from facegen.errors import FacegenError
 
 COMMANDS = {
     "sample": "Draw faces from seeds.",
-    "upres": "Raise photographs, head crops, or films.",
+    "upres": "Upscale photographs, head crops, or films.",
     "video": "Walk from face to face, as a film.",
     "grid-walk": "Let a grid of faces walk, as a film.",
     "project": "Find the latent of a photo's face.",
@@ -46,7 +46,7 @@ class MainGroup(LazyGroup):
 )
 @click.version_option(__version__, prog_name="facegen")
 def cli() -> None:
-    """High-resolution faces: drawn from seeds, or raised from your photos."""
+    """High-resolution faces: drawn from seeds, or upscaled from your photos."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not text go out as they came in
 

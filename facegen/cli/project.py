@@ -12,7 +12,7 @@ from facegen.cli.common import Size, load_pipeline, pipeline_options
 
 if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
-    from facegen.video.project import Projection
+    from facegen.project import Projection
 
 
 @click.command()
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 @pipeline_options
 def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tuple[str, ...], device: str) -> None:
     """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it."""
-    from facegen.images import resize, write_image
-    from facegen.provenance import record_text
-    from facegen.tensors import to_picture
+    from facegen.arrays import to_picture
+    from facegen.media.images import resize, write_image
+    from facegen.media.record import record_text
 
     out = out or Path("out") / f"{photo.stem}-projected.png"
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo).z
-    raised = pipeline(pipeline.draw(z), size)
-    picture = to_picture(raised.image)
+    upscaled = pipeline(pipeline.draw(z), size)
+    picture = to_picture(upscaled.image)
     if picture.shape[0] != size:
         picture = resize(picture, (size, size))
     options = {"size": size, "recipe": recipe, "set": overrides}
-    text = record_text(pipeline, "project", options, raised=[raised], source=photo, z=z)
+    text = record_text(pipeline, "project", options, upscaled=[upscaled], source=photo, z=z)
     click.echo(write_image(out, picture, text=text, label="generated"))
 
 
 def find_latent(pipeline: FacePipeline, photo: Path) -> Projection:
     """Search the latent nearest to a photo's largest head, on the processor; says how near it came."""
     from facegen.cli.summary import error_console, time_left
-    from facegen.video.project import STEPS, head_in, load_guide
-    from facegen.video.project import project as search
+    from facegen.project import STEPS, head_in, load_guide
+    from facegen.project import project as search
 
     generator = deepcopy(pipeline.generator).cpu()
     head = head_in(photo, generator.config.side)

@@ -19,7 +19,7 @@ from facegen.errors import ImageError, UsageError
 from facegen.files import replacing
 
 if TYPE_CHECKING:
-    from facegen.provenance import Record
+    from facegen.media.record import Record
 
 REPLAYED = ("sample", "upres")
 """Commands that a record may name: a picture may come from a stranger."""
@@ -41,7 +41,7 @@ FILMS = ("video", "grid-walk")
 @click.option("--device", default=None, help="auto, cpu, cuda, cuda:1, mps.  [default: the one it was made on]")
 def replay(picture: Path, source: Path | None, out: Path, device: str | None) -> None:
     """Make PICTURE again from the record in its file; fails if the bytes are not the same."""
-    from facegen.provenance import check_weights, read_record
+    from facegen.media.record import check_weights, read_record
 
     record = read_record(picture)
     if record.argv[0] in FILMS:
@@ -112,9 +112,9 @@ def _what_differs(record: Record, picture: Path, target: Path) -> str:
     """Why a picture made again is not the same, as far as the two files tell."""
     import numpy as np
 
-    from facegen.images import read_image
-    from facegen.provenance import read_record
-    from facegen.video.decoding import is_clip
+    from facegen.media.images import read_image
+    from facegen.media.record import read_record
+    from facegen.media.video_reader import is_clip
 
     before, after = (values.model_dump(mode="json") for values in (record, read_record(target)))
     changes = "; ".join(_changes(before, after)) or "the records are the same"
@@ -132,5 +132,5 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "
         old, new = before.get(key), after.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
             yield from _changes(old, new, f"{where}{key}.")
-        elif old != new and key != "raised":
+        elif old != new and key != "upscaled":
             yield f"{where}{key}: {old}, now {new}"

@@ -46,7 +46,7 @@ def sample(
 
     Pictures have 8 bits a sample.
     """
-    from facegen.images import resize
+    from facegen.media.images import resize
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
@@ -67,26 +67,25 @@ def _write_sample(
     pipeline: FacePipeline, seed: int, out: Path, options: dict[str, Any], *, stages: bool, explain: bool
 ) -> NDArray[np.uint8]:
     """Draw one seed, write it with all that was asked for, and return its picture."""
-    from facegen.explain import write_explanation
-    from facegen.images import resize, write_image
-    from facegen.provenance import record_text
-    from facegen.stages import write_stages
-    from facegen.tensors import to_picture
+    from facegen.arrays import to_picture
+    from facegen.explain import write_explanation, write_stages
+    from facegen.media.images import resize, write_image
+    from facegen.media.record import record_text
 
     size = options["size"]
     z = pipeline.latent(seed)
     face = pipeline.draw(z)
-    raised = pipeline(face, size)
-    picture = to_picture(raised.image)
+    upscaled = pipeline(face, size)
+    picture = to_picture(upscaled.image)
     if picture.shape[0] != size:
         picture = resize(picture, (size, size))
     name = f"seed{seed:04d}-{size}"
-    text = record_text(pipeline, "sample", {"seeds": seed} | options, raised=[raised], z=z)
-    text["fit"] = f"{raised.fit:.1f} dB"
+    text = record_text(pipeline, "sample", {"seeds": seed} | options, upscaled=[upscaled], z=z)
+    text["fit"] = f"{upscaled.fit:.1f} dB"
     click.echo(write_image(out / f"{name}.{options['format']}", picture, text=text, label="generated"))
     if stages:
-        click.echo(write_stages(raised, face, out / f"{name}-stages"))
-    for path in write_explanation(raised, out / name) if explain else ():
+        click.echo(write_stages(upscaled, face, out / f"{name}-stages"))
+    for path in write_explanation(upscaled, out / name) if explain else ():
         click.echo(path)
     return picture
 
@@ -95,9 +94,9 @@ def _write_grid(
     path: Path, pictures: dict[str, NDArray[np.uint8]], seeds: tuple[int, ...], options: dict[str, Any]
 ) -> Path:
     """Write a contact sheet with the command that makes it."""
-    from facegen.images import write_image
-    from facegen.provenance import COMMAND_KEY, arguments
-    from facegen.sheets import contact_sheet
+    from facegen.media.images import write_image
+    from facegen.media.record import COMMAND_KEY, arguments
+    from facegen.media.sheets import contact_sheet
 
     shown = {"seeds": ",".join(map(str, seeds))} | options | {"grid": True}
     text = {COMMAND_KEY: shlex.join(arguments("sample", shown))}

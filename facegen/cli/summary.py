@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from facegen.batch.run import Outcome
+from facegen.jobs import Outcome
 
 WIDE = 10_000
 """Columns of what is no terminal, so that no line is broken or cut there."""
@@ -64,8 +64,8 @@ def _remark(outcome: Outcome) -> str:
 
 
 def totals(outcomes: Iterable[Outcome]) -> str:
-    """How many pictures were raised, were there already, and failed."""
-    counts = {"raised": 0, "done already": 0, "failed": 0}
+    """How many pictures were upscaled, were there already, and failed."""
+    counts = {"upscaled": 0, "done already": 0, "failed": 0}
     for outcome in outcomes:
-        counts["failed" if outcome.error else "done already" if outcome.done_already else "raised"] += 1
+        counts["failed" if outcome.error else "done already" if outcome.done_already else "upscaled"] += 1
     return ", ".join(f"{count} {name}" for name, count in counts.items() if count) + "."

@@ -16,8 +16,8 @@ from facegen.cli.common import Size, format_option, make_folder, pipeline_option
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from facegen.batch.raising import FileRaiser, OnPart
-    from facegen.batch.run import Outcome, Task
+    from facegen.jobs import Outcome, Task
+    from facegen.photo_files import FileUpscaler, OnPart
 
 PHOTOS_ALONE = ("scale", "faces", "face_size_min", "background")
 """Options for whole photos."""
@@ -41,7 +41,7 @@ PICTURES_ALONE = ("crop", "aligned", "before_after", "explain")
     type=click.Choice(["all", "largest"]),
     default="all",
     show_default=True,
-    help="Which faces are raised as such; the others count as background.",
+    help="Which faces are upscaled as such; the others count as background.",
 )
 @click.option(
     "--face-size-min",
@@ -55,11 +55,11 @@ PICTURES_ALONE = ("crop", "aligned", "before_after", "explain")
     type=click.Choice(["lanczos", "tiles", "keep"]),
     default="lanczos",
     show_default=True,
-    help="What is no face: enlarged by interpolation; raised by the same network, a minute or two a megapixel without "
-    "a GPU; or kept to the byte: the photo keeps its size, and faces get fine detail only where they have none.",
+    help="The rest of the photo: enlarged by Lanczos interpolation (lanczos); upscaled by the same network without a "
+    "guide, a minute or two a megapixel without a GPU (tiles); or unchanged, at the photo's own size (keep).",
 )
 @click.option("--crop", is_flag=True, help="Write each head alone, aligned, at --size.")
-@click.option("--aligned", is_flag=True, help="The pictures are aligned head crops already; raise them to --size.")
+@click.option("--aligned", is_flag=True, help="The pictures are aligned head crops already; upscale them to --size.")
 @click.option(
     "--size", type=Size(), default=768, show_default=True, help="Side of the heads that --crop and --aligned write."
 )
@@ -72,7 +72,7 @@ PICTURES_ALONE = ("crop", "aligned", "before_after", "explain")
 @click.option(
     "--overwrite", is_flag=True, help="Make again what is done, and replace files that facegen did not write."
 )
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Pictures raised at a time.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Pictures upscaled at a time.")
 @pipeline_options
 def upres(
     photos: tuple[Path, ...],
@@ -85,23 +85,23 @@ def upres(
     device: str,
     **options: Any,
 ) -> None:
-    """Raise PHOTOS (files or folders): every face is found, aligned, raised and pasted back.
+    """Upscale PHOTOS (files or folders): every face is found, aligned, upscaled and pasted back.
 
-    Clips among them (mp4, mov, mkv, webm, avi ...) are raised frame by frame, with heads followed, to NAME-xN.mp4 with
-    their own times and sound, whatever --format says.
+    Clips among them (mp4, mov, mkv, webm, avi ...) are upscaled frame by frame, with heads followed, to NAME-xN.mp4
+    with their own times and sound, whatever --format says.
 
     What is done already is not done again: after Ctrl-C or a crash, the same command goes on. Results have 8 bits a
     sample; pictures of 16 are rounded to 8.
     """
-    from facegen.batch.raising import FileRaiser, RaiseOptions
-    from facegen.batch.run import find_tasks
+    from facegen.jobs import find_tasks
     from facegen.photo import PhotoOptions
+    from facegen.photo_files import FileUpscaler, UpresOptions
     from facegen.precision import resolve_device
 
     _refuse_conflicts(crop, aligned)
     tasks = find_tasks(photos, out, clips=_takes_clips(photos))
     photo = PhotoOptions(**{name: options.pop(name) for name in PHOTOS_ALONE})
-    wanted = RaiseOptions(
+    wanted = UpresOptions(
         recipe=recipe,
         recipe_path=recipe_path(recipe),
         device=resolve_device(device),
@@ -111,7 +111,7 @@ def upres(
         **options,
     )
     make_folder(out)
-    _raise_all(tasks, FileRaiser(wanted, inputs=(task.source.resolve() for task in tasks)), jobs)
+    _upscale_all(tasks, FileUpscaler(wanted, inputs=(task.source.resolve() for task in tasks)), jobs)
 
 
 def _refuse_conflicts(crop: bool, aligned: bool) -> None:
@@ -134,7 +134,7 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
 
 def _takes_clips(photos: Sequence[Path]) -> bool:
     """Whether the options are for clips, too; refuses them if a clip is among what was named."""
-    from facegen.video.decoding import is_clip
+    from facegen.media.video_reader import is_clip
 
     given = [name for name in PICTURES_ALONE if click.get_current_context().params[name]]
     for path in photos if given else ():
@@ -144,11 +144,11 @@ def _takes_clips(photos: Sequence[Path]) -> bool:
     return not given
 
 
-def _raise_all(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> None:
+def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int) -> None:
     """Tell of each picture as it comes, and of all at the end; exit 1 if any failed."""
     outcomes: dict[Path, Outcome] = {}
     try:
-        with closing(_outcomes(tasks, raiser, jobs)) as coming:
+        with closing(_outcomes(tasks, upscaler, jobs)) as coming:
             for outcome in coming:
                 outcomes[outcome.source] = outcome
                 _tell(outcome, alone=len(tasks) == 1)
@@ -159,13 +159,13 @@ def _raise_all(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> None:
     _report([outcomes[task.source] for task in tasks])
 
 
-def _outcomes(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> Generator[Outcome, None, None]:
-    """What is done already, then what is raised, with the time left on a terminal."""
-    from facegen.batch.done import DoneBefore
-    from facegen.batch.run import run
+def _outcomes(tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int) -> Generator[Outcome, None, None]:
+    """What is done already, then what is upscaled, with the time left on a terminal."""
     from facegen.cli.summary import error_console, time_left
+    from facegen.finished import DoneBefore
+    from facegen.jobs import run
 
-    done_before = DoneBefore(raiser.options)
+    done_before = DoneBefore(upscaler.options)
     todo: list[Task] = []
     for task in tasks:
         outcome = done_before(task)
@@ -177,16 +177,16 @@ def _outcomes(tasks: Sequence[Task], raiser: FileRaiser, jobs: int) -> Generator
         return
     jobs = min(jobs, len(todo))
     if jobs == 1:
-        raiser.load()  # what is wrong with the networks is no picture's fault
-    with time_left(error_console()) as progress, closing(run(todo, raiser, jobs)) as coming:
+        upscaler.load()  # what is wrong with the networks is no picture's fault
+    with time_left(error_console()) as progress, closing(run(todo, upscaler, jobs)) as coming:
         if jobs == 1:
-            raiser.on_part = _parts_in(progress)
+            upscaler.on_part = _parts_in(progress)
         yield from progress.track(coming, len(todo), description="pictures")
 
 
 def _parts_in(progress: Progress) -> OnPart:
     """What shows the frames of each clip, and the blocks of each photo, on a line of its own, with the time left."""
-    from facegen.video.decoding import is_clip
+    from facegen.media.video_reader import is_clip
 
     lines: dict[Path, TaskID] = {}
 

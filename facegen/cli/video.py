@@ -65,7 +65,7 @@ def video(
 
     A film that was stopped goes on at its last finished frame when the same command is run again.
     """
-    from facegen.video.keyframes import latent_in
+    from facegen.video.walk import latent_in
 
     faces, heads = ([path for paths in given for path in paths] for given in (pictures, photos))
     if len(seeds) + len(faces) + len(heads) < 2:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from facegen.errors import ShapeError
 from facegen.evaluation.result import Sheet
-from facegen.images import write_image
-from facegen.sheets import contact_sheet
+from facegen.media.images import write_image
+from facegen.media.sheets import contact_sheet
 
 Picture = NDArray[np.uint8]
 KINDS = ("single", "row", "sheet", "difference")
@@ -52,7 +52,7 @@ class Album:
 
         Args:
             name: of the files, without a suffix.
-            low: (h, w, 3), what was raised.
+            low: (h, w, 3), what was upscaled.
             results: model -> (s*h, s*w, 3).
             original: (s*h, s*w, 3) of an aligned head, if there is one; without it, maps compare with the first model.
         Raises:

@@ -1,4 +1,4 @@
-"""Several upscalers on the same pictures: raised, measured where there is an original, and put side by side."""
+"""Several upscalers on the same pictures: upscaled, measured where there is an original, and put side by side."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from facegen.arrays import to_picture, to_tensor
 from facegen.comparing.album import Album
 from facegen.comparing.inputs import Sides, name_below, read_small
 from facegen.comparing.upscaler import Upscaler
@@ -18,9 +19,8 @@ from facegen.evaluation.result import Evaluation, Report, Sheet
 from facegen.metrics.protocol import Figure, Protocol
 from facegen.metrics.published import PairDistance
 from facegen.ops.consistency import downsample_area
-from facegen.tensors import to_picture, to_tensor
 
-TITLE = "Ways to raise a face, side by side"
+TITLE = "Ways to upscale a face, side by side"
 LEGEND = f"Values are means over the portraits; {ORIGINAL}: the portraits before they were reduced."
 Track = Callable[[Sequence[Path], str], Iterable[Path]]
 """Takes files and what they are, and gives them one after the other while it shows how far it is."""
@@ -31,7 +31,7 @@ class Comparison:
 
     Args:
         models: with different names.
-        sides: of the portraits; other pictures are raised by the same scale.
+        sides: of the portraits; other pictures are upscaled by the same scale.
         out: folder to write pictures to; those of the caller's own go into out/inputs.
         kinds: of `facegen.comparing.album.KINDS`, which pictures are written.
         device: where the networks that measure run.
@@ -57,7 +57,7 @@ class Comparison:
         self._clock: dict[str, list[float]] = {model.name: [] for model in models}
 
     def add_portraits(self, files: Sequence[Path], root: Path, split: str, lpips: PairDistance | None = None) -> None:
-        """Reduce aligned portraits, raise them, and measure what comes of it.
+        """Reduce aligned portraits, upscale them, and measure what comes of it.
 
         Args:
             files: square heads of at least `sides.high` px; others are passed over and reported.
@@ -72,7 +72,7 @@ class Comparison:
         album = Album(self.out, self.kinds, f"Portraits, {self.sides}")
         for file, original in self._read(files, "portraits", lambda file: read_portrait(file, self.sides.high)):
             low = to_picture(downsample_area(to_tensor(original), low_size))
-            results = self._raise(low, self._clock)
+            results = self._upscale(low, self._clock)
             album.add(name_below(file, root), low, results, original)
             meter.add(Portrait(to_tensor(low), original, results))
         if meter.count < 2:
@@ -81,14 +81,14 @@ class Comparison:
         self._sheets += album.sheets()
 
     def add_inputs(self, files: Sequence[Path]) -> None:
-        """Raise small pictures that have no original; those too large are passed over and reported.
+        """Upscale small pictures that have no original; those too large are passed over and reported.
 
         Raises:
             ImageError: if none can be used, or a picture cannot be written.
         """
-        album = Album(self.out / "inputs", self.kinds, f"Pictures of your own, raised {self.sides.scale}x")
+        album = Album(self.out / "inputs", self.kinds, f"Pictures of your own, upscaled {self.sides.scale}x")
         for file, low in self._read(files, "pictures", read_small):
-            album.add(file.stem, low, self._raise(low, {}))
+            album.add(file.stem, low, self._upscale(low, {}))
         sheets = album.sheets()
         if not sheets:
             raise ImageError(f"--inputs: none of {len(files)} pictures could be used; the lines above say why.")
@@ -117,12 +117,12 @@ class Comparison:
                 continue
             yield file, rgb
 
-    def _raise(self, low: Picture, clock: dict[str, list[float]]) -> dict[str, Picture]:
+    def _upscale(self, low: Picture, clock: dict[str, list[float]]) -> dict[str, Picture]:
         """Model -> (s*h, s*w, 3); `clock` gets the seconds that each took."""
         results = {}
         for model in self.models:
             began = time.perf_counter()
-            results[model.name] = to_picture(model.raise_to(to_tensor(low), self.sides.scale))
+            results[model.name] = to_picture(model.upscale_to(to_tensor(low), self.sides.scale))
             clock.setdefault(model.name, []).append(time.perf_counter() - began)
         return results
 

@@ -11,16 +11,16 @@ from facegen.data.split import spread
 from facegen.errors import ImageError, UsageError
 from facegen.evaluation.measuring import Picture
 from facegen.evaluation.pictures import shared_split
-from facegen.images import read_image
+from facegen.media.images import read_image
 from facegen.training.datasets import DataConfig, split_files
 
 LARGEST = 512
-"""Longest side of a picture of the caller's own: it is raised whole, and every model's result kept in memory."""
+"""Longest side of a picture of the caller's own: it is upscaled whole, and every model's result kept in memory."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Of portraits, in pixels: reduced to `low`, raised to `high`.
+    """Of portraits, in pixels: reduced to `low`, upscaled to `high`.
 
     Raises:
         UsageError: if `high` is not `low` times a whole number of at least 2.
@@ -42,7 +42,7 @@ class Sides:
         return self.high // self.low
 
     def __str__(self) -> str:
-        return f"{self.low} px by area mean, 8 bits, raised to {self.high} px"
+        return f"{self.low} px by area mean, 8 bits, upscaled to {self.high} px"
 
 
 def kept_out_portraits(
@@ -79,7 +79,7 @@ def read_small(file: Path) -> Picture:
     if max(rgb.shape[:2]) > LARGEST:
         raise ImageError(
             f"{file}: {rgb.shape[1]}x{rgb.shape[0]}, expected at most {LARGEST} px a side; left out. Whole photos are "
-            "raised by facegen upres."
+            "upscaled by facegen upres."
         )
     return rgb
 

@@ -43,8 +43,8 @@ def published(name: str, source: str, setting: Setting) -> Upscaler:
     model.eval()
 
     def enlarge(low_res: Tensor) -> Tensor:
-        raised: Tensor = model(low_res[None].to(setting.device))[0]
-        return raised
+        upscaled: Tensor = model(low_res[None].to(setting.device))[0]
+        return upscaled
 
     about = f"{model.architecture.name}, {Path(source).name}, read by spandrel {spandrel.__version__}"
     return Upscaler(name, model.scale, enlarge, about)

@@ -55,7 +55,7 @@ class Upscaler:
         with torch.inference_mode():
             return self.function(low_res).float().clamp(0, 1).cpu()
 
-    def raise_to(self, low_res: Tensor, scale: int) -> Tensor:
+    def upscale_to(self, low_res: Tensor, scale: int) -> Tensor:
         """Apply it as often as needed to come to `scale` times the size, and reduce what is too large by area.
 
         Args:

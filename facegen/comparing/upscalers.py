@@ -9,13 +9,13 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor
 
+from facegen.arrays import to_picture, to_tensor
 from facegen.comparing.published import FILE_SUFFIXES, published
 from facegen.comparing.upscaler import Setting, Upscaler
 from facegen.errors import UsageError, WeightsError, did_you_mean
-from facegen.images import resize
+from facegen.media.images import resize
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_picture, to_tensor
-from facegen.upscaling import load_upscaler, raise_picture
+from facegen.upscaling import load_upscaler, upscale
 from facegen.weights import CARD_FILE, find_weights, read_card, weight_folders
 
 Maker = Callable[[str, str, Setting], Upscaler]
@@ -48,7 +48,7 @@ def _jnet(name: str, source: str, setting: Setting) -> Upscaler:
 
 
 def _in_pipeline(name: str, setting: Setting, overrides: Sequence[str]) -> Upscaler:
-    """A J-net in its flow. A square picture is taken for an aligned head; another is raised with an empty guide."""
+    """A J-net in its flow. A square picture is taken for an aligned head; another is upscaled with an empty guide."""
     pipeline = FacePipeline.load(setting.recipe, overrides, device=setting.device)
 
     def enlarge(low_res: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ def _in_pipeline(name: str, setting: Setting, overrides: Sequence[str]) -> Upsca
         if height == width:
             return pipeline(low_res, height * pipeline.scale).image
         least = pipeline.config.tile
-        return pipeline.raise_picture(low_res, (max(height, least), max(width, least)), None).image
+        return pipeline.upscale(low_res, (max(height, least), max(width, least)), None).image
 
     folders = tuple(find_weights(weights) for weights in pipeline.recipe.weights.upscalers)
     about = f"J-net {', '.join(pipeline.recipe.weights.upscalers)} in {setting.recipe.name}, tile by tile"
@@ -70,7 +70,7 @@ def _whole(name: str, source: str, setting: Setting) -> Upscaler:
     network = load_upscaler(source).to(setting.device)
 
     def enlarge(low_res: Tensor) -> Tensor:
-        return raise_picture(network, low_res.to(setting.device))
+        return upscale(network, low_res.to(setting.device))
 
     return Upscaler(name, network.config.scale, enlarge, f"{card.kind} {card.name}", (folder,))
 

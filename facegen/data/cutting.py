@@ -11,14 +11,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.align import HeadFrame, Points, crop_head, frame_matrix, transform_points
-from facegen.batch.run import Outcome, Task
 from facegen.data.manifest import Entry
-from facegen.detection import FoundHead, heads_in_photo
 from facegen.errors import ImageError
+from facegen.faces.align import HeadFrame, Points, crop_head, frame_matrix, transform_points
+from facegen.faces.detect import FoundHead, heads_in_photo
+from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
-from facegen.images import read_image, write_image
-from facegen.landmarks import landmarks_in_head
+from facegen.jobs import Outcome, Task
+from facegen.media.images import read_image, write_image
 from facegen.ops.luma import WEIGHTS
 
 PICTURES = "pictures"

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from facegen.errors import ImageError
 from facegen.files import replacing
-from facegen.images import PICTURE_SUFFIXES
+from facegen.media.images import PICTURE_SUFFIXES
 
 MANIFEST = "manifest.csv"
 Decision = Literal["", "keep", "drop"]

@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.align import Points
 from facegen.errors import ShapeError
+from facegen.faces.align import Points
 
 LANDMARKS = (17, 21, 22, 26, 36, 39, 42, 45, 31, 35, 48, 54, 57, 8)
 """Ends of the brows, corners of the eyes, wings of the nose, corners of the mouth, lower lip, chin."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
 
-from facegen.batch.run import Outcome, Task, find_tasks
 from facegen.data.cutting import Cut, PhotoCutter, name_below
 from facegen.data.ledger import Ledger, Photo, open_ledger, save_ledger
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
 from facegen.data.saving import run_saving
 from facegen.errors import ImageError
 from facegen.files import sha256_of
+from facegen.jobs import Outcome, Task, find_tasks
 
 
 class Preparation:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 
-from facegen.batch.run import Outcome, Task, Work, run
+from facegen.jobs import Outcome, Task, Work, run
 
 SAVE_EVERY = 5.0
 """Seconds between two savings, at least; and saving takes at most a tenth of the time."""

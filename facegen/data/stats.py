@@ -17,12 +17,12 @@ from facegen.data.manifest import Entry, entries_of
 from facegen.data.pose import head_pose
 from facegen.data.split import spread
 from facegen.errors import ImageError, UsageError
+from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
-from facegen.images import read_image
-from facegen.landmarks import landmarks_in_head
+from facegen.media.images import read_image
+from facegen.media.sheets import contact_sheet
 from facegen.ops.luma import WEIGHTS
 from facegen.pages import histogram, page, picture, table
-from facegen.sheets import contact_sheet
 
 MEAN_SIDE, SHEET_SIDE, SHEET_COUNT = 256, 96, 60
 FIGURES = {

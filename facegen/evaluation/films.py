@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from facegen.errors import UsageError
 from facegen.evaluation.result import Evaluation, Report, Sheet
-from facegen.images import find_pictures, read_image
+from facegen.media.images import find_pictures, read_image
+from facegen.media.sheets import FilmSheet
+from facegen.media.video_reader import Clip, is_clip
 from facegen.metrics.protocol import Figure, Protocol
-from facegen.metrics.temporal import FLOW, Steadiness, SteadinessMeter
-from facegen.sheets import FilmSheet
-from facegen.video.decoding import Clip, is_clip
+from facegen.metrics.temporal import FLOW, TemporalMeter, TemporalMetrics
 
 CARD = "card.toml"
 """What tells a weight folder from a folder of frames."""
@@ -87,7 +87,7 @@ def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Report) -> Eval
     found, sheets = {}, []
     for film in films:
         report(f"measuring {film.count} frames of {film.path}")
-        sheet, meter = FilmSheet(film.count, film.fps), SteadinessMeter(float(film.fps))
+        sheet, meter = FilmSheet(film.count, film.fps), TemporalMeter(float(film.fps))
         for frame in sheet.watch(film.frames()):
             meter.add(frame)
         found[str(film.path)] = meter.result()
@@ -97,13 +97,13 @@ def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Report) -> Eval
 
 
 def _check_alike(first: Film, other: Film) -> None:
-    """Raise what `evaluate_films` promises of sizes and frame rates."""
+    """Upscale what `evaluate_films` promises of sizes and frame rates."""
     if (first.size, first.fps) != (other.size, other.fps):
         told = [f"{film.path} has {film.size[0]} × {film.size[1]} px at {film.fps} fps" for film in (first, other)]
         raise UsageError(f"{', '.join(told)}; only films of one size and frame rate are measured side by side.")
 
 
-def _figures(found: dict[str, Steadiness], film: Film) -> tuple[Figure, ...]:
+def _figures(found: dict[str, TemporalMetrics], film: Film) -> tuple[Figure, ...]:
     def figure(name: str, field: str, looked: str, wanted: str) -> Figure:
         least, size = min(x.frames for x in found.values()), f"{film.size[0]} × {film.size[1]} px"
         protocol = Protocol(looked, least, size, f"all frames, {film.fps} a second")

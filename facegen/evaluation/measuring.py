@@ -1,4 +1,4 @@
-"""What is measured of raised portraits: each beside its original, by networks that look at both, and in patches."""
+"""What is measured of upscaled portraits: each beside its original, by networks that look at both, and in patches."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.arrays import to_tensor
 from facegen.errors import ImageError
-from facegen.images import read_image, resize
-from facegen.landmarks import landmarks_in_head
+from facegen.faces.identity import identity, identity_distance
+from facegen.faces.landmarks import landmarks_in_head
+from facegen.media.images import read_image, resize
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import LAYER, MAPS, Features, pooled_features
-from facegen.metrics.identity import identity, identity_distance
 from facegen.metrics.paired import (
     detail,
     feature_maps,
@@ -32,7 +33,6 @@ from facegen.models.efficientnet import load_efficientnet
 from facegen.ops.consistency import low_res_psnr
 from facegen.ops.seams import seam_gauge
 from facegen.ops.tiling import TilePlan
-from facegen.tensors import to_tensor
 
 Picture = NDArray[np.uint8]
 ORIGINAL = "original"
@@ -122,7 +122,7 @@ class PortraitMeter:
         """The means over all portraits so far, two at least.
 
         Args:
-            how: how the portraits were reduced and raised, for the protocol.
+            how: how the portraits were reduced and upscaled, for the protocol.
             split: how they were chosen, for the protocol.
         """
         means = _means(self._rows) | {"patches": self._patch_distances()}

@@ -1,4 +1,4 @@
-"""Stage 2: kept-out portraits, reduced and raised again, beside bicubic and Lanczos enlargement."""
+"""Stage 2: kept-out portraits, reduced and upscaled again, beside bicubic and Lanczos enlargement."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 import torch.nn.functional as F
 
+from facegen.arrays import to_picture, to_tensor
 from facegen.errors import ImageError, UsageError
 from facegen.evaluation.measuring import NAMES, ORIGINAL, Picture, Portrait, PortraitMeter, read_portrait
 from facegen.evaluation.result import Evaluation, Report, Sheet
-from facegen.images import resize
+from facegen.media.images import resize
+from facegen.media.sheets import contact_sheet
 from facegen.metrics.protocol import Figure, ratio
 from facegen.metrics.published import PairDistance
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
-from facegen.sheets import contact_sheet
-from facegen.tensors import to_picture, to_tensor
 
 LOW = 96
 """Side, in pixels, that portraits are reduced to."""
@@ -49,7 +49,7 @@ def evaluate_portraits(
     for number, file in enumerate(files, start=1):
         report(f"portrait {number} of {len(files)}: {file.name}")
         try:
-            portrait = _raise(pipeline, file)
+            portrait = _upscale(pipeline, file)
         except ImageError as error:
             report(str(error))
             continue
@@ -59,14 +59,14 @@ def evaluate_portraits(
             shown += [resize(picture, (SHOWN_SIDE, SHOWN_SIDE)) for picture in pictures]
     if meter.count < 2:
         raise UsageError(f"{meter.count} of {len(files)} portraits could be used, expected at least 2; give more.")
-    how = f"{LOW} px by area mean, 8 bits, raised to {LOW * pipeline.scale} px"
+    how = f"{LOW} px by area mean, 8 bits, upscaled to {LOW * pipeline.scale} px"
     figures = tuple(_with_ratio(figure) for figure in meter.figures(how, split))
     sheet = Sheet("Bicubic, facegen, original", contact_sheet(shown, columns=6))
-    return Evaluation("Portraits raised by stage 2", COLUMNS, figures, (sheet,), {}, LEGEND)
+    return Evaluation("Portraits upscaled by stage 2", COLUMNS, figures, (sheet,), {}, LEGEND)
 
 
-def _raise(pipeline: FacePipeline, file: Path) -> Portrait:
-    """Reduce a portrait, and raise it in every way.
+def _upscale(pipeline: FacePipeline, file: Path) -> Portrait:
+    """Reduce a portrait, and upscale it in every way.
 
     Raises:
         ImageError: if it cannot be read, is not square, or is too small.
@@ -75,14 +75,14 @@ def _raise(pipeline: FacePipeline, file: Path) -> Portrait:
     original = read_portrait(file, side)
     low_rgb = to_picture(downsample_area(to_tensor(original), (LOW, LOW)))
     low = to_tensor(low_rgb)
-    raised = pipeline(low, side)
+    upscaled = pipeline(low, side)
     bicubic = F.interpolate(low[None], size=(side, side), mode="bicubic", align_corners=False)[0]
     results = {
-        OURS: to_picture(raised.image),
+        OURS: to_picture(upscaled.image),
         BICUBIC: to_picture(bicubic),
         LANCZOS: resize(low_rgb, (side, side)),
     }
-    return Portrait(low, original, results, raised.plan)
+    return Portrait(low, original, results, upscaled.plan)
 
 
 def _with_ratio(figure: Figure) -> Figure:

@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from facegen.arrays import to_picture
 from facegen.data.split import spread
 from facegen.errors import UsageError
 from facegen.evaluation.pictures import Split
 from facegen.evaluation.result import Evaluation, Report, Sheet
-from facegen.landmarks import landmarks_in_head
+from facegen.faces.landmarks import landmarks_in_head
+from facegen.media.sheets import contact_sheet
 from facegen.metrics.distribution import (
     diversity,
     frechet_distance,
@@ -27,8 +29,6 @@ from facegen.metrics.published import INCEPTION, INCEPTION_SIDE, Extractor
 from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
 from facegen.precision import autocast
-from facegen.sheets import contact_sheet
-from facegen.tensors import to_picture
 from facegen.training.datasets import load_square
 
 Pictures = NDArray[np.uint8]

@@ -1,4 +1,4 @@
-"""How a raised picture compares with the original it was reduced from; pictures are (3, H, W) in [0, 1]."""
+"""How an upscaled picture compares with the original it was reduced from; pictures are (3, H, W) in [0, 1]."""
 
 from __future__ import annotations
 

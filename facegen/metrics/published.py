@@ -79,7 +79,7 @@ def load_lpips(device: str = "cpu") -> PairDistance:
 
 
 def _require(figure: str, modules: tuple[str, ...], file: Path, source: str) -> None:
-    """Raise what says everything that is missing, if anything is."""
+    """Upscale what says everything that is missing, if anything is."""
     absent = [name.replace("_", "-") for name in modules if find_spec(name) is None]
     needs = [f"pip install {' '.join(absent)}"] if absent else []
     if not file.is_file():

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import ShapeError, UsageError
-from facegen.landmarks import faces_in_photo
+from facegen.faces.landmarks import faces_in_photo
 from facegen.ops.flow import Flow, resize_flow, trust, warp
 
 Plane = NDArray[np.float32]
@@ -33,7 +33,7 @@ FLOW = f"Farneback's flow on frames reduced {REDUCED}x by area, where there and 
 
 
 @dataclass(frozen=True)
-class Steadiness:
+class TemporalMetrics:
     """Figures of one film; None where it has too few frames, or no face."""
 
     frames: int
@@ -53,7 +53,7 @@ class Steadiness:
     """Variance of the Laplacian of the luma, in squared 8-bit steps, mean over frames."""
 
 
-class SteadinessMeter:
+class TemporalMeter:
     """Takes the frames of a film one by one.
 
     Args:
@@ -65,7 +65,7 @@ class SteadinessMeter:
 
     def __init__(self, fps: float, *, faces: bool = True) -> None:
         if not fps > 0:
-            raise UsageError(f"SteadinessMeter: {fps} frames per second, expected more than 0.")
+            raise UsageError(f"TemporalMeter: {fps} frames per second, expected more than 0.")
         self._fps, self._faces = fps, faces
         self._warping: list[float] = []
         self._flicker: list[float] = []
@@ -103,19 +103,19 @@ class SteadinessMeter:
             eyes = float(np.linalg.norm(three[1][36] - three[1][45]))
             self._jitter.append(100 * float(np.linalg.norm(three[0] - 2 * three[1] + three[2], axis=1).mean()) / eyes)
 
-    def result(self) -> Steadiness:
+    def result(self) -> TemporalMetrics:
         """The figures of the frames so far.
 
         Raises:
             UsageError: if there were none.
         """
         if not self._sharpness:
-            raise UsageError("SteadinessMeter: no frames, so there is nothing to measure.")
+            raise UsageError("TemporalMeter: no frames, so there is nothing to measure.")
 
         def each_second(values: Sequence[float]) -> float | None:
             return float(np.mean(values)) * self._fps if values else None
 
-        return Steadiness(
+        return TemporalMetrics(
             frames=len(self._sharpness),
             seconds=len(self._sharpness) / self._fps,
             warping=each_second(self._warping),

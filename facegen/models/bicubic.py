@@ -23,7 +23,7 @@ def on_base(out: Tensor, low_res: Tensor, base: Base) -> Tensor:
 
     Args:
         out: (B, 3, s*h, s*w), any values.
-        low_res: (B, 3, h, w) in [0, 1], the picture that was raised.
+        low_res: (B, 3, h, w) in [0, 1], the picture that was upscaled.
         base: "bicubic" adds the map to the enlarged picture; "none" takes (tanh + 1) / 2 of it.
     Returns:
         (B, 3, s*h, s*w) float32, near [0, 1]; within it for "none".

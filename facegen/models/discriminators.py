@@ -100,7 +100,7 @@ class PatchDiscriminator(nn.Module):
 
         Args:
             tiles: (B, 3, 8h, 8w) in [0, 1].
-            stack: (B, condition_channels, h, w) in [0, 1], the input the tiles were raised from.
+            stack: (B, condition_channels, h, w) in [0, 1], the input the tiles were upscaled from.
         Returns:
             (B, 1, h/2, w/2) logits.
         Raises:

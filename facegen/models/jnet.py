@@ -46,7 +46,7 @@ class JNetConfig(BaseModel):
     """"deconv" is the original's; "nearest" (1x1 convolution, nearest, 3x3) leaves no checkerboard."""
     norm: Literal["none", "batch"] = "none"
     """"batch" normalises after every convolution but the outermost and the innermost, for comparison: each tile of a
-    picture should be raised in the same way, whatever the others of its batch or of training were."""
+    picture should be upscaled in the same way, whatever the others of its batch or of training were."""
     base: Literal["bicubic", "none"] = "bicubic"
     """What the network's output is added to; "none" is the original's, behind a sigmoid."""
     chroma: int = Field(default=1, ge=1)
@@ -185,12 +185,12 @@ class TrunkBlock(nn.Module):
         nn.init.zeros_(next(self.branch[2].parameters()))
 
     def forward(self, x: Tensor) -> Tensor:
-        raised: Tensor = x + self.branch(x)
-        return raised
+        upscaled: Tensor = x + self.branch(x)
+        return upscaled
 
 
 class JNet(nn.Module):
-    """Raise tiles by `config.scale`: encoder to 1x1, decoder with skips at every side up to the input's."""
+    """Upscale tiles by `config.scale`: encoder to 1x1, decoder with skips at every side up to the input's."""
 
     def __init__(self, config: JNetConfig | None = None) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ class JNet(nn.Module):
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, stack: Tensor) -> Tensor:
-        """Raise a batch of tiles.
+        """Upscale a batch of tiles.
 
         Args:
             stack: (B, in_channels, tile, tile) in [0, 1]: RGB first, then the guide.

@@ -39,7 +39,7 @@ class SRGANConfig(BaseModel):
     base: Base = "none"
     """"bicubic" adds the output to the enlarged input; "none" is the paper's, behind a tanh."""
     match_histogram: bool = False
-    """Whether a picture raised is given the histogram of the low-res one, channel by channel, after the network."""
+    """Whether a picture upscaled is given the histogram of the low-res one, channel by channel, after the network."""
 
 
 class PReLU(nn.PReLU):
@@ -60,8 +60,8 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        raised: Tensor = x + self.branch(x)
-        return raised
+        upscaled: Tensor = x + self.branch(x)
+        return upscaled
 
 
 class SRGANGenerator(nn.Module):
@@ -90,7 +90,7 @@ class SRGANGenerator(nn.Module):
         self.to_rgb.weight.data.mul_(0.0 if self.config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, low_res: Tensor) -> Tensor:
-        """Raise a batch of pictures.
+        """Upscale a batch of pictures.
 
         Args:
             low_res: (B, 3, h, w) in [0, 1], of any side above half of `end_kernel`.

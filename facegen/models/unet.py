@@ -65,7 +65,7 @@ class UNet(nn.Module):
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, low_res: Tensor) -> Tensor:
-        """Raise a batch of pictures.
+        """Upscale a batch of pictures.
 
         Args:
             low_res: (B, 3, h, w) in [0, 1], of any side; inside it is padded so that every halving is even.

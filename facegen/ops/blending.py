@@ -37,7 +37,7 @@ def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
 
 
 def feather(plan: TilePlan, scale: int) -> Tensor:
-    """Weigh every pixel of every tile: raised-cosine ramps over the overlaps, full weight elsewhere.
+    """Weigh every pixel of every tile: cosine ramps over the overlaps, full weight elsewhere.
 
     A ramp is as long as the tile's actual overlap with that neighbour, and there is none at the picture's border. It is
     sampled at pixel centres, so that it is positive everywhere. The weights that meet in a pixel sum to one.

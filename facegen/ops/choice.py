@@ -192,7 +192,7 @@ def _nearest(starts: tuple[int, ...], tile: int, length: int) -> Tensor:
 
 
 def _check(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> None:
-    """Raise what `choose` promises."""
+    """Upscale what `choose` promises."""
     shape, wanted = tuple(candidates.shape), len(plan)
     if len(shape) != 5 or shape[0] != wanted or not shape[1]:
         raise ShapeError(f"choose: candidates have shape {shape}, expected ({wanted}, K, 3, h, w), K at least 1.")

@@ -19,7 +19,7 @@ TOLERANCE = 1e-3
 """Largest low-res error that counts as none: a quarter of an 8-bit step, so at least 60 dB."""
 ROUNDING = 0.25 / 255
 """Low-res error that the pipeline leaves alone. The input is rounded to half an 8-bit step, so it cannot tell whether
-what a network draws within half of that is wrong; to enforce it would raise its rounding 8x, as terraces."""
+what a network draws within half of that is wrong; to enforce it would upscale its rounding 8x, as terraces."""
 NEGLIGIBLE = 1e-9
 """Weights below it, of low-res pixels far away, are left out."""
 
@@ -150,13 +150,13 @@ def _area_matrix(source: int, target: int) -> Tensor:
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _lift(length: int, scale: int) -> Tensor:
-    """Smooth raising of one axis whose area mean is the input again: (s*length, length).
+    """Smooth upscaling of one axis whose area mean is the input again: (s*length, length).
 
     It is bicubic interpolation U times the inverse of D U, where D is the area mean, so that D (U (D U)^-1) = 1.
     """
     impulses = torch.eye(length, dtype=torch.float64)[:, None, None]  # (length, 1, 1, length): pictures of one row
-    raised = F.interpolate(impulses, scale_factor=(1, scale), mode="bicubic", align_corners=False)
-    up = raised[:, 0, 0].T  # (s*length, length)
+    upscaled = F.interpolate(impulses, scale_factor=(1, scale), mode="bicubic", align_corners=False)
+    up = upscaled[:, 0, 0].T  # (s*length, length)
     lift: Tensor = torch.linalg.solve(up.reshape(length, scale, length).mean(1), up, left=False)
     return torch.where(lift.abs() < NEGLIGIBLE, 0, lift)  # they fall to denormal numbers, which cost 30 times the time
 

@@ -163,7 +163,7 @@ def _standardise(values: Tensor) -> Tensor:
 
 
 def _check(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> None:
-    """Raise what `score` promises before any work is done."""
+    """Upscale what `score` promises before any work is done."""
     shape, stack = tuple(candidates.shape), tuple(context.stack.shape)
     if len(shape) != 5 or shape[2] != 3 or not shape[0] * shape[1]:
         raise ShapeError(f"score: candidates have shape {shape}, expected (T, K, 3, h, w), T and K at least 1.")

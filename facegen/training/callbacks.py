@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.files import replacing
-from facegen.images import write_image
+from facegen.media.images import write_image
 from facegen.training.checkpoints import save_if_best
 from facegen.training.curves import draw_curves
 

@@ -71,7 +71,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch raises on a damaged file is any of a dozen
+    except Exception as error:  # what torch reports for a damaged file is any of a dozen
         raise ValueError(one_line(error)) from None
     return state
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, model_validator
 
-from facegen.guide import GUIDE_CHANNELS, GuideMode
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
 from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig, PlainConfig
 from facegen.models.jnet import JNetConfig
@@ -135,7 +135,7 @@ class JNetLoss(FeatureLoss):
     """Of a projected discriminator beside it."""
     pooled_l1: Weight = WeightSchedule(start=50.0)
     pooled_side: int = Field(default=32, ge=1)
-    """Side that raised and real tile are average-pooled to for it; the tile's own is the L1 of all pixels."""
+    """Side that upscaled and real tile are average-pooled to for it; the tile's own is the L1 of all pixels."""
     crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the discriminators and the feature loss look at."""
 
@@ -205,9 +205,9 @@ class JNetRecipe(Strict):
                 raise ValueError(f'{key} is {channels}, expected {planes}: RGB and guide = "{self.guide}"')
         if net.scale != 8:
             raise ValueError(f"generator.scale is {net.scale}, expected 8, the step from the discriminator's input")
-        raised, pooled = net.tile * net.scale, self.loss.pooled_side
-        if raised % pooled:
-            raise ValueError(f"loss.pooled_side is {pooled}, expected a divisor of tile x scale = {raised}")
-        if self.side < raised:
-            raise ValueError(f"side is {self.side}, expected at least tile x scale = {raised}")
+        upscaled, pooled = net.tile * net.scale, self.loss.pooled_side
+        if upscaled % pooled:
+            raise ValueError(f"loss.pooled_side is {pooled}, expected a divisor of tile x scale = {upscaled}")
+        if self.side < upscaled:
+            raise ValueError(f"side is {self.side}, expected at least tile x scale = {upscaled}")
         return self

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from facegen.align import Points
 from facegen.data.manifest import MANIFEST, read_manifest
 from facegen.data.split import person_of, split
 from facegen.errors import ImageError, TrainingError
+from facegen.faces.align import Points
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
+from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
-from facegen.formats.blocks import block_side
-from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
-from facegen.images import PICTURE_SUFFIXES, read_image, resize
-from facegen.landmarks import landmarks_in_head
+from facegen.media.blocks import block_side
+from facegen.media.images import PICTURE_SUFFIXES, read_image, resize
 from facegen.ops.deblocking import deblock
 from facegen.ops.degradation import degrade, in_8_bits, recolour
 

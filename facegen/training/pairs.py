@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from facegen.errors import TrainingError
-from facegen.images import resize
+from facegen.media.images import resize
 from facegen.ops.degradation import recolour
 from facegen.training.datasets import Order, Warn, readable
 

@@ -28,15 +28,15 @@ from facegen.weights import Card, Kind, save_weights
 LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
 """For whoever publishes without saying; true of anybody's pictures."""
 TRAINING_ALONE = "Of use for training on alone: facegen train --from takes it up with the generator it lies beside."
-RAISES = "Invents detail: what it adds is plausible, not evidence. Best on pictures reduced as in its training."
+UPSCALES = "Invents detail: what it adds is plausible, not evidence. Best on pictures reduced as in its training."
 LIMITS: dict[Kind, str] = {
     "dcgan": "Draws aligned 128 px heads like those it was trained on. It may resemble real people by chance.",
     "jnet": "Invents detail: what it adds is plausible, not evidence. Best on upright heads of 64 to 128 px.",
     "patchgan": "Judges tiles of the J-net it was trained against, and no others.",
     "encoder": "Finds the latents of aligned heads for the generator it lies beside, and for no other.",
     "heads": TRAINING_ALONE,
-    "srgan": RAISES,
-    "unet": RAISES,
+    "srgan": UPSCALES,
+    "unet": UPSCALES,
     "srgan-discriminator": TRAINING_ALONE,
     "unet-discriminator": TRAINING_ALONE,
 }

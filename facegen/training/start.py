@@ -12,9 +12,9 @@ from lightning_fabric import Fabric
 from tomli_w import dumps as _toml
 from torch import nn
 
-from facegen.align import Points
 from facegen.data.split import source_of
 from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
+from facegen.faces.align import Points
 from facegen.recipe import load_recipe, read_toml
 from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints

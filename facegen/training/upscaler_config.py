@@ -38,14 +38,14 @@ class UpscalerLoss(FeatureLoss):
     """Of what `teacher` says; 0 from beginning to end trains without a discriminator."""
     teacher: Literal["logits", "means", "pairs"] = "logits"
     """What the generator gets from the discriminator: its adversarial loss; instead of it how far the means of the
-    activations on real and on raised pictures are apart (feature matching, Salimans et al. 2016); or how far the
+    activations on real and on upscaled pictures are apart (feature matching, Salimans et al. 2016); or how far the
     activations are apart pair by pair (the VAE-GAN's learned distance, Larsen et al. 2016)."""
     real_label: float = Field(default=1.0, gt=0.5, le=1)
     """One-sided label smoothing, for the losses that have labels."""
     fake_label: float = Field(default=0.0, ge=0, lt=0.25)
-    """Labels of raised pictures are drawn evenly between 0 and twice this."""
+    """Labels of upscaled pictures are drawn evenly between 0 and twice this."""
     replay: int = Field(default=0, ge=0)
-    """Raised pictures that are kept, with their low-res ones, to be shown to the discriminator again."""
+    """Upscaled pictures that are kept, with their low-res ones, to be shown to the discriminator again."""
     historical: float = Field(default=0.0, ge=0)
     """Weight of historical averaging of the generator."""
 

@@ -1,8 +1,8 @@
 """Carrying detail from frame to frame, so that it moves with what it is on instead of being made anew every time.
 
-A raised picture is its low-res picture enlarged plus detail, which the low-res picture leaves free. Two frames' detail
-agree little even where the low-res pictures do: that is flicker. Here the previous frame's detail is moved along the
-flow of the low-res pictures, which do not flicker, and mixed with the fresh.
+An upscaled picture is its low-res picture enlarged plus detail, which the low-res picture leaves free. Two frames'
+detail agree little even where the low-res pictures do: that is flicker. Here the previous frame's detail is moved along
+the flow of the low-res pictures, which do not flicker, and mixed with the fresh.
 """
 
 from __future__ import annotations
@@ -58,20 +58,21 @@ class DetailCarrier:
         self._low_res: NDArray[np.uint8] | None = None
         self._detail: NDArray[np.float16] | None = None
 
-    def carry(self, low_res: NDArray[np.uint8], raised: Plane) -> Plane:
+    def carry(self, low_res: NDArray[np.uint8], upscaled: Plane) -> Plane:
         """Steady the next frame.
 
         Args:
-            low_res: (h, w, 3), what was raised.
-            raised: (H, W, 3) in [0, 1], what became of it, at least as large.
+            low_res: (h, w, 3), what was upscaled.
+            upscaled: (H, W, 3) in [0, 1], what became of it, at least as large.
         Returns:
             (H, W, 3) in [0, 1]; shrunk again it may differ a little from `low_res`, see
             `facegen.ops.consistency.back_project`.
         Raises:
             ShapeError: if the sizes differ from the previous frame's.
         """
-        carried = self.carried(low_res, raised.shape[:2])
-        mixed = raised if carried is None else mix(carried, raised, enlarge(low_res, raised.shape[:2]), self.strength)
+        carried = self.carried(low_res, upscaled.shape[:2])
+        base = enlarge(low_res, upscaled.shape[:2])
+        mixed = upscaled if carried is None else mix(carried, upscaled, base, self.strength)
         self.keep(low_res, mixed)
         return mixed
 
@@ -80,7 +81,7 @@ class DetailCarrier:
         if self._low_res is None or self._detail is None:
             return None
         if low_res.shape != self._low_res.shape or self._detail.shape[:2] != size:
-            shapes = f"{low_res.shape} raised to {size}, expected {self._low_res.shape} to {self._detail.shape[:2]}"
+            shapes = f"{low_res.shape} upscaled to {size}, expected {self._low_res.shape} to {self._detail.shape[:2]}"
             raise ShapeError(f"DetailCarrier: got {shapes} as before; reset() it at a cut.")
         flow, believed = motion(self._low_res, low_res)
         wide = (size[1], size[0])
@@ -131,7 +132,7 @@ def _scaled(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     return np.asarray(large, dtype=np.uint8)
 
 
-def mix(carried: Carried, raised: Plane, base: Plane, strength: float) -> Plane:
+def mix(carried: Carried, upscaled: Plane, base: Plane, strength: float) -> Plane:
     """Mix carried and fresh detail, as sharp as the fresh.
 
     Where two details differ their mean is weaker than either, and every warp blurs a little. So the fine part is
@@ -139,14 +140,14 @@ def mix(carried: Carried, raised: Plane, base: Plane, strength: float) -> Plane:
 
     Args:
         carried: of the previous frame.
-        raised: (H, W, 3) in [0, 1], the fresh picture.
+        upscaled: (H, W, 3) in [0, 1], the fresh picture.
         base: (H, W, 3) in [0, 1], the low-res picture enlarged.
         strength: share of the carried detail where it is fully trusted.
     Returns:
         (H, W, 3) in [0, 1].
     """
     share = (strength * carried.trust)[..., None]
-    fresh = raised - base
+    fresh = upscaled - base
     mixed = fresh + share * (carried.detail - fresh)
     smooth = cv2.GaussianBlur(mixed, (0, 0), FINE)
     gain = np.sqrt(_sharpness(fresh) / _sharpness(mixed)).clip(*GAIN)[..., None]

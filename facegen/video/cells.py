@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.arrays import to_picture
 from facegen.errors import UsageError
-from facegen.images import resize
+from facegen.media.images import resize
+from facegen.media.sheets import contact_sheet
 from facegen.pipeline import FacePipeline
-from facegen.sheets import contact_sheet
-from facegen.tensors import to_picture
-from facegen.video.steady import Steadier, SteadyOptions
+from facegen.video.temporal import TemporalOptions, TemporalUpscaler
 from facegen.video.walk import Walk
 
 Frame = NDArray[np.uint8]
@@ -38,16 +38,16 @@ class FilmOptions:
     """Frames made a second; interpolation puts more between them."""
     size: int = 768
     """Side of a face in pixels."""
-    raised: bool = True
+    upscaled: bool = True
     """False: the generator's own faces are resized."""
     columns: int = 1
     """Faces in a row, of films that show several."""
-    steady: SteadyOptions = field(default_factory=SteadyOptions)
+    steady: TemporalOptions = field(default_factory=TemporalOptions)
 
     @property
     def remembers(self) -> bool:
         """Whether a frame depends on those before it."""
-        return self.raised and any(asdict(self.steady).values())
+        return self.upscaled and any(asdict(self.steady).values())
 
     def __post_init__(self) -> None:
         if self.fps <= 0 or self.size < 1 or self.columns < 1:
@@ -61,31 +61,31 @@ class Cell:
 
     def __init__(self, pipeline: FacePipeline, walk: Walk, options: FilmOptions) -> None:
         self.pipeline, self.walk, self.options = pipeline, walk, options
-        self._steadier = Steadier(pipeline, options.steady, fps=float(options.fps))
+        self._steadier = TemporalUpscaler(pipeline, options.steady, fps=float(options.fps))
 
     def picture(self, frame: int) -> Frame:
         """(size, size, 3) of a frame; drawn by itself, as the faces drawn with it would change its last bits."""
         face = self.pipeline.draw(self.walk.latent(frame % self.walk.count))
-        picture = to_picture(self._raised(face))
+        picture = to_picture(self._upscaled(face))
         size = self.options.size
         return picture if picture.shape[0] == size else resize(picture, (size, size))
 
     def go_round(self) -> None:
         """Let the camera see the whole walk once, so that it begins a loop where it ends it."""
-        if self.options.raised and self.options.steady.stabilize:
+        if self.options.upscaled and self.options.steady.stabilize:
             for frame in range(self.walk.count):
                 self._steadier.follow(self.pipeline.draw(self.walk.latent(frame)))
 
-    def _raised(self, face: Tensor) -> Tensor:
-        return self._steadier.raise_face(face, self.options.size).image if self.options.raised else face
+    def _upscaled(self, face: Tensor) -> Tensor:
+        return self._steadier.upscale_face(face, self.options.size).image if self.options.upscaled else face
 
     def state(self) -> State:
         """What the next frame needs of those before."""
-        return self._steadier.state() if self.options.raised else {}
+        return self._steadier.state() if self.options.upscaled else {}
 
     def restore(self, state: State) -> None:
         """Go on where `state` was taken."""
-        if self.options.raised:
+        if self.options.upscaled:
             self._steadier.restore(state)
 
 

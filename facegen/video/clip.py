@@ -1,4 +1,4 @@
-"""Clips raised frame by frame: heads are followed, detail moves with what it is on, times and sound stay."""
+"""Clips upscaled frame by frame: heads are followed, detail moves with what it is on, times and sound stay."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.align import HeadFrame
+from facegen.arrays import to_picture
 from facegen.background import fill_background
 from facegen.canvas import Canvas, hold
-from facegen.detection import heads_in_photo
 from facegen.errors import UsageError
-from facegen.landmarks import landmarks_in_head
+from facegen.faces.align import HeadFrame
+from facegen.faces.detect import heads_in_photo
+from facegen.faces.landmarks import landmarks_in_head
+from facegen.media.video_reader import Clip
 from facegen.photo import PhotoOptions, paste_heads, photo_scale, wanted_heads
-from facegen.pipeline import FacePipeline, Raised
-from facegen.tensors import to_picture
+from facegen.pipeline import FacePipeline, Upscaled
 from facegen.video.carry import Carried, DetailCarrier, Plane, enlarge, mix
-from facegen.video.decoding import Clip
-from facegen.video.heads import HeadTracker, TrackedHead
 from facegen.video.store import FrameStore
+from facegen.video.tracking import HeadTracker, TrackedHead
 
 Frame = NDArray[np.uint8]
 Progress = Callable[[int, int | None], object]
@@ -42,13 +42,13 @@ CUT = 0.1
 
 
 @dataclass(frozen=True)
-class RaisedClip:
+class UpscaledClip:
     """What became of a clip, whose frames lie in the store."""
 
     times: tuple[Fraction, ...]
     """Of the frames, in seconds."""
     heads: int
-    """Most heads raised in one frame."""
+    """Most heads upscaled in one frame."""
     fit: float
     """Worst frame's PSNR in dB of its area-downsampled result to the clip's own; inf if all are equal."""
 
@@ -76,15 +76,15 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
     return options.scale
 
 
-def raise_clip(
+def upscale_clip(
     pipeline: FacePipeline,
     clip: Clip,
     scale: int,
     options: PhotoOptions,
     store: FrameStore,
     progress: Progress = lambda _done, _all: None,
-) -> RaisedClip:
-    """Raise every frame of a clip into a store, from the first that is not there yet.
+) -> UpscaledClip:
+    """Upscale every frame of a clip into a store, from the first that is not there yet.
 
     Args:
         scale: see `clip_scale`; at most eight times.
@@ -93,22 +93,22 @@ def raise_clip(
     Raises:
         ImageError: if the clip is damaged, or the frames cannot be written.
     """
-    raiser = ClipRaiser(pipeline, scale, options, fps=float(clip.fps))
+    upscaler = ClipUpscaler(pipeline, scale, options, fps=float(clip.fps))
     made_before, latest = store.done, store.latest()
     times: list[Fraction] = []
     with closing(clip.frames()) as frames:
         for time, rgb in frames:
             times.append(time)
             if len(times) > made_before:
-                store.add(raiser.raise_frame(rgb), raiser.state())
+                store.add(upscaler.upscale_frame(rgb), upscaler.state())
             elif latest is not None and len(times) == made_before:
-                raiser.restore(rgb, *latest)
+                upscaler.restore(rgb, *latest)
             progress(len(times), clip.count)
-    return RaisedClip(tuple(times), raiser.heads, raiser.fit)
+    return UpscaledClip(tuple(times), upscaler.heads, upscaler.fit)
 
 
-class ClipRaiser:
-    """Raises the frames of one clip in order.
+class ClipUpscaler:
+    """Upscales the frames of one clip in order.
 
     Args:
         scale: of every frame.
@@ -121,8 +121,10 @@ class ClipRaiser:
         self._tracker, self._carrier = HeadTracker(fps), DetailCarrier()
         self.heads, self.fit = 0, math.inf
 
-    def raise_frame(self, rgb: Frame) -> Frame:
-        """Raise the next frame, (H, W, 3), to (s*H, s*W, 3): held to it as a photo is, see `facegen.photo.restore`."""
+    def upscale_frame(self, rgb: Frame) -> Frame:
+        """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3): held to it as a photo is, see
+        `facegen.photo.restore`.
+        """
         size = (self.scale * rgb.shape[0], self.scale * rgb.shape[1])
         carried = self._carrier.carried(rgb, size)
         if carried is not None and carried.trust.mean() < CUT:
@@ -137,19 +139,19 @@ class ClipRaiser:
         return canvas.rgb
 
     def _paste_heads(self, canvas: Canvas, rgb: Frame) -> None:
-        """Follow the heads into this frame, raise those that are wanted, and paste them."""
+        """Follow the heads into this frame, upscale those that are wanted, and paste them."""
         followed = self._tracker.follow(_heads(rgb, self.options))
         wanted = wanted_heads([head.frame for head in followed], self.options)
         heads = [head for head in followed if head.frame in wanted]
-        raise_faces = [partial(self._raise_face, head) for head in heads]
-        raised = paste_heads(canvas, self.pipeline, rgb, [head.frame for head in heads], raise_faces)
-        self.heads = max(self.heads, len(raised))
+        upscale_faces = [partial(self._upscale_face, head) for head in heads]
+        upscaled = paste_heads(canvas, self.pipeline, rgb, [head.frame for head in heads], upscale_faces)
+        self.heads = max(self.heads, len(upscaled))
 
-    def _raise_face(self, head: TrackedHead, face: Tensor, size: int) -> Raised:
-        """Raise an aligned head, (3, S, S), as the pipeline does, but with its landmarks smoothed over time."""
+    def _upscale_face(self, head: TrackedHead, face: Tensor, size: int) -> Upscaled:
+        """Upscale an aligned head, (3, S, S), as the pipeline does, but with its landmarks smoothed over time."""
         side = self.pipeline.low_res_side(size)
         landmarks = head.steady(landmarks_in_head(to_picture(face)), face.shape[-1])
-        return self.pipeline.raise_picture(face, (side, side), landmarks.scaled(side / face.shape[-1]))
+        return self.pipeline.upscale(face, (side, side), landmarks.scaled(side / face.shape[-1]))
 
     def _steady(self, canvas: Canvas, rgb: Frame, carried: Carried) -> None:
         """Mix the previous frame's detail into this one's; a background that is kept stays as it is."""

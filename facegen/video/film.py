@@ -1,4 +1,4 @@
-"""A film: walks -> faces -> raised, steadily -> kept frame by frame -> encoded."""
+"""A film: walks -> faces -> upscaled, steadily -> kept frame by frame -> encoded."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from typing import Protocol, TypeVar
 import numpy as np
 
 from facegen.errors import UsageError
-from facegen.images import picture_text, write_image
+from facegen.media.images import picture_text, write_image
+from facegen.media.record import RECORD_KEY
+from facegen.media.sheets import FilmSheet
+from facegen.media.video_metadata import video_text
+from facegen.media.video_writer import check_video_path, write_video, written_pictures
 from facegen.pipeline import FacePipeline
-from facegen.provenance import RECORD_KEY
-from facegen.sheets import FilmSheet
 from facegen.video.cells import Cell, FilmOptions, Frame, made_frames
-from facegen.video.encoding import check_video_path, write_video, written_pictures
-from facegen.video.interpolation import interpolate
-from facegen.video.metadata import video_text
+from facegen.video.interpolate import interpolate
 from facegen.video.store import JSON, FrameStore
 from facegen.video.walk import Walk
 
@@ -169,7 +169,7 @@ def frames_key(walks: Sequence[Walk], options: FilmOptions, text: Mapping[str, s
         ],
         "fps": str(options.fps),
         "size": options.size,
-        "raised": options.raised,
+        "upscaled": options.upscaled,
         "columns": options.columns,
         "steady": asdict(options.steady),
     }

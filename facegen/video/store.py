@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import ImageError
 from facegen.files import replacing
-from facegen.images import read_image, write_image
+from facegen.media.images import read_image, write_image
 
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 State = Mapping[str, NDArray[np.generic]]

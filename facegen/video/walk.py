@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
@@ -12,11 +13,14 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from facegen.errors import ShapeError, UsageError, did_you_mean
+from facegen.errors import ImageError, ShapeError, UsageError, WeightsError, did_you_mean
+from facegen.media.record import Record, latent_sha256, read_latent, read_record
+from facegen.pipeline import FacePipeline
+from facegen.weights import find_weights, read_card
 
-Path = Literal["spline", "slerp"]
+Curve = Literal["spline", "slerp"]
 Easing = Literal["linear", "ease"]
-PATHS: tuple[Path, ...] = get_args(Path)
+CURVES: tuple[Curve, ...] = get_args(Curve)
 EASINGS: tuple[Easing, ...] = get_args(Easing)
 Points = NDArray[np.float64]
 
@@ -32,7 +36,7 @@ class WalkOptions:
         UsageError: if a name is unknown.
     """
 
-    path: Path = "spline"
+    path: Curve = "spline"
     """"slerp": along great circles from each keyframe to the next (Shoemake 1985), at a constant speed on each.
     "spline": along a cubic spline through all of them, without a corner."""
     easing: Easing = "linear"
@@ -41,7 +45,7 @@ class WalkOptions:
     """Go on from the last keyframe to the first. The frame after the last would be the first one again."""
 
     def __post_init__(self) -> None:
-        for key, value, known in (("path", self.path, PATHS), ("easing", self.easing, EASINGS)):
+        for key, value, known in (("path", self.path, CURVES), ("easing", self.easing, EASINGS)):
             if value not in known:
                 raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}.")
 
@@ -132,3 +136,41 @@ def _directions(points: Points, lengths: Points) -> Points:
                 "long; put another between them."
             )
     return np.asarray(found)
+
+
+def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
+    """The (z_dim,) latent that a picture was drawn from, told by the record in its file.
+
+    Args:
+        pipeline: its generator must be the one that drew the picture.
+    Raises:
+        ImageError: if the picture has no record, was not drawn from a latent, or its record contradicts itself.
+        WeightsError: if another generator drew it.
+    """
+    record = read_record(picture)
+    if record.z is None or (record.latent is None and record.seed is None):
+        raise ImageError(
+            f"{picture}: was not drawn from a latent, but made by facegen {record.argv[0]}; give a face that facegen "
+            "sample or project wrote, or find the nearest latent with --project."
+        )
+    _check_generator(pipeline, picture, record)
+    z = _of_seed(pipeline, record) if record.latent is None else read_latent(record.latent, picture)
+    if latent_sha256(z) != record.z:
+        raise ImageError(f"{picture}: its record is damaged (latent and its hash disagree); get the picture again.")
+    return z
+
+
+def _of_seed(pipeline: FacePipeline, record: Record) -> Tensor:
+    """The latent of the record's seed, under the record's truncation."""
+    assert record.seed is not None
+    return pipeline.latent(record.seed, record.recipe["truncation"])
+
+
+def _check_generator(pipeline: FacePipeline, picture: Path, record: Record) -> None:
+    name = pipeline.recipe.weights.generator
+    ours = read_card(find_weights(name)).sha256
+    if ours not in record.weights.values():
+        raise WeightsError(
+            f"{picture}: was drawn by another generator than {name!r} (SHA-256 {ours}); its latent means another face "
+            "there. Draw it again, or name its generator with --set weights.generator=."
+        )

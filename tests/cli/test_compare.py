@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.images import resize, write_image
+from facegen.media.images import resize, write_image
 from tests.cli.conftest import Facegen, leftovers
 
 
@@ -64,7 +64,7 @@ def test_inputs_alone(facegen: Facegen, tiny_recipe: Path, small: Path, tmp_path
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        (("--models", "bicubic"), 2, "nothing to raise: name a folder of portraits, or --inputs"),
+        (("--models", "bicubic"), 2, "nothing to upscale: name a folder of portraits, or --inputs"),
         (("{heads}", "--models", "bicubic,,jnet"), 2, "has an empty name"),
         (("{heads}", "--models", "bicubik"), 1, "did you mean 'bicubic'?"),
         (("{heads}", "--write", "rows"), 2, "unknown kind 'rows'; did you mean 'row'?"),

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.data.locking import LOCK
 from facegen.data.manifest import read_manifest
-from facegen.images import write_image
+from facegen.files import LOCK
+from facegen.media.images import write_image
 from tests.cli.conftest import Facegen, leftovers
 
 

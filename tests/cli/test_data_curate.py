@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
-from facegen.data.curating.labels import LabelLog, log_path
+from facegen.data.curate.labels import LabelLog, log_path
 from facegen.data.manifest import read_manifest
 from tests.cli.conftest import Facegen
-from tests.data.curating.running import Running
+from tests.data.curate.running import Running
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.images import resize, write_image
-from facegen.video.encoding import write_video
+from facegen.media.images import resize, write_image
+from facegen.media.video_writer import write_video
 from tests import tiny
 from tests.cli.conftest import Facegen, leftovers
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from facegen.images import read_image, resize
+from facegen.arrays import to_picture
+from facegen.media.images import read_image, resize
+from facegen.media.record import RECORD_KEY, Record
+from facegen.media.video_metadata import video_text
+from facegen.media.video_reader import Clip
 from facegen.pipeline import FacePipeline
-from facegen.provenance import RECORD_KEY, Record
-from facegen.tensors import to_picture
 from facegen.video.cells import GAP
-from facegen.video.decoding import Clip
-from facegen.video.metadata import video_text
 from tests.cli.conftest import Facegen
 
 
@@ -34,8 +34,8 @@ def test_larger_cells_are_raised(facegen: Facegen, tiny_recipe: Path, tmp_path: 
     assert result.exit_code == 0, result.output
     [(_, frame)] = Clip(tmp_path / "grid.mkv").frames()
     assert frame.shape == (160, 320 + GAP, 3)
-    raised = resize(to_picture(FacePipeline.load(tiny_recipe).sample(0, 160).image), (160, 160))
-    assert np.abs(frame[:, :160].astype(int) - raised).max() <= 4
+    upscaled = resize(to_picture(FacePipeline.load(tiny_recipe).sample(0, 160).image), (160, 160))
+    assert np.abs(frame[:, :160].astype(int) - upscaled).max() <= 4
     record = Record.model_validate_json(video_text(tmp_path / "grid.mkv")[RECORD_KEY])
     assert record.argv[:7] == ("grid-walk", "--seeds", "0,1", "--columns", "4", "--stops", "2")
     assert "--loop" in record.argv

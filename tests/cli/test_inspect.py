@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.images import read_image, resize, write_image
+from facegen.arrays import to_tensor
+from facegen.media.images import read_image, resize, write_image
+from facegen.media.record import record_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.pipeline import FacePipeline
-from facegen.provenance import record_text
-from facegen.tensors import to_tensor
 from tests.cli.conftest import Facegen
 
 
@@ -35,7 +35,7 @@ def test_a_sample_as_a_table(facegen: Facegen, drawn: Path, monkeypatch: pytest.
     assert rows["label"] == "trainedAlgorithmicMedia"
     assert rows["command"].startswith("facegen sample --seeds 3 --size 320 --format png --recipe ")
     assert rows["made by"].startswith("facegen 0.")
-    assert rows["raised"] == "1 head(s) in 4 tiles"
+    assert rows["upscaled"] == "1 head(s) in 4 tiles"
     assert rows["fit"].endswith("dB to what was put in")
     assert {"weights", "seams", "elsewhere", "sharpness"} < set(rows)
     assert "agreement" not in rows
@@ -57,7 +57,7 @@ def test_a_sample_as_json(facegen: Facegen, drawn: Path, tiny_recipe: Path) -> N
 def test_a_resized_sample_has_the_recorded_seams(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     facegen("sample", "--size", 300, "--recipe", tiny_recipe, "--out", tmp_path)
     found = json.loads(facegen("inspect", tmp_path / "seed0000-300.png", "--json").stdout)
-    assert found["seams"] == found["record"]["raised"][0]["seams"]
+    assert found["seams"] == found["record"]["upscaled"][0]["seams"]
 
 
 def test_a_photo_has_the_values_of_the_whole(
@@ -67,7 +67,7 @@ def test_a_photo_has_the_values_of_the_whole(
     source = write_image(tmp_path / "photo.png", head)
     heads, whole = [pipeline.sample(seed, 256) for seed in (1, 2)], SeamGauge(1.25, 1.5)
     for name, measured in (("whole", {"fit": 55.5, "seams": whole}), ("heads", {})):
-        text = record_text(pipeline, "upres", {}, raised=heads, source=source, **measured)  # type: ignore[arg-type]
+        text = record_text(pipeline, "upres", {}, upscaled=heads, source=source, **measured)  # type: ignore[arg-type]
         write_image(tmp_path / f"{name}.png", head, text=text, label="composite")
     found = json.loads(facegen("inspect", tmp_path / "whole.png", "--json").stdout)
     assert found["seams"] == {"mean": 1.25, "max": 1.5}

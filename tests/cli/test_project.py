@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.images import picture_facts, read_image, write_image
+from facegen.arrays import to_picture
+from facegen.media.images import picture_facts, read_image, write_image
+from facegen.media.record import read_record
 from facegen.pipeline import FacePipeline
-from facegen.provenance import read_record
-from facegen.tensors import to_picture
-from facegen.video.keyframes import latent_in
+from facegen.video.walk import latent_in
 from tests.cli.conftest import Facegen
 
 
 def test_the_latent_is_in_the_file(
     facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.video.project.STEPS", 2)
+    monkeypatch.setattr("facegen.project.STEPS", 2)
     photo, out = write_image(tmp_path / "photo.png", astronaut), tmp_path / "deep" / "face.png"
     result = facegen("project", photo, "-o", out, "--size", 256, "--recipe", tiny_recipe)
     assert result.exit_code == 0, result.output

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.images import picture_text, read_image, write_image
-from facegen.provenance import RECORD_KEY
+from facegen.media.images import picture_text, read_image, write_image
+from facegen.media.record import RECORD_KEY
 from tests.cli.conftest import Facegen, leftovers
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facegen.images import picture_facts, picture_text, read_image
+from facegen.arrays import to_picture
+from facegen.media.images import picture_facts, picture_text, read_image
+from facegen.media.record import read_record
 from facegen.pipeline import FacePipeline
-from facegen.provenance import read_record
-from facegen.tensors import to_picture
 from tests.cli.conftest import Facegen, leftovers
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facegen.batch.run import Outcome
 from facegen.cli.summary import error_console, summary, time_left, totals
+from facegen.jobs import Outcome
 from facegen.ops.seams import SeamGauge
 
 PHOTO = Path("in/[red]photo :smile:.jpg")
@@ -49,8 +49,8 @@ def test_long_names_are_never_cut_in_a_file(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_totals_leave_out_what_did_not_happen() -> None:
-    assert totals(OUTCOMES) == "2 raised, 1 done already, 1 failed."
-    assert totals(OUTCOMES[:2]) == "2 raised."
+    assert totals(OUTCOMES) == "2 upscaled, 1 done already, 1 failed."
+    assert totals(OUTCOMES[:2]) == "2 upscaled."
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from facegen.images import picture_text, read_image, resize, write_image
+from facegen.media.images import picture_text, read_image, resize, write_image
 from tests.cli.conftest import Facegen, leftovers
 
 Picture = NDArray[np.uint8]
@@ -46,7 +46,7 @@ def jpeg(picture: Picture, mode: str = "RGB") -> bytes:
 
 
 def save_odd_but_good(folder: Path, plain: Picture) -> list[Path]:
-    """Pictures that are unusual, and have to be raised all the same."""
+    """Pictures that are unusual, and have to be upscaled all the same."""
     folder.mkdir()
     write_image(folder / "one pixel.png", plain[:1, :1])
     Image.fromarray(plain[..., 0].astype(np.uint16) * 257).save(folder / "sixteen.png")
@@ -86,7 +86,7 @@ def test_good_and_bad_pictures_in_one_command(upres: Facegen, tmp_path: Path, pl
     for problem, path in bad.items():
         [line] = [line for line in lines if line.startswith(f"Error: {path}: ")]
         assert problem in line
-    assert lines[-1] == "5 raised, 5 failed."
+    assert lines[-1] == "5 upscaled, 5 failed."
     assert len(lines) == 5 + (1 + 10) + 1  # errors, a table of all, the sum
     assert not leftovers(out)
 
@@ -122,7 +122,7 @@ def test_results_are_not_raised_again(facegen: Facegen, tiny_recipe: Path, tmp_p
         assert written(tmp_path) == ["a.png", "out/a-x1.png"]
     refused = facegen("upres", tmp_path, "--recipe", tiny_recipe, "--out", tmp_path)
     assert refused.exit_code == 2
-    assert f"--out {tmp_path}: is the folder that is raised" in refused.stderr
+    assert f"--out {tmp_path}: is the folder that is upscaled" in refused.stderr
 
 
 def test_files_of_one_name_keep_apart(upres: Facegen, tmp_path: Path, plain: Picture) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.images import resize, write_image
-from facegen.video.decoding import Clip
-from facegen.video.encoding import write_video
-from facegen.video.metadata import video_text
+from facegen.media.images import resize, write_image
+from facegen.media.video_metadata import video_text
+from facegen.media.video_reader import Clip
+from facegen.media.video_writer import write_video
 from facegen.video.store import FrameStore
 from tests.cli.conftest import Facegen, leftovers
 from tests.video.films import beep, moving
@@ -46,9 +46,9 @@ def test_a_clip_keeps_its_times_and_its_sound(upres: Facegen, clip: Path, tmp_pa
     path = tmp_path / "out" / "walk-x2.mp4"
     assert (result.exit_code, result.stdout) == (0, f"{path}\n")
     assert result.stderr == f"{clip}: 5 frames.\n"
-    raised = Clip(path)
-    assert raised.size == (188, 160)
-    assert [time for time, _ in raised.frames()] == TIMES
+    upscaled = Clip(path)
+    assert upscaled.size == (188, 160)
+    assert [time for time, _ in upscaled.frames()] == TIMES
     with av.open(str(path)) as after, av.open(str(clip)) as before:
         packets = [[bytes(p) for p in file.demux(audio=0) if p.size] for file in (after, before)]
     assert packets[0]

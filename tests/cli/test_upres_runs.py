@@ -16,10 +16,10 @@ import pytest
 from click.testing import CliRunner, Result
 from numpy.typing import NDArray
 
-from facegen.batch import raising
+from facegen import photo_files as upscaling
 from facegen.cli.main import cli
 from facegen.errors import UsageError
-from facegen.images import picture_text, read_image, write_image
+from facegen.media.images import picture_text, read_image, write_image
 from facegen.photo import Restored, restore
 from facegen.pipeline import FacePipeline
 from tests.cli.conftest import Facegen, leftovers
@@ -30,7 +30,7 @@ FACEGEN = [sys.executable, "-m", "facegen"]
 
 @pytest.fixture
 def upres(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> Facegen:
-    """Raise in/ into out/ with tiny weights, twice as large."""
+    """Upscale in/ into out/ with tiny weights, twice as large."""
 
     def run(*words: object) -> Result:
         return facegen(*raise_all(tmp_path, tiny_recipe, "out"), *words)
@@ -49,7 +49,7 @@ def photos(tmp_path: Path) -> list[Path]:
 
 
 def raise_all(folder: Path, recipe: Path, out: str) -> list[str]:
-    """The quickest way to raise in/ into another folder."""
+    """The quickest way to upscale in/ into another folder."""
     words = ["upres", folder / "in", "--recipe", recipe, "--out", folder / out, "--scale", 2, "--background", "lanczos"]
     return [str(word) for word in words]
 
@@ -83,7 +83,7 @@ def test_only_what_is_missing_or_changed_is_made(upres: Facegen, tmp_path: Path,
     (tmp_path / "out" / "sub" / "c-x2.png").unlink()
     write_image(photos[0], read_image(photos[0]).rgb[::-1].copy())
     result = upres()
-    assert result.stderr.splitlines()[-1] == "2 raised, 1 done already."
+    assert result.stderr.splitlines()[-1] == "2 upscaled, 1 done already."
     now = contents(tmp_path / "out")
     assert {name for name in whole if now[name] == whole[name]} == {"b-x2.png", "sub/c-x2.png"}
 
@@ -93,7 +93,7 @@ def test_other_options_make_it_anew(upres: Facegen) -> None:
     words: list[str] = []
     for change in ("--scale=2", "--set=fidelity=0.5", "--faces=largest", "--strip", "--overwrite"):
         words.append(change)
-        assert upres(*words).stderr.splitlines()[-1] == "3 raised."
+        assert upres(*words).stderr.splitlines()[-1] == "3 upscaled."
 
 
 def test_a_scale_of_its_own_choice_is_found_again(
@@ -115,7 +115,7 @@ def test_what_facegen_did_not_write_is_not_replaced(upres: Facegen, tmp_path: Pa
         (tmp_path / "out" / name).write_bytes(content)
     result = upres()
     assert result.exit_code == 1
-    assert result.stderr.splitlines()[-1] == "1 raised, 2 failed."
+    assert result.stderr.splitlines()[-1] == "1 upscaled, 2 failed."
     for photo, name in zip(photos, foreign, strict=False):
         assert f"Error: {photo}: its result would replace {tmp_path / 'out' / name}, not written by" in result.stderr
         assert (tmp_path / "out" / name).read_bytes() == foreign[name]
@@ -134,13 +134,13 @@ def test_a_picture_that_fails_does_not_stop_the_others(
             raise error
         return restore(pipeline, rgb, *rest)
 
-    monkeypatch.setattr(raising, "restore", fail)
+    monkeypatch.setattr(upscaling, "restore", fail)
     result = CliRunner().invoke(cli, raise_all(tmp_path, tiny_recipe, "out"))
     assert result.exit_code == 1
     assert f"Error: {photos[0]}: too large." in result.stderr
     assert f"Error: {photos[2]}: unexpected ZeroDivisionError: a bug" in result.stderr
     assert "in fail" in result.stderr  # where it came from
-    assert result.stderr.splitlines()[-1] == "1 raised, 2 failed."
+    assert result.stderr.splitlines()[-1] == "1 upscaled, 2 failed."
 
 
 def test_interrupted_it_says_how_to_go_on(
@@ -155,12 +155,12 @@ def test_interrupted_it_says_how_to_go_on(
         return restore(pipeline, rgb, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(raising, "restore", interrupted)
+        patch.setattr(upscaling, "restore", interrupted)
         result = upres()
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "Stopped: 1 of 3 are done. To go on, run the same command again."
     assert list(contents(tmp_path / "out")) == ["a-x2.png"]
-    assert upres().stderr.splitlines()[-1] == "2 raised, 1 done already."
+    assert upres().stderr.splitlines()[-1] == "2 upscaled, 1 done already."
 
 
 @pytest.mark.usefixtures("photos")
@@ -173,7 +173,7 @@ def test_nothing_of_a_picture_is_kept_for_the_next(upres: Facegen, monkeypatch: 
         made.append(weakref.ref(done))
         return done
 
-    monkeypatch.setattr(raising, "restore", watched)
+    monkeypatch.setattr(upscaling, "restore", watched)
     assert upres().exit_code == 0
     assert len(made) == 3
 
@@ -204,7 +204,7 @@ def test_several_processes_write_the_same_bytes(upres: Facegen, tmp_path: Path, 
     for jobs in (1, 2):
         result = upres("--background", "tiles", "--jobs", jobs, "--out", tmp_path / f"jobs{jobs}")
         assert result.exit_code == 1
-        assert result.stderr.splitlines()[-1] == "2 raised, 1 failed."
+        assert result.stderr.splitlines()[-1] == "2 upscaled, 1 failed."
     assert contents(tmp_path / "jobs1") == contents(tmp_path / "jobs2")
     assert not leftovers(tmp_path / "jobs2")
 

@@ -11,12 +11,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from facegen.images import read_image, write_image
-from facegen.latents import latent_text
+from facegen.media.images import read_image, write_image
+from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, latent_text, record_text
+from facegen.media.video_metadata import video_text
+from facegen.media.video_reader import Clip
 from facegen.pipeline import FacePipeline
-from facegen.provenance import COMMAND_KEY, RECORD_KEY, Record, record_text
-from facegen.video.decoding import Clip
-from facegen.video.metadata import video_text
 from tests.cli.conftest import Facegen, leftovers
 from tests.video.films import beep
 
@@ -53,7 +52,7 @@ def test_film_of_seeds(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> N
 def test_keyframes_of_seeds_then_pictures_then_photos(
     facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.video.project.STEPS", 2)
+    monkeypatch.setattr("facegen.project.STEPS", 2)
     pipeline = FacePipeline.load(tiny_recipe)
     pictures = [tmp_path / name for name in ("a.png", "b.png")]
     for seed, path in enumerate(pictures):

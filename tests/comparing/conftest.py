@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facegen.comparing.upscaler import Setting
 from facegen.evaluation import measuring
-from facegen.images import resize, write_image
+from facegen.media.images import resize, write_image
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.srgan import SRGANConfig, SRGANGenerator
 from facegen.models.unet import UNet, UNetConfig

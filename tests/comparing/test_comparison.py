@@ -21,7 +21,7 @@ from facegen.evaluation import measuring
 from facegen.evaluation.measuring import NAMES, ORIGINAL
 from facegen.evaluation.report import write_report
 from facegen.evaluation.result import Evaluation
-from facegen.images import resize, write_image
+from facegen.media.images import resize, write_image
 from tests.cli.conftest import leftovers
 
 MODELS = ("bicubic", "jnet", "unet")
@@ -72,7 +72,7 @@ def test_every_figure_has_every_model(found: Evaluation) -> None:
         assert set(figure.values) - {ORIGINAL} == set(MODELS)
         assert (ORIGINAL in figure.values) == (figure.name == NAMES["nyquist"][0])
         assert figure.protocol.split == "all of them"
-        assert "32 px by area mean, 8 bits, raised to 256 px" in figure.protocol.resize
+        assert "32 px by area mean, 8 bits, upscaled to 256 px" in figure.protocol.resize
     counts = {figure.name: figure.protocol.count for figure in found.figures}
     assert (counts["PSNR, dB"], counts[NAMES["patches"][0]], counts["Seconds a picture"]) == (2, 8, 1)
 
@@ -130,7 +130,7 @@ def test_pictures_of_ones_own_have_sheets_and_no_figures(
     comparison.add_inputs([*files, tmp_path / "none.png"])
     found = comparison.result({})
     assert (found.figures, found.columns) == ((), MODELS)
-    assert found.sheets[0].caption == "Pictures of your own, raised 8x"
+    assert found.sheets[0].caption == "Pictures of your own, upscaled 8x"
     assert len(told) == 1
     assert {path.name for path in (tmp_path / "out/inputs/single/jnet").iterdir()} == {"a.png", "b.png"}
     assert (tmp_path / "out/inputs/sheet.png").is_file()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from benchmarks import general_pictures
 from benchmarks.general_pictures import find_files, main, shares, squares
 from facegen.data.split import source_of
-from facegen.images import read_image, write_image
+from facegen.media.images import read_image, write_image
 
 
 def test_scikit_images_pictures_are_found_and_none_shows_a_person() -> None:

@@ -12,7 +12,7 @@ from facegen.comparing.inputs import LARGEST, Sides, kept_out_portraits, name_be
 from facegen.comparing.upscaler import Upscaler
 from facegen.errors import ImageError, TrainingError, UsageError
 from facegen.evaluation.measuring import read_portrait
-from facegen.images import read_image, resize, write_image
+from facegen.media.images import read_image, resize, write_image
 
 
 def model(*folders: Path) -> Upscaler:
@@ -31,7 +31,7 @@ def people(tmp_path: Path) -> Path:
 
 
 def test_sides_are_whole_multiples() -> None:
-    assert (Sides(96, 768).scale, str(Sides(48, 96))) == (8, "48 px by area mean, 8 bits, raised to 96 px")
+    assert (Sides(96, 768).scale, str(Sides(48, 96))) == (8, "48 px by area mean, 8 bits, upscaled to 96 px")
     with pytest.raises(UsageError, match="--size 700: expected a multiple of --low 96, at least twice it: 672 for"):
         Sides(96, 700)
     with pytest.raises(UsageError, match="--size 96: expected a multiple of --low 96, at least twice it: 192 for"):

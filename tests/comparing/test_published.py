@@ -43,7 +43,7 @@ class UnsupportedModelError(Exception):
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a package in spandrel's place that gives a model, or raises."""
+    """Put a package in spandrel's place that gives a model, or upscales."""
 
     def put(model: Any) -> None:
         def load(_: object, source: str) -> Any:

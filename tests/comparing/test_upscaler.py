@@ -35,16 +35,16 @@ def test_it_is_applied_until_the_picture_is_large_enough(scale: int, wanted: int
 
     low = torch.rand(3, 4, 5)
     upscaler = Upscaler("pixels", scale, enlarge, "blocks")
-    raised = upscaler.raise_to(low, wanted)
-    assert raised.shape == (3, 4 * wanted, 5 * wanted)
-    torch.testing.assert_close(downsample_area(raised, (4, 5)), low)  # blocks keep their means
+    upscaled = upscaler.upscale_to(low, wanted)
+    assert upscaled.shape == (3, 4 * wanted, 5 * wanted)
+    torch.testing.assert_close(downsample_area(upscaled, (4, 5)), low)  # blocks keep their means
     assert (len(calls), upscaler.passes(wanted), upscaler.steps(wanted)) == (passes, passes, steps)
 
 
 def test_what_it_gives_is_a_picture() -> None:
-    raised = Upscaler("bright", 2, doubling, "")(torch.full((3, 2, 2), 0.5))
-    assert raised.shape == (3, 4, 4)
-    assert raised.max() == 1
+    upscaled = Upscaler("bright", 2, doubling, "")(torch.full((3, 2, 2), 0.5))
+    assert upscaled.shape == (3, 4, 4)
+    assert upscaled.max() == 1
 
 
 def test_one_that_does_not_enlarge_is_refused() -> None:

@@ -9,13 +9,13 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from facegen.arrays import to_tensor
 from facegen.comparing.upscaler import Setting
 from facegen.comparing.upscalers import BY_KIND, BY_NAME, load_upscalers
 from facegen.errors import FacegenError, UsageError, WeightsError
-from facegen.images import resize
+from facegen.media.images import resize
 from facegen.ops.consistency import low_res_psnr
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_tensor
 
 SOURCES = [*BY_NAME, *(f"{{weights}}/{kind}" for kind in BY_KIND)]
 
@@ -26,11 +26,11 @@ def test_every_upscaler_raises(source: str, size: tuple[int, int], setting: Sett
     (upscaler,) = load_upscalers([source.format(weights=weights)], setting)
     assert upscaler.name == source.rpartition("/")[2]
     low = torch.rand(3, *size, generator=torch.Generator().manual_seed(0))
-    raised = upscaler.raise_to(low, 8)
-    assert raised.shape == (3, 8 * size[0], 8 * size[1])
-    assert (raised.dtype, raised.device.type) == (torch.float32, "cpu")
-    assert 0 <= raised.min() <= raised.max() <= 1
-    assert torch.equal(raised, upscaler.raise_to(low, 8))
+    upscaled = upscaler.upscale_to(low, 8)
+    assert upscaled.shape == (3, 8 * size[0], 8 * size[1])
+    assert (upscaled.dtype, upscaled.device.type) == (torch.float32, "cpu")
+    assert 0 <= upscaled.min() <= upscaled.max() <= 1
+    assert torch.equal(upscaled, upscaler.upscale_to(low, 8))
 
 
 def test_interpolations_keep_the_picture(setting: Setting, head: NDArray[np.uint8]) -> None:
@@ -53,8 +53,8 @@ def test_the_jnet_runs_in_its_pipeline(setting: Setting, weights: Path, head: ND
 def test_overrides_reach_the_pipeline(setting: Setting, weights: Path, head: NDArray[np.uint8]) -> None:
     low = to_tensor(resize(head, (32, 32)))
     loose = Setting(8, setting.recipe, ("fidelity=0",))
-    raised = [load_upscalers(["jnet"], each)[0](low) for each in (setting, loose)]
-    assert low_res_psnr(raised[0], low) > low_res_psnr(raised[1], low) + 5
+    upscaled = [load_upscalers(["jnet"], each)[0](low) for each in (setting, loose)]
+    assert low_res_psnr(upscaled[0], low) > low_res_psnr(upscaled[1], low) + 5
 
 
 def test_names_that_agree_are_told_apart(setting: Setting, weights: Path, tmp_path: Path) -> None:

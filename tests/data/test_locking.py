@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data.curating.curation import export
-from facegen.data.locking import LOCK, sole_process, sole_writer
+from facegen.data.curate.curation import export
 from facegen.errors import ImageError, UsageError
+from facegen.files import LOCK, sole_process, sole_writer
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from facegen.data.locking import sole_writer
+from facegen.files import sole_writer
 with sole_writer(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.align import HeadFrame, crop_head
-from facegen.batch.run import Outcome, Task
 from facegen.data import saving
 from facegen.data.cutting import Cut, PhotoCutter, find_heads, landmarks_of, share_outside, sharpness
 from facegen.data.ledger import LEDGER, LEFT_OUT
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
 from facegen.data.prepare import Preparation
-from facegen.detection import heads_in_photo
 from facegen.errors import ImageError, UsageError
+from facegen.faces.align import HeadFrame, crop_head
+from facegen.faces.detect import heads_in_photo
+from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
-from facegen.images import read_image, resize, write_image
-from facegen.landmarks import landmarks_in_head
+from facegen.jobs import Outcome, Task
+from facegen.media.images import read_image, resize, write_image
 
 Picture = NDArray[np.uint8]
 SIZE = 96

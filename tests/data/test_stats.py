@@ -15,7 +15,7 @@ from facegen.data.ledger import Ledger, Photo, save_ledger
 from facegen.data.manifest import Entry, entries_of, write_manifest
 from facegen.data.stats import Stats, measure_set, summary_rows, to_html
 from facegen.errors import ImageError, UsageError
-from facegen.images import resize, write_image
+from facegen.media.images import resize, write_image
 from tests.conftest import face_points
 
 

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.evaluation import measuring, samples
-from facegen.images import resize, write_image
+from facegen.media.images import resize, write_image
 from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
 from tests import tiny

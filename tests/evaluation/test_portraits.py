@@ -14,7 +14,7 @@ from facegen.evaluation import measuring, portraits
 from facegen.evaluation.measuring import NAMES, ORIGINAL
 from facegen.evaluation.portraits import BICUBIC, COLUMNS, OURS, RATIO, evaluate_portraits
 from facegen.evaluation.result import Evaluation
-from facegen.images import resize, write_image
+from facegen.media.images import resize, write_image
 from facegen.pipeline import FacePipeline
 
 
@@ -58,7 +58,7 @@ def test_every_figure_has_our_column_and_the_peers(found: tuple[Evaluation, list
         assert set(figure.values) <= set(COLUMNS) == set(evaluation.columns)
         assert all(figure.values[column] is not None for column in ("facegen", "bicubic", "lanczos"))
         assert figure.protocol.split == "all of them"
-        assert "32 px by area mean, 8 bits, raised to 256 px" in figure.protocol.resize
+        assert "32 px by area mean, 8 bits, upscaled to 256 px" in figure.protocol.resize
     counts = {figure.name: figure.protocol.count for figure in evaluation.figures}
     assert counts["PSNR, dB"] == 2
     assert counts[NAMES["patches"][0]] == 2 * 4

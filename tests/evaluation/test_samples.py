@@ -11,18 +11,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from facegen.arrays import to_picture, to_tensor
 from facegen.errors import UsageError
 from facegen.evaluation import samples
 from facegen.evaluation.pictures import Split, read_split
 from facegen.evaluation.result import Evaluation
 from facegen.evaluation.samples import BATCH, RATIO, REAL, SAMPLES, evaluate_samples
-from facegen.images import read_image
+from facegen.media.images import read_image
 from facegen.metrics.features import Features, pooled_features
 from facegen.metrics.protocol import Figure
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite
 from facegen.pipeline import FacePipeline
-from facegen.tensors import to_picture, to_tensor
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.arrays import to_tensor
 from facegen.errors import ShapeError
 from facegen.metrics.paired import detail, feature_distance, landmark_error, nyquist_energy, nyquist_peak, psnr, ssim
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
-from facegen.tensors import to_tensor
 from tests.conftest import MIRROR, face_points
 
 

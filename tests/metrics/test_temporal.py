@@ -1,4 +1,4 @@
-"""Steadiness: nothing where nothing moves, little along plain motion, much where detail flickers."""
+"""TemporalMetrics: nothing where nothing moves, little along plain motion, much where detail flickers."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.errors import ShapeError, UsageError
-from facegen.metrics.temporal import Steadiness, SteadinessMeter
+from facegen.metrics.temporal import TemporalMeter, TemporalMetrics
 from tests.ops.test_flow import moved
 
 Frame = NDArray[np.uint8]
 
 
-def measured(frames: Iterable[Frame], fps: float = 10, faces: bool = False) -> Steadiness:
-    meter = SteadinessMeter(fps, faces=faces)
+def measured(frames: Iterable[Frame], fps: float = 10, faces: bool = False) -> TemporalMetrics:
+    meter = TemporalMeter(fps, faces=faces)
     for frame in frames:
         meter.add(frame)
     return meter.result()
@@ -97,7 +97,7 @@ def test_no_face_no_jitter() -> None:
 
 def test_wrong_values_are_refused(large: Frame) -> None:
     with pytest.raises(UsageError, match="0 frames per second"):
-        SteadinessMeter(0)
+        TemporalMeter(0)
     with pytest.raises(UsageError, match="nothing to measure"):
         measured([])
     with pytest.raises(ShapeError, match=r"frame 2 has shape \(128, 256, 3\), expected \(256, 256, 3\)"):

@@ -37,10 +37,10 @@ def stacks(count: int, channels: int = 6, tile: int = 8) -> torch.Tensor:
 @pytest.mark.parametrize("base", ["bicubic", "none"])
 def test_every_variant_raises_tiles_and_learns_with_all_of_its_parameters(upsample: Upsample, base: Base) -> None:
     net = make(upsample=upsample, base=base)
-    raised = net(stacks(2))
-    assert raised.shape == (2, 3, 64, 64)
-    assert raised.dtype == torch.float32
-    assert_every_parameter_learns(net, raised)
+    upscaled = net(stacks(2))
+    assert upscaled.shape == (2, 3, 64, 64)
+    assert upscaled.dtype == torch.float32
+    assert_every_parameter_learns(net, upscaled)
 
 
 @pytest.mark.parametrize(("tile", "scale"), [(4, 2), (8, 4), (16, 2)])
@@ -123,9 +123,9 @@ def test_trunk_begins_as_the_identity_and_learns_from_there() -> None:
     for name, weight in deep.trunk.named_parameters():
         if name.endswith("branch.2.weight"):
             nn.init.normal_(weight, 0, 0.1)
-    raised = deep(stacks(2))
-    assert not torch.allclose(raised, plain(stacks(2)), atol=1e-4)
-    assert_every_parameter_learns(deep, raised)
+    upscaled = deep(stacks(2))
+    assert not torch.allclose(upscaled, plain(stacks(2)), atol=1e-4)
+    assert_every_parameter_learns(deep, upscaled)
 
 
 def test_batchnorm_makes_a_tile_depend_on_its_batch_while_training() -> None:
@@ -148,10 +148,10 @@ def test_activations_neither_starve_nor_explode_at_the_start() -> None:
 
 
 def test_without_a_base_it_starts_grey_and_stays_in_range() -> None:
-    raised = make(base="none", fresh=True)(stacks(4))
-    assert raised.min() >= 0
-    assert raised.max() <= 1
-    assert (raised - 0.5).abs().mean() < 0.05
+    upscaled = make(base="none", fresh=True)(stacks(4))
+    assert upscaled.min() >= 0
+    assert upscaled.max() <= 1
+    assert (upscaled - 0.5).abs().mean() < 0.05
 
 
 def test_guide_reaches_the_output() -> None:
@@ -199,9 +199,9 @@ def test_a_tile_does_not_depend_on_its_batch() -> None:
 
 def test_output_is_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        raised = make()(stacks(1))
-    assert raised.dtype == torch.float32
-    torch.testing.assert_close(raised, make()(stacks(1)), atol=0.02, rtol=0)
+        upscaled = make()(stacks(1))
+    assert upscaled.dtype == torch.float32
+    torch.testing.assert_close(upscaled, make()(stacks(1)), atol=0.02, rtol=0)
 
 
 def test_there_is_no_batchnorm() -> None:

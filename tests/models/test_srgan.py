@@ -50,10 +50,10 @@ def test_every_variant_raises_pictures_and_learns_with_all_of_its_parameters(
     scale: int, changes: dict[str, Any]
 ) -> None:
     net = make(scale=scale, **changes)
-    raised = net(pictures(2, 6, 10))
-    assert raised.shape == (2, 3, 6 * scale, 10 * scale)
-    assert raised.dtype == torch.float32
-    assert_every_parameter_learns(net, raised)
+    upscaled = net(pictures(2, 6, 10))
+    assert upscaled.shape == (2, 3, 6 * scale, 10 * scale)
+    assert upscaled.dtype == torch.float32
+    assert_every_parameter_learns(net, upscaled)
 
 
 def test_paper_has_sixteen_blocks_and_as_many_parameters() -> None:
@@ -74,8 +74,8 @@ def test_bicubic_base_is_all_that_a_fresh_network_gives() -> None:
 def test_without_a_base_pictures_start_grey_and_stay_in_range() -> None:
     low = pictures(2)
     torch.testing.assert_close(SRGANGenerator(TINY)(low), torch.full((2, 3, 32, 32), 0.5), atol=0.1, rtol=0)
-    raised = make()(low * 100)
-    assert 0 <= raised.min() < raised.max() <= 1
+    upscaled = make()(low * 100)
+    assert 0 <= upscaled.min() < upscaled.max() <= 1
 
 
 def test_reflection_leaves_no_frame_on_an_even_picture() -> None:
@@ -92,9 +92,9 @@ def test_each_picture_by_itself_without_batchnorm() -> None:
 
 def test_mixed_precision_takes_the_slopes_along() -> None:
     with torch.autocast("cpu", torch.bfloat16):
-        raised = make()(pictures(2))
-    assert raised.dtype == torch.float32
-    raised.sum().backward()
+        upscaled = make()(pictures(2))
+    assert upscaled.dtype == torch.float32
+    upscaled.sum().backward()
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 4, 8, 8), (1, 3, 2, 8)])

@@ -44,10 +44,10 @@ def test_every_variant_raises_pictures_and_learns_with_all_of_its_parameters(
     scale: int, changes: dict[str, Any]
 ) -> None:
     net = make(scale=scale, **changes)
-    raised = net(pictures(3, 8, 16))
-    assert raised.shape == (3, 3, 8 * scale, 16 * scale)
-    assert raised.dtype == torch.float32
-    assert_every_parameter_learns(net, raised)
+    upscaled = net(pictures(3, 8, 16))
+    assert upscaled.shape == (3, 3, 8 * scale, 16 * scale)
+    assert upscaled.dtype == torch.float32
+    assert_every_parameter_learns(net, upscaled)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 9), (8, 13)])
@@ -74,8 +74,8 @@ def test_without_skips_all_passes_the_innermost_map() -> None:
     for skips in (True, False):
         net = make(scale=1, skips=skips, norm="none").eval()
         torch.nn.init.zeros_(net.decoder[0][0].weight)  # type: ignore[index]
-        raised = net(pictures(2))
-        assert torch.equal(raised[0], raised[1]) != skips
+        upscaled = net(pictures(2))
+        assert torch.equal(upscaled[0], upscaled[1]) != skips
 
 
 def test_bicubic_base_is_all_that_a_fresh_network_gives() -> None:
@@ -84,8 +84,8 @@ def test_bicubic_base_is_all_that_a_fresh_network_gives() -> None:
 
 
 def test_without_a_base_pictures_stay_in_range() -> None:
-    raised = make()(pictures(2) * 100)
-    assert 0 <= raised.min() < raised.max() <= 1
+    upscaled = make()(pictures(2) * 100)
+    assert 0 <= upscaled.min() < upscaled.max() <= 1
 
 
 def test_both_are_rebuilt_from_their_cards() -> None:

@@ -22,11 +22,11 @@ def scene(height: int, width: int, seed: int) -> Tensor:
 
 
 def detailed(low_res: Tensor, scale: int, seed: int) -> Tensor:
-    """What a network might make of it: raised, with a colour cast, made-up detail, and 5 % noise."""
+    """What a network might make of it: upscaled, with a colour cast, made-up detail, and 5 % noise."""
     rng = torch.Generator().manual_seed(seed + 1)
-    raised = F.interpolate(low_res[None], scale_factor=scale, mode="bicubic", align_corners=False)[0]
-    cast = 0.9 * raised + torch.tensor([0.08, 0.0, -0.04])[:, None, None]
-    return (cast + 0.05 * torch.randn(raised.shape, generator=rng)).clamp(0, 1)
+    upscaled = F.interpolate(low_res[None], scale_factor=scale, mode="bicubic", align_corners=False)[0]
+    cast = 0.9 * upscaled + torch.tensor([0.08, 0.0, -0.04])[:, None, None]
+    return (cast + 0.05 * torch.randn(upscaled.shape, generator=rng)).clamp(0, 1)
 
 
 @pytest.mark.parametrize("seed", range(5))

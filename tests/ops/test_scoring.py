@@ -19,7 +19,7 @@ def judge(images: Tensor, stack: Tensor) -> Tensor:
     return images[:, 0].mean((1, 2)) - stack.mean((1, 2, 3))
 
 
-def raised(low_res: Tensor) -> Tensor:
+def upscaled(low_res: Tensor) -> Tensor:
     """(T, 3, t, t) -> (T, 3, 8t, 8t), every pixel repeated."""
     return low_res.repeat_interleave(8, dim=-1).repeat_interleave(8, dim=-2)
 
@@ -91,7 +91,7 @@ def test_detail_scores_above_blur(candidates: Tensor, context: ScoreContext) -> 
 
 
 def test_consistency_is_the_rms_error_at_low_res(context: ScoreContext) -> None:
-    exact = raised(context.stack[:, :3])
+    exact = upscaled(context.stack[:, :3])
     values = SCORERS["consistency"](torch.stack([exact, exact + 0.25], dim=1), context)
     torch.testing.assert_close(values, torch.tensor([[0.0, -0.25]]).expand(6, 2), atol=1e-6, rtol=1e-5)
 

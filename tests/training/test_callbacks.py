@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from tensorboardX.proto.event_pb2 import Event
 
-from facegen.images import read_image
+from facegen.media.images import read_image
 from facegen.training.callbacks import STATS, Samples, StatsFile, TensorBoard, Watchdog, read_stats
 from facegen.training.config import RunConfig
 

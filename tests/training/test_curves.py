@@ -9,7 +9,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 
-from facegen.images import read_image
+from facegen.media.images import read_image
 from facegen.training.curves import DPI, INCHES, PANELS, curves_of, draw_curves, zoom_from
 
 Stats = list[dict[str, Any]]

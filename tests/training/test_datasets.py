@@ -15,9 +15,9 @@ from torch import Tensor
 
 from facegen.data.manifest import Entry, write_manifest
 from facegen.errors import ImageError, TrainingError
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.files import sha256_of
-from facegen.guide import GUIDE_CHANNELS, GuideMode, paint_guide
-from facegen.images import write_image
+from facegen.media.images import write_image
 from facegen.training.datasets import (
     DataConfig,
     FaceDataset,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from benchmarks import gradients
 from benchmarks.gradients import Gradients, measure
-from facegen.images import write_image
+from facegen.media.images import write_image
 from facegen.training.objectives.jnet import JNetObjective
 from facegen.training.start import make_objective
 from tests.training.conftest import jnet_recipe

@@ -26,7 +26,7 @@ from facegen.training.losses import (
     pooled_l1,
     r1_penalty,
 )
-from facegen.training.objectives.raising import ContentLoss
+from facegen.training.objectives.upscaling import ContentLoss
 
 LABELLED = ["minimax", "non-saturating", "lsgan"]
 

@@ -137,7 +137,7 @@ def test_l1_compares_tiles_pooled_to_the_side_of_the_recipe(head_folder: Path, t
         pictures = objective.begin(objective.batch(0, 2), draws())
         found[side] = objective.losses("generator", pictures, draws(), 0)["pooled_l1"].item(), pictures
     (small, step), (whole, _) = found[8], found[64]
-    real, fake = step.real, step.raised
+    real, fake = step.real, step.upscaled
     assert whole == pytest.approx((fake - real).abs().mean().item())
     means = (fake - real).unflatten(-1, (8, 8)).unflatten(-3, (8, 8)).mean(dim=(-1, -3))  # over 8 x 8 px each
     assert small == pytest.approx(means.abs().mean().item(), rel=1e-4)
@@ -186,11 +186,11 @@ def test_networks_that_look_for_several_losses_look_once(
         network.register_forward_hook(lambda *_, key=key: seen.append(key))
     step = objective.begin(objective.batch(0, 2), draws())
     losses, judged = (objective.losses(name, step, draws(), 0) for name in ("generator", "discriminator"))
-    assert sorted(seen) == sorted(list(networks) * 2)  # at the real and at the raised tiles
+    assert sorted(seen) == sorted(list(networks) * 2)  # at the real and at the upscaled tiles
     assert len(networks) == len({*features, "lite0"})
-    real, raised = (look.pictures for look in step.looks)
-    torch.testing.assert_close(losses["feature"], objective.content(raised, real))
-    found = objective.projected(raised * 2 - 1)
+    real, upscaled = (look.pictures for look in step.looks)
+    torch.testing.assert_close(losses["feature"], objective.content(upscaled, real))
+    found = objective.projected(upscaled * 2 - 1)
     torch.testing.assert_close(losses["projected"], objective.adversarial.generator(found))
     wanted = mean_logit(objective.projected(real * 2 - 1))
     torch.testing.assert_close(judged["projected_real"], wanted)

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from facegen.errors import TrainingError
-from facegen.images import write_image
+from facegen.media.images import write_image
 from facegen.training.pairs import PairConfig, PairDataset, Reduction, reduce
 
 

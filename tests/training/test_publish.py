@@ -28,7 +28,7 @@ Runs = dict[str, Path]
 
 def train(kind: str, head: Any, folder: Path, **run: Any) -> Path:
     """Two steps of two pictures."""
-    from facegen.images import write_image
+    from facegen.media.images import write_image
 
     for name, picture in (("studio_1", head), ("studio_2", head // 2), ("web_1", 255 - head)):
         write_image(folder / "data" / f"{name}.png", picture)
@@ -66,9 +66,9 @@ def test_published_runs_make_a_pipeline(runs: Runs, tmp_path: Path) -> None:
         f'[weights]\ngenerator = "{tmp_path}/my-dcgan"\nupscaler = "{tmp_path}/my-jnet"\n'
         f'discriminator = "{tmp_path}/my-jnet-patchgan"\n'
     )
-    raised = FacePipeline.load(recipe).sample(0, 128)
-    assert raised.image.shape == (3, 128, 128)
-    assert raised.fit >= 40
+    upscaled = FacePipeline.load(recipe).sample(0, 128)
+    assert upscaled.image.shape == (3, 128, 128)
+    assert upscaled.fit >= 40
 
 
 def test_cards_say_where_the_weights_come_from(runs: Runs, tmp_path: Path) -> None:

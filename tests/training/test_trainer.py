@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facegen.errors import TrainingError
-from facegen.images import read_image
+from facegen.media.images import read_image
 from facegen.training.callbacks import Callback, Samples, Stats, StatsFile, read_stats
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import RunConfig

@@ -42,7 +42,9 @@ def objective_of(recipe: Recipe, folder: Path, out: Path) -> UpscalerObjective:
 
 
 def step_of(objective: UpscalerObjective) -> tuple[Tensor, Tensor, Tensor]:
-    """Low-res, real and raised pictures; what is raised is not what is real, as it is not at a start from bicubic."""
+    """Low-res, real and upscaled pictures; what is upscaled is not what is real, as it is not at a start from
+    bicubic.
+    """
     low, real, fake = objective.begin(objective.batch(0, 2), Draws(5))
     return low, real, fake + 0.1
 
@@ -137,8 +139,8 @@ def test_a_network_that_begins_as_bicubic_scores_like_it(head_folder: Path, tmp_
     sheet, figures = objective.validate()
     assert figures["score"] == pytest.approx(figures["bicubic"], rel=1e-4)
     assert figures["bicubic"] > 0.1
-    bicubic, raised, real = (sheet[top : top + 32].astype(int) for top in (0, 36, 72))  # rows of 32 px, 4 apart
-    assert np.abs(raised - bicubic).max() <= 1 < np.abs(raised - real).mean()
+    bicubic, upscaled, real = (sheet[top : top + 32].astype(int) for top in (0, 36, 72))  # rows of 32 px, 4 apart
+    assert np.abs(upscaled - bicubic).max() <= 1 < np.abs(upscaled - real).mean()
 
 
 def test_training_lowers_the_loss(head_folder: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def noise(seed: int, size: tuple[int, int]) -> Plane:
 
 
 def film(head: NDArray[np.uint8], count: int, step: float = 0.5) -> list[tuple[NDArray[np.uint8], Plane]]:
-    """A head that moves right by `step` low-res pixels a frame, each frame raised with detail of its own."""
+    """A head that moves right by `step` low-res pixels a frame, each frame upscaled with detail of its own."""
     low = np.asarray(cv2.resize(head, (64, 64), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     pictures = [moved(low, step * number, 0) for number in range(count)]
     large = (64 * SCALE, 64 * SCALE)
@@ -34,13 +34,13 @@ def laplacian(picture: Plane) -> float:
 
 
 def test_the_first_frame_is_left_as_it_is(head: NDArray[np.uint8]) -> None:
-    ((low, raised),) = film(head, 1)
-    assert np.array_equal(DetailCarrier().carry(low, raised), raised)
+    ((low, upscaled),) = film(head, 1)
+    assert np.array_equal(DetailCarrier().carry(low, upscaled), upscaled)
 
 
 def test_detail_moves_with_the_head_and_stays_sharp(head: NDArray[np.uint8]) -> None:
     frames, carrier = film(head, 8), DetailCarrier()
-    steadied = [carrier.carry(low, raised) for low, raised in frames]
+    steadied = [carrier.carry(low, upscaled) for low, upscaled in frames]
     shift = round(0.5 * SCALE)
     inside = (slice(32, -32), slice(48, -48))
 
@@ -48,29 +48,29 @@ def test_detail_moves_with_the_head_and_stays_sharp(head: NDArray[np.uint8]) -> 
         a, b = pictures[-2:]
         return float(np.abs(np.roll(a, shift, axis=1) - b)[inside].mean())
 
-    fresh = [raised for _, raised in frames]
+    fresh = [upscaled for _, upscaled in frames]
     assert unsteadiness(steadied) < unsteadiness(fresh) / 3
     assert laplacian(steadied[-1]) == pytest.approx(laplacian(fresh[-1]), rel=0.1)
 
 
 def test_a_cut_carries_nothing_over(head: NDArray[np.uint8]) -> None:
-    ((low, raised),) = film(head, 1)
+    ((low, upscaled),) = film(head, 1)
     other = np.ascontiguousarray(255 - low[::-1])
-    large = enlarge(other, raised.shape[:2]) * 0.6 + 0.2 + noise(9, raised.shape[:2])
+    large = enlarge(other, upscaled.shape[:2]) * 0.6 + 0.2 + noise(9, upscaled.shape[:2])
     carrier = DetailCarrier()
-    carrier.carry(low, raised)
+    carrier.carry(low, upscaled)
     difference = np.abs(carrier.carry(other, large) - large.clip(0, 1))
     assert difference.mean() < 0.01
 
 
 def test_detail_of_equal_frames_is_kept(head: NDArray[np.uint8]) -> None:
-    ((low, raised),) = film(head, 1)
+    ((low, upscaled),) = film(head, 1)
     carrier = DetailCarrier(strength=1.0)
-    carrier.carry(low, raised)
-    carried = carrier.carried(low, raised.shape[:2])
+    carrier.carry(low, upscaled)
+    carried = carrier.carried(low, upscaled.shape[:2])
     assert carried is not None
     assert carried.trust.min() > 0.99
-    np.testing.assert_allclose(carrier.carry(low, raised), raised, atol=2e-3)
+    np.testing.assert_allclose(carrier.carry(low, upscaled), upscaled, atol=2e-3)
 
 
 def test_a_mean_of_two_details_is_as_sharp_as_either() -> None:
@@ -86,20 +86,20 @@ def test_a_mean_of_two_details_is_as_sharp_as_either() -> None:
 def test_restored_it_goes_on_bit_for_bit(head: NDArray[np.uint8]) -> None:
     frames, whole, second = film(head, 4), DetailCarrier(), DetailCarrier()
     second.restore(whole.state())
-    for low, raised in frames[:2]:
-        whole.carry(low, raised)
+    for low, upscaled in frames[:2]:
+        whole.carry(low, upscaled)
     second.restore(whole.state())
-    for low, raised in frames[2:]:
-        assert np.array_equal(whole.carry(low, raised), second.carry(low, raised))
+    for low, upscaled in frames[2:]:
+        assert np.array_equal(whole.carry(low, upscaled), second.carry(low, upscaled))
 
 
 def test_another_size_is_refused_until_reset(head: NDArray[np.uint8]) -> None:
-    ((low, raised),) = film(head, 1)
+    ((low, upscaled),) = film(head, 1)
     carrier = DetailCarrier()
-    carrier.carry(low, raised)
+    carrier.carry(low, upscaled)
     with pytest.raises(
-        ShapeError, match=r"got \(64, 64, 3\) raised to \(128, 256\), expected .* reset\(\) it at a cut"
+        ShapeError, match=r"got \(64, 64, 3\) upscaled to \(128, 256\), expected .* reset\(\) it at a cut"
     ):
-        carrier.carry(low, raised[:128])
+        carrier.carry(low, upscaled[:128])
     carrier.reset()
-    assert np.array_equal(carrier.carry(low, raised[:128]), raised[:128])
+    assert np.array_equal(carrier.carry(low, upscaled[:128]), upscaled[:128])

@@ -1,4 +1,4 @@
-"""Clips raised: one scale, heads followed, detail steadier than frame by frame, and the same bytes after a stop."""
+"""Clips upscaled: one scale, heads followed, detail steadier than frame by frame, and the same bytes after a stop."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from facegen.errors import UsageError
-from facegen.images import resize
+from facegen.media.images import resize
+from facegen.media.video_reader import Clip
+from facegen.media.video_writer import write_video
 from facegen.ops.flow import flow_between, warp
 from facegen.photo import PhotoOptions, restore
 from facegen.pipeline import FacePipeline
-from facegen.video.clip import ClipRaiser, clip_scale, raise_clip
-from facegen.video.decoding import Clip
-from facegen.video.encoding import write_video
+from facegen.video.clip import ClipUpscaler, clip_scale, upscale_clip
 from facegen.video.store import FrameStore
 from tests import tiny
 from tests.video.films import moving
@@ -68,7 +68,7 @@ def test_frames_are_steadier_than_by_themselves_and_fit_the_clip(
 ) -> None:
     told: list[tuple[int, int | None]] = []
     with FrameStore(tmp_path / "frames", {}) as store:
-        done = raise_clip(pipeline, clip, 2, TWICE, store, lambda *counts: told.append(counts))
+        done = upscale_clip(pipeline, clip, 2, TWICE, store, lambda *counts: told.append(counts))
         frames = list(store.frames())
     assert done.times == tuple(time for time, _ in clip.frames())
     assert told == [(n, 4) for n in range(1, 5)]
@@ -88,13 +88,13 @@ def test_a_stopped_clip_goes_on_with_the_same_frames(
 
     options = PhotoOptions(scale=2, background="lanczos")
     with FrameStore(tmp_path / "whole", {}) as store:
-        whole = raise_clip(pipeline, clip, 2, options, store)
+        whole = upscale_clip(pipeline, clip, 2, options, store)
         expected = list(store.frames())
     with FrameStore(tmp_path / "parts", {}) as store, pytest.raises(KeyboardInterrupt):
-        raise_clip(pipeline, clip, 2, options, store, stop)
+        upscale_clip(pipeline, clip, 2, options, store, stop)
     with FrameStore(tmp_path / "parts", {}) as store:
         assert store.done == 2
-        assert raise_clip(pipeline, clip, 2, options, store) == whole
+        assert upscale_clip(pipeline, clip, 2, options, store) == whole
         np.testing.assert_array_equal(list(store.frames()), expected)
 
 
@@ -102,10 +102,10 @@ def test_a_background_that_is_kept_stays_pixel_for_pixel(film: list[Picture], tm
     pipeline = FacePipeline.load(tiny.save_all(tmp_path))
     for net in pipeline.upscalers.values():  # as it is, a tiny network makes no detail that the heads lack
         torch.nn.init.normal_(net.to_rgb.weight, std=1.0, generator=torch.Generator().manual_seed(0))
-    raiser = ClipRaiser(pipeline, 1, PhotoOptions(background="keep"), fps=24)
+    upscaler = ClipUpscaler(pipeline, 1, PhotoOptions(background="keep"), fps=24)
     soft = [np.asarray(cv2.GaussianBlur(rgb, (0, 0), 1.5), dtype=np.uint8) for rgb in film[:2]]
     for rgb in soft:
-        result = raiser.raise_frame(rgb)
+        result = upscaler.upscale_frame(rgb)
         assert result.shape == rgb.shape
         changed = (result != rgb).any(-1)
         assert 0.1 < changed.mean() < 0.75
@@ -115,8 +115,8 @@ def test_a_background_that_is_kept_stays_pixel_for_pixel(film: list[Picture], tm
 def test_a_cut_leaves_nothing_behind(pipeline: FacePipeline, film: list[Picture]) -> None:
     options = PhotoOptions(scale=2, background="lanczos")
     noise = np.random.default_rng(0).integers(0, 256, film[0].shape, dtype=np.uint8)
-    raiser = ClipRaiser(pipeline, 2, options, fps=24)
-    raiser.raise_frame(film[0])
-    after_cut = raiser.raise_frame(noise)
-    by_itself = ClipRaiser(pipeline, 2, options, fps=24).raise_frame(noise)
+    upscaler = ClipUpscaler(pipeline, 2, options, fps=24)
+    upscaler.upscale_frame(film[0])
+    after_cut = upscaler.upscale_frame(noise)
+    by_itself = ClipUpscaler(pipeline, 2, options, fps=24).upscale_frame(noise)
     assert np.abs(after_cut.astype(int) - by_itself).mean() < 1.5

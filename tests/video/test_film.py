@@ -16,25 +16,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.arrays import to_picture
 from facegen.errors import UsageError
-from facegen.images import read_image, resize
+from facegen.media.images import read_image, resize
+from facegen.media.record import RECORD_KEY, Record, record_text
+from facegen.media.video_metadata import video_text
+from facegen.media.video_reader import Clip
 from facegen.pipeline import FacePipeline
-from facegen.provenance import RECORD_KEY, Record, record_text
-from facegen.tensors import to_picture
 from facegen.video import film
 from facegen.video.cells import GAP, Cell, FilmOptions
-from facegen.video.decoding import Clip
 from facegen.video.film import FilmFile, Item, frame_count, make_film, written_before
-from facegen.video.metadata import video_text
-from facegen.video.steady import SteadyOptions
+from facegen.video.temporal import TemporalOptions
 from facegen.video.walk import Walk, WalkOptions
 from tests import tiny
 
 SIZE = 32
-LIGHT = SteadyOptions(previous=False, carry=False)
+LIGHT = TemporalOptions(previous=False, carry=False)
 """No optical flow, the slowest part."""
 OPTIONS = FilmOptions(fps=Fraction(5), size=SIZE, steady=LIGHT)
-UNSTEADY = SteadyOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
+UNSTEADY = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_frame_is_what_the_pipeline_makes_of_its_latent(pipeline: FacePipeline
 
 def test_a_grid_shows_each_walk_in_its_cell(pipeline: FacePipeline, tmp_path: Path) -> None:
     ways = [walk(pipeline, count=2, first=first) for first in (0, 5, 9)]
-    options = replace(OPTIONS, raised=False, columns=2)
+    options = replace(OPTIONS, upscaled=False, columns=2)
     make_film(pipeline, ways, options, film_file(tmp_path / "grid", pipeline, count=2))
     grid = read_image(tmp_path / "grid" / "frame-000002.png").rgb
     assert grid.shape == (2 * SIZE + GAP, 2 * SIZE + GAP, 3)
@@ -166,7 +166,7 @@ def test_a_loop_fades_into_the_frames_that_lead_to_its_first(
     pipeline: FacePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(film, "LEAD", 2)
-    way, options = walk(pipeline, loop=True), replace(OPTIONS, steady=SteadyOptions())
+    way, options = walk(pipeline, loop=True), replace(OPTIONS, steady=TemporalOptions())
     make_film(pipeline, [way], options, film_file(tmp_path / "a.mkv", pipeline, loop=True))
     cell = Cell(pipeline, way, options)
     lead = [cell.picture(frame) for frame in (-2, -1)]

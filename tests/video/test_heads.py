@@ -7,9 +7,9 @@ import math
 import numpy as np
 import pytest
 
-from facegen.align import HeadFrame
-from facegen.landmarks import Landmarks
-from facegen.video.heads import HeadTracker
+from facegen.faces.align import HeadFrame
+from facegen.faces.landmarks import Landmarks
+from facegen.video.tracking import HeadTracker
 from tests.conftest import face_points
 
 FPS = 30

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from facegen.errors import ImageError, WeightsError
-from facegen.images import write_image
+from facegen.media.images import write_image
+from facegen.media.record import RECORD_KEY, record_text
 from facegen.pipeline import FacePipeline
-from facegen.provenance import RECORD_KEY, record_text
-from facegen.video.keyframes import latent_in
+from facegen.video.walk import latent_in
 from tests import tiny
 
 PLAIN = np.zeros((8, 8, 3), np.uint8)

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from facegen.errors import ShapeError, UsageError
-from facegen.video.walk import EASINGS, PATHS, Easing, Path, Walk, WalkOptions
+from facegen.video.walk import CURVES, EASINGS, Curve, Easing, Walk, WalkOptions
 
 KEYFRAMES = np.random.default_rng(0).standard_normal((4, 16))
 
@@ -21,9 +21,9 @@ def steps(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.linalg.norm(np.diff(points, axis=0), axis=1))
 
 
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("path", CURVES)
 @pytest.mark.parametrize("easing", EASINGS)
-def test_goes_through_every_keyframe(path: Path, easing: Easing) -> None:
+def test_goes_through_every_keyframe(path: Curve, easing: Easing) -> None:
     opened = latents(Walk(KEYFRAMES, 31, WalkOptions(path, easing)))
     assert opened.shape == (31, 16)
     assert np.allclose(opened[::10], KEYFRAMES, atol=1e-6)
@@ -31,8 +31,8 @@ def test_goes_through_every_keyframe(path: Path, easing: Easing) -> None:
     assert np.allclose(closed[::10], KEYFRAMES, atol=1e-6)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_stays_on_the_shell(path: Path) -> None:
+@pytest.mark.parametrize("path", CURVES)
+def test_stays_on_the_shell(path: Curve) -> None:
     alike = KEYFRAMES / np.linalg.norm(KEYFRAMES, axis=1, keepdims=True) * 4
     assert np.allclose(np.linalg.norm(latents(Walk(alike, 50, WalkOptions(path))), axis=1), 4, atol=1e-5)
     grown = np.linalg.norm(latents(Walk(np.stack([alike[0], 2 * alike[1]]), 5, WalkOptions(path))), axis=1)
@@ -44,8 +44,8 @@ def test_slerp_moves_evenly_along_the_arc() -> None:
     assert np.allclose(np.arctan2(points[:, 1], points[:, 0]), np.linspace(0, np.pi / 2, 10), atol=1e-6)
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_a_loop_closes_without_a_doubled_frame(path: Path) -> None:
+@pytest.mark.parametrize("path", CURVES)
+def test_a_loop_closes_without_a_doubled_frame(path: Curve) -> None:
     """The step from the last frame to the first is as long as those beside it."""
     points = latents(Walk(KEYFRAMES, 400, WalkOptions(path, loop=True)))
     back = float(np.linalg.norm(points[-1] - points[0]))
@@ -56,7 +56,7 @@ def test_a_loop_closes_without_a_doubled_frame(path: Path) -> None:
 
 def test_a_spline_has_no_corner_where_slerp_has() -> None:
     turns = {}
-    for path in PATHS:
+    for path in CURVES:
         points = latents(Walk(KEYFRAMES, 401, WalkOptions(path, loop=True)))
         velocity = np.diff(points, axis=0)
         turns[path] = np.linalg.norm(np.diff(velocity, axis=0), axis=1).max() / steps(points).mean()
@@ -71,8 +71,8 @@ def test_ease_comes_to_rest_at_keyframes() -> None:
     assert moved[50] == pytest.approx(1.5 * moved.mean(), rel=0.01)  # smoothstep's steepest slope
 
 
-@pytest.mark.parametrize("path", PATHS)
-def test_equal_keyframes_stand_still(path: Path) -> None:
+@pytest.mark.parametrize("path", CURVES)
+def test_equal_keyframes_stand_still(path: Curve) -> None:
     points = latents(Walk(KEYFRAMES[[0, 0]], 5, WalkOptions(path)))
     assert np.allclose(points, KEYFRAMES[0], atol=1e-6)
 

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from facegen.batch.run import Outcome
-    from facegen.data.cleaning.detectors import Detector
+    from facegen.data.clean.detectors import Detector
     from facegen.data.manifest import Entry
+    from facegen.jobs import Outcome
 
 
 @click.command()
@@ -35,8 +35,8 @@ def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs:
     SET is a folder made by `facegen data prepare`, or any folder of aligned square crops. Nothing is deleted. Crops are
     measured once: the next run, with other thresholds, only decides anew. See clean.html in SET.
     """
-    from facegen.data.cleaning.detectors import with_thresholds
-    from facegen.data.locking import sole_writer
+    from facegen.data.clean.detectors import with_thresholds
+    from facegen.files import sole_writer
 
     detectors = with_thresholds(settings)
     with sole_writer(folder):
@@ -48,8 +48,8 @@ def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs:
 def _clean(folder: Path, detectors: dict[str, Detector], per_person: int | None, jobs: int) -> set[Path]:
     """Measure, judge and report; returns what failed."""
     from facegen.cli.summary import error_console, time_left
-    from facegen.data.cleaning.cleaning import Cleaning
-    from facegen.data.cleaning.report import write_report
+    from facegen.data.clean.cleaning import Cleaning
+    from facegen.data.clean.report import write_report
 
     console = error_console()
     cleaning = Cleaning(folder)
@@ -94,7 +94,7 @@ def _table(entries: list[Entry], detectors: dict[str, Detector]) -> Table:
     """Each reason found: how often, how often alone, the threshold."""
     from rich.table import Table
 
-    from facegen.data.cleaning.report import counts
+    from facegen.data.clean.report import counts
 
     table = Table(box=None, pad_edge=False)
     for name in ("reason", "crops", "it alone", "dropped"):

@@ -34,11 +34,11 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
         return
     if not all(map(find_spec, ("fastapi", "uvicorn"))):
         raise MissingExtraError("facegen data curate needs a web server; pip install 'facegen[data]'")
-    from facegen.data.curating.curation import Curation
-    from facegen.data.curating.guard import access_for
-    from facegen.data.curating.labels import FOLDER, log_path
-    from facegen.data.curating.server import address_of, create_app, listen, serve
-    from facegen.data.locking import sole_process
+    from facegen.data.curate.curation import Curation
+    from facegen.data.curate.guard import access_for
+    from facegen.data.curate.labels import FOLDER, log_path
+    from facegen.data.curate.server import address_of, create_app, listen, serve
+    from facegen.files import sole_process
 
     access = access_for(host, token)
     if rater is not None:
@@ -56,7 +56,7 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
 
 
 def _export(folder: Path) -> None:
-    from facegen.data.curating.curation import export
+    from facegen.data.curate.curation import export
 
     written = export(folder)
     click.echo(f"{folder / written.manifest}: {written.keep} keep, {written.drop} drop, {written.ties} ties, "

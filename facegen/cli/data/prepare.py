@@ -14,8 +14,8 @@ import click
 from facegen.cli.common import Size, make_folder
 
 if TYPE_CHECKING:
-    from facegen.batch.run import Outcome, Task
     from facegen.data.prepare import Preparation
+    from facegen.jobs import Outcome, Task
 
 
 @click.command()
@@ -46,8 +46,8 @@ def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> Non
     from RAW keep their crops.
     """
     from facegen.data.cutting import PhotoCutter
-    from facegen.data.locking import sole_writer
     from facegen.data.prepare import Preparation
+    from facegen.files import sole_writer
 
     make_folder(out)
     with sole_writer(out):

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facegen.tensors import to_picture
+from facegen.arrays import to_picture
 from facegen.training.config import OptimizerConfig
 from facegen.training.draws import Draws
 from facegen.training.muon import Muon

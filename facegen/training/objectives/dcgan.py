@@ -13,13 +13,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facegen.media.sheets import contact_sheet
 from facegen.metrics.distribution import diversity, frechet_distance
 from facegen.metrics.features import Features, pooled_features
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import DCGANDiscriminator
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.models.projected import ProjectedDiscriminator
-from facegen.sheets import contact_sheet
 from facegen.training.calibration import calibrate_batchnorm
 from facegen.training.config import DCGANRecipe
 from facegen.training.datasets import FaceDataset

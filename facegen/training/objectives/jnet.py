@@ -1,4 +1,4 @@
-"""Stage 2: tiles raised under a PatchGAN, a projected discriminator, and losses of content."""
+"""Stage 2: tiles upscaled under a PatchGAN, a projected discriminator, and losses of content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from facegen.training.objectives.base import (
     placed,
     to_device,
 )
-from facegen.training.objectives.raising import ContentLoss, validate
+from facegen.training.objectives.upscaling import ContentLoss, validate
 
 Square = tuple[int, int, int]
 """Top, left and side."""
@@ -49,11 +49,11 @@ class Step:
     """What all phases of a step look at."""
 
     real: Tensor
-    raised: Tensor
+    upscaled: Tensor
     conditioned: tuple[Tensor, Tensor, Tensor]
-    """A square of the stacks, of the real tiles and of those raised: what the PatchGAN sees."""
+    """A square of the stacks, of the real tiles and of those upscaled: what the PatchGAN sees."""
     looks: tuple[Look, Look]
-    """At the real tiles, without gradients, and at those raised."""
+    """At the real tiles, without gradients, and at those upscaled."""
 
 
 class JNetObjective:
@@ -93,13 +93,13 @@ class JNetObjective:
 
     def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         stacks, real = (to_device(x, self.device) for x in batch)
-        raised = self.generator(stacks)
+        upscaled = self.generator(stacks)
         scale, side = self.recipe.generator.scale, real.shape[-1]
         cut, window = self.cut(draws, side), self.window(draws, side)
-        conditioned = crop(stacks, cut, 1), crop(real, cut, scale), crop(raised, cut, scale)
+        conditioned = crop(stacks, cut, 1), crop(real, cut, scale), crop(upscaled, cut, scale)
         with torch.no_grad():
             wanted = self._look(real, window)
-        return Step(real, raised, conditioned, (wanted, self._look(raised, window)))
+        return Step(real, upscaled, conditioned, (wanted, self._look(upscaled, window)))
 
     def _look(self, tiles: Tensor, window: Square) -> Look:
         pictures = crop(tiles, window, 1)
@@ -109,11 +109,11 @@ class JNetObjective:
     def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
         if phase == "discriminator":
             return self._judge(pictures)
-        stack, _, raised = pictures.conditioned
-        weights, factor = self.recipe.loss, pictures.raised.shape[-1] // self.recipe.loss.pooled_side
+        stack, _, upscaled = pictures.conditioned
+        weights, factor = self.recipe.loss, pictures.upscaled.shape[-1] // self.recipe.loss.pooled_side
         losses = {
-            "adversarial": self.adversarial.generator([self.discriminator(raised, stack)]),
-            "pooled_l1": pooled_l1(pictures.raised, pictures.real, factor),
+            "adversarial": self.adversarial.generator([self.discriminator(upscaled, stack)]),
+            "pooled_l1": pooled_l1(pictures.upscaled, pictures.real, factor),
             "feature": self._content(*pictures.looks),
         }
         total = (
@@ -126,14 +126,14 @@ class JNetObjective:
             total = total + weights.projected * losses["projected"]
         return {"total": total, **losses}
 
-    def _content(self, real: Look, raised: Look) -> Tensor:
+    def _content(self, real: Look, upscaled: Look) -> Tensor:
         if self.content.vgg is not None:
-            return self.content(raised.pictures, real.pictures)
-        return self.content.of_maps(raised.maps, real.maps)
+            return self.content(upscaled.pictures, real.pictures)
+        return self.content.of_maps(upscaled.maps, real.maps)
 
     def _judge(self, pictures: Step) -> Losses:
-        (stack, real, raised), label = pictures.conditioned, self.recipe.loss.real_label
-        logits = [self.discriminator(real, stack)], [self.discriminator(raised.detach(), stack)]
+        (stack, real, upscaled), label = pictures.conditioned, self.recipe.loss.real_label
+        logits = [self.discriminator(real, stack)], [self.discriminator(upscaled.detach(), stack)]
         total = self.adversarial.discriminator(*logits, label)
         losses = {"real": mean_logit(logits[0]), "fake": mean_logit(logits[1])}
         if self.projected is not None:
@@ -160,7 +160,7 @@ class JNetObjective:
         return y, x, window
 
     def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
-        """Tiles that are not trained on, raised by the average; see `raising.validate`."""
+        """Tiles that are not trained on, upscaled by the average; see `upscaling.validate`."""
         return validate(self.unseen, self.ema[0], self.content, self.device)
 
 

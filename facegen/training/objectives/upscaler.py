@@ -25,13 +25,13 @@ from facegen.training.objectives.base import (
     placed,
     to_device,
 )
-from facegen.training.objectives.raising import ContentLoss, validate
+from facegen.training.objectives.upscaling import ContentLoss, validate
 from facegen.training.pairs import PairDataset
 from facegen.training.tricks import HistoricalAverage, ReplayBuffer
 from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe
 
 Step = tuple[Tensor, Tensor, Tensor]
-"""Low-res, real and raised pictures, all in [0, 1]."""
+"""Low-res, real and upscaled pictures, all in [0, 1]."""
 
 PIXEL: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"l1": F.l1_loss, "mse": F.mse_loss}
 
@@ -102,13 +102,13 @@ class UpscalerObjective:
     def _taught(self, low: Tensor, real: Tensor, fake: Tensor) -> Tensor:
         """What the discriminator tells the generator."""
         assert self.judge is not None
-        raised = self._seen(fake, low)
+        upscaled = self._seen(fake, low)
         if self.recipe.loss.teacher == "logits":
-            return self.adversarial.generator([self.judge(raised)])
+            return self.adversarial.generator([self.judge(upscaled)])
         distance = feature_matching if self.recipe.loss.teacher == "means" else learned_similarity
         with torch.no_grad():
             wanted = self.judge.activations(self._seen(real, low))
-        return distance(wanted, self.judge.activations(raised))
+        return distance(wanted, self.judge.activations(upscaled))
 
     def _seen(self, pictures: Tensor, low: Tensor) -> Tensor:
         """What the discriminator looks at: (B, 3 or 6, H, W) in [-1, 1]."""
@@ -125,7 +125,7 @@ class UpscalerObjective:
         return penalty
 
     def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
-        """Crops that are not trained on, raised by the average; see `raising.validate`."""
+        """Crops that are not trained on, upscaled by the average; see `upscaling.validate`."""
         return validate(self.unseen, self.ema[0], self.content, self.device)
 
 

@@ -1,0 +1,56 @@
+"""One clip: its frames are upscaled into a folder beside the result, where a stopped run goes on, then made one
+film."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from facegen.jobs import Outcome
+from facegen.media.record import RECORD_KEY, record_text
+from facegen.media.video_reader import Clip
+from facegen.media.video_writer import write_video
+from facegen.photo import PhotoOptions
+from facegen.pipeline import FacePipeline
+from facegen.video.clip import Progress, upscale_clip
+from facegen.video.store import JSON, FrameStore
+
+CLIP_RESULT = ".mp4"
+"""What upscaled clips are written as."""
+
+
+def write_upscaled(
+    pipeline: FacePipeline,
+    clip: Clip,
+    scale: int,
+    options: PhotoOptions,
+    recorded: Mapping[str, Any],
+    path: Path,
+    progress: Progress,
+) -> Outcome:
+    """Upscale a clip and write it, its sound and times unchanged.
+
+    Args:
+        scale: of every frame, see `clip_scale`.
+        recorded: the options of `facegen upres` that shape the result.
+        path: of the result; its frames lie in a hidden folder beside it until all are there.
+        progress: told of each frame.
+    Raises:
+        ImageError: if the clip is damaged or its result cannot be written.
+    """
+    told: list[str] = []
+    record = record_text(pipeline, "upres", recorded, source=clip.path)[RECORD_KEY]
+    key: dict[str, JSON] = {"record": record, "scale": scale}
+    with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=told.append) as store:
+        done = upscale_clip(pipeline, clip, scale, options, store, progress)
+        text = record_text(pipeline, "upres", recorded, source=clip.path, fit=done.fit)
+        sound = clip.path if clip.has_audio else None
+        write_video(path, store.frames(), clip.fps, audio=sound, times=done.times, text=text, label="composite")
+        store.remove()
+    notes = [f"{len(done.times)} frames", *([] if done.heads else ["no face found"]), *told]
+    width, height = (scale * side for side in clip.size)
+    return Outcome(
+        clip.path, (path,), before=clip.size, after=(width, height), faces=done.heads, fit=done.fit,
+        note="; ".join(notes),
+    )  # fmt: skip

@@ -1,0 +1,181 @@
+"""The page and what it asks for, over HTTP."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from importlib.resources import files
+from typing import Annotated
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+
+from facegen.data.curate.curation import Curation, Exported, Face, Progress, Summary, export
+from facegen.data.curate.guard import Access, Guard
+from facegen.data.curate.labels import RATER_LENGTH, RATER_PATTERN
+from facegen.data.curate.pictures import SIDES
+from facegen.data.manifest import Decision
+from facegen.errors import FacegenError, UsageError
+
+ASSETS = {
+    "api.js": "text/javascript", "app.js": "text/javascript", "deck.js": "text/javascript", "icon.svg": "image/svg+xml",
+    "style.css": "text/css", "summary.js": "text/javascript",
+}  # fmt: skip
+"""Files of the page beside index.html -> their type; nothing else of that folder is sent."""
+AHEAD = 40
+"""Faces that the page is told of at once."""
+BEHIND = 50
+"""Faces back to which it can undo after a reload."""
+Rater = Annotated[str, Field(pattern=f"^{RATER_PATTERN}$", max_length=RATER_LENGTH)]
+
+
+class Start(BaseModel):
+    """What the page needs before anybody has said who they are."""
+
+    set: str
+    """The set's name."""
+    rater: str | None
+    """Who labels, if the command line said so."""
+    raters: list[str]
+    """Who has labelled before."""
+    sides: tuple[int, ...] = SIDES
+
+
+class Session(BaseModel):
+    """What the page needs to go on where a rater left off."""
+
+    progress: Progress
+    faces: list[Face]
+    """The next ones to label."""
+    history: list[Face]
+    """The latest ones labelled, the last one last."""
+
+
+class Judgement(BaseModel):
+    """What the page sends at each swipe."""
+
+    rater: Rater
+    face: str = Field(max_length=64)
+    label: Decision
+
+
+def create_app(curation: Curation, access: Access, rater: str | None = None) -> FastAPI:
+    """The web application of one set; `rater` is who labels unless the page says otherwise."""
+    app = FastAPI(openapi_url=None)
+    app.add_middleware(Guard, access=access)
+    app.add_exception_handler(FacegenError, _explain)
+    _add_page(app)
+    _add_pictures(app, curation)
+
+    @app.get("/api/start")
+    def start() -> Start:
+        return Start(set=curation.folder.name, rater=rater, raters=list(curation.summary().raters))
+
+    @app.get("/api/session")
+    def session(rater: Rater) -> Session:
+        return Session(
+            progress=curation.progress(rater),
+            faces=curation.waiting(rater, 0, AHEAD),
+            history=curation.latest(rater, BEHIND),
+        )
+
+    @app.get("/api/faces")
+    def faces(rater: Rater, start: Annotated[int, Query(ge=0)]) -> list[Face]:
+        return curation.waiting(rater, start, AHEAD)
+
+    @app.get("/api/disputed")
+    def disputed(rater: Rater) -> list[Face]:
+        return curation.disputed(rater)
+
+    @app.post("/api/labels")
+    def label(judgement: Judgement) -> Progress:
+        return curation.label(judgement.rater, judgement.face, judgement.label)
+
+    @app.get("/api/summary")
+    def summary() -> Summary:
+        return curation.summary()
+
+    @app.post("/api/export")
+    def write() -> Exported:
+        return export(curation.folder)
+
+    return app
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port, 0 for a free one; who connects before the server is ready waits.
+
+    Raises:
+        UsageError: if the address cannot be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with ExitStack() as on_failure:
+            listener = on_failure.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(128)
+            on_failure.pop_all()
+    except OSError as error:
+        raise UsageError(f"--host {host} --port {port}: cannot be used ({error.strerror}); --port 0 takes a free one."
+                         ) from None  # fmt: skip
+    return listener
+
+
+def address_of(listener: socket.socket, host: str, token: str | None) -> str:
+    """What to open in the browser; where the server listens everywhere, the address that others reach it by."""
+    name = _outward_address() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    query = f"?token={token}" if token else ""
+    return f"http://{name}:{listener.getsockname()[1]}/{query}"
+
+
+def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Answer until Ctrl-C or SIGTERM, which end in KeyboardInterrupt or by that signal."""
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)).run([listener])
+
+
+def _outward_address() -> str:
+    """This machine's IPv4 address towards the network, or its name if it is in none; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: an address for documentation, which nobody has
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
+
+
+def _add_page(app: FastAPI) -> None:
+    page = files(__package__) / "page"
+
+    @app.get("/")
+    def index() -> Response:
+        return Response((page / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+
+    @app.get("/page/{name}")
+    def asset(name: str) -> Response:
+        if name not in ASSETS:
+            raise HTTPException(404)
+        return Response((page / name).read_bytes(), media_type=ASSETS[name])
+
+
+def _add_pictures(app: FastAPI, curation: Curation) -> None:
+    @app.get("/pictures/{key}")
+    def picture(key: str, side: int) -> Response:
+        if side not in SIDES:
+            raise HTTPException(422, f"side is {side}, expected one of {', '.join(map(str, SIDES))}.")
+        try:
+            return Response(curation.pictures.jpeg(key, side), media_type="image/jpeg")
+        except FacegenError as error:
+            raise HTTPException(404, str(error)) from error
+
+
+def _explain(request: Request, error: Exception) -> Response:
+    """An error of ours as the page shows it."""
+    status = 422 if isinstance(error, UsageError) else 500
+    return JSONResponse({"detail": _plain(str(error))}, status)
+
+
+def _plain(text: str) -> str:
+    return text.encode(errors="replace").decode()

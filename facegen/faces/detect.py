@@ -1,0 +1,211 @@
+"""Heads in photos: YuNet says where a face is, dlib's landmarks say how the head is turned.
+
+YuNet (W. Wu et al., 2023; facegen/faces/yunet) finds faces of about 10 to 300 px, turned by up to 60 degrees, and in
+profile. Its five points tell the tilt only roughly, so the head is cut out upright by them and looked at again by dlib,
+until its 68 landmarks stand. A profile, in which dlib sees no face, keeps YuNet's five points.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.errors import ImageError
+from facegen.faces.align import HeadFrame, Points, crop_head, frame_matrix, head_frame, transform_points
+from facegen.faces.landmarks import landmarks_in_head
+
+YUNET = Path(__file__).parent / "yunet" / "face_detection_yunet_2023mar.onnx"
+SEARCH_SIDES = (320, 1024, 2560)
+"""Longest sides at which a photo is searched: the first finds faces that fill it, the last those of 10 px in 2560."""
+SURELY_FOUND = 40
+"""Side in pixels from which a head, at the size that is searched, needs no finer search to be found."""
+LARGEST_ENLARGEMENT = 4.0
+"""Small photos are enlarged for the search, at most so many times."""
+LIKELY, SURE = 0.6, 0.8
+"""YuNet's confidence from which dlib is asked, and from which a face counts even if dlib sees none."""
+UPRIGHT_SIDE = 256
+"""Side of the crop in which a head's tilt is looked at again."""
+SOUGHT_SIDE = 176
+"""Side at which dlib looks for the face in it: half the work of 256, and the face has 100 px, of which it needs 80."""
+ROUNDS, STEADY = 3, 0.01
+"""Looks at the upright crop at most, and the part of its side by which a frame may still turn to be done with."""
+SAME_HEAD = 0.35
+"""Two frames whose centres are nearer than this part of the larger one's side show one head."""
+
+
+@dataclass(frozen=True)
+class FoundHead:
+    """A head in a photo."""
+
+    frame: HeadFrame
+    score: float
+    """YuNet's confidence, 0..1."""
+    landmarks: Points | None = field(default=None, compare=False)
+    """(68, 2), dlib's points that set the frame, in photo pixels; None if YuNet's five did."""
+
+    def scaled(self, factor: float) -> FoundHead:
+        """The same head in a photo `factor` times as large."""
+        landmarks = None if self.landmarks is None else self.landmarks * factor
+        return FoundHead(self.frame.scaled(factor), self.score, landmarks)
+
+    def moved(self, x: int, y: int) -> FoundHead:
+        """The same head in a photo that has so many more columns on the left, and rows above."""
+        frame = replace(self.frame, center=(self.frame.center[0] + x, self.frame.center[1] + y))
+        return FoundHead(frame, self.score, None if self.landmarks is None else self.landmarks + np.array([x, y]))
+
+
+def heads_in_photo(rgb: NDArray[np.uint8], smallest: float = 0) -> list[FoundHead]:
+    """Every head in a photo, the largest first: upright, tilted by up to 60 degrees, or in profile.
+
+    Args:
+        rgb: (H, W, 3) uint8, any size; a face counts from about 10 px of the longest side's 2560 on.
+        smallest: heads whose side is less, in photo pixels, may be missing; searches for them alone are spared.
+    """
+    factors = _factors(rgb, smallest)
+    proposed = _distinct([head for factor in factors for head in _search(rgb, factor)])
+    if max(rgb.shape[:2]) * max(factors, default=0) > SEARCH_SIDES[1]:
+        _yunet.cache_clear()  # it would keep what it needed for the largest search: 280 MB at 2560 px
+    seen = [head for head in (_set_upright(rgb, head) for head in proposed) if head is not None]
+    return sorted(_distinct(seen), key=lambda head: -head.frame.side)
+
+
+def _factors(rgb: NDArray[np.uint8], smallest: float) -> list[float]:
+    """Sizes at which to search, each once, up to the first that shows the smallest head; none of a strip so thin that
+    no face fits in."""
+    shortest, longest = sorted(rgb.shape[:2])
+    first, *others = (side / longest for side in SEARCH_SIDES)
+    factors = dict.fromkeys([min(first, LARGEST_ENLARGEMENT), *(min(other, 1.0) for other in others)])
+    enough = next((factor for factor in factors if factor * smallest >= SURELY_FOUND), max(factors))
+    return [factor for factor in factors if factor <= enough and shortest * factor >= 8]
+
+
+def _search(rgb: NDArray[np.uint8], factor: float) -> list[FoundHead]:
+    """What YuNet proposes in the photo at `factor` times its size."""
+    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+    small = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=interpolation)
+    heads = []
+    for points, score in _faces(np.asarray(small, dtype=np.uint8)):
+        frame = _frame(points / factor)
+        if frame is not None and _inside(frame, rgb):
+            heads.append(FoundHead(frame, score))
+    return heads
+
+
+def _set_upright(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
+    """The head with its frame set by dlib's landmarks; None if nothing but a weak proposal speaks for it."""
+    near, left, top = _surroundings(rgb, head.frame)
+    factor = min(1.0, UPRIGHT_SIDE / head.frame.side)
+    if factor < 1:
+        near = np.asarray(cv2.resize(near, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    found, confirmed = head.moved(-left, -top).scaled(factor), False
+    for _ in range(ROUNDS):
+        seen = _looked_at(near, found)
+        if seen is None:
+            break
+        steady = math.dist(seen.frame.right, found.frame.right) < STEADY * found.frame.side
+        found, confirmed = seen, confirmed or seen.landmarks is not None
+        if steady:
+            break
+    return found.scaled(1 / factor).moved(left, top) if confirmed or head.score >= SURE else None
+
+
+def _surroundings(rgb: NDArray[np.uint8], frame: HeadFrame) -> tuple[NDArray[np.uint8], int, int]:
+    """The part of a photo in which a head may still turn out to be, and where its left and top are in the photo."""
+    (x, y), reach = frame.center, 2 * frame.side
+    left, top = max(int(x - reach), 0), max(int(y - reach), 0)
+    return rgb[top : int(y + reach) + 1, left : int(x + reach) + 1], left, top
+
+
+def _looked_at(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
+    """The head as its upright crop shows it; None if that shows none, or another."""
+    crop = crop_head(rgb, head.frame, UPRIGHT_SIDE, antialias=False)
+    landmarks = landmarks_in_head(crop, SOUGHT_SIDE)
+    points = landmarks.points if landmarks.detected else _best_points(crop)
+    if points is None:
+        return None
+    placed = transform_points(points, _to_photo(head.frame))
+    frame = _frame(placed)
+    if frame is None or not _same_head(frame, head.frame) or not _inside(frame, rgb):
+        return None
+    return FoundHead(frame, head.score, placed if landmarks.detected else None)
+
+
+def _to_photo(frame: HeadFrame) -> Points:
+    """The (2, 3) matrix from pixels of the upright crop to the photo's."""
+    return np.asarray(cv2.invertAffineTransform(frame_matrix(frame, UPRIGHT_SIDE)), dtype=np.float64)
+
+
+def _best_points(rgb: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+    """YuNet's points of the face it is surest of."""
+    return max(_faces(rgb), key=lambda face: face[1], default=(None, 0.0))[0]
+
+
+def _faces(rgb: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
+    """YuNet's faces in a picture: landmarks (68, 2) of which only those are set that `head_frame` reads, and score."""
+    return [(_landmarks(row), float(row[14])) for row in yunet_faces(rgb, LIKELY)]
+
+
+def _landmarks(row: NDArray[np.float32]) -> NDArray[np.float64]:
+    """YuNet's row (box, two eyes, nose, two mouth corners, score), the viewer's left ones first, in dlib's order."""
+    points = np.zeros((68, 2))
+    left_eye, right_eye, _, left_corner, right_corner = row[4:14].reshape(5, 2)
+    points[36:42], points[42:48] = left_eye, right_eye
+    points[48], points[54] = left_corner, right_corner
+    return points
+
+
+def _frame(points: Points) -> HeadFrame | None:
+    """The frame of these landmarks; None if they show no head."""
+    try:
+        return head_frame(points)
+    except ImageError:
+        return None
+
+
+def _inside(frame: HeadFrame, rgb: NDArray[np.uint8]) -> bool:
+    height, width = rgb.shape[:2]
+    return bool(0 <= frame.center[0] < width and 0 <= frame.center[1] < height)
+
+
+def _distinct(heads: list[FoundHead]) -> list[FoundHead]:
+    """Of frames that show one head, the one with the highest score."""
+    kept: list[FoundHead] = []
+    for head in sorted(heads, key=lambda head: -head.score):
+        if not any(_same_head(head.frame, other.frame) for other in kept):
+            kept.append(head)
+    return kept
+
+
+def _same_head(one: HeadFrame, other: HeadFrame) -> bool:
+    near: bool = math.dist(one.center, other.center) < SAME_HEAD * max(one.side, other.side)
+    return near and 0.5 < one.side / other.side < 2
+
+
+def yunet_faces(rgb: NDArray[np.uint8], score: float) -> NDArray[np.float32]:
+    """What YuNet finds in an (H, W, 3) picture, of at least this score in [0, 1].
+
+    Returns:
+        (N, 15): left, top, width, height, five points (x, y), score; in pixels.
+    """
+    detector = _yunet()
+    detector.setScoreThreshold(score)
+    detector.setInputSize((rgb.shape[1], rgb.shape[0]))
+    _, found = detector.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    return np.zeros((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
+
+
+@cache
+def _yunet() -> Any:
+    """Load YuNet (230 kB) once, without OpenCV's warning that its new engine knows no targets."""
+    level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
+    try:
+        return cv2.FaceDetectorYN.create(str(YUNET), "", (UPRIGHT_SIDE, UPRIGHT_SIDE))
+    finally:
+        cv2.utils.logging.setLogLevel(level)

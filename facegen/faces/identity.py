@@ -1,0 +1,45 @@
+"""Whether two pictures show the same person, as dlib's face recognition network sees it."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.faces.landmarks import Landmarks, model_path
+
+RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
+SAME_PERSON = 0.6
+"""dlib's own threshold: nearer embeddings are taken for the same person."""
+
+
+@cache
+def _network() -> Any:
+    import dlib
+
+    return dlib.face_recognition_model_v1(str(model_path(RECOGNITION)))
+
+
+def identity(rgb: NDArray[np.uint8], landmarks: Landmarks) -> NDArray[np.float64]:
+    """Embedding of a face: dlib's ResNet of 29 layers (King 2017), on a 150 px crop that the landmarks align.
+
+    Args:
+        rgb: (H, W, 3).
+        landmarks: of its face, in pixels of `rgb`.
+    Returns:
+        (128,); embeddings of one person are less than `SAME_PERSON` apart.
+    """
+    import dlib
+
+    points = [dlib.point(round(x), round(y)) for x, y in landmarks.points]
+    (left, top), (right, bottom) = landmarks.points.min(axis=0), landmarks.points.max(axis=0)
+    box = dlib.rectangle(*(round(edge) for edge in (left, top, right, bottom)))
+    face = dlib.full_object_detection(box, points)
+    return np.array(_network().compute_face_descriptor(np.ascontiguousarray(rgb), face))
+
+
+def identity_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Euclidean distance of two embeddings."""
+    return float(np.linalg.norm(a - b))

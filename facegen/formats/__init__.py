@@ -1,1 +1,0 @@
-"""What picture files bring along: how they are decoded, their metadata, and large ones written in strips."""

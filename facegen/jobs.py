@@ -1,0 +1,210 @@
+"""Many pictures in one run: which there are, what their results are called, and each tried whatever the others do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from multiprocessing import active_children, get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from facegen.errors import FacegenError, UsageError
+from facegen.media.images import PICTURE_SUFFIXES
+from facegen.media.video_reader import CLIP_SUFFIXES
+
+if TYPE_CHECKING:
+    from facegen.ops.seams import SeamGauge
+
+
+@dataclass(frozen=True)
+class Task:
+    """A picture or clip to be upscaled."""
+
+    source: Path
+    target: Path
+    """Of the results, without the ending that says what each is."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a picture."""
+
+    source: Path
+    written: tuple[Path, ...] = ()
+    """The results; the one that stands for all last."""
+    before: tuple[int, int] | None = None
+    """Width and height of the picture; None if it was not read."""
+    after: tuple[int, int] | None = None
+    """Of its result."""
+    faces: int | None = None
+    """Heads upscaled; None if they were not counted."""
+    seams: SeamGauge | None = None
+    fit: float | None = None
+    """PSNR of the area-downsampled result to the picture, in dB."""
+    seconds: float = 0.0
+    note: str = ""
+    """What else is worth knowing, for the one who asked for the picture."""
+    done_already: bool = False
+    error: str = ""
+    """Why there is no result, naming the file; empty if there is."""
+    trace: str = ""
+    """Where an error came from that facegen did not expect."""
+
+
+Work = Callable[[Task], Outcome]
+
+
+def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[Task]:
+    """Every picture below the paths once, with a name of its own below `out`, where folders keep their shape.
+
+    Hidden files and folders, links to folders, and `out` itself are passed over. A path that does not exist, and a
+    folder that cannot be listed or holds no picture, stay in the list, to be reported when their turn comes.
+
+    Args:
+        clips: whether clips in folders count as pictures, too.
+    Raises:
+        UsageError: if a folder is `out` itself: its results would be upscaled by the next run.
+    """
+    suffixes = (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) if clips else PICTURE_SUFFIXES
+    names: dict[Path, Path] = {}  # source -> its name below `out`
+    for path in paths:
+        if path.is_dir() and path.resolve() == out.resolve():
+            raise UsageError(f"--out {out}: is the folder that is upscaled; choose another, inside it or elsewhere.")
+        for file in _pictures(path, out.resolve(), suffixes) or [path]:
+            names.setdefault(file, Path(file.name) if file == path else file.relative_to(path))
+    targets = _kept_apart(names.values())
+    return [Task(source, out / target) for source, target in zip(names, targets, strict=True)]
+
+
+def _pictures(folder: Path, out: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Files with these suffixes below a folder, those of a folder before those of its folders, in order of name."""
+    found: list[Path] = []
+    unlisted: list[OSError] = []
+    for parent, folders, files in os.walk(folder, onerror=unlisted.append):
+        here = Path(parent)
+        folders[:] = [name for name in _shown(folders) if (here / name).resolve() != out]
+        pictures = [here / name for name in _shown(files) if Path(name).suffix.lower() in suffixes]
+        found += [path for path in pictures if path.is_file()]
+    return found + [Path(error.filename) for error in unlisted]
+
+
+def _shown(names: Iterable[str]) -> list[str]:
+    return sorted((name for name in names if not name.startswith(".")), key=lambda name: (name.casefold(), name))
+
+
+def _kept_apart(names: Iterable[Path]) -> list[Path]:
+    """The names without their endings; of those that would be the same the later ones get numbers."""
+    targets: list[Path] = []
+    taken: set[str] = set()
+    for name in names:
+        stems = (name.stem if number == 1 else f"{name.stem}-{number}" for number in count(1))
+        targets.append(next(name.parent / stem for stem in stems if str(name.parent / stem).casefold() not in taken))
+        taken.add(str(targets[-1]).casefold())
+    return targets
+
+
+def run(tasks: Sequence[Task], work: Work, jobs: int = 1) -> Generator[Outcome, None, None]:
+    """Do the work of every task; a picture that fails becomes an outcome with an error.
+
+    Close the iterator to stop early: what is being worked on is given up then.
+
+    Args:
+        work: for several jobs it is sent to each process, so it has to be picklable.
+        jobs: processes; each gets its share of this one's threads. One job is done in this process.
+    Returns:
+        the outcomes, in the order in which they come.
+    """
+    if jobs == 1:
+        yield from (attempt(work, task) for task in tasks)
+        return
+    with _processes(work, jobs) as pool:
+        with _deaf():  # Ctrl-C reaches every process; this one ends the others
+            tasks_of = {pool.submit(_attempt_here, task): task for task in tasks}
+        for future in as_completed(tasks_of):
+            yield _outcome(future, tasks_of[future])
+
+
+def attempt(work: Work, task: Task) -> Outcome:
+    """Do the work of one task; any error becomes the outcome's error."""
+    started = time.perf_counter()
+    try:
+        outcome = work(task)
+    except FacegenError as error:
+        outcome = Outcome(task.source, error=_named(task, str(error)))
+    except Exception as error:  # a decoder, a full memory, a mistake of ours: no reason to give up the other pictures
+        reason = f"unexpected {type(error).__name__}: {error}"
+        outcome = Outcome(task.source, error=_named(task, reason), trace=traceback.format_exc())
+    return replace(outcome, seconds=time.perf_counter() - started)
+
+
+def _named(task: Task, text: str) -> str:
+    return text if str(task.source) in text else f"{task.source}: {text}"
+
+
+@contextmanager
+def _processes(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, started afresh, as threads and GPUs do not outlive a fork; ended at once if the body is."""
+    torch = sys.modules.get("torch")  # work that does without it need not wait for it
+    threads = None if torch is None else max(torch.get_num_threads() // jobs, 1)
+    others = active_children()
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _set_up, (work, threads))
+    try:
+        yield pool
+    except BaseException:
+        for process in active_children():
+            if process not in others:
+                process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """No Ctrl-C here, nor in any process begun here."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may say what signals do
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _outcome(future: Future[Outcome], task: Task) -> Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        reason = "a worker process died, perhaps for lack of memory; run the same command with fewer --jobs to go on."
+        return Outcome(task.source, error=_named(task, reason))
+
+
+_work: Work
+"""What this process does, if it is one of several."""
+
+
+def _set_up(work: Work, threads: int | None) -> None:
+    global _work
+    cv2.setNumThreads(threads or 1)  # OpenCV would start a thread for each core in each process
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+    _work = work
+
+
+def _attempt_here(task: Task) -> Outcome:
+    return attempt(_work, task)

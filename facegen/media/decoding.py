@@ -1,0 +1,211 @@
+"""Opening picture files, and bringing what is in them to upright RGB of 8 bits a sample."""
+
+from __future__ import annotations
+
+import stat
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+
+from facegen.errors import FacegenError, ImageError, MissingExtraError
+from facegen.media.metadata import orientation
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")  # EPS would start Ghostscript
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # an HEIF or a phone's JPEG with several has one that is the picture
+_ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC"}
+_READERS = {"HEIC": "pip install facegen[heic]", "AVIF": "pip install --upgrade pillow"}
+_UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.6.4)
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_NEAR_SRGB = 2
+"""Steps of 255 by which a profile may differ from sRGB and still be taken for it; the usual ones differ by rounding."""
+_STRIP = 256
+
+
+@contextmanager
+def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
+    """Open a picture file; any error of Pillow inside the block becomes one that names the file.
+
+    Args:
+        any_size: also open what is too large to be decoded.
+    Raises:
+        ImageError: if it is missing, empty, unreadable, damaged, cut short, too large, or no picture.
+        MissingExtraError: if it is HEIC or AVIF, and its reader is not installed.
+    """
+    try:
+        _check_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # damaged EXIF, much text: nothing a person could act on
+            with _open(path, any_size) as file:
+                yield file
+    except FacegenError:
+        raise
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"{path}: no such file; check the path.") from error
+    except PermissionError as error:
+        raise ImageError(f"{path}: may not be read ({error.strerror}); change its permissions.") from error
+    except UnidentifiedImageError as error:
+        _refuse_unread(path)
+        known = ", ".join(_readable())
+        raise ImageError(f"{path}: not a picture of a known format ({known}); save it as PNG or JPEG.") from error
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
+        raise ImageError(f"{path}: has more than {limit} megapixels; make it smaller first.") from error
+    except Exception as error:  # Pillow's decoders fail in almost any way on damaged bytes
+        raise ImageError(f"{path}: cannot be decoded ({error}); copy or download the file again.") from error
+
+
+def refuse_several(path: Path, file: ImageFile.ImageFile) -> None:
+    """Refuse animations and files of several pages.
+
+    Raises:
+        ImageError: naming how many pictures there are.
+    """
+    count = getattr(file, "n_frames", 1)
+    if count > 1 and file.format in _ANIMATED:
+        raise ImageError(f"{path}: is an animation of {count} frames; save the one you want as PNG.")
+    if count > 1 and file.format == "TIFF":
+        raise ImageError(f"{path}: holds {count} pages; save each as a file of its own.")
+
+
+def upright(path: Path, file: ImageFile.ImageFile) -> Image.Image:
+    """The picture of an open file with 8 bits a sample, turned and mirrored as its EXIF says."""
+    deep = file.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in file.tile)
+    file.load()
+    turn = _UPRIGHT.get(orientation(file))  # after loading: Pillow, and OpenCV too, turn a TIFF themselves
+    picture = _from_sixteen_bits(path) if deep else _to_eight_bits(file)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Part a picture into colour (mode L, RGB or CMYK, as a colour profile describes it) and alpha."""
+    if picture.mode == "F":
+        raise ValueError("32-bit float samples; save it with 8 or 16 bits a sample")
+    plain = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return picture.convert(plain), picture.getchannel("A")
+    return (picture if picture.mode == "CMYK" else _in_mode(picture, plain)), None
+
+
+def to_rgb(colour: Image.Image, profile: bytes | None, keep_profile: bool) -> tuple[Image.Image, bytes | None]:
+    """Bring L, RGB or CMYK to RGB.
+
+    Args:
+        profile: what describes the colours; one that is damaged or belongs to another mode is ignored.
+        keep_profile: leave RGB in its own profile instead of converting it to sRGB.
+    Returns:
+        the picture, and the profile that its values are in; None is sRGB.
+    """
+    transform = _transform(profile, colour.mode) if profile else None
+    if transform is None:
+        return _in_mode(colour, "RGB"), None
+    if colour.mode == "RGB" and _is_srgb(transform):
+        return colour, None
+    if colour.mode == "RGB" and keep_profile:
+        return colour, profile
+    return transform.apply(colour), None
+
+
+def to_array(picture: Image.Image) -> NDArray[np.uint8]:
+    """A writable copy of a picture's samples, made in strips: the whole at once would be in memory three times."""
+    channels = len(picture.getbands())
+    shape = (picture.height, picture.width, channels) if channels > 1 else (picture.height, picture.width)
+    array = np.empty(shape, np.uint8)
+    for top in range(0, picture.height, _STRIP):
+        bottom = min(top + _STRIP, picture.height)
+        array[top:bottom] = np.asarray(picture.crop((0, top, picture.width, bottom)))
+    return array
+
+
+def _open(path: Path, any_size: bool) -> ImageFile.ImageFile:
+    limit = Image.MAX_IMAGE_PIXELS
+    try:
+        Image.MAX_IMAGE_PIXELS = None if any_size else limit
+        return Image.open(path, formats=_readable())
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+@cache
+def _readable() -> tuple[str, ...]:
+    """The formats that can be read here, AVIF and HEIF if their readers are installed."""
+    if find_spec("pillow_heif"):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+def _check_file(path: Path) -> None:
+    status = path.stat()
+    if stat.S_ISDIR(status.st_mode):
+        raise ImageError(f"{path}: is a folder, expected a picture file; name a picture in it.")
+    if status.st_size == 0:
+        raise ImageError(f"{path}: is empty (0 bytes); copy or download the file again.")
+
+
+def _refuse_unread(path: Path) -> None:
+    """Tell a file that only lacks its reader from one that is no picture."""
+    with path.open("rb") as file:
+        head = file.read(12)
+    name = _ISO_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
+    if name:
+        raise MissingExtraError(f"{path}: reading {name} needs a package that is not here: {_READERS[name]}")
+
+
+def _to_eight_bits(file: Image.Image) -> Image.Image:
+    """Round 16-bit gray, which Pillow's own conversion would clip."""
+    if not file.mode.startswith("I"):
+        return file
+    return Image.fromarray(_rounded(np.asarray(file).clip(0, 65535).astype(np.uint16)))
+
+
+def _from_sixteen_bits(path: Path) -> Image.Image:
+    """Read 16-bit colour, of which Pillow would cut off the lower bits instead of rounding."""
+    samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)  # BGR or BGRA
+    if samples is None:
+        raise ValueError("16 bits a sample in a layout that OpenCV does not read; save it with 8")
+    order = cv2.COLOR_BGRA2RGBA if samples.shape[2] == 4 else cv2.COLOR_BGR2RGB
+    return Image.fromarray(cv2.cvtColor(_rounded(samples.astype(np.uint16, copy=False)), order))
+
+
+def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
+    """Convert, but without Pillow's copy where there is nothing to convert."""
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _rounded(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.convertScaleAbs(samples, alpha=1 / 257), dtype=np.uint8)  # 65535 / 257 = 255
+
+
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From a profile to sRGB; None if it is damaged or belongs to another mode."""
+    with suppress(ImageCms.PyCMSError, OSError, ValueError):
+        source, target = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
+        return ImageCms.buildTransform(source, target, mode, "RGB")
+    return None
+
+
+def _is_srgb(transform: ImageCms.ImageCmsTransform) -> bool:
+    """Whether a transform to sRGB leaves colours all over the cube as they are."""
+    steps = np.arange(0, 256, 51, dtype=np.uint8)
+    cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
+    moved = np.asarray(transform.apply(Image.fromarray(cube)))
+    return bool(np.abs(moved.astype(int) - cube).max() <= _NEAR_SRGB)

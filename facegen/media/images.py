@@ -1,0 +1,228 @@
+"""The only border to picture files: read and write, upright, in RGB, 8 bits a sample; resize.
+
+Everything inside facegen sees (H, W, 3) uint8 arrays, in sRGB unless the caller keeps the file's own profile. What
+files bring along (EXIF, profiles, alpha, palettes, 16 bits) is settled here, in `decoding` and in `metadata`. Results
+have 8 bits a sample, whatever the source has.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facegen.errors import ImageError, ShapeError, UsageError
+from facegen.files import replacing
+from facegen.media.decoding import opened, refuse_several, split_alpha, to_array, to_rgb, upright
+from facegen.media.metadata import (
+    PLAIN,
+    Label,
+    Origin,
+    carried_exif,
+    carried_xmp,
+    save_options,
+    source_type_of,
+    text_of,
+)
+from facegen.media.streaming import save_png
+
+__all__ = [
+    "PICTURE_SUFFIXES", "Facts", "Label", "Origin", "Picture", "find_pictures", "picture_facts", "picture_text",
+    "read_image", "resize", "to_pillow", "write_image",
+]  # fmt: skip
+
+PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What `find_pictures` takes for a picture."""
+
+# Of 768 px portraits, Z_RLE takes 26-37 ms for 516-666 KiB; Pillow's own choice 119-177 ms for 492-646 KiB.
+_WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {"compress_level": 1, "compress_type": zlib.Z_RLE}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", {"quality": 95}),
+    ".tif": ("TIFF", {"compression": "tiff_deflate"}),
+    ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
+}
+IN_STRIPS = 32_000_000
+"""Pixels from which on a PNG is written strip by strip; below, Pillow writes it, smaller and all at once."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded picture: upright, 8 bits a sample."""
+
+    rgb: NDArray[np.uint8]
+    """(H, W, 3), in sRGB, or in `origin.profile` if there is one."""
+    alpha: NDArray[np.uint8] | None = None
+    """(H, W), 0 is transparent; None if the file has no transparency."""
+    origin: Origin = PLAIN
+    """What the file brought along and results made from it carry on."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a picture file says about itself."""
+
+    format: str
+    """As Pillow calls it: "PNG", "JPEG", "WEBP", "TIFF"."""
+    text: Mapping[str, str]
+    """Of a PNG, its text chunks; of others, what `write_image` put there."""
+    source_type: str | None
+    """IPTC's digital source type, whoever wrote it, as "trainedAlgorithmicMedia"."""
+
+
+def read_image(path: str | Path, *, keep_profile: bool = False) -> Picture:
+    """Read a picture file.
+
+    Of a phone's JPEG with several pictures, the first. 16 bits a sample are rounded to 8.
+
+    Args:
+        keep_profile: leave RGB values as they are and the file's ICC profile in `origin`, unless it is sRGB's;
+            otherwise they are converted to sRGB. Gray and CMYK with a profile are converted in any case.
+    Raises:
+        ImageError: if the file is missing, empty, unreadable, damaged, cut short, too large, animated, of several
+            pages, or no picture.
+        MissingExtraError: if it is HEIC or AVIF, and its reader is not installed.
+    """
+    path = Path(path)
+    with opened(path) as file:
+        refuse_several(path, file)
+        picture = upright(path, file)
+        found = file.info.get("icc_profile")  # not in `picture`: turning and rounding make new ones without it
+        colour, alpha = split_alpha(picture)
+        rgb, profile = to_rgb(colour, found, keep_profile)
+        origin = Origin(carried_exif(file, profile), profile, carried_xmp(file))
+        return Picture(to_array(rgb), None if alpha is None else to_array(alpha), origin)
+
+
+def write_image(
+    path: str | Path,
+    rgb: NDArray[np.uint8],
+    alpha: NDArray[np.uint8] | None = None,
+    text: Mapping[str, str] | None = None,
+    *,
+    origin: Origin = PLAIN,
+    label: Label | None = None,
+) -> Path:
+    """Write a picture, complete or not at all; the suffix chooses the format, missing folders are made.
+
+    A large PNG takes no memory but for a strip of it; the other formats take 4 bytes a pixel.
+
+    Args:
+        rgb: (H, W, 3) uint8, sRGB or in the origin's profile.
+        alpha: (H, W) uint8; JPEG has none, so there the picture is laid on white.
+        text: kept in the file for `picture_text`: PNG text chunks, elsewhere in the XMP packet.
+        origin: of the photo that the picture was made from: its EXIF, profile and XMP are written with it.
+        label: marks the picture as made by networks, wholly or in part (IPTC digital source type).
+    Raises:
+        UsageError: if the suffix is unknown, or a key of `text` is not 1 to 79 printable ASCII characters.
+        ShapeError: if an array has another shape or type than stated.
+        ImageError: if the file cannot be written.
+    """
+    path = Path(path)
+    file_format, options = _format_of(path)
+    _check_arrays(rgb, alpha)
+    options = options | save_options(file_format, text or {}, origin, label)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary:
+            if file_format == "PNG" and rgb[..., 0].size > IN_STRIPS:
+                save_png(temporary, rgb, alpha, options)
+            else:
+                to_pillow(rgb, alpha, keep_alpha=file_format != "JPEG").save(temporary, file_format, **options)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ImageError(f"{path}: cannot be written ({reason}); choose another folder, name or format.") from error
+    return path
+
+
+def picture_facts(path: str | Path) -> Facts:
+    """Read what a picture file says about itself, without decoding its pixels.
+
+    Raises:
+        ImageError, MissingExtraError: as `read_image`, but animations and pictures of any size are taken.
+    """
+    with opened(Path(path), any_size=True) as file:
+        return Facts(str(file.format), text_of(file), source_type_of(file))
+
+
+def picture_text(path: str | Path) -> dict[str, str]:
+    """Read the text that `write_image` put into a picture file (of a PNG, its text chunks); {} if there is none.
+
+    Raises:
+        ImageError, MissingExtraError: as `picture_facts`.
+    """
+    return dict(picture_facts(path).text)
+
+
+def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize (H, W, 3) uint8 to `size` = (width, height) with Pillow's Lanczos filter, antialiased when shrinking.
+
+    Raises:
+        ShapeError: if `rgb` is not (H, W, 3) uint8.
+        UsageError: if a side of `size` is below 1.
+    """
+    if min(size) < 1:
+        raise UsageError(f"resize: size is {size[0]} x {size[1]}, expected at least 1 x 1.")
+    return np.array(to_pillow(rgb).resize(size, Image.Resampling.LANCZOS))
+
+
+def find_pictures(paths: Iterable[Path]) -> list[Path]:
+    """Replace each folder by the picture files directly in it, in order of name; files stay as given.
+
+    Raises:
+        ImageError: if a path does not exist, or a folder cannot be listed or holds no picture.
+    """
+    return [found for path in paths for found in _expanded(path)]
+
+
+def to_pillow(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None, keep_alpha: bool = True) -> Image.Image:
+    """(H, W, 3) uint8, and (H, W) alpha or None, as Pillow's picture; without `keep_alpha` it is laid on white.
+
+    Raises:
+        ShapeError: if an array has another shape or type.
+    """
+    _check_arrays(rgb, alpha)
+    picture = Image.fromarray(rgb)
+    if alpha is None:
+        return picture
+    mask = Image.fromarray(alpha)
+    if keep_alpha:
+        picture.putalpha(mask)
+        return picture
+    return Image.composite(picture, Image.new("RGB", picture.size, "white"), mask)
+
+
+def _format_of(path: Path) -> tuple[str, dict[str, Any]]:
+    """What Pillow calls the format of a suffix, and how files of it are written."""
+    if path.suffix.lower() not in _WRITABLE:
+        raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(_WRITABLE)}.")
+    return _WRITABLE[path.suffix.lower()]
+
+
+def _check_arrays(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> None:
+    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ShapeError(f"picture is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
+    if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
+        raise ShapeError(f"alpha is {alpha.dtype} of shape {alpha.shape}, expected uint8 {rgb.shape[:2]}.")
+
+
+def _expanded(path: Path) -> list[Path]:
+    try:
+        if path.is_file():
+            return [path]
+        entries = sorted(path.iterdir(), key=lambda entry: (entry.name.casefold(), entry.name))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"{path}: no such file or folder; check the path.") from error
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be listed ({error.strerror}); change its permissions.") from error
+    found = [p for p in entries if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    if not found:
+        raise ImageError(f"{path}: no pictures in this folder; expected {', '.join(PICTURE_SUFFIXES)} files.")
+    return found

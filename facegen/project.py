@@ -1,0 +1,158 @@
+"""The latent whose face is nearest to a photo's head, found by optimisation from where an encoder saw it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facegen.arrays import to_tensor
+from facegen.errors import ImageError, MissingExtraError, UsageError, WeightsError
+from facegen.faces.align import crop_head
+from facegen.faces.detect import heads_in_photo
+from facegen.media.images import read_image
+from facegen.models.dcgan import DCGANGenerator
+from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, load_efficientnet
+from facegen.models.encoder import LatentEncoder
+from facegen.pipeline import resample
+from facegen.training.losses import feature_loss
+from facegen.weights import load_network
+
+STEPS = 100
+RATE = 0.1
+"""Of Adam, in deviations of z; it falls to zero along a cosine."""
+FACTORS = (1, 4, 16)
+"""Pixels of the head whose means are compared, each as much as the others: texture, features, colours."""
+COLOURS = 25.0
+"""Weight of the pixels' distance beside the features', as both pull about equally then."""
+PRIOR = 0.1
+"""Weight of z's mean square: 1 for a typical latent. It keeps z where the generator was taught to draw faces."""
+
+
+@dataclass(frozen=True)
+class Guide:
+    """What an optimisation goes by beside the pixels; what is not at hand is None."""
+
+    features: EfficientNetLite | None = None
+    encoder: LatentEncoder | None = None
+    lacking: str = ""
+    """Why something is not at hand, as one line; "" if all is."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What was found. Distances are those that were optimised, without the prior: 0 is the same picture."""
+
+    z: Tensor
+    """(z_dim,) float32."""
+    start: Tensor
+    """(z_dim,) where the search began: what the encoder saw, or the mean."""
+    start_distance: float
+    distance: float
+
+
+def load_guide(generator: str) -> Guide:
+    """The feature network, and the encoder that was trained beside a generator, as far as they are at hand.
+
+    Args:
+        generator: name or folder of its weights; the encoder's is the same with "-encoder" added.
+    """
+    try:
+        features = load_efficientnet("lite0")
+    except MissingExtraError as error:
+        return Guide(lacking=f"pixels alone are compared, from the mean face on. {error}")
+    try:
+        encoder, _ = load_network(f"{generator}-encoder", LatentEncoder)
+    except WeightsError as error:
+        return Guide(features, lacking=f"the search begins at the mean face. {error}")
+    return Guide(features, encoder)
+
+
+def head_in(photo: Path, side: int) -> Tensor:
+    """The largest head in a photo: aligned, (3, side, side) in [0, 1].
+
+    Raises:
+        ImageError: if the photo cannot be read or shows no face.
+    """
+    rgb = read_image(photo).rgb
+    heads = heads_in_photo(rgb)
+    if not heads:
+        raise ImageError(f"{photo}: no face found; choose a photo with an upright face of at least 20 pixels.")
+    return to_tensor(crop_head(rgb, heads[0].frame, side))
+
+
+def project(
+    generator: DCGANGenerator,
+    head: Tensor,
+    guide: Guide | None = None,
+    *,
+    steps: int = STEPS,
+    progress: Callable[[int], None] = lambda step: None,
+) -> Projection:
+    """Search the latent whose face is nearest to a head, by Adam on z; the same on every run.
+
+    Args:
+        generator: on the processor, in eval mode.
+        head: (3, S, S) in [0, 1], aligned.
+        guide: what to go by beside the pixels.
+        steps: of the search; 0 takes what the encoder saw.
+        progress: called with the number of each step done, from 1.
+    Raises:
+        UsageError: if `steps` is negative.
+        WeightsError: if the encoder was made for a generator of another latent.
+    """
+    if steps < 0:
+        raise UsageError(f"project: {steps} steps; expected 0 or more.")
+    guide, side = guide or Guide(), generator.config.side
+    wanted = resample(head, (side, side))[None]
+    start = seen_latent(generator, wanted, guide)
+    z = start.clone().requires_grad_()
+    adam = torch.optim.Adam([z], lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, T_max=max(steps, 1))
+    for step in range(1, steps + 1):
+        adam.zero_grad()
+        loss = distance(generator.draw(z), wanted, guide.features) + PRIOR * z.square().mean()
+        loss.backward()  # type: ignore[no-untyped-call]
+        adam.step()
+        schedule.step()
+        progress(step)
+    found = z.detach()
+    with torch.inference_mode():
+        before, after = (float(distance(generator.draw(at), wanted, guide.features)) for at in (start, found))
+    return Projection(found[0], start[0], before, after)
+
+
+def distance(face: Tensor, wanted: Tensor, features: EfficientNetLite | None) -> Tensor:
+    """How far two (1, 3, S, S) pictures in [0, 1] are apart: means of pixels at several scales, and features."""
+    pixels = torch.stack([F.l1_loss(_means(face, n), _means(wanted, n)) for n in FACTORS]).mean()
+    if features is None:
+        return COLOURS * pixels
+    return COLOURS * pixels + feature_loss(features, face, wanted, weights=(1.0,) * len(STAGE_ENDS))
+
+
+@torch.no_grad()
+def seen_latent(generator: DCGANGenerator, head: Tensor, guide: Guide) -> Tensor:
+    """z as the encoder sees it in a (1, 3, S, S) head: (1, z_dim); the mean, zero, where there is no encoder."""
+    z_dim = generator.config.z_dim
+    if guide.encoder is None or guide.features is None:
+        return torch.zeros(1, z_dim)
+    if guide.encoder.config.z_dim != z_dim:
+        raise WeightsError(
+            f"encoder: sees latents of {guide.encoder.config.z_dim} numbers, but the generator takes {z_dim}; "
+            "take the one that lies beside its weights."
+        )
+    picture = head * 2 - 1
+    mean: Tensor = guide.encoder(picture, guide.features(picture)[-2:])[0]
+    if not generator.config.mapped:
+        return mean
+    offset = (mean - generator.latent_mean).T  # (z_dim, 1): the map's inverse gives z
+    z: Tensor = torch.linalg.solve_triangular(generator.latent_factor, offset, upper=False).T
+    return z
+
+
+def _means(pictures: Tensor, factor: int) -> Tensor:
+    return F.avg_pool2d(pictures, factor) if factor > 1 else pictures

@@ -1,0 +1,107 @@
+"""A set is measured once, judged at will, and survives what goes wrong."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.data.clean.cleaning import Cleaning
+from facegen.data.clean.detectors import DETECTORS, PICTURE_WISE
+from facegen.data.clean.looks import LOOKS, Looks
+from facegen.data.manifest import TWIN, Entry, read_manifest, write_manifest
+from facegen.errors import ImageError
+from facegen.jobs import Outcome
+from facegen.media.images import write_image
+
+
+def clean(folder: Path, per_person: int | None = None) -> tuple[list[Entry], list[Outcome]]:
+    """The judged entries, and what was measured for them."""
+    cleaning = Cleaning(folder)
+    outcomes = list(cleaning.measure(cleaning.unmeasured(), 1))
+    pairs = cleaning.near_pairs()
+    outcomes += cleaning.embed(cleaning.unembedded(pairs, everybody=per_person is not None), 1)
+    return cleaning.judge(pairs, DETECTORS, per_person), outcomes
+
+
+def test_a_plain_folder_becomes_a_set(crops: Path) -> None:
+    entries, _ = clean(crops)
+    written = read_manifest(crops)
+    assert [(e.decision, e.reasons, e.measures) for e in written] == [
+        (e.decision, e.reasons, e.measures) for e in entries
+    ]
+    by_file = {entry.file: entry for entry in entries}
+    assert by_file["mirrored.png"].kept
+    assert by_file["grey.png"].reasons[0] == "grey"
+    twins = sorted([by_file["a.png"], by_file["b.png"]], key=lambda entry: entry.decision)
+    assert [twin.decision for twin in twins] == ["drop", "keep"]
+    assert twins[0].extra[TWIN] == twins[1].file
+    assert all(len(e.landmarks) == 68 and e.size == 192 and len(e.sha256) == 64 for e in entries)
+
+
+def test_a_run_without_news_measures_nothing_and_writes_the_same_bytes(crops: Path) -> None:
+    clean(crops, per_person=2)
+    clean(crops, per_person=2)  # of what entries_of makes of a plain folder, a manifest makes floats
+    before = (crops / "manifest.csv").read_bytes()
+    _, outcomes = clean(crops, per_person=2)
+    assert outcomes == []
+    assert (crops / "manifest.csv").read_bytes() == before
+
+
+def test_only_a_changed_crop_is_measured_again(crops: Path, portrait: NDArray[np.uint8]) -> None:
+    before = {entry.file: entry for entry in clean(crops)[0]}
+    write_image(crops / "mirrored.png", np.ascontiguousarray(portrait[::-1] // 8))
+    cleaning = Cleaning(crops)
+    assert [task.source.name for task in cleaning.unmeasured()] == ["mirrored.png"]
+    after = {entry.file: entry for entry in clean(crops)[0]}
+    assert "dark" in after["mirrored.png"].reasons
+    assert after["mirrored.png"].landmarks != before["mirrored.png"].landmarks
+    assert after["mirrored.png"].sharpness < before["mirrored.png"].sharpness / 10
+    assert after["grey.png"] == before["grey.png"]
+
+
+def test_known_landmarks_are_used(crops: Path, points: NDArray[np.float64]) -> None:
+    known = tuple((float(x), float(y)) for x, y in (points + 40).round(2))
+    write_manifest(crops, [Entry("a.png", "a.png", landmarks=known)])
+    (entry,), _ = clean(crops)
+    assert entry.landmarks == known
+
+
+def test_a_damaged_crop_fails_alone_and_keeps_no_decision(crops: Path) -> None:
+    (crops / "b.png").write_bytes(b"no picture")
+    entries, outcomes = clean(crops)
+    assert [outcome.source.name for outcome in outcomes if outcome.error] == ["b.png"]
+    assert len(entries) == 3
+    assert {entry.file: entry.decision for entry in read_manifest(crops)}["b.png"] == ""
+
+
+def test_what_was_measured_before_a_stop_is_kept(crops: Path) -> None:
+    cleaning = Cleaning(crops)
+    with closing(cleaning.measure(cleaning.unmeasured(), 1)) as outcomes:
+        first = next(outcomes).source
+    assert first not in {task.source for task in Cleaning(crops).unmeasured()}
+    assert len(Cleaning(crops).unmeasured()) == 3
+
+
+def test_rows_of_missing_measures_are_measured_again(crops: Path) -> None:
+    entries, _ = clean(crops)
+    write_manifest(crops, [replace(entry, measures=entry.measures | {"version": 0.0}) for entry in entries])
+    assert len(Cleaning(crops).unmeasured()) == 4
+    assert entries[0].measures.keys() >= PICTURE_WISE.keys()
+
+
+def test_looks_come_back_and_damage_is_named(tmp_path: Path) -> None:
+    looks = Looks(tmp_path)
+    looks.hashes["a" * 64] = np.arange(32, dtype=np.uint8)
+    looks.embeddings["a" * 64] = np.linspace(0, 1, 128)
+    looks.save()
+    again = Looks(tmp_path)
+    assert np.array_equal(again.hashes["a" * 64], looks.hashes["a" * 64])
+    assert np.array_equal(again.embeddings["a" * 64], looks.embeddings["a" * 64])
+    (tmp_path / LOOKS).write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(ImageError, match="delete it"):
+        Looks(tmp_path)

@@ -1,0 +1,66 @@
+"""A set of three faces, and a visitor to its page."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from facegen.data.curate.curation import Curation
+from facegen.data.curate.guard import access_for
+from facegen.data.curate.server import create_app
+
+ADDRESS = "http://127.0.0.1:8642"
+
+
+class Visitor:
+    """A browser that keeps cookies and follows no redirect, without a network between it and the application."""
+
+    def __init__(self, app: FastAPI, address: str = ADDRESS) -> None:
+        self._app = app
+        self._address = address
+        self.cookies = httpx.Cookies()
+
+    def get(self, path: str, **options: Any) -> httpx.Response:
+        return asyncio.run(self._ask("GET", path, **options))
+
+    def post(self, path: str, body: object, **options: Any) -> httpx.Response:
+        return asyncio.run(self._ask("POST", path, json=body, **options))
+
+    def label(self, face: str, label: str, rater: str = "anna") -> httpx.Response:
+        return self.post("/api/labels", {"rater": rater, "face": face, "label": label})
+
+    def faces(self, rater: str = "anna") -> list[dict[str, Any]]:
+        """Those that a rater has still to judge."""
+        faces: list[dict[str, Any]] = self.get(f"/api/session?rater={rater}").json()["faces"]
+        return faces
+
+    async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        transport = httpx.ASGITransport(self._app)
+        async with httpx.AsyncClient(transport=transport, base_url=self._address, cookies=self.cookies) as client:
+            answer = await client.request(method, path, **options)
+            self.cookies = client.cookies
+            return answer
+
+
+Visit = Callable[..., Visitor]
+
+
+@pytest.fixture
+def visit(head_folder: Path) -> Visit:
+    """Open the page of the three faces; each call is a new process as far as the labels are concerned."""
+
+    def start(host: str = "127.0.0.1", token: str | None = None, address: str = ADDRESS) -> Visitor:
+        return Visitor(create_app(Curation(head_folder), access_for(host, token)), address)
+
+    return start
+
+
+@pytest.fixture
+def visitor(visit: Visit) -> Visitor:
+    return visit()

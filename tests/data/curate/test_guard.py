@@ -1,0 +1,154 @@
+"""Foreign pages, foreign names and wrong tokens are refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from facegen.data.curate.guard import access_for
+from facegen.errors import UsageError
+from tests.data.curate.conftest import Visit, Visitor
+
+TOKEN = "correct-horse"
+
+
+@pytest.fixture
+def guarded(visit: Visit) -> Visitor:
+    return visit("0.0.0.0", TOKEN, "http://192.168.1.5:8642")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8642", "localhost:8642", "LocalHost", "[::1]:8642", "127.0.0.2"])
+def test_this_machine_has_these_names(visitor: Visitor, host: str) -> None:
+    assert visitor.get("/api/start", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", [
+    "evil.example:8642", "127.0.0.1.evil.example", "localhost.evil.example", "192.168.1.5", "", "[", "x]:1", "0.0.0.0",
+])  # fmt: skip
+def test_other_names_are_refused(visitor: Visitor, host: str) -> None:
+    """What another site's name, pointed at this machine, would look like (DNS rebinding)."""
+    for path in ("/", "/api/start", "/page/app.js"):
+        assert visitor.get(path, headers={"Host": host}).status_code == 421
+
+
+def test_a_name_is_refused_even_with_the_token(guarded: Visitor) -> None:
+    headers = {"Host": "evil.example", "Authorization": f"Bearer {TOKEN}"}
+    assert guarded.get("/api/start", headers=headers).status_code == 421
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:8642", "", "file://"]
+)
+def test_foreign_origins_are_refused(visitor: Visitor, origin: str) -> None:
+    key = visitor.faces()[0]["key"]
+    body = {"rater": "anna", "face": key, "label": "drop"}
+    assert visitor.post("/api/labels", body, headers={"Origin": origin}).status_code == 403
+    assert visitor.get("/api/start", headers={"Origin": origin}).status_code == 403
+    assert len(visitor.faces()) == 3, "nothing was labelled"
+
+
+def test_the_page_s_own_origin_is_let_in(visitor: Visitor) -> None:
+    assert visitor.get("/api/start", headers={"Origin": "http://127.0.0.1:8642"}).status_code == 200
+
+
+@pytest.mark.parametrize(("site", "mode", "path", "status"), [
+    ("cross-site", "no-cors", "/api/start", 403), ("same-site", "cors", "/api/start", 403),
+    ("cross-site", "navigate", "/api/start", 403), ("cross-site", "no-cors", "/", 403),
+    ("cross-site", "navigate", "/", 200), ("same-origin", "cors", "/api/start", 200),
+    ("none", "navigate", "/", 200),
+])  # fmt: skip
+def test_other_sites_may_only_link_to_the_page(visitor: Visitor, site: str, mode: str, path: str, status: int) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
+    assert visitor.get(path, headers=headers).status_code == status
+
+
+def test_forms_of_other_sites_cannot_label(visitor: Visitor) -> None:
+    """What a form can send without asking first is no JSON to the server."""
+    body = json.dumps({"rater": "anna", "face": visitor.faces()[0]["key"], "label": "drop"})
+    assert visitor.post("/api/labels", None, headers={"Content-Type": "text/plain"}, content=body).status_code == 422
+    assert len(visitor.faces()) == 3
+
+
+@pytest.mark.parametrize("headers", [
+    {}, {"Authorization": "Bearer wrong-horse"}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": TOKEN},
+    {"Authorization": "Bearer "}, {"Cookie": "facegen_curate=wrong-horse"}, {"Authorization": "Bearer h\u00f6rse"},
+])  # fmt: skip
+def test_without_the_token_nothing_is_seen(guarded: Visitor, headers: dict[str, str]) -> None:
+    coded = {name: value.encode("latin-1") for name, value in headers.items()}
+    for path in (
+        "/",
+        "/page/app.js",
+        "/api/start",
+        "/pictures/x?side=384",
+        "/?token=wrong-horse",
+        f"/api/start?token={TOKEN}",
+    ):
+        assert guarded.get(path, headers=coded).status_code == 401
+
+
+def test_the_token_opens_by_header(guarded: Visitor) -> None:
+    assert guarded.get("/api/start", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
+
+
+def test_the_token_opens_by_address_once_and_then_by_cookie(guarded: Visitor) -> None:
+    answer = guarded.get(f"/?token={TOKEN}&rater=anna")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/?rater=anna")
+    assert {"HttpOnly", "SameSite=lax"} <= set(answer.headers["set-cookie"].split("; "))
+    assert guarded.get("/").status_code == 200
+    assert guarded.get("/api/start").status_code == 200
+
+
+def test_a_token_may_guard_this_machine_too(visit: Visit) -> None:
+    visitor = visit(token=TOKEN)
+    assert visitor.get("/").status_code == 401
+    assert visitor.get(f"/?token={TOKEN}").status_code == 303
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "studio.example"])
+def test_others_on_the_network_need_a_token(host: str) -> None:
+    with pytest.raises(UsageError, match=f"--host {host}: .* --token "):
+        access_for(host, None)
+    assert access_for(host, TOKEN).token == TOKEN
+
+
+@pytest.mark.parametrize("token", ["", "short", "with space", "semi;colon", "ümlaut-token", "x" * 129])
+def test_weak_tokens_are_refused(token: str) -> None:
+    with pytest.raises(UsageError, match="--token: expected 8 to 128 letters"):
+        access_for("127.0.0.1", token)
+
+
+def test_every_answer_is_locked_up(visitor: Visitor) -> None:
+    for path in ("/", "/page/app.js", "/nowhere", f"/pictures/{visitor.faces()[0]['key']}?side=384"):
+        headers = visitor.get(path).headers
+        assert "default-src 'none'; script-src 'self'" in headers["content-security-policy"]
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cross-origin-resource-policy"] == "same-origin"
+        assert headers["cache-control"] == "no-store"
+
+
+def test_the_page_has_no_inline_script_or_style() -> None:
+    """Which its Content-Security-Policy would stop."""
+    page = (files("facegen.data.curate") / "page" / "index.html").read_text(encoding="utf-8")
+    assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)|https?://", page)
+
+
+def test_the_set_is_reached_by_no_path(visitor: Visitor, head_folder: Path) -> None:
+    (head_folder.parent / "secret.png").write_bytes((head_folder / "a.png").read_bytes())
+    for name in (
+        "../secret.png",
+        "..%2fsecret.png",
+        "%2e%2e/secret.png",
+        "a.png",
+        "%2fetc%2fpasswd",
+        "..\\secret.png",
+        "%00",
+    ):
+        assert visitor.get(f"/pictures/{name}?side=384").status_code == 404
+        assert visitor.get(f"/page/{name}").status_code == 404
+    assert visitor.get("/page/../labels.py").status_code == 404
+    assert visitor.get("/page/index.html").status_code == 404

@@ -1,0 +1,161 @@
+"""What raters decide is on the disk before they are told so, and survives any death of the process."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facegen.data.curate.labels import LabelLog, log_path, raters_of, read_labels
+from facegen.errors import ImageError, UsageError
+
+LINE = '{"at": "2026-01-01T10:00:00.000+00:00", "file": "a.png", "label": "keep"}\n'
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return log_path(tmp_path, "anna")
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def test_the_latest_label_counts_in_order_of_labelling(path: Path) -> None:
+    log = LabelLog(path)
+    for file, label in (("a.png", "keep"), ("b.png", "drop"), ("a.png", "drop")):
+        log.set(file, label)  # type: ignore[arg-type]
+    assert list(LabelLog(path).labels.items()) == list(log.labels.items()) == [("b.png", "drop"), ("a.png", "drop")]
+
+
+def test_taking_back_is_a_line_too(path: Path) -> None:
+    log = LabelLog(path)
+    log.set("a.png", "keep")
+    log.set("a.png", "")
+    assert [json.loads(line)["label"] for line in path.read_text().splitlines()] == ["keep", ""]
+    assert LabelLog(path).labels == {}
+
+
+def test_the_same_label_again_adds_no_line(path: Path) -> None:
+    log = LabelLog(path)
+    log.set("a.png", "")
+    log.set("a.png", "keep")
+    log.set("a.png", "keep")
+    assert len(path.read_text().splitlines()) == 1
+
+
+def test_names_that_are_no_text_come_back(path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \xe2\x82\xac.png")
+    LabelLog(path).set(name, "drop")
+    assert LabelLog(path).labels == {name: "drop"}
+
+
+def test_a_line_is_on_the_disk_before_the_call_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: synced.append(path.read_text()))
+    LabelLog(path).set("a.png", "keep")
+    assert '"a.png"' in synced[0]
+    assert len(synced) == 2, "the new file's name has to be on the disk as well"
+
+
+def test_a_label_that_cannot_be_written_does_not_count(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = LabelLog(path)
+    log.set("a.png", "keep")
+    before = path.read_bytes()
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ImageError, match=r"anna\.jsonl: cannot be written \(No space left"):
+        log.set("b.png", "keep")
+    assert path.read_bytes() == before
+    assert log.labels == {"a.png": "keep"}
+
+
+@pytest.mark.parametrize("torn", ['{"at": "2026', '{"at": "2026-01-01T10:00:01+00:00", "file": "\\ud8', "\0\0\0"])
+def test_a_torn_last_line_is_cut_off(path: Path, torn: str) -> None:
+    write(path, LINE + torn)
+    assert read_labels(path.parent.parent) == {"anna": {"a.png": "keep"}}
+    assert path.read_text() == LINE + torn, "reading leaves it alone"
+    log = LabelLog(path)
+    assert path.read_text() == LINE
+    log.set("b.png", "drop")
+    assert LabelLog(path).labels == {"a.png": "keep", "b.png": "drop"}
+
+
+def test_a_file_that_is_all_torn_becomes_empty(path: Path) -> None:
+    write(path, '{"at"')
+    assert LabelLog(path).labels == {}
+    assert path.read_bytes() == b""
+
+
+def test_a_whole_last_line_without_its_end_is_kept(path: Path) -> None:
+    write(path, LINE.rstrip("\n"))
+    assert LabelLog(path).labels == {"a.png": "keep"}
+    assert path.read_text() == LINE
+
+
+@pytest.mark.parametrize("wrong", [
+    "nonsense", "{}", "[]", '{"at": 1, "file": "a", "label": "keep"}', LINE.strip().replace("keep", "maybe"),
+    LINE.strip().replace("+00:00", ""), LINE.strip().replace('"a.png"', "7"),
+])  # fmt: skip
+def test_a_wrong_line_within_is_named(path: Path, wrong: str) -> None:
+    write(path, LINE + wrong + "\n" + LINE)
+    with pytest.raises(ImageError, match=r"anna\.jsonl: line 2 is .* expected"):
+        LabelLog(path)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a.b", ".lock", " a", "a  b", "a\n", "a" * 33])
+def test_a_rater_is_no_path(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match="expected at most 32 letters"):
+        log_path(tmp_path, name)
+
+
+def test_raters_have_ordinary_names(tmp_path: Path) -> None:
+    for name in ("Zoë", "anna-maria", "J Smith", "r_2"):
+        LabelLog(log_path(tmp_path, name)).set("a.png", "keep")
+    (tmp_path / "labels" / "notes.txt").write_text("mine")
+    assert raters_of(tmp_path) == ["J Smith", "Zoë", "anna-maria", "r_2"]
+
+
+def test_the_pace_leaves_pauses_out(path: Path) -> None:
+    times = (f"2026-01-01T10:{second // 60:02}:{second % 60:02}+00:00" for second in (0, 2, 4, 604, 606))
+    write(path, "".join(f'{{"at": "{at}", "file": "{at}", "label": "keep"}}\n' for at in times))
+    assert LabelLog(path).seconds_each == 2
+
+
+def test_the_pace_is_unknown_at_first(path: Path) -> None:
+    log = LabelLog(path)
+    log.set("a.png", "keep")
+    log.set("b.png", "keep")
+    assert log.seconds_each is None
+
+
+ENDLESS = """
+import itertools, sys
+from pathlib import Path
+from facegen.data.curate.labels import LabelLog
+log = LabelLog(Path(sys.argv[1]))
+for number in itertools.count():
+    log.set(f"{number}.png", "keep")
+    print(number, flush=True)
+"""
+
+
+def test_kill_9_loses_nothing(path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        told = [int(process.stdout.readline()) for _ in range(20)]
+        process.send_signal(signal.SIGKILL)
+        told += [int(line) for line in process.stdout if line.endswith("\n")]
+    labels = LabelLog(path).labels
+    assert {f"{number}.png" for number in told} <= set(labels)
+    assert len(labels) <= len(told) + 2

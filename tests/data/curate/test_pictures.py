@@ -1,0 +1,83 @@
+"""Pictures are sent small, from memory, and from inside the set alone."""
+
+from __future__ import annotations
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from facegen.data.curate.pictures import Pictures, face_key
+from facegen.data.manifest import Entry, entries_of
+from facegen.errors import ImageError
+from facegen.media.images import write_image
+
+
+def key(folder: Path, file: str = "a.png") -> str:
+    return face_key(folder.resolve(), file)
+
+
+def size_of(content: bytes) -> tuple[int, int]:
+    with Image.open(BytesIO(content)) as picture:
+        assert picture.format == "JPEG"
+        return picture.size
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_shrunk_to_the_side_asked_for_and_never_enlarged(tmp_path: Path, suffix: str, head: NDArray[np.uint8]) -> None:
+    write_image(tmp_path / f"a{suffix}", np.ascontiguousarray(np.tile(head, (5, 4, 1))))  # 768 x 960
+    pictures = Pictures(tmp_path, entries_of(tmp_path))
+    assert size_of(pictures.jpeg(key(tmp_path, f"a{suffix}"), 384)) == (307, 384)
+    assert size_of(pictures.jpeg(key(tmp_path, f"a{suffix}"), 2048)) == (768, 960)
+
+
+def test_colours_stay(head_folder: Path, head: NDArray[np.uint8]) -> None:
+    content = Pictures(head_folder, entries_of(head_folder)).jpeg(key(head_folder), 384)
+    with Image.open(BytesIO(content)) as picture:
+        assert np.abs(np.asarray(picture).astype(int) - head).mean() < 3
+
+
+def test_versions_are_made_once_and_memory_is_bounded(head_folder: Path) -> None:
+    entries = entries_of(head_folder)
+    first, second = key(head_folder), key(head_folder, "b.png")
+    limit = len(Pictures(head_folder, entries).jpeg(first, 384)) + 10
+    pictures = Pictures(head_folder, entries, cache_bytes=limit)
+    pictures.jpeg(first, 384)
+    (head_folder / "a.png").unlink()
+    pictures.jpeg(first, 384)
+    pictures.jpeg(second, 384)  # pushes the first out
+    with pytest.raises(ImageError, match=r"a\.png: no such file in the set"):
+        pictures.jpeg(first, 384)
+
+
+def test_keys_are_of_one_set(head_folder: Path, tmp_path: Path) -> None:
+    pictures = Pictures(head_folder, entries_of(head_folder))
+    assert pictures.file_of(key(head_folder)) == "a.png"
+    for other in (key(tmp_path), "a.png", "../heads/a.png", ""):
+        assert pictures.file_of(other) is None
+        with pytest.raises(ImageError, match="is not in this set"):
+            pictures.jpeg(other, 384)
+
+
+@pytest.mark.parametrize("file", ["../secret.png", "link.png", "folder/secret.png"])
+def test_what_leads_out_of_the_set_is_refused(head_folder: Path, head: NDArray[np.uint8], file: str) -> None:
+    write_image(head_folder.parent / "secret.png", head)
+    (head_folder / "link.png").symlink_to(head_folder.parent / "secret.png")
+    (head_folder / "folder").symlink_to(head_folder.parent)
+    with pytest.raises(ImageError, match="leads out of the set"):
+        Pictures(head_folder, [Entry(file, file)]).jpeg(key(head_folder, file), 384)
+
+
+def test_a_link_within_the_set_is_followed(head_folder: Path) -> None:
+    (head_folder / "link.png").symlink_to("a.png")
+    assert Pictures(head_folder, entries_of(head_folder)).jpeg(key(head_folder, "link.png"), 384)
+
+
+def test_links_in_a_circle_are_refused(head_folder: Path) -> None:
+    (head_folder / "one.png").symlink_to("two.png")
+    (head_folder / "two.png").symlink_to("one.png")
+    with pytest.raises(ImageError, match=r"one\.png: no such file"):
+        Pictures(head_folder, [Entry("one.png", "one.png")]).jpeg(key(head_folder, "one.png"), 384)

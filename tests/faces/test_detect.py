@@ -1,0 +1,122 @@
+"""Heads found where they are: upright, tilted, small beside large, at the border; and none where there is none."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import skimage.data
+from numpy.typing import NDArray
+
+from facegen.faces import detect as detection
+from facegen.faces.align import HeadFrame, head_frame
+from facegen.faces.detect import YUNET, FoundHead, heads_in_photo
+from facegen.faces.landmarks import faces_in_photo
+from facegen.media.images import resize
+
+Picture = NDArray[np.uint8]
+
+
+def tilt(frame: HeadFrame) -> float:
+    """Degrees that a head is turned by, clockwise."""
+    return math.degrees(math.atan2(frame.right[1], frame.right[0]))
+
+
+def turned(rgb: Picture, degrees: float) -> tuple[Picture, NDArray[np.float64]]:
+    """A photo turned clockwise about its middle, mirrored at its edges, and the matrix that turns its points."""
+    height, width = rgb.shape[:2]
+    matrix = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1), dtype=np.float64)
+    return np.asarray(cv2.warpAffine(rgb, matrix, (width, height), borderMode=cv2.BORDER_REFLECT), np.uint8), matrix
+
+
+@pytest.fixture(scope="module")
+def upright(astronaut: Picture) -> HeadFrame:
+    """The astronaut's head by dlib alone."""
+    return head_frame(faces_in_photo(astronaut)[0].points)
+
+
+def test_an_upright_head_is_where_dlib_sees_it(astronaut: Picture, upright: HeadFrame) -> None:
+    [head] = heads_in_photo(astronaut)
+    assert head.score > 0.9
+    assert math.dist(head.frame.center, upright.center) < 4
+    assert head.frame.side == pytest.approx(upright.side, rel=0.05)
+    assert abs(tilt(head.frame) - tilt(upright)) < 3
+
+
+def test_landmarks_are_those_that_set_the_frame(astronaut: Picture) -> None:
+    photo = np.full((1400, 1400, 3), 90, np.uint8)
+    photo[700:1300, 600:1200] = resize(astronaut[:320, 60:380], (600, 600))  # shrunk for the upright look, and far off
+    [head] = heads_in_photo(photo)
+    assert head.landmarks is not None
+    told = head_frame(head.landmarks)
+    np.testing.assert_allclose([*told.center, *told.right], [*head.frame.center, *head.frame.right], atol=1e-6)
+    half, aside = head.scaled(0.5), head.moved(10, -20)
+    assert half.landmarks is not None
+    assert aside.landmarks is not None
+    np.testing.assert_allclose(head_frame(half.landmarks).center, half.frame.center)
+    np.testing.assert_allclose(head_frame(aside.landmarks).center, aside.frame.center)
+    np.testing.assert_allclose(aside.frame.center, np.add(head.frame.center, (10, -20)))
+
+
+@pytest.mark.parametrize("degrees", [-45, -30, 30, 45])
+def test_a_tilted_head(astronaut: Picture, upright: HeadFrame, degrees: float) -> None:
+    photo, matrix = turned(astronaut[:320, 60:380], degrees)
+    heads = heads_in_photo(photo)
+    center = matrix @ (upright.center[0] - 60, upright.center[1], 1)
+    [head] = [head for head in heads if math.dist(head.frame.center, center) < 40]
+    assert math.dist(head.frame.center, center) < 6
+    assert head.frame.side == pytest.approx(upright.side, rel=0.08)
+    assert abs(tilt(head.frame) - tilt(upright) - degrees) < 5
+
+
+def test_small_heads_beside_a_large_one_come_after_it(astronaut: Picture) -> None:
+    photo = np.full((640, 900, 3), 90, np.uint8)
+    photo[:640, :640] = resize(np.ascontiguousarray(astronaut[24:216, 128:320]), (640, 640))
+    photo[20:84, 700:764] = resize(astronaut[24:216, 128:320], (64, 64))
+    photo[300:396, 750:846] = resize(astronaut[24:216, 128:320], (96, 96))
+    sides = [head.frame.side for head in heads_in_photo(photo)]
+    assert len(sides) == 3
+    assert sides == sorted(sides, reverse=True)
+    assert sides[0] > 5 * sides[1] > 6 * sides[2]
+
+
+@pytest.mark.parametrize("side", [64, 128, 1500])
+def test_any_size_of_photo(astronaut: Picture, upright: HeadFrame, side: int) -> None:
+    [head] = heads_in_photo(resize(astronaut, (side, side)))
+    assert head.frame.side == pytest.approx(upright.side * side / 512, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "rocket"])
+def test_no_face_no_head(name: str) -> None:
+    assert heads_in_photo(np.asarray(getattr(skimage.data, name)(), dtype=np.uint8)) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (7, 64), (3000, 10), (8, 40_000)], ids=str)
+def test_strips_and_specks(shape: tuple[int, int]) -> None:
+    assert heads_in_photo(np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)) == []
+
+
+def test_the_surer_of_two_frames_of_one_head_is_kept() -> None:
+    def head(x: float, side: float, score: float) -> FoundHead:
+        return FoundHead(HeadFrame((x, 50), (side / 2, 0), (0, side / 2)), score)
+
+    heads = [head(50, 40, 0.7), head(55, 44, 0.9), head(52, 10, 0.8), head(90, 40, 0.6)]
+    assert detection._distinct(heads) == [heads[1], heads[2], heads[3]]
+
+
+def test_a_weak_proposal_needs_dlib(monkeypatch: pytest.MonkeyPatch, astronaut: Picture, upright: HeadFrame) -> None:
+    """Where dlib sees nothing, the frame stays, if it was sure; where it sees a face, weak proposals count as well."""
+    for score in (0.65, 0.9):
+        assert detection._set_upright(astronaut, FoundHead(upright, score)) is not None
+    monkeypatch.setattr(detection, "_faces", lambda rgb: [])
+    elsewhere = HeadFrame((420, 400), (60, 0), (0, 60))
+    assert detection._set_upright(astronaut, FoundHead(elsewhere, 0.65)) is None
+    assert detection._set_upright(astronaut, FoundHead(elsewhere, 0.9)) == FoundHead(elsewhere, 0.9)
+
+
+def test_the_detector_is_shipped_with_its_licence(capfd: pytest.CaptureFixture[str]) -> None:
+    detection._yunet.__wrapped__()
+    assert "WARN" not in capfd.readouterr().err
+    assert "Permission is hereby granted" in (YUNET.parent / "LICENSE").read_text(encoding="utf-8")

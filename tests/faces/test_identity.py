@@ -1,0 +1,22 @@
+"""Embeddings of a real face."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.faces.identity import SAME_PERSON, identity, identity_distance
+from facegen.faces.landmarks import landmarks_in_head
+from facegen.media.images import resize
+
+
+def embedded(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    return identity(rgb, landmarks_in_head(rgb))
+
+
+def test_same_face_is_near_and_something_else_is_not(head: NDArray[np.uint8]) -> None:
+    face = embedded(head)
+    assert face.shape == (128,)
+    assert identity_distance(face, face) == 0
+    enlarged = embedded(resize(resize(head, (96, 96)), (384, 384)))
+    assert 0 < identity_distance(face, enlarged) < 0.3
+    noise = np.random.default_rng(0).integers(0, 256, head.shape, dtype=np.uint8)
+    assert identity_distance(face, embedded(noise)) > SAME_PERSON

@@ -1,0 +1,225 @@
+"""What goes with a picture from file to file: EXIF of the origin, text of ours, the mark of generated media."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+
+from facegen import __version__
+from facegen.errors import UsageError
+from facegen.media.images import Label, picture_facts, picture_text, read_image, write_image
+from facegen.media.metadata import SOURCE_TYPES
+from tests.media.test_decoding import display_p3
+from tests.media.test_images import scene
+
+SUFFIXES = (".png", ".jpg", ".webp", ".tif")
+IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+
+
+def camera_exif(orientation: int = 6) -> Image.Exif:
+    """Return what a camera writes, a thumbnail's directory and the sizes of its own picture included."""
+    exif = Image.Exif()
+    exif.update({Base.ImageDescription: "Ada, in the garden", Base.Make: "Zeiß", Base.Artist: "A. Photographer"})
+    exif.update({Base.Copyright: "(c) 2024", Base.Orientation: orientation, Base.DateTime: "2024:05:01 12:00:00"})
+    exif.update({Base.XResolution: 300.0, Base.ResolutionUnit: 2, Base.YCbCrPositioning: 2})
+    exif[IFD.Exif] = {
+        Base.ExposureTime: 0.005, Base.ISOSpeedRatings: 200, Base.DateTimeOriginal: "2024:05:01 12:00:00",
+        Base.ExifImageWidth: 4000, Base.ExifImageHeight: 3000, Base.ColorSpace: 65535, Base.MakerNote: b"addresses",
+    }  # fmt: skip
+    exif[IFD.GPSInfo] = {1: "N", 2: (48.0, 8.0, 30.0), 3: "E", 4: (11.0, 34.0, 0.0)}
+    return exif
+
+
+def exif_in(path: Path) -> tuple[dict[int, Any], dict[int, Any], dict[int, Any], dict[int, Any]]:
+    """EXIF of a file: first, photo, GPS and thumbnail directory."""
+    with Image.open(path) as file:
+        exif = file.getexif()
+        return (dict(exif), *(dict(exif.get_ifd(part)) for part in (IFD.Exif, IFD.GPSInfo, IFD.IFD1)))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("source", SUFFIXES)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_exif_is_carried_over(tmp_path: Path, source: str, suffix: str) -> None:
+    Image.fromarray(scene()).save(tmp_path / f"a{source}", exif=camera_exif().tobytes())
+    picture = read_image(tmp_path / f"a{source}")
+    assert picture.rgb.shape == (60, 40, 3)  # turned
+    path = write_image(tmp_path / f"b{suffix}", picture.rgb, text={"facegen": "x"}, origin=picture.origin)
+    first, photo, gps, thumbnail = exif_in(path)
+    kept = {Base.ImageDescription: "Ada, in the garden", Base.Artist: "A. Photographer", Base.Copyright: "(c) 2024"}
+    assert {tag: first[tag] for tag in kept} == kept
+    assert first[Base.XResolution] == 300
+    assert first.get(Base.Orientation, 1) == 1
+    assert photo[Base.ExposureTime] == pytest.approx(0.005)
+    assert photo[Base.DateTimeOriginal] == "2024:05:01 12:00:00"
+    assert photo[Base.ColorSpace] == 1  # sRGB now
+    assert not {Base.ExifImageWidth, Base.ExifImageHeight, Base.MakerNote} & set(photo)
+    assert gps[2] == (48, 8, 30)
+    assert not thumbnail
+    assert Base.YCbCrPositioning not in first
+    again = read_image(path)
+    assert again.rgb.shape == (60, 40, 3)
+    assert again.origin.exif == picture.origin.exif
+
+
+def test_colour_space_stays_with_its_profile(tmp_path: Path) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=camera_exif(1).tobytes(), icc_profile=display_p3())
+    picture = read_image(tmp_path / "a.jpg", keep_profile=True)
+    path = write_image(tmp_path / "b.jpg", picture.rgb, origin=picture.origin)
+    assert exif_in(path)[1][Base.ColorSpace] == 65535
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_plain_file_has_no_origin(tmp_path: Path, suffix: str) -> None:
+    picture = read_image(write_image(tmp_path / f"a{suffix}", scene()))
+    assert picture.origin.exif is None
+    assert picture.origin.profile is None
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_nothing_of_origin_is_lost_beside_alpha_text_and_label(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=camera_exif(1).tobytes(), icc_profile=display_p3())
+    origin = read_image(tmp_path / "a.jpg", keep_profile=True).origin
+    alpha = np.ascontiguousarray(scene()[..., 0])
+    path = write_image(tmp_path / f"b{suffix}", scene(), alpha, {"k": "v"}, origin=origin, label="composite")
+    picture = read_image(path, keep_profile=True)
+    assert picture.origin == origin
+    assert picture_text(path) == {"k": "v"}
+    assert picture_facts(path).source_type == "compositeWithTrainedAlgorithmicMedia"
+    assert suffix == ".jpg" or picture.alpha is not None
+
+
+# --- XMP of others ---
+
+PHOTOGRAPHERS = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+<rdf:Description rdf:about="" xmlns:photoshop="http://ns.adobe.com/photoshop/1.0/" photoshop:City="Jena"
+  xmlns:crs="http://ns.adobe.com/camera-raw-settings/1.0/" crs:Exposure2012="+1.5"
+  xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"
+  xmlns:xmp="http://ns.adobe.com/xap/1.0/" xmp:CreatorTool="Another 1.0" xmp:Rating="5">
+ <dc:title xmlns:dc="http://purl.org/dc/elements/1.1/"><rdf:Alt>
+  <rdf:li xml:lang="de">Für Ada &amp; Co</rdf:li></rdf:Alt></dc:title></rdf:Description>
+<rdf:Description rdf:about="" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+  i:DigitalSourceType="{IPTC}digitalCapture"/>
+</rdf:RDF></x:xmpmeta><?xpacket end="w"?>
+"""
+
+
+def packet_in(path: Path) -> bytes:
+    """Return a file's XMP packet."""
+    with Image.open(path) as file:
+        packet = file.info.get("xmp") or file.info["XML:com.adobe.xmp"].encode()
+        assert isinstance(packet, bytes)
+        return packet
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_the_photographer_wrote_into_xmp_is_carried_over(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", xmp=PHOTOGRAPHERS.encode())
+    origin = read_image(tmp_path / "a.jpg").origin
+    path = write_image(tmp_path / f"b{suffix}", scene(), text={"k": "v"}, origin=origin, label="composite")
+    packet = packet_in(path).decode()
+    assert "Für Ada &amp; Co" in packet
+    assert 'photoshop:City="Jena"' in packet
+    assert 'xmp:Rating="5"' in packet
+    for gone in ("Exposure2012", "tiff:", "Another 1.0", "digitalCapture"):
+        assert gone not in packet
+    assert picture_facts(path).source_type == "compositeWithTrainedAlgorithmicMedia"
+    assert picture_text(path) == {"k": "v"}
+    assert read_image(path).origin == origin
+    ours = write_image(tmp_path / f"c{suffix}", scene(), origin=origin)
+    assert read_image(ours).origin == origin
+
+
+def test_a_raised_picture_raised_again_has_one_label_and_one_text(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.jpg", scene(), text={"k": "old"}, label="generated")
+    assert read_image(path).origin.xmp is None
+    again = write_image(
+        tmp_path / "b.jpg", scene(), text={"k": "new"}, origin=read_image(path).origin, label="composite"
+    )
+    assert picture_text(again) == {"k": "new"}
+    assert packet_in(again).count(b"DigitalSourceType>") == 2  # its beginning and its end
+
+
+# --- text ---
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_text_comes_back(tmp_path: Path, suffix: str) -> None:
+    text = {"recipe": "pipelines/face.toml", "note": "für 顔 \u2013 'quotes', {braces} <&>]]>\nand lines", "empty": ""}
+    path = write_image(tmp_path / f"a{suffix}", scene(), text=text)
+    assert picture_text(path) == text
+    assert read_image(path).rgb.shape == scene().shape
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_no_text_is_empty(tmp_path: Path, suffix: str) -> None:
+    assert picture_text(write_image(tmp_path / f"a{suffix}", scene())) == {}
+
+
+@pytest.mark.parametrize("packet", [b"<x", b"", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", b"<a>\xff</a>"])
+def test_damaged_xmp_says_nothing(tmp_path: Path, packet: bytes) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", xmp=packet)
+    assert picture_text(tmp_path / "a.jpg") == {}
+    assert picture_facts(tmp_path / "a.jpg").source_type is None
+
+
+@pytest.mark.parametrize("text", ["no JSON", "[1, 2]", "12"])
+def test_text_of_ours_that_is_no_table_is_empty(tmp_path: Path, text: str) -> None:
+    path = write_image(tmp_path / "a.jpg", scene(), text={"k": "v"})
+    with Image.open(path) as file:
+        packet = file.info["xmp"].replace(b'{"k": "v"}', text.encode())
+    Image.fromarray(scene()).save(path, xmp=packet)
+    assert picture_text(path) == {}
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("key", ["", "k" * 80, "Schlüssel", "two\nlines"])
+def test_text_keys_are_short_and_plain(tmp_path: Path, key: str, suffix: str) -> None:
+    with pytest.raises(UsageError, match="expected 1 to 79 printable ASCII"):
+        write_image(tmp_path / f"a{suffix}", scene(), text={key: "value"})
+
+
+# --- label ---
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    ("label", "term"),
+    [("generated", "trainedAlgorithmicMedia"), ("composite", "compositeWithTrainedAlgorithmicMedia")],
+)
+def test_label_is_iptcs_digital_source_type(tmp_path: Path, suffix: str, label: Label, term: str) -> None:
+    path = write_image(tmp_path / f"a{suffix}", scene(), label=label)
+    [description] = ElementTree.fromstring(packet_in(path)).iter(
+        "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description"
+    )
+    found = {node.tag: node.text for node in description}
+    assert found["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"] == IPTC + term == SOURCE_TYPES[label]
+    assert found["{http://ns.adobe.com/xap/1.0/}CreatorTool"] == f"facegen {__version__}"
+    assert picture_facts(path).source_type == term
+    assert picture_text(path) == {}
+
+
+def test_label_of_another_program_is_read(tmp_path: Path) -> None:
+    packet = (
+        '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+        '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
+        f'Iptc4xmpExt:DigitalSourceType="{IPTC}digitalCapture"/></rdf:RDF></x:xmpmeta>'
+    )
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", xmp=packet.encode())
+    assert picture_facts(tmp_path / "a.jpg").source_type == "digitalCapture"
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_the_same_picture_is_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=camera_exif().tobytes())
+    origin = read_image(tmp_path / "a.jpg").origin
+    text = {"facegen-record": json.dumps({"a": 1})}
+    paths = [write_image(tmp_path / f"{n}{suffix}", scene(), text=text, origin=origin, label="composite") for n in "bc"]
+    assert paths[0].read_bytes() == paths[1].read_bytes()

@@ -1,0 +1,95 @@
+"""Films read: upright, with their own times, and a clear word about files that are none."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from itertools import islice
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from facegen.errors import ImageError
+from facegen.media.images import resize
+from facegen.media.video_metadata import video_text
+from facegen.media.video_reader import Clip, is_clip
+from facegen.media.video_writer import write_video
+from tests.video.films import beep, moving
+
+Picture = NDArray[np.uint8]
+
+
+@pytest.fixture(scope="session")
+def film(astronaut: Picture) -> list[Picture]:
+    """6 frames of 96 x 64 px (width, height)."""
+    return moving(resize(astronaut, (128, 128)), 6, (96, 64))
+
+
+def write_oddly(path: Path, film: list[Picture], *, turned: int = 0, aspect: Fraction = Fraction(1)) -> Path:
+    """An mp4 that wants its frames turned counterclockwise, or stretched sideways."""
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"crf": "10"})
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        stream.set_display_rotation(turned)
+        for rgb in film:
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, "rgb24")))
+        file.mux(stream.encode(None))
+    return path
+
+
+def test_what_a_clip_says(tmp_path: Path, film: list[Picture]) -> None:
+    path = write_video(tmp_path / "film.mp4", film, Fraction(24), audio=beep(tmp_path / "beep.wav", 1))
+    clip = Clip(path)
+    assert (clip.fps, clip.size, clip.count, clip.has_audio) == (Fraction(24), (96, 64), 6, True)
+    assert clip.duration == pytest.approx(0.25, abs=0.01)
+    silent = Clip(write_video(tmp_path / "silent.webm", film, Fraction(24)))
+    assert (silent.fps, silent.count, silent.has_audio) == (Fraction(24), 6, False)
+
+
+@pytest.mark.parametrize("turned", [90, 180, -90])
+def test_turned_frames_stand_upright(tmp_path: Path, film: list[Picture], turned: int) -> None:
+    clip = Clip(write_oddly(tmp_path / "film.mp4", film, turned=turned))
+    upright = np.rot90(film[0], turned // 90)
+    _, rgb = next(clip.frames())
+    assert clip.size == (upright.shape[1], upright.shape[0])
+    assert np.abs(rgb.astype(int) - upright).mean() < 6
+
+
+def test_pixels_become_square(tmp_path: Path, film: list[Picture]) -> None:
+    assert Clip(write_oddly(tmp_path / "film.mp4", film, aspect=Fraction(4, 3))).size == (128, 64)
+
+
+def test_the_iterator_can_be_left_early(tmp_path: Path, film: list[Picture]) -> None:
+    frames = Clip(write_video(tmp_path / "film.mp4", film, Fraction(24))).frames()
+    assert [time for time, _ in islice(frames, 2)] == [0, Fraction(1, 24)]
+    frames.close()
+
+
+def test_files_that_are_no_film(tmp_path: Path, film: list[Picture]) -> None:
+    text, sound = tmp_path / "text.mp4", beep(tmp_path / "sound.mp3", 0.2)
+    text.write_text("just words")
+    with pytest.raises(ImageError, match=r"text\.mp4: cannot be read as a film"):
+        Clip(text)
+    with pytest.raises(ImageError, match=r"text\.mp4: cannot be read as a film"):
+        video_text(text)
+    with pytest.raises(ImageError, match=r"missing\.mp4: cannot be read as a film"):
+        Clip(tmp_path / "missing.mp4")
+    with pytest.raises(ImageError, match=r"sound\.mp3: has no picture, only sound"):
+        Clip(sound)
+
+
+def test_a_file_cut_short_in_its_first_frame(tmp_path: Path, film: list[Picture]) -> None:
+    path = write_video(tmp_path / "film.mp4", film, Fraction(24))
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"mdat") + 100])
+    with pytest.raises(ImageError, match=r"film\.mp4: (is damaged after frame 0|holds no frame)"):
+        Clip(path)
+
+
+def test_films_are_told_by_their_names() -> None:
+    assert is_clip(Path("a.MP4"))
+    assert not is_clip(Path("a.gif"))
+    assert not is_clip(Path("mp4"))

@@ -1,0 +1,149 @@
+"""One picture file: upscaled and written with what it brought along."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from PIL.ExifTags import Base
+
+from facegen.errors import ImageError
+from facegen.jobs import Outcome, Task
+from facegen.media.images import Origin, picture_facts, read_image, resize, write_image
+from facegen.media.record import read_record
+from facegen.photo import PhotoOptions
+from facegen.photo_files import FileUpscaler, UpresOptions
+from tests import tiny
+
+Raise = Callable[..., Outcome]
+QUICK = PhotoOptions(scale=2, background="lanczos")
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline recipe of tiny networks, two candidates per tile."""
+    return tiny.save_all(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def raise_one(recipe: Path, tmp_path: Path) -> Raise:
+    """Upscale a picture into out/, twice as large unless other options say so."""
+
+    def run(source: Path, **options: Any) -> Outcome:
+        asked: dict[str, Any] = {"recipe": str(recipe), "recipe_path": recipe, "photo": QUICK} | options
+        return FileUpscaler(UpresOptions(**asked), [source.resolve()])(Task(source, tmp_path / "out" / source.stem))
+
+    return run
+
+
+@pytest.fixture
+def photo(tmp_path: Path, astronaut: NDArray[np.uint8]) -> Path:
+    """A photo with a face and a camera's EXIF."""
+    exif = Image.Exif()
+    exif[Base.Make] = "Camera"
+    return write_image(tmp_path / "photo.png", resize(astronaut, (200, 200)), origin=Origin(exif.tobytes()))
+
+
+def test_a_photo_and_what_is_told_of_it(raise_one: Raise, photo: Path, tmp_path: Path) -> None:
+    done = raise_one(photo)
+    assert done.written == (tmp_path / "out" / "photo-x2.png",)
+    assert (done.before, done.after, done.faces) == ((200, 200), (400, 400), 1)
+    assert done.seams is not None
+    assert done.fit is not None
+    assert done.fit > 40
+    record = read_record(done.written[0])
+    assert record.argv[:5] == ("upres", "photo.png", "--scale", "2", "--recipe")
+    assert len(record.upscaled) == 1
+    assert picture_facts(done.written[0]).source_type == "compositeWithTrainedAlgorithmicMedia"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
+def test_other_formats(raise_one: Raise, photo: Path, suffix: str) -> None:
+    [path] = raise_one(photo, suffix=suffix).written
+    assert path.name == f"photo-x2{suffix}"
+    assert read_image(path).rgb.shape == (400, 400, 3)
+    assert read_record(path).argv[-4:-2] == ("--format", suffix[1:])
+
+
+def test_exif_is_carried_over_unless_stripped(raise_one: Raise, photo: Path) -> None:
+    def makes(path: Path) -> object:
+        with Image.open(path) as file:
+            return file.getexif().get(Base.Make)
+
+    [kept] = raise_one(photo).written
+    assert makes(kept) == "Camera"
+    [stripped] = raise_one(photo, strip=True).written
+    assert makes(stripped) is None
+    assert "--strip" in read_record(stripped).argv
+
+
+def test_what_is_written_beside_comes_before_the_result(raise_one: Raise, photo: Path, tmp_path: Path) -> None:
+    done = raise_one(photo, before_after=True, explain=True)
+    names = [path.name for path in done.written]
+    assert names == [
+        "photo-x2-head-1-explain.png",
+        "photo-x2-head-1-explain.json",
+        "photo-x2-before-after.png",
+        "photo-x2.png",
+    ]
+    explained = json.loads((tmp_path / "out" / names[1]).read_text(encoding="utf-8"))
+    assert len(explained["tiles"]) == len(read_record(done.written[-1]).upscaled[0].choices)
+    sheet, result = read_image(done.written[-2]).rgb, read_image(done.written[-1]).rgb
+    assert (sheet[:400, -400:] == result).all()
+    assert np.abs(sheet[:400, :400].reshape(200, 2, 200, 2, 3).mean(axis=(1, 3)) - read_image(photo).rgb).mean() < 3
+
+
+def test_alpha_grows_with_the_photo(raise_one: Raise, tmp_path: Path) -> None:
+    rgb, alpha = np.full((20, 30, 3), 90, np.uint8), np.zeros((20, 30), np.uint8)
+    alpha[:, 15:] = 255
+    [path] = raise_one(write_image(tmp_path / "a.png", rgb, alpha)).written
+    grown = read_image(path).alpha
+    assert grown is not None
+    assert grown.shape == (40, 60)
+    assert (grown[:, :26] < 8).all()
+    assert (grown[:, 34:] > 247).all()
+
+
+def test_files_of_others_and_inputs_are_kept(raise_one: Raise, photo: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "out" / "photo-x2-before-after.png"
+    sheet.parent.mkdir()
+    sheet.write_bytes(b"mine")
+    with pytest.raises(ImageError, match=r"would replace .*photo-x2-before-after.png, not written by facegen"):
+        raise_one(photo, before_after=True)
+    assert [path.name for path in sheet.parent.iterdir()] == [sheet.name]
+    raise_one(photo, before_after=True, overwrite=True)
+    assert "facegen" in picture_facts(sheet).text
+    raise_one(photo, before_after=True)
+
+
+def test_an_aligned_head_and_its_votes(raise_one: Raise, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+    aligned = write_image(tmp_path / "head.png", resize(head, (96, 96)))
+    done = raise_one(aligned, kind="aligned", size=256, explain=True)
+    assert [path.name for path in done.written] == [
+        "head-256-head-1-explain.png",
+        "head-256-head-1-explain.json",
+        "head-256.png",
+    ]
+    assert (done.after, done.faces) == ((256, 256), 1)
+    assert done.seams is not None
+    [upscaled] = read_record(done.written[-1]).upscaled
+    assert len(upscaled.choices) == len(upscaled.plan.plan)
+    with pytest.raises(ImageError, match="96x95; --aligned expects a square head crop"):
+        raise_one(write_image(tmp_path / "wide.png", head[:95, :96]), kind="aligned")
+
+
+def test_heads_alone_and_none(raise_one: Raise, photo: Path, tmp_path: Path, astronaut: NDArray[np.uint8]) -> None:
+    done = raise_one(photo, kind="crop", size=256)
+    assert [path.name for path in done.written] == ["photo-head.png"]
+    assert (done.after, done.faces) == ((256, 256), 1)
+    pair = np.concatenate([astronaut[:, 60:380], astronaut[:, 380:59:-1]], axis=1)
+    names = [path.name for path in raise_one(write_image(tmp_path / "two.png", pair), kind="crop", size=256).written]
+    assert names == ["two-head-2.png", "two-head-1.png"]
+    with pytest.raises(ImageError, match="no face found, so there is no head to crop"):
+        raise_one(write_image(tmp_path / "none.png", astronaut[:40, :40]), kind="crop")

@@ -1,0 +1,191 @@
+"""Frames upscaled one after the other: alone as the pipeline makes them, together steadier, and the same when
+resumed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.arrays import to_picture, to_tensor
+from facegen.errors import UsageError
+from facegen.metrics.temporal import TemporalMeter
+from facegen.ops.consistency import low_res_psnr
+from facegen.pipeline import FacePipeline
+from facegen.video.temporal import HOLD, PREVIOUS, TemporalOptions, TemporalUpscaler, similarity
+from tests import tiny
+from tests.conftest import face_points
+from tests.ops.test_flow import moved
+
+OFF = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
+SIZE = 256
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
+    return FacePipeline.load(tiny.save_all(tmp_path_factory.mktemp("weights")))
+
+
+@pytest.fixture(scope="module")
+def faces(head: NDArray[np.uint8]) -> list[Tensor]:
+    """A head that moves to the right by a pixel a frame."""
+    small = cv2.resize(head, (128, 128), interpolation=cv2.INTER_AREA)
+    return [to_tensor(moved(np.asarray(small, dtype=np.uint8), step, 0)) for step in range(5)]
+
+
+def film(pipeline: FacePipeline, options: TemporalOptions, faces: list[Tensor]) -> list[Tensor]:
+    steadier = TemporalUpscaler(pipeline, options, fps=12)
+    return [steadier.upscale_face(face, SIZE).image for face in faces]
+
+
+def test_with_everything_off_frames_are_raised_one_by_one(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    for face, image in zip(faces[:3], film(pipeline, OFF, faces[:3]), strict=True):
+        assert torch.equal(image, pipeline(face, SIZE).image)
+
+
+def test_the_first_frame_is_the_pipelines_own(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    steadied = TemporalUpscaler(pipeline, TemporalOptions(), fps=12).upscale_face(faces[0], SIZE)
+    assert torch.equal(steadied.image, pipeline(faces[0], SIZE).image)
+
+
+def test_together_they_are_steadier_and_as_sharp(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    found = {}
+    for options in (OFF, TemporalOptions()):
+        meter = TemporalMeter(12, faces=False)
+        for image in film(pipeline, options, faces):
+            meter.add(to_picture(image))
+        found[options] = meter.result()
+    alone, together = found[OFF], found[TemporalOptions()]
+    assert alone.flicker is not None
+    assert together.flicker is not None
+    assert together.flicker < 0.7 * alone.flicker
+    assert 0.95 < together.sharpness / alone.sharpness < 1.2  # of one candidate more, a sharper one may win
+
+
+def test_every_frame_agrees_with_its_input(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    steadier = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
+    for face in faces[:3]:
+        steadied = steadier.upscale_face(face, SIZE)
+        assert low_res_psnr(steadied.image, steadied.upscaled.reference) > 55
+
+
+def test_the_previous_frame_competes(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    steadier = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
+    first, second = (steadier.upscale_face(face, SIZE).upscaled for face in faces[:2])
+    assert PREVIOUS not in first.names
+    assert second.names == (*first.names, PREVIOUS)
+    assert second.candidates.shape[1] == first.candidates.shape[1] + 1
+    assert second.bonus is not None
+    assert torch.equal(second.bonus[:, :-1].argmax(1), first.chosen)
+    assert torch.equal(second.bonus.sum(1), torch.full((len(second.plan),), 2 * HOLD))  # what stands, and it carried on
+
+
+def test_the_previous_frame_does_not_grow_sharper_by_itself(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    """It competes by its sharpness and may win in every frame: each must be as sharp as those upscaled anew."""
+    options, sharpness = replace(OFF, previous=True), {}
+    for name in (options, OFF):
+        meter = TemporalMeter(12, faces=False)
+        for image in film(pipeline, name, [faces[step] for step in (0, 1, 2, 3, 4, 3, 2, 1)]):
+            meter.add(to_picture(image))
+        sharpness[name] = meter.result().sharpness
+    assert 0.95 < sharpness[options] / sharpness[OFF] < 1.2
+
+
+def test_where_the_previous_frame_wins_the_winner_of_before_stands(
+    pipeline: FacePipeline, faces: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facegen.video.temporal.HOLD", 0.0)
+    steadier = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
+    standing = steadier.upscale_face(faces[0], SIZE).upscaled.chosen
+    for face in faces[1:]:
+        second = steadier.upscale_face(face, SIZE).upscaled
+        fresh = second.chosen < len(second.names) - 1
+        standing = torch.where(fresh, second.chosen, standing)
+        assert np.array_equal(steadier.state()["choice.winners"], standing)
+
+
+def test_restored_it_goes_on_bit_for_bit(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    options = TemporalOptions(stabilize=0.5)
+    whole = film(pipeline, options, faces[:4])
+    first, second = TemporalUpscaler(pipeline, options, fps=12), TemporalUpscaler(pipeline, options, fps=12)
+    for face in faces[:2]:
+        first.upscale_face(face, SIZE)
+    second.restore(first.state())
+    for face, image in zip(faces[2:4], whole[2:], strict=True):
+        assert torch.equal(second.upscale_face(face, SIZE).image, image)
+
+
+def test_reset_it_starts_anew(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    steadier = TemporalUpscaler(pipeline, TemporalOptions(stabilize=1.0), fps=12)
+    first = steadier.upscale_face(faces[0], SIZE).image
+    steadier.reset()
+    assert not steadier.state()
+    assert torch.equal(steadier.upscale_face(faces[0], SIZE).image, first)
+
+
+def test_landmarks_stay_where_the_detector_misses(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    steadier = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
+    seen = steadier.locate(faces[0])
+    missed = steadier.locate(torch.zeros(3, 128, 128))
+    assert (seen.detected, missed.detected) == (True, False)
+    np.testing.assert_allclose(missed.points, seen.points)
+
+
+def test_the_camera_follows_the_face(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    still = film(pipeline, TemporalOptions(stabilize=1.0), faces)
+    free = film(pipeline, TemporalOptions(), faces)
+    middle = (slice(None), slice(64, 192), slice(64, 192))
+
+    def change(images: list[Tensor]) -> float:
+        return float((images[-1][middle] - images[0][middle]).abs().mean())
+
+    assert torch.equal(still[0], free[0]) or torch.allclose(still[0], free[0], atol=1e-3)
+    assert change(still) < 0.7 * change(free)
+
+
+def test_a_camera_that_went_round_begins_where_it_ends(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+    options = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False, stabilize=1.0)
+
+    def step(rounds: int) -> float:
+        """From the last frame of a loop that swings from left to right to its first."""
+        steadier = TemporalUpscaler(pipeline, options, fps=5)
+        for face in rounds * [*faces, *faces[-2:0:-1]]:
+            steadier.follow(face)
+        first = steadier.upscale_face(faces[0], SIZE).image
+        for face in [*faces[1:], *faces[-2:0:-1]]:
+            steadier.follow(face)
+        return float((steadier.upscale_face(faces[0], SIZE).image - first).abs().mean())
+
+    assert step(rounds=3) < 0.3 * step(rounds=0)
+
+
+def test_similarity_is_found_again() -> None:
+    points = face_points(1.0)[[36, 45, 48, 54]]
+    wanted = np.array([[1.1, -0.2, 0.3], [0.2, 1.1, -0.1]])
+    np.testing.assert_allclose(similarity(points, points @ wanted[:, :2].T + wanted[:, 2]), wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5])
+def test_stabilize_is_a_share(pipeline: FacePipeline, share: float) -> None:
+    with pytest.raises(UsageError, match="expected 0"):
+        TemporalUpscaler(pipeline, TemporalOptions(stabilize=share), fps=12)
+
+
+def test_networks_out_of_memory_go_on_with_the_processor(
+    pipeline: FacePipeline, faces: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, fails, made = film(pipeline, OFF, faces[:1]), iter([True]), FacePipeline.make_pool
+
+    def make_pool(self: FacePipeline, *inputs: object) -> object:
+        if next(fails, False):
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return made(self, *inputs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(FacePipeline, "make_pool", make_pool)
+    with pytest.warns(RuntimeWarning, match="going on with the processor"):
+        assert torch.equal(film(pipeline, OFF, faces[:1])[0], wanted[0])
