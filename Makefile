@@ -32,18 +32,19 @@ install-dev: $(INSTALLED_DEV) ## Install it with what training and the tests nee
 sample: install ## Draw the face of SEED at 768 px into OUT
 	$(BIN)/facegen sample --size 768 --seeds $(SEED) --out $(OUT)
 
-lint: install-dev ## Run ruff and mypy
+lint: install-dev ## Run ruff, mypy and import-linter
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
-test: lint ## Run ruff, mypy and pytest, in JOBS processes of one thread each
+test: lint ## Run lint, then pytest in JOBS processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 bench: install-dev ## Measure speed
 	$(BIN)/python -m benchmarks.speed
 
 clean: ## Remove caches and builds; keeps .venv, OUT and runs
-	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # bin/pip, as a venv without it (Debian without python3-venv) is of no use. Order-only: the venv's age says nothing.

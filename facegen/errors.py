@@ -1,7 +1,8 @@
-"""What facegen upscales, and the exit status each becomes on the command line.
+"""The errors that facegen raises, and the exit status each becomes on the command line.
 
 FacegenError             1   anything below; catch this one to catch them all
-├── ImageError           1   a picture or film cannot be read or written; names the file
+├── FileError            1   a file or folder cannot be read or written; names it
+│   └── ImageError       1   the same of a picture, or it does not show what is needed
 ├── ShapeError           1   a tensor or array of another shape than stated (also a ValueError)
 ├── WeightsError         1   weights missing, damaged, or made for another network
 ├── TrainingError        1   training cannot start or go on (data, checkpoint, non-finite loss)
@@ -20,8 +21,12 @@ class FacegenError(Exception):
     exit_status = 1
 
 
-class ImageError(FacegenError):
-    """A picture or film cannot be read or written."""
+class FileError(FacegenError):
+    """A file or folder cannot be read or written: a film, a manifest, a record."""
+
+
+class ImageError(FileError):
+    """A picture cannot be read or written, or does not show what is needed."""
 
 
 class ShapeError(FacegenError, ValueError):
@@ -51,11 +56,11 @@ class RecipeError(UsageError):
 
 
 def one_line(error: Exception, length: int = 200) -> str:
-    """The text of somebody else's error, to be quoted in one of ours."""
+    """The text of another library's error, to quote in one of ours."""
     return " ".join(str(error).split())[:length]
 
 
 def did_you_mean(name: str, known: Iterable[str], quote: str = "'") -> str:
-    """What follows an unknown name in a message: "; did you mean 'x'?" if a known one is near, else "."."""
+    """The end of a message about an unknown name: "; did you mean 'x'?" if a known one is near, else "."."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {quote}{near[0]}{quote}?" if near else "."

@@ -1,4 +1,4 @@
-"""Files that are complete or not there at all, and what they are told apart by."""
+"""Write a file completely or not at all; hash it; lock a folder; find the files that facegen ships."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from facegen.errors import ImageError, UsageError
+from facegen.errors import FileError, UsageError
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to, which becomes `path` at the end, or goes if the body upscales.
+    """Give a temporary name to write to; it becomes `path` at the end, or is removed if the body raises.
 
-    The name is `path` with ".tmp" added, so that what a killed process left is written over by the next.
+    The name is `path` with ".tmp" added, so that the next process overwrites what a killed one left.
     """
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -28,23 +28,23 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """The hash of a file's bytes.
+    """Hash a file's bytes.
 
     Raises:
-        ImageError: if it cannot be read.
+        FileError: if it cannot be read.
     """
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
 
 
 _PACKAGE = Path(__file__).resolve().parent
 
 
 def _shipped(name: str) -> Path:
-    bundled = _PACKAGE / "_bundled" / name  # looked for first: site-packages may hold a stranger's "weights"
+    bundled = _PACKAGE / "_bundled" / name  # first: site-packages may hold another package's "weights"
     return bundled if bundled.is_dir() else _PACKAGE.parent / name
 
 
@@ -57,14 +57,14 @@ LOCK = ".lock"
 
 @contextmanager
 def sole_process(folder: Path, taken: str) -> Iterator[None]:
-    """Keep other processes out of a folder; the system ends this with the process, however it dies.
+    """Lock a folder against other processes; the system unlocks it when this one ends, however it dies.
 
     Args:
-        folder: made if it is not there; a hidden file in it stays.
-        taken: what to say if another process is in it already.
+        folder: made if missing; a hidden lock file stays in it.
+        taken: the message if another process has locked it.
     Raises:
-        UsageError: if one is.
-        ImageError: if the folder cannot be written.
+        UsageError: if another process has locked it.
+        FileError: if the folder cannot be written.
     """
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
@@ -74,7 +74,7 @@ def sole_process(folder: Path, taken: str) -> Iterator[None]:
     except Timeout:
         raise UsageError(taken) from None
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror}); change its permissions.") from None
+        raise FileError(f"{path}: cannot be written ({error.strerror}); change its permissions.") from None
     try:
         yield
     finally:
@@ -82,11 +82,11 @@ def sole_process(folder: Path, taken: str) -> Iterator[None]:
 
 
 def sole_writer(folder: Path) -> AbstractContextManager[None]:
-    """Keep other processes from writing a set's manifest, from before it is read until it is written.
+    """Lock a training set, from before its manifest is read until it is written.
 
     Raises:
-        UsageError: on entering, if one does.
-        ImageError: on entering, if the set's folder cannot be written.
+        UsageError: on entering, if another process has locked it.
+        FileError: on entering, if the set's folder cannot be written.
     """
     return sole_process(
         folder, f"{folder}: another facegen data command is at work on this set; wait for it, or end it first."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facegen.clip_files import CLIP_RESULT
-from facegen.errors import ImageError, WeightsError
+from facegen.errors import FileError, WeightsError
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task
 from facegen.media.record import Record, arguments, check_weights, read_record
@@ -73,7 +73,7 @@ class DoneBefore:
         try:
             check_weights(record)
             return record.source is not None and record.source.sha256 == sha256_of(source)
-        except (ImageError, WeightsError):  # to be reported when the picture's turn comes
+        except (FileError, WeightsError):  # to be reported when the picture's turn comes
             return False
 
 
@@ -81,5 +81,5 @@ def _record(path: Path) -> Record | None:
     """The record of a picture or clip; None if there is no such file, or no record in it."""
     try:
         return read_record(path)
-    except ImageError:
+    except FileError:
         return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen import __version__
-from facegen.cli.common import Listed, Size, at_hand, make_folder, pipeline_options, recipe_path
+from facegen.cli.options import Listed, Size, at_hand, make_folder, pipeline_options, recipe_path
 
 if TYPE_CHECKING:
     from facegen.evaluation.result import Evaluation

@@ -2,24 +2,125 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
 
 import click
+
+from facegen import __version__
+from facegen.errors import FacegenError
+
+PACKAGES = ("torch", "dlib-bin", "opencv-python-headless", "numpy", "pillow", "scikit-image")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report."""
+
+    name: str
+    found: str
+    ok: bool = True
 
 
 @click.command()
 def doctor() -> None:
-    """Print versions, device and weights, and run a tiny self-test; exit status 1 if something is wrong."""
+    """Print versions, device and weights, and draw a small face as a test.
+
+    The exit status is 1 if something does not work.
+    """
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from facegen.doctor import checks
-
-    table = Table("", "what", "found", box=None)
-    results = checks()
+    table = Table("", "checked", "result", box=None)
+    results = list(checks())
     for check in results:
         table.add_row("[green]ok[/]" if check.ok else "[red]!![/]", escape(check.name), escape(check.found))
     Console().print(table)
     if not all(check.ok for check in results):
         sys.exit(1)
+
+
+def checks() -> Iterator[Check]:
+    """Check everything, in the order printed."""
+    yield Check("facegen", __version__)
+    yield Check("python", f"{platform.python_version()} on {platform.platform()}")
+    yield from map(_version, PACKAGES)
+    yield from _machine()
+    yield from _weights()
+    yield _attempt("landmark model", _landmarks)
+    yield _attempt("self-test", _sample)
+
+
+def _version(package: str) -> Check:
+    try:
+        return Check(package, metadata.version(package))
+    except metadata.PackageNotFoundError:
+        return Check(package, "not installed under this name")
+
+
+def _machine() -> Iterator[Check]:
+    import torch
+
+    from facegen.precision import bf16_is_fast, resolve, resolve_device
+
+    device = resolve_device("auto")
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    yield Check("device", f"{device} ({name})")
+    yield Check("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors")
+    yield Check("precision", f"{resolve('auto')}; bfloat16 faster here: {'yes' if bf16_is_fast() else 'no'}")
+
+
+def _weights() -> Iterator[Check]:
+    from facegen.weights import weight_folders
+
+    folders = weight_folders()
+    if not folders:
+        yield Check("weights", "none found", ok=False)
+    for folder in folders:
+        yield _attempt(f"weights {folder.name}", partial(_loaded, folder))
+
+
+def _loaded(folder: Path) -> str:
+    from facegen.weights import MODELS, load_network, read_card
+
+    _, model = MODELS[read_card(folder).kind]
+    _, card = load_network(str(folder.resolve()), model)
+    return f"{card.kind}, {card.images_seen:,} images seen, sha256 {card.sha256[:16]}"
+
+
+def _landmarks() -> str:
+    import numpy as np
+
+    from facegen.faces.landmarks import landmarks_in_head
+
+    points = landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points
+    return f"{len(points)} points"
+
+
+def _sample() -> str:
+    import torch
+
+    from facegen.pipeline import FacePipeline
+
+    started = time.perf_counter()
+    image = FacePipeline.load().sample(seed=0, size=256).image
+    if not torch.isfinite(image).all():
+        raise FacegenError("the sample has pixels that are not numbers; try --set precision=fp32 with sample.")
+    return f"a {image.shape[-1]} px sample from seed 0 in {time.perf_counter() - started:.1f} s"
+
+
+def _attempt(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, check())
+    except FacegenError as error:
+        return Check(name, str(error), ok=False)
+    except Exception as error:  # a broken installation gives any error, and it has to be reported
+        return Check(name, f"{type(error).__name__}: {error}", ok=False)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.common import at_hand, load_pipeline, make_folder, pipeline_options
 from facegen.cli.film_options import Rate
+from facegen.cli.options import at_hand, load_pipeline, make_folder, pipeline_options
 from facegen.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import click
 
-from facegen.cli.common import Listed, Size
+from facegen.cli.options import Listed, Size
 from facegen.errors import UsageError
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli.common import Seeds, load_pipeline, pipeline_options
 from facegen.cli.film_options import FilmRequest, film_options
 from facegen.cli.filming import film_to
+from facegen.cli.options import Seeds, load_pipeline, pipeline_options
 from facegen.errors import UsageError
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.common import for_each
+from facegen.cli.options import for_each
 
 if TYPE_CHECKING:
     from facegen.explain import Inspection

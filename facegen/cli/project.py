@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.common import Size, load_pipeline, pipeline_options
+from facegen.cli.options import Size, load_pipeline, pipeline_options
 
 if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline

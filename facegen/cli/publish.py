@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from facegen.cli.common import need_packages
+from facegen.cli.options import need_packages
 
 
 @click.command()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.common import make_folder
+from facegen.cli.options import make_folder
 from facegen.errors import ImageError, UsageError
 from facegen.files import replacing
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.common import Seeds, Size, for_each, format_option, load_pipeline, make_folder, pipeline_options
+from facegen.cli.options import Seeds, Size, for_each, format_option, load_pipeline, make_folder, pipeline_options
 
 if TYPE_CHECKING:
     import numpy as np

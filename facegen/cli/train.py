@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.common import need_packages
+from facegen.cli.options import need_packages
 
 if TYPE_CHECKING:
     from facegen.training.start import AnyRecipe

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from facegen.cli.common import Size, format_option, make_folder, pipeline_options, recipe_path
+from facegen.cli.options import Size, format_option, make_folder, pipeline_options, recipe_path
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.common import Seeds, load_pipeline, pipeline_options
 from facegen.cli.film_options import FilmRequest, film_options
 from facegen.cli.filming import film_to
+from facegen.cli.options import Seeds, load_pipeline, pipeline_options
 from facegen.errors import UsageError
 
 if TYPE_CHECKING:

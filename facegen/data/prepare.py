@@ -9,7 +9,7 @@ from facegen.data.cutting import Cut, PhotoCutter, name_below
 from facegen.data.ledger import Ledger, Photo, open_ledger, save_ledger
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
 from facegen.data.saving import run_saving
-from facegen.errors import ImageError
+from facegen.errors import FileError, ImageError
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task, find_tasks
 
@@ -105,7 +105,7 @@ class Preparation:
     def _now(self, name: str) -> Photo | None:
         """The photo as it is; its bytes are read only if size or time tell of a change. None if it cannot be read."""
         path, known = self.tasks[name].source, self.ledger.photos.get(name)
-        with suppress(OSError, ImageError):
+        with suppress(OSError, FileError):
             name_below(self.raw, path)
             status = path.stat()
             same = known is not None and (known.bytes, known.modified) == (status.st_size, status.st_mtime_ns)

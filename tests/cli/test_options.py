@@ -8,8 +8,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from facegen.cli.common import pipeline_options
 from facegen.cli.main import cli
+from facegen.cli.options import pipeline_options
 from facegen.ops.variants import KINDS
 
 

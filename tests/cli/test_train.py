@@ -105,7 +105,7 @@ def test_pipeline_recipe_is_no_training_recipe(facegen: Facegen, tiny_recipe: Pa
 def test_missing_packages_are_named(
     command: str, facegen: Facegen, recipe: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("facegen.cli.common.find_spec", lambda name: None if name == "lightning_fabric" else object())
+    monkeypatch.setattr("facegen.cli.options.find_spec", lambda name: None if name == "lightning_fabric" else object())
     words = {"train": (recipe, "--data", tmp_path, "--out", tmp_path / "run"), "publish": (tmp_path, "mine")}
     result = facegen(command, *words[command])
     assert result.exit_code == 1

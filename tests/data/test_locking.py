@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from facegen.data.curate.curation import export
-from facegen.errors import ImageError, UsageError
+from facegen.errors import FileError, UsageError
 from facegen.files import LOCK, sole_process, sole_writer
 
 HOLDER = """
@@ -46,5 +46,5 @@ def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(ImageError, match=r"file/\.lock: cannot be written"), sole_process(tmp_path / "file", "taken"):
+    with pytest.raises(FileError, match=r"file/\.lock: cannot be written"), sole_process(tmp_path / "file", "taken"):
         pass

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.common import Size, make_folder
+from facegen.cli.options import Size, make_folder
 
 if TYPE_CHECKING:
     from facegen.data.prepare import Preparation

@@ -15,7 +15,7 @@ from facegen.data.clean.measuring import CropEmbedder, CropMeasurer, Embedded, M
 from facegen.data.clean.same import Pair, near_pairs
 from facegen.data.manifest import Entry, entries_of, write_manifest
 from facegen.data.saving import run_saving
-from facegen.errors import ImageError
+from facegen.errors import FileError
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task
 
@@ -103,7 +103,7 @@ class Cleaning:
     def _is_measured(self, path: Path, entry: Entry) -> bool:
         try:
             sha256 = sha256_of(path)
-        except ImageError:  # the attempt to measure it will say so
+        except FileError:  # the attempt to measure it will say so
             sha256 = ""
         entry = self.entries[path] = entry.of_bytes(sha256)
         return is_measured(entry) and entry.measures.get(MEASURED) == VERSION and sha256 in self.looks.hashes
