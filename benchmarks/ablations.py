@@ -27,6 +27,7 @@ from rich.table import Table
 from torch import Tensor
 
 from facegen.arrays import to_picture
+from facegen.data.split import known_landmarks, split_files
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
 from facegen.files import replacing
 from facegen.media.images import write_image
@@ -39,7 +40,7 @@ from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import JNetRecipe
-from facegen.training.datasets import Order, TileConfig, TileDataset, known_landmarks, split_files
+from facegen.training.datasets import Order, TileConfig, TileDataset
 from facegen.training.objectives import JNetObjective
 from facegen.training.start import load_training_recipe
 from facegen.training.trainer import Trainer

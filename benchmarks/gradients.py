@@ -24,8 +24,8 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
+from facegen.data.split import known_landmarks, training_files
 from facegen.models.efficientnet import STAGE_ENDS, load_efficientnet
-from facegen.training.datasets import known_landmarks, training_files
 from facegen.training.draws import Draws
 from facegen.training.losses import feature_loss, maps_loss, pooled_l1
 from facegen.training.objectives.jnet import JNetObjective, Step

@@ -18,7 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from facegen.training.datasets import known_landmarks, training_files
+from facegen.data.split import known_landmarks, training_files
 from facegen.training.start import load_training_recipe, make_objective
 from facegen.training.trainer import Trainer
 

@@ -17,7 +17,7 @@ from facegen.cli.options import at_hand, load_pipeline, make_folder, pipeline_op
 from facegen.errors import UsageError
 
 if TYPE_CHECKING:
-    from facegen.evaluation.pictures import Split
+    from facegen.data.split import Split
     from facegen.evaluation.result import Evaluation
     from facegen.pipeline import FacePipeline
     from facegen.weights import Card
@@ -92,7 +92,7 @@ def evaluate(
         return
     if data is None:
         raise UsageError("--data is missing; weights are measured on the pictures below a folder, as in training.")
-    from facegen.evaluation.pictures import shared_split
+    from facegen.data.split import shared_split
     from facegen.weights import find_weights, read_card
 
     folders = [find_weights(name) for name in measured]

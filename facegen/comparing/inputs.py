@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facegen.comparing.upscaler import Upscaler
-from facegen.data.split import spread
+from facegen.data.split import DataConfig, shared_split, split_files, spread
 from facegen.errors import ImageError, UsageError
 from facegen.evaluation.measuring import Picture
-from facegen.evaluation.pictures import shared_split
 from facegen.media.images import read_image
-from facegen.training.datasets import DataConfig, split_files
 
 LARGEST = 512
 """Longest side of a picture of the caller's own: it is upscaled whole, and every model's result kept in memory."""
@@ -51,7 +49,7 @@ def kept_out_portraits(
     """At most `count` pictures below a folder that no model was trained on, from every part of it.
 
     Args:
-        held_out, include: as `facegen.evaluation.pictures.read_split`.
+        held_out, include: as `facegen.data.split.read_split`.
     Returns:
         the files; and how they were chosen, for the protocol.
     Raises:

@@ -1,13 +1,29 @@
-"""Which pictures are kept out of training: chosen by person, by a fixed rule, from the file names alone."""
+"""Pictures to train on and pictures kept out: chosen by person, by a fixed rule, from the file names alone."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from facegen.data.manifest import MANIFEST, read_manifest
+from facegen.errors import ImageError, TrainingError, UsageError
+from facegen.faces.align import Points
+from facegen.files import sha256_of
+from facegen.media.images import PICTURE_SUFFIXES, read_image, resize
+from facegen.recipe import parse_recipe, read_toml
 
 Item = TypeVar("Item")
+Warn = Callable[[str], None]
+RECIPE = "recipe.toml"
+"""In a weight folder: the training recipe with all its values."""
 LONDON_PEOPLE = 102
 """The London set numbers its neutral pictures 0-101 and the same people, smiling, 102-203."""
 
@@ -54,3 +70,163 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     """`count` of the items at even distances, so that every source has its share; all if there are fewer."""
     step = max(len(items) / count, 1)
     return [items[int(i * step)] for i in range(min(count, len(items)))]
+
+
+class DataConfig(BaseModel):
+    """Which of the pictures below --data are trained on."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    include: tuple[str, ...] = ("*",)
+    """Shell patterns; a picture is used if its path below the data folder matches one. "*" matches "/" as well."""
+    held_out: int = Field(default=0, ge=0)
+    """Pictures kept out of training, chosen by person from all pictures below the folder (facegen.data.split)."""
+    limit: int | None = Field(default=None, ge=1)
+    """Use at most this many pictures, for trials."""
+
+
+def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path]]:
+    """The pictures to train on and those kept out, of the ones that `config` includes; each sorted, `limit` ignored.
+
+    Of a set with a manifest these are the crops that it keeps; crops of one photo are not parted. Crops that are
+    dropped count for the choice of those kept out, so that judging does not change it.
+
+    Raises:
+        TrainingError: if there is no such folder, or it holds no fitting picture to train on.
+        ImageError: if the set's manifest is wrong.
+    """
+    if not folder.is_dir():
+        raise TrainingError(f"--data {folder}: no such folder.")
+    if (folder / MANIFEST).is_file():
+        entries = {folder / entry.file: entry for entry in read_manifest(folder)}
+        files = [file for file, entry in entries.items() if entry.kept]
+        sides = split(entries, config.held_out, lambda file: person_of(Path(entries[file].source)))
+    else:
+        files = [f for f in folder.rglob("*") if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()]
+        sides = split(files, config.held_out)
+    fitting = {f for f in files if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)}
+    training, kept_out = ([f for f in side if f in fitting] for side in sides)
+    if not training:
+        raise TrainingError(
+            f"--data {folder}: of {len(files)} pictures, none to train on matches {', '.join(config.include)}; "
+            f"{len(sides[1])} are held out."
+        )
+    return training, kept_out
+
+
+@dataclass(frozen=True)
+class Split:
+    """The pictures that weights were trained on and those kept out, each sorted."""
+
+    training: list[Path]
+    kept_out: list[Path]
+    text: str
+    """How they were chosen, for the protocol."""
+
+
+def read_split(data: Path, weights: Path, held_out: int | None, include: Sequence[str]) -> Split:
+    """Split the pictures below a folder as the training of `weights` did.
+
+    Args:
+        data: the folder that was trained on.
+        weights: a weight folder; if it holds the recipe that made it, its [data] table is followed.
+        held_out, include: as in a training recipe; they override it.
+    Raises:
+        UsageError: if nothing says how many pictures were kept out, or none were.
+        TrainingError: if the folder holds no fitting pictures.
+    """
+    recipe = weights / RECIPE
+    table = read_toml(recipe).get("data", {}) if recipe.is_file() else {}
+    stated: dict[str, Any] = {"include": tuple(include)} if include else {}
+    if held_out is not None:
+        stated["held_out"] = held_out
+    elif not recipe.is_file():
+        raise UsageError(
+            f"{weights}: has no {RECIPE} that says how many pictures were kept out of training; say it yourself: "
+            "--held-out 60."
+        )
+    config = parse_recipe({**table, **stated}, DataConfig, source=f"{recipe} [data]")
+    if config.held_out == 0:
+        raise UsageError(
+            f"{weights}: its training kept no picture out, so there is nothing honest to measure on. Train with "
+            "--set data.held_out=60, or name a number, --held-out 60, knowing that the figures then flatter."
+        )
+    training, kept_out = split_files(data, config)
+    by = "options" if stated else "the weights' recipe"
+    text = f"{config.held_out} held out by person of {', '.join(config.include)} (stated by {by})"
+    return Split(training, kept_out, text)
+
+
+def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, include: Sequence[str]) -> Split:
+    """The one split of all these weights; see `read_split`.
+
+    Raises:
+        UsageError: as `read_split`, and if they were trained on different pictures.
+    """
+    first, *others = (read_split(data, folder, held_out, include) for folder in weights)
+    for folder, split in zip(weights[1:], others, strict=True):
+        if (split.training, split.kept_out) != (first.training, first.kept_out):
+            raise UsageError(
+                f"{weights[0]} and {folder} were trained on different pictures; state what neither saw, --held-out and "
+                "--include, the number no larger than the smaller of theirs, or measure them one by one."
+            )
+    return first
+
+
+def known_landmarks(folder: Path, warn: Warn = print) -> dict[Path, Points]:
+    """The landmarks that a set's manifest holds: (68, 2) for each file, as shares of the crop's side; {} without one.
+
+    Those of a file that was changed since are left out, and `warn` is told.
+
+    Raises:
+        ImageError: if the manifest is wrong.
+    """
+    entries = read_manifest(folder) if (folder / MANIFEST).is_file() else []
+    found = {folder / e.file: e for e in entries if len(e.landmarks) == 68 and e.size}
+    changed = [file for file, entry in found.items() if file.is_file() and entry.sha256 not in ("", sha256_of(file))]
+    for file in changed:
+        del found[file]
+    if changed:
+        warn(f"{changed[0]}: {len(changed)} crop(s) changed since their landmarks were found; found anew for this run. "
+             f"facegen data clean {folder} brings the manifest up to date.")  # fmt: skip
+    return {file: np.array(e.landmarks) / e.size for file, e in found.items()}
+
+
+def training_files(folder: Path, config: DataConfig) -> list[Path]:
+    """The files to train on, sorted.
+
+    Raises:
+        TrainingError: if the folder holds no fitting picture.
+    """
+    return split_files(folder, config)[0][: config.limit]
+
+
+def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+    """Each file with its picture (H, W, 3), one at a time; `warn` is told of those that cannot be read."""
+    for file in files:
+        try:
+            rgb = read_image(file).rgb
+        except ImageError as error:
+            warn(str(error))
+            continue
+        yield file, rgb
+
+
+def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[NDArray[np.uint8], list[Path]]:
+    """Read aligned square pictures into one array, passing over (and reporting) those that cannot be read.
+
+    Returns:
+        (N, side, side, 3) uint8 and the N files.
+    Raises:
+        TrainingError: if none can be read.
+    """
+    pictures, kept = [], []
+    for file, rgb in readable(files, warn):
+        if rgb.shape[0] != rgb.shape[1]:
+            warn(f"{file}: {rgb.shape[1]}x{rgb.shape[0]} is not square; aligned head crops are expected. Left out.")
+            continue
+        pictures.append(rgb if rgb.shape[0] == side else resize(rgb, (side, side)))
+        kept.append(file)
+    if not pictures:
+        raise TrainingError(f"None of the {len(files)} pictures could be used.")
+    return np.stack(pictures), kept

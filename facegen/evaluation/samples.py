@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from facegen.arrays import to_picture
-from facegen.data.split import spread
+from facegen.data.split import Split, load_square, spread
 from facegen.errors import UsageError
-from facegen.evaluation.pictures import Split
 from facegen.evaluation.result import Evaluation, Report, Sheet
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.sheets import contact_sheet
@@ -29,7 +28,6 @@ from facegen.metrics.published import INCEPTION, INCEPTION_SIDE, Extractor
 from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
 from facegen.precision import autocast
-from facegen.training.datasets import load_square
 
 Pictures = NDArray[np.uint8]
 SAMPLES, REAL, TRAINED, RATIO = "samples", "kept-out", "training", "ratio"

@@ -15,7 +15,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import ArrayLike, NDArray
 
-from facegen.errors import ImageError, MissingExtraError
+from facegen.errors import FileError, MissingExtraError
 from facegen.files import replacing
 from facegen.media.images import to_pillow
 
@@ -57,13 +57,13 @@ def write_text(path: Path, text: str) -> Path:
     """Write text as UTF-8, complete or not at all; file names that are not Unicode are written with backslashes.
 
     Raises:
-        ImageError: if it cannot be written.
+        FileError: if it cannot be written.
     """
     try:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from None
+        raise FileError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from None
     return path
 
 

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, model_validator
 
+from facegen.data.split import DataConfig
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
 from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig, PlainConfig
 from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig, ProjectedDiscriminator
-from facegen.training.datasets import DataConfig, TileConfig
+from facegen.training.datasets import TileConfig
 from facegen.training.losses import ADVERSARIAL
 from facegen.training.schedules import WeightSchedule
 

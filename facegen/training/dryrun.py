@@ -10,8 +10,8 @@ from pathlib import Path
 
 import torch
 
+from facegen.data.split import Warn, known_landmarks, training_files
 from facegen.training.config import DCGANRecipe
-from facegen.training.datasets import Warn, known_landmarks, training_files
 from facegen.training.parallel import make_fabric
 from facegen.training.start import AnyRecipe, make_objective
 from facegen.training.trainer import Trainer

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from facegen.data.split import Warn, readable
 from facegen.errors import TrainingError
 from facegen.media.images import resize
 from facegen.ops.degradation import recolour
-from facegen.training.datasets import Order, Warn, readable
+from facegen.training.datasets import Order
 
 Reduction = Literal["bicubic", "area"]
 

@@ -12,14 +12,14 @@ from lightning_fabric import Fabric
 from tomli_w import dumps as _toml
 from torch import nn
 
-from facegen.data.split import source_of
+from facegen.data.split import RECIPE, Warn, known_landmarks, load_square, source_of, split_files
 from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
 from facegen.faces.align import Points
 from facegen.recipe import load_recipe, read_toml
 from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import DCGANRecipe, JNetRecipe
-from facegen.training.datasets import FaceDataset, TileDataset, Warn, known_landmarks, load_square, split_files
+from facegen.training.datasets import FaceDataset, TileDataset
 from facegen.training.objectives import DCGANObjective, JNetObjective, Objective, UpscalerObjective
 from facegen.training.objectives.dcgan import VALIDATED
 from facegen.training.pairs import PairDataset
@@ -35,7 +35,7 @@ RECIPES: dict[str, type[AnyRecipe]] = {
     "srgan": SRGANRecipe,
     "unet": UNetRecipe,
 }
-RESOLVED, SOURCES = "recipe.toml", "sources.toml"
+RESOLVED, SOURCES = RECIPE, "sources.toml"
 UNSEEN_PORTRAITS = 24
 """Pictures that tiles and crops are cut from, for samples and figures, while training."""
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from facegen.data.split import DataConfig
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig
 from facegen.models.unet import GridConfig, UNetConfig
 from facegen.training.config import (
@@ -17,7 +18,6 @@ from facegen.training.config import (
     Weight,
     check_labels,
 )
-from facegen.training.datasets import DataConfig
 from facegen.training.pairs import PairConfig
 from facegen.training.schedules import WeightSchedule
 

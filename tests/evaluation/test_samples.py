@@ -12,9 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from facegen.arrays import to_picture, to_tensor
+from facegen.data.split import Split, read_split
 from facegen.errors import UsageError
 from facegen.evaluation import samples
-from facegen.evaluation.pictures import Split, read_split
 from facegen.evaluation.result import Evaluation
 from facegen.evaluation.samples import BATCH, RATIO, REAL, SAMPLES, evaluate_samples
 from facegen.media.images import read_image

@@ -14,21 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.data.manifest import Entry, write_manifest
+from facegen.data.split import DataConfig, known_landmarks, load_square, split_files, training_files
 from facegen.errors import ImageError, TrainingError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.files import sha256_of
 from facegen.media.images import write_image
-from facegen.training.datasets import (
-    DataConfig,
-    FaceDataset,
-    Order,
-    TileConfig,
-    TileDataset,
-    known_landmarks,
-    load_square,
-    split_files,
-    training_files,
-)
+from facegen.training.datasets import FaceDataset, Order, TileConfig, TileDataset
 
 DEFAULT = TileConfig()
 PLAIN = TileConfig(zoom_max=1, degrade=0, recolour=0, guide_dropout=0, guide_jitter=0)

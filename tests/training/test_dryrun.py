@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from facegen.data.split import DataConfig
 from facegen.errors import TrainingError
 from facegen.training.config import OptimizerConfig
-from facegen.training.datasets import DataConfig
 from facegen.training.dryrun import PICTURES, STEPS, dry_run
 from facegen.training.objectives import Phase
 from facegen.training.start import load_training_recipe, make_trainer
