@@ -20,8 +20,7 @@ from facegen.jobs import Outcome, Task
 from facegen.media.images import Origin, Picture, find_pictures, picture_text, read_image, write_image
 from facegen.media.record import COMMAND_KEY, record_text
 from facegen.media.sheets import before_after
-from facegen.media.video_metadata import video_text
-from facegen.media.video_reader import Clip, is_clip
+from facegen.media.video_reader import Clip, is_clip, video_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.photo import PhotoOptions, Restored, crop_heads, restore, upscale_aligned
 from facegen.pipeline import FacePipeline

@@ -22,8 +22,7 @@ from facegen import __version__
 from facegen.errors import ImageError, WeightsError
 from facegen.files import sha256_of
 from facegen.media.images import picture_text
-from facegen.media.video_metadata import video_text
-from facegen.media.video_reader import is_clip
+from facegen.media.video_reader import is_clip, video_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
 from facegen.weights import find_weights, read_card

@@ -1,7 +1,8 @@
-"""Films to frames: upright, in RGB, each with its time."""
+"""Read films: upright frames in RGB, each with its time, and the text that facegen put into the file."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from contextlib import closing
 from fractions import Fraction
@@ -13,18 +14,29 @@ import numpy as np
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from facegen.errors import ImageError, one_line
-from facegen.media.video_color import to_rgb
+
+Frame = NDArray[np.uint8]
 
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
-"""What is taken for a film by its name."""
+"""Suffixes of the files that are read as films."""
+HD_LINES = 720
+"""Players take a film without a colour matrix for BT.709 from so many lines on, and for BT.601 below."""
+EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
+"""How colours are converted."""
+_UNKNOWN_MATRIX = 2
+_COMPLAINTS = {
+    "video": ("cannot be read as a film", "has no picture, only sound; expected a film."),
+    "audio": ("its sound cannot be read", "has no sound; choose a file with an audio stream."),
+}
 
 
 class Clip:
-    """A film file, and what it says of itself; its first frame is decoded to see that it can be.
+    """A film file and its properties; its first frame is decoded as a check.
 
     Raises:
         ImageError: if the file cannot be read, or has no picture.
@@ -32,13 +44,13 @@ class Clip:
 
     path: Path
     fps: Fraction
-    """Frames a second, on average."""
+    """Average frames a second."""
     size: tuple[int, int]
-    """Width and height of a frame, upright and with square pixels."""
+    """Width and height of an upright frame with square pixels."""
     count: int | None
-    """Frames, as far as the file tells."""
+    """Number of frames; None if the file does not say."""
     duration: Fraction | None
-    """Seconds, as far as the file tells."""
+    """Seconds; None if the file does not say."""
     has_audio: bool
 
     def __init__(self, path: Path) -> None:
@@ -55,11 +67,11 @@ class Clip:
         height, width = first[1].shape[:2]
         self.size = (width, height)
 
-    def frames(self) -> Generator[tuple[Fraction, NDArray[np.uint8]], None, None]:
-        """Each frame, (H, W, 3), with its time in seconds from the start of the file, where its sound starts as well.
+    def frames(self) -> Generator[tuple[Fraction, Frame], None, None]:
+        """Yield each frame, (H, W, 3), with its time in seconds from the start of the file, where its sound starts too.
 
-        Frames of a variable rate keep their times. A frame whose time does not rise is left out, as players never show
-        it. Close the iterator to stop early.
+        Frames of a variable rate keep their times. A frame that is not later than the one before is left out, as
+        players never show it. Close the iterator to stop early.
 
         Raises:
             ImageError: if the file is damaged.
@@ -68,7 +80,7 @@ class Clip:
         with closing(open_media(self.path, "video")) as film:
             stream = film.streams.video[0]
             stream.thread_type = "AUTO"
-            start = Fraction(film.start_time or 0, av.time_base)
+            start = start_of(film)
             try:
                 for number, frame in enumerate(film.decode(stream), start=1):
                     time = self._time(frame, number, start)
@@ -86,21 +98,23 @@ class Clip:
 
 
 def is_clip(path: Path) -> bool:
-    """Whether a path is taken for a film, by its name."""
+    """Whether a path has the name of a film."""
     return path.suffix.lower() in CLIP_SUFFIXES
 
 
-def _upright(frame: VideoFrame, stream: VideoStream) -> NDArray[np.uint8]:
-    """(H, W, 3) in RGB, with square pixels, turned as the file asks."""
-    rgb = to_rgb(frame, width=round(frame.width * (stream.sample_aspect_ratio or 1)))
-    return np.ascontiguousarray(np.rot90(rgb, round(frame.rotation / 90)))
+def video_text(path: Path) -> dict[str, str]:
+    """The text that `write_video` put into a film; {} if there is none.
 
-
-_UNREADABLE = {"video": "cannot be read as a film", "audio": "its sound cannot be read"}
-_LACKING = {
-    "video": "has no picture, only sound; expected a film.",
-    "audio": "has no sound; expected a file with an audio stream, or leave it away.",
-}
+    Raises:
+        ImageError: if the file cannot be read as a film.
+    """
+    with closing(open_media(path, "video")) as film:
+        fields = {key.lower(): value for key, value in film.metadata.items()}
+    try:
+        text = json.loads(fields.get("comment", "{}"))
+    except ValueError:  # somebody else's comment
+        return {}
+    return {str(key): str(value) for key, value in text.items()} if isinstance(text, dict) else {}
 
 
 def open_media(path: Path, kind: Literal["video", "audio"]) -> InputContainer:
@@ -109,11 +123,27 @@ def open_media(path: Path, kind: Literal["video", "audio"]) -> InputContainer:
     Raises:
         ImageError: if it cannot be read, or has no stream of that kind.
     """
+    unreadable, lacking = _COMPLAINTS[kind]
     try:
         file = av.open(str(path))
     except (FFmpegError, OSError) as error:
-        raise ImageError(f"{path}: {_UNREADABLE[kind]} ({one_line(error)}); check the path.") from None
+        raise ImageError(f"{path}: {unreadable} ({one_line(error)}); check the path.") from None
     if not any(stream.type == kind for stream in file.streams):
-        with closing(file):
-            raise ImageError(f"{path}: {_LACKING[kind]}")
+        file.close()
+        raise ImageError(f"{path}: {lacking}")
     return file
+
+
+def start_of(file: InputContainer) -> Fraction:
+    """The time in seconds at which a file says it starts."""
+    return Fraction(file.start_time or 0, av.time_base)
+
+
+def _upright(frame: VideoFrame, stream: VideoStream) -> Frame:
+    """Convert a frame to (H, W, 3) RGB in full range, with square pixels, turned as the file asks."""
+    likely = Colorspace.ITU709 if frame.height >= HD_LINES else Colorspace.ITU601
+    rgb = frame.reformat(
+        width=round(frame.width * (stream.sample_aspect_ratio or 1)), format="rgb24", interpolation=EXACT, threads=1,
+        src_colorspace=likely if frame.colorspace == _UNKNOWN_MATRIX else None, dst_color_range=ColorRange.JPEG,
+    )  # fmt: skip
+    return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)), dtype=np.uint8)

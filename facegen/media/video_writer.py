@@ -1,46 +1,50 @@
-"""Frames to films: the suffix chooses container and codec, times are exact, the same frames give the same bytes.
-
-YCbCr is BT.709 in limited range, converted and tagged so. Where the codec halves the chroma, a film needs even sides:
-an odd one gets its last row or column once more, so that nothing is cropped.
-"""
+"""Write films: the suffix chooses container and codec, times are exact, and memory does not grow with the length."""
 
 from __future__ import annotations
 
+import json
 import math
+import os
+import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain, count, pairwise
 from pathlib import Path
 
+import torch
 from av.error import FFmpegError
 
 from facegen.errors import ImageError, UsageError, did_you_mean, one_line
 from facegen.files import replacing
-from facegen.media.gif import write_gif
 from facegen.media.images import write_image
-from facegen.media.metadata import Label
-from facegen.media.muxing import LOSSLESS, Codec, FrameStream, write_film
-from facegen.media.video_color import Frame
-from facegen.media.video_metadata import add_gif_comment, add_xmp, film_metadata
+from facegen.media.metadata import SOURCE_TYPES, Label
+from facegen.media.video_encoding import LOSSLESS, Codec, FrameStream, write_film, write_gif
+from facegen.media.video_reader import Frame
+from facegen.media.xmp import IPTC, packet
 
 FINEST = 1_000_000_000
 """Ticks a second that containers can count; times that need more are rounded to `COARSER` a second."""
 COARSER = 90_000
-
 PICTURES = "frame-*.png"
 """Names of PNG frames; the number in them has six digits."""
+SHOWN = ("title", "artist", "copyright")
+"""Keys of a film's text that become fields of their own, for players to show."""
+SOURCE_TYPE_KEY = "DigitalSourceType"
+"""Key of the IPTC's digital source type in a film's text."""
 
-_STARTS = {"movie_timescale": str(COARSER)}  # or the first frame's time is rounded to 1/1000 s
+_STARTS = {"movie_timescale": str(COARSER)}  # otherwise the first frame's time is rounded to 1/1000 s
 _MP4 = {"movflags": "+faststart"} | _STARTS
 _MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
 _MOV_SOUND = ("aac", "mp3", "ac3", "alac", "pcm_s16le", "pcm_s24le")
 _WEBM_SOUND = ("opus", "vorbis")
 _MKV_SOUND = (*_MP4_SOUND, "flac", "vorbis", "pcm_s16le", "pcm_s24le")
-_H264 = {"preset": "medium", "crf": "17"}
+_AVX512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+_H264 = {"preset": "medium", "crf": "17"} | ({"x264-params": "asm=AVX2"} if _AVX512 else {})
+"""With AVX-512, x264 (core 165) writes other bytes now and then, depending on what its memory held before."""
 _VP9 = {"crf": "24", "deadline": "good", "cpu-used": "3", "row-mt": "1"}
 _AV1 = {"crf": "26", "preset": "8"}
-_FORMS: dict[str, dict[str, Codec]] = {
+_CODECS: dict[str, dict[str, Codec]] = {
     ".mp4": {"h264": Codec("mp4", "libx264", "yuv420p", _H264, _MP4, _MP4_SOUND, "aac")},
     ".webm": {
         "vp9": Codec("webm", "libvpx-vp9", "yuv420p", _VP9, {}, _WEBM_SOUND, "libopus"),
@@ -51,8 +55,13 @@ _FORMS: dict[str, dict[str, Codec]] = {
     ".gif": {"gif": Codec("gif", "gif", "pal8", {}, {"loop": "0"})},
 }
 """Suffix -> codec -> how such films are written; the first codec is the default."""
-VIDEO_SUFFIXES = tuple(_FORMS)
-"""What `write_video` can write, beside folders of PNG frames."""
+VIDEO_SUFFIXES = tuple(_CODECS)
+_MADE_BY: dict[Label, str] = {
+    "generated": "Made by neural networks (facegen).",
+    "composite": "Filmed, with parts made by neural networks (facegen).",
+}
+_XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
+"""Box type of XMP in MPEG-4 (Adobe's XMP specification, part 3)."""
 
 
 def write_video(
@@ -66,93 +75,74 @@ def write_video(
     codec: str | None = None,
     label: Label = "generated",
 ) -> Path:
-    """Write a film, complete or not at all; missing folders are made, and the memory does not grow with its length.
+    """Write a film, complete or not at all; missing folders are made.
 
     .mp4 is H.264 that plays in browsers, .webm VP9 or AV1, .mov ProRes 422 HQ, .mkv FFV1 (lossless), .gif has one
-    palette for all frames and loops forever. A path without suffix, or of a folder, gets PNG frames, one by one.
+    palette for all frames and loops forever. A path without a suffix, or of a folder, gets PNG frames.
 
     Args:
         frames: (H, W, 3) uint8, all of one size.
         fps: frames a second. Matroska (.mkv, .webm) counts time in 1/1000 s, GIF in 1/100 s.
-        audio: a file whose sound is laid under the film: as it is where the container takes its codec, else as AAC,
-            Opus, FLAC or PCM. What outlasts the film is cut.
-        times: of the frames, in seconds, rising from 0 or more; None is frame number / fps. The last frame stays for
-            1 / fps.
-        text: kept in the file for `video_text`; "title", "artist" and "copyright" are for players to show, too.
-        codec: another than the suffix's own: "av1" for .webm.
-        label: how the film was made; said in words, and in .mp4 as IPTC's digital source type.
+        audio: a file whose sound accompanies the film: copied where the container takes its codec, else encoded as
+            AAC, Opus, FLAC or PCM. Sound longer than the film is cut.
+        times: times of the frames in seconds, rising from 0 or more; None is frame number / fps. The last frame stays
+            for 1 / fps.
+        text: kept in the file for `video_text`; "title", "artist" and "copyright" are fields for players too.
+        codec: instead of the suffix's own: "av1" for .webm.
+        label: how the film was made; stated in words, and in .mp4 as IPTC's digital source type.
     Raises:
         UsageError: if suffix or codec is unknown, there is no frame, `times` are not as many as frames or do not
-            rise, or sound is asked for in GIF or PNG frames.
-        ShapeError: if a frame is not (H, W, 3) uint8, or not as large as the first.
+            rise, or GIF or PNG frames should have sound.
+        ShapeError: if a frame is not (H, W, 3) uint8, or its size is not the first one's.
         ImageError: if the sound cannot be read or the film not written.
     """
-    path, form = Path(path), _codec(path, codec)
-    if audio is not None and (form is None or not form.sound):
-        raise UsageError(f"{path}: {path.suffix or 'a folder of frames'} holds no sound; leave it away, or write .mp4.")
-    reel = _stream(path, frames, fps, times)
+    path = Path(path)
+    chosen = check_video_path(path, codec, sound=audio is not None)
+    stream = _stream(path, frames, fps, times)
     try:
-        if form is None:
-            return _write_pictures(path, reel, text or {}, label)
+        if chosen is None:
+            for number, (rgb, _, _) in enumerate(stream.frames, start=1):
+                write_image(path / PICTURES.replace("*", f"{number:06d}"), rgb, text=text, label=label)
+            return path
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
-            _write_file(temporary, form, reel, audio, text or {}, label)
+            _write_file(temporary, chosen, stream, audio, text or {}, label)
     except (FFmpegError, OSError) as error:
         raise ImageError(f"{path}: cannot be written ({one_line(error)}); choose another folder or format.") from error
     return path
 
 
-def _write_file(
-    path: Path, form: Codec, reel: FrameStream, audio: Path | None, text: Mapping[str, str], label: Label
-) -> None:
-    """A film of any form, with what its container alone cannot say."""
-    fields = film_metadata(text, label)
-    if form.container == "gif":
-        write_gif(path, form, reel, fields)
-        add_gif_comment(path, fields["comment"])
-    else:
-        write_film(path, form, reel, audio, fields)
-    if form.container == "mp4":
-        add_xmp(path, label)
-
-
-def check_video_path(path: Path, codec: str | None = None) -> None:
-    """See that `write_video` knows how to write there, before any work is done for it.
+def check_video_path(path: Path, codec: str | None = None, *, sound: bool = False) -> Codec | None:
+    """How `write_video` writes there; None stands for a folder of PNG frames.
 
     Raises:
-        UsageError: if suffix or codec is unknown.
+        UsageError: if suffix or codec is unknown, or there should be sound where there can be none.
     """
-    _codec(path, codec)
-
-
-def written_pictures(folder: Path) -> list[Path]:
-    """The PNG frames that `write_video` wrote into a folder, in order; the last one is written last."""
-    return sorted(folder.glob(PICTURES))
-
-
-def _codec(path: Path, codec: str | None) -> Codec | None:
-    """How to write there; None is a folder of frames."""
     suffix = path.suffix.lower()
     if (not suffix or path.is_dir()) and codec is None:
-        return None
-    codecs = _FORMS.get(suffix)
-    if codecs is None:
+        chosen = None
+    elif suffix not in _CODECS:
         hint = did_you_mean(suffix, VIDEO_SUFFIXES)
         raise UsageError(
             f"{path}: unknown film suffix {suffix!r}{hint} Known: {', '.join(VIDEO_SUFFIXES)}; a name without one is a "
             "folder of PNG frames."
         )
-    if codec is not None and codec not in codecs:
-        raise UsageError(f"{path}: codec {codec!r} is not for {suffix}; known there: {', '.join(codecs)}.")
-    return codecs[codec or next(iter(codecs))]
+    elif codec is not None and codec not in _CODECS[suffix]:
+        raise UsageError(f"{path}: codec {codec!r} is not for {suffix}; known there: {', '.join(_CODECS[suffix])}.")
+    else:
+        chosen = _CODECS[suffix][codec or next(iter(_CODECS[suffix]))]
+    if sound and (chosen is None or not chosen.sound):
+        raise UsageError(f"{path}: {suffix or 'a folder of frames'} holds no sound; omit it, or write .mp4.")
+    return chosen
+
+
+def written_pictures(folder: Path) -> list[Path]:
+    """The PNG frames that `write_video` wrote into a folder, in the order in which they were written."""
+    return sorted(folder.glob(PICTURES))
 
 
 def _stream(path: Path, frames: Iterable[Frame], fps: Fraction, times: Sequence[Fraction] | None) -> FrameStream:
-    """The frames with the ticks they appear at.
-
-    Raises:
-        UsageError: at once or when the frames are at an end, as `write_video` says.
-    """
+    """The frames with the ticks they appear at; errors as `write_video` says, at once or after the last frame."""
     if fps <= 0:
         raise UsageError(f"fps is {fps}, expected more than 0 frames a second.")
     first = next(frames := iter(frames), None)
@@ -179,8 +169,31 @@ def _timed(path: Path, frames: Iterable[Frame], starts: Sequence[int], last: int
         raise UsageError(f"{path}: fewer frames than the {len(starts)} times given.")
 
 
-def _write_pictures(folder: Path, reel: FrameStream, text: Mapping[str, str], label: Label) -> Path:
-    """PNG frames, numbered from 1."""
-    for number, (rgb, _, _) in enumerate(reel.frames, start=1):
-        write_image(folder / PICTURES.replace("*", f"{number:06d}"), rgb, text=text, label=label)
-    return folder
+def _write_file(
+    path: Path, codec: Codec, stream: FrameStream, audio: Path | None, text: Mapping[str, str], label: Label
+) -> None:
+    """Write a film, with text in its comment, the one field that every container keeps, as a JSON object."""
+    comment = json.dumps(dict(text) | {SOURCE_TYPE_KEY: SOURCE_TYPES[label]})
+    fields = {key: value for key, value in text.items() if key in SHOWN}
+    fields |= {"description": _MADE_BY[label], "comment": comment}
+    if codec.container == "gif":
+        write_gif(path, codec, stream, fields)
+        _add_gif_comment(path, comment.encode())
+    else:
+        write_film(path, codec, stream, audio, fields)
+    if codec.container == "mp4":
+        _add_xmp(path, packet({f"{{{IPTC}}}DigitalSourceType": SOURCE_TYPES[label]}))
+
+
+def _add_xmp(path: Path, xmp: bytes) -> None:
+    """Append an XMP box to an mp4 file, as FFmpeg writes none."""
+    with path.open("ab") as file:
+        file.write(struct.pack(">I4s", 24 + len(xmp), b"uuid") + _XMP_BOX + xmp)
+
+
+def _add_gif_comment(path: Path, comment: bytes) -> None:
+    """Put a comment before the last byte of a GIF file, as FFmpeg writes none (GIF89a specification, section 24)."""
+    blocks = [comment[start : start + 255] for start in range(0, len(comment), 255)]
+    with path.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x21\xfe" + b"".join(bytes([len(block)]) + block for block in blocks) + b"\0\x3b")

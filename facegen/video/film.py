@@ -18,7 +18,7 @@ from facegen.errors import UsageError
 from facegen.media.images import picture_text, write_image
 from facegen.media.record import RECORD_KEY
 from facegen.media.sheets import FilmSheet
-from facegen.media.video_metadata import video_text
+from facegen.media.video_reader import video_text
 from facegen.media.video_writer import check_video_path, write_video, written_pictures
 from facegen.pipeline import FacePipeline
 from facegen.video.cells import Cell, FilmOptions, Frame, made_frames

@@ -9,8 +9,7 @@ import numpy as np
 from facegen.arrays import to_picture
 from facegen.media.images import read_image, resize
 from facegen.media.record import RECORD_KEY, Record
-from facegen.media.video_metadata import video_text
-from facegen.media.video_reader import Clip
+from facegen.media.video_reader import Clip, video_text
 from facegen.pipeline import FacePipeline
 from facegen.video.cells import GAP
 from tests.cli.conftest import Facegen

@@ -11,8 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.media.images import resize, write_image
-from facegen.media.video_metadata import video_text
-from facegen.media.video_reader import Clip
+from facegen.media.video_reader import Clip, video_text
 from facegen.media.video_writer import write_video
 from facegen.video.store import FrameStore
 from tests.cli.conftest import Facegen, leftovers

@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from facegen.media.images import read_image, write_image
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, latent_text, record_text
-from facegen.media.video_metadata import video_text
-from facegen.media.video_reader import Clip
+from facegen.media.video_reader import Clip, video_text
 from facegen.pipeline import FacePipeline
 from tests.cli.conftest import Facegen, leftovers
 from tests.video.films import beep

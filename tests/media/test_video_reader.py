@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import ImageError
 from facegen.media.images import resize
-from facegen.media.video_metadata import video_text
-from facegen.media.video_reader import Clip, is_clip
+from facegen.media.video_reader import Clip, is_clip, video_text
 from facegen.media.video_writer import write_video
 from tests.video.films import beep, moving
 
@@ -93,3 +92,14 @@ def test_films_are_told_by_their_names() -> None:
     assert is_clip(Path("a.MP4"))
     assert not is_clip(Path("a.gif"))
     assert not is_clip(Path("mp4"))
+
+
+def test_somebody_elses_comment_is_no_text_of_ours(tmp_path: Path, film: list[Picture]) -> None:
+    path = tmp_path / "film.mp4"
+    with av.open(str(path), "w") as file:
+        file.metadata["comment"] = "Holiday, 2019"
+        stream = file.add_stream("libx264", rate=25)
+        stream.width, stream.height = 96, 64
+        file.mux(stream.encode(av.VideoFrame.from_ndarray(film[0], "rgb24")))
+        file.mux(stream.encode(None))
+    assert video_text(path) == {}

@@ -1,4 +1,4 @@
-"""Films written and read again: frames, times, colours, sound, metadata, and the same bytes from the same frames."""
+"""Films written and read again: frames, times, colours, sound, metadata, same bytes from same frames."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import ShapeError, UsageError
 from facegen.media.images import read_image, resize
-from facegen.media.muxing import repeatable
-from facegen.media.video_reader import Clip
+from facegen.media.video_reader import Clip, video_text
 from facegen.media.video_writer import VIDEO_SUFFIXES, write_video
 from tests.video.films import beep, moving
 
@@ -50,13 +49,6 @@ def test_frames_and_times_come_back(tmp_path: Path, film: list[Picture], suffix:
 def test_same_frames_same_bytes(tmp_path: Path, film: list[Picture], suffix: str) -> None:
     one, two = (write_video(tmp_path / f"{name}{suffix}", film[:4], FPS) for name in "ab")
     assert one.read_bytes() == two.read_bytes()
-
-
-def test_x264_keeps_to_avx2(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With AVX-512 it does not always write the same bytes; see `benchmarks.repeatable_films`."""
-    for capability, options in (("AVX512", {"x264-params": "asm=AVX2"}), ("AVX2", {}), ("DEFAULT", {})):
-        monkeypatch.setattr("torch.backends.cpu.get_cpu_capability", lambda known=capability: known)
-        assert (repeatable("libx264"), repeatable("libvpx-vp9")) == (options, {})
 
 
 def test_av1(tmp_path: Path, film: list[Picture]) -> None:
@@ -103,6 +95,21 @@ def test_what_is_refused(tmp_path: Path, film: list[Picture]) -> None:
     with pytest.raises(ShapeError, match=r"expected uint8 \(64, 96, 3\) as the first"):
         write_video(tmp_path / "film.mp4", [film[0], film[0][:60]], FPS)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["silent.mp4"]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mov", ".mkv", ".gif"])
+def test_what_the_film_says(tmp_path: Path, film: list[Picture], suffix: str) -> None:
+    text = {"facegen": 'video --seeds 1,2 -o "ünï.mp4"', "facegen-record": '{"a": 1}', "title": "A walk"}
+    path = write_video(tmp_path / f"film{suffix}", film[:2], FPS, text=text)
+    found = video_text(path)
+    assert found.pop("DigitalSourceType").endswith("/trainedAlgorithmicMedia")
+    assert found == text
+    with av.open(str(path)) as file:
+        fields = {key.lower(): value for key, value in file.metadata.items()}
+    assert suffix == ".gif" or fields["title"] == "A walk"
+    if suffix == ".mp4":
+        assert "neural networks" in fields["description"]
+        assert b"<Iptc4xmpExt:DigitalSourceType>" in path.read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="Debian's ffmpeg is not installed")

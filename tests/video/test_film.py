@@ -20,8 +20,7 @@ from facegen.arrays import to_picture
 from facegen.errors import UsageError
 from facegen.media.images import read_image, resize
 from facegen.media.record import RECORD_KEY, Record, record_text
-from facegen.media.video_metadata import video_text
-from facegen.media.video_reader import Clip
+from facegen.media.video_reader import Clip, video_text
 from facegen.pipeline import FacePipeline
 from facegen.video import film
 from facegen.video.cells import GAP, Cell, FilmOptions
