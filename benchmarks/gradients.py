@@ -25,9 +25,9 @@ from rich.table import Table
 from torch import Tensor
 
 from facegen.data.split import known_landmarks, training_files
-from facegen.models.efficientnet import STAGE_ENDS, load_efficientnet
+from facegen.models.efficientnet import STAGE_ENDS, feature_loss, load_efficientnet, maps_loss
 from facegen.training.draws import Draws
-from facegen.training.losses import feature_loss, maps_loss, pooled_l1
+from facegen.training.losses import pooled_l1
 from facegen.training.objectives.jnet import JNetObjective, Step
 from facegen.training.start import begin_from, load_training_recipe, make_objective
 

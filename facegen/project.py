@@ -16,10 +16,9 @@ from facegen.faces.align import crop_head
 from facegen.faces.detect import heads_in_photo
 from facegen.media.images import read_image
 from facegen.models.dcgan import DCGANGenerator
-from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, load_efficientnet
+from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, feature_loss, load_efficientnet
 from facegen.models.encoder import LatentEncoder
 from facegen.pipeline import resample
-from facegen.training.losses import feature_loss
 from facegen.weights import load_network
 
 STEPS = 100

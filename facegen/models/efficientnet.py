@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -129,6 +130,33 @@ def load_efficientnet(name: Name = "lite0") -> EfficientNetLite:
         _fold(block.depthwise, source, key + "_depthwise_conv", key + "_bn1")
         _fold(block.project, source, key + "_project_conv", key + "_bn2")
     return net.eval().requires_grad_(False)
+
+
+def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor, *, weights: Sequence[float]) -> Tensor:
+    """Distance of two batches in a frozen network's features, channel-normalised as in LPIPS (Zhang et al. 2018).
+
+    Every place of every map is scaled to unit length over its channels; squared differences are summed over channels,
+    averaged over places and summed over maps.
+
+    Args:
+        network: gives as many maps of pictures in [-1, 1] as its second argument asks for, finest first.
+        a: (B, 3, H, W) in [0, 1]; gradients reach it alone.
+        b: (B, 3, H, W) in [0, 1].
+        weights: one for each map, finest first; further maps are not compared.
+    """
+    with torch.no_grad():
+        wanted = network(b * 2 - 1, len(weights))
+    return maps_loss(network(a * 2 - 1, len(weights)), wanted, weights=weights)
+
+
+def maps_loss(maps: Sequence[Tensor], wanted: Sequence[Tensor], *, weights: Sequence[float]) -> Tensor:
+    """`feature_loss` of pictures whose maps are known already, at least as many as there are weights."""
+    first = slice(len(weights))
+    distances = [
+        weight * (F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)).square().sum(dim=1).mean()
+        for weight, x, y in zip(weights, maps[first], wanted[first], strict=True)
+    ]
+    return torch.stack(distances).sum()
 
 
 def _fold(conv: nn.Conv2d, source: dict[str, Tensor], conv_key: str, bn_key: str) -> None:

@@ -197,33 +197,6 @@ def pooled_l1(a: Tensor, b: Tensor, factor: int) -> Tensor:
     return F.l1_loss(F.avg_pool2d(a, factor), F.avg_pool2d(b, factor))
 
 
-def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor, *, weights: Sequence[float]) -> Tensor:
-    """Distance of two batches in a frozen network's features, channel-normalised as in LPIPS (Zhang et al. 2018).
-
-    Every place of every map is scaled to unit length over its channels; squared differences are summed over channels,
-    averaged over places and summed over maps.
-
-    Args:
-        network: gives as many maps of pictures in [-1, 1] as its second argument asks for, finest first.
-        a: (B, 3, H, W) in [0, 1]; gradients reach it alone.
-        b: (B, 3, H, W) in [0, 1].
-        weights: of the maps, finest first; further maps are not looked at.
-    """
-    with torch.no_grad():
-        wanted = network(b * 2 - 1, len(weights))
-    return maps_loss(network(a * 2 - 1, len(weights)), wanted, weights=weights)
-
-
-def maps_loss(maps: Sequence[Tensor], wanted: Sequence[Tensor], *, weights: Sequence[float]) -> Tensor:
-    """`feature_loss` of pictures whose maps are known already, at least as many as there are weights."""
-    first = slice(len(weights))
-    distances = [
-        weight * (F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)).square().sum(dim=1).mean()
-        for weight, x, y in zip(weights, maps[first], wanted[first], strict=True)
-    ]
-    return torch.stack(distances).sum()
-
-
 def _cross_entropy(logits: Tensor, label: Label) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), _targets(logits, label))
 

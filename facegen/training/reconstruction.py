@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.models.dcgan import DCGANGenerator
-from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite
+from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, feature_loss
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.training.draws import Draws
-from facegen.training.losses import feature_loss, prior_divergence
+from facegen.training.losses import prior_divergence
 from facegen.training.parallel import mean_over_processes, processes
 
 COLOURS = 50.0

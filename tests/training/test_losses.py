@@ -12,17 +12,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.errors import ShapeError
-from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.models.efficientnet import EfficientNetLite, feature_loss, load_efficientnet, maps_loss
 from facegen.training.config import FeatureLoss
 from facegen.training.losses import (
     ADVERSARIAL,
-    feature_loss,
     feature_matching,
     gradient_penalty,
     hinge_discriminator,
     hinge_generator,
     learned_similarity,
-    maps_loss,
     pooled_l1,
     r1_penalty,
 )

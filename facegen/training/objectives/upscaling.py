@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.media.sheets import contact_sheet
-from facegen.models.efficientnet import EfficientNetLite, Name, load_efficientnet
+from facegen.models.efficientnet import EfficientNetLite, Name, feature_loss, load_efficientnet, maps_loss
 from facegen.training.config import FeatureLoss
-from facegen.training.losses import feature_loss, maps_loss
 from facegen.training.objectives.base import placed, to_device, to_uint8
 from facegen.training.vgg import load_vgg19, vgg_loss
 
