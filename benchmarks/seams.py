@@ -28,7 +28,6 @@ from rich.table import Table
 from torch import Tensor
 
 from facegen.arrays import to_tensor
-from facegen.competition import Upscaled
 from facegen.data.split import split
 from facegen.media.images import find_pictures, read_image
 from facegen.ops.blending import blend, feather
@@ -44,7 +43,7 @@ from facegen.ops.seams import (
     seam_gauge,
 )
 from facegen.ops.tiling import TilePlan
-from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
+from facegen.pipeline import DEFAULT_RECIPE, FacePipeline, Upscaled
 
 HELD_OUT, LOW, SIDE = 60, 96, 768
 MARGIN = 8
@@ -72,7 +71,7 @@ def with_other_tiles(pipeline: FacePipeline, upscaled: Upscaled) -> Tensor:
     """The same image (3, s*h, s*w), upscaled by tiles whose borders lie between those of `upscaled`."""
     low = F.pad(upscaled.stack[None, :3], (MARGIN,) * 4, mode="reflect")[0]  # (3, h + 2m, w + 2m)
     landmarks = upscaled.landmarks and replace(upscaled.landmarks, points=upscaled.landmarks.points + MARGIN)
-    image = pipeline.upscale(low, (low.shape[1], low.shape[2]), landmarks).image
+    image = pipeline(low, pipeline.scale * low.shape[1], landmarks=landmarks).image
     margin = MARGIN * pipeline.scale
     return image[:, margin:-margin, margin:-margin]
 

@@ -91,8 +91,7 @@ def shares(pipeline: FacePipeline, runs: int) -> dict[str, float]:
 
 def tile_seconds(pipeline: FacePipeline, runs: int) -> dict[str, float]:
     """Median seconds that the J-net takes for a tile, by how it computes."""
-    (network,) = pipeline.upscalers.values()
-    c = network.config
+    network, c = pipeline.upscaler, pipeline.config
     stack = torch.rand(pipeline.recipe.batch, c.in_channels, c.tile, c.tile, device=pipeline.device)
 
     @torch.inference_mode()

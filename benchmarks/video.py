@@ -98,7 +98,7 @@ def upscale_walk(pipeline: FacePipeline, film: Iterable[Tensor], length: Length,
         steadiers[name].restore(state)
     for face in islice(film, store.done, None):
         states: dict[str, NDArray[Any]] = {}
-        shown = upscaled(pipeline, face, length.size, steadiers)
+        shown = upscaled(face, length.size, steadiers)
         for name, steadier in steadiers.items():
             states |= {f"{name}/{key}": array for key, array in steadier.state().items()}
         store.add(np.concatenate([shown[row] for row in ROWS]), states)
@@ -113,18 +113,12 @@ def _by_way(state: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[An
 
 
 def upscaled(
-    pipeline: FacePipeline, face: Tensor, size: int, steadiers: Mapping[str, TemporalUpscaler]
+    face: Tensor, size: int, steadiers: Mapping[str, TemporalUpscaler]
 ) -> dict[str, Frame]:
     """The next frame as each way makes it, and the small face enlarged: `ROWS`."""
-    side = pipeline.low_res_side(size)
-    pools, shown = {}, {}
-    for name, steadier in steadiers.items():  # every filter must see every frame, but two pools are enough
-        smoothed = steadier.options.landmarks
-        landmarks = steadier.locate(face).scaled(side / face.shape[-1])
-        if smoothed not in pools:
-            pools[smoothed] = pipeline.make_pool(face, (side, side), landmarks)
-        shown[name] = to_picture(steadier.settle(pools[smoothed], landmarks).image)
-    base = enlarge(to_picture(pools[False].reference), shown[ONE_BY_ONE].shape[:2])
+    frames = {name: temporal.upscale_face(face, size) for name, temporal in steadiers.items()}
+    shown = {name: to_picture(frame.image) for name, frame in frames.items()}
+    base = enlarge(to_picture(frames[ONE_BY_ONE].upscaled.reference), shown[ONE_BY_ONE].shape[:2])
     return shown | {LOW_RES: np.rint(255 * base).astype(np.uint8)}
 
 

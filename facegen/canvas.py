@@ -19,8 +19,7 @@ from torch import Tensor
 from facegen.arrays import to_picture, to_tensor
 from facegen.media.images import resize
 from facegen.ops.blending import ramp
-from facegen.ops.consistency import back_project, decibels, downsample_area
-from facegen.ops.detail import add_missing_detail
+from facegen.ops.consistency import add_missing_detail, back_project, decibels, downsample_area
 from facegen.ops.tiling import TilePlan
 
 Picture = NDArray[np.uint8]

@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from facegen.arrays import to_picture, to_tensor
-from facegen.competition import Upscaled
 from facegen.errors import ImageError
 from facegen.files import replacing
 from facegen.media.images import picture_facts, read_image, to_pillow, write_image
@@ -26,6 +25,7 @@ from facegen.ops.choice import choice_map, gather, hues
 from facegen.ops.consistency import decibels, downsample_area
 from facegen.ops.scoring import ScoreContext, laplacian
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
+from facegen.pipeline import Upscaled
 
 TINT = 0.4
 """Share of the winner's colour in the vote map; the rest is the picture."""

@@ -18,9 +18,9 @@ from facegen.errors import UsageError, did_you_mean
 from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
 from facegen.media.images import resize
-from facegen.ops.consistency import back_project, downsample_area
+from facegen.ops.consistency import back_project, downsample_area, resample
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
-from facegen.pipeline import FacePipeline, Upscaled, resample
+from facegen.pipeline import FacePipeline, Upscaled
 
 Picture = NDArray[np.uint8]
 UpscaleFace = Callable[[Tensor, int], Upscaled]  # an aligned head (3, S, S) and a size, as a pipeline is called

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegen.clip_files import CLIP_RESULT, write_upscaled
-from facegen.competition import Upscaled
 from facegen.errors import ImageError
 from facegen.explain import write_explanation
 from facegen.jobs import Outcome, Task
@@ -23,7 +22,7 @@ from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip, video_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.photo import PhotoOptions, Restored, crop_heads, restore, upscale_aligned
-from facegen.pipeline import FacePipeline
+from facegen.pipeline import FacePipeline, Upscaled
 from facegen.precision import resolve_device
 from facegen.video.clip import clip_scale
 

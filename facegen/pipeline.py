@@ -1,20 +1,19 @@
-"""FacePipeline: face -> landmarks -> guide -> tiles -> candidates -> choice -> blend -> consistency -> picture."""
+"""FacePipeline: face -> landmarks -> guide -> tiles -> candidates -> choice -> blend -> back-projection -> picture."""
 
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
 from facegen.arrays import to_picture, to_tensor
-from facegen.candidates import check_alike, list_candidates, make_candidates
-from facegen.competition import Pool, Upscaled, compete
+from facegen.candidates import Candidates, make_candidates, wanted_variants
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
@@ -23,28 +22,59 @@ from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.ops.blending import blend
-from facegen.ops.calming import calm
-from facegen.ops.consistency import ROUNDING, back_project, downsample_area, resample
-from facegen.ops.scoring import Discriminator
-from facegen.ops.tiling import plan_tiles
+from facegen.ops.choice import choose, gather
+from facegen.ops.consistency import ROUNDING, back_project, finest_reference, low_res_psnr, resample
+from facegen.ops.scoring import ScoreContext, score
+from facegen.ops.tiling import TilePlan, plan_tiles, split
+from facegen.ops.variants import Variant
 from facegen.precision import autocast
 from facegen.recipe import PipelineRecipe, load_recipe
+from facegen.runtime import falls_back_to_cpu
 from facegen.weights import load_network
 
-__all__ = ["DEFAULT_RECIPE", "FacePipeline", "Upscaled", "resample"]
-Made = TypeVar("Made")
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 PLAIN_OVERLAP = 8
-"""Low-res pixels that tiles overlap by at most where nothing competes."""
-JUDGED_SCALE = 8
+"""Low-res pixels that tiles overlap by at most where every tile has one candidate."""
+DISCRIMINATOR_SCALE = 8
 """Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
+
+Extend = Callable[[Candidates], Candidates]
+"""Adds candidates, or a bonus on their scores, to those that the network made."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upscaled:
+    """An upscaled picture and what it was made from."""
+
+    image: Tensor
+    """(3, s*h, s*w) in [0, 1]."""
+    stack: Tensor
+    """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
+    reference: Tensor
+    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size that the image must agree with it."""
+    landmarks: Landmarks | None
+    """In low-res pixels; None where there is no face."""
+    plan: TilePlan
+    candidates: Tensor
+    """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
+    names: tuple[str, ...]
+    """Names of the K candidates: "identity", "flip"."""
+    scores: Tensor
+    """(T, K) float32, higher is better; see `facegen.ops.scoring.score`."""
+    chosen: Tensor
+    """(T,) index of each tile's chosen candidate."""
+
+    @property
+    def fit(self) -> float:
+        """Agreement of the image with the input: PSNR of its area-downsampled copy to `reference`, in dB."""
+        return low_res_psnr(self.image, self.reference)
 
 
 class FacePipeline:
     """The whole flow on one set of networks. Every picture is made by itself, so the others of a run never change it.
 
-    Where a GPU's memory is too small for a picture, its tiles are upscaled fewer at a time; where it is too small for
-    one of them, the pipeline moves to the processor, with a RuntimeWarning, and stays there.
+    Where a GPU's memory is too small, the network sees fewer tiles at a time; where it is too small for one, the
+    pipeline moves to the processor, with a RuntimeWarning, and stays there.
 
     Raises:
         RecipeError: if the tiles overlap by a whole tile, or more candidates are asked for than there are.
@@ -56,16 +86,15 @@ class FacePipeline:
         recipe: PipelineRecipe,
         *,
         generator: DCGANGenerator,
-        upscalers: Mapping[str, JNet],
+        upscaler: JNet,
         guide: GuideMode,
         discriminator: PatchDiscriminator | None = None,
         device: str = "cpu",
     ) -> None:
         self.recipe, self.guide = recipe, guide
-        self.generator, self.upscalers, self.discriminator = generator, dict(upscalers), discriminator
-        check_alike(upscalers)
-        self.config: JNetConfig = next(iter(upscalers.values())).config
-        self._wanted = list_candidates(recipe.candidates, tuple(upscalers))
+        self.generator, self.upscaler, self.discriminator = generator, upscaler, discriminator
+        self.config: JNetConfig = upscaler.config
+        self._variants = wanted_variants(recipe.candidates)
         self._check_parts()
         self.to(device)
 
@@ -73,14 +102,13 @@ class FacePipeline:
         """Move the networks to a device."""
         self.device = device
         self.generator.to(device)
-        for upscaler in self.upscalers.values():
-            upscaler.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.upscaler.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.discriminator is not None:
             self.discriminator.to(device)
 
     def _check_parts(self) -> None:
         """Check that the networks fit each other and the recipe."""
-        net, overlap, judge = self.config, self.recipe.tiles.overlap, self.discriminator
+        net, overlap, discriminator = self.config, self.recipe.tiles.overlap, self.discriminator
         if overlap >= net.tile:
             raise RecipeError(
                 f"tiles.overlap: {overlap}, expected less than {net.tile}, the side of the J-net's tiles."
@@ -90,10 +118,11 @@ class FacePipeline:
                 f"upscaler: the J-net takes {net.in_channels} channels, but RGB and guide {self.guide!r} are "
                 f"{3 + GUIDE_CHANNELS[self.guide]}; correct the guide in the card of its weights."
             )
-        if judge is not None and (judge.config.condition_channels != net.in_channels or net.scale != JUDGED_SCALE):
+        channels = None if discriminator is None else discriminator.config.condition_channels
+        if channels is not None and (channels != net.in_channels or net.scale != DISCRIMINATOR_SCALE):
             raise WeightsError(
-                f"discriminator: judges {JUDGED_SCALE}x tiles by {judge.config.condition_channels} channels, but the "
-                f"J-net makes {net.scale}x ones from {net.in_channels}; take the discriminator it was trained against."
+                f"discriminator: takes {DISCRIMINATOR_SCALE}x tiles and {channels} channels, but the J-net makes "
+                f"{net.scale}x ones from {net.in_channels}; take the discriminator it was trained against."
             )
 
     @classmethod
@@ -106,17 +135,17 @@ class FacePipeline:
         """
         recipe = load_recipe(path, PipelineRecipe, overrides)
         generator, _ = load_network(recipe.weights.generator, DCGANGenerator)
-        upscalers, cards = zip(*(load_network(name, JNet) for name in recipe.weights.upscalers), strict=True)
-        judge = None
+        upscaler, card = load_network(recipe.weights.upscaler, JNet)
+        discriminator = None
         if recipe.choice.scorers.get("discriminator"):
-            judge, _ = load_network(recipe.weights.discriminator, PatchDiscriminator)
+            discriminator, _ = load_network(recipe.weights.discriminator, PatchDiscriminator)
         try:
             return cls(
                 recipe,
                 generator=generator,
-                upscalers=dict(zip(recipe.weights.upscalers, upscalers, strict=True)),
-                guide=cards[0].guide or "none",
-                discriminator=judge,
+                upscaler=upscaler,
+                guide=card.guide or "none",
+                discriminator=discriminator,
                 device=device,
             )
         except (RecipeError, WeightsError) as error:
@@ -144,128 +173,125 @@ class FacePipeline:
             return self.generator.draw(z[None].to(self.device))[0]
 
     def sample(self, seed: int, size: int = 768) -> Upscaled:
-        """A face from a seed; see `__call__`."""
+        """Draw a face from a seed and upscale it; see `__call__`."""
         return self(self.draw(self.latent(seed)), size)
 
-    def __call__(self, head: Tensor, size: int = 768) -> Upscaled:
-        """Upscale an aligned head.
+    @falls_back_to_cpu
+    @torch.inference_mode()
+    def __call__(
+        self,
+        picture: Tensor,
+        size: int = 768,
+        *,
+        landmarks: Landmarks | Literal["find"] | None = "find",
+        extend: Extend | None = None,
+    ) -> Upscaled:
+        """Upscale an aligned head, or, without landmarks, any picture.
 
         Args:
-            head: (3, S, S) in [0, 1], in the FFHQ frame; any S.
-            size: side wanted; the image's is the next multiple of the scale, and at least that of one upscaled tile.
+            picture: (3, H, W) in [0, 1]; a head is square, in the FFHQ frame.
+            size: shorter side wanted, in pixels; the image's is the next multiple of the scale, and at least that of
+                one upscaled tile.
+            landmarks: of the head, in pixels of the picture; "find" detects them; None gives a picture without a face
+                an empty guide.
+            extend: changes the candidates before one per tile is chosen; films add the previous frame.
         Raises:
-            ShapeError: if the head is not square.
+            ShapeError: if the picture is not (3, H, W), or a head is not square.
             UsageError: if the size is not positive.
         """
-        if head.ndim != 3 or head.shape[0] != 3 or head.shape[1] != head.shape[2] or not head.numel():
-            raise ShapeError(f"FacePipeline: head has shape {tuple(head.shape)}, expected (3, S, S).")
-        side = self.low_res_side(size)
-        with step("facegen.landmarks"):
-            landmarks = landmarks_in_head(to_picture(head)).scaled(side / head.shape[1])
-        return self.upscale(head, (side, side), landmarks)
+        _check_picture(picture, square=landmarks is not None)
+        picture = picture.to(self.device)
+        # 1. The picture at the low-res size, (3, h, w).
+        low_res = resample(picture, self._low_res_size(picture, size))
+        # 2. Its landmarks, in low-res pixels, and the guide painted from them, (G, h, w).
+        found = landmarks_in_head(to_picture(picture)) if landmarks == "find" else landmarks
+        found = found and found.scaled(low_res.shape[2] / picture.shape[2])
+        stack = torch.cat([low_res, self._guide(low_res, found)])
+        # 3. The tiles, in low-res pixels.
+        plan = plan_tiles(low_res.shape[1], low_res.shape[2], tile=self.config.tile, overlap=self.recipe.tiles.overlap)
+        # 4. The candidates of each tile, (T, K, 3, s*t, s*t).
+        images = self._upscale_tiles(stack, plan, self._variants)
+        names = tuple(variant.name for variant in self._variants)
+        reference = finest_reference(picture, low_res, self.scale)
+        candidates = Candidates(stack=stack, reference=reference, plan=plan, images=images, names=names)
+        candidates = candidates if extend is None else extend(candidates)
+        # 5. The scores, (T, K), and the chosen candidate of each tile, (T,).
+        scores, chosen = self.select(candidates)
+        # 6. The chosen ones blended into one picture, (3, s*h, s*w).
+        image = blend(gather(candidates.images, chosen), plan).clamp_(0, 1)
+        # 7. Back-projection, so that the picture agrees with its input when it is shrunk again.
+        image = back_project(image, reference, self.recipe.fidelity, slack=ROUNDING)
+        return Upscaled(
+            image=image, stack=stack, reference=reference, landmarks=found, plan=plan, candidates=candidates.images,
+            names=candidates.names, scores=scores, chosen=chosen,
+        )  # fmt: skip
 
-    def low_res_side(self, size: int) -> int:
-        """Low-res pixels needed for `size` high-res ones."""
-        if size < 1:
-            raise UsageError(f"size is {size}, expected a positive number of pixels.")
-        return max(math.ceil(size / self.scale), self.config.tile)
-
-    def upscale(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Upscaled:
-        """Stage 2: shrink or stretch a picture to the low-res size and upscale it.
-
-        Args:
-            picture: (3, H, W) in [0, 1].
-            low_res_size: (h, w), each at least the tile's side; the image is s times as large.
-            landmarks: of its one aligned face, in low-res pixels; None gives the empty guide.
-        """
-        return self.within_memory(lambda: self.settle(self.make_pool(picture, low_res_size, landmarks)))
-
+    @falls_back_to_cpu
+    @torch.inference_mode()
     def upscale_plain(self, picture: Tensor) -> Tensor:
-        """Stage 2 for what is no face: no guide, no competition, the first candidate of every tile.
+        """Upscale a picture without a face: no guide, the first candidate of every tile.
 
         Args:
             picture: (3, h, w) in [0, 1], each side at least the tile's.
         Returns:
             (3, s*h, s*w) in [0, 1].
         """
-        return self.within_memory(lambda: self._plain(picture))
-
-    @torch.inference_mode()
-    def _plain(self, picture: Tensor) -> Tensor:
         picture = picture.to(self.device)
-        size = (picture.shape[-2], picture.shape[-1])
-        plan = plan_tiles(*size, tile=self.config.tile, overlap=min(self.recipe.tiles.overlap, PLAIN_OVERLAP))
-        stack = torch.cat([picture, self._guide(size, None)])
-        with autocast(self.recipe.precision, self.device):
-            candidates = make_candidates(stack, plan, self._wanted[:1], self.upscalers, self.recipe.batch)
-        blended = calm(blend(candidates[:, 0], plan).clamp_(0, 1), self.recipe.calm)
-        return back_project(blended, picture, self.recipe.fidelity, slack=ROUNDING)
+        overlap = min(self.recipe.tiles.overlap, PLAIN_OVERLAP)
+        plan = plan_tiles(picture.shape[1], picture.shape[2], tile=self.config.tile, overlap=overlap)
+        stack = torch.cat([picture, self._guide(picture, None)])
+        images = self._upscale_tiles(stack, plan, self._variants[:1])
+        return back_project(blend(images[:, 0], plan).clamp_(0, 1), picture, self.recipe.fidelity, slack=ROUNDING)
 
-    def within_memory(self, work: Callable[[], Made]) -> Made:
-        """Do work on the pipeline; once more on the processor where the device's memory is too small even for a tile.
+    def select(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
+        """Score the candidates and choose one per tile, as the recipe says.
 
-        The pipeline stays on the processor then, and a RuntimeWarning tells of it.
+        Returns:
+            (T, K) float32 scores, higher is better, and the (T,) index of the chosen ones.
         """
-        try:
-            return work()
-        except torch.OutOfMemoryError:
-            reason = f"{self.device}: out of memory, even for one tile at a time; going on with the processor, slowly."
-        warnings.warn(reason, RuntimeWarning, stacklevel=3)
-        self.to("cpu")
-        return work()
+        tiles = split(candidates.stack, candidates.plan)
+        discriminator = None if self.discriminator is None else self._discriminator_score
+        scores = score(candidates.images, ScoreContext(tiles, discriminator), self.recipe.choice.scorers)
+        total = scores if candidates.bonus is None else scores + candidates.bonus
+        return scores, choose(candidates.images, total, candidates.plan, self.recipe.choice.agreement)
 
-    @torch.inference_mode()
-    def make_pool(self, picture: Tensor, low_res_size: tuple[int, int], landmarks: Landmarks | None) -> Pool:
-        """The candidates that `upscale`, which has the same arguments, chooses from.
+    def low_res_side(self, size: int) -> int:
+        """Low-res pixels needed for `size` high-res ones.
 
         Raises:
-            torch.OutOfMemoryError: if the device's memory is too small for one tile.
+            UsageError: if the size is not positive.
         """
-        picture = picture.to(self.device)
-        with step("facegen.guide"):
-            low_res = resample(picture, low_res_size)  # (3, h, w)
-            stack = torch.cat([low_res, self._guide(low_res_size, landmarks)])  # (3+G, h, w)
-        plan = plan_tiles(*low_res_size, tile=self.config.tile, overlap=self.recipe.tiles.overlap)
-        with step("facegen.candidates"), autocast(self.recipe.precision, self.device):
-            candidates = make_candidates(stack, plan, self._wanted, self.upscalers, self.recipe.batch)
-        return Pool(
-            stack=stack,
-            reference=self._reference(picture, low_res),
-            plan=plan,
-            candidates=candidates,
-            names=tuple(candidate.name for candidate in self._wanted),
-            landmarks=landmarks,
-        )
+        if size < 1:
+            raise UsageError(f"size is {size}, expected a positive number of pixels.")
+        return max(math.ceil(size / self.scale), self.config.tile)
 
-    @torch.inference_mode()
-    def settle(self, pool: Pool) -> Upscaled:
-        """Choose, blend and hold to the input as the recipe says."""
-        return compete(pool, self.recipe.choice, self.recipe.fidelity, self.recipe.calm, self._judge)
+    def _low_res_size(self, picture: Tensor, size: int) -> tuple[int, int]:
+        """Height and width of the low-res picture whose shorter side is that for `size`."""
+        height, width = picture.shape[1:]
+        factor = self.low_res_side(size) / min(height, width)
+        return round(height * factor), round(width * factor)
 
-    def _guide(self, size: tuple[int, int], landmarks: Landmarks | None) -> Tensor:
+    def _guide(self, low_res: Tensor, landmarks: Landmarks | None) -> Tensor:
         """(G, h, w) in [0, 1]; empty without landmarks."""
         if landmarks is None:
-            return torch.zeros(self.config.in_channels - 3, *size, device=self.device)
-        return to_tensor(paint_guide(landmarks.points, size[0], self.guide)).to(self.device)
+            return low_res.new_zeros(self.config.in_channels - 3, *low_res.shape[1:])
+        return to_tensor(paint_guide(landmarks.points, low_res.shape[1], self.guide)).to(low_res.device)
 
-    @property
-    def _judge(self) -> Discriminator | None:
-        discriminator = self.discriminator
-        if discriminator is None:
-            return None
+    def _upscale_tiles(self, stack: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
+        """(T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
+        recipe = self.recipe
+        return make_candidates(self.upscaler, stack, plan, variants, batch=recipe.batch, precision=recipe.precision)
 
-        def judge(images: Tensor, stack: Tensor) -> Tensor:
-            with autocast(self.recipe.precision, self.device):
-                logits: Tensor = discriminator(images, stack)
-            return logits.float().mean(dim=(1, 2, 3))
+    def _discriminator_score(self, images: Tensor, stack: Tensor) -> Tensor:
+        """(N, 3, h, w) images and the (N, C, t, t) stack they came from to their (N,) mean logits."""
+        assert self.discriminator is not None
+        with autocast(self.recipe.precision, self.device):
+            logits: Tensor = self.discriminator(images, stack)
+        return logits.float().mean(dim=(1, 2, 3))
 
-        return judge
 
-    def _reference(self, picture: Tensor, low_res: Tensor) -> Tensor:
-        """The picture at the low-res size, or at as many times that as it has pixels for and the scale a divisor."""
-        height, width = low_res.shape[-2:]
-        for n in range(self.scale, 1, -1):
-            fits = n * height <= picture.shape[-2] and n * width <= picture.shape[-1]
-            if self.scale % n == 0 and fits:
-                return downsample_area(picture, (n * height, n * width))
-        return low_res
+def _check_picture(picture: Tensor, *, square: bool) -> None:
+    wrong = picture.ndim != 3 or picture.shape[0] != 3 or not picture.numel()
+    if wrong or (square and picture.shape[1] != picture.shape[2]):
+        wanted = "(3, S, S)" if square else "(3, H, W)"
+        raise ShapeError(f"FacePipeline: picture has shape {tuple(picture.shape)}, expected {wanted}.")

@@ -18,7 +18,7 @@ from facegen.media.images import read_image
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, feature_loss, load_efficientnet
 from facegen.models.encoder import LatentEncoder
-from facegen.pipeline import resample
+from facegen.ops.consistency import resample
 from facegen.weights import load_network
 
 STEPS = 100

@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facegen.errors import RecipeError, did_you_mean
-from facegen.ops.choice import Strategy
 from facegen.ops.scoring import SCORERS
 from facegen.ops.variants import KINDS
 from facegen.precision import Precision
@@ -110,24 +109,9 @@ class WeightNames(_Table):
     """Names of shipped weights, or paths of weight folders, from the working directory on."""
 
     generator: str = "dcgan-128"
-    upscaler: str | tuple[str, ...] = "jnet-8x"
-    """One, or several: the candidates of all of them compete."""
+    upscaler: str = "jnet-8x"
     discriminator: str = "jnet-8x-patchgan"
     """Loaded only if a scorer asks for it."""
-
-    @property
-    def upscalers(self) -> tuple[str, ...]:
-        """`upscaler` as a list, even of one."""
-        return (self.upscaler,) if isinstance(self.upscaler, str) else self.upscaler
-
-    @field_validator("upscaler", mode="before")
-    @classmethod
-    def _upscalers_differ(cls, value: Any) -> Any:
-        names = [value] if isinstance(value, str) else value
-        right = isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names)
-        if not right or len(set(names)) < len(names):
-            raise ValueError(f"expected a name, or a list of different names, got {value!r}")
-        return value if isinstance(value, str) else tuple(names)
 
 
 class TileOptions(_Table):
@@ -137,12 +121,12 @@ class TileOptions(_Table):
 
 
 class CandidateOptions(_Table):
-    """What each tile is shown as."""
+    """The variants of each tile that the network is shown."""
 
     variants: tuple[str, ...] = ("flip",)
-    """Kinds of look beside the tile as it is; see facegen.ops.variants.KINDS."""
+    """Kinds of variant besides the tile as it is; see facegen.ops.variants.KINDS."""
     count: int = Field(default=0, ge=0)
-    """Candidates per tile, the first so many of `facegen.candidates.list_candidates`; 0 takes all."""
+    """Candidates per tile, the first so many of `facegen.ops.variants.variants_of`; 0 takes all."""
 
     @field_validator("variants", mode="before")
     @classmethod
@@ -159,14 +143,12 @@ class CandidateOptions(_Table):
 
 
 class ChoiceOptions(_Table):
-    """How one candidate per tile is picked."""
+    """How one candidate per tile is chosen."""
 
-    strategy: Strategy = "joint"
-    """See facegen.ops.choice.pick; all but "joint" are there to compare with."""
     scorers: dict[str, float] = {"laplacian": 1.0}
     """Scorer -> weight; see facegen.ops.scoring.SCORERS."""
     agreement: float = Field(default=1.0, ge=0)
-    """Weight of agreeing with the neighbours in the overlap, for "joint"."""
+    """Weight of agreeing with the neighbours in the overlap, against the scores."""
 
     @field_validator("scorers")
     @classmethod
@@ -183,18 +165,13 @@ class PipelineRecipe(_Table):
 
     kind: Literal["pipeline"]
     truncation: float = Field(default=1.0, gt=0)
-    """Latents are normal, cut off at twice this many deviations; lower gives more typical faces, and less varied ones.
-    """
+    """Latents are normal, cut off at twice this many standard deviations; lower: more typical, less varied."""
     fidelity: float = Field(default=1.0, ge=0, le=1)
     """How far the result must agree with its input when shrunk again: 1 to about half an 8-bit step, 0 not at all."""
-    calm: float = Field(default=1.0, ge=0)
-    """Differences of brightness below so many 8-bit steps are evened out, as the networks' noise; 0 leaves them."""
     head_side: int = Field(default=256, ge=32)
-    """Low-res side of a head in a photo, at most; one that the photo shows larger is shrunk to it first. The time that
-    a head takes grows with its square."""
+    """Largest low-res side of a photo's head; a larger head is shrunk to it first. Time grows with its square."""
     batch: int = Field(default=10, ge=1)
-    """Tiles per network call: speed against memory. Another number may round the last bits of a picture otherwise, and
-    so may the halving of it when a GPU's memory runs out."""
+    """Tiles per network call: speed against memory. Another number may change the last bits of a picture."""
     precision: Precision = "auto"
     weights: WeightNames = WeightNames()
     tiles: TileOptions = TileOptions()

@@ -8,7 +8,7 @@ from torch import Tensor
 from facegen.errors import UsageError
 from facegen.models.srgan import SRGANGenerator
 from facegen.models.unet import UNet
-from facegen.ops.histogram import match_histogram
+from facegen.ops.color import match_histogram
 from facegen.weights import MODELS, find_weights, load_network, read_card
 
 PlainUpscaler = SRGANGenerator | UNet

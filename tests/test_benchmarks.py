@@ -8,12 +8,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.choice import FIGURES, Original, compare
+from benchmarks.choice import FIGURES, WAYS, Original, cells, measure_way
 from benchmarks.peers import RRDBNet
 from benchmarks.speed import shares, tile_seconds, timed
 from facegen.arrays import to_tensor
 from facegen.media.images import resize
-from facegen.ops.choice import STRATEGIES
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
 from tests.tiny import save_all
@@ -28,7 +27,7 @@ def test_timed_leaves_the_first_run_out() -> None:
 
 def test_shares_name_every_step(tmp_path: Path) -> None:
     steps = shares(FacePipeline.load(save_all(tmp_path)), runs=1)
-    assert set(steps) == {"draw", "landmarks", "guide", "candidates", "choice", "blend", "calm", "consistency"}
+    assert set(steps) == {"draw", "landmarks", "guide", "candidates", "score", "choose", "blend", "back_project"}
     assert all(seconds > 0 for seconds in steps.values())
 
 
@@ -38,19 +37,22 @@ def test_tiles_are_timed_in_every_precision(tmp_path: Path) -> None:
     assert all(0 < seconds < 10 for seconds in found.values())
 
 
-def test_every_strategy_is_compared(tmp_path: Path, head: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_way_to_choose_is_measured(
+    tmp_path: Path, head: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("benchmarks.choice.SIDE", 256)
     monkeypatch.setattr("benchmarks.choice.LOW", 32)
     picture = to_tensor(resize(head, (256, 256)))
     original = Original(picture, downsample_area(picture, (32, 32)), np.zeros((2, 2), np.int64))
-    rows, shown = compare(FacePipeline.load(save_all(tmp_path)), [original], "flip")
-    assert rows.keys() == shown.keys() == {*STRATEGIES, "joint, eyes"}
-    for row in rows.values():
+    recipe = save_all(tmp_path)
+    for override in WAYS.values():
+        row, shown = measure_way(FacePipeline.load(recipe, [override]), [original], "way")
+        assert shown.shape == picture.shape
         (figures,) = row.figures
         assert len(figures) == len(FIGURES)
         assert np.isfinite(figures).all()
         assert row.patches[0].shape[0] == 2
-    assert rows["mean"].figures[0][FIGURES.index("sharpness")] < rows["first"].figures[0][FIGURES.index("sharpness")]
+        assert len(cells(row, row.patches[0])) == len(FIGURES)
 
 
 def test_the_peer_is_the_size_of_its_paper() -> None:

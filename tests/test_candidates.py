@@ -1,4 +1,4 @@
-"""What competes: several looks, several upscalers, and memory that runs out on the way."""
+"""How many candidates there are, and memory that runs out on the way."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from facegen.candidates import in_batches
-from facegen.errors import RecipeError, WeightsError
-from facegen.faces.guide import GuideMode
+from facegen.errors import RecipeError
 from facegen.models.jnet import JNet
 from facegen.pipeline import FacePipeline
 from facegen.recipe import PipelineRecipe
+from facegen.runtime import in_batches
 from tests import tiny
 from tests.test_pipeline import smooth_head
 
@@ -26,49 +25,11 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.save_all(tmp_path_factory.mktemp("weights"))
 
 
-# --- several upscalers
-
-
-def test_upscalers_compete(tmp_path: Path) -> None:
-    recipe, other = second_upscaler(tmp_path, tiny.upscaler(decoder_widths=(16, 16, 16, 8, 8, 8, 4, 2)))
-    first = tmp_path / "jnet"
-    names = f'weights.upscaler=["{first}", "{other}"]'
-    both = FacePipeline.load(recipe, [names])(smooth_head(64), 384)
-    alone = [FacePipeline.load(recipe, [f"weights.upscaler={name}"])(smooth_head(64), 384) for name in (first, other)]
-    assert both.names == (f"{first}: identity", f"{other}: identity", f"{first}: flip", f"{other}: flip")
-    for which in (0, 1):
-        assert torch.equal(both.candidates[:, which::2], alone[which].candidates)
-    assert FacePipeline.load(recipe, [names, "candidates.count=3"])(smooth_head(64), 256).names == both.names[:3]
-
-
-def test_upscalers_that_cannot_compete(tmp_path: Path) -> None:
-    recipe, other = second_upscaler(tmp_path, tiny.upscaler("none"), "none")
-    with pytest.raises(WeightsError) as caught:
-        FacePipeline.load(recipe, [f'weights.upscaler=["{tmp_path / "jnet"}", "{other}"]'])
-    assert str(caught.value) == (
-        f"{recipe}: upscaler: '{tmp_path / 'jnet'}' takes 6 channels of 32 px tiles and makes them 8x as large but "
-        f"'{other}' takes 3 channels of 32 px tiles and makes them 8x as large; those that compete must have guide, "
-        "tile and scale in common."
-    )
-
-
-@pytest.mark.parametrize("names", ["[]", '["a", "a"]', "[1]", "3"])
-def test_a_list_of_upscalers_is_checked(recipe: Path, names: str) -> None:
-    with pytest.raises(RecipeError, match=r"weights\.upscaler: expected a name, or a list of different names, got "):
-        FacePipeline.load(recipe, [f"weights.upscaler={names}"])
-
-
 def test_more_candidates_than_there_are(recipe: Path) -> None:
     with pytest.raises(
-        RecipeError, match=r"tiny\.toml: candidates\.count: 3, but variants flip and .* make 2; add kin"
+        RecipeError, match=r"tiny\.toml: candidates\.count: 3, but variants flip make 2; add kin"
     ):
         FacePipeline.load(recipe, ["candidates.count=3"])
-
-
-def second_upscaler(folder: Path, net: JNet, guide: GuideMode = "rgb") -> tuple[Path, Path]:
-    """Weights of one more upscaler beside the usual ones: (the usual recipe, the other's folder)."""
-    other = tiny.save(folder, net, guide).rename(folder / "other")
-    return tiny.save_all(folder), other
 
 
 # --- memory
@@ -96,8 +57,7 @@ class Scarce(nn.Module):
 def scarce(room: int, **options: Any) -> tuple[FacePipeline, Scarce]:
     net = Scarce(tiny.upscaler(), room)
     recipe = PipelineRecipe(kind="pipeline", precision="fp32", **options)
-    upscalers: Any = {"scarce": net}
-    return FacePipeline(recipe, generator=tiny.generator(), upscalers=upscalers, guide="rgb"), net
+    return FacePipeline(recipe, generator=tiny.generator(), upscaler=net, guide="rgb"), net  # type: ignore[arg-type]
 
 
 def test_fewer_tiles_at_a_time_where_memory_runs_out() -> None:
@@ -143,6 +103,7 @@ def test_memory_of_a_large_picture() -> None:
 import resource, torch
 from facegen.pipeline import FacePipeline
 from facegen.recipe import PipelineRecipe
+from facegen.runtime import in_batches
 from tests import tiny
 
 recipe = PipelineRecipe(kind="pipeline", precision="fp32")

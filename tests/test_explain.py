@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from facegen.competition import Upscaled
 from facegen.errors import ImageError
 from facegen.explain import LINE, TINT, explain, vote_map, write_explanation
 from facegen.media.images import read_image
 from facegen.ops.choice import hues
 from facegen.ops.tiling import plan_tiles
+from facegen.pipeline import Upscaled
 
 NAMES = ("identity", "flip", "contrast 0.9")
 

@@ -19,14 +19,13 @@ from torch import Tensor
 from facegen import photo
 from facegen.arrays import to_tensor
 from facegen.canvas import set_aside
-from facegen.competition import Upscaled
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame, head_frame
 from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.media.images import resize
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.photo import PhotoOptions, crop_heads, photo_scale, restore, restore_face, upscale_aligned
-from facegen.pipeline import FacePipeline
+from facegen.pipeline import FacePipeline, Upscaled
 from tests import tiny
 
 Picture = NDArray[np.uint8]

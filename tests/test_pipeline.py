@@ -12,9 +12,9 @@ from torch import Tensor
 from facegen.arrays import to_picture, to_tensor
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GuideMode
-from facegen.ops.consistency import downsample_area, low_res_psnr
+from facegen.ops.consistency import downsample_area, low_res_psnr, resample
 from facegen.ops.scoring import SCORERS
-from facegen.pipeline import FacePipeline, Upscaled, resample
+from facegen.pipeline import FacePipeline, Upscaled
 from facegen.recipe import PipelineRecipe
 from facegen.weights import weight_folders
 from tests import tiny
@@ -145,7 +145,7 @@ def test_size_must_be_positive(pipeline: FacePipeline, size: int) -> None:
 
 @pytest.mark.parametrize("shape", [(3, 128, 96), (1, 128, 128), (4, 64, 64), (128, 128), (1, 3, 64, 64), (3, 0, 0)])
 def test_head_must_be_square_rgb(pipeline: FacePipeline, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=r"FacePipeline: head has shape .*, expected \(3, S, S\)"):
+    with pytest.raises(ShapeError, match=r"FacePipeline: picture has shape .*, expected \(3, S, S\)"):
         pipeline(torch.zeros(shape))
 
 
@@ -174,13 +174,12 @@ def test_sample_shrinks_back_to_its_face(quick: FacePipeline) -> None:
     assert low_res_psnr(upscaled.image, quick.draw(quick.latent(1))) >= 40
 
 
-def test_without_fidelity_and_calm_it_is_the_bare_network(load: Load) -> None:
-    """One tile, one candidate, no calming and no correction: the upscaler's own output."""
-    pipeline = load("fidelity=0", "calm=0", "candidates.variants=[]")
+def test_without_fidelity_it_is_the_bare_network(load: Load) -> None:
+    """One tile, one candidate, no correction: the upscaler's own output."""
+    pipeline = load("fidelity=0", "candidates.variants=[]")
     upscaled = pipeline(smooth_head(64), 256)
     with torch.inference_mode():
-        (upscaler,) = pipeline.upscalers.values()
-        bare = upscaler(upscaled.stack[None])[0].clamp(0, 1)
+        bare = pipeline.upscaler(upscaled.stack[None])[0].clamp(0, 1)
     torch.testing.assert_close(upscaled.image, bare, atol=2.5e-4, rtol=0)  # candidates are kept in half precision
 
 
@@ -213,16 +212,16 @@ def test_guides(tmp_path: Path, guide: GuideMode) -> None:
 
 
 def test_without_landmarks_the_guide_is_empty(pipeline: FacePipeline) -> None:
-    upscaled = pipeline.upscale(smooth_head(90), (40, 56), None)
+    upscaled = pipeline(resample(smooth_head(90), (80, 112)), 320, landmarks=None)
     assert upscaled.landmarks is None
     assert upscaled.image.shape == (3, 320, 448)
     assert not upscaled.stack[3:].any()
 
 
-def test_raised_plainly_it_is_the_first_candidate_with_the_empty_guide(load: Load) -> None:
+def test_upscaled_plainly_it_is_the_first_candidate_with_the_empty_guide(load: Load) -> None:
     picture = smooth_head(56)
     plain = load().upscale_plain(picture)  # of two candidates
-    alone = load("candidates.variants=[]", "tiles.overlap=8").upscale(picture, (56, 56), None)
+    alone = load("candidates.variants=[]", "tiles.overlap=8")(picture, 448, landmarks=None)
     assert torch.equal(plain, alone.image)
 
 
@@ -261,7 +260,7 @@ def test_overlaps(load: Load, overlap: int) -> None:
     "override",
     ["truncation=0", "truncation=inf", "truncation=nan", "fidelity=1.1", "fidelity=nan", "batch=0", "precision=fp64",
      "candidates.variants=none", 'candidates.variants=["flop"]', 'candidates.variants=["flip", "flip"]',
-     "candidates.count=-1", "choice.strategy=best", "choice.agreement=-1", "choice.agreement=inf",
+     "candidates.count=-1", "choice.agreement=-1", "choice.agreement=inf",
      "choice.scorers.contrast=nan", "tiles.overlap=-1", "kind=jnet"],
 )  # fmt: skip
 def test_values_out_of_range_name_their_key(recipe: Path, override: str) -> None:
@@ -279,7 +278,7 @@ def test_every_scorer_picks(load: Load, scorer: str) -> None:
     assert upscaled.fit >= 40
 
 
-def test_discriminator_is_loaded_only_if_it_judges(recipe: Path) -> None:
+def test_discriminator_is_loaded_only_if_a_scorer_needs_it(recipe: Path) -> None:
     absent = "weights.discriminator=nowhere"
     assert FacePipeline.load(recipe, [absent, "choice.scorers.discriminator=0"]).discriminator is None
     with pytest.raises(WeightsError, match=r"weights 'nowhere'"):
@@ -296,14 +295,14 @@ def test_guide_that_the_upscaler_does_not_take(tmp_path: Path) -> None:
 def test_discriminator_of_another_upscaler(tmp_path: Path) -> None:
     recipe = tiny.save_all(tmp_path)
     tiny.save(tmp_path, tiny.discriminator(planes=3))
-    with pytest.raises(WeightsError, match=r"discriminator: judges 8x tiles by 3 channels, .* 8x ones from 6"):
+    with pytest.raises(WeightsError, match=r"discriminator: takes 8x tiles and 3 channels, .* 8x ones from 6"):
         FacePipeline.load(recipe, ["choice.scorers.discriminator=1"])
 
 
 def test_other_tile_and_scale() -> None:
     net = tiny.upscaler("none", tile=16, scale=4, decoder_widths=(16, 16, 8, 8, 4, 4), decoder_depths=(1,) * 6)
     recipe = PipelineRecipe(kind="pipeline", precision="fp32", tiles={"overlap": 8})  # type: ignore[arg-type]
-    pipeline = FacePipeline(recipe, generator=tiny.generator(), upscalers={"net": net}, guide="none")
+    pipeline = FacePipeline(recipe, generator=tiny.generator(), upscaler=net, guide="none")
     upscaled = pipeline(smooth_head(50), 100)
     assert upscaled.image.shape == (3, 100, 100)
     assert upscaled.reference.shape == (3, 50, 50)

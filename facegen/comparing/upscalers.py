@@ -55,12 +55,11 @@ def _in_pipeline(name: str, setting: Setting, overrides: Sequence[str]) -> Upsca
         height, width = low_res.shape[-2:]
         if height == width:
             return pipeline(low_res, height * pipeline.scale).image
-        least = pipeline.config.tile
-        return pipeline.upscale(low_res, (max(height, least), max(width, least)), None).image
+        return pipeline(low_res, min(height, width) * pipeline.scale, landmarks=None).image
 
-    folders = tuple(find_weights(weights) for weights in pipeline.recipe.weights.upscalers)
-    about = f"J-net {', '.join(pipeline.recipe.weights.upscalers)} in {setting.recipe.name}, tile by tile"
-    return Upscaler(name, pipeline.scale, enlarge, about, folders)
+    weights = pipeline.recipe.weights.upscaler
+    about = f"J-net {weights} in {setting.recipe.name}, tile by tile"
+    return Upscaler(name, pipeline.scale, enlarge, about, (find_weights(weights),))
 
 
 def _whole(name: str, source: str, setting: Setting) -> Upscaler:

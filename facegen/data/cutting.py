@@ -19,7 +19,7 @@ from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task
 from facegen.media.images import read_image, write_image
-from facegen.ops.luma import WEIGHTS
+from facegen.ops.color import WEIGHTS
 
 PICTURES = "pictures"
 """Folder of the crops, below the set."""

@@ -21,7 +21,7 @@ from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
 from facegen.media.images import read_image
 from facegen.media.sheets import contact_sheet
-from facegen.ops.luma import WEIGHTS
+from facegen.ops.color import WEIGHTS
 from facegen.pages import histogram, page, picture, table
 
 MEAN_SIDE, SHEET_SIDE, SHEET_COUNT = 256, 96, 60

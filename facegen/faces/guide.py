@@ -7,6 +7,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch.profiler import record_function as step
 
 from facegen.errors import ShapeError, UsageError
 
@@ -50,6 +51,7 @@ def regions(points: Points) -> dict[str, list[Points]]:
     }
 
 
+@step("facegen.guide")
 def paint_guide(points: Points, side: int, mode: GuideMode = "rgb", *, present: bool = True) -> NDArray[np.uint8]:
     """Paint the guide of one face.
 

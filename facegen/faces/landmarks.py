@@ -11,6 +11,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch.profiler import record_function as step
 
 from facegen.errors import MissingExtraError
 
@@ -85,6 +86,7 @@ def _resized(rgb: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=interpolation), dtype=np.uint8)
 
 
+@step("facegen.landmarks")
 def landmarks_in_head(rgb: NDArray[np.uint8], sought: int = HEAD_SIDE) -> Landmarks:
     """Landmarks of the one face in an FFHQ-aligned head crop.
 

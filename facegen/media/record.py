@@ -28,8 +28,7 @@ from facegen.ops.tiling import TilePlan
 from facegen.weights import find_weights, read_card
 
 if TYPE_CHECKING:
-    from facegen.competition import Upscaled
-    from facegen.pipeline import FacePipeline
+    from facegen.pipeline import FacePipeline, Upscaled
 
 __all__ = ["COMMAND_KEY", "RECORD_KEY", "Record", "arguments", "check_weights", "read_record", "record_text"]
 
@@ -149,7 +148,7 @@ def check_weights(record: Record) -> None:
 def _weight_names(pipeline: FacePipeline) -> list[str]:
     weights = pipeline.recipe.weights
     judges = [weights.discriminator] if pipeline.discriminator is not None else []
-    return [weights.generator, *weights.upscalers, *judges]
+    return [weights.generator, weights.upscaler, *judges]
 
 
 def _sha256_of_weights(name: str) -> str:

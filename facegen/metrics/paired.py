@@ -12,8 +12,8 @@ from torch import Tensor
 
 from facegen.errors import ShapeError
 from facegen.models.efficientnet import EfficientNetLite
+from facegen.ops.color import luma
 from facegen.ops.consistency import decibels
-from facegen.ops.luma import luma
 
 _ROUNDING = 1 / (12 * 255**2)
 """Variance of rounding to 8 bits: spectral energies below it are no picture's."""

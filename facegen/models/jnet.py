@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from facegen.errors import ShapeError
 from facegen.models.convolution import Conv3x3
-from facegen.ops.luma import luma
+from facegen.ops.color import luma
 
 LEAK = 0.2
 GAIN = 2 / (1 + LEAK**2)

@@ -6,11 +6,13 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function as step
 
 from facegen.errors import ShapeError
 from facegen.ops.tiling import TilePlan
 
 
+@step("facegen.blend")
 def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
     """Merge overlapping tiles into one image with feathered weights.
 

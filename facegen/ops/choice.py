@@ -10,48 +10,20 @@ standard deviation of disagreement weighs as much as one standard deviation of s
 """
 
 import colorsys
-from collections.abc import Callable
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.profiler import record_function as step
 
 from facegen.errors import ShapeError, UsageError
-from facegen.ops.labelling import label_grid
 from facegen.ops.tiling import TilePlan
 
 ROUNDING = 1e-6
 """Differences of pixels in [0, 1] that float32 cannot tell apart; they are not worth a choice."""
 
 
-Strategy = Literal["joint", "independent", "first", "random", "mean"]
-
-
-def pick(
-    candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float = 1.0, strategy: Strategy = "joint"
-) -> Tensor:
-    """Pick one candidate per tile.
-
-    Args:
-        candidates, scores, plan, agreement: see `choose`.
-        strategy: "joint" is `choose`; "independent" takes each tile's best score; "first" takes the first candidate;
-            "random" draws evenly, the same for every picture of so many tiles and candidates; "mean" takes the first,
-            for its candidates were averaged into one before, see `average`.
-    Returns:
-        (T,) int64 candidate numbers, on the device of the scores.
-    Raises:
-        ShapeError, UsageError: as `choose`.
-    """
-    _check(candidates, scores, plan, agreement)
-    return STRATEGIES[strategy](candidates, scores, plan, agreement)
-
-
-def average(candidates: Tensor) -> Tensor:
-    """Mean of each tile's candidates, as its only one: (T, K, 3, h, w) -> (T, 1, 3, h, w) of the same type."""
-    return torch.stack([tile.float().mean(0, keepdim=True) for tile in candidates]).to(candidates.dtype)
-
-
+@step("facegen.choose")
 def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float = 1.0) -> Tensor:
     """Pick one candidate per tile, jointly over the grid.
 
@@ -70,29 +42,6 @@ def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float 
     across, down = _disagreement(candidates.detach(), plan)
     quality = scores.detach().double().cpu().reshape(len(plan.rows), len(plan.columns), -1)  # (R, N, K)
     return label_grid(quality, agreement * across, agreement * down).flatten().to(scores.device)
-
-
-def _independent(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> Tensor:
-    return scores.argmax(1)
-
-
-def _first(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> Tensor:
-    return torch.zeros(len(scores), dtype=torch.int64, device=scores.device)
-
-
-def _random(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> Tensor:
-    rng = torch.Generator().manual_seed(0)
-    return torch.randint(scores.shape[1], (len(scores),), generator=rng).to(scores.device)
-
-
-STRATEGIES: dict[Strategy, Callable[[Tensor, Tensor, TilePlan, float], Tensor]] = {
-    "joint": choose,
-    "independent": _independent,
-    "first": _first,
-    "random": _random,
-    "mean": _first,
-}
-"""The ways to pick; all take candidates, scores, plan and agreement."""
 
 
 def gather(candidates: Tensor, index: Tensor) -> Tensor:
@@ -192,7 +141,7 @@ def _nearest(starts: tuple[int, ...], tile: int, length: int) -> Tensor:
 
 
 def _check(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> None:
-    """Upscale what `choose` promises."""
+    """Check what `choose` promises."""
     shape, wanted = tuple(candidates.shape), len(plan)
     if len(shape) != 5 or shape[0] != wanted or not shape[1]:
         raise ShapeError(f"choose: candidates have shape {shape}, expected ({wanted}, K, 3, h, w), K at least 1.")
@@ -202,3 +151,76 @@ def _check(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float)
         raise ShapeError(f"choose: scores have shape {tuple(scores.shape)}, expected {shape[:2]}, as the candidates.")
     if not 0 <= agreement < float("inf"):
         raise UsageError(f"choose: agreement {agreement} is not a weight; choose 0 (off) or more, 1 is usual.")
+
+
+MAX_SWEEPS = 100
+"""Far more than the search needs (2 to 5); bounds it if rounding ever made two labellings alternate."""
+
+
+def label_grid(quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Find the best labelling from K + 1 starts: every node's best label, and each label everywhere.
+
+    Deterministic. Usually the optimum, always at least as good as every start.
+
+    Args:
+        quality: (R, N, K) worth of each label, for R rows of N nodes.
+        across: (R, N-1, K, K) cost of a node's label (third axis) beside its right neighbour's (fourth).
+        down: (R-1, N, K, K) cost of a node's label above its lower neighbour's.
+    Returns:
+        (R, N) int64 labels.
+    """
+    rows, columns, count = quality.shape
+    constant = torch.arange(count)[:, None, None].expand(-1, rows, columns)
+    labels = torch.cat([quality.argmax(-1)[None], constant])  # (S, R, N), S = K + 1 starts
+    for _ in range(MAX_SWEEPS):
+        before = labels
+        labels = _solve_rows(labels, quality, across, down)
+        labels = _solve_rows(labels.mT, quality.transpose(0, 1), down.transpose(0, 1), across.transpose(0, 1)).mT
+        if torch.equal(before, labels):
+            break
+    return labels[grid_value(labels, quality, across, down).argmax()]
+
+
+def grid_value(labels: Tensor, quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """What `label_grid` maximises.
+
+    Args:
+        labels: (S, R, N) int64, any number of labellings.
+        quality, across, down: see `label_grid`.
+    Returns:
+        (S,) values, higher is better.
+    """
+    costs = _row_costs(labels, down) + _row_costs(labels.mT, across.transpose(0, 1)).transpose(1, 2)  # (S, R, N, K)
+    worth = quality - costs / 2  # both ends of a link count it
+    return worth.gather(-1, labels[..., None]).sum((1, 2, 3))
+
+
+def _solve_rows(labels: Tensor, quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
+    """Solve the even rows given the odd ones, then the odd rows given the even ones: (S, R, N) -> (S, R, N)."""
+    odd = (torch.arange(len(quality)) % 2 == 1)[:, None]  # (R, 1)
+    for chosen in (~odd, odd):
+        labels = torch.where(chosen, _best_rows(quality - _row_costs(labels, down), across), labels)
+    return labels
+
+
+def _row_costs(labels: Tensor, down: Tensor) -> Tensor:
+    """What each label of each node costs below and above its neighbours' labels: (S, R, N) -> (S, R, N, K)."""
+    rows, columns = torch.arange(len(down))[:, None], torch.arange(labels.shape[-1])
+    costs = down.new_zeros(*labels.shape, down.shape[-1])
+    costs[:, 1:] += down[rows, columns, labels[:, :-1]]
+    costs[:, :-1] += down.mT[rows, columns, labels[:, 1:]]
+    return costs
+
+
+def _best_rows(worth: Tensor, across: Tensor) -> Tensor:
+    """The best labels of each row by itself, exactly: worth (S, R, N, K), across (R, N-1, K, K) -> (S, R, N)."""
+    best = worth[:, :, 0]  # (S, R, K): of the row so far, if it ends in this label
+    origins = []
+    for column, links in enumerate(across.unbind(1), start=1):
+        best, origin = (best[..., None] - links).max(-2)
+        best = best + worth[:, :, column]
+        origins.append(origin)
+    labels = [best.argmax(-1, keepdim=True)]  # (S, R, 1), from the last column back
+    for origin in reversed(origins):
+        labels.append(origin.gather(-1, labels[-1]))
+    return torch.cat(labels[::-1], dim=-1)

@@ -6,24 +6,29 @@ inverse of down(bicubic(.)), so that down(up(y)) == y. Without clamping one pass
 clamping to [0, 1] took away, and what is left then is settled within each low-res pixel by itself.
 """
 
+from __future__ import annotations
+
 import math
 from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.profiler import record_function as step
 
 from facegen.errors import ShapeError, UsageError
+from facegen.ops.color import luma
 
 TOLERANCE = 1e-3
 """Largest low-res error that counts as none: a quarter of an 8-bit step, so at least 60 dB."""
 ROUNDING = 0.25 / 255
 """Low-res error that the pipeline leaves alone. The input is rounded to half an 8-bit step, so it cannot tell whether
-what a network draws within half of that is wrong; to enforce it would upscale its rounding 8x, as terraces."""
+what a network draws within half of that is wrong; to enforce it would enlarge its rounding 8x, as terraces."""
 NEGLIGIBLE = 1e-9
 """Weights below it, of low-res pixels far away, are left out."""
 
 
+@step("facegen.back_project")
 def back_project(
     image: Tensor, low_res: Tensor, fidelity: float = 1.0, iterations: int = 4, slack: float = 0.0
 ) -> Tensor:
@@ -106,6 +111,24 @@ def resample(picture: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(shrunk[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
 
+def finest_reference(picture: Tensor, low_res: Tensor, scale: int) -> Tensor:
+    """Shrink a picture to the largest size at which a result made from its low-res version can be compared with it.
+
+    Args:
+        picture: (3, H, W).
+        low_res: (3, h, w), the picture resampled.
+        scale: of the result to the low-res picture.
+    Returns:
+        (3, n*h, n*w) for the largest divisor n of the scale for which the picture has that many pixels; else `low_res`.
+    """
+    height, width = low_res.shape[-2:]
+    for n in range(scale, 1, -1):
+        fits = n * height <= picture.shape[-2] and n * width <= picture.shape[-1]
+        if scale % n == 0 and fits:
+            return downsample_area(picture, (n * height, n * width))
+    return low_res
+
+
 def enlarge_smoothly(low_res: Tensor, scale: int) -> Tensor:
     """Enlarge so that the area mean is the input again: (..., h, w) -> (..., s*h, s*w); not clamped."""
     vertical, horizontal = (_lift(length, scale).to(low_res) for length in low_res.shape[-2:])
@@ -170,3 +193,48 @@ def _scale(image: Tensor, low_res: Tensor) -> int:
             f"consistency: image has shape {large}, expected ({small[0]}, s*h, s*w) for a whole s and low_res {small}."
         )
     return scale
+
+
+CELL = 2
+"""Detail is what lies below means of so many pixels squared."""
+REACH = 6
+"""Cells on either side over which the strength of detail is averaged."""
+_FLAT = 1e-12
+"""Variance added where there is no detail at all."""
+
+
+def add_missing_detail(picture: Tensor, finer: Tensor) -> Tensor:
+    """Add as much of another rendering's detail as a picture falls short of it.
+
+    Detail is x - up(down(x)), with means of 2 x 2 pixels for down(), so that adding it leaves those means as they are.
+    Its share is 1 - a/b, but at least 0, for a and b the deviations of the picture's own and of the other detail in the
+    neighbourhood. So a blurred cheek gets pores, and one that shows pores or grain keeps them to the bit.
+
+    Args:
+        picture: (3, 2h, 2w) in [0, 1].
+        finer: (3, 2h, 2w) in [0, 1], the same motif; cells in which it is the picture itself stay as they are.
+    Returns:
+        (3, 2h, 2w), not clamped.
+    Raises:
+        ShapeError: if the two differ in shape, or a side is odd.
+    """
+    if picture.shape != finer.shape or picture.shape[1] % CELL or picture.shape[2] % CELL:
+        shapes = f"{tuple(picture.shape)} and {tuple(finer.shape)}"
+        raise ShapeError(f"add_missing_detail: shapes {shapes}, expected the same (3, 2h, 2w).")
+    own, other = _detail(picture), _detail(finer)
+    share = 1 - (_strength(own) / (_strength(other) + _FLAT)).sqrt()  # (1, h, w)
+    changed = F.max_pool2d((picture != finer).any(0, keepdim=True).to(picture), CELL)  # (1, h, w)
+    cells = share.clamp(min=0) * changed
+    return picture + other * F.interpolate(cells[None], scale_factor=CELL, mode="nearest")[0]
+
+
+def _detail(image: Tensor) -> Tensor:
+    """What lies below the means of cells: (3, 2h, 2w) -> (3, 2h, 2w)."""
+    height, width = image.shape[-2:]
+    return image - enlarge_smoothly(downsample_area(image, (height // CELL, width // CELL)), CELL)
+
+
+def _strength(detail: Tensor) -> Tensor:
+    """Mean square of luma in the neighbourhood of each cell: (3, 2h, 2w) -> (1, h, w)."""
+    energy = F.avg_pool2d(luma(detail).square()[None], CELL)
+    return F.avg_pool2d(energy, 2 * REACH + 1, stride=1, padding=REACH, count_include_pad=False)

@@ -1,7 +1,6 @@
 """How good each candidate of each tile is, by several measures; higher is better.
 
-A scorer looks at one candidate at a time, so that its value never depends on what else is in the batch; only `eyes`
-looks at the other eye's tiles too.
+A scorer measures one candidate at a time, so its value never depends on what else is in the batch.
 """
 
 import math
@@ -10,16 +9,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function as step
 
 from facegen.errors import ShapeError, UsageError, did_you_mean
+from facegen.ops.color import luma
 from facegen.ops.consistency import downsample_area
-from facegen.ops.luma import luma
-from facegen.ops.tiling import TilePlan
-
-EYES = (slice(36, 42), slice(42, 48))
-"""Landmarks of the eyes: one corner is first, the other fourth."""
-IRIS = 0.2
-"""Radius of an iris as a share of the distance between the corners of its eye: about 12 mm across of 30."""
 
 Discriminator = Callable[[Tensor, Tensor], Tensor]
 """(N, 3, h, w) images and the (N, C, t, t) stack they came from -> (N,) mean logit, higher for a real picture."""
@@ -27,18 +21,15 @@ Discriminator = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ScoreContext:
-    """What a scorer may know besides the candidates."""
+    """What a scorer may use besides the candidates."""
 
     stack: Tensor
     """(T, C, t, t) network input tiles in [0, 1], RGB first."""
     discriminator: Discriminator | None = None
-    """Judges candidates for the "discriminator" scorer; called once per tile, with all of its candidates."""
-    plan: TilePlan | None = None
-    """Where the tiles lie, for the "eyes" scorer."""
-    landmarks: Tensor | None = None
-    """(68, 2) x, y in low-res pixels, order of iBUG 300-W, for the "eyes" scorer; None where there is no face."""
+    """For the "discriminator" scorer; called once per tile, with all of its candidates."""
 
 
+@step("facegen.score")
 def score(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> Tensor:
     """Rate every candidate by a weighted sum of scorers.
 
@@ -47,7 +38,7 @@ def score(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float
 
     Args:
         candidates: (T, K, 3, h, w) in [0, 1], of any floating type; measured as float32.
-        context: what the scorers may know.
+        context: what the scorers may use.
         weights: scorer name -> weight; a scorer of weight 0 is not run.
     Returns:
         (T, K) float32, higher is better.
@@ -86,31 +77,14 @@ def discriminator(candidates: Tensor, context: ScoreContext) -> Tensor:
     Raises:
         UsageError: if the context has no discriminator.
     """
-    judge = context.discriminator
-    if judge is None:
+    network = context.discriminator
+    if network is None:
         raise UsageError(
             'score: scorer "discriminator" needs a discriminator, and none is loaded; use weights that come with one, '
             'or remove "discriminator" from the score weights.'
         )
     pairs = zip(candidates, context.stack, strict=True)  # of (K, 3, h, w), (C, t, t)
-    return torch.stack([judge(tile.float(), stack.expand(len(tile), *stack.shape)) for tile, stack in pairs])
-
-
-def eyes(candidates: Tensor, context: ScoreContext) -> Tensor:
-    """Minus the colour distance of the iris to the other eye's, in tiles that show an iris whole; 0 in all others.
-
-    The other iris counts by its mean colour over all candidates of all tiles that show it, so that neither eye need be
-    chosen first. (T, K, 3, h, w) -> (T, K); all 0 without plan and landmarks, or where only one eye is shown.
-    """
-    values = torch.zeros(candidates.shape[:2], device=candidates.device)
-    if context.plan is None or context.landmarks is None:
-        return values
-    left, right = (_iris_colours(candidates, context.plan, context.landmarks[eye]) for eye in EYES)
-    for these, others in ((left, right), (right, left)):
-        for tile, colours in these.items() if others else ():
-            usual = torch.stack(list(others.values())).mean((0, 1))  # (3,)
-            values[tile] -= (colours - usual).norm(dim=1)
-    return values
+    return torch.stack([network(tile.float(), stack.expand(len(tile), *stack.shape)) for tile, stack in pairs])
 
 
 Scorer = Callable[[Tensor, ScoreContext], Tensor]
@@ -121,7 +95,6 @@ SCORERS: dict[str, Scorer] = {
     "contrast": contrast,
     "consistency": consistency,
     "discriminator": discriminator,
-    "eyes": eyes,
 }
 
 
@@ -130,21 +103,6 @@ def _each(candidates: Tensor, measure: Callable[[int, Tensor], Tensor]) -> Tenso
     return torch.stack(
         [torch.stack([measure(t, image) for image in tile.float()]) for t, tile in enumerate(candidates)]
     )
-
-
-def _iris_colours(candidates: Tensor, plan: TilePlan, eye: Tensor) -> dict[int, Tensor]:
-    """Mean colour (K, 3) of an iris in each tile that shows it whole, by tile number; `eye` is its six landmarks."""
-    scale, side = candidates.shape[-1] // plan.tile, candidates.shape[-1]
-    pixels = (torch.arange(side) + 0.5) / scale  # of a tile, in low-res pixels
-    x, y = eye.mean(0).tolist()
-    radius = IRIS * float((eye[3] - eye[0]).norm())
-    found = {}
-    for tile, (top, left) in enumerate(plan.boxes):
-        if radius <= min(x - left, y - top, left + plan.tile - x, top + plan.tile - y):
-            disc = (pixels + top - y)[:, None] ** 2 + (pixels + left - x) ** 2 <= radius**2  # (h, w)
-            if disc.any():
-                found[tile] = candidates[tile][..., disc.to(candidates.device)].float().mean(-1)
-    return found
 
 
 def _laplacian(plane: Tensor) -> Tensor:
@@ -163,7 +121,7 @@ def _standardise(values: Tensor) -> Tensor:
 
 
 def _check(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> None:
-    """Upscale what `score` promises before any work is done."""
+    """Check what `score` promises before any work is done."""
     shape, stack = tuple(candidates.shape), tuple(context.stack.shape)
     if len(shape) != 5 or shape[2] != 3 or not shape[0] * shape[1]:
         raise ShapeError(f"score: candidates have shape {shape}, expected (T, K, 3, h, w), T and K at least 1.")

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.errors import ShapeError, UsageError, did_you_mean
-from facegen.ops.luma import luma
+from facegen.ops.color import luma
 
 MIDDLE = 0.5
 """The grey that contrast turns about."""

@@ -149,9 +149,8 @@ class ClipUpscaler:
 
     def _upscale_face(self, head: TrackedHead, face: Tensor, size: int) -> Upscaled:
         """Upscale an aligned head, (3, S, S), as the pipeline does, but with its landmarks smoothed over time."""
-        side = self.pipeline.low_res_side(size)
         landmarks = head.steady(landmarks_in_head(to_picture(face)), face.shape[-1])
-        return self.pipeline.upscale(face, (side, side), landmarks.scaled(side / face.shape[-1]))
+        return self.pipeline(face, size, landmarks=landmarks)
 
     def _steady(self, canvas: Canvas, rgb: Frame, carried: Carried) -> None:
         """Mix the previous frame's detail into this one's; a background that is kept stays as it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import cv2
@@ -14,14 +15,14 @@ from torch import Tensor
 from torch.profiler import record_function as step
 
 from facegen.arrays import to_picture
-from facegen.competition import Pool, Upscaled
+from facegen.candidates import Candidates
 from facegen.errors import UsageError
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.ops.blending import blend
 from facegen.ops.choice import gather
-from facegen.ops.consistency import ROUNDING, back_project
+from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
 from facegen.ops.tiling import split
-from facegen.pipeline import FacePipeline
+from facegen.pipeline import FacePipeline, Upscaled
 from facegen.video.carry import Carried, DetailCarrier, Plane, enlarge, mix
 from facegen.video.tracking import OneEuroFilter
 
@@ -60,9 +61,7 @@ class TemporalFrame:
     image: Tensor
     """(3, S, S) in [0, 1]."""
     upscaled: Upscaled
-    """What competed for it, before detail was carried and the camera moved."""
-    landmarks: Landmarks
-    """In low-res pixels, smoothed where asked for."""
+    """What the pipeline made, before detail was carried and the camera moved."""
 
 
 class TemporalUpscaler:
@@ -101,10 +100,18 @@ class TemporalUpscaler:
         """
         landmarks = self.locate(face)
         side = self.pipeline.low_res_side(size)
-        scaled = landmarks.scaled(side / face.shape[-1])
-        return self.pipeline.within_memory(
-            lambda: self.settle(self.pipeline.make_pool(face, (side, side), scaled), scaled)
-        )
+        low_res = to_picture(finest_reference(face, resample(face, (side, side)), self.pipeline.scale))
+        shape = 2 * (self.pipeline.scale * side,)
+        base = enlarge(low_res, shape)
+        with step("facegen.flow"):
+            carried = self._carrier.carried(low_res, shape) if self.options.previous or self.options.carry else None
+        with_previous = partial(self._with_previous, base=base, carried=carried)
+        upscaled = self.pipeline(face, size, landmarks=landmarks, extend=with_previous)
+        with step("facegen.carry"):
+            image = self._mixed(upscaled, base, carried)
+            self._carrier.keep(low_res, _plane(image))
+            self._winners = self._standing(upscaled)
+        return TemporalFrame(self._filmed(image, landmarks.points / face.shape[-1]), upscaled)
 
     def locate(self, face: Tensor) -> Landmarks:
         """Landmarks of the next frame's face, (3, s, s), in its pixels; smoothed over time if the options say so."""
@@ -121,51 +128,31 @@ class TemporalUpscaler:
         """Let the landmarks' filter and the camera see a face, (3, s, s), without upscaling it."""
         self._camera(_marks(self.locate(face).points / face.shape[-1]))
 
-    def settle(self, pool: Pool, landmarks: Landmarks) -> TemporalFrame:
-        """Choose among the next frame's candidates, carry detail on, and move the camera.
-
-        Args:
-            pool: of `FacePipeline.make_pool`.
-            landmarks: in low-res pixels.
-        """
-        low_res = to_picture(pool.reference)
-        scale = pool.candidates.shape[-1] // pool.plan.tile
-        size = (scale * pool.plan.height, scale * pool.plan.width)
-        base = enlarge(low_res, size)
-        with step("facegen.flow"):
-            carried = self._carrier.carried(low_res, size) if self.options.previous or self.options.carry else None
-        upscaled = self.pipeline.settle(self._with_history(pool, base, carried))
-        with step("facegen.carry"):
-            image = self._mixed(upscaled, base, carried)
-            self._carrier.keep(low_res, _plane(image))
-            self._winners = self._standing(upscaled, fresh=len(pool.names))
-        shown = self._filmed(image, landmarks.points / pool.plan.width)
-        return TemporalFrame(shown, upscaled, landmarks)
-
-    def _with_history(self, pool: Pool, base: Plane, carried: Carried | None) -> Pool:
-        """The pool with the previous frame as one more candidate, and what stands ahead of the others."""
-        candidates, names = pool.candidates, pool.names
+    def _with_previous(self, candidates: Candidates, *, base: Plane, carried: Carried | None) -> Candidates:
+        """Add the previous frame as one more candidate, and a bonus for what was chosen then."""
         if self._winners is None:
-            return pool
-        winners = torch.from_numpy(self._winners).to(candidates.device)
-        bonus = torch.zeros(candidates.shape[:2], device=candidates.device)
+            return candidates
+        images, names = candidates.images, candidates.names
+        winners = torch.from_numpy(self._winners).to(images.device)
+        bonus = torch.zeros(images.shape[:2], device=images.device)
         if self.options.hysteresis:
             bonus.scatter_(1, winners[:, None], HOLD)
         if self.options.previous and carried is not None:
-            standing = blend(gather(candidates, winners).float(), pool.plan)
-            moved = _image(mix(carried, _plane(standing), base, self._carrier.strength)).to(candidates)
-            candidates = torch.cat([candidates, split(moved, pool.plan)[:, None]], dim=1)
+            standing = blend(gather(images, winners).float(), candidates.plan)
+            moved = _image(mix(carried, _plane(standing), base, self._carrier.strength)).to(images)
+            images = torch.cat([images, split(moved, candidates.plan)[:, None]], dim=1)
             names = (*names, PREVIOUS)
             bonus = torch.cat([bonus, bonus.amax(1, keepdim=True)], dim=1)
-        return replace(pool, candidates=candidates, names=names, bonus=bonus)
+        return replace(candidates, images=images, names=names, bonus=bonus)
 
-    def _standing(self, upscaled: Upscaled, fresh: int) -> NDArray[np.int64]:
-        """The winner of each tile among the `fresh` first candidates: where the previous frame won, it stays."""
+    def _standing(self, upscaled: Upscaled) -> NDArray[np.int64]:
+        """The chosen candidate of each tile; where that is the previous frame, the one chosen before stays."""
         chosen = upscaled.chosen.cpu().numpy()
+        fresh = len(upscaled.names) - (PREVIOUS in upscaled.names)
         return chosen if self._winners is None else np.where(chosen < fresh, chosen, self._winners)
 
     def _mixed(self, upscaled: Upscaled, base: Plane, carried: Carried | None) -> Tensor:
-        """The upscaled picture with detail carried from the previous frame, held to its input again."""
+        """The upscaled picture with detail carried from the previous frame, back-projected again."""
         if not self.options.carry or carried is None:
             return upscaled.image
         mixed = _image(mix(carried, _plane(upscaled.image), base, self._carrier.strength)).to(upscaled.image)

@@ -42,7 +42,7 @@ def copying(pipeline: FacePipeline, files: list[Path], monkeypatch: pytest.Monke
 
 def with_generator(pipeline: FacePipeline, generator: DCGANGenerator) -> FacePipeline:
     """The pipeline with another stage 1."""
-    return FacePipeline(pipeline.recipe, generator=generator, upscalers=pipeline.upscalers, guide=pipeline.guide)
+    return FacePipeline(pipeline.recipe, generator=generator, upscaler=pipeline.upscaler, guide=pipeline.guide)
 
 
 def by_name(evaluation: Evaluation, start: str) -> Figure:

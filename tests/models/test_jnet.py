@@ -12,7 +12,7 @@ from torch import nn
 
 from facegen.errors import ShapeError
 from facegen.models.jnet import FIGURE, JNet, JNetConfig, coarsen_chroma
-from facegen.ops.luma import luma
+from facegen.ops.color import luma
 from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
 
 TINY = JNetConfig(tile=8, scale=8, decoder_widths=(12, 12, 8, 8, 6, 4), decoder_depths=(1, 2, 1, 2, 1, 1))

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from facegen.errors import ShapeError, UsageError
 from facegen.ops.blending import blend
-from facegen.ops.choice import STRATEGIES, average, choice_map, choose, gather, hues, pick
+from facegen.ops.choice import choice_map, choose, gather, hues
 from facegen.ops.tiling import plan_tiles, split
 
 PLAN = plan_tiles(48, 64, tile=16, overlap=8)  # 5 x 7 tiles
@@ -80,24 +80,6 @@ def test_grids_without_neighbours_in_some_direction(size: tuple[int, int], overl
 
 def test_a_single_candidate_is_chosen(rng: torch.Generator) -> None:
     assert choose(torch.rand(35, 1, 3, 16, 16, generator=rng), torch.zeros(35, 1), PLAN).tolist() == [0] * 35
-
-
-def test_the_other_strategies(rng: torch.Generator) -> None:
-    candidates, scores = picture_candidates(1, rng), torch.randn(35, 3, generator=rng)
-    picked = {strategy: pick(candidates, scores, PLAN, 1.0, strategy) for strategy in STRATEGIES}
-    assert torch.equal(picked["joint"], choose(candidates, scores, PLAN))
-    assert torch.equal(picked["independent"], scores.argmax(1))
-    assert picked["first"].eq(0).all()
-    assert set(picked["random"].tolist()) == {0, 1, 2}
-    assert torch.equal(picked["random"], pick(candidates, -scores, PLAN, 0.0, "random"))
-
-
-def test_average_leaves_one_candidate(rng: torch.Generator) -> None:
-    candidates = picture_candidates(2, rng).half()
-    mean = average(candidates)
-    assert mean.dtype == torch.float16
-    torch.testing.assert_close(mean, candidates.float().mean(1, keepdim=True).half())
-    assert pick(mean, torch.zeros(35, 1), PLAN, 1.0, "mean").tolist() == [0] * 35
 
 
 def test_gather_takes_one_of_each(rng: torch.Generator) -> None:

@@ -8,8 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.errors import ShapeError
-from facegen.ops.consistency import downsample_area
-from facegen.ops.detail import add_missing_detail
+from facegen.ops.consistency import add_missing_detail, downsample_area
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegen.ops.labelling import grid_value, label_grid
+from facegen.ops.choice import grid_value, label_grid
 
 Problem = tuple[Tensor, Tensor, Tensor]
 

@@ -7,10 +7,6 @@ from torch import Tensor
 
 from facegen.errors import ShapeError, UsageError
 from facegen.ops.scoring import SCORERS, ScoreContext, score
-from facegen.ops.tiling import TilePlan, plan_tiles
-
-PER_TILE = sorted(SCORERS.keys() - {"eyes"})
-"""Scorers that see nothing but a candidate and its own tile."""
 
 
 def judge(images: Tensor, stack: Tensor) -> Tensor:
@@ -34,7 +30,7 @@ def candidates(rng: torch.Generator) -> Tensor:
     return torch.rand(6, 4, 3, 64, 64, generator=rng)
 
 
-@pytest.mark.parametrize("name", PER_TILE)
+@pytest.mark.parametrize("name", sorted(SCORERS))
 def test_a_value_does_not_depend_on_the_batch(name: str, candidates: Tensor, context: ScoreContext) -> None:
     values = SCORERS[name](candidates, context)
     assert values.shape == (6, 4)
@@ -46,14 +42,14 @@ def test_a_value_does_not_depend_on_the_batch(name: str, candidates: Tensor, con
             )
 
 
-@pytest.mark.parametrize("name", PER_TILE)
+@pytest.mark.parametrize("name", sorted(SCORERS))
 def test_a_value_does_not_depend_on_the_order(name: str, candidates: Tensor, context: ScoreContext) -> None:
     tiles, order = torch.tensor([3, 1, 5, 0, 2, 4]), torch.tensor([2, 0, 3, 1])
     shuffled = SCORERS[name](candidates[tiles][:, order], ScoreContext(context.stack[tiles], judge))
     torch.testing.assert_close(shuffled, SCORERS[name](candidates, context)[tiles][:, order])
 
 
-@pytest.mark.parametrize("name", PER_TILE)
+@pytest.mark.parametrize("name", sorted(SCORERS))
 def test_standardised_within_each_tile(name: str, candidates: Tensor, context: ScoreContext) -> None:
     scores = score(candidates, context, {name: 1.0})
     assert scores.shape == (6, 4)
@@ -63,14 +59,14 @@ def test_standardised_within_each_tile(name: str, candidates: Tensor, context: S
     assert torch.equal(scores.argsort(1), SCORERS[name](candidates, context).argsort(1))
 
 
-@pytest.mark.parametrize("name", PER_TILE)
+@pytest.mark.parametrize("name", sorted(SCORERS))
 @pytest.mark.parametrize("count", [1, 3, 6])
 def test_equal_candidates_score_zero(name: str, count: int, candidates: Tensor, context: ScoreContext) -> None:
     equal = candidates[:, :1].expand(-1, count, -1, -1, -1)
     assert torch.equal(score(equal, context, {name: 1.0}).abs() < 1e-6, torch.ones(6, count, dtype=torch.bool))
 
 
-@pytest.mark.parametrize("name", PER_TILE)
+@pytest.mark.parametrize("name", sorted(SCORERS))
 def test_flat_candidates_give_numbers(name: str, context: ScoreContext) -> None:
     assert score(torch.zeros(6, 2, 3, 64, 64), context, {name: 1.0}).abs().max() < 1e-6
 
@@ -101,54 +97,9 @@ def test_discriminator_sees_each_tile_with_its_own_stack(candidates: Tensor, con
     torch.testing.assert_close(SCORERS["discriminator"](candidates, context), expected)
 
 
-def two_eyes() -> tuple[TilePlan, Tensor, Tensor]:
-    """A 48 x 80 picture of 3 x 6 tiles: its plan, its landmarks with eyes at (16, 24) and (64, 24), its grey tiles."""
-    plan = plan_tiles(48, 80, tile=24, overlap=12)
-    eye = torch.tensor([[-10.0, 0], [-4, -3], [4, -3], [10, 0], [4, 3], [-4, 3]])
-    points = torch.zeros(68, 2)
-    points[36:42], points[42:48] = eye + torch.tensor([16, 24]), eye + torch.tensor([64, 24])
-    return plan, points, torch.full((len(plan), 2, 3, 48, 48), 0.5)
-
-
-def paint_iris(candidates: Tensor, plan: TilePlan, k: int, centre: tuple[int, int], colour: Tensor) -> None:
-    """Paint candidate k of every tile with what it sees of an iris (8 low-res pixels wide, scale 2)."""
-    for tile, (top, left) in enumerate(plan.boxes):
-        y, x = (2 * (centre[1] - top), 2 * (centre[0] - left))
-        if -8 < x < 56 and -8 < y < 56:
-            candidates[tile, k, :, max(y - 8, 0) : max(y + 8, 0), max(x - 8, 0) : max(x + 8, 0)] = colour[:, None, None]
-
-
-def test_eyes_prefer_the_iris_that_the_other_eye_has() -> None:
-    plan, points, candidates = two_eyes()
-    blue, brown = torch.tensor([0.2, 0.3, 0.8]), torch.tensor([0.4, 0.2, 0.1])
-    paint_iris(candidates, plan, 0, (16, 24), blue)
-    paint_iris(candidates, plan, 1, (16, 24), brown)
-    for k in (0, 1):
-        paint_iris(candidates, plan, k, (64, 24), brown)
-    values = SCORERS["eyes"](candidates, ScoreContext(torch.zeros(len(plan), 3, 24, 24), None, plan, points))
-    shown = [top <= 20 and left <= 12 and top + 24 >= 28 and left + 24 >= 20 for top, left in plan.boxes]
-    assert sum(shown) >= 2
-    for tile, whole in enumerate(shown):  # tiles that show the left eye's iris whole
-        if whole:
-            torch.testing.assert_close(values[tile], torch.tensor([-float((blue - brown).norm()), 0.0]))
-        else:
-            assert values[tile, 0] == values[tile, 1]
-
-
-def test_eyes_say_nothing_where_there_is_no_pair() -> None:
-    plan, points, candidates = two_eyes()
-    candidates += torch.rand(candidates.shape, generator=torch.Generator().manual_seed(0)) * 0.1
-    stack = torch.zeros(len(plan), 3, 24, 24)
-    beside = points.clone()
-    beside[42:48, 0] += 100  # the right eye lies outside of the picture
-    for context in (ScoreContext(stack), ScoreContext(stack, None, plan), ScoreContext(stack, None, plan, beside)):
-        assert SCORERS["eyes"](candidates, context).eq(0).all()
-    assert SCORERS["eyes"](candidates, ScoreContext(stack, None, plan, points)).ne(0).any()
-
-
 def test_half_precision_is_measured_as_single(candidates: Tensor, context: ScoreContext) -> None:
     half = candidates.half()
-    for name in PER_TILE:
+    for name in sorted(SCORERS):
         torch.testing.assert_close(SCORERS[name](half, context), SCORERS[name](half.float(), context))
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from facegen.errors import ShapeError, UsageError
-from facegen.ops.luma import luma
+from facegen.ops.color import luma
 from facegen.ops.tiling import plan_tiles, split
 from facegen.ops.variants import KINDS, Variant, apply_variant, shift_stack, undo_variant, unshift, variants_of
 

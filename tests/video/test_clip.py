@@ -100,7 +100,7 @@ def test_a_stopped_clip_goes_on_with_the_same_frames(
 
 def test_a_background_that_is_kept_stays_pixel_for_pixel(film: list[Picture], tmp_path: Path) -> None:
     pipeline = FacePipeline.load(tiny.save_all(tmp_path))
-    for net in pipeline.upscalers.values():  # as it is, a tiny network makes no detail that the heads lack
+    for net in (pipeline.upscaler,):  # as it is, a tiny network makes no detail that the heads lack
         torch.nn.init.normal_(net.to_rgb.weight, std=1.0, generator=torch.Generator().manual_seed(0))
     upscaler = ClipUpscaler(pipeline, 1, PhotoOptions(background="keep"), fps=24)
     soft = [np.asarray(cv2.GaussianBlur(rgb, (0, 0), 1.5), dtype=np.uint8) for rgb in film[:2]]

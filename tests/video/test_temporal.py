@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import to_picture, to_tensor
+from facegen.candidates import Candidates
 from facegen.errors import UsageError
 from facegen.metrics.temporal import TemporalMeter
 from facegen.ops.consistency import low_res_psnr
@@ -74,15 +75,27 @@ def test_every_frame_agrees_with_its_input(pipeline: FacePipeline, faces: list[T
         assert low_res_psnr(steadied.image, steadied.upscaled.reference) > 55
 
 
-def test_the_previous_frame_competes(pipeline: FacePipeline, faces: list[Tensor]) -> None:
-    steadier = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
-    first, second = (steadier.upscale_face(face, SIZE).upscaled for face in faces[:2])
+def test_the_previous_frame_is_a_candidate(
+    pipeline: FacePipeline, faces: list[Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Candidates] = []
+
+    def select(self: FacePipeline, candidates: Candidates) -> tuple[Tensor, Tensor]:
+        seen.append(candidates)
+        return made(self, candidates)
+
+    made = FacePipeline.select
+    monkeypatch.setattr(FacePipeline, "select", select)
+    temporal = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
+    first, second = (temporal.upscale_face(face, SIZE).upscaled for face in faces[:2])
     assert PREVIOUS not in first.names
     assert second.names == (*first.names, PREVIOUS)
     assert second.candidates.shape[1] == first.candidates.shape[1] + 1
-    assert second.bonus is not None
-    assert torch.equal(second.bonus[:, :-1].argmax(1), first.chosen)
-    assert torch.equal(second.bonus.sum(1), torch.full((len(second.plan),), 2 * HOLD))  # what stands, and it carried on
+    bonus = seen[1].bonus
+    assert seen[0].bonus is None
+    assert bonus is not None
+    assert torch.equal(bonus[:, :-1].argmax(1), first.chosen)
+    assert torch.equal(bonus.sum(1), torch.full((len(second.plan),), 2 * HOLD))  # what stands, and it carried on
 
 
 def test_the_previous_frame_does_not_grow_sharper_by_itself(pipeline: FacePipeline, faces: list[Tensor]) -> None:
@@ -179,13 +192,13 @@ def test_stabilize_is_a_share(pipeline: FacePipeline, share: float) -> None:
 def test_networks_out_of_memory_go_on_with_the_processor(
     pipeline: FacePipeline, faces: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted, fails, made = film(pipeline, OFF, faces[:1]), iter([True]), FacePipeline.make_pool
+    wanted, fails, made = film(pipeline, OFF, faces[:1]), iter([True]), FacePipeline.select
 
-    def make_pool(self: FacePipeline, *inputs: object) -> object:
+    def select(self: FacePipeline, candidates: Candidates) -> tuple[Tensor, Tensor]:
         if next(fails, False):
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return made(self, *inputs)  # type: ignore[arg-type]
+        return made(self, candidates)
 
-    monkeypatch.setattr(FacePipeline, "make_pool", make_pool)
+    monkeypatch.setattr(FacePipeline, "select", select)
     with pytest.warns(RuntimeWarning, match="going on with the processor"):
         assert torch.equal(film(pipeline, OFF, faces[:1])[0], wanted[0])

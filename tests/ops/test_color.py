@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facegen.errors import ShapeError
-from facegen.ops.histogram import match_histogram
+from facegen.ops.color import match_histogram
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
