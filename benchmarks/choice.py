@@ -3,8 +3,8 @@
     python -m benchmarks.choice --data ../shared/data/portraits768 [--portraits 6] [--sheet sheet.png]
 
 Portraits are kept-out ones (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to
-768 px: by the first candidate of every tile, by each tile's best score, and by the joint choice, among the
-mirrored variant alone and among every kind. Patches of 128 px, 32 of each portrait at the same places, give a Frechet
+768 px: by the first candidate of every tile, by each tile's best score, and by the joint choice, with the
+mirrored variant alone and with every kind. Patches of 128 px, 32 of each portrait at the same places, give a Frechet
 distance to the originals' patches in EfficientNet-Lite2 features, a network that no training used; so few can rank the
 ways, no more. Ghosts: how far the chosen tiles are from what they are blended to, in 8-bit steps. Sharpness: variance
 of the Laplacian, over the original's.
