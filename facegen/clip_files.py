@@ -7,17 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from facegen.jobs import Outcome
 from facegen.media.record import RECORD_KEY, record_text
 from facegen.media.video_reader import Clip
 from facegen.media.video_writer import write_video
 from facegen.photo import PhotoOptions
 from facegen.pipeline import FacePipeline
+from facegen.results import Upscaling
 from facegen.video.clip import Progress, upscale_clip
 from facegen.video.store import JSON, FrameStore
-
-CLIP_RESULT = ".mp4"
-"""What upscaled clips are written as."""
 
 
 def write_upscaled(
@@ -28,7 +25,7 @@ def write_upscaled(
     recorded: Mapping[str, Any],
     path: Path,
     progress: Progress,
-) -> Outcome:
+) -> Upscaling:
     """Upscale a clip and write it, its sound and times unchanged.
 
     Args:
@@ -50,7 +47,7 @@ def write_upscaled(
         store.remove()
     notes = [f"{len(done.times)} frames", *([] if done.heads else ["no face found"]), *told]
     width, height = (scale * side for side in clip.size)
-    return Outcome(
+    return Upscaling(
         clip.path, (path,), before=clip.size, after=(width, height), faces=done.heads, fit=done.fit,
         note="; ".join(notes),
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Many pictures in one run: which there are, what their results are called, and each tried whatever the others do."""
+"""A run over many files: find them, name their results, and work on each in one process or several."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from itertools import count
 from multiprocessing import active_children, get_context
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 
@@ -24,58 +23,46 @@ from facegen.errors import FacegenError, UsageError
 from facegen.media.images import PICTURE_SUFFIXES
 from facegen.media.video_reader import CLIP_SUFFIXES
 
-if TYPE_CHECKING:
-    from facegen.ops.seams import SeamGauge
-
 
 @dataclass(frozen=True)
 class Task:
-    """A picture or clip to be upscaled."""
+    """A file to work on."""
 
     source: Path
     target: Path
-    """Of the results, without the ending that says what each is."""
+    """Path of the results, without the ending that tells them apart."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a picture."""
+    """What became of a file; a kind of work may add fields of its own."""
 
     source: Path
     written: tuple[Path, ...] = ()
-    """The results; the one that stands for all last."""
-    before: tuple[int, int] | None = None
-    """Width and height of the picture; None if it was not read."""
-    after: tuple[int, int] | None = None
-    """Of its result."""
-    faces: int | None = None
-    """Heads upscaled; None if they were not counted."""
-    seams: SeamGauge | None = None
-    fit: float | None = None
-    """PSNR of the area-downsampled result to the picture, in dB."""
+    """The results, the main one last."""
     seconds: float = 0.0
     note: str = ""
-    """What else is worth knowing, for the one who asked for the picture."""
+    """A remark for the user."""
     done_already: bool = False
     error: str = ""
-    """Why there is no result, naming the file; empty if there is."""
+    """Why there is no result, naming the file; empty if there is one."""
     trace: str = ""
-    """Where an error came from that facegen did not expect."""
+    """The traceback of an unexpected error."""
 
 
 Work = Callable[[Task], Outcome]
 
 
 def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[Task]:
-    """Every picture below the paths once, with a name of its own below `out`, where folders keep their shape.
+    """List every picture below the paths once, each with a target of its own below `out`, which mirrors the folders.
 
-    Hidden files and folders, links to folders, and `out` itself are passed over. A path that does not exist, and a
-    folder that cannot be listed or holds no picture, stay in the list, to be reported when their turn comes.
+    Hidden files and folders, links to folders, and `out` itself are skipped. A path that does not exist, and a
+    folder that cannot be listed or holds no picture, stay in the list; the work on them reports what is wrong.
 
     Args:
-        clips: whether clips in folders count as pictures, too.
+        clips: also list the clips in folders.
     Raises:
-        UsageError: if a folder is `out` itself: its results would be upscaled by the next run.
+        UsageError: if a folder is `out` itself: the next run would upscale its results.
     """
     suffixes = (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) if clips else PICTURE_SUFFIXES
     names: dict[Path, Path] = {}  # source -> its name below `out`
@@ -89,7 +76,7 @@ def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[
 
 
 def _pictures(folder: Path, out: Path, suffixes: Sequence[str]) -> list[Path]:
-    """Files with these suffixes below a folder, those of a folder before those of its folders, in order of name."""
+    """List the files with these suffixes below a folder, by name, those of a folder before those of its subfolders."""
     found: list[Path] = []
     unlisted: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unlisted.append):
@@ -105,7 +92,7 @@ def _shown(names: Iterable[str]) -> list[str]:
 
 
 def _kept_apart(names: Iterable[Path]) -> list[Path]:
-    """The names without their endings; of those that would be the same the later ones get numbers."""
+    """Remove the suffixes, and number those names that would then be the same."""
     targets: list[Path] = []
     taken: set[str] = set()
     for name in names:
@@ -116,34 +103,34 @@ def _kept_apart(names: Iterable[Path]) -> list[Path]:
 
 
 def run(tasks: Sequence[Task], work: Work, jobs: int = 1) -> Generator[Outcome, None, None]:
-    """Do the work of every task; a picture that fails becomes an outcome with an error.
+    """Do the work of every task; one that fails becomes an outcome with an error.
 
-    Close the iterator to stop early: what is being worked on is given up then.
+    Close the iterator to stop early; unfinished work is dropped.
 
     Args:
-        work: for several jobs it is sent to each process, so it has to be picklable.
-        jobs: processes; each gets its share of this one's threads. One job is done in this process.
+        work: picklable if there are several jobs, as it is sent to each process.
+        jobs: processes; they share this one's threads. A single job runs in this process.
     Returns:
-        the outcomes, in the order in which they come.
+        the outcomes, in the order in which they are ready.
     """
     if jobs == 1:
         yield from (attempt(work, task) for task in tasks)
         return
     with _processes(work, jobs) as pool:
-        with _deaf():  # Ctrl-C reaches every process; this one ends the others
+        with _without_ctrl_c():  # Ctrl-C reaches every process, but this one ends the others
             tasks_of = {pool.submit(_attempt_here, task): task for task in tasks}
         for future in as_completed(tasks_of):
             yield _outcome(future, tasks_of[future])
 
 
 def attempt(work: Work, task: Task) -> Outcome:
-    """Do the work of one task; any error becomes the outcome's error."""
+    """Do the work of one task; any error becomes part of the outcome."""
     started = time.perf_counter()
     try:
         outcome = work(task)
     except FacegenError as error:
         outcome = Outcome(task.source, error=_named(task, str(error)))
-    except Exception as error:  # a decoder, a full memory, a mistake of ours: no reason to give up the other pictures
+    except Exception as error:  # a decoder, full memory, a bug: no reason to drop the other files
         reason = f"unexpected {type(error).__name__}: {error}"
         outcome = Outcome(task.source, error=_named(task, reason), trace=traceback.format_exc())
     return replace(outcome, seconds=time.perf_counter() - started)
@@ -155,8 +142,8 @@ def _named(task: Task, text: str) -> str:
 
 @contextmanager
 def _processes(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes, started afresh, as threads and GPUs do not outlive a fork; ended at once if the body is."""
-    torch = sys.modules.get("torch")  # work that does without it need not wait for it
+    """Start worker processes; if the body raises, end them at once. Forked ones could use neither threads nor GPUs."""
+    torch = sys.modules.get("torch")  # not imported for work that does not need it
     threads = None if torch is None else max(torch.get_num_threads() // jobs, 1)
     others = active_children()
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _set_up, (work, threads))
@@ -172,9 +159,9 @@ def _processes(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 
 @contextmanager
-def _deaf() -> Iterator[None]:
-    """No Ctrl-C here, nor in any process begun here."""
-    if threading.current_thread() is not threading.main_thread():  # only the main thread may say what signals do
+def _without_ctrl_c() -> Iterator[None]:
+    """Ignore Ctrl-C, also in processes that are started meanwhile."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -193,7 +180,7 @@ def _outcome(future: Future[Outcome], task: Task) -> Outcome:
 
 
 _work: Work
-"""What this process does, if it is one of several."""
+"""The work of this process, if it is one of several."""
 
 
 def _set_up(work: Work, threads: int | None) -> None:

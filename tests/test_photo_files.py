@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
-from facegen.errors import ImageError
-from facegen.jobs import Outcome, Task
+from facegen.errors import FileError, ImageError
+from facegen.jobs import Task
 from facegen.media.images import Origin, picture_facts, read_image, resize, write_image
 from facegen.media.record import read_record
 from facegen.photo import PhotoOptions
-from facegen.photo_files import FileUpscaler, UpresOptions
+from facegen.photo_files import FileUpscaler
+from facegen.results import UpresOptions, Upscaling
 from tests import tiny
 
-Raise = Callable[..., Outcome]
+Upscale = Callable[..., Upscaling]
 QUICK = PhotoOptions(scale=2, background="lanczos")
 
 
@@ -32,10 +33,10 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def raise_one(recipe: Path, tmp_path: Path) -> Raise:
+def upscale_one(recipe: Path, tmp_path: Path) -> Upscale:
     """Upscale a picture into out/, twice as large unless other options say so."""
 
-    def run(source: Path, **options: Any) -> Outcome:
+    def run(source: Path, **options: Any) -> Upscaling:
         asked: dict[str, Any] = {"recipe": str(recipe), "recipe_path": recipe, "photo": QUICK} | options
         return FileUpscaler(UpresOptions(**asked), [source.resolve()])(Task(source, tmp_path / "out" / source.stem))
 
@@ -50,8 +51,8 @@ def photo(tmp_path: Path, astronaut: NDArray[np.uint8]) -> Path:
     return write_image(tmp_path / "photo.png", resize(astronaut, (200, 200)), origin=Origin(exif.tobytes()))
 
 
-def test_a_photo_and_what_is_told_of_it(raise_one: Raise, photo: Path, tmp_path: Path) -> None:
-    done = raise_one(photo)
+def test_a_photo_and_what_is_told_of_it(upscale_one: Upscale, photo: Path, tmp_path: Path) -> None:
+    done = upscale_one(photo)
     assert done.written == (tmp_path / "out" / "photo-x2.png",)
     assert (done.before, done.after, done.faces) == ((200, 200), (400, 400), 1)
     assert done.seams is not None
@@ -64,27 +65,27 @@ def test_a_photo_and_what_is_told_of_it(raise_one: Raise, photo: Path, tmp_path:
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
-def test_other_formats(raise_one: Raise, photo: Path, suffix: str) -> None:
-    [path] = raise_one(photo, suffix=suffix).written
+def test_other_formats(upscale_one: Upscale, photo: Path, suffix: str) -> None:
+    [path] = upscale_one(photo, suffix=suffix).written
     assert path.name == f"photo-x2{suffix}"
     assert read_image(path).rgb.shape == (400, 400, 3)
     assert read_record(path).argv[-4:-2] == ("--format", suffix[1:])
 
 
-def test_exif_is_carried_over_unless_stripped(raise_one: Raise, photo: Path) -> None:
+def test_exif_is_carried_over_unless_stripped(upscale_one: Upscale, photo: Path) -> None:
     def makes(path: Path) -> object:
         with Image.open(path) as file:
             return file.getexif().get(Base.Make)
 
-    [kept] = raise_one(photo).written
+    [kept] = upscale_one(photo).written
     assert makes(kept) == "Camera"
-    [stripped] = raise_one(photo, strip=True).written
+    [stripped] = upscale_one(photo, strip=True).written
     assert makes(stripped) is None
     assert "--strip" in read_record(stripped).argv
 
 
-def test_what_is_written_beside_comes_before_the_result(raise_one: Raise, photo: Path, tmp_path: Path) -> None:
-    done = raise_one(photo, before_after=True, explain=True)
+def test_what_is_written_beside_comes_before_the_result(upscale_one: Upscale, photo: Path, tmp_path: Path) -> None:
+    done = upscale_one(photo, before_after=True, explain=True)
     names = [path.name for path in done.written]
     assert names == [
         "photo-x2-head-1-explain.png",
@@ -99,10 +100,10 @@ def test_what_is_written_beside_comes_before_the_result(raise_one: Raise, photo:
     assert np.abs(sheet[:400, :400].reshape(200, 2, 200, 2, 3).mean(axis=(1, 3)) - read_image(photo).rgb).mean() < 3
 
 
-def test_alpha_grows_with_the_photo(raise_one: Raise, tmp_path: Path) -> None:
+def test_alpha_grows_with_the_photo(upscale_one: Upscale, tmp_path: Path) -> None:
     rgb, alpha = np.full((20, 30, 3), 90, np.uint8), np.zeros((20, 30), np.uint8)
     alpha[:, 15:] = 255
-    [path] = raise_one(write_image(tmp_path / "a.png", rgb, alpha)).written
+    [path] = upscale_one(write_image(tmp_path / "a.png", rgb, alpha)).written
     grown = read_image(path).alpha
     assert grown is not None
     assert grown.shape == (40, 60)
@@ -110,21 +111,21 @@ def test_alpha_grows_with_the_photo(raise_one: Raise, tmp_path: Path) -> None:
     assert (grown[:, 34:] > 247).all()
 
 
-def test_files_of_others_and_inputs_are_kept(raise_one: Raise, photo: Path, tmp_path: Path) -> None:
+def test_files_of_others_and_inputs_are_kept(upscale_one: Upscale, photo: Path, tmp_path: Path) -> None:
     sheet = tmp_path / "out" / "photo-x2-before-after.png"
     sheet.parent.mkdir()
     sheet.write_bytes(b"mine")
-    with pytest.raises(ImageError, match=r"would replace .*photo-x2-before-after.png, not written by facegen"):
-        raise_one(photo, before_after=True)
+    with pytest.raises(FileError, match=r"would replace .*photo-x2-before-after.png, not written by facegen"):
+        upscale_one(photo, before_after=True)
     assert [path.name for path in sheet.parent.iterdir()] == [sheet.name]
-    raise_one(photo, before_after=True, overwrite=True)
+    upscale_one(photo, before_after=True, overwrite=True)
     assert "facegen" in picture_facts(sheet).text
-    raise_one(photo, before_after=True)
+    upscale_one(photo, before_after=True)
 
 
-def test_an_aligned_head_and_its_votes(raise_one: Raise, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_an_aligned_head_and_its_votes(upscale_one: Upscale, tmp_path: Path, head: NDArray[np.uint8]) -> None:
     aligned = write_image(tmp_path / "head.png", resize(head, (96, 96)))
-    done = raise_one(aligned, kind="aligned", size=256, explain=True)
+    done = upscale_one(aligned, kind="aligned", size=256, explain=True)
     assert [path.name for path in done.written] == [
         "head-256-head-1-explain.png",
         "head-256-head-1-explain.json",
@@ -135,15 +136,15 @@ def test_an_aligned_head_and_its_votes(raise_one: Raise, tmp_path: Path, head: N
     [upscaled] = read_record(done.written[-1]).upscaled
     assert len(upscaled.choices) == len(upscaled.plan.plan)
     with pytest.raises(ImageError, match="96x95; --aligned expects a square head crop"):
-        raise_one(write_image(tmp_path / "wide.png", head[:95, :96]), kind="aligned")
+        upscale_one(write_image(tmp_path / "wide.png", head[:95, :96]), kind="aligned")
 
 
-def test_heads_alone_and_none(raise_one: Raise, photo: Path, tmp_path: Path, astronaut: NDArray[np.uint8]) -> None:
-    done = raise_one(photo, kind="crop", size=256)
+def test_heads_alone_and_none(upscale_one: Upscale, photo: Path, tmp_path: Path, astronaut: NDArray[np.uint8]) -> None:
+    done = upscale_one(photo, kind="crop", size=256)
     assert [path.name for path in done.written] == ["photo-head.png"]
     assert (done.after, done.faces) == ((256, 256), 1)
     pair = np.concatenate([astronaut[:, 60:380], astronaut[:, 380:59:-1]], axis=1)
-    names = [path.name for path in raise_one(write_image(tmp_path / "two.png", pair), kind="crop", size=256).written]
+    names = [path.name for path in upscale_one(write_image(tmp_path / "two.png", pair), kind="crop", size=256).written]
     assert names == ["two-head-2.png", "two-head-1.png"]
     with pytest.raises(ImageError, match="no face found, so there is no head to crop"):
-        raise_one(write_image(tmp_path / "none.png", astronaut[:40, :40]), kind="crop")
+        upscale_one(write_image(tmp_path / "none.png", astronaut[:40, :40]), kind="crop")

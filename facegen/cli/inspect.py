@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--source",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="The photo it was made from: measures how well the picture, shrunk again, agrees with it.",
+    "--source", type=click.Path(path_type=Path),
+    help="The photo it was made from: measure how well the picture, shrunk again, agrees with it.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per picture and line, the record whole.")
+@click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each picture, with the whole record.")
 def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> None:
-    """Say what PICTURES are: how they were made, how sharp they are, how visible their seams."""
+    """Show how PICTURES were made, how sharp they are, and how visible the seams between tiles are."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -50,7 +48,7 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
 
 
 def _plain(found: Inspection) -> dict[str, Any]:
-    """As JSON can say it: no infinite numbers."""
+    """Convert to JSON's types; an infinite PSNR becomes null."""
     values = asdict(found) | {"record": found.record.model_dump(mode="json") if found.record else None}
     if found.agreement and found.agreement.psnr == float("inf"):
         values["agreement"]["psnr"] = None
@@ -58,7 +56,6 @@ def _plain(found: Inspection) -> dict[str, Any]:
 
 
 def _rows(found: Inspection) -> dict[str, str]:
-    """What there is to say, by name."""
     rows = {
         "format": f"{found.format}, {found.width}x{found.height}",
         "label": found.source_type or "none",
@@ -89,5 +86,5 @@ def _record_rows(record: Record) -> dict[str, str]:
         rows["upscaled"] = f"{len(record.upscaled)} head(s) in {tiles} tiles"
     fits = [record.fit] if record.fit is not None else [head.fit for head in record.upscaled if head.fit is not None]
     if fits:
-        rows["fit"] = f"{min(fits):.1f} dB to what was put in"
+        rows["fit"] = f"{min(fits):.1f} dB to the input"
     return rows

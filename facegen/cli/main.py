@@ -1,39 +1,64 @@
-"""The `facegen` command: finds the subcommand asked for and imports that one alone."""
+"""The `facegen` command. It imports only the subcommand asked for, so that help and errors come at once."""
 
 from __future__ import annotations
 
+import importlib
 import io
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
 
 from facegen import __version__
-from facegen.cli.lazy import LazyGroup
 from facegen.errors import FacegenError
 
 COMMANDS = {
-    "sample": "Draw faces from seeds.",
-    "upres": "Upscale photographs, head crops, or films.",
-    "video": "Walk from face to face, as a film.",
-    "grid-walk": "Let a grid of faces walk, as a film.",
-    "project": "Find the latent of a photo's face.",
-    "inspect": "Say what a picture is: how made, how sharp, how visible its seams.",
-    "replay": "Make a picture again from the record in it.",
-    "data": "From photos to a clean training set: prepare, clean, curate, stats.",
+    "sample": "Draw faces.",
+    "upres": "Upscale photos, face crops and video clips.",
+    "video": "Make a film that moves from face to face.",
+    "grid-walk": "Make a film of many faces in a grid, all moving.",
+    "project": "Find the drawn face that is nearest to a photo.",
+    "inspect": "Show how a picture was made, and measure it.",
+    "replay": "Make a picture again from the record in its file.",
+    "data": "Make a training set from photos: prepare, clean, curate, stats.",
     "train": "Train a network on your own pictures.",
-    "evaluate": "Measure weights on pictures kept out of training.",
-    "compare": "Show upscalers side by side on the same pictures.",
-    "publish": "Turn a run's average into a weight folder.",
-    "doctor": "Say what is installed, and test it.",
+    "evaluate": "Measure networks on pictures kept out of training.",
+    "compare": "Compare upscalers side by side on the same pictures.",
+    "publish": "Turn a training run into a weight folder.",
+    "doctor": "Check the installation.",
 }
 
 
-class MainGroup(LazyGroup):
-    """Reports errors of ours."""
+class LazyGroup(click.Group):
+    """Import a command only when it runs.
+
+    Args:
+        package: holds a module for each command, of the same name with "_" for "-".
+        helps: command -> its line in the group's help, in the order shown.
+    """
+
+    def __init__(self, *args: Any, package: str, helps: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.package, self.helps = package, helps
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.helps)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.helps:
+            return None
+        name = cmd_name.replace("-", "_")
+        command = getattr(importlib.import_module(f"{self.package}.{name}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self.helps.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of ours becomes one line on stderr and its exit status."""
+        """Run the command; an error of facegen's becomes one line on stderr and an exit status."""
         try:
             return super().invoke(ctx)
         except FacegenError as error:
@@ -42,13 +67,13 @@ class MainGroup(LazyGroup):
 
 
 @click.group(
-    cls=MainGroup, package="facegen.cli", helps=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup, package="facegen.cli", helps=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.version_option(__version__, prog_name="facegen")
 def cli() -> None:
-    """High-resolution faces: drawn from seeds, or upscaled from your photos."""
+    """Draw high-resolution faces, or upscale the faces in your photos."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # file names that are not text go out as they came in
+        sys.stdout.reconfigure(errors="surrogateescape")  # print file names that are not valid text unchanged
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the commands share: options, seeds, and a batch that goes on when one item fails."""
+"""Options and helpers that several commands share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from facegen.errors import FacegenError, ImageError, MissingExtraError, UsageError, did_you_mean
+from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean
 from facegen.files import PIPELINES
 
 if TYPE_CHECKING:
@@ -57,17 +57,16 @@ class Size(click.ParamType[int]):
 
 
 class Listed(click.ParamType[tuple[str, ...]]):
-    """Comma-separated words out of those known: flip,contrast.
+    """Comma-separated words from a known list: flip,contrast.
 
     Args:
-        word: what messages call one of them.
-        known: gives them, when the option is read.
-        none: whether "none" stands for no word.
+        word: one of them, in messages.
+        known: returns the list; called when the option is read.
+        none: accept "none" for an empty list.
     """
 
     def __init__(self, word: str, known: Callable[[], Collection[str]], *, none: bool = True) -> None:
-        self.name, self.known, self.none = f"{word}s", known, none
-        self.word = word
+        self.name, self.word, self.known, self.none = f"{word}s", word, known, none
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):
@@ -87,44 +86,40 @@ def _variants() -> Collection[str]:
     return KINDS
 
 
-format_option = click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["png", "jpg", "webp", "tif"]),
-    default="png",
-    show_default=True,
-    help="Of the files written.",
+out_option = click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder for the results."
 )
-"""--format, of commands that write pictures."""
+format_option = click.option(
+    "--format", "file_format", type=click.Choice(["png", "jpg", "webp", "tif"]), default="png", show_default=True,
+    help="File format of the results.",
+)  # fmt: skip
 _PIPELINE_OPTIONS = (
     click.option(
-        "--recipe",
-        default="portrait",
-        show_default=True,
-        help="Name of a shipped recipe (pipelines/), or a TOML file.",
-    ),
-    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a recipe key: fidelity=0.5."),
-    click.option(
-        "--candidates", type=click.IntRange(min=1), help="Candidates per tile that compete, the first so many."
+        "--recipe", default="portrait", show_default=True, help="Name of a recipe in pipelines/, or a TOML file."
     ),
     click.option(
-        "--variants",
-        type=Listed("kind", _variants),
-        metavar="KINDS",
-        help="Looks of each tile, from flip,contrast,saturation,shift; or none.",
+        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe: fidelity=0.5."
     ),
     click.option(
-        "--fidelity", type=click.FloatRange(0, 1), help="How far the result must agree with its input: 1 fully."
+        "--candidates", type=click.IntRange(min=1), help="Number of candidates per tile; the best one is used."
     ),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1, mps."),
-)
-"""Of `pipeline_options`, in the order of the help."""
+    click.option(
+        "--variants", type=Listed("kind", _variants), metavar="KINDS",
+        help="How the input of a tile is varied to get more candidates, from flip,contrast,saturation,shift; or none.",
+    ),
+    click.option(
+        "--fidelity", type=click.FloatRange(0, 1),
+        help="How closely the result, shrunk again, must match the input: from 0, not at all, to 1, exactly.",
+    ),
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+)  # fmt: skip
+"""Options of `pipeline_options`, in the order of the help."""
 
 
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """--recipe, --set, --device and shortcuts for some keys: what every command that runs the pipeline takes.
+    """Add the options of every command that runs the pipeline: recipe, overrides, shortcuts for them, device.
 
-    The command gets `recipe`, `overrides` and `device`; the shortcuts are among the overrides, and so are recorded.
+    The command gets `recipe`, `overrides` and `device`. Shortcuts become overrides, and so are recorded.
     """
 
     @wraps(command)
@@ -151,10 +146,10 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _overrides(shortcuts: Iterable[tuple[str, str, object]], overrides: tuple[str, ...]) -> list[str]:
-    """The (option, key, value) shortcuts as recipe overrides.
+    """Turn (option, key, value) shortcuts into recipe overrides.
 
     Raises:
-        UsageError: if --set gives the key of one as well.
+        UsageError: if --set gives the same key.
     """
     found = []
     for option, key, value in shortcuts:
@@ -167,7 +162,7 @@ def _overrides(shortcuts: Iterable[tuple[str, str, object]], overrides: tuple[st
 
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FacePipeline:
-    """The pipeline those options ask for."""
+    """Load the pipeline that the options of `pipeline_options` describe."""
     from facegen.pipeline import FacePipeline
     from facegen.precision import resolve_device
 
@@ -175,10 +170,10 @@ def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FaceP
 
 
 def need_packages(*modules: str) -> None:
-    """See that what the extra "train" brings is there, before it is imported.
+    """Check that packages of the extra "train" are installed, before they are imported.
 
     Raises:
-        MissingExtraError: with the pip command that brings it.
+        MissingExtraError: with the pip command that installs those missing.
     """
     absent = [module.replace("_", "-") for module in modules if find_spec(module) is None]
     if absent:
@@ -186,7 +181,7 @@ def need_packages(*modules: str) -> None:
 
 
 def at_hand(load: Callable[[], Loaded], left_out: list[str], report: Callable[[str], None]) -> Loaded | None:
-    """What `load` gives; None, reported and noted in `left_out`, where it says that something is not installed."""
+    """Load something optional; if a package is missing, report it, note it in `left_out` and return None."""
     try:
         return load()
     except MissingExtraError as error:
@@ -196,7 +191,7 @@ def at_hand(load: Callable[[], Loaded], left_out: list[str], report: Callable[[s
 
 
 def recipe_path(recipe: str) -> Path:
-    """A shipped recipe by its name, or any file by its path."""
+    """Find a shipped recipe by its name, or any recipe by its path."""
     shipped = PIPELINES / f"{recipe}.toml"
     if shipped.is_file():
         return shipped
@@ -208,22 +203,19 @@ def recipe_path(recipe: str) -> Path:
 
 
 def make_folder(out: Path) -> None:
-    """Make the folder to write to, before any work is done for it.
+    """Make the folder for the results, before any work is done.
 
     Raises:
-        ImageError: if it cannot be made.
+        FileError: if it cannot be made.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ImageError(f"--out {out}: cannot be made a folder ({error.strerror}); choose another.") from None
+        raise FileError(f"--out {out}: cannot be made a folder ({error.strerror}); choose another.") from None
 
 
 def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
-    """Do `work` on every item; one that fails is reported by name and the others still get done.
-
-    Exits with status 1 after a summary if any failed.
-    """
+    """Do `work` on every item, also after one failed; exit with status 1 and a summary if any did."""
     failed, done = [], 0
     for item in items:
         try:

@@ -8,74 +8,98 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import redirect_stdout
+from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.options import make_folder
-from facegen.errors import ImageError, UsageError
-from facegen.files import replacing
+from facegen.cli.options import make_folder, out_option
+from facegen.errors import FileError, UsageError
+from facegen.files import replacing, sha256_of
 
 if TYPE_CHECKING:
     from facegen.media.record import Record
 
 REPLAYED = ("sample", "upres")
-"""Commands that a record may name: a picture may come from a stranger."""
+"""Commands that a record may run: a picture may come from a stranger."""
 FILMS = ("video", "grid-walk")
-"""Commands whose results are named, but not made again."""
+"""Commands that are printed for the user to run."""
+GONE = {("", "calm"): 0, ("choice", "strategy"): "joint"}
+"""(table, key) of recipes of earlier versions -> the value at which they make no difference."""
 
 
 @click.command()
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option(
-    "--source",
-    type=click.Path(path_type=Path),
-    default=None,
-    help="The photo it was made from.  [default: the file of that name beside the picture, or here]",
+    "--source", type=click.Path(path_type=Path),
+    help="The photo it was made from.  [default: the file of that name next to the picture, or in this folder]",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
-)
-@click.option("--device", default=None, help="auto, cpu, cuda, cuda:1, mps.  [default: the one it was made on]")
+@out_option
+@click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: the one that made the picture]")
 def replay(picture: Path, source: Path | None, out: Path, device: str | None) -> None:
-    """Make PICTURE again from the record in its file; fails if the bytes are not the same."""
+    """Make PICTURE again from the record in its file, and compare the bytes.
+
+    The exit status is 1 if they are not the same.
+    """
     from facegen.media.record import check_weights, read_record
 
     record = read_record(picture)
     if record.argv[0] in FILMS:
         command = shlex.join(("facegen", *record.argv))
-        raise ImageError(f"{picture}: a film of a walk is not made again by replay; run its command: {command}")
+        raise FileError(f"{picture}: a film of a walk is not made again by replay; run its command: {command}")
     if record.argv[0] not in REPLAYED:
-        raise ImageError(
+        raise FileError(
             f"{picture}: its record names the command {record.argv[0]!r}, expected {' or '.join(REPLAYED)}."
         )
+    _check_recipe(record, picture)
     check_weights(record)
     photo = _source(record, picture, source)
     make_folder(out)
     with TemporaryDirectory(prefix="facegen-") as folder:
         made = _make(record, photo, device or record.device, Path(folder))
         if not made:
-            raise ImageError(f"{picture}: the command in its record, {record.argv}, writes no picture.")
+            raise FileError(f"{picture}: the command in its record, {record.argv}, writes no picture.")
         same = [path for path in made if path.read_bytes() == picture.read_bytes()]
         result = (same or [path for path in made if path.name == picture.name] or made)[0]
         target = out / f"{picture.stem}-replay{picture.suffix}"
         with replacing(target) as temporary:
             shutil.copyfile(result, temporary)
     if not same:
-        raise ImageError(f"{target}: not the same bytes as {picture}: {_what_differs(record, picture, target)}")
+        raise FileError(f"{target}: not the same bytes as {picture}: {_differences(record, picture, target)}")
     click.echo(target)
 
 
-def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
-    """The photo that the record names, checked by its hash."""
-    from facegen.files import sha256_of
+def _check_recipe(record: Record, picture: Path) -> None:
+    """Refuse a record whose recipe has values that this version of facegen does not know."""
+    from pydantic import ValidationError
 
+    from facegen.recipe import PipelineRecipe
+
+    recipe = deepcopy(record.recipe)
+    for (table, key), neutral in GONE.items():
+        values = recipe.get(table, {}) if table else recipe
+        if values.get(key) == neutral:
+            del values[key]
+    try:
+        PipelineRecipe.model_validate(recipe)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise FileError(
+            f"{picture}: was made by an earlier facegen ({record.facegen}) with {where} = {first['input']!r}, which "
+            "this one does not have; install the earlier one to make it again, or run its command anew: "
+            f"facegen {shlex.join(record.argv)}"
+        ) from None
+
+
+def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
+    """Find the photo that the record names, and check its hash."""
     wanted = record.source
     if wanted is None:
         if given is not None:
-            raise UsageError(f"--source {given}: {picture} was not made from a photo; leave --source away.")
+            raise UsageError(f"--source {given}: {picture} was not made from a photo; omit --source.")
         return None
     if given is None:
         for path in (picture.parent / wanted.name, Path(wanted.name)):
@@ -92,13 +116,13 @@ def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
 
 
 def _make(record: Record, photo: Path | None, device: str, folder: Path) -> list[Path]:
-    """Run the recorded command; returns the pictures it wrote into `folder`."""
+    """Run the recorded command; return the files it wrote below `folder`."""
     from facegen.cli.main import cli
 
     command, *rest = record.argv
     out = folder / "out"
     if photo is not None and record.source is not None:
-        copy = folder / record.source.name  # under the recorded name, which becomes part of the picture's own record
+        copy = folder / record.source.name  # the recorded name becomes part of the new picture's own record
         shutil.copyfile(photo, copy)
         rest = [str(copy), *rest[1:]]
     with redirect_stdout(io.StringIO()):
@@ -108,8 +132,8 @@ def _make(record: Record, photo: Path | None, device: str, folder: Path) -> list
     return sorted(path for path in out.rglob("*") if path.is_file())
 
 
-def _what_differs(record: Record, picture: Path, target: Path) -> str:
-    """Why a picture made again is not the same, as far as the two files tell."""
+def _differences(record: Record, picture: Path, target: Path) -> str:
+    """Explain why a picture made again is not the same, from the two files."""
     import numpy as np
 
     from facegen.media.images import read_image
@@ -127,7 +151,7 @@ def _what_differs(record: Record, picture: Path, target: Path) -> str:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "") -> Iterator[str]:
-    """Every value that differs, as "recipe.fidelity: 1.0, now 0.5"."""
+    """Yield every value that differs, as "recipe.fidelity: 1.0, now 0.5"."""
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         if isinstance(old, dict) and isinstance(new, dict):

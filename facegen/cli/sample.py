@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.options import Seeds, Size, for_each, format_option, load_pipeline, make_folder, pipeline_options
+from facegen.cli.options import (
+    Seeds,
+    Size,
+    for_each,
+    format_option,
+    load_pipeline,
+    make_folder,
+    out_option,
+    pipeline_options,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,15 +29,13 @@ SHEET_SIDE = 256
 
 
 @click.command()
-@click.option("--seeds", type=Seeds(), default="0", show_default=True, help="Seeds and ranges: 0,3-7.")
-@click.option("--size", type=Size(), default=768, show_default=True, help="Side of the pictures in pixels.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder to write to."
-)
+@click.option("--seeds", type=Seeds(), default="0", show_default=True, help="Seeds and ranges of seeds: 0,3-7.")
+@click.option("--size", type=Size(), default=768, show_default=True, help="Width and height of each picture in pixels.")
+@out_option
 @format_option
-@click.option("--grid", is_flag=True, help="Write a contact sheet of all of them too.")
-@click.option("--stages", is_flag=True, help="Write what happens on the way: face, guide, tiles, choice.")
-@click.option("--explain", is_flag=True, help="Write which candidate won each tile, and by how much.")
+@click.option("--grid", is_flag=True, help="Also write all faces as one contact sheet.")
+@click.option("--stages", is_flag=True, help="Also write the steps on the way: small face, guide, tiles, candidates.")
+@click.option("--explain", is_flag=True, help="Also write which candidate was chosen for each tile, and why.")
 @pipeline_options
 def sample(
     seeds: tuple[int, ...],
@@ -42,9 +49,9 @@ def sample(
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Draw a face for each seed: the same seed gives the same face.
+    """Draw a face for each seed.
 
-    Pictures have 8 bits a sample.
+    The same seed always gives the same face.
     """
     from facegen.media.images import resize
 
@@ -66,7 +73,7 @@ def sample(
 def _write_sample(
     pipeline: FacePipeline, seed: int, out: Path, options: dict[str, Any], *, stages: bool, explain: bool
 ) -> NDArray[np.uint8]:
-    """Draw one seed, write it with all that was asked for, and return its picture."""
+    """Draw one seed, write the files asked for, and return the picture."""
     from facegen.arrays import to_picture
     from facegen.explain import write_explanation, write_stages
     from facegen.media.images import resize, write_image
@@ -93,7 +100,7 @@ def _write_sample(
 def _write_grid(
     path: Path, pictures: dict[str, NDArray[np.uint8]], seeds: tuple[int, ...], options: dict[str, Any]
 ) -> Path:
-    """Write a contact sheet with the command that makes it."""
+    """Write a contact sheet that carries the command that makes it."""
     from facegen.media.images import write_image
     from facegen.media.record import COMMAND_KEY, arguments
     from facegen.media.sheets import contact_sheet

@@ -1,39 +1,60 @@
-"""What a run over many pictures shows: the time left while it works, and a table of what became of each."""
+"""Reports of a run over many files: the time left, a line for each file, and a table at the end."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from facegen.jobs import Outcome
+from facegen.results import Upscaling
 
 WIDE = 10_000
-"""Columns of what is no terminal, so that no line is broken or cut there."""
+"""Columns where there is no terminal, so that no line is wrapped or cut."""
 COLUMNS = ("file", "size", "faces", "seams", "fit", "seconds", "")
 
 
 def error_console() -> Console:
-    """Standard error, as rich writes to it."""
+    """Return rich's console for standard error."""
     console = Console(stderr=True)
     return console if console.is_terminal else Console(stderr=True, width=WIDE)
 
 
 def time_left(console: Console) -> Progress:
-    """A line that is redrawn on a terminal, and nothing at all elsewhere."""
+    """Return a progress line for a terminal; elsewhere it shows nothing."""
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"),
         console=console, transient=True, disable=not console.is_interactive, redirect_stdout=sys.stdout.isatty(),
     )  # fmt: skip
 
 
+def report(outcome: Outcome, alone: bool) -> None:
+    """Print what was written and what went wrong; for a single file also what the table would say."""
+    for path in outcome.written:
+        click.echo(path)
+    if outcome.error:
+        click.echo(f"{outcome.trace}Error: {outcome.error}", err=True)
+    elif alone and (outcome.note or outcome.done_already):
+        click.echo(f"{outcome.source}: {outcome.note or 'done already'}.", err=True)
+
+
+def report_all(outcomes: Sequence[Outcome]) -> None:
+    """Print the table and the totals of several files; exit with status 1 if any failed."""
+    if len(outcomes) > 1:
+        error_console().print(summary(outcomes))
+        click.echo(totals(outcomes), err=True)
+    if any(outcome.error for outcome in outcomes):
+        sys.exit(1)
+
+
 def summary(outcomes: Iterable[Outcome]) -> Table:
-    """One row for each picture."""
+    """Make a table with one row for each file."""
     table = Table(box=None, pad_edge=False)
     for name in COLUMNS:
         table.add_column(name, justify="right" if name in ("faces", "fit", "seconds") else "left")
@@ -43,28 +64,23 @@ def summary(outcomes: Iterable[Outcome]) -> Table:
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
-    """A cell for each of `COLUMNS`; what is not known is left blank."""
-    seams, fit = outcome.seams, outcome.fit
-    sizes = [f"{width}x{height}" for width, height in filter(None, (outcome.before, outcome.after))]
+    """Make a cell for each of `COLUMNS`; what is unknown stays blank."""
+    known = outcome if isinstance(outcome, Upscaling) else Upscaling(outcome.source)
+    seams, fit = known.seams, known.fit
+    sizes = [f"{width}x{height}" for width, height in filter(None, (known.before, known.after))]
     return (
         str(outcome.source),
         " -> ".join(sizes),
-        "" if outcome.faces is None else str(outcome.faces),
+        "" if known.faces is None else str(known.faces),
         "" if seams is None else f"{seams.mean:.3f}, at most {seams.max:.3f}",
         "" if fit is None else "exact" if math.isinf(fit) else f"{fit:.1f} dB",
         "" if outcome.done_already else f"{outcome.seconds:.1f}",
-        _remark(outcome),
+        outcome.error.removeprefix(f"{outcome.source}: ") or ("done already" if outcome.done_already else outcome.note),
     )
 
 
-def _remark(outcome: Outcome) -> str:
-    if outcome.error:
-        return outcome.error.removeprefix(f"{outcome.source}: ")
-    return "done already" if outcome.done_already else outcome.note
-
-
 def totals(outcomes: Iterable[Outcome]) -> str:
-    """How many pictures were upscaled, were there already, and failed."""
+    """Count the files that were upscaled, were done already, and failed."""
     counts = {"upscaled": 0, "done already": 0, "failed": 0}
     for outcome in outcomes:
         counts["failed" if outcome.error else "done already" if outcome.done_already else "upscaled"] += 1

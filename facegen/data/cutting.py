@@ -49,6 +49,8 @@ class LeftOut:
 class Cut(Outcome):
     """What became of a photo that could be read."""
 
+    faces: int = 0
+    """How many were found."""
     bytes: int = 0
     """Length of the photo's file."""
     modified: int = 0

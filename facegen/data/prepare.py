@@ -129,7 +129,7 @@ class Preparation:
         name = name_below(self.raw, cut.source)
         self._replace_crops(name, cut.entries)
         self.ledger.photos[name] = Photo(
-            bytes=cut.bytes, modified=cut.modified, sha256=cut.sha256, faces=cut.faces or 0, left_out=cut.left_out
+            bytes=cut.bytes, modified=cut.modified, sha256=cut.sha256, faces=cut.faces, left_out=cut.left_out
         )
 
     def _replace_crops(self, name: str, entries: Iterable[Entry]) -> None:

@@ -1,4 +1,4 @@
-"""The record of how a picture was made: what it says, writing it into the file, and reading it back."""
+"""The record of how a picture or film was made: write it into the file, read it back, check it."""
 
 from __future__ import annotations
 
@@ -11,172 +11,29 @@ import platform
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, field_validator
 from torch import Tensor
 
 from facegen import __version__
-from facegen.errors import ImageError, WeightsError
+from facegen.errors import FileError, WeightsError
 from facegen.files import sha256_of
 from facegen.media.images import picture_text
 from facegen.media.video_reader import is_clip, video_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
+from facegen.recipe import PipelineRecipe
 from facegen.weights import find_weights, read_card
 
-if TYPE_CHECKING:
-    from facegen.pipeline import FacePipeline, Upscaled
-
-__all__ = ["COMMAND_KEY", "RECORD_KEY", "Record", "arguments", "check_weights", "read_record", "record_text"]
-
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
-"""Of a picture's text: the command line that makes it, and the record as JSON."""
-
-
-def record_text(
-    pipeline: FacePipeline,
-    command: str,
-    options: Mapping[str, Any],
-    *,
-    upscaled: Sequence[Upscaled] = (),
-    source: Path | None = None,
-    z: Tensor | None = None,
-    keyframes: Iterable[Tensor] = (),
-    fit: float | None = None,
-    seams: SeamGauge | None = None,
-) -> dict[str, str]:
-    """The text for `write_image` that says how a picture was made.
-
-    Args:
-        pipeline: what made it.
-        command: as "sample".
-        options: those that shape the picture, as `arguments` takes them; a whole number "seeds" is a sample's seed.
-        upscaled: what the pipeline returned, in order.
-        source: the photo it was made from.
-        z: (z_dim,) the latent it was drawn from.
-        keyframes: (z_dim,) the latents that a film goes through.
-        fit, seams: as measured in a whole photo's result.
-    Raises:
-        ImageError: if the source cannot be read.
-        WeightsError: if the weights' cards cannot be read.
-    """
-    argv = arguments(command, options, source)
-    seed = seeds if isinstance(seeds := options.get("seeds"), int) else None
-    record = Record(
-        **_maker(pipeline),
-        argv=argv,
-        seed=seed,
-        z=None if z is None else latent_sha256(z),
-        latent=None if z is None or seed is not None else latent_text(z),
-        keyframes=tuple(latent_text(keyframe) for keyframe in keyframes),
-        source=None if source is None else SourceRecord(name=_as_text(source.name), sha256=sha256_of(source)),
-        upscaled=tuple(_upscaled_record(one) for one in upscaled),
-        fit=_finite(fit),
-        seams=seams,
-    )
-    return {COMMAND_KEY: shlex.join(argv), RECORD_KEY: record.model_dump_json()}
-
-
-def _maker(pipeline: FacePipeline) -> dict[str, Any]:
-    """What made a picture, as fields of a record."""
-    return {
-        "facegen": __version__,
-        "torch": torch.__version__,
-        "platform": platform.platform(),
-        "device": pipeline.device,
-        "recipe": pipeline.recipe.model_dump(mode="json"),
-        "weights": {name: _sha256_of_weights(name) for name in _weight_names(pipeline)},
-    }
-
-
-def arguments(command: str, options: Mapping[str, Any], source: Path | None = None) -> tuple[str, ...]:
-    """The command line of a command, without `facegen`.
-
-    After the command comes the source's name, then the options in their order: the key "face_size_min" stands for
-    "--face-size-min". True writes the option alone; False and None leave it away; a list or a tuple writes it once for
-    each entry.
-    """
-    words = [command] if source is None else [command, _as_text(source.name)]
-    for key, value in options.items():
-        option = "--" + key.replace("_", "-")
-        if value is True:
-            words.append(option)
-        elif value is not False and value is not None:
-            for entry in value if isinstance(value, list | tuple) else [value]:
-                words += [option, _as_text(str(entry))]
-    return tuple(words)
-
-
-def read_record(path: str | Path) -> Record:
-    """Read a picture's or film's record.
-
-    Raises:
-        ImageError: if the file cannot be read, or has no record, or a damaged one.
-    """
-    path = Path(path)
-    text = (video_text(path) if is_clip(path) else picture_text(path)).get(RECORD_KEY)
-    if text is None:
-        raise ImageError(
-            f"{path}: has no facegen record; expected a picture that facegen sample or upres wrote and no other "
-            "program has saved since."
-        )
-    try:
-        return Record.model_validate_json(text)
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "JSON"
-        raise ImageError(f"{path}: its facegen record is damaged ({where}); get the picture again.") from None
-
-
-def check_weights(record: Record) -> None:
-    """See that the weights are those that the picture was made with.
-
-    Raises:
-        WeightsError: naming those that are missing or others.
-    """
-    for name, wanted in record.weights.items():
-        found = _sha256_of_weights(name)
-        if found != wanted:
-            raise WeightsError(
-                f"weights {name!r}: their SHA-256 is {found}, but the picture was made with {wanted}; "
-                f"get those of facegen {record.facegen}."
-            )
-
-
-def _weight_names(pipeline: FacePipeline) -> list[str]:
-    weights = pipeline.recipe.weights
-    judges = [weights.discriminator] if pipeline.discriminator is not None else []
-    return [weights.generator, weights.upscaler, *judges]
-
-
-def _sha256_of_weights(name: str) -> str:
-    return read_card(find_weights(name)).sha256
-
-
-def _upscaled_record(upscaled: Upscaled) -> UpscaledRecord:
-    plan = upscaled.plan
-    return UpscaledRecord(
-        plan=PlanRecord(height=plan.height, width=plan.width, tile=plan.tile, overlap=plan.overlap),
-        candidates=upscaled.names,
-        choices=tuple(upscaled.chosen.tolist()),
-        fit=_finite(upscaled.fit),
-        seams=seam_gauge(upscaled.image, plan),
-    )
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _as_text(name: str) -> str:
-    """A name as it can stand in a file: bytes that are no text become question marks."""
-    return os.fsencode(name).decode("utf-8", "replace")
+"""Keys of a picture's text: the command line that makes it, and the record as JSON."""
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)  # a later version's record may say more
+    model_config = ConfigDict(extra="ignore", frozen=True)  # a later version's record may have more fields
 
 
 class PlanRecord(_Table):
@@ -194,26 +51,26 @@ class PlanRecord(_Table):
 
 
 class UpscaledRecord(_Table):
-    """What was chosen in one upscaled picture, and how well it came out."""
+    """The chosen candidates of one upscaled picture, and its measures."""
 
     plan: PlanRecord
     candidates: tuple[str, ...]
     """Their names."""
     choices: tuple[int, ...]
-    """The candidate that won, for each tile of the plan."""
+    """Index of the chosen candidate, for each tile of the plan."""
     fit: float | None
-    """PSNR of the area-downsampled picture to what was put in, in dB; None if they are equal."""
+    """PSNR of the area-downsampled picture to the input, in dB; None if they are equal."""
     seams: SeamGauge
-    """Before the picture was brought to its final size or pasted."""
+    """Measured before the picture was resized or pasted."""
 
 
 class SourceRecord(_Table):
     """The photo that a picture was made from."""
 
     name: str
-    """Without folders: it is nobody's business where a photo lay, and `replay` makes a file of that name."""
+    """Without folders: they are private, and `replay` makes a file of that name."""
     sha256: str
-    """Of the file's bytes."""
+    """Hash of the file's bytes."""
 
     @field_validator("name")
     @classmethod
@@ -224,7 +81,7 @@ class SourceRecord(_Table):
 
 
 class Record(_Table):
-    """What a picture's making depended on."""
+    """Everything that a picture depends on."""
 
     facegen: str
     """Version."""
@@ -233,51 +90,204 @@ class Record(_Table):
     platform: str
     device: str
     argv: tuple[str, ...]
-    """What follows `facegen` on the command line: the command, the source's name if there is one, the options."""
+    """The command line after `facegen`: the command, the source's name if there is one, the options."""
     recipe: dict[str, Any]
-    """As it was resolved, every key."""
+    """The recipe with all its values, also those left at their default."""
     weights: dict[str, str]
-    """SHA-256 of the weights by the name that the recipe gives them."""
+    """Name in the recipe -> SHA-256 of the weights."""
     seed: int | None = None
     z: str | None = None
     """SHA-256 of the latent's float32 values."""
     latent: str | None = None
-    """The latent itself, if no seed draws it; see `latent_text`."""
+    """The latent itself, if it has no seed; see `latent_text`."""
     keyframes: tuple[str, ...] = ()
-    """Of a film: the latents that it goes through."""
+    """The latents of a film's keyframes."""
     source: SourceRecord | None = None
-    upscaled: tuple[UpscaledRecord, ...] = ()
-    """One for each head that was upscaled."""
+    upscaled: tuple[UpscaledRecord, ...] = Field((), validation_alias=AliasChoices("upscaled", "raised"))
+    """One for each head; called "raised" in records of the first versions."""
     fit: float | None = None
-    """Of a whole photo: PSNR of the area-downsampled result to the source, in dB; None if not measured, or equal."""
+    """In a whole photo: PSNR of the area-downsampled result to the source, in dB; None if not measured, or equal."""
     seams: SeamGauge | None = None
-    """Of a whole photo."""
+    """Measured in a whole photo."""
+
+
+class Maker(Protocol):
+    """A `FacePipeline`, as far as the record needs it."""
+
+    recipe: PipelineRecipe
+    device: str
+
+
+class Made(Protocol):
+    """An `Upscaled` picture, as far as the record needs it."""
+
+    @property
+    def image(self) -> Tensor: ...
+    @property
+    def plan(self) -> TilePlan: ...
+    @property
+    def names(self) -> tuple[str, ...]: ...
+    @property
+    def chosen(self) -> Tensor: ...
+    @property
+    def fit(self) -> float: ...
+
+
+def record_text(
+    pipeline: Maker,
+    command: str,
+    options: Mapping[str, Any],
+    *,
+    upscaled: Sequence[Made] = (),
+    source: Path | None = None,
+    z: Tensor | None = None,
+    keyframes: Iterable[Tensor] = (),
+    fit: float | None = None,
+    seams: SeamGauge | None = None,
+) -> dict[str, str]:
+    """Return the text for `write_image` that records how a picture was made.
+
+    Args:
+        pipeline: made the picture.
+        command: "sample", for example.
+        options: those that shape the picture, as `arguments` takes them; an integer "seeds" is a sample's seed.
+        upscaled: what the pipeline returned, in order.
+        source: the photo the picture was made from.
+        z: (z_dim,) the latent it was drawn from.
+        keyframes: (z_dim,) the latents of a film's keyframes.
+        fit, seams: measured in a whole photo's result.
+    Raises:
+        FileError: if the source cannot be read.
+        WeightsError: if the weights' cards cannot be read.
+    """
+    argv = arguments(command, options, source)
+    seed = seeds if isinstance(seeds := options.get("seeds"), int) else None
+    record = Record(
+        facegen=__version__,
+        torch=torch.__version__,
+        platform=platform.platform(),
+        device=pipeline.device,
+        argv=argv,
+        recipe=pipeline.recipe.model_dump(mode="json"),
+        weights={name: _sha256_of_weights(name) for name in _weight_names(pipeline.recipe)},
+        seed=seed,
+        z=None if z is None else latent_sha256(z),
+        latent=None if z is None or seed is not None else latent_text(z),
+        keyframes=tuple(latent_text(keyframe) for keyframe in keyframes),
+        source=None if source is None else SourceRecord(name=_as_text(source.name), sha256=sha256_of(source)),
+        upscaled=tuple(_upscaled_record(one) for one in upscaled),
+        fit=_finite(fit),
+        seams=seams,
+    )
+    return {COMMAND_KEY: shlex.join(argv), RECORD_KEY: record.model_dump_json()}
+
+
+def arguments(command: str, options: Mapping[str, Any], source: Path | None = None) -> tuple[str, ...]:
+    """Return the words of a command line, without `facegen`: the command, the source's name, the options.
+
+    The key "face_size_min" becomes "--face-size-min". True gives the option alone, False and None omit it, a list or
+    a tuple repeats it for each entry.
+    """
+    words = [command] if source is None else [command, _as_text(source.name)]
+    for key, value in options.items():
+        option = "--" + key.replace("_", "-")
+        if value is True:
+            words.append(option)
+        elif value is not False and value is not None:
+            for entry in value if isinstance(value, list | tuple) else [value]:
+                words += [option, _as_text(str(entry))]
+    return tuple(words)
+
+
+def read_record(path: str | Path) -> Record:
+    """Read a picture's or film's record.
+
+    Raises:
+        FileError: if the file cannot be read, or has no record, or a damaged one.
+    """
+    path = Path(path)
+    text = (video_text(path) if is_clip(path) else picture_text(path)).get(RECORD_KEY)
+    if text is None:
+        raise FileError(
+            f"{path}: has no facegen record; expected a picture that facegen sample or upres wrote and no other "
+            "program has saved since."
+        )
+    try:
+        return Record.model_validate_json(text)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"]) or "JSON"
+        raise FileError(f"{path}: its facegen record is damaged ({where}); get the picture again.") from None
+
+
+def check_weights(record: Record) -> None:
+    """Check that the weights here are those that the picture was made with.
+
+    Raises:
+        WeightsError: naming those that are missing or different.
+    """
+    for name, wanted in record.weights.items():
+        found = _sha256_of_weights(name)
+        if found != wanted:
+            raise WeightsError(
+                f"weights {name!r}: their SHA-256 is {found}, but the picture was made with {wanted}; "
+                f"get those of facegen {record.facegen}."
+            )
 
 
 def latent_sha256(z: Tensor) -> str:
-    """The hash of a (z_dim,) latent's float32 values."""
+    """Hash a (z_dim,) latent's float32 values."""
     return hashlib.sha256(_bytes(z)).hexdigest()
 
 
 def latent_text(z: Tensor) -> str:
-    """A (z_dim,) latent's float32 values, little-endian, in base64."""
+    """Encode a (z_dim,) latent's float32 values, little-endian, in base64."""
     return base64.b64encode(_bytes(z)).decode("ascii")
 
 
 def read_latent(text: str, source: Path) -> Tensor:
-    """The (z_dim,) float32 latent that `latent_text` wrote.
+    """Decode the (z_dim,) float32 latent that `latent_text` wrote.
 
     Args:
-        source: the picture whose record it stands in, for the message.
+        source: the picture whose record holds it, for the message.
     Raises:
-        ImageError: if the text is damaged.
+        FileError: if the text is damaged.
     """
     try:
         values = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
     except (binascii.Error, ValueError):
-        raise ImageError(f"{source}: the latent in its record is damaged; get the picture again.") from None
+        raise FileError(f"{source}: the latent in its record is damaged; get the picture again.") from None
     return torch.from_numpy(values.astype(np.float32))
 
 
 def _bytes(z: Tensor) -> bytes:
     return z.detach().cpu().float().contiguous().numpy().astype("<f4").tobytes()
+
+
+def _weight_names(recipe: PipelineRecipe) -> list[str]:
+    weights = recipe.weights
+    scored = [weights.discriminator] if recipe.choice.scorers.get("discriminator") else []
+    return [weights.generator, weights.upscaler, *scored]
+
+
+def _sha256_of_weights(name: str) -> str:
+    return read_card(find_weights(name)).sha256
+
+
+def _upscaled_record(upscaled: Made) -> UpscaledRecord:
+    plan = upscaled.plan
+    return UpscaledRecord(
+        plan=PlanRecord(height=plan.height, width=plan.width, tile=plan.tile, overlap=plan.overlap),
+        candidates=upscaled.names,
+        choices=tuple(upscaled.chosen.tolist()),
+        fit=_finite(upscaled.fit),
+        seams=seam_gauge(upscaled.image, plan),
+    )
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _as_text(name: str) -> str:
+    """Replace bytes of a file name that are no valid text by question marks."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -36,7 +36,7 @@ def test_a_sample_as_a_table(facegen: Facegen, drawn: Path, monkeypatch: pytest.
     assert rows["command"].startswith("facegen sample --seeds 3 --size 320 --format png --recipe ")
     assert rows["made by"].startswith("facegen 0.")
     assert rows["upscaled"] == "1 head(s) in 4 tiles"
-    assert rows["fit"].endswith("dB to what was put in")
+    assert rows["fit"].endswith("dB to the input")
     assert {"weights", "seams", "elsewhere", "sharpness"} < set(rows)
     assert "agreement" not in rows
 
@@ -72,7 +72,7 @@ def test_a_photo_has_the_values_of_the_whole(
     found = json.loads(facegen("inspect", tmp_path / "whole.png", "--json").stdout)
     assert found["seams"] == {"mean": 1.25, "max": 1.5}
     assert found["content"] is None
-    assert "55.5 dB to what was put in" in facegen("inspect", tmp_path / "whole.png").stdout
+    assert "55.5 dB to the input" in facegen("inspect", tmp_path / "whole.png").stdout
     found = json.loads(facegen("inspect", tmp_path / "heads.png", "--json").stdout)
     gauges = [seam_gauge(one.image, one.plan) for one in heads]
     assert found["seams"]["mean"] == pytest.approx(sum(gauge.mean for gauge in gauges) / 2)

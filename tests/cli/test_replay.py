@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +72,7 @@ def test_a_renamed_source_and_a_renamed_picture(
     assert "was made from a photo named 'photo.png'; say with --source where it is." in lost.stderr
 
 
-def test_source_is_found_beside_the_picture_by_its_hash(
+def test_source_is_found_next_to_the_picture_by_its_hash(
     facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = write_image(tmp_path / "photo.png", head)
@@ -95,7 +97,7 @@ def test_other_weights_are_refused_by_name(facegen: Facegen, tiny_recipe: Path, 
     assert not (tmp_path / "again").exists()
 
 
-def test_a_changed_recipe_is_told(facegen: Facegen, own_recipe: Path, tmp_path: Path) -> None:
+def test_a_changed_recipe_is_reported(facegen: Facegen, own_recipe: Path, tmp_path: Path) -> None:
     picture = draw(facegen, own_recipe, tmp_path / "out")
     own_recipe.write_text("fidelity = 0.25\n" + own_recipe.read_text())
     result = facegen("replay", picture, "--out", tmp_path / "again")
@@ -107,7 +109,7 @@ def test_a_changed_recipe_is_told(facegen: Facegen, own_recipe: Path, tmp_path: 
     assert made.is_file()
 
 
-def test_a_picture_saved_again_is_told(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+def test_a_picture_saved_again_is_reported(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     picture = draw(facegen, tiny_recipe, tmp_path)
     brighter = read_image(picture).rgb // 2
     write_image(picture, brighter, text=picture_text(picture))
@@ -161,4 +163,26 @@ def test_source_of_a_sample(facegen: Facegen, tiny_recipe: Path, tmp_path: Path)
     picture = draw(facegen, tiny_recipe, tmp_path)
     result = facegen("replay", picture, "--source", picture)
     assert result.exit_code == 2
-    assert "was not made from a photo; leave --source away" in result.stderr
+    assert "was not made from a photo; omit --source" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"charm": 0.75}, "with charm = 0.75, which this one does not have"),
+        ({"choice": {"method": "first"}}, "with choice.method = 'first', which this one does not have"),
+        ({"weights": {"upscaler": ["a", 3]}}, "with weights.upscaler"),
+        ({"calm": 0}, None),
+    ],
+)
+def test_a_recipe_of_an_earlier_version(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, change: dict[str, Any], message: str | None
+) -> None:
+    picture = draw(facegen, tiny_recipe, tmp_path)
+    record = json.loads(picture_text(picture)[RECORD_KEY])
+    record["recipe"] |= change
+    write_image(picture, read_image(picture).rgb, text={RECORD_KEY: json.dumps(record)})
+    result = facegen("replay", picture, "--out", tmp_path / "again")
+    assert result.exit_code == 1
+    assert (message or "not the same bytes") in result.stderr
+    assert (tmp_path / "again").exists() == (message is None)

@@ -11,11 +11,13 @@ from rich.console import Console
 from facegen.cli.summary import error_console, summary, time_left, totals
 from facegen.jobs import Outcome
 from facegen.ops.seams import SeamGauge
+from facegen.results import Upscaling
 
+GAUGE = SeamGauge(1.0123, 1.0567)
 PHOTO = Path("in/[red]photo :smile:.jpg")
 OUTCOMES = [
-    Outcome(PHOTO, (), (600, 400), (1200, 800), 2, SeamGauge(1.0123, 1.0567), 61.25, 3.04, note="1 head(s) left"),
-    Outcome(Path("same.png"), (), (8, 8), (8, 8), 0, None, float("inf"), 0.5),
+    Upscaling(PHOTO, (), 3.04, "1 head(s) left", False, "", "", (600, 400), (1200, 800), 2, GAUGE, 61.25),
+    Upscaling(Path("same.png"), seconds=0.5, before=(8, 8), after=(8, 8), faces=0, fit=float("inf")),
     Outcome(Path("old.png"), done_already=True),
     Outcome(Path("bad.png"), seconds=0.01, error="bad.png: is empty (0 bytes)."),
 ]

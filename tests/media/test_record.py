@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facegen import __version__
 from facegen.arrays import to_picture
-from facegen.errors import ImageError, WeightsError
+from facegen.errors import FileError, WeightsError
 from facegen.media.images import write_image
 from facegen.media.record import (
     RECORD_KEY,
@@ -80,9 +80,9 @@ def test_record_of_a_photo(pipeline: FacePipeline, tmp_path: Path, head: NDArray
     assert (record.seed, record.z) == (None, None)
 
 
-def test_discriminator_counts_where_it_judges(recipe: Path) -> None:
-    judged = FacePipeline.load(recipe, ["choice.scorers={ discriminator = 1.0 }"])
-    record = Record.model_validate_json(record_text(judged, "sample", {})[RECORD_KEY])
+def test_the_discriminator_is_recorded_where_it_scores(recipe: Path) -> None:
+    scored = FacePipeline.load(recipe, ["choice.scorers={ discriminator = 1.0 }"])
+    record = Record.model_validate_json(record_text(scored, "sample", {})[RECORD_KEY])
     assert {Path(name).name for name in record.weights} == {"dcgan", "jnet", "patchgan"}
 
 
@@ -138,14 +138,14 @@ def test_names_that_are_no_text_can_be_recorded(pipeline: FacePipeline, tmp_path
 
 
 def test_picture_without_a_record(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"a\.png: has no facegen record; expected a picture that facegen sample or"):
+    with pytest.raises(FileError, match=r"a\.png: has no facegen record; expected a picture that facegen sample or"):
         read_record(write_image(tmp_path / "a.png", PLAIN))
 
 
 @pytest.mark.parametrize(("text", "where"), [("{}", "facegen"), ("nonsense", "JSON"), ('{"facegen": 1}', "facegen")])
 def test_damaged_record(tmp_path: Path, text: str, where: str) -> None:
     path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: text})
-    with pytest.raises(ImageError, match=rf"a\.png: its facegen record is damaged \({where}\)"):
+    with pytest.raises(FileError, match=rf"a\.png: its facegen record is damaged \({where}\)"):
         read_record(path)
 
 
@@ -154,7 +154,7 @@ def test_a_source_with_folders_is_no_record_of_ours(pipeline: FacePipeline, tmp_
     values = json.loads(record_text(pipeline, "sample", {})[RECORD_KEY])
     values["source"] = {"name": name, "sha256": "0" * 64}
     path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
-    with pytest.raises(ImageError, match=r"its facegen record is damaged \(source\.name\)"):
+    with pytest.raises(FileError, match=r"its facegen record is damaged \(source\.name\)"):
         read_record(path)
 
 
@@ -162,6 +162,16 @@ def test_a_later_versions_record_may_say_more(pipeline: FacePipeline, tmp_path: 
     values = json.loads(record_text(pipeline, "sample", {"seeds": 1})[RECORD_KEY]) | {"colour": "blue"}
     path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
     assert read_record(path).seed == 1
+
+
+def test_a_record_of_the_first_versions_is_read(pipeline: FacePipeline, tmp_path: Path) -> None:
+    """They called the upscaled heads "raised"."""
+    text = record_text(pipeline, "sample", {"seeds": 1}, upscaled=[pipeline.sample(1, 256)])
+    values = json.loads(text[RECORD_KEY])
+    values["raised"] = values.pop("upscaled")
+    path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
+    assert read_record(path) == Record.model_validate_json(text[RECORD_KEY])
+    assert len(read_record(path).upscaled) == 1
 
 
 def test_other_weights_are_named(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 
 from facegen.errors import RecipeError
-from facegen.finished import DoneBefore
 from facegen.jobs import Task
 from facegen.media.images import picture_text, read_image, write_image
 from facegen.photo import PhotoOptions
-from facegen.photo_files import FileUpscaler, UpresOptions
+from facegen.photo_files import FileUpscaler
+from facegen.results import DoneBefore, UpresOptions
 from tests import tiny
 
 

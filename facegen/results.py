@@ -1,0 +1,148 @@
+"""Results of `facegen upres`: the options that shape them, their file names, and which of them are there already."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from facegen.errors import FileError, WeightsError
+from facegen.files import sha256_of
+from facegen.jobs import Outcome, Task
+from facegen.media.record import Record, arguments, check_weights, read_record
+from facegen.media.video_reader import is_clip
+from facegen.ops.seams import SeamGauge
+from facegen.photo import PhotoOptions
+from facegen.recipe import PipelineRecipe, load_recipe
+
+Kind = Literal["photo", "crop", "aligned"]
+SCALES = range(1, 9)
+"""Scales that the name of a photo's result may contain."""
+CLIP_SUFFIX = ".mp4"
+"""The format of upscaled clips."""
+
+
+@dataclass(frozen=True)
+class UpresOptions:
+    """Options for all files of a run."""
+
+    recipe: str
+    """A name or a path, as the user gave it."""
+    recipe_path: Path
+    overrides: tuple[str, ...] = ()
+    device: str = "cpu"
+    kind: Kind = "photo"
+    """Upscale whole photos, the heads cut out of them, or pictures that are aligned heads already."""
+    photo: PhotoOptions = field(default_factory=PhotoOptions)
+    size: int = 768
+    """Width and height of the results of "crop" and "aligned", in pixels."""
+    suffix: str = ".png"
+    strip: bool = False
+    """Omit the source's EXIF and XMP data; its colour profile is always kept."""
+    before_after: bool = False
+    """Also write source and result side by side; not for "crop"."""
+    explain: bool = False
+    """Also write the vote map of each head."""
+    overwrite: bool = False
+    """Make existing results again, and replace files that facegen did not write."""
+
+    def recorded(self, *, clip: bool = False) -> dict[str, Any]:
+        """Return the options that shape the result, as parameters of `facegen upres`, without default values.
+
+        Args:
+            clip: omit the options that do not apply to clips.
+        """
+        named: dict[str, Any] = {} if self.kind == "photo" else {self.kind: True, "size": self.size}
+        usual = PhotoOptions()
+        named |= {name: value for name, value in vars(self.photo).items() if value != getattr(usual, name)}
+        if self.suffix != ".png" and not clip:
+            named["format"] = self.suffix.removeprefix(".")
+        if self.strip and not clip:
+            named["strip"] = True
+        return named | {"recipe": self.recipe, "set": self.overrides}
+
+
+@dataclass(frozen=True)
+class Upscaling(Outcome):
+    """An outcome with what is known of picture or clip."""
+
+    before: tuple[int, int] | None = None
+    """Width and height of the source; None if it was not read."""
+    after: tuple[int, int] | None = None
+    """Width and height of the result."""
+    faces: int | None = None
+    """Heads upscaled; None if they were not counted."""
+    seams: SeamGauge | None = None
+    fit: float | None = None
+    """PSNR of the area-downsampled result to the source, in dB."""
+
+
+def before_after_path(result: Path) -> Path:
+    """Return where the sheet with source and result goes."""
+    return result.with_name(f"{result.stem}-before-after{result.suffix}")
+
+
+def vote_stem(result: Path, number: int) -> Path:
+    """Return where the vote map of a head goes, without its ending; heads count from 1."""
+    return result.with_name(f"{result.stem}-head-{number}")
+
+
+class DoneBefore:
+    """Recognise files that were upscaled before with the same options, recipe and weights, by their results' records.
+
+    Args:
+        options: of this run.
+    Raises:
+        RecipeError: if the recipe is wrong.
+    """
+
+    def __init__(self, options: UpresOptions) -> None:
+        self.options = options
+        recipe = load_recipe(options.recipe_path, PipelineRecipe, options.overrides)
+        self.recipe = recipe.model_dump(mode="json")
+
+    def __call__(self, task: Task) -> Outcome | None:
+        """Return the outcome of the earlier run; None if the file is still to be upscaled."""
+        for path in () if self.options.overwrite else self._results(task):
+            record = _record(path)
+            if record is not None and self._same(record, task.source):
+                others = self._others(path, heads=len(record.upscaled))
+                if all(file.is_file() for file in others):
+                    return Outcome(task.source, (*others, path), done_already=True)
+        return None
+
+    def _results(self, task: Task) -> Iterator[Path]:
+        """Yield the possible names of the file's main result."""
+        scales = SCALES if self.options.photo.scale is None else (self.options.photo.scale,)
+        scaled = [f"-x{scale}" for scale in scales]
+        endings = {"photo": scaled, "crop": ["-head", "-head-1"], "aligned": [f"-{self.options.size}"]}
+        clip = is_clip(task.source)
+        for ending in scaled if clip else endings[self.options.kind]:
+            yield task.target.with_name(f"{task.target.name}{ending}{CLIP_SUFFIX if clip else self.options.suffix}")
+
+    def _others(self, result: Path, heads: int) -> list[Path]:
+        """Return the files that the options ask for in addition to the main result."""
+        files = [before_after_path(result)] if self.options.before_after else []
+        if self.options.explain:
+            stems = [vote_stem(result, number) for number in range(1, heads + 1)]
+            files += [stem.with_name(f"{stem.name}-explain.{ending}") for stem in stems for ending in ("png", "json")]
+        return files
+
+    def _same(self, record: Record, source: Path) -> bool:
+        recorded = self.options.recorded(clip=is_clip(source))
+        if record.argv != arguments("upres", recorded, source) or record.recipe != self.recipe:
+            return False
+        try:
+            check_weights(record)
+            return record.source is not None and record.source.sha256 == sha256_of(source)
+        except (FileError, WeightsError):  # reported when it is the file's turn
+            return False
+
+
+def _record(path: Path) -> Record | None:
+    """Read a result's record; None if there is no such file, or no record in it."""
+    try:
+        return read_record(path)
+    except FileError:
+        return None
