@@ -16,7 +16,7 @@ from facegen.data.ledger import read_ledger
 from facegen.data.manifest import Entry, entries_of
 from facegen.data.pose import head_pose
 from facegen.data.split import spread
-from facegen.errors import ImageError, UsageError
+from facegen.errors import FileError, ImageError, UsageError
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
 from facegen.media.images import read_image
@@ -133,7 +133,7 @@ def _measured(
     for entry in entries:
         try:
             yield _measure(folder, entry)
-        except ImageError as error:
+        except FileError as error:
             warn(str(error))
         seen()
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-from facegen.errors import ImageError, ShapeError, UsageError, WeightsError, did_you_mean
+from facegen.errors import FileError, ShapeError, UsageError, WeightsError, did_you_mean
 from facegen.media.record import Record, latent_sha256, read_latent, read_record
 from facegen.pipeline import FacePipeline
 from facegen.weights import find_weights, read_card
@@ -144,19 +144,19 @@ def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
     Args:
         pipeline: its generator must be the one that drew the picture.
     Raises:
-        ImageError: if the picture has no record, was not drawn from a latent, or its record contradicts itself.
+        FileError: if the picture has no record, was not drawn from a latent, or its record contradicts itself.
         WeightsError: if another generator drew it.
     """
     record = read_record(picture)
     if record.z is None or (record.latent is None and record.seed is None):
-        raise ImageError(
+        raise FileError(
             f"{picture}: was not drawn from a latent, but made by facegen {record.argv[0]}; give a face that facegen "
             "sample or project wrote, or find the nearest latent with --project."
         )
     _check_generator(pipeline, picture, record)
     z = _of_seed(pipeline, record) if record.latent is None else read_latent(record.latent, picture)
     if latent_sha256(z) != record.z:
-        raise ImageError(f"{picture}: its record is damaged (latent and its hash disagree); get the picture again.")
+        raise FileError(f"{picture}: its record is damaged (latent and its hash disagree); get the picture again.")
     return z
 
 

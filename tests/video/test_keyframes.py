@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegen.errors import ImageError, WeightsError
+from facegen.errors import FileError, WeightsError
 from facegen.media.images import write_image
 from facegen.media.record import RECORD_KEY, record_text
 from facegen.pipeline import FacePipeline
@@ -46,10 +46,10 @@ def test_a_latent_without_a_seed_comes_back_whole(pipeline: FacePipeline, tmp_pa
 
 
 def test_pictures_without_a_latent_are_refused(pipeline: FacePipeline, tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="has no facegen record"):
+    with pytest.raises(FileError, match="has no facegen record"):
         latent_in(pipeline, write_image(tmp_path / "a.png", PLAIN))
     path = write_image(tmp_path / "b.png", PLAIN, text=record_text(pipeline, "upres", {}))
-    with pytest.raises(ImageError, match=r"b\.png: was not drawn from a latent, but made by facegen upres"):
+    with pytest.raises(FileError, match=r"b\.png: was not drawn from a latent, but made by facegen upres"):
         latent_in(pipeline, path)
 
 
@@ -66,5 +66,5 @@ def test_damage_is_noticed(pipeline: FacePipeline, tmp_path: Path, change: str, 
     values = json.loads(record_text(pipeline, "project", {}, z=torch.ones(8))[RECORD_KEY])
     values[change] = "AAAA!" if change == "latent" else "0" * 64
     path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
-    with pytest.raises(ImageError, match=message):
+    with pytest.raises(FileError, match=message):
         latent_in(pipeline, path)
