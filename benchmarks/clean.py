@@ -28,10 +28,9 @@ from rich.table import Table
 
 from benchmarks.spoil import KINDS, TABLE, Spoiled, spoil
 from facegen.data.clean.cleaning import Cleaning
-from facegen.data.clean.detectors import DETECTORS, PICTURE_WISE
-from facegen.data.clean.judging import DUPLICATE
-from facegen.data.clean.report import write_report
-from facegen.data.clean.view import look
+from facegen.data.clean.face import view_crop
+from facegen.data.clean.judge import DETECTORS, DUPLICATE, PICTURE_WISE
+from facegen.data.clean.report import write_page
 from facegen.data.manifest import DOUBT, Entry
 from facegen.data.split import person_of
 from facegen.media.images import find_pictures, read_image
@@ -132,7 +131,7 @@ def cpu_times(entries: Sequence[Entry], folder: Path) -> dict[str, float]:
         clock = time.process_time()
         rgb = read_image(folder / entry.file).rgb
         clock = timed("reading", clock)
-        view = look(rgb, np.array(entry.landmarks))
+        view = view_crop(rgb, np.array(entry.landmarks))
         _ = view.luma, view.fine_luma, view.lab, view.face, view.faces
         clock = timed("preparing", clock)
         for name, measure in PICTURE_WISE.items():
@@ -166,7 +165,7 @@ def main() -> None:
     faces = cleaning.unembedded(pairs, everybody=False)
     for _ in track(cleaning.embed(faces, options.jobs), "comparing", total=len(faces)):
         pass
-    entries = cleaning.judge(pairs, DETECTORS, None)
+    entries = cleaning.decide(pairs, DETECTORS, None)
     pictures = judged(entries, rows)
     recall, limit = recall_at(pictures, FALSE_ALARMS)
     times = cpu_times([entry for entry in entries if not entry.file.startswith("spoiled")][:TIMED], options.out)
@@ -181,7 +180,7 @@ def main() -> None:
     print(f"CPU ms a crop: {shared}")
     if todo and options.jobs == 1:
         print(f"measured {len(todo) / spent:.1f} crops/s of CPU time, landmarks and hashes included")
-    print(f"compared {len(faces)} faces; page: {write_report(options.out, entries, DETECTORS)}")
+    print(f"compared {len(faces)} faces; page: {write_page(options.out, entries, DETECTORS)}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
     python -m benchmarks.clean_models --data ../shared/data/portraits768 --small ../shared/data/faces128/varied
 
-Prints the logistic regression of facegen/data/clean/drawing.py, and writes facegen/data/clean/usual.npz, how eyes
+Prints the logistic regression of facegen/data/clean/patterns.py, and writes facegen/data/clean/usual.npz, how eyes
 and mouths usually look. Uses the choosing half of the people alone (see benchmarks.clean); drawings are made of them by
 benchmarks.spoil, at 512 and at 128 px.
 """
@@ -20,9 +20,8 @@ from scipy.optimize import minimize
 
 from benchmarks.clean import choosing_half
 from benchmarks.spoil import cartoon, painting, pencil
-from facegen.data.clean.cover import PATCHES, USUAL, description
-from facegen.data.clean.drawing import features
-from facegen.data.clean.view import FINE, View, look
+from facegen.data.clean.face import FINE, View, view_crop
+from facegen.data.clean.patterns import PATCHES, USUAL, description, drawing_features
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import replacing
 from facegen.media.images import find_pictures, read_image, resize
@@ -35,7 +34,7 @@ RIDGE = 1e-3
 def looked_at(file: Path) -> View:
     """A picture with its landmarks."""
     rgb = read_image(file).rgb
-    return look(rgb, landmarks_in_head(rgb).points)
+    return view_crop(rgb, landmarks_in_head(rgb).points)
 
 
 def drawings_of(files: Sequence[Path]) -> list[View]:
@@ -45,7 +44,7 @@ def drawings_of(files: Sequence[Path]) -> list[View]:
         rgb = resize(read_image(file).rgb, (FINE, FINE))
         points = landmarks_in_head(rgb).points
         drawn = np.ascontiguousarray(DRAWINGS[number % len(DRAWINGS)](rgb, rng))
-        found += [look(drawn, points), look(resize(drawn, (128, 128)), points / 4)]
+        found += [view_crop(drawn, points), view_crop(resize(drawn, (128, 128)), points / 4)]
     return found
 
 
@@ -81,10 +80,11 @@ def main() -> None:
     large, small = (choosing_half(find_pictures([folder])) for folder in (options.data, options.small))
     views = [looked_at(file) for file in track([*large, *small[:: max(len(small) // 250, 1)]], "clean")]
     drawn = drawings_of(large[:: max(len(large) // options.drawings, 1)])
-    tables = [np.array([list(features(view).values()) for view in part]) for part in (views, drawn)]
+    tables = [np.array([list(drawing_features(view).values()) for view in part]) for part in (views, drawn)]
     x, y = np.concatenate(tables), np.repeat([-1.0, 1.0], [len(views), len(drawn)])
     *weights, bias = logistic(x, y)
-    print(dict(zip(features(views[0]), np.round(weights, 3).tolist(), strict=True)), "bias", round(float(bias), 3))
+    names = drawing_features(views[0])
+    print(dict(zip(names, np.round(weights, 3).tolist(), strict=True)), "bias", round(float(bias), 3))
     odds = x @ weights + bias
     print("log-odds, percentiles 0 5 50 95 99 100 of clean and of drawn:")
     print(*(np.percentile(odds[y == kind], [0, 5, 50, 95, 99, 100]).round(2) for kind in (-1, 1)), sep="\n")

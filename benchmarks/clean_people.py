@@ -22,8 +22,8 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.clean import choosing_half
-from facegen.data.clean.measuring import CropEmbedder, Embedded
-from facegen.data.clean.same import PERSON_DISTANCE, crowding
+from facegen.data.clean.cleaning import CropEmbedder, Embedded
+from facegen.data.clean.judge import PERSON_DISTANCE, crowding
 from facegen.data.split import person_of, source_of
 from facegen.faces.identity import identity_distance
 from facegen.jobs import Task, run

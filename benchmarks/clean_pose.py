@@ -3,7 +3,7 @@
     python -m benchmarks.clean_pose --data ../shared/data/faces128/varied --out /tmp/pose [--pictures 800]
 
 No picture here has a measured pose, and a portrait that is turned by warping shows no profile. So two things that know
-nothing of each other are compared: the measure, from YuNet's five points, and the yaw of `facegen.data.pose`, from
+nothing of each other are compared: the measure, from YuNet's five points, and the yaw of `facegen.data.cutting`, from
 dlib's 68 (perspective-n-point). The yaw is no truth either: of strong profiles dlib finds no face, and its points are
 those of a usual face then. --out gets sheets to judge by eye: what is dropped, and the largest yaws that are kept.
 Uses the people that chose no threshold (see benchmarks.clean).
@@ -23,10 +23,9 @@ from rich.table import Table
 from scipy.stats import spearmanr
 
 from benchmarks.clean import choosing_half
-from facegen.data.clean.detectors import DETECTORS
-from facegen.data.clean.frame import turned
-from facegen.data.clean.view import look
-from facegen.data.pose import head_pose
+from facegen.data.clean.face import turned, view_crop
+from facegen.data.clean.judge import DETECTORS
+from facegen.data.cutting import head_pose
 from facegen.data.split import spread
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.images import find_pictures, read_image, write_image
@@ -53,7 +52,7 @@ def measured(file: Path) -> Turned:
     rgb = read_image(file).rgb
     landmarks = landmarks_in_head(rgb)
     yaw = abs(head_pose(landmarks.points, len(rgb)).yaw)
-    return Turned(file, turned(look(rgb, landmarks.points)), yaw, landmarks.detected)
+    return Turned(file, turned(view_crop(rgb, landmarks.points)), yaw, landmarks.detected)
 
 
 def yaw_table(found: list[Turned], threshold: float) -> Table:

@@ -28,7 +28,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from facegen.data.clean.detectors import DETECTORS
+from facegen.data.clean.judge import DETECTORS
 from facegen.data.manifest import DOUBT, MANIFEST, Entry, write_manifest
 from facegen.media.images import write_image
 

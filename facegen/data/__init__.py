@@ -1,1 +1,1 @@
-"""The user's own pictures: prepared from photos, cleaned, judged, described; and which of them are held out."""
+"""Training sets from the user's photos: prepared, cleaned, labelled, described, and split."""

@@ -1,30 +1,35 @@
 """The manifest of a training set: one CSV row for each crop, which every step of the work on the set reads and adds to.
 
-Names and words stand in it as they are, everything else as JSON, so that a spreadsheet shows it and any language reads
-it. Columns that are not known here are kept.
+Names and words are written as they are, everything else as JSON, so that a spreadsheet shows it and any language reads
+it. Unknown columns are kept.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
-from facegen.errors import ImageError
+from facegen.errors import FileError
 from facegen.files import replacing
+from facegen.jobs import Outcome, Task, Work, run
 from facegen.media.images import PICTURE_SUFFIXES
 
 MANIFEST = "manifest.csv"
 Decision = Literal["", "keep", "drop"]
 DOUBT = "doubt"
-"""The measure of `facegen data clean` that is 0 of a usual picture, 1 at the nearest threshold, and more past it."""
+"""The measure of `facegen data clean` that is 0 for a usual picture, 1 at the nearest threshold, and more past it."""
 TWIN = "duplicate_of"
 """The column in which it names a better crop of the same."""
+SAVE_EVERY = 5.0
+"""Seconds between two savings, at least; and saving takes at most a tenth of the time."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +37,13 @@ class Entry:
     """One crop of a set."""
 
     file: str
-    """Of the crop, below the set, with "/" between folders."""
+    """The crop's file, below the set, with "/" between folders."""
     source: str
     """The photo it was cut from, below the folder of photos, with "/"; the crop itself where no photo is known."""
     source_sha256: str = ""
-    """Of the photo's file; "" if not known."""
+    """Hash of the photo's file; "" if not known."""
     face: int = 1
-    """Which face of the photo, the largest first, from 1 on."""
+    """Number of the face in the photo, the largest first, from 1 on."""
     frame: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     """The crop's square in the photo: centre x, centre y and side in pixels, clockwise turn in degrees; zeros if
     not known."""
@@ -49,17 +54,17 @@ class Entry:
     sharpness: float = 0
     """See facegen.data.cutting; 0 if not known."""
     sha256: str = ""
-    """Of the crop's file; "" if not known."""
+    """Hash of the crop's file; "" if not known."""
     decision: Decision = ""
-    """Of `facegen data clean`."""
+    """What `facegen data clean` decided."""
     reasons: tuple[str, ...] = ()
     """Why it decided so."""
     measures: dict[str, float] = field(default_factory=dict, hash=False)
     """What it measured."""
     label: Decision = ""
-    """Of people, by `facegen data curate`; it wins over the decision."""
+    """What people decided in `facegen data curate`; it wins over the decision."""
     extra: dict[str, str] = field(default_factory=dict, hash=False)
-    """Columns of the manifest that facegen does not know, as their text."""
+    """Text of the manifest's columns that facegen does not know."""
 
     @property
     def kept(self) -> bool:
@@ -67,10 +72,10 @@ class Entry:
         return (self.label or self.decision) != "drop"
 
     def of_bytes(self, sha256: str) -> Entry:
-        """The entry of a crop whose file has this hash now; where it was another, what those bytes told is not known.
+        """The entry for a crop whose file has this hash now; values that other bytes gave are cleared.
 
         A crop may be retouched by hand: its landmarks, size, sharpness, measures and decision are found again then;
-        what people said of it stays.
+        people's label stays.
         """
         if self.sha256 in ("", sha256):
             return self
@@ -89,28 +94,25 @@ def read_manifest(folder: Path, *, without: Collection[str] = ()) -> list[Entry]
     """Read a set's manifest; an empty cell stands for the column's default.
 
     Args:
-        without: columns that are not read, for whoever looks at the entries and does not write them: landmarks take
-            a third of the time.
+        without: columns to skip, for callers that do not write the entries: landmarks take a third of the time.
     Raises:
-        ImageError: if there is none, or a row is wrong; naming the file, the line and the column.
+        FileError: if there is none, or a row is wrong; naming the file, the line and the column.
     """
     path = folder / MANIFEST
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             return _read(path, csv.reader(file, strict=True), without)
     except FileNotFoundError:
-        raise ImageError(f"{path}: no such file; make the set with facegen data prepare.") from None
+        raise FileError(f"{path}: no such file; make the set with facegen data prepare.") from None
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
 
 
 def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
-    """Write a set's manifest, complete or not at all.
+    """Write a set's manifest, complete or not at all; returns its path.
 
-    Returns:
-        its path.
     Raises:
-        ImageError: if it cannot be written.
+        FileError: if it cannot be written.
     """
     entries = list(entries)
     path = folder / MANIFEST
@@ -124,19 +126,19 @@ def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
             table.writerow([*_KNOWN, *others])
             table.writerows([*_cells(entry), *(entry.extra.get(name, "") for name in others)] for entry in entries)
     except OSError as error:
-        raise ImageError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.") from None
+        raise FileError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.") from None
     return path
 
 
 def entries_of(folder: Path, *, without: Collection[str] = ()) -> list[Entry]:
-    """The entries of a set's manifest, or, of a plain folder, one for each picture file below it, in order of name.
+    """The entries of a set's manifest, or, in a plain folder, one for each picture file below it, in order of name.
 
     No picture of a plain folder is read: its entries have neither landmarks nor size, sharpness and hashes.
 
     Args:
-        without: as of `read_manifest`.
+        without: as in `read_manifest`.
     Raises:
-        ImageError: if the manifest is wrong, or there is neither a manifest nor a picture.
+        FileError: if the manifest is wrong, or there is neither a manifest nor a picture.
     """
     if (folder / MANIFEST).is_file():
         return read_manifest(folder, without=without)
@@ -144,12 +146,38 @@ def entries_of(folder: Path, *, without: Collection[str] = ()) -> list[Entry]:
     names = sorted(path.relative_to(folder).as_posix() for path in found)
     names = [name for name in names if not any(part.startswith(".") for part in name.split("/"))]
     if not names:
-        raise ImageError(f"{folder}: neither a {MANIFEST} nor a picture in it; name a set or a folder of face crops.")
+        raise FileError(f"{folder}: neither a {MANIFEST} nor a picture in it; name a set or a folder of face crops.")
     return [Entry(name, name) for name in names]
 
 
+def run_saving(
+    todo: Sequence[Task], work: Work, jobs: int, take: Callable[[Outcome], None], save: Callable[[], None]
+) -> Generator[Outcome, None, None]:
+    """Do the work of every task, saving as it goes; close the iterator to stop early.
+
+    Args:
+        jobs: processes; no more than there are tasks are started.
+        take: receives each outcome, in the order in which they come, before it is yielded.
+        save: called every few seconds, at the end, and when the iterator is closed.
+    """
+    jobs = min(jobs, max(len(todo), 1))
+    saved, cost = time.monotonic(), 0.0
+    try:
+        with closing(run(todo, work, jobs)) as outcomes:
+            for outcome in outcomes:
+                take(outcome)
+                started = time.monotonic()
+                if started - saved > max(SAVE_EVERY, 10 * cost):
+                    save()
+                    saved = time.monotonic()
+                    cost = saved - started
+                yield outcome
+    finally:
+        save()
+
+
 def _read(path: Path, table: Any, without: Collection[str]) -> list[Entry]:
-    """The rows of an open CSV file."""
+    """Read the rows of an open CSV file."""
     entries: dict[str, Entry] = {}
     try:
         columns: list[str] = next(table, [])
@@ -157,13 +185,13 @@ def _read(path: Path, table: Any, without: Collection[str]) -> list[Entry]:
         for row in table:
             where = f"{path}: line {table.line_num}"
             if len(row) != len(columns):
-                raise ImageError(f"{where} has {len(row)} cells, expected {len(columns)}, as many as line 1.")
+                raise FileError(f"{where} has {len(row)} cells, expected {len(columns)}, as many as line 1.")
             entry = _entry(where, dict(zip(columns, row, strict=True)), without)
             if entry.file in entries:
-                raise ImageError(f"{where}, column file: {entry.file!r} stands there twice; leave one row out.")
+                raise FileError(f"{where}, column file: {entry.file!r} stands there twice; remove one row.")
             entries[entry.file] = entry
     except csv.Error as error:
-        raise ImageError(f"{path}: line {table.line_num}: not CSV ({error}); restore the file.") from None
+        raise FileError(f"{path}: line {table.line_num}: not CSV ({error}); restore the file.") from None
     return list(entries.values())
 
 
@@ -171,7 +199,7 @@ def _check_columns(path: Path, columns: Sequence[str]) -> None:
     missing = [name for name in _REQUIRED if name not in columns]
     if missing or len(set(columns)) != len(columns):
         wrong = f"no column {missing[0]!r}" if missing else "a column twice"
-        raise ImageError(f"{path}: line 1 has {wrong}; expected {', '.join(_KNOWN)}.")
+        raise FileError(f"{path}: line 1 has {wrong}; expected {', '.join(_KNOWN)}.")
 
 
 def _entry(where: str, cells: Mapping[str, str], without: Collection[str]) -> Entry:
@@ -185,15 +213,12 @@ def _entry(where: str, cells: Mapping[str, str], without: Collection[str]) -> En
             values[name] = parser.validate_python(text) if name in _TEXTS else parser.validate_json(text)
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
-            raise ImageError(f"{where}, column {name}: {text[:60]!r} is wrong: {reason}.") from None
-    _check_path(where, values["file"])
+            raise FileError(f"{where}, column {name}: {text[:60]!r} is wrong: {reason}.") from None
+    if any(part in ("", ".", "..") for part in values["file"].split("/")):
+        raise FileError(
+            f"{where}, column file: {values['file']!r} is wrong: expected a path below the set, without '..'."
+        )
     return Entry(**values)
-
-
-def _check_path(where: str, file: str) -> None:
-    """Refuse names that lead out of the set."""
-    if any(part in ("", ".", "..") for part in file.split("/")):
-        raise ImageError(f"{where}, column file: {file!r} is wrong: expected a path below the set, without '..'.")
 
 
 def _cells(entry: Entry) -> list[str]:

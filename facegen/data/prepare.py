@@ -1,34 +1,71 @@
-"""A folder of photos into a set: only what is new or changed is cut, and what was done survives a kill."""
+"""Turn a folder of photos into a set: only new and changed photos are cut, and finished work survives a kill."""
 
 from __future__ import annotations
 
+import csv
+import json
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
+from io import StringIO
+from pathlib import Path
 
-from facegen.data.cutting import Cut, PhotoCutter, name_below
-from facegen.data.ledger import Ledger, Photo, open_ledger, save_ledger
-from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
-from facegen.data.saving import run_saving
-from facegen.errors import FileError, ImageError
-from facegen.files import sha256_of
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from facegen.data.cutting import Cut, LeftOut, PhotoCutter, name_below
+from facegen.data.manifest import MANIFEST, Entry, read_manifest, run_saving, write_manifest
+from facegen.errors import FileError, UsageError
+from facegen.files import replacing, sha256_of
 from facegen.jobs import Outcome, Task, find_tasks
+
+LEDGER, LEFT_OUT = "prepare.json", "left-out.csv"
+"""Files of a set: what is known of its photos, and the heads that were not cut out."""
+
+
+class Photo(BaseModel):
+    """A photo as it was when it was cut."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bytes: int
+    """Length of its file."""
+    modified: int
+    """Time of the file's last change, in nanoseconds since 1970."""
+    sha256: str
+    duplicate_of: str = ""
+    """The photo with the same bytes whose crops stand for both; "" if it is this one."""
+    faces: int = 0
+    """Heads found in it."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Those of them that were not cut out."""
+
+
+class Ledger(BaseModel):
+    """The settings of a set, and its photos by their path below their folder."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    raw: str
+    """Folder of the photos."""
+    size: int
+    suffix: str
+    photos: dict[str, Photo] = Field(default_factory=dict)
 
 
 class Preparation:
-    """A folder of photos on its way into a set.
+    """A folder of photos being turned into a set.
 
     Args:
-        cutter: names both folders, and what the crops are to be.
+        cutter: names both folders, the crops' size and format.
     Raises:
-        UsageError: if the set was made otherwise, or is the folder of photos itself.
-        ImageError: if there is no photo, or what the set remembers cannot be read.
+        UsageError: if the set was made with other settings, or is the folder of photos itself.
+        FileError: if there is no photo, or the set's ledger or manifest cannot be read.
     """
 
     def __init__(self, cutter: PhotoCutter) -> None:
         self.cutter, self.raw, self.out = cutter, cutter.raw, cutter.out
         tasks = find_tasks([self.raw], self.out, clips=False)
         if [task.source for task in tasks] == [self.raw]:
-            raise ImageError(f"{self.raw}: no pictures below this folder; name the folder of your photos.")
+            raise FileError(f"{self.raw}: no pictures below this folder; name the folder of your photos.")
         self.tasks = {task.source.relative_to(self.raw).as_posix(): task for task in tasks}
         asked = Ledger(raw=str(self.raw.resolve()), size=cutter.size, suffix=cutter.suffix)
         self.ledger = open_ledger(self.out, asked)
@@ -36,10 +73,10 @@ class Preparation:
         for entry in read_manifest(self.out) if (self.out / MANIFEST).is_file() else ():
             self.entries.setdefault(entry.source, []).append(entry)
 
-    def look(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
-        """See what is to be done: a photo of the same name, size and time, or with the same bytes, is done already.
+    def find_changes(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
+        """List the photos to cut: a photo of the same name, size and time, or with the same bytes, is done already.
 
-        Of photos with the same bytes one is cut: the one that was before, or the first by name.
+        Of photos with the same bytes one is cut: the one that was cut before, or the first by name.
 
         Args:
             seen: called after each photo.
@@ -55,7 +92,7 @@ class Preparation:
         firsts = {p.sha256: n for n, p in photos.items() if not p.duplicate_of and now.get(n, p.sha256) == p.sha256}
         todo = []
         for name, photo in found.items():
-            if photo is None:  # cannot be read: the attempt will say why
+            if photo is None:  # it cannot be read: cutting it will report why
                 todo.append(self.tasks[name])
             elif (first := firsts.setdefault(photo.sha256, name)) != name:
                 self._replace_crops(name, ())
@@ -67,19 +104,19 @@ class Preparation:
         return todo
 
     def cut(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
-        """Cut what is to be done, saving every few seconds and at the end.
+        """Cut photos, saving every few seconds and at the end.
 
         Close the iterator to stop early; what is done by then is saved.
 
         Args:
             jobs: processes.
         Raises:
-            ImageError: if the set cannot be written.
+            FileError: if the set cannot be written.
         """
         yield from run_saving(todo, self.cutter, jobs, self._take, self._save)
 
     def totals(self, failed: int) -> dict[str, int]:
-        """What became of the photos that are in the folder now, and how many others the set still has crops of."""
+        """Count the photos that are in the folder now, their faces, and other photos that the set has crops of."""
         here = [photo for name, photo in self.ledger.photos.items() if name in self.tasks]
         firsts = [photo for photo in here if not photo.duplicate_of]
         reasons = [left.reason for photo in firsts for left in photo.left_out]
@@ -96,14 +133,14 @@ class Preparation:
         }
 
     def _save(self) -> None:
-        """Write the manifest, and after it what tells the next run that these photos are in it."""
+        """Write the manifest, and after it the ledger, which tells the next run that these photos are done."""
         self.out.mkdir(parents=True, exist_ok=True)
         rows = sorted((e for entries in self.entries.values() for e in entries), key=lambda e: (e.source, e.face))
         write_manifest(self.out, rows)
         save_ledger(self.out, self.ledger)
 
     def _now(self, name: str) -> Photo | None:
-        """The photo as it is; its bytes are read only if size or time tell of a change. None if it cannot be read."""
+        """Describe the photo's file; it is read only if size or time has changed. None if it cannot be read."""
         path, known = self.tasks[name].source, self.ledger.photos.get(name)
         with suppress(OSError, FileError):
             name_below(self.raw, path)
@@ -133,10 +170,64 @@ class Preparation:
         )
 
     def _replace_crops(self, name: str, entries: Iterable[Entry]) -> None:
-        """Put a photo's new crops in the place of its old ones; a row of the same file and bytes stays as it was."""
+        """Replace a photo's old crops by its new ones; a row of the same file and bytes stays unchanged."""
         old = {entry.file: entry for entry in self.entries.pop(name, [])}
         new = [old[e.file] if e.file in old and old[e.file].sha256 == e.sha256 else e for e in entries]
         if new:
             self.entries[name] = new
         for file in old.keys() - {entry.file for entry in new}:
             (self.out / file).unlink(missing_ok=True)
+
+
+def read_ledger(folder: Path) -> Ledger | None:
+    """Read a set's ledger; None if there is none.
+
+    Raises:
+        FileError: if the file cannot be read.
+    """
+    path = folder / LEDGER
+    try:
+        return Ledger.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValidationError) as error:
+        reason = getattr(error, "strerror", None) or "not as facegen wrote it"
+        raise FileError(f"{path}: cannot be read ({reason}); remove it to look at every photo again.") from None
+
+
+def open_ledger(folder: Path, asked: Ledger) -> Ledger:
+    """Read a set's ledger and compare it with the settings asked for; a new set gets these.
+
+    Raises:
+        UsageError: if the set was prepared from other photos or with other settings.
+        FileError: if the file cannot be read.
+    """
+    known = read_ledger(folder)
+    if known is None or not known.photos:
+        return asked
+    if (known.size, known.suffix) != (asked.size, asked.suffix):
+        was = f"--size {known.size} --format {known.suffix.removeprefix('.')}"
+        raise UsageError(f"{folder}: was prepared with {was}; give the same, or choose another --out.")
+    if known.raw != asked.raw and Path(known.raw).is_dir():  # moved, if it no longer exists
+        raise UsageError(f"{folder}: was prepared from {known.raw}; add photos there, or choose another --out.")
+    return asked.model_copy(update={"photos": known.photos})
+
+
+def save_ledger(folder: Path, ledger: Ledger) -> None:
+    """Write a set's ledger and the list of omitted heads, both in order of name.
+
+    Raises:
+        FileError: if a file cannot be written.
+    """
+    photos = dict(sorted(ledger.photos.items()))
+    content = ledger.model_copy(update={"photos": photos}).model_dump(mode="json")
+    table = StringIO()
+    rows = ((name, left.face, left.side, left.reason) for name, photo in photos.items() for left in photo.left_out)
+    csv.writer(table, lineterminator="\n").writerows([("source", "face", "side", "reason"), *rows])
+    for name, text in ((LEFT_OUT, table.getvalue()), (LEDGER, json.dumps(content, indent=0) + "\n")):
+        path = folder / name
+        try:
+            with replacing(path) as temporary:
+                temporary.write_text(text, encoding="utf-8", newline="")
+        except OSError as error:
+            raise FileError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.") from None

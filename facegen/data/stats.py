@@ -1,4 +1,4 @@
-"""What a set is made of: counts, and how its kept crops are spread over size, sharpness, brightness and pose."""
+"""The contents of a set: counts, and how size, sharpness, brightness and pose of its kept crops are distributed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.data.cutting import sharpness
-from facegen.data.ledger import read_ledger
+from facegen.data.cutting import head_pose, sharpness
 from facegen.data.manifest import Entry, entries_of
-from facegen.data.pose import head_pose
+from facegen.data.prepare import read_ledger
 from facegen.data.split import spread
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
 from facegen.media.images import read_image
+from facegen.media.report import histogram, picture_url, write_report
 from facegen.media.sheets import contact_sheet
-from facegen.ops.color import WEIGHTS
-from facegen.pages import histogram, page, picture, table
+from facegen.ops.luma import WEIGHTS
 
 MEAN_SIDE, SHEET_SIDE, SHEET_COUNT = 256, 96, 60
 FIGURES = {
@@ -34,19 +33,19 @@ FIGURES = {
     "pitch": "pitch, degrees upwards",
     "roll": "roll of the crop, degrees clockwise",
 }
-"""What is measured, and what a page says of it."""
+"""What is measured, and its text on the page."""
 SUMMARY_HEAD = ("figure", "crops", "mean", "5 %", "median", "95 %")
 
 
 @dataclass(frozen=True)
 class Stats:
-    """What a set is made of."""
+    """The contents of a set."""
 
     counts: dict[str, int]
     figures: dict[str, NDArray[np.float64]]
-    """The values by the names of `FIGURES`, of the kept crops of which they are known; none is empty."""
+    """The values by the names of `FIGURES`, of the kept crops for which they are known; none is empty."""
     read: int
-    """Kept crops whose pixels were looked at."""
+    """Kept crops whose pixels were read."""
     mean_face: NDArray[np.uint8]
     """(256, 256, 3), the mean of those."""
     sheet: NDArray[np.uint8]
@@ -55,7 +54,7 @@ class Stats:
 
 @dataclass(frozen=True)
 class Measured:
-    """One crop, looked at."""
+    """One crop whose pixels were read."""
 
     entry: Entry
     """With landmarks, size and sharpness, even if the manifest has none."""
@@ -65,15 +64,15 @@ class Measured:
 
 
 def measure_set(folder: Path, pictures: int, seen: Callable[[], None], warn: Callable[[str], None]) -> Stats:
-    """Look at a set, or at a plain folder of aligned crops.
+    """Measure a set, or a plain folder of aligned crops.
 
     Args:
-        pictures: crops whose pixels are read, at most, spread evenly over the kept ones; the rest is told from the
-            manifest.
+        pictures: crops whose pixels are read, at most, spread evenly over the kept ones; the manifest describes the
+            others.
         seen: called after each of them.
-        warn: told of crops that cannot be read; they are left out.
+        warn: receives the reason for each crop that cannot be read; these are omitted.
     Raises:
-        ImageError: if there is no set, or none of its crops can be read.
+        FileError: if there is no set, or none of its crops can be read.
         UsageError: if no crop is kept.
     """
     entries = entries_of(folder)
@@ -81,26 +80,23 @@ def measure_set(folder: Path, pictures: int, seen: Callable[[], None], warn: Cal
     if not kept:
         raise UsageError(f"{folder}: none of its {len(entries)} crops is kept; see facegen data clean and curate.")
     known = {entry.file: entry for entry in kept}
-    brightness: list[float] = []
-    smalls: list[NDArray[np.uint8]] = []
-    for measured in _measured(folder, spread(kept, pictures), seen, warn):
-        known[measured.entry.file] = measured.entry
-        brightness.append(measured.brightness)
-        smalls.append(measured.small)
-    if not smalls:
+    read = list(_measured(folder, spread(kept, pictures), seen, warn))
+    if not read:
         raise ImageError(f"{folder}: none of its crops can be read; the reasons are above.")
-    figures = _figures(known.values()) | {"brightness": brightness}
+    known |= {measured.entry.file: measured.entry for measured in read}
+    figures = _figures(known.values()) | {"brightness": [measured.brightness for measured in read]}
+    smalls = [measured.small for measured in read]
     return Stats(
         counts=_counts(folder, entries),
         figures={name: np.array(figures[name], np.float64) for name in FIGURES if figures[name]},
-        read=len(smalls),
+        read=len(read),
         mean_face=np.mean(smalls, axis=0).round().astype(np.uint8),
         sheet=contact_sheet(spread(smalls, SHEET_COUNT), columns=10, side=SHEET_SIDE),
     )
 
 
 def summary_rows(stats: Stats) -> list[tuple[str, ...]]:
-    """Of each figure: what it is, how many values, mean, 5th percentile, median, 95th percentile."""
+    """A row for each figure: its text, number of values, mean, 5th percentile, median, 95th percentile."""
     rows = []
     for name, values in stats.figures.items():
         numbers = (values.mean(), *np.percentile(values, (5, 50, 95)))
@@ -108,23 +104,25 @@ def summary_rows(stats: Stats) -> list[tuple[str, ...]]:
     return rows
 
 
-def to_html(stats: Stats, folder: Path) -> str:
-    """A page that needs no other file."""
-    spreading = {name: values for name, values in stats.figures.items() if np.ptp(values)}
-    histograms = "".join(histogram(values, FIGURES[name]) for name, values in spreading.items())
-    pose = (
-        "<p>Figures are of the kept crops. Yaw, pitch and roll are estimated from landmarks and a typical head "
-        "(facegen.data.pose): people who look straight ahead spread by 4, 7 and 0.5 degrees.</p>"
+def write_page(path: Path, stats: Stats, folder: Path) -> Path:
+    """Write a page that needs no other file; figures whose values are all equal get no histogram.
+
+    Raises:
+        FileError: if it cannot be written.
+        MissingExtraError: if matplotlib is not installed.
+    """
+    return write_report(
+        path,
+        "stats.html.j2",
+        title=f"The set {folder.name}",
+        counts=stats.counts,
+        head=SUMMARY_HEAD,
+        rows=summary_rows(stats),
+        histograms={FIGURES[name]: histogram(values) for name, values in stats.figures.items() if np.ptp(values)},
+        mean_face=picture_url(stats.mean_face),
+        read=stats.read,
+        sheet=picture_url(stats.sheet),
     )
-    parts = (
-        table(("what", "count"), stats.counts.items()),
-        pose,
-        table(SUMMARY_HEAD, summary_rows(stats)),
-        f'<div class="row">{histograms}</div>',
-        picture(stats.mean_face, f"Mean of {stats.read} kept crops"),
-        picture(stats.sheet, "Some of them, spread evenly over the set"),
-    )
-    return page(f"The set {folder.name}", "\n".join(parts))
 
 
 def _measured(
@@ -139,13 +137,13 @@ def _measured(
 
 
 def _measure(folder: Path, entry: Entry) -> Measured:
-    """Look at a crop; what the manifest knows of it is not found out again, unless the file was changed since."""
+    """Measure a crop; what the manifest knows is not measured again, unless the file has changed since."""
     path = folder / entry.file
     entry = entry.of_bytes(sha256_of(path))
     rgb = read_image(path).rgb
     side = rgb.shape[0]
     if rgb.shape[1] != side:
-        raise ImageError(f"{path}: {rgb.shape[1]}x{side} is not square; aligned head crops are expected. Left out.")
+        raise ImageError(f"{path}: {rgb.shape[1]}x{side} is not square; aligned head crops are expected. Omitted.")
     points = entry.landmarks or tuple((x, y) for x, y in landmarks_in_head(rgb).points.tolist())
     small = np.asarray(cv2.resize(rgb, (MEAN_SIDE, MEAN_SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     middle = small[MEAN_SIDE // 4 : -MEAN_SIDE // 4, MEAN_SIDE // 4 : -MEAN_SIDE // 4]
@@ -154,7 +152,7 @@ def _measure(folder: Path, entry: Entry) -> Measured:
 
 
 def _figures(entries: Iterable[Entry]) -> dict[str, list[float]]:
-    """What the entries tell, by the names of `FIGURES`."""
+    """The values that the entries know, by the names of `FIGURES`."""
     figures: dict[str, list[float]] = {name: [] for name in FIGURES}
     for entry in entries:
         values = {"size": entry.size, "side": entry.frame[2], "sharpness": entry.sharpness}
@@ -169,7 +167,7 @@ def _figures(entries: Iterable[Entry]) -> dict[str, list[float]]:
 
 
 def _counts(folder: Path, entries: Sequence[Entry]) -> dict[str, int]:
-    """How many crops there are, kept and dropped, by whom and why; and what `prepare` left out."""
+    """Count the crops, kept and dropped, by whom and why; and the heads that `prepare` omitted."""
     dropped = [entry for entry in entries if not entry.kept]
     reasons = Counter(reason for entry in dropped if not entry.label for reason in entry.reasons)
     ledger = read_ledger(folder)

@@ -55,7 +55,7 @@ def test_a_folder_without_pictures_is_named(facegen: Facegen, tmp_path: Path, ex
 def test_the_extra_is_named_where_it_is_missing(
     facegen: Facegen, head_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.cli.data.curate.find_spec", lambda name: None)
+    monkeypatch.setattr("facegen.cli.data.find_spec", lambda name: None)
     result = facegen("data", "curate", head_folder)
     assert result.exit_code == 1
     assert "facegen[data]" in result.output

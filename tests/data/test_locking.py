@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data.curate.curation import export
+from facegen.data.curate.labels import export
 from facegen.errors import FileError, UsageError
 from facegen.files import LOCK, sole_process, sole_writer
 

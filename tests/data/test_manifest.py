@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegen.data.manifest import MANIFEST, Decision, Entry, entries_of, read_manifest, write_manifest
-from facegen.errors import ImageError
+from facegen.errors import FileError
 
 POINTS = tuple((float(n), n + 0.25) for n in range(68))
 FULL = Entry(
@@ -116,20 +116,20 @@ def test_a_label_wins_over_a_decision(decision: Decision, label: Decision, kept:
 def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
     write_manifest(tmp_path, [replace(FULL, file="a.png", extra={}), LEAST])
     edit(tmp_path, old, new)
-    with pytest.raises(ImageError, match=rf"manifest\.csv: {message}"):
+    with pytest.raises(FileError, match=rf"manifest\.csv: {message}"):
         read_manifest(tmp_path)
 
 
 def test_a_crop_that_stands_there_twice(tmp_path: Path) -> None:
     write_manifest(tmp_path, [LEAST, LEAST])
-    with pytest.raises(ImageError, match=r"line 3, column file: 'b\.png' stands there twice"):
+    with pytest.raises(FileError, match=r"line 3, column file: 'b\.png' stands there twice"):
         read_manifest(tmp_path)
 
 
 def test_no_manifest_and_no_room_for_one(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="no such file; make the set with facegen data prepare"):
+    with pytest.raises(FileError, match="no such file; make the set with facegen data prepare"):
         read_manifest(tmp_path)
-    with pytest.raises(ImageError, match=r"none/manifest\.csv: cannot be written"):
+    with pytest.raises(FileError, match=r"none/manifest\.csv: cannot be written"):
         write_manifest(tmp_path / "none", [LEAST])
 
 
@@ -143,7 +143,7 @@ def test_entries_of_a_set_and_of_a_plain_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"neither a manifest\.csv nor a picture"):
+    with pytest.raises(FileError, match=r"neither a manifest\.csv nor a picture"):
         entries_of(tmp_path)
 
 

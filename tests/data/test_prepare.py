@@ -17,12 +17,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.data import saving
+from facegen.data import manifest as saving
 from facegen.data.cutting import Cut, PhotoCutter, find_heads, landmarks_of, share_outside, sharpness
-from facegen.data.ledger import LEDGER, LEFT_OUT
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
-from facegen.data.prepare import Preparation
-from facegen.errors import ImageError, UsageError
+from facegen.data.prepare import LEDGER, LEFT_OUT, Preparation
+from facegen.errors import FileError, UsageError
 from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
 from facegen.faces.landmarks import landmarks_in_head
@@ -61,7 +60,7 @@ def start(raw: Path, out: Path, size: int = SIZE, suffix: str = ".png") -> Prepa
 def run(raw: Path, out: Path, **options: int | str) -> list[str]:
     """Prepare; the names of the photos that were worked on."""
     preparation = start(raw, out, **options)  # type: ignore[arg-type]
-    outcomes = list(preparation.cut(preparation.look(), jobs=1))
+    outcomes = list(preparation.cut(preparation.find_changes(), jobs=1))
     assert not [outcome.error for outcome in outcomes if outcome.error]
     return sorted(outcome.source.name for outcome in outcomes)
 
@@ -145,7 +144,7 @@ class TestCutting:
     def test_a_name_that_is_no_text(self, raw: Path, out: Path) -> None:
         path = raw / os.fsdecode(b"caf\xe9.png")
         shutil.copy(raw / "wall.png", path)
-        with pytest.raises(ImageError, match="name is not UTF-8 text; rename it"):
+        with pytest.raises(FileError, match="name is not UTF-8 text; rename it"):
             PhotoCutter(raw, out, SIZE, ".png")(Task(path, out))
 
 
@@ -184,7 +183,7 @@ class TestAgain:
         assert run(raw, out) == []
         assert sorted(entries(out)) == ["bob.png", "sub/ann.png"]
         preparation = start(raw, out)
-        preparation.look()
+        preparation.find_changes()
         assert preparation.totals(failed=0) == {
             "photos": 5, "the same as another": 2, "no face": 1, "failed": 0, "faces": 2, "written": 2,
             "gone, crops kept": 0,
@@ -213,7 +212,7 @@ class TestAgain:
     ) -> None:
         monkeypatch.setattr(saving, "SAVE_EVERY", -1)
         preparation = start(raw, out)
-        working = preparation.cut(preparation.look(), jobs=1)
+        working = preparation.cut(preparation.find_changes(), jobs=1)
         next(working)
         shutil.copytree(out, tmp_path / "killed")
         working.close()
@@ -223,7 +222,7 @@ class TestAgain:
 
     def test_stopping_early_saves_what_is_done(self, raw: Path, out: Path) -> None:
         preparation = start(raw, out)
-        working = preparation.cut(preparation.look(), jobs=1)
+        working = preparation.cut(preparation.find_changes(), jobs=1)
         next(working)
         working.close()
         assert len(read_manifest(out)) == 1
@@ -246,11 +245,11 @@ class TestRefused:
 
     def test_no_photos_and_a_damaged_memory(self, raw: Path, out: Path, tmp_path: Path) -> None:
         (tmp_path / "empty").mkdir()
-        with pytest.raises(ImageError, match="empty: no pictures below this folder"):
+        with pytest.raises(FileError, match="empty: no pictures below this folder"):
             start(tmp_path / "empty", out)
         out.mkdir()
         (out / LEDGER).write_text("{}")
-        with pytest.raises(ImageError, match=r"prepare\.json: cannot be read \(not as facegen wrote it\); remove it"):
+        with pytest.raises(FileError, match=r"prepare\.json: cannot be read \(not as facegen wrote it\); remove it"):
             start(raw, out)
 
 
@@ -258,7 +257,7 @@ def test_a_photo_that_fails_is_told_and_tried_again(raw: Path, out: Path) -> Non
     (raw / "bad.jpg").write_bytes(b"\xff\xd8\xff broken")
     for _ in range(2):
         preparation = start(raw, out)
-        outcomes = {o.source.name: o for o in preparation.cut(preparation.look(), jobs=1)}
+        outcomes = {o.source.name: o for o in preparation.cut(preparation.find_changes(), jobs=1)}
         assert "bad.jpg" in outcomes["bad.jpg"].error
         assert preparation.totals(failed=1)["written"] == 2
 
@@ -273,7 +272,7 @@ def test_the_order_in_which_photos_come_does_not_matter(raw: Path, out: Path, mo
     shutil.rmtree(out)
     monkeypatch.setattr(saving, "run", backwards)
     preparation = start(raw, out)
-    outcomes: list[Outcome] = list(preparation.cut(preparation.look(), jobs=8))
+    outcomes: list[Outcome] = list(preparation.cut(preparation.find_changes(), jobs=8))
     assert len(outcomes) == 3
     assert (out / MANIFEST).read_bytes() == wanted
 

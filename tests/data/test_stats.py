@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.data.cutting import LeftOut, sharpness
-from facegen.data.ledger import Ledger, Photo, save_ledger
 from facegen.data.manifest import Entry, entries_of, write_manifest
-from facegen.data.stats import Stats, measure_set, summary_rows, to_html
+from facegen.data.prepare import Ledger, Photo, save_ledger
+from facegen.data.stats import Stats, measure_set, summary_rows, write_page
 from facegen.errors import ImageError, UsageError
 from facegen.media.images import resize, write_image
 from tests.conftest import face_points
@@ -106,11 +106,11 @@ def test_nothing_to_show(head_folder: Path) -> None:
 
 def test_the_page(prepared: Path) -> None:
     stats, _ = look(prepared)
-    html = to_html(stats, prepared)
+    html = write_page(prepared / "stats.html", stats, prepared).read_text(encoding="utf-8")
     assert "<title>The set heads</title>" in html
     assert "<td>left out by prepare: too small</td><td>1</td>" in html
-    assert html.count("data:image/jpeg") == 2
-    shown = re.findall('aria-label="([^"]*)"', html)
+    assert html.count('src="data:image/jpeg') == 2
+    shown = re.findall('<img alt="([^"]*)" src="data:image/svg', html)
     assert "side of the head in its photo, px" in shown
     assert "side of the crop, px" not in shown  # all the same: the table says it
 

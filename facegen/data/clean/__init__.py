@@ -1,1 +1,1 @@
-"""Finds the crops of a set that training is better without: measures, thresholds, decisions, and a page."""
+"""Find the crops of a set that harm training: measures, thresholds, decisions, and a page."""

@@ -1,42 +1,156 @@
-"""A set on its way to being clean: measured where it is not yet, compared with itself, and saved as it goes."""
+"""A set being cleaned: its crops measured where they are not yet, compared with each other, and saved as it goes."""
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import imagehash
 import numpy as np
+from numpy.typing import NDArray
 
-from facegen.data.clean.detectors import VERSION, Detector
-from facegen.data.clean.judging import is_measured, judge
-from facegen.data.clean.looks import Looks
-from facegen.data.clean.measuring import CropEmbedder, CropMeasurer, Embedded, Measured
-from facegen.data.clean.same import Pair, near_pairs
-from facegen.data.manifest import Entry, entries_of, write_manifest
-from facegen.data.saving import run_saving
+from facegen.data.clean.face import View, view_crop
+from facegen.data.clean.judge import PICTURE_WISE, VERSION, Detector, Pair, decide, is_measured, near_pairs
+from facegen.data.cutting import sharpness
+from facegen.data.manifest import Entry, entries_of, run_saving, write_manifest
 from facegen.errors import FileError
-from facegen.files import sha256_of
+from facegen.faces.identity import identity
+from facegen.faces.landmarks import Landmarks, landmarks_in_head
+from facegen.files import replacing, sha256_of
 from facegen.jobs import Outcome, Task
+from facegen.media.images import read_image, to_pillow
 
 MEASURED = "version"
-"""Key in an entry's measures of the detectors' version that made them."""
+"""Key in an entry's measures of the version that made them."""
+HASH_SIDE = 16
+"""Bits a side of the perceptual hash: 256 in all."""
+FINGERPRINTS = "clean.npz"
+"""File in the set's folder; it can be deleted, and is made again."""
+Points = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Measured(Outcome):
+    """The measures of a crop."""
+
+    sha256: str = ""
+    """Hash of its file."""
+    size: int = 0
+    """Its side in pixels."""
+    sharpness: float = 0
+    """See facegen.data.cutting."""
+    landmarks: Points = ()
+    """dlib's 68, in pixels of the crop."""
+    measures: dict[str, float] = field(default_factory=dict)
+    """One for each of `PICTURE_WISE`."""
+    hashed: NDArray[np.uint8] | None = None
+    """(32,): the bits of its perceptual hash."""
+
+
+@dataclass(frozen=True)
+class Embedded(Outcome):
+    """The identity of the face in a crop."""
+
+    embedding: NDArray[np.float64] | None = None
+    """(128,), see facegen.faces.identity."""
+
+
+@dataclass(frozen=True)
+class CropMeasurer:
+    """Reads a crop and measures it."""
+
+    known: Mapping[Path, Points]
+    """Landmarks that need not be found again, by file."""
+
+    def __call__(self, task: Task) -> Measured:
+        rgb = read_image(task.source).rgb
+        points = _points(rgb, self.known.get(task.source, ()))
+        view = view_crop(rgb, points)
+        return Measured(
+            task.source,
+            sha256=sha256_of(task.source),
+            size=len(rgb),
+            sharpness=sharpness(rgb),
+            landmarks=tuple((round(x, 2), round(y, 2)) for x, y in points.tolist()),
+            measures={name: float(f"{measure(view):.5g}") for name, measure in PICTURE_WISE.items()},
+            hashed=perceptual_hash(view),
+        )
+
+
+@dataclass(frozen=True)
+class CropEmbedder:
+    """Reads a crop and embeds its face."""
+
+    known: Mapping[Path, Points]
+    """Landmarks by file, of every crop."""
+
+    def __call__(self, task: Task) -> Embedded:
+        rgb = read_image(task.source).rgb
+        view = view_crop(rgb, _points(rgb, self.known[task.source]))
+        return Embedded(task.source, embedding=identity(view.rgb, Landmarks(view.points, True)))
+
+
+class Fingerprints:
+    """Perceptual hashes and embeddings of a set's crops, by the SHA-256 of the file; kept next to the manifest.
+
+    Args:
+        folder: the set; its file is read if there is one.
+    Raises:
+        FileError: if the file cannot be read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / FINGERPRINTS
+        self.hashes: dict[str, NDArray[np.uint8]] = {}
+        """SHA-256 -> (32,)."""
+        self.embeddings: dict[str, NDArray[np.float64]] = {}
+        """SHA-256 -> (128,), of those that were asked for."""
+        if self.path.is_file():
+            self._read()
+
+    def save(self) -> None:
+        """Write the file, complete or not at all.
+
+        Raises:
+            FileError: if it cannot be written.
+        """
+        arrays = {
+            "hashed": np.array(list(self.hashes), dtype="U64"),
+            "hashes": np.array(list(self.hashes.values()), dtype=np.uint8).reshape(-1, 32),
+            "embedded": np.array(list(self.embeddings), dtype="U64"),
+            "embeddings": np.array(list(self.embeddings.values()), dtype=np.float64).reshape(-1, 128),
+        }
+        try:
+            with replacing(self.path) as temporary, temporary.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+        except OSError as error:
+            raise FileError(f"{self.path}: cannot be written ({error.strerror}); check the folder.") from None
+
+    def _read(self) -> None:
+        try:
+            with self.path.open("rb") as opened, np.load(opened) as file:
+                self.hashes = dict(zip(file["hashed"].tolist(), file["hashes"], strict=True))
+                self.embeddings = dict(zip(file["embedded"].tolist(), file["embeddings"], strict=True))
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise FileError(f"{self.path}: cannot be read ({error}); delete it, it will be made again.") from None
 
 
 class Cleaning:
     """A set of crops, or a plain folder of them.
 
     Raises:
-        ImageError: if there are none, or what the set remembers cannot be read.
+        FileError: if there are none, or the manifest or the fingerprints cannot be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.entries = {folder / entry.file: entry for entry in entries_of(folder)}
-        self.looks = Looks(folder)
+        self.fingerprints = Fingerprints(folder)
 
     def unmeasured(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
-        """Crops without measures, or with those of other bytes than their file has now.
+        """List the crops without measures, or whose file has changed since.
 
         Args:
             seen: called after each file.
@@ -49,69 +163,65 @@ class Cleaning:
         return todo
 
     def measure(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
-        """Measure crops; what was measured is saved every few seconds, at the end, and when the iterator is closed.
+        """Measure crops; the measures are saved every few seconds, at the end, and when the iterator is closed.
 
         Args:
             jobs: processes.
         Raises:
-            ImageError: if the set cannot be written.
+            FileError: if the set cannot be written.
         """
         known = {task.source: self.entries[task.source].landmarks for task in todo}
         yield from run_saving(todo, CropMeasurer(known), jobs, self._take_measured, self.save)
 
     def near_pairs(self) -> list[Pair]:
         """Pairs of measured crops with near hashes, by their index among `measured`."""
-        hashes = [self.looks.hashes[entry.sha256] for entry in self.measured()]
+        hashes = [self.fingerprints.hashes[entry.sha256] for entry in self.measured()]
         return list(near_pairs(np.array(hashes, dtype=np.uint8).reshape(-1, 32)))
 
     def unembedded(self, pairs: Sequence[Pair], everybody: bool) -> list[Task]:
-        """Crops whose embedding is needed and not known: those of the pairs, or all."""
+        """List the crops whose embedding is needed and not known: those in the pairs, or all."""
         entries = self.measured()
         wanted = range(len(entries)) if everybody else sorted({index for pair in pairs for index in pair[:2]})
-        unknown = [entries[i] for i in wanted if entries[i].sha256 not in self.looks.embeddings]
+        unknown = [entries[i] for i in wanted if entries[i].sha256 not in self.fingerprints.embeddings]
         return [Task(self.folder / entry.file, self.folder / entry.file) for entry in unknown]
 
     def embed(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
-        """Find out whose faces crops show; saved as `measure` does."""
+        """Embed the faces of crops; saved as in `measure`."""
         known = {task.source: self.entries[task.source].landmarks for task in todo}
         yield from run_saving(todo, CropEmbedder(known), jobs, self._take_embedded, self.save)
 
-    def judge(self, pairs: Sequence[Pair], detectors: Mapping[str, Detector], per_person: int | None) -> list[Entry]:
-        """Decide on every measured crop, and save.
-
-        Returns:
-            those crops' entries.
-        """
-        decided = judge(self.measured(), pairs, self.looks.embeddings, detectors, per_person)
+    def decide(self, pairs: Sequence[Pair], detectors: Mapping[str, Detector], per_person: int | None) -> list[Entry]:
+        """Decide on every measured crop, and save; returns their entries."""
+        decided = decide(self.measured(), pairs, self.fingerprints.embeddings, detectors, per_person)
         self.entries |= {self.folder / entry.file: entry for entry in decided}
         self.save()
         return decided
 
     def measured(self) -> list[Entry]:
         """Entries of the crops that could be measured, in the set's order."""
-        return [e for e in self.entries.values() if is_measured(e) and e.sha256 in self.looks.hashes]
+        return [e for e in self.entries.values() if is_measured(e) and e.sha256 in self.fingerprints.hashes]
 
     def save(self) -> None:
-        """Write the manifest, and what is remembered beside it.
+        """Write the manifest and the fingerprints.
 
         Raises:
-            ImageError: if a file cannot be written.
+            FileError: if a file cannot be written.
         """
-        self.looks.save()
+        self.fingerprints.save()
         write_manifest(self.folder, self.entries.values())
 
     def _is_measured(self, path: Path, entry: Entry) -> bool:
         try:
             sha256 = sha256_of(path)
-        except FileError:  # the attempt to measure it will say so
+        except FileError:  # measuring it will report why
             sha256 = ""
         entry = self.entries[path] = entry.of_bytes(sha256)
-        return is_measured(entry) and entry.measures.get(MEASURED) == VERSION and sha256 in self.looks.hashes
+        return is_measured(entry) and entry.measures.get(MEASURED) == VERSION and sha256 in self.fingerprints.hashes
 
     def _take_measured(self, outcome: Outcome) -> None:
         if not isinstance(outcome, Measured) or outcome.hashed is None:
             return  # it failed, and says why
-        self.looks.hashes[outcome.sha256] = outcome.hashed
+        self.fingerprints.hashes[outcome.sha256] = outcome.hashed
         known = self.entries[outcome.source]
         self.entries[outcome.source] = replace(
             known,
@@ -124,4 +234,13 @@ class Cleaning:
 
     def _take_embedded(self, outcome: Outcome) -> None:
         if isinstance(outcome, Embedded) and outcome.embedding is not None:
-            self.looks.embeddings[self.entries[outcome.source].sha256] = outcome.embedding
+            self.fingerprints.embeddings[self.entries[outcome.source].sha256] = outcome.embedding
+
+
+def perceptual_hash(view: View) -> NDArray[np.uint8]:
+    """The signs of the lowest 16 x 16 cosine components of the crop's luma (imagehash.phash), packed into (32,)."""
+    return np.packbits(imagehash.phash(to_pillow(view.rgb), hash_size=HASH_SIDE).hash)
+
+
+def _points(rgb: NDArray[np.uint8], known: Points) -> NDArray[np.float64]:
+    return np.array(known, dtype=np.float64) if len(known) == 68 else landmarks_in_head(rgb).points

@@ -1,1 +1,1 @@
-"""Faces of a training set labelled by people: the labels on disk, the order of the faces, and the page to swipe on."""
+"""Label the faces of a set by eye: the labels on disk, and the page to swipe on."""

@@ -1,39 +1,47 @@
-"""A set being labelled: its faces in order, who said what, and the way back into the manifest."""
+"""A set being labelled: its faces in order, their pictures for the page, and the raters' labels."""
 
 from __future__ import annotations
 
+import hashlib
+import math
 import os
 import threading
-from collections.abc import Iterator
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
-from facegen.data.curate.agreement import Agreement, agreement, majority
-from facegen.data.curate.labels import LabelLog, log_path, raters_of, read_labels
-from facegen.data.curate.order import doubtful_first
-from facegen.data.curate.pictures import Pictures, face_key
-from facegen.data.manifest import MANIFEST, TWIN, Decision, Entry, entries_of, write_manifest
-from facegen.errors import UsageError
-from facegen.files import sole_writer
+from PIL import Image
+
+from facegen.data.curate.labels import Agreement, LabelLog, agreement, log_path, raters_of
+from facegen.data.manifest import DOUBT, TWIN, Decision, Entry, entries_of
+from facegen.errors import ImageError, UsageError
+from facegen.media.decoding import opened, split_alpha, to_rgb, upright
+
+SIDES = (384, 512, 768, 1024, 1536, 2048)
+"""Sides in pixels in which pictures are sent."""
+CACHE_BYTES = 64 * 2**20
+"""Memory for the versions made."""
+_QUALITY = 88
 
 
 @dataclass(frozen=True)
 class Face:
-    """What the page knows of a crop."""
+    """A crop as the page knows it."""
 
     key: str
     """Stands for the crop in addresses."""
     name: str
     """Its file below the set, for people to read."""
     position: int
-    """In the order of showing, from 0 on."""
+    """Place in the order of showing, from 0 on."""
     decision: Decision
-    """Of `facegen data clean`."""
+    """What `facegen data clean` decided."""
     reasons: tuple[str, ...]
     """Why it decided so."""
     label: Decision = ""
-    """Of the rater who asks."""
+    """Label by the rater who asks."""
 
 
 @dataclass(frozen=True)
@@ -45,32 +53,64 @@ class Progress:
     keep: int
     drop: int
     seconds_each: float | None
-    """Seconds that a face takes at the moment; None if not known yet."""
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What an export wrote into the manifest, in faces."""
-
-    manifest: str
-    """The file written."""
-    keep: int
-    drop: int
-    ties: int
-    """Labelled by as many raters the one way as the other: clean's decision stands."""
-    unlabelled: int
-    """Of which nobody said anything: what the manifest had before stands."""
+    """Seconds per face at the moment; None if not known yet."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What was said so far."""
+    """All labels so far, counted."""
 
     total: int
     raters: dict[str, Progress]
     agreement: Agreement | None
     disputed: int
     """Faces that one rater keeps and another drops."""
+
+
+class Pictures:
+    """Small JPEG versions of a set's crops; the latest are kept in memory. Several threads may use it."""
+
+    def __init__(self, folder: Path, entries: Iterable[Entry], cache_bytes: int = CACHE_BYTES) -> None:
+        self._folder = folder.resolve()
+        self._files = {face_key(self._folder, entry.file): entry.file for entry in entries}
+        self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._cache_bytes = cache_bytes
+        self._lock = threading.Lock()
+
+    def file_of(self, key: str) -> str | None:
+        """The crop that a key stands for, as the manifest names it; None if it is not in this set."""
+        return self._files.get(key)
+
+    def jpeg(self, key: str, side: int) -> bytes:
+        """A crop as JPEG, its longer side at most `side` pixels, never enlarged.
+
+        Raises:
+            ImageError: if the key is unknown, the file is gone, damaged, or lies outside the set.
+            MissingExtraError: as `facegen.media.images.read_image`.
+        """
+        with self._lock:
+            if (key, side) in self._cache:
+                self._cache.move_to_end((key, side))
+                return self._cache[key, side]
+        content = _shrunk(self._path(key), side)
+        with self._lock:
+            self._cache[key, side] = content
+            while sum(map(len, self._cache.values())) > self._cache_bytes:
+                self._cache.popitem(last=False)
+        return content
+
+    def _path(self, key: str) -> Path:
+        """The path of a crop's file, with links followed."""
+        file = self._files.get(key)
+        if file is None:
+            raise ImageError(f"face {key!r}: is not in this set; reload the page.")
+        try:
+            path = (self._folder / file).resolve(strict=True)
+        except (OSError, RuntimeError):  # RuntimeError: links in a circle, before Python 3.13
+            raise ImageError(f"{file}: no such file in the set; run facegen data prepare again.") from None
+        if not path.is_relative_to(self._folder):
+            raise ImageError(f"{file}: leads out of the set; copy the picture into it.")
+        return path
 
 
 class Curation:
@@ -80,7 +120,7 @@ class Curation:
         """Read the set and all its labels.
 
         Raises:
-            ImageError: as `entries_of` and `LabelLog`.
+            FileError: as `entries_of` and `LabelLog`.
         """
         entries = doubtful_first(entries_of(folder, without=("landmarks", "frame")))
         self.folder = folder = folder.resolve()
@@ -94,40 +134,26 @@ class Curation:
         self._lock = threading.Lock()
         self._logs = {rater: LabelLog(log_path(folder, rater)) for rater in raters_of(folder)}
 
-    def waiting(self, rater: str, start: int, count: int) -> list[Face]:
-        """The next faces that a rater has not labelled, from a position on.
+    # Methods that take a rater's name raise UsageError if it cannot be one.
 
-        Raises:
-            UsageError: if the name is not one for a rater.
-        """
+    def waiting(self, rater: str, start: int, count: int) -> list[Face]:
+        """The next faces that a rater has not labelled, from a position on."""
         labels = self._log(rater).labels
         found = (face for face in self._faces[start:] if self._files[face.position] not in labels)
         return [face for face, _ in zip(found, range(count), strict=False)]
 
     def latest(self, rater: str, count: int) -> list[Face]:
-        """The faces that a rater labelled last, in that order.
-
-        Raises:
-            UsageError: if the name is not one for a rater.
-        """
+        """The faces that a rater labelled last, in that order."""
         labels = list(self._labels(rater))[-count:]
         return [replace(self._faces[self._positions[file]], label=label) for file, label in labels]
 
     def disputed(self, rater: str) -> list[Face]:
-        """The faces that one rater keeps and another drops, with the label of the one who asks.
-
-        Raises:
-            UsageError: if the name is not one for a rater.
-        """
+        """The faces that one rater keeps and another drops, with the label of the one who asks."""
         own = self._log(rater).labels
         return [replace(face, label=own.get(self._files[face.position], "")) for face in self._disputed()]
 
     def progress(self, rater: str) -> Progress:
-        """How far a rater is.
-
-        Raises:
-            UsageError: if the name is not one for a rater.
-        """
+        """How far a rater is."""
         labels = [label for _, label in self._labels(rater)]
         return Progress(
             len(self._faces), labels.count("keep"), labels.count("drop"), self._log(rater).seconds_each
@@ -137,8 +163,8 @@ class Curation:
         """Label a face, or take its label back with ""; it is on the disk when this returns.
 
         Raises:
-            UsageError: if the name is not one for a rater, or the face is not of this set.
-            ImageError: if it cannot be written.
+            UsageError: if the face is not in this set.
+            FileError: if the label cannot be written.
         """
         file = self.pictures.file_of(key)
         if file is None:
@@ -147,7 +173,7 @@ class Curation:
         return self.progress(rater)
 
     def summary(self) -> Summary:
-        """Everybody's counts, and how far they agree."""
+        """Count everybody's labels, and how far they agree."""
         with self._lock:
             raters = sorted(self._logs)
         labels = {rater: dict(self._labels(rater)) for rater in raters}
@@ -166,7 +192,7 @@ class Curation:
         return [face for face, labels in zip(self._faces, said, strict=True) if labels >= {"keep", "drop"}]
 
     def _labels(self, rater: str) -> Iterator[tuple[str, Decision]]:
-        """What a rater said of the faces that are in the set now."""
+        """A rater's labels of the faces that are in the set now."""
         return ((file, label) for file, label in self._log(rater).labels.items() if file in self._positions)
 
     def _log(self, rater: str) -> LabelLog:
@@ -177,35 +203,37 @@ class Curation:
             return self._logs[rater]
 
 
-def export(folder: Path) -> Exported:
-    """Write what most raters say into the manifest, as it is on the disk now; a plain folder gets one.
+def doubtful_first(entries: Sequence[Entry]) -> list[Entry]:
+    """Sort by distance from the opposite decision; if nothing was decided, by sharpness, then by name."""
+    is_cleaned = any(DOUBT in entry.measures for entry in entries)
 
-    Raises:
-        ImageError: as `entries_of`, `read_labels` and `write_manifest`.
-        UsageError: if another process writes the manifest at the moment.
+    def key(entry: Entry) -> tuple[float, float, str]:
+        return margin(entry) if is_cleaned else 0, entry.sharpness, entry.file
+
+    return sorted(entries, key=key)
+
+
+def margin(entry: Entry) -> float:
+    """Distance of an entry's doubt from the opposite decision, 0 or more.
+
+    0 also where nothing was decided yet; infinite where it is dropped for a reason that no measure gives, as for a
+    person who is there often enough.
     """
-    if not (folder / MANIFEST).is_file():
-        entries_of(folder)  # nothing is written into a folder without pictures
-    with sole_writer(folder):
-        return _export(folder)
+    doubt = entry.measures.get(DOUBT)
+    if doubt is None or not entry.decision:
+        return 0
+    is_measured = (doubt >= 1) == (entry.decision == "drop")
+    return abs(doubt - 1) if is_measured else math.inf
 
 
-def _export(folder: Path) -> Exported:
-    entries = entries_of(folder)
-    raters = list(read_labels(folder).values())
-    counts: dict[Decision | Literal["none"], int] = {"keep": 0, "drop": 0, "": 0, "none": 0}
-    labelled = []
-    for entry in entries:
-        said = [labels[entry.file] for labels in raters if entry.file in labels]
-        label = majority(said) if said else entry.label
-        counts[label if any(said) else "none"] += 1
-        labelled.append(replace(entry, label=label))
-    write_manifest(folder, labelled)
-    return Exported(MANIFEST, counts["keep"], counts["drop"], counts[""], counts["none"])
+def face_key(folder: Path, file: str) -> str:
+    """20 hex digits that stand for a crop of a set, the same in every run; the folder has to be resolved."""
+    name = f"{folder}\0{file}"
+    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:20]
 
 
 def _reasons(entry: Entry) -> tuple[str, ...]:
-    """Why `clean` decided so; of a duplicate, of what."""
+    """The reasons of `clean`; for a duplicate, with the crop that it repeats."""
     twin = entry.extra.get(TWIN, "")
     return tuple(
         f"{reason} of {_shown(twin)}" if reason == "duplicate" and twin else reason for reason in entry.reasons
@@ -213,5 +241,16 @@ def _reasons(entry: Entry) -> tuple[str, ...]:
 
 
 def _shown(file: str) -> str:
-    """A file's name as text: bytes that are none are replaced."""
+    """A file's name as text: bytes that are not text are replaced."""
     return os.fsencode(file).decode(errors="replace")
+
+
+def _shrunk(path: Path, side: int) -> bytes:
+    with opened(path) as file:
+        file.draft(None, (side, side))  # a JPEG is decoded at a half, a quarter or an eighth where that is enough
+        colour, _ = split_alpha(upright(path, file))
+        picture, _ = to_rgb(colour, file.info.get("icc_profile"), keep_profile=False)
+        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+        content = BytesIO()
+        picture.save(content, "JPEG", quality=_QUALITY)
+    return content.getvalue()

@@ -1,4 +1,4 @@
-"""Who may use the page: nobody from another site, under another name, or, where there is a token, without it.
+"""Access to the page: refused to other sites, to other host names, and without the token where there is one.
 
 A page of another site can make a browser send requests here, and can point its own name at this machine (DNS
 rebinding). The first shows in the headers Origin and Sec-Fetch-Site, the second in the header Host.
@@ -38,16 +38,16 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Access:
-    """From where the page may be used, and with what."""
+    """The token and the host names with which the page may be used."""
 
     token: str | None
-    """To be shown with every request; None asks for none, which only a loopback address may."""
+    """Needed in every request; None asks for none, which only a loopback address may."""
     names: frozenset[str]
-    """What a request's Host may be, in lower case and without the port, beside addresses in figures."""
+    """Allowed names in a request's Host, in lower case and without the port; numeric addresses are allowed as well."""
 
 
 def access_for(host: str, token: str | None) -> Access:
-    """What is let in where the server listens on `host`.
+    """Make the rules for a server that listens on `host`.
 
     Raises:
         UsageError: if others could reach it and there is no token, or the token is weak.
@@ -66,14 +66,14 @@ def access_for(host: str, token: str | None) -> Access:
 
 
 class Guard:
-    """ASGI middleware that refuses what `Access` does not let in, and adds the headers that lock the page up."""
+    """ASGI middleware that refuses what `Access` does not allow, and adds headers that lock the page down."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
         self._app = app
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or hand it on."""
+        """Answer a request, or pass it on."""
         if scope["type"] != "http":  # the server's own start and end; there are no web sockets here
             await self._app(scope, receive, send)
             return
@@ -88,7 +88,7 @@ class Guard:
 
 
 def refusal(request: Request, access: Access) -> Response | None:
-    """What a request gets that is not let in; None lets it in."""
+    """The answer to a request that is refused; None if it is allowed."""
     host = request.headers.get("host", "")
     if not _may_be_called(host, access):
         return PlainTextResponse(f"The name {host[:80]!r} is not one of this page.", 421)
@@ -102,7 +102,7 @@ def refusal(request: Request, access: Access) -> Response | None:
 
 
 def _may_be_called(host: str, access: Access) -> bool:
-    """An address in figures cannot be another site's name; only one of this machine itself is let in without token."""
+    """A numeric address cannot be another site's name; without a token, only this machine's own is allowed."""
     try:
         name = (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -111,7 +111,7 @@ def _may_be_called(host: str, access: Access) -> bool:
 
 
 def _is_foreign(request: Request, host: str) -> bool:
-    """Whether another site's page made the browser send it; a link there to the page itself may be followed."""
+    """Whether another site's page made the browser send it; following a link to the page itself is allowed."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
         return True
@@ -130,12 +130,12 @@ def _has_token(request: Request, token: str) -> bool:
 
 
 def _is_same(given: str, token: str) -> bool:
-    """Compared in a time that does not tell how much of it is right."""
+    """Compare in constant time."""
     return hmac.compare_digest(given.encode(errors="replace"), token.encode())
 
 
 def _welcome(query: Mapping[str, str], token: str) -> Response:
-    """Keep the token as a cookie and take it out of the address, which others may see over one's shoulder."""
+    """Store the token in a cookie and remove it from the address, which bystanders may see."""
     rest = urlencode({name: value for name, value in query.items() if name != "token"})
     answer = RedirectResponse(f"/?{rest}" if rest else "/", 303)
     answer.set_cookie(COOKIE, token, httponly=True, samesite="lax")

@@ -1,7 +1,8 @@
-"""What raters decided, safe on disk: in the set's folder `labels`, one append-only file of JSON lines for each rater.
+"""Labels by people: one append-only file of JSON lines for each rater, their agreement, and the export to the manifest.
 
-A line is {"at": UTC time, "file": the crop, "label": "keep", "drop", or "" where a label was taken back}. The latest
-line of a crop counts. A line is on the disk before `LabelLog.set` returns, so that a killed process loses nothing.
+The files are in the set's folder `labels`. A line is {"at": UTC time, "file": the crop, "label": "keep", "drop", or ""
+where a label was taken back}; the latest line of a crop counts. It is on the disk before `LabelLog.set` returns, so
+that a killed process loses nothing.
 """
 
 from __future__ import annotations
@@ -10,23 +11,25 @@ import json
 import os
 import re
 import threading
-from collections import deque
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import get_args
+from typing import Literal, get_args
 
-from facegen.data.manifest import Decision
-from facegen.errors import ImageError, UsageError
+from facegen.data.manifest import MANIFEST, Decision, entries_of, write_manifest
+from facegen.errors import FileError, UsageError
+from facegen.files import sole_writer
 
 FOLDER = "labels"
 SUFFIX = ".jsonl"
 RATER_PATTERN, RATER_LENGTH = r"\w+([ -]\w+)*", 32
 """Names of raters, which become file names: letters, digits and "_", with a space or "-" between, and their length."""
 _PACE_OVER = 30
-"""Labels over which the pace is measured."""
+"""Labels that the pace is measured over."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +45,10 @@ class LabelLog:
     """The labels of one rater; several threads may use it, one process at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Read what is there, and repair a last line that a crash tore: completed if whole, cut off if not.
+        """Read the file, and repair a last line that a crash tore: it is completed if whole, cut off if not.
 
         Raises:
-            ImageError: if the file cannot be read or repaired, or a line before the last is wrong.
+            FileError: if the file cannot be read or repaired, or a line before the last is wrong.
         """
         self._path = path
         self._lock = threading.Lock()
@@ -65,17 +68,17 @@ class LabelLog:
 
     @property
     def seconds_each(self) -> float | None:
-        """Seconds a face takes: the median over the latest ones, so that pauses do not count; None before the third."""
+        """Seconds per face: the median over the latest ones, so that pauses do not count; None before the third."""
         with self._lock:
             times = list(self._times)
         gaps = [(after - before).total_seconds() for before, after in pairwise(times)]
         return median(gaps) if len(gaps) > 1 else None
 
     def set(self, file: str, label: Decision) -> None:
-        """Label a crop, or take its label back with ""; a label that it has already adds no line.
+        """Label a crop, or take its label back with ""; the label that it has already adds no line.
 
         Raises:
-            ImageError: if the label cannot be written; then it does not count, and the file is as it was.
+            FileError: if the label cannot be written; then it does not count, and the file is unchanged.
         """
         with self._lock:
             if self._labels.get(file, "") == label:
@@ -92,10 +95,10 @@ class LabelLog:
 
 
 def log_path(folder: Path, rater: str) -> Path:
-    """Where the labels of a rater are.
+    """The file of a rater's labels.
 
     Raises:
-        UsageError: if the name is not one for a rater.
+        UsageError: if the name cannot be a rater's.
     """
     if not _is_rater(rater):
         raise UsageError(f"rater {rater!r}: expected at most {RATER_LENGTH} letters, digits and '_', with a space or "
@@ -104,28 +107,102 @@ def log_path(folder: Path, rater: str) -> Path:
 
 
 def raters_of(folder: Path) -> list[str]:
-    """Who has labelled the set, in order of name.
+    """The raters who have labelled the set, in order of name.
 
     Raises:
-        ImageError: if the folder of labels cannot be listed.
+        FileError: if the folder of labels cannot be listed.
     """
     labels = folder / FOLDER
     try:
         names = [path.stem for path in labels.iterdir() if path.suffix == SUFFIX] if labels.is_dir() else []
     except OSError as error:
-        raise ImageError(f"{labels}: cannot be listed ({error.strerror}); change its permissions.") from None
+        raise FileError(f"{labels}: cannot be listed ({error.strerror}); change its permissions.") from None
     return sorted(filter(_is_rater, names))
 
 
 def read_labels(folder: Path) -> dict[str, dict[str, Decision]]:
-    """What everybody decided, of every crop that was ever labelled; a torn last line is left out, and left alone.
+    """Read all labels of every crop that was ever labelled; a torn last line is skipped, and not repaired.
 
     Returns:
         rater -> file -> "keep", "drop", or "" where a label was taken back.
     Raises:
-        ImageError: if a file cannot be read, or a line before the last is wrong.
+        FileError: if a file cannot be read, or a line before the last is wrong.
     """
     return {rater: {line.file: line.label for line in _read(log_path(folder, rater))[0]} for rater in raters_of(folder)}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far raters agree on the faces that all of them labelled."""
+
+    faces: int
+    """Number of these faces."""
+    same: float
+    """Share of them on which all say the same, 0..1."""
+
+
+def agreement(raters: Iterable[Mapping[str, Decision]]) -> Agreement | None:
+    """Compare the labels of raters, file -> label; "" counts as none, and raters without a label do not count.
+
+    Returns:
+        None with fewer than two raters, or if no face was labelled by all of them.
+    """
+    given = [{file: label for file, label in labels.items() if label} for labels in raters]
+    given = [labels for labels in given if labels]
+    shared = set.intersection(*map(set, given)) if len(given) > 1 else set()
+    if not shared:
+        return None
+    same = sum(len({labels[file] for labels in given}) == 1 for file in shared)
+    return Agreement(len(shared), same / len(shared))
+
+
+def majority(labels: Sequence[Decision]) -> Decision:
+    """The label that more raters give; "" if both are given equally often."""
+    counts = Counter(labels)
+    if counts["keep"] == counts["drop"]:
+        return ""
+    return "keep" if counts["keep"] > counts["drop"] else "drop"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Counts of the faces in an export to the manifest."""
+
+    manifest: str
+    """The file written."""
+    keep: int
+    drop: int
+    ties: int
+    """Faces labelled keep and drop equally often: clean's decision stands."""
+    unlabelled: int
+    """Faces that nobody labelled: the manifest's value stands."""
+
+
+def export(folder: Path) -> Exported:
+    """Write the majority's labels into the manifest on the disk; a plain folder gets a manifest.
+
+    Raises:
+        FileError: as `entries_of`, `read_labels` and `write_manifest`.
+        UsageError: if another process is writing the manifest.
+    """
+    if not (folder / MANIFEST).is_file():
+        entries_of(folder)  # nothing is written into a folder without pictures
+    with sole_writer(folder):
+        return _export(folder)
+
+
+def _export(folder: Path) -> Exported:
+    entries = entries_of(folder)
+    raters = list(read_labels(folder).values())
+    counts: dict[Decision | Literal["none"], int] = {"keep": 0, "drop": 0, "": 0, "none": 0}
+    labelled = []
+    for entry in entries:
+        said = [labels[entry.file] for labels in raters if entry.file in labels]
+        label = majority(said) if said else entry.label
+        counts[label if any(said) else "none"] += 1
+        labelled.append(replace(entry, label=label))
+    write_manifest(folder, labelled)
+    return Exported(MANIFEST, counts["keep"], counts["drop"], counts[""], counts["none"])
 
 
 def _is_rater(name: str) -> bool:
@@ -133,20 +210,20 @@ def _is_rater(name: str) -> bool:
 
 
 def _read(path: Path) -> tuple[list[Line], int | None]:
-    """The lines of a file, and, where its last line has no end, how many bytes the whole ones take (else None)."""
+    """The lines of a file; and if its last line has no end, the length of the whole ones in bytes, else None."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return [], None
     except OSError as error:
-        raise ImageError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
+        raise FileError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
     *rows, last = content.split(b"\n")
     lines = [_parse(path, number, row) for number, row in enumerate(rows, start=1)]
     if not last:
         return lines, None
     try:
         return [*lines, _parse(path, len(rows) + 1, last)], len(content)
-    except ImageError:
+    except FileError:
         return lines, len(content) - len(last)
 
 
@@ -157,15 +234,15 @@ def _parse(path: Path, number: int, row: bytes) -> Line:
         if not isinstance(line.file, str) or line.label not in get_args(Decision) or line.at.tzinfo is None:
             raise ValueError(line)
     except (ValueError, KeyError, TypeError):
-        raise ImageError(
+        raise FileError(
             f'{path}: line {number} is {row[:60]!r}, expected {{"at": ..., "file": ..., "label": ...}}; '
-            "restore the file, or take the line out."
+            "restore the file, or remove the line."
         ) from None
     return line
 
 
 def _repair(path: Path, whole: int) -> None:
-    """Cut a file behind its whole lines and end the last of them."""
+    """Cut a file after its whole lines and end the last of them."""
     try:
         with path.open("r+b") as file:
             file.truncate(whole)
@@ -179,7 +256,7 @@ def _repair(path: Path, whole: int) -> None:
 
 
 def _append(path: Path, line: Line) -> None:
-    """Add a line and wait until it is on the disk; if that fails, the file is as it was."""
+    """Add a line and wait until it is on the disk; if that fails, the file is unchanged."""
     values = {"at": line.at.isoformat(timespec="milliseconds"), "file": line.file, "label": line.label}
     try:
         path.parent.mkdir(exist_ok=True)
@@ -199,7 +276,7 @@ def _append(path: Path, line: Line) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until a new file's name is on the disk too; only POSIX opens folders."""
+    """Wait until a new file's name is on the disk too; only POSIX can open folders."""
     if os.name != "posix":
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -209,5 +286,5 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _unwritable(path: Path, error: OSError) -> ImageError:
-    return ImageError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.")
+def _unwritable(path: Path, error: OSError) -> FileError:
+    return FileError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.")

@@ -1,4 +1,4 @@
-"""The page and what it asks for, over HTTP."""
+"""The web server of the curate page: the page itself, its pictures, and the labels, over HTTP."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
-from facegen.data.curate.curation import Curation, Exported, Face, Progress, Summary, export
+from facegen.data.curate.curation import SIDES, Curation, Face, Progress, Summary
 from facegen.data.curate.guard import Access, Guard
-from facegen.data.curate.labels import RATER_LENGTH, RATER_PATTERN
-from facegen.data.curate.pictures import SIDES
+from facegen.data.curate.labels import RATER_LENGTH, RATER_PATTERN, Exported, export
 from facegen.data.manifest import Decision
 from facegen.errors import FacegenError, UsageError
 
@@ -23,38 +22,38 @@ ASSETS = {
     "api.js": "text/javascript", "app.js": "text/javascript", "deck.js": "text/javascript", "icon.svg": "image/svg+xml",
     "style.css": "text/css", "summary.js": "text/javascript",
 }  # fmt: skip
-"""Files of the page beside index.html -> their type; nothing else of that folder is sent."""
+"""Files of the page other than index.html -> their type; nothing else in that folder is sent."""
 AHEAD = 40
-"""Faces that the page is told of at once."""
+"""Faces sent to the page at once."""
 BEHIND = 50
-"""Faces back to which it can undo after a reload."""
+"""Labelled faces that the page can take back after a reload."""
 Rater = Annotated[str, Field(pattern=f"^{RATER_PATTERN}$", max_length=RATER_LENGTH)]
 
 
 class Start(BaseModel):
-    """What the page needs before anybody has said who they are."""
+    """Sent to the page before it knows the rater."""
 
     set: str
     """The set's name."""
     rater: str | None
-    """Who labels, if the command line said so."""
+    """The rater, if the command line names one."""
     raters: list[str]
-    """Who has labelled before."""
+    """Raters who have labelled before."""
     sides: tuple[int, ...] = SIDES
 
 
 class Session(BaseModel):
-    """What the page needs to go on where a rater left off."""
+    """Sent to the page so that a rater can go on."""
 
     progress: Progress
     faces: list[Face]
     """The next ones to label."""
     history: list[Face]
-    """The latest ones labelled, the last one last."""
+    """The latest ones labelled, in order."""
 
 
 class Judgement(BaseModel):
-    """What the page sends at each swipe."""
+    """Sent by the page at each swipe."""
 
     rater: Rater
     face: str = Field(max_length=64)
@@ -62,7 +61,7 @@ class Judgement(BaseModel):
 
 
 def create_app(curation: Curation, access: Access, rater: str | None = None) -> FastAPI:
-    """The web application of one set; `rater` is who labels unless the page says otherwise."""
+    """Make the web application of one set; `rater` labels unless the page names another."""
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, access=access)
     app.add_exception_handler(FacegenError, _explain)
@@ -75,11 +74,8 @@ def create_app(curation: Curation, access: Access, rater: str | None = None) -> 
 
     @app.get("/api/session")
     def session(rater: Rater) -> Session:
-        return Session(
-            progress=curation.progress(rater),
-            faces=curation.waiting(rater, 0, AHEAD),
-            history=curation.latest(rater, BEHIND),
-        )
+        faces, history = curation.waiting(rater, 0, AHEAD), curation.latest(rater, BEHIND)
+        return Session(progress=curation.progress(rater), faces=faces, history=history)
 
     @app.get("/api/faces")
     def faces(rater: Rater, start: Annotated[int, Query(ge=0)]) -> list[Face]:
@@ -105,7 +101,7 @@ def create_app(curation: Curation, access: Access, rater: str | None = None) -> 
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port, 0 for a free one; who connects before the server is ready waits.
+    """Take a port, 0 for a free one; connections made before the server is ready wait.
 
     Raises:
         UsageError: if the address cannot be used.
@@ -125,19 +121,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket, host: str, token: str | None) -> str:
-    """What to open in the browser; where the server listens everywhere, the address that others reach it by."""
+    """The address to open in a browser; if the server listens everywhere, the one that others reach it by."""
     name = _outward_address() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     return f"http://{name}:{listener.getsockname()[1]}/{query}"
 
 
 def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Answer until Ctrl-C or SIGTERM, which end in KeyboardInterrupt or by that signal."""
+    """Serve until Ctrl-C or SIGTERM, which end in KeyboardInterrupt or by that signal."""
     uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)).run([listener])
 
 
 def _outward_address() -> str:
-    """This machine's IPv4 address towards the network, or its name if it is in none; nothing is sent."""
+    """This machine's IPv4 address in its network, or its name without a network; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(("192.0.2.1", 9))  # RFC 5737: an address for documentation, which nobody has
@@ -172,7 +168,7 @@ def _add_pictures(app: FastAPI, curation: Curation) -> None:
 
 
 def _explain(request: Request, error: Exception) -> Response:
-    """An error of ours as the page shows it."""
+    """Turn a facegen error into an answer that the page shows."""
     status = 422 if isinstance(error, UsageError) else 500
     return JSONResponse({"detail": _plain(str(error))}, status)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.data.clean.view import View, look
+from facegen.data.clean.face import View, view_crop
 from facegen.faces.align import crop_head
 from facegen.faces.detect import heads_in_photo
 from facegen.faces.landmarks import landmarks_in_head
@@ -30,7 +30,7 @@ def points(portrait: NDArray[np.uint8]) -> NDArray[np.float64]:
 @pytest.fixture
 def view(portrait: NDArray[np.uint8], points: NDArray[np.float64]) -> View:
     """The portrait as detectors see it."""
-    return look(portrait, points)
+    return view_crop(portrait, points)
 
 
 @pytest.fixture

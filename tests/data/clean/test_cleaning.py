@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.data.clean.cleaning import Cleaning
-from facegen.data.clean.detectors import DETECTORS, PICTURE_WISE
-from facegen.data.clean.looks import LOOKS, Looks
+from facegen.data.clean.cleaning import FINGERPRINTS, Cleaning, Fingerprints
+from facegen.data.clean.judge import DETECTORS, PICTURE_WISE
 from facegen.data.manifest import TWIN, Entry, read_manifest, write_manifest
-from facegen.errors import ImageError
+from facegen.errors import FileError
 from facegen.jobs import Outcome
 from facegen.media.images import write_image
 
@@ -25,7 +24,7 @@ def clean(folder: Path, per_person: int | None = None) -> tuple[list[Entry], lis
     outcomes = list(cleaning.measure(cleaning.unmeasured(), 1))
     pairs = cleaning.near_pairs()
     outcomes += cleaning.embed(cleaning.unembedded(pairs, everybody=per_person is not None), 1)
-    return cleaning.judge(pairs, DETECTORS, per_person), outcomes
+    return cleaning.decide(pairs, DETECTORS, per_person), outcomes
 
 
 def test_a_plain_folder_becomes_a_set(crops: Path) -> None:
@@ -95,13 +94,13 @@ def test_rows_of_missing_measures_are_measured_again(crops: Path) -> None:
 
 
 def test_looks_come_back_and_damage_is_named(tmp_path: Path) -> None:
-    looks = Looks(tmp_path)
+    looks = Fingerprints(tmp_path)
     looks.hashes["a" * 64] = np.arange(32, dtype=np.uint8)
     looks.embeddings["a" * 64] = np.linspace(0, 1, 128)
     looks.save()
-    again = Looks(tmp_path)
+    again = Fingerprints(tmp_path)
     assert np.array_equal(again.hashes["a" * 64], looks.hashes["a" * 64])
     assert np.array_equal(again.embeddings["a" * 64], looks.embeddings["a" * 64])
-    (tmp_path / LOOKS).write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(ImageError, match="delete it"):
-        Looks(tmp_path)
+    (tmp_path / FINGERPRINTS).write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(FileError, match="delete it"):
+        Fingerprints(tmp_path)

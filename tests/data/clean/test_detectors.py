@@ -10,11 +10,9 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.spoil import KINDS
-from facegen.data.clean.detectors import DETECTORS, PICTURE_WISE, doubt, reasons, with_thresholds
-from facegen.data.clean.focus import sharpness
-from facegen.data.clean.grain import blocks, noise
-from facegen.data.clean.view import View, look
-from facegen.data.clean.writing import letters
+from facegen.data.clean.face import View, focus, view_crop
+from facegen.data.clean.judge import DETECTORS, PICTURE_WISE, doubt, reasons, with_thresholds
+from facegen.data.clean.patterns import blocks, letters, noise
 from facegen.errors import ShapeError, UsageError
 from facegen.media.images import resize
 
@@ -36,7 +34,7 @@ def test_a_good_portrait_passes(view: View) -> None:
 @pytest.mark.parametrize("kind", FOUND_BY)
 def test_what_was_spoiled_is_found(portrait: NDArray[np.uint8], points: NDArray[np.float64], kind: str) -> None:
     spoiled = np.ascontiguousarray(KINDS[kind](portrait, np.random.default_rng(5)))
-    assert FOUND_BY[kind] in reasons(measured(look(spoiled, points)), DETECTORS)
+    assert FOUND_BY[kind] in reasons(measured(view_crop(spoiled, points)), DETECTORS)
 
 
 def blurred(rgb: NDArray[np.uint8], width: float, height: float) -> NDArray[np.uint8]:
@@ -47,7 +45,7 @@ def blurred(rgb: NDArray[np.uint8], width: float, height: float) -> NDArray[np.u
 def test_blur_in_any_direction_is_found(
     portrait: NDArray[np.uint8], points: NDArray[np.float64], width: float, height: float
 ) -> None:
-    found = [sharpness(look(blurred(portrait, share * width, share * height), points)) for share in (0.2, 0.5, 1)]
+    found = [focus(view_crop(blurred(portrait, share * width, share * height), points)) for share in (0.2, 0.5, 1)]
     assert found == sorted(found, reverse=True)
     assert found[-1] < DETECTORS["blurred"].threshold < found[0]
 
@@ -57,13 +55,13 @@ def test_sunglasses_are_found(portrait: NDArray[np.uint8], points: NDArray[np.fl
     for eye in (points[36:42], points[42:48]):
         x, y = np.rint(eye.mean(axis=0)).astype(int).tolist()
         cv2.ellipse(rgb, (x, y), (20, 14), 0, 0, 360, (20, 20, 25), -1)
-    assert "sunglasses" in reasons(measured(look(rgb, points)), DETECTORS)
+    assert "sunglasses" in reasons(measured(view_crop(rgb, points)), DETECTORS)
 
 
 def test_noise_is_measured_in_steps(points: NDArray[np.float64]) -> None:
     for sigma in (2.0, 8.0):
         grain = np.random.default_rng(0).normal(128, sigma, (192, 192, 1))
-        view = look(np.repeat(np.rint(grain), 3, axis=2).astype(np.uint8), points)
+        view = view_crop(np.repeat(np.rint(grain), 3, axis=2).astype(np.uint8), points)
         assert noise(view) == pytest.approx(sigma, rel=0.2)
 
 
@@ -74,14 +72,14 @@ def test_a_hard_jpeg_shows_its_blocks_at_any_size(
     _, coded = cv2.imencode(".jpg", resize(portrait, (400, 400)), [cv2.IMWRITE_JPEG_QUALITY, 8])
     decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
     side = round(400 * enlarged)
-    before, after = (blocks(look(resize(rgb, (side, side)), points * side / 192)) for rgb in (portrait, decoded))
+    before, after = (blocks(view_crop(resize(rgb, (side, side)), points * side / 192)) for rgb in (portrait, decoded))
     assert before < DETECTORS["blocks"].threshold < after
 
 
 def test_letters_are_counted_by_the_row(portrait: NDArray[np.uint8], points: NDArray[np.float64]) -> None:
     rgb = resize(portrait, (512, 512))
     cv2.putText(rgb, "SAMPLE", (40, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 255, 255), 3)
-    assert letters(look(rgb, points * 512 / 192)) == 6
+    assert letters(view_crop(rgb, points * 512 / 192)) == 6
 
 
 @pytest.mark.parametrize("name", PICTURE_WISE)
@@ -93,7 +91,7 @@ def test_a_measure_is_always_a_number(points: NDArray[np.float64], name: str, pi
         "noise": np.random.default_rng(0).integers(0, 256, (600, 600, 3), dtype=np.uint8),
     }
     rgb = pictures[picture]
-    assert math.isfinite(PICTURE_WISE[name](look(rgb, points * (len(rgb) / 192))))
+    assert math.isfinite(PICTURE_WISE[name](view_crop(rgb, points * (len(rgb) / 192))))
 
 
 @pytest.mark.parametrize("name", DETECTORS)
@@ -137,4 +135,4 @@ def test_a_wrong_threshold_is_named(setting: str, message: str) -> None:
 @pytest.mark.parametrize(("shape", "count"), [((64, 48, 3), 68), ((64, 64), 68), ((64, 64, 3), 5)])
 def test_only_square_crops_with_landmarks_are_looked_at(shape: tuple[int, ...], count: int) -> None:
     with pytest.raises(ShapeError, match=r"expected a square one"):
-        look(np.zeros(shape, np.uint8), np.zeros((count, 2)))
+        view_crop(np.zeros(shape, np.uint8), np.zeros((count, 2)))

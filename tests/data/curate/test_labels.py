@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data.curate.labels import LabelLog, log_path, raters_of, read_labels
-from facegen.errors import ImageError, UsageError
+from facegen.data.curate.labels import LabelLog, agreement, log_path, majority, raters_of, read_labels
+from facegen.data.manifest import Decision
+from facegen.errors import FileError, UsageError
 
 LINE = '{"at": "2026-01-01T10:00:00.000+00:00", "file": "a.png", "label": "keep"}\n'
 
@@ -74,7 +75,7 @@ def test_a_label_that_cannot_be_written_does_not_count(path: Path, monkeypatch: 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(ImageError, match=r"anna\.jsonl: cannot be written \(No space left"):
+    with pytest.raises(FileError, match=r"anna\.jsonl: cannot be written \(No space left"):
         log.set("b.png", "keep")
     assert path.read_bytes() == before
     assert log.labels == {"a.png": "keep"}
@@ -109,7 +110,7 @@ def test_a_whole_last_line_without_its_end_is_kept(path: Path) -> None:
 ])  # fmt: skip
 def test_a_wrong_line_within_is_named(path: Path, wrong: str) -> None:
     write(path, LINE + wrong + "\n" + LINE)
-    with pytest.raises(ImageError, match=r"anna\.jsonl: line 2 is .* expected"):
+    with pytest.raises(FileError, match=r"anna\.jsonl: line 2 is .* expected"):
         LabelLog(path)
 
 
@@ -159,3 +160,29 @@ def test_kill_9_loses_nothing(path: Path) -> None:
     labels = LabelLog(path).labels
     assert {f"{number}.png" for number in told} <= set(labels)
     assert len(labels) <= len(told) + 2
+
+
+def test_agreement_is_over_the_faces_that_all_labelled() -> None:
+    anna: dict[str, Decision] = {"a": "keep", "b": "drop", "c": "keep", "d": "", "e": "drop"}
+    bert: dict[str, Decision] = {"a": "keep", "b": "drop", "c": "drop", "d": "keep"}
+    found = agreement([anna, bert, {}])
+    assert found is not None
+    assert found.same == pytest.approx(2 / 3)
+    assert found.faces == 3
+    three = agreement([anna, bert, {"a": "keep", "b": "keep"}])
+    assert three is not None
+    assert (three.faces, three.same) == (2, 0.5)
+
+
+def test_there_is_none_without_two_raters_of_one_face() -> None:
+    assert agreement([]) is None
+    assert agreement([{"a": "keep"}, {"b": "keep"}]) is None
+    assert agreement([{"a": "keep"}, {"a": ""}]) is None
+
+
+@pytest.mark.parametrize(("labels", "expected"), [
+    (["keep"], "keep"), (["keep", "drop"], ""), (["keep", "drop", "drop"], "drop"), (["", "drop"], "drop"), ([""], ""),
+    ([], ""),
+])  # fmt: skip
+def test_majority(labels: list[Decision], expected: Decision) -> None:
+    assert majority(labels) == expected

@@ -197,7 +197,6 @@ def test_two_raters_and_the_export(open_page: Open, running: Running) -> None:
     summary = page.locator("#summary").inner_text()
     assert "You have judged all 6 faces." in summary
     assert "agree on 83.3 %" in summary
-    assert "Cohen's kappa: 0.57" in summary
     page.get_by_role("button", name="Look again at the disputed face").click()
     wait_for_face(page, 1)
     assert "you: keep" in page.locator("#reasons").inner_text()

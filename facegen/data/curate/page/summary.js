@@ -10,7 +10,7 @@ export async function fillSummary(rater) {
   const rows = Object.entries(raters).map(([name, { keep, drop }]) => row([name, keep, drop, total - keep - drop]));
   $("raters").replaceChildren(...rows);
   $("state").textContent = stateOf(total, raters[rater]);
-  $("agreement").textContent = agreementOf(agreement);
+  $("agreement").textContent = agreementOf(agreement, rows.length);
   $("dispute").hidden = disputed === 0;
   $("dispute").textContent = disputed === 1 ? "Look again at the disputed face" : `Look again at the ${number(disputed)} disputed faces`;
   $("exported").textContent = "";
@@ -27,12 +27,10 @@ function stateOf(total, own) {
   return done === total ? `You have judged all ${number(total)} faces.` : `You have judged ${number(done)} of ${number(total)} faces.`;
 }
 
-function agreementOf(found) {
+function agreementOf(found, raters) {
   if (!found) return "With a second rater on the same faces, their agreement shows here.";
-  const share = `${found.measure.startsWith("Cohen") ? "Both" : "All"} raters judged ${number(found.faces)} of the same faces, ` +
+  return `${raters === 2 ? "Both" : "All"} raters judged ${number(found.faces)} of the same faces, ` +
     `and agree on ${(100 * found.same).toFixed(1)} %.`;
-  if (found.kappa === null) return `${share} All labels are the same, so chance alone could explain it.`;
-  return `${share} ${found.measure}: ${found.kappa.toFixed(2)} (1 is always, 0 as often as by chance).`;
 }
 
 function row(cells) {

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.data.pose import DISTANCE, LANDMARKS, TYPICAL_HEAD, head_pose
+from facegen.data.cutting import DISTANCE, LANDMARKS, TYPICAL_HEAD, head_pose
 from facegen.errors import ShapeError
 from tests.conftest import MIRROR
 

@@ -1,0 +1,300 @@
+"""`facegen data`: prepare, clean, curate, stats."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import closing, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from facegen.cli.options import Size, make_folder
+from facegen.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from facegen.data.clean.judge import Detector
+    from facegen.data.manifest import Entry
+    from facegen.data.prepare import Preparation
+    from facegen.jobs import Outcome, Task
+
+_SET = click.argument("folder", metavar="SET", type=click.Path(path_type=Path, exists=True, file_okay=False))
+
+
+@click.group
+def data() -> None:
+    """Make a training set from photos, clean it, look through it, describe it."""
+
+
+@data.command(short_help="Cut every face out of a folder of photos.")
+@click.argument("raw", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the set; made, or added to.")
+@click.option(
+    "--size", type=Size(), default=768, show_default=True, help="Side of the crops; smaller heads are omitted."
+)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["png", "webp"]),
+    default="png",
+    show_default=True,
+    help="Format of the crops: png loses nothing, webp (quality 95) takes a fifth of the space.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=lambda: len(os.sched_getaffinity(0)),
+    show_default="one for each core",
+    help="Photos cut at a time.",
+)
+def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> None:
+    """Cut every face out of the photos below RAW, upright, into a set that facegen train reads.
+
+    Only new and changed photos are cut; after Ctrl-C or a crash, the same command continues. Photos removed from RAW
+    keep their crops.
+    """
+    from facegen.data.cutting import PhotoCutter
+    from facegen.data.prepare import Preparation
+    from facegen.files import sole_writer
+
+    make_folder(out)
+    with sole_writer(out):
+        preparation = Preparation(PhotoCutter(raw, out, size, f".{file_format}"))
+        try:
+            todo = _changes(preparation)
+            outcomes = _cut(preparation, todo, jobs)
+        except KeyboardInterrupt:
+            click.echo("\nStopped; finished work is saved. To continue, run the same command again.", err=True)
+            sys.exit(130)
+        _print_totals(preparation, outcomes)
+
+
+@data.command(short_help="Measure every crop, and mark what to drop.")
+@_SET
+@click.option(
+    "--threshold", "settings", multiple=True, metavar="NAME=NUMBER", help="Set a detector's threshold: blurred=1.3."
+)
+@click.option(
+    "--per-person",
+    type=click.IntRange(min=1),
+    help="Keep at most so many crops of one person; takes longer the first time.  [default: all]",
+)
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that measure.")
+def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs: int) -> None:
+    """Measure every crop of SET and mark in its manifest what to drop, and why.
+
+    SET is a folder made by `facegen data prepare`, or any folder of aligned square crops. Nothing is deleted. Crops are
+    measured once: the next run, with other thresholds, only decides anew. See clean.html in SET.
+    """
+    from facegen.data.clean.judge import with_thresholds
+    from facegen.files import sole_writer
+    from facegen.media.report import need_charts
+
+    need_charts()
+    detectors = with_thresholds(settings)
+    with sole_writer(folder):
+        failed = _clean(folder, detectors, per_person, jobs)
+    if failed:
+        sys.exit(1)
+
+
+@data.command(short_help="Look through the crops on a web page, and decide.")
+@click.argument("folder", metavar="SET", type=click.Path(path_type=Path))
+@click.option("--rater", default=None, metavar="NAME", help="Who labels.  [default: the page asks]")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; another needs --token.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8642, show_default=True, help="Port; 0 takes a free one."
+)
+@click.option(
+    "--token", default=None, envvar="FACEGEN_TOKEN", show_envvar=True, help="Word without which nobody is let in."
+)
+@click.option("--export", "only_export", is_flag=True, help="Write the labels into the manifest, and open no page.")
+def curate(folder: Path, rater: str | None, host: str, port: int, token: str | None, only_export: bool) -> None:
+    """Look through the faces of SET on a web page for a phone, a tablet or a keyboard, and keep or drop each.
+
+    SET is a folder made by `facegen data prepare`, or any folder of face crops. Labels are kept in SET/labels, one file
+    for each rater, and are on the disk after every swipe. --export, or a button on the page, writes the majority's
+    labels into SET/manifest.csv.
+    """
+    if only_export:
+        _export(folder)
+        return
+    if not all(map(find_spec, ("fastapi", "uvicorn"))):
+        raise MissingExtraError("facegen data curate needs a web server; pip install 'facegen[data]'")
+    from facegen.data.curate.curation import Curation
+    from facegen.data.curate.guard import access_for
+    from facegen.data.curate.labels import FOLDER, log_path
+    from facegen.data.curate.server import address_of, create_app, listen, serve
+    from facegen.files import sole_process
+
+    access = access_for(host, token)
+    if rater is not None:
+        log_path(folder, rater)  # refuses a wrong name now rather than at the first swipe
+    with listen(host, port) as listener:
+        curation = Curation(folder)
+        taken = f"{folder}: facegen data curate runs on it already; use its page, or end it first."
+        with sole_process(folder / FOLDER, taken):
+            click.echo(f"Open {address_of(listener, host, token)}")
+            click.echo("Ctrl-C ends it; every label is on the disk already.", err=True)
+            with suppress(KeyboardInterrupt):
+                serve(create_app(curation, access, rater), listener)
+    for name, progress in curation.summary().raters.items():
+        click.echo(f"{name}: {progress.keep} keep, {progress.drop} drop of {progress.total}")
+
+
+@data.command(short_help="Show what a set is made of.")
+@_SET
+@click.option("--out", type=click.Path(path_type=Path), help="The page to write.  [default: SET/stats.html]")
+@click.option(
+    "--pictures",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Crops whose pixels are read at most, evenly spread; the manifest describes the others.",
+)
+def stats(folder: Path, out: Path | None, pictures: int) -> None:
+    """Show what SET is made of: a page with counts, histograms, a mean face and a contact sheet.
+
+    SET is what facegen data prepare made, or any folder of aligned square crops.
+    """
+    from rich.box import SIMPLE
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from facegen.cli.summary import error_console, time_left
+    from facegen.data.stats import SUMMARY_HEAD, measure_set, summary_rows, write_page
+    from facegen.media.report import need_charts
+
+    need_charts()
+    unread: list[str] = []
+    with time_left(error_console()) as progress:
+        line = progress.add_task("crops", total=pictures)
+        found = measure_set(folder, pictures, lambda: progress.advance(line), unread.append)
+    for reason in unread:
+        click.echo(f"Error: {reason}", err=True)
+    console = Console()
+    console.width = max(console.width, 100)
+    rows = [(name, str(count)) for name, count in found.counts.items()]
+    for head, lines in ((("what", "count"), rows), (SUMMARY_HEAD, summary_rows(found))):
+        table = Table(*head, box=SIMPLE)
+        for row in lines:
+            table.add_row(*map(escape, row))
+        console.print(table)
+    click.echo(write_page(out or folder / "stats.html", found, folder.resolve()))
+    if unread:
+        sys.exit(1)
+
+
+def _changes(preparation: Preparation) -> list[Task]:
+    """List the photos to cut, showing the time left."""
+    from facegen.cli.summary import error_console, time_left
+
+    with time_left(error_console()) as progress:
+        line = progress.add_task("looked at", total=len(preparation.tasks))
+        return preparation.find_changes(lambda: progress.advance(line))
+
+
+def _cut(preparation: Preparation, todo: Sequence[Task], jobs: int) -> list[Outcome]:
+    """Cut photos, reporting each failure at once."""
+    from facegen.cli.summary import error_console, time_left
+
+    outcomes: list[Outcome] = []
+    with time_left(error_console()) as progress, closing(preparation.cut(todo, jobs)) as coming:
+        for outcome in progress.track(coming, len(todo), description="photos"):
+            outcomes.append(outcome)
+            if outcome.error:
+                click.echo(f"{outcome.trace}Error: {outcome.error}", err=True)
+    return outcomes
+
+
+def _print_totals(preparation: Preparation, outcomes: Sequence[Outcome]) -> None:
+    """Print the set's totals; exit 1 if a photo failed."""
+    from rich.table import Table
+
+    from facegen.cli.summary import error_console
+    from facegen.data.manifest import MANIFEST
+    from facegen.data.prepare import LEFT_OUT
+
+    failed = sum(bool(outcome.error) for outcome in outcomes)
+    totals = preparation.totals(failed)
+    table = Table(*totals, box=None, pad_edge=False, title=f"{len(outcomes) - failed} photos cut in this run")
+    table.add_row(*map(str, totals.values()))
+    error_console().print(table)
+    if totals["faces"] > totals["written"]:
+        click.echo(f"The omitted faces are listed in {preparation.out / LEFT_OUT}.", err=True)
+    click.echo(preparation.out / MANIFEST)
+    if failed:
+        sys.exit(1)
+
+
+def _clean(folder: Path, detectors: dict[str, Detector], per_person: int | None, jobs: int) -> set[Path]:
+    """Measure, decide and report; returns the files that failed."""
+    from facegen.cli.summary import error_console, time_left
+    from facegen.data.clean.cleaning import Cleaning
+    from facegen.data.clean.report import write_page
+
+    console = error_console()
+    cleaning = Cleaning(folder)
+    with time_left(console) as progress:
+        task = progress.add_task("looking", total=len(cleaning.entries))
+        todo = cleaning.unmeasured(lambda: progress.advance(task))
+    failed = _follow(console, "measuring", len(todo), cleaning.measure(todo, jobs))
+    pairs = cleaning.near_pairs()
+    faces = cleaning.unembedded(pairs, everybody=per_person is not None)
+    failed |= _follow(console, "comparing", len(faces), cleaning.embed(faces, jobs))
+    entries = cleaning.decide(pairs, detectors, per_person)
+    _print_decisions(entries, detectors, len(failed))
+    click.echo(write_page(folder, entries, detectors))
+    return failed
+
+
+def _follow(console: Console, what: str, total: int, outcomes: Iterable[Outcome]) -> set[Path]:
+    """Show the time left and each failure while outcomes come; returns the files that failed."""
+    from facegen.cli.summary import time_left
+
+    failed = set()
+    with time_left(console) as progress:
+        for outcome in progress.track(outcomes, total, description=what):
+            if outcome.error:
+                click.echo(f"Error: {outcome.error}", err=True)
+                failed.add(outcome.source)
+    return failed
+
+
+def _print_decisions(entries: list[Entry], detectors: dict[str, Detector], failed: int) -> None:
+    from rich.console import Console
+
+    dropped = sum(entry.decision == "drop" for entry in entries)
+    Console().print(_reasons_table(entries, detectors), highlight=False)
+    totals = {"measured": len(entries), "to keep": len(entries) - dropped, "to drop": dropped, "failed": failed}
+    click.echo(", ".join(f"{count} {name}" for name, count in totals.items() if count or name != "failed") + ".")
+
+
+def _reasons_table(entries: list[Entry], detectors: dict[str, Detector]) -> Table:
+    """A row for each reason: crops, crops with no other reason, threshold."""
+    from rich.table import Table
+
+    from facegen.data.clean.report import counts
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("reason", "crops", "it alone", "dropped"):
+        table.add_column(name, justify="right" if name in ("crops", "it alone") else "left")
+    for reason, count, alone in counts(entries):
+        limit = f"{detectors[reason].worse} {detectors[reason].threshold:g}" if reason in detectors else "--per-person"
+        table.add_row(reason, str(count), str(alone), limit)
+    return table
+
+
+def _export(folder: Path) -> None:
+    from facegen.data.curate.labels import export
+
+    written = export(folder)
+    click.echo(f"{folder / written.manifest}: {written.keep} keep, {written.drop} drop, {written.ties} ties, "
+               f"{written.unlabelled} unlabelled")  # fmt: skip
