@@ -21,7 +21,7 @@ from facegen.files import sha256_of
 from facegen.media.images import read_image
 from facegen.media.report import histogram, picture_url, write_report
 from facegen.media.sheets import contact_sheet
-from facegen.ops.luma import WEIGHTS
+from facegen.ops.color import WEIGHTS
 
 MEAN_SIDE, SHEET_SIDE, SHEET_COUNT = 256, 96, 60
 FIGURES = {
