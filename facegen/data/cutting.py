@@ -50,7 +50,7 @@ class Cut(Outcome):
     """The result of a photo that could be read."""
 
     faces: int = 0
-    """How many were found."""
+    """Heads found in it."""
     bytes: int = 0
     """Length of the photo's file."""
     modified: int = 0
