@@ -1,4 +1,4 @@
-"""The vote map: which candidate won each tile of a picture, by how much, and over which."""
+"""Explain a picture: which candidate was chosen for each tile, the steps on the way, and its measures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from facegen.arrays import to_picture, to_tensor
-from facegen.errors import ImageError
+from facegen.errors import FileError, ImageError
 from facegen.files import replacing
 from facegen.media.images import picture_facts, read_image, to_pillow, write_image
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, read_record
@@ -28,13 +28,15 @@ from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ra
 from facegen.pipeline import Upscaled
 
 TINT = 0.4
-"""Share of the winner's colour in the vote map; the rest is the picture."""
+"""Share of the chosen candidate's colour in the vote map; the rest is the picture."""
 LINE = 18
-"""Height, in pixels, of one line of the legend."""
+"""Height of a line of the legend, in pixels."""
+SHOWN_SIDE = 384
+"""Small pictures are enlarged to about this side, each pixel a square."""
 
 
 def write_explanation(upscaled: Upscaled, stem: Path) -> list[Path]:
-    """Write STEM-explain.png, the vote map with its legend, and STEM-explain.json, what `explain` says.
+    """Write STEM-explain.png, the vote map with its legend, and STEM-explain.json, the result of `explain`.
 
     Args:
         upscaled: what the pipeline returned.
@@ -42,7 +44,7 @@ def write_explanation(upscaled: Upscaled, stem: Path) -> list[Path]:
     Returns:
         the two paths.
     Raises:
-        ImageError: if a file cannot be written.
+        FileError: if a file cannot be written.
     """
     paths = [stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json")]
     write_image(paths[0], vote_map(upscaled), label="composite")
@@ -50,33 +52,44 @@ def write_explanation(upscaled: Upscaled, stem: Path) -> list[Path]:
         with replacing(paths[1]) as temporary:
             temporary.write_text(json.dumps(explain(upscaled), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ImageError(f"{paths[1]}: cannot be written ({error.strerror}); choose another folder.") from None
+        raise FileError(f"{paths[1]}: cannot be written ({error.strerror}); choose another folder.") from None
     return paths
 
 
 def explain(upscaled: Upscaled) -> dict[str, Any]:
-    """Tell how each tile was decided.
+    """Report how each tile was chosen.
 
     Returns:
-        "size": [width, height] of the picture; "candidates": their names, the first hue's first; "tiles", row by row:
-        "box" [left, top, width, height] in pixels of the picture, "winner", "scores" by name (in deviations of the
-        tile's candidates, higher is better), "runner_up", the best scored of the others, and "margin", the winner's
-        score less the runner-up's: negative where the neighbours overruled the scores. A single candidate has neither.
+        "size": [width, height] of the picture; "candidates": their names, in the order of their hues; "tiles", row by
+        row: "box" [left, top, width, height] in pixels of the picture, "winner", "scores" by name (in standard
+        deviations of the tile's candidates, higher is better), "runner_up", the best of the others, and "margin", the
+        winner's score less the runner-up's, negative where the neighbours overruled the scores. The last two are None
+        if there is a single candidate.
     """
     height, width = upscaled.image.shape[-2:]
     scale = width // upscaled.plan.width
     side = scale * upscaled.plan.tile
+    chosen = zip(upscaled.plan.boxes, upscaled.scores.tolist(), upscaled.chosen.tolist(), strict=True)
     tiles = [
         {"box": [scale * left, scale * top, side, side]} | _verdict(scores, winner, upscaled.names)
-        for (top, left), scores, winner in zip(
-            upscaled.plan.boxes, upscaled.scores.tolist(), upscaled.chosen.tolist(), strict=True
-        )
+        for (top, left), scores, winner in chosen
     ]
     return {"size": [width, height], "candidates": list(upscaled.names), "tiles": tiles}
 
 
+def _verdict(scores: list[float], winner: int, names: tuple[str, ...]) -> dict[str, Any]:
+    others = [k for k in range(len(scores)) if k != winner]
+    second = max(others, key=lambda k: scores[k], default=None)
+    return {
+        "winner": names[winner],
+        "scores": dict(zip(names, (round(score, 4) for score in scores), strict=True)),
+        "runner_up": None if second is None else names[second],
+        "margin": None if second is None else round(scores[winner] - scores[second], 4),
+    }
+
+
 def vote_map(upscaled: Upscaled) -> NDArray[np.uint8]:
-    """The picture, tinted by the winner of each tile, with a legend below: (H + legend, W, 3)."""
+    """Tint each tile of the picture by its chosen candidate, with a legend below: (H + legend, W, 3)."""
     height, width = upscaled.image.shape[-2:]
     count = len(upscaled.names)
     won = choice_map(upscaled.chosen, upscaled.plan, width // upscaled.plan.width, count)
@@ -92,28 +105,12 @@ def vote_map(upscaled: Upscaled) -> NDArray[np.uint8]:
     return np.array(sheet)
 
 
-def _verdict(scores: list[float], winner: int, names: tuple[str, ...]) -> dict[str, Any]:
-    """How one tile was decided, for `explain`."""
-    others = [k for k in range(len(scores)) if k != winner]
-    second = max(others, key=lambda k: scores[k], default=None)
-    return {
-        "winner": names[winner],
-        "scores": dict(zip(names, (round(score, 4) for score in scores), strict=True)),
-        "runner_up": None if second is None else names[second],
-        "margin": None if second is None else round(scores[winner] - scores[second], 4),
-    }
-
-
-SHOWN_SIDE = 384
-"""Small pictures are shown at about this side, each pixel a square."""
-
-
 def write_stages(upscaled: Upscaled, face: Tensor, folder: Path) -> Path:
-    """Write a run's stages as PNGs, numbered in the order of the flow.
+    """Write the steps on the way to a picture as numbered PNGs.
 
     Args:
         upscaled: what the pipeline returned.
-        face: (3, S, S) in [0, 1], what went in.
+        face: (3, S, S) in [0, 1], the input.
         folder: made if missing.
     """
     for number, (name, picture) in enumerate(stage_pictures(upscaled, face).items(), start=1):
@@ -122,43 +119,34 @@ def write_stages(upscaled: Upscaled, face: Tensor, folder: Path) -> Path:
 
 
 def stage_pictures(upscaled: Upscaled, face: Tensor) -> dict[str, NDArray[np.uint8]]:
-    """The stages by name: face, low-res, guide (an "rgb" one), tiles, candidates, chosen, blended, final."""
+    """Show the steps by name: face, low-res, guide (an "rgb" one), tiles, candidates, chosen, blended, final."""
     plan, count = upscaled.plan, upscaled.candidates.shape[1]
     scale = upscaled.image.shape[-1] // plan.width
     chosen = gather(upscaled.candidates, upscaled.chosen).float()
-    pictures = {
+    candidates = [to_picture(candidate) for tile in upscaled.candidates for candidate in tile]
+    guide = {"guide": _shown(upscaled.stack[3:])} if upscaled.stack.shape[0] == 6 else {}
+    return {
         "face": _shown(face),
         "low-res": _shown(upscaled.stack[:3]),
+        **guide,
         "tiles": contact_sheet([to_picture(tile) for tile in chosen], columns=len(plan.columns)),
-        "candidates": contact_sheet(
-            [to_picture(candidate) for tile in upscaled.candidates for candidate in tile],
-            columns=count * len(plan.columns),
-            side=128,
-        ),
+        "candidates": contact_sheet(candidates, columns=count * len(plan.columns), side=128),
         "chosen": to_picture(choice_map(upscaled.chosen, plan, scale, count)),
         "blended": to_picture(blend(chosen, plan)),
         "final": to_picture(upscaled.image),
     }
-    if upscaled.stack.shape[0] == 6:
-        pictures["guide"] = _shown(upscaled.stack[3:])
-    order = ("face", "low-res", "guide", "tiles", "candidates", "chosen", "blended", "final")
-    return {name: pictures[name] for name in order if name in pictures}
 
 
 def _shown(image: Tensor) -> NDArray[np.uint8]:
-    """A small picture, enlarged to squares."""
+    """Enlarge a small picture, each pixel to a square."""
     picture = to_picture(image)
     times = max(1, SHOWN_SIDE // picture.shape[0])
     return np.asarray(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
 
-_ROWS = 64
-"""Rows of the source that are compared at a time."""
-
-
 @dataclass(frozen=True)
 class Agreement:
-    """How near the area-downsampled picture is to its source."""
+    """Agreement of the area-downsampled picture with its source."""
 
     scale: int
     psnr: float
@@ -169,22 +157,22 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Inspection:
-    """What is known of one picture."""
+    """Metadata and measures of one picture."""
 
     format: str
     width: int
     height: int
     command: str | None
-    """The command that makes it; None in a foreign picture, as `record`."""
+    """The command that makes it; None, as `record`, if another program wrote the picture."""
     record: Record | None
     source_type: str | None
-    """IPTC's digital source type: "trainedAlgorithmicMedia"."""
+    """IPTC's digital source type, such as "trainedAlgorithmicMedia"."""
     sharpness: float
     """Variance of the Laplacian of luma in [0, 1]; see `facegen.ops.scoring.laplacian`."""
     seams: SeamGauge | None
-    """Measured here in a sample; of a photo as recorded, of the whole or over its heads. None if nothing is known."""
+    """Of a sample, measured here; of a photo, as recorded for the whole or over its heads; None if unknown."""
     content: SeamGauge | None
-    """In a sample, what as many lines that are no borders measure; see `content_gauge`. None elsewhere."""
+    """Of a sample, the same measure at lines that are no seams, see `content_gauge`; else None."""
     agreement: Agreement | None
     """None if no source was given."""
 
@@ -193,9 +181,9 @@ def inspect_picture(path: Path, source: Path | None = None) -> Inspection:
     """Read a picture and measure it.
 
     Args:
-        source: what it was made from, for the agreement.
+        source: the photo it was made from, to measure the agreement.
     Raises:
-        ImageError: if a file cannot be read, or the picture is not a whole number of times as large as the source.
+        FileError: if a file cannot be read, or the picture is not a whole number of times as large as the source.
     """
     facts = picture_facts(path)
     record = read_record(path) if RECORD_KEY in facts.text else None
@@ -223,7 +211,7 @@ def _sharpness(rgb: NDArray[np.uint8]) -> float:
 
 
 def _seams(rgb: NDArray[np.uint8], record: Record) -> tuple[SeamGauge | None, SeamGauge | None]:
-    """The gauge of the tiles' borders, and of other lines where it could be measured."""
+    """Return the gauge of the seams, and of other lines if it can be measured here."""
     if record.seams or not record.upscaled:
         return record.seams, None
     plan = record.upscaled[0].plan.plan
@@ -243,11 +231,5 @@ def _agreement(path: Path, rgb: NDArray[np.uint8], source: Path) -> Agreement:
             f"{path}: is {wide}x{tall}, not a whole number of times as large as {source}, {width}x{height}; "
             "choose the --source it was made from."
         )
-    squares, largest = 0.0, 0.0
-    for top in range(0, height, _ROWS):
-        rows = wanted[top : top + _ROWS]
-        shrunk = downsample_area(to_tensor(rgb[scale * top : scale * (top + len(rows))]), (len(rows), width))
-        error = (shrunk - to_tensor(rows)).double()
-        squares += float(error.square().sum())
-        largest = max(largest, float(error.abs().max()))
-    return Agreement(scale, decibels(squares / wanted.size), largest * 255)
+    error = (downsample_area(to_tensor(rgb), (height, width)) - to_tensor(wanted)).double()
+    return Agreement(scale, decibels(float(error.square().mean())), float(error.abs().max()) * 255)

@@ -1,4 +1,4 @@
-"""The vote map tells what was chosen, where, and by how much."""
+"""The vote map shows what was chosen, where, and by how much; the stages show the steps on the way."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from facegen.arrays import to_picture
 from facegen.errors import ImageError
-from facegen.explain import LINE, TINT, explain, vote_map, write_explanation
+from facegen.explain import LINE, TINT, explain, stage_pictures, vote_map, write_explanation, write_stages
+from facegen.faces.guide import GuideMode
 from facegen.media.images import read_image
 from facegen.ops.choice import hues
 from facegen.ops.tiling import plan_tiles
-from facegen.pipeline import Upscaled
+from facegen.pipeline import FacePipeline, Upscaled
+from tests import tiny
 
 NAMES = ("identity", "flip", "contrast 0.9")
 
@@ -35,7 +38,7 @@ def upscaled() -> Upscaled:
     )
 
 
-def test_every_tile_is_told(upscaled: Upscaled) -> None:
+def test_every_tile_is_reported(upscaled: Upscaled) -> None:
     assert explain(upscaled) == {
         "size": [256, 128],
         "candidates": list(NAMES),
@@ -95,3 +98,23 @@ def test_a_folder_that_cannot_be_made(upscaled: Upscaled, tmp_path: Path) -> Non
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match=r"a-explain\.png: cannot be written"):
         write_explanation(upscaled, tmp_path / "file" / "a")
+
+
+@pytest.mark.parametrize("guide", ["rgb", "channels", "none"])
+def test_stages_of_a_sample(tmp_path: Path, guide: GuideMode) -> None:
+    pipeline = FacePipeline.load(tiny.save_all(tmp_path, guide))
+    face = pipeline.draw(pipeline.latent(0))
+    upscaled = pipeline(face, 384)  # 48 low-res pixels: 2 x 2 tiles of 32
+    pictures = stage_pictures(upscaled, face)
+    shapes = {name: picture.shape[:2] for name, picture in pictures.items()}
+    colours = {"guide": (384, 384)} if guide == "rgb" else {}
+    assert shapes == {"face": (384, 384), "low-res": (384, 384)} | colours | {
+        "tiles": (516, 516),  # 2 x 2 of 256 px, and a gap of 4
+        "candidates": (260, 524),  # 2 x 4 of 128 px
+        "chosen": (384, 384),
+        "blended": (384, 384),
+        "final": (384, 384),
+    }
+    assert np.array_equal(pictures["final"], to_picture(upscaled.image))
+    folder = write_stages(upscaled, face, tmp_path / "new" / "stages")
+    assert [path.name.partition("-")[2] for path in sorted(folder.iterdir())] == [f"{name}.png" for name in pictures]

@@ -1,8 +1,7 @@
-"""Opening picture files, and bringing what is in them to upright RGB of 8 bits a sample."""
+"""Open picture files and convert what is in them to upright RGB with 8 bits a sample."""
 
 from __future__ import annotations
 
-import stat
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -20,7 +19,7 @@ from facegen.errors import FacegenError, ImageError, MissingExtraError
 from facegen.media.metadata import orientation
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")  # EPS would start Ghostscript
-_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # an HEIF or a phone's JPEG with several has one that is the picture
+_ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in HEIF and a phone's JPEG, one of several pictures is the main one
 _ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC"}
 _READERS = {"HEIC": "pip install facegen[heic]", "AVIF": "pip install --upgrade pillow"}
 _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.6.4)
@@ -33,8 +32,7 @@ _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.
     8: Image.Transpose.ROTATE_90,
 }
 _NEAR_SRGB = 2
-"""Steps of 255 by which a profile may differ from sRGB and still be taken for it; the usual ones differ by rounding."""
-_STRIP = 256
+"""Steps of 255 by which a profile may differ from sRGB and still count as sRGB; common ones differ by rounding."""
 
 
 @contextmanager
@@ -50,7 +48,7 @@ def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
     try:
         _check_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF, much text: nothing a person could act on
+            warnings.simplefilter("ignore")  # damaged EXIF, much text: nothing the user could act on
             with _open(path, any_size) as file:
                 yield file
     except FacegenError:
@@ -60,7 +58,7 @@ def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
     except PermissionError as error:
         raise ImageError(f"{path}: may not be read ({error.strerror}); change its permissions.") from error
     except UnidentifiedImageError as error:
-        _refuse_unread(path)
+        _refuse_without_reader(path)
         known = ", ".join(_readable())
         raise ImageError(f"{path}: not a picture of a known format ({known}); save it as PNG or JPEG.") from error
     except Image.DecompressionBombError as error:
@@ -84,53 +82,46 @@ def refuse_several(path: Path, file: ImageFile.ImageFile) -> None:
 
 
 def upright(path: Path, file: ImageFile.ImageFile) -> Image.Image:
-    """The picture of an open file with 8 bits a sample, turned and mirrored as its EXIF says."""
+    """Decode an open file to 8 bits a sample, turned and mirrored as its EXIF says."""
     deep = file.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in file.tile)
     file.load()
     turn = _UPRIGHT.get(orientation(file))  # after loading: Pillow, and OpenCV too, turn a TIFF themselves
-    picture = _from_sixteen_bits(path) if deep else _to_eight_bits(file)
+    picture: Image.Image = file
+    if deep:
+        picture = _from_sixteen_bits(path)
+    elif file.mode.startswith("I"):  # 16-bit gray, which Pillow's own conversion would clip
+        picture = Image.fromarray(_rounded(np.asarray(file).clip(0, 65535).astype(np.uint16)))
     return picture if turn is None else picture.transpose(turn)
 
 
 def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Part a picture into colour (mode L, RGB or CMYK, as a colour profile describes it) and alpha."""
+    """Split a picture into colour (mode L, RGB or CMYK, which a colour profile may describe) and alpha."""
     if picture.mode == "F":
         raise ValueError("32-bit float samples; save it with 8 or 16 bits a sample")
     plain = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         return picture.convert(plain), picture.getchannel("A")
-    return (picture if picture.mode == "CMYK" else _in_mode(picture, plain)), None
+    return (picture if picture.mode == "CMYK" else picture.convert(plain)), None
 
 
 def to_rgb(colour: Image.Image, profile: bytes | None, keep_profile: bool) -> tuple[Image.Image, bytes | None]:
-    """Bring L, RGB or CMYK to RGB.
+    """Convert L, RGB or CMYK to RGB.
 
     Args:
-        profile: what describes the colours; one that is damaged or belongs to another mode is ignored.
+        profile: describes the colours; ignored if it is damaged or belongs to another mode.
         keep_profile: leave RGB in its own profile instead of converting it to sRGB.
     Returns:
-        the picture, and the profile that its values are in; None is sRGB.
+        the picture, and the profile of its values; None is sRGB.
     """
-    transform = _transform(profile, colour.mode) if profile else None
+    transform = _to_srgb(profile, colour.mode) if profile else None
     if transform is None:
-        return _in_mode(colour, "RGB"), None
+        return colour.convert("RGB"), None
     if colour.mode == "RGB" and _is_srgb(transform):
         return colour, None
     if colour.mode == "RGB" and keep_profile:
         return colour, profile
     return transform.apply(colour), None
-
-
-def to_array(picture: Image.Image) -> NDArray[np.uint8]:
-    """A writable copy of a picture's samples, made in strips: the whole at once would be in memory three times."""
-    channels = len(picture.getbands())
-    shape = (picture.height, picture.width, channels) if channels > 1 else (picture.height, picture.width)
-    array = np.empty(shape, np.uint8)
-    for top in range(0, picture.height, _STRIP):
-        bottom = min(top + _STRIP, picture.height)
-        array[top:bottom] = np.asarray(picture.crop((0, top, picture.width, bottom)))
-    return array
 
 
 def _open(path: Path, any_size: bool) -> ImageFile.ImageFile:
@@ -144,7 +135,7 @@ def _open(path: Path, any_size: bool) -> ImageFile.ImageFile:
 
 @cache
 def _readable() -> tuple[str, ...]:
-    """The formats that can be read here, AVIF and HEIF if their readers are installed."""
+    """Return the formats that can be read here; AVIF and HEIF need readers that may not be installed."""
     if find_spec("pillow_heif"):
         import pillow_heif
 
@@ -154,15 +145,14 @@ def _readable() -> tuple[str, ...]:
 
 
 def _check_file(path: Path) -> None:
-    status = path.stat()
-    if stat.S_ISDIR(status.st_mode):
+    if path.is_dir():
         raise ImageError(f"{path}: is a folder, expected a picture file; name a picture in it.")
-    if status.st_size == 0:
+    if path.stat().st_size == 0:
         raise ImageError(f"{path}: is empty (0 bytes); copy or download the file again.")
 
 
-def _refuse_unread(path: Path) -> None:
-    """Tell a file that only lacks its reader from one that is no picture."""
+def _refuse_without_reader(path: Path) -> None:
+    """Refuse a HEIC or AVIF file, which was not recognised as its reader is missing."""
     with path.open("rb") as file:
         head = file.read(12)
     name = _ISO_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
@@ -170,15 +160,8 @@ def _refuse_unread(path: Path) -> None:
         raise MissingExtraError(f"{path}: reading {name} needs a package that is not here: {_READERS[name]}")
 
 
-def _to_eight_bits(file: Image.Image) -> Image.Image:
-    """Round 16-bit gray, which Pillow's own conversion would clip."""
-    if not file.mode.startswith("I"):
-        return file
-    return Image.fromarray(_rounded(np.asarray(file).clip(0, 65535).astype(np.uint16)))
-
-
 def _from_sixteen_bits(path: Path) -> Image.Image:
-    """Read 16-bit colour, of which Pillow would cut off the lower bits instead of rounding."""
+    """Read 16-bit colour, rounded; Pillow would cut off the lower bits."""
     samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)  # BGR or BGRA
     if samples is None:
         raise ValueError("16 bits a sample in a layout that OpenCV does not read; save it with 8")
@@ -186,17 +169,12 @@ def _from_sixteen_bits(path: Path) -> Image.Image:
     return Image.fromarray(cv2.cvtColor(_rounded(samples.astype(np.uint16, copy=False)), order))
 
 
-def _in_mode(picture: Image.Image, mode: str) -> Image.Image:
-    """Convert, but without Pillow's copy where there is nothing to convert."""
-    return picture if picture.mode == mode else picture.convert(mode)
-
-
 def _rounded(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
     return np.asarray(cv2.convertScaleAbs(samples, alpha=1 / 257), dtype=np.uint8)  # 65535 / 257 = 255
 
 
-def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From a profile to sRGB; None if it is damaged or belongs to another mode."""
+def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """Build the transform from a profile to sRGB; None if the profile is damaged or belongs to another mode."""
     with suppress(ImageCms.PyCMSError, OSError, ValueError):
         source, target = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")
         return ImageCms.buildTransform(source, target, mode, "RGB")
@@ -204,7 +182,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _is_srgb(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether a transform to sRGB leaves colours all over the cube as they are."""
+    """Return whether a transform to sRGB leaves colours all over the cube unchanged."""
     steps = np.arange(0, 256, 51, dtype=np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     moved = np.asarray(transform.apply(Image.fromarray(cube)))

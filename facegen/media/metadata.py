@@ -1,7 +1,7 @@
-"""What a picture file says beside its pixels: EXIF and profile carried over, text of ours, the mark of generated media.
+"""Metadata in picture files: EXIF, ICC profile and XMP of the source, facegen's text, the label of generated media.
 
-Each format keeps facegen's text in one place: PNG in text chunks, JPEG, WebP and TIFF in the XMP packet. EXIF is the
-photographer's: nothing of facegen's goes there.
+facegen's text is in text chunks of PNG, and in the XMP packet of JPEG, WebP and TIFF. EXIF is the photographer's:
+facegen adds nothing to it.
 """
 
 from __future__ import annotations
@@ -10,16 +10,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
 
 from PIL import Image, PngImagePlugin
 from PIL.ExifTags import IFD, Base
 
 from facegen import __version__
 from facegen.errors import UsageError
-from facegen.media.xmp import FACEGEN, IPTC, XMP, carry, packet, simple_properties
 
 Label = Literal["generated", "composite"]
-"""A picture that is all made by networks, or a photograph with parts of it made by them."""
+"""A picture made by networks, or a photograph with parts made by networks."""
 
 SOURCE_TYPES: dict[Label, str] = {
     "generated": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
@@ -27,48 +28,61 @@ SOURCE_TYPES: dict[Label, str] = {
 }
 """The IPTC's terms for them, see https://cv.iptc.org/newscodes/digitalsourcetype/."""
 
+RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
+XMP, IPTC, FACEGEN = "http://ns.adobe.com/xap/1.0/", "http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "urn:facegen:xmp:"
+PHOTOSHOP, DC = "http://ns.adobe.com/photoshop/1.0/", "http://purl.org/dc/elements/1.1/"
+_META = "adobe:ns:meta/"
 _XMP_CHUNK, _XMP_TAG = "XML:com.adobe.xmp", 700  # where PNG and TIFF keep XMP
 _TEXT, _CREATOR, _SOURCE_TYPE = f"{{{FACEGEN}}}Text", f"{{{XMP}}}CreatorTool", f"{{{IPTC}}}DigitalSourceType"
-_KEPT = {  # of EXIF's first directory; the others there describe the samples of the file that was read
+_XMP_KEPT = {  # namespaces of what people write; the others describe the samples of the source
+    DC: "dc", XMP: "xmp", PHOTOSHOP: "photoshop", IPTC: "Iptc4xmpExt",
+    "http://ns.adobe.com/xap/1.0/rights/": "xmpRights", "http://ns.adobe.com/lightroom/1.0/": "lr",
+    "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": "Iptc4xmpCore", "http://ns.useplus.org/ldf/xmp/1.0/": "plus",
+    "http://creativecommons.org/ns#": "cc",
+}  # fmt: skip
+_XMP_DROPPED = {  # in those namespaces: what is not true of the result
+    f"{{{DC}}}format", _CREATOR, f"{{{XMP}}}Thumbnails", _SOURCE_TYPE,
+    *(f"{{{PHOTOSHOP}}}{name}" for name in ("ColorMode", "ICCProfile", "History", "DocumentAncestors")),
+    *(f"{{{PHOTOSHOP}}}{name}" for name in ("LegacyIPTCDigest", "SidecarForExtension")),
+}  # fmt: skip
+_EXIF_KEPT = {  # in the first directory; the others there describe the samples of the source
     Base.ImageDescription, Base.Make, Base.Model, Base.XResolution, Base.YResolution, Base.ResolutionUnit,
     Base.Software, Base.DateTime, Base.Artist, Base.HostComputer, Base.Copyright, Base.Rating, Base.RatingPercent,
     Base.XPTitle, Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject,
 }  # fmt: skip
-_DROPPED = {  # of EXIF's second directory: what is no longer so, or an address in the old file
+_EXIF_DROPPED = {  # in the second directory: what is not true of the result, or an address in the source
     Base.ExifImageWidth, Base.ExifImageHeight, Base.ComponentsConfiguration, Base.CompressedBitsPerPixel,
     Base.ExifInteroperabilityOffset, Base.MakerNote,
 }  # fmt: skip
 _SRGB = 1  # EXIF's ColorSpace
 
+for _uri, _prefix in {**_XMP_KEPT, _META: "x", RDF: "rdf", FACEGEN: "facegen"}.items():
+    ElementTree.register_namespace(_prefix, _uri)
+
 
 @dataclass(frozen=True)
 class Origin:
-    """What a file brought along and its results carry on."""
+    """Metadata of a source file that its results keep."""
 
     exif: bytes | None = None
     """EXIF, upright, without thumbnail, pixel sizes and the maker's notes."""
     profile: bytes | None = None
-    """The ICC profile that the values are in; None is sRGB."""
+    """The ICC profile of the values; None is sRGB."""
     xmp: bytes | None = None
-    """What people wrote into the XMP packet: captions, keywords, rights; see `facegen.media.xmp.carry`."""
+    """What people wrote into the XMP packet: captions, keywords, rights; see `carried_xmp`."""
 
 
 PLAIN = Origin()
-"""Of a picture that brought nothing along."""
-
-
-def carried_xmp(file: Image.Image) -> bytes | None:
-    """XMP as an `Origin` keeps it; None if there is nothing to keep."""
-    return carry(_packet_in(file))
+"""No metadata."""
 
 
 def carried_exif(file: Image.Image, profile: bytes | None) -> bytes | None:
-    """EXIF as an `Origin` keeps it, to go with upright values in `profile`; None if there is none or it is damaged."""
+    """Return EXIF for an `Origin`, as it describes upright values in `profile`; None if there is none, or damaged."""
     try:
         found = file.getexif()
         exif = Image.Exif()
-        exif.update({tag: value for tag, value in found.items() if tag in _KEPT})
-        photo = {tag: value for tag, value in found.get_ifd(IFD.Exif).items() if tag not in _DROPPED}
+        exif.update({tag: value for tag, value in found.items() if tag in _EXIF_KEPT})
+        photo = {tag: value for tag, value in found.get_ifd(IFD.Exif).items() if tag not in _EXIF_DROPPED}
         if profile is None and Base.ColorSpace in photo:
             photo[Base.ColorSpace] = _SRGB
         for directory, entries in ((IFD.Exif, photo), (IFD.GPSInfo, found.get_ifd(IFD.GPSInfo))):
@@ -82,7 +96,7 @@ def carried_exif(file: Image.Image, profile: bytes | None) -> bytes | None:
 
 
 def orientation(file: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8; 1 (upright) if there is none or it is damaged."""
+    """Return EXIF's orientation, 1 to 8; 1 (upright) if there is none, or damaged."""
     try:
         return int(file.getexif().get(Base.Orientation, 1))
     except Exception:  # as above
@@ -90,7 +104,7 @@ def orientation(file: Image.Image) -> int:
 
 
 def save_options(file_format: str, text: Mapping[str, str], origin: Origin, label: Label | None) -> dict[str, Any]:
-    """What Pillow's `save` needs to put text, origin and label into a file of this format.
+    """Return the options with which Pillow's `save` writes text, origin and label into a file of this format.
 
     Raises:
         UsageError: if a key of `text` is not 1 to 79 printable ASCII characters.
@@ -99,7 +113,7 @@ def save_options(file_format: str, text: Mapping[str, str], origin: Origin, labe
         if not (1 <= len(key) <= 79 and key.isascii() and key.isprintable()):
             raise UsageError(f"text key {key!r}: expected 1 to 79 printable ASCII characters.")
     options: dict[str, Any] = {"icc_profile": origin.profile} if origin.profile else {}
-    xmp = _packet({} if file_format == "PNG" else text, origin, label)
+    xmp = _xmp_for({} if file_format == "PNG" else text, origin, label)
     if file_format == "TIFF":
         exif = Image.Exif()
         if origin.exif:
@@ -110,13 +124,18 @@ def save_options(file_format: str, text: Mapping[str, str], origin: Origin, labe
         return options | {"exif": exif}
     if origin.exif:
         options["exif"] = origin.exif
-    if file_format == "PNG":
-        return options | {"pnginfo": _chunks(text, xmp)}
-    return options | ({"xmp": xmp} if xmp else {})
+    if file_format != "PNG":
+        return options | ({"xmp": xmp} if xmp else {})
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in text.items():
+        chunks.add_text(key, value)
+    if xmp:
+        chunks.add_itxt(_XMP_CHUNK, xmp.decode())
+    return options | {"pnginfo": chunks}
 
 
 def text_of(file: Image.Image) -> dict[str, str]:
-    """The text in an open file: of a PNG, the text chunks before its pixels; of others, what facegen put there."""
+    """Return the text of an open file: a PNG's text chunks before its pixels; in other formats, facegen's text."""
     if isinstance(file, PngImagePlugin.PngImageFile):  # not its `text`, for which Pillow decodes the pixels
         found = {str(key): str(value) for key, value in file.info.items() if isinstance(value, str)}
         return {key: value for key, value in found.items() if key != _XMP_CHUNK}
@@ -128,20 +147,13 @@ def text_of(file: Image.Image) -> dict[str, str]:
 
 
 def source_type_of(file: Image.Image) -> str | None:
-    """IPTC's digital source type of an open file, whoever wrote it: the term alone, "trainedAlgorithmicMedia"."""
+    """Return IPTC's digital source type of an open file, written by any program: "trainedAlgorithmicMedia"."""
     return simple_properties(_packet_in(file)).get(_SOURCE_TYPE, "").strip().rpartition("/")[2] or None
 
 
-def _packet(text: Mapping[str, str], origin: Origin, label: Label | None) -> bytes | None:
-    """An XMP packet, or None if there is nothing to say."""
-    said = {}
-    if label is not None:
-        said[_SOURCE_TYPE] = SOURCE_TYPES[label]
-    if text:
-        said[_TEXT] = json.dumps(dict(text))
-    if not said and not origin.xmp:
-        return None
-    return packet({_CREATOR: f"facegen {__version__}"} | said, origin.xmp)
+def carried_xmp(file: Image.Image) -> bytes | None:
+    """Return XMP for an `Origin`; None if there is nothing to keep."""
+    return carry(_packet_in(file))
 
 
 def _packet_in(file: Image.Image) -> bytes | None:
@@ -149,10 +161,66 @@ def _packet_in(file: Image.Image) -> bytes | None:
     return found.encode() if isinstance(found, str) else found
 
 
-def _chunks(text: Mapping[str, str], xmp: bytes | None) -> PngImagePlugin.PngInfo:
-    chunks = PngImagePlugin.PngInfo()
-    for key, value in text.items():
-        chunks.add_text(key, value)
-    if xmp:
-        chunks.add_itxt(_XMP_CHUNK, xmp.decode())
-    return chunks
+def _xmp_for(text: Mapping[str, str], origin: Origin, label: Label | None) -> bytes | None:
+    """Write an XMP packet; None if there is nothing to write."""
+    properties = {} if label is None else {_SOURCE_TYPE: SOURCE_TYPES[label]}
+    if text:
+        properties[_TEXT] = json.dumps(dict(text))
+    if not properties and not origin.xmp:
+        return None
+    return packet({_CREATOR: f"facegen {__version__}"} | properties, origin.xmp)
+
+
+def packet(properties: Mapping[str, str], carried: bytes | None = None) -> bytes:
+    """Write an XMP packet.
+
+    Args:
+        properties: "{namespace}name" -> value.
+        carried: what `carry` took from the source's packet.
+    """
+    description = Element(f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
+    for name, value in properties.items():
+        ElementTree.SubElement(description, name).text = value
+    for original in _descriptions(carried):
+        description.attrib |= original.attrib
+        description.extend(original)
+    root = Element(f"{{{_META}}}xmpmeta")
+    ElementTree.SubElement(root, f"{{{RDF}}}RDF").append(description)
+    body = ElementTree.tostring(root, encoding="unicode")
+    return f'<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>{body}<?xpacket end="r"?>'.encode()
+
+
+def carry(data: bytes | None) -> bytes | None:
+    """Reduce a packet to what is true of a result too; None if nothing is left."""
+    kept = Element(f"{{{RDF}}}Description")
+    for original in _descriptions(data):
+        kept.attrib |= {name: value for name, value in original.attrib.items() if _is_kept(name)}
+        kept.extend(child for child in original if _is_kept(child.tag))
+    if not kept.attrib and not len(kept):
+        return None
+    root = Element(f"{{{RDF}}}RDF")
+    root.append(kept)
+    return ElementTree.tostring(root)
+
+
+def simple_properties(data: bytes | None) -> dict[str, str]:
+    """Return the properties in a packet that are single texts; {} if there is no packet, or a damaged one."""
+    found: dict[str, str] = {}
+    for description in _descriptions(data):
+        found |= description.attrib | {child.tag: child.text or "" for child in description}
+    return found
+
+
+def _descriptions(data: bytes | None) -> list[Element]:
+    """Return the descriptions in a packet; none if it is damaged."""
+    if not data or b"<!DOCTYPE" in data:  # XMP has none; it could only be there to overload the parser
+        return []
+    try:
+        root = ElementTree.fromstring(data.strip(b"\0 \r\n\t"))
+    except (ElementTree.ParseError, ValueError):
+        return []
+    return [node for rdf in root.iter(f"{{{RDF}}}RDF") for node in rdf if node.tag == f"{{{RDF}}}Description"]
+
+
+def _is_kept(name: str) -> bool:
+    return name not in _XMP_DROPPED and name[1:].partition("}")[0] in _XMP_KEPT

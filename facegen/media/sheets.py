@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures on one; and a picture before and after."""
+"""Contact sheets: many pictures on one, a picture before and after, frames of a film."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,9 +14,9 @@ from facegen.errors import UsageError
 from facegen.media.images import resize, to_pillow
 
 COMPARED_SIDE = 4096
-"""Longest side at which `before_after` shows a picture, so that it can be opened and sent whatever the picture's is."""
+"""Longest side at which `before_after` shows a picture, so that the sheet of a large one can be opened and sent."""
 FILM_SHOWN, FILM_COLUMNS, FILM_SIDE = 24, 6, 192
-"""Frames of a film on its sheet at most, in a row, and the longest side of each."""
+"""A film's sheet: most frames shown, frames in a row, longest side of each."""
 
 
 def contact_sheet(
@@ -31,11 +31,11 @@ def contact_sheet(
 
     Args:
         pictures: (H, W, 3) uint8 each, of any sizes.
-        columns: pictures in a row; by default the grid is near-square.
-        side: each picture is resized to fit a square of this many pixels; by default none is resized.
+        columns: pictures in a row; by default the grid is nearly square.
+        side: resize each picture to fit a square of this many pixels.
         gap: white pixels between the pictures.
-        labels: a line below each picture, cut where it is wider than the picture.
-        label_height: of these lines, in pixels.
+        labels: a line of text below each picture, cut if it is wider.
+        label_height: height of these lines in pixels.
     Returns:
         (H, W, 3) uint8.
     Raises:
@@ -64,7 +64,7 @@ def contact_sheet(
 
 
 def before_after(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture, enlarged by bicubic interpolation, beside its upscaled copy, each with a label below.
+    """Show a picture, enlarged by bicubic interpolation, and its upscaled copy side by side, with labels.
 
     Args:
         before: (H, W, 3) uint8.
@@ -82,7 +82,7 @@ def before_after(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray
 
 
 class FilmSheet:
-    """Keeps every n-th frame of a film that passes by, small, for a contact sheet.
+    """Collects every n-th frame of a film, reduced, for a contact sheet.
 
     Args:
         count: frames of the film.
@@ -94,7 +94,7 @@ class FilmSheet:
         self.kept: dict[int, NDArray[np.uint8]] = {}
 
     def watch(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-        """Pass (H, W, 3) frames on, in order from the first."""
+        """Yield (H, W, 3) frames unchanged, in order from the first, and collect some."""
         for number, rgb in enumerate(frames):
             if number % self.every == 0:
                 share = FILM_SIDE / max(rgb.shape[:2])
@@ -104,17 +104,17 @@ class FilmSheet:
             yield rgb
 
     def picture(self) -> NDArray[np.uint8]:
-        """The sheet of what passed by: (H, W, 3), each frame with its second below.
+        """Make the sheet: (H, W, 3), each frame with its time below.
 
         Raises:
-            UsageError: if no frame passed by.
+            UsageError: if there was no frame.
         """
         labels = [f"{float(number / self.fps):.2f} s" for number in self.kept]
         return contact_sheet(list(self.kept.values()), FILM_COLUMNS, labels=labels)
 
 
 def _at_most(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Shrink a picture whose longest side is more, by OpenCV, as Pillow would first make a larger copy of it."""
+    """Shrink a picture whose longest side is more."""
     height, width = rgb.shape[:2]
     share = side / max(height, width)
     if share >= 1:

@@ -18,10 +18,9 @@ from av.error import FFmpegError
 from facegen.errors import ImageError, UsageError, did_you_mean, one_line
 from facegen.files import replacing
 from facegen.media.images import write_image
-from facegen.media.metadata import SOURCE_TYPES, Label
+from facegen.media.metadata import IPTC, SOURCE_TYPES, Label, packet
 from facegen.media.video_encoding import LOSSLESS, Codec, FrameStream, write_film, write_gif
 from facegen.media.video_reader import Frame
-from facegen.media.xmp import IPTC, packet
 
 FINEST = 1_000_000_000
 """Ticks a second that containers can count; times that need more are rounded to `COARSER` a second."""

@@ -200,14 +200,3 @@ def test_without_a_reader_the_error_says_what_to_install(
     with pytest.raises(MissingExtraError, match=advice) as caught:
         read_image(path)
     assert str(caught.value).startswith(str(path))
-
-
-# --- memory ---
-
-
-def test_pictures_of_many_strips_are_copied_whole(tmp_path: Path) -> None:
-    tall = np.random.default_rng(0).integers(0, 256, (2 * decoding._STRIP + 3, 4, 4), np.uint8)
-    path = write_image(tmp_path / "a.png", tall[..., :3], tall[..., 3])
-    picture = read_image(path)
-    np.testing.assert_array_equal(picture.rgb, tall[..., :3])
-    np.testing.assert_array_equal(picture.alpha, tall[..., 3])

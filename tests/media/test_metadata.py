@@ -15,12 +15,23 @@ from PIL.ExifTags import IFD, Base
 from facegen import __version__
 from facegen.errors import UsageError
 from facegen.media.images import Label, picture_facts, picture_text, read_image, write_image
-from facegen.media.metadata import SOURCE_TYPES
+from facegen.media.metadata import (
+    DC,
+    FACEGEN,
+    IPTC,
+    PHOTOSHOP,
+    RDF,
+    SOURCE_TYPES,
+    XMP,
+    carry,
+    packet,
+    simple_properties,
+)
 from tests.media.test_decoding import display_p3
 from tests.media.test_images import scene
 
 SUFFIXES = (".png", ".jpg", ".webp", ".tif")
-IPTC = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 def camera_exif(orientation: int = 6) -> Image.Exif:
@@ -83,7 +94,7 @@ def test_a_plain_file_has_no_origin(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_nothing_of_origin_is_lost_beside_alpha_text_and_label(tmp_path: Path, suffix: str) -> None:
+def test_nothing_of_origin_is_lost_with_alpha_text_and_label(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=camera_exif(1).tobytes(), icc_profile=display_p3())
     origin = read_image(tmp_path / "a.jpg", keep_profile=True).origin
     alpha = np.ascontiguousarray(scene()[..., 0])
@@ -106,7 +117,7 @@ PHOTOGRAPHERS = f"""<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
  <dc:title xmlns:dc="http://purl.org/dc/elements/1.1/"><rdf:Alt>
   <rdf:li xml:lang="de">Für Ada &amp; Co</rdf:li></rdf:Alt></dc:title></rdf:Description>
 <rdf:Description rdf:about="" xmlns:i="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
-  i:DigitalSourceType="{IPTC}digitalCapture"/>
+  i:DigitalSourceType="{TERMS}digitalCapture"/>
 </rdf:RDF></x:xmpmeta><?xpacket end="w"?>
 """
 
@@ -137,7 +148,7 @@ def test_what_the_photographer_wrote_into_xmp_is_carried_over(tmp_path: Path, su
     assert read_image(ours).origin == origin
 
 
-def test_a_raised_picture_raised_again_has_one_label_and_one_text(tmp_path: Path) -> None:
+def test_a_picture_upscaled_twice_has_one_label_and_one_text(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.jpg", scene(), text={"k": "old"}, label="generated")
     assert read_image(path).origin.xmp is None
     again = write_image(
@@ -200,7 +211,8 @@ def test_label_is_iptcs_digital_source_type(tmp_path: Path, suffix: str, label: 
         "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description"
     )
     found = {node.tag: node.text for node in description}
-    assert found["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"] == IPTC + term == SOURCE_TYPES[label]
+    term_in_file = found["{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType"]
+    assert term_in_file == TERMS + term == SOURCE_TYPES[label]
     assert found["{http://ns.adobe.com/xap/1.0/}CreatorTool"] == f"facegen {__version__}"
     assert picture_facts(path).source_type == term
     assert picture_text(path) == {}
@@ -210,7 +222,7 @@ def test_label_of_another_program_is_read(tmp_path: Path) -> None:
     packet = (
         '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
         '<rdf:Description xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" '
-        f'Iptc4xmpExt:DigitalSourceType="{IPTC}digitalCapture"/></rdf:RDF></x:xmpmeta>'
+        f'Iptc4xmpExt:DigitalSourceType="{TERMS}digitalCapture"/></rdf:RDF></x:xmpmeta>'
     )
     Image.fromarray(scene()).save(tmp_path / "a.jpg", xmp=packet.encode())
     assert picture_facts(tmp_path / "a.jpg").source_type == "digitalCapture"
@@ -223,3 +235,56 @@ def test_the_same_picture_is_the_same_bytes(tmp_path: Path, suffix: str) -> None
     text = {"facegen-record": json.dumps({"a": 1})}
     paths = [write_image(tmp_path / f"{n}{suffix}", scene(), text=text, origin=origin, label="composite") for n in "bc"]
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+# --- XMP packets ---
+
+
+def original(body: str, attributes: str = "") -> bytes:
+    """Return a packet whose one description says this."""
+    spaces = f'xmlns:dc="{DC}" xmlns:xmp="{XMP}" xmlns:photoshop="{PHOTOSHOP}" xmlns:i="{IPTC}" xmlns:rdf="{RDF}"'
+    return (
+        f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {spaces}><rdf:Description rdf:about="" {attributes}>{body}'
+        "</rdf:Description></rdf:RDF></x:xmpmeta>"
+    ).encode()
+
+
+def test_properties_come_back() -> None:
+    properties = {f"{{{XMP}}}CreatorTool": "facegen <&> ü", f"{{{FACEGEN}}}Text": '{"a": "]]>"}'}
+    assert properties.items() <= simple_properties(packet(properties)).items()
+
+
+def test_what_people_wrote_is_carried() -> None:
+    keywords = "<dc:subject><rdf:Bag><rdf:li>garden</rdf:li><rdf:li>Ada</rdf:li></rdf:Bag></dc:subject>"
+    data = packet({f"{{{XMP}}}CreatorTool": "new"}, carry(original(keywords, 'xmp:Rating="5"')))
+    found = simple_properties(data)
+    assert found[f"{{{XMP}}}Rating"] == "5"
+    assert found[f"{{{XMP}}}CreatorTool"] == "new"
+    root = ElementTree.fromstring(data)
+    assert [node.text for node in root.iter(f"{{{RDF}}}li")] == ["garden", "Ada"]
+    assert len(list(root.iter(f"{{{RDF}}}Description"))) == 1
+
+
+def test_structures_within_are_not_taken_for_properties() -> None:
+    rights = "<i:Rights><rdf:Description><xmp:Label>red</xmp:Label></rdf:Description></i:Rights>"
+    data = original(rights)
+    assert f"{{{XMP}}}Label" not in simple_properties(data)
+    carried = carry(carry(data))
+    assert carried is not None
+    assert carried.count(b"red") == 1
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    ['xmp:CreatorTool="x"', 'photoshop:ICCProfile="x"', 'i:DigitalSourceType="x"', 'dc:format="image/jpeg"'],
+)
+def test_what_is_not_so_of_the_result_is_dropped(attribute: str) -> None:
+    assert carry(original("", attribute)) is None
+
+
+@pytest.mark.parametrize(
+    "data", [None, b"", b"\0", b"<x", b"\xff", b"<a/>", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", original("<dc:a>")]
+)
+def test_what_is_damaged_says_nothing(data: bytes | None) -> None:
+    assert simple_properties(data) == {}
+    assert carry(data) is None
