@@ -1,4 +1,4 @@
-"""Pictures to train on and pictures kept out: chosen by person, by a fixed rule, from the file names alone."""
+"""Split pictures into those to train on and those kept out: by person, by a fixed rule, from the file names alone."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from facegen.data.manifest import MANIFEST, read_manifest
 from facegen.errors import ImageError, TrainingError, UsageError
 from facegen.faces.align import Points
-from facegen.files import sha256_of
+from facegen.files import PIPELINES, sha256_of
 from facegen.media.images import PICTURE_SUFFIXES, read_image, resize
 from facegen.recipe import parse_recipe, read_toml
 
@@ -24,34 +25,38 @@ Item = TypeVar("Item")
 Warn = Callable[[str], None]
 RECIPE = "recipe.toml"
 """In a weight folder: the training recipe with all its values."""
-LONDON_PEOPLE = 102
-"""The London set numbers its neutral pictures 0-101 and the same people, smiling, 102-203."""
+PEOPLE = PIPELINES / "data" / "people.toml"
+"""Sources that show every person more than once -> number of people."""
 
 
 def source_of(path: Path) -> str:
-    """The source a picture came from: the part of its file stem before the last underscore."""
+    """Name the source of a picture: the part of its file stem before the last underscore."""
     return path.stem.rpartition("_")[0] or path.stem
 
 
 def person_of(path: Path) -> str:
-    """The person a picture shows: its file stem, but for the London set, which shows everybody twice."""
+    """Name the person in a picture: its file stem; in a source of `PEOPLE`, the number modulo the number of people."""
     source, _, number = path.stem.rpartition("_")
-    if source == "london" and number.isdecimal():
-        return f"london_{int(number) % LONDON_PEOPLE}"
-    return path.stem
+    people = _people_of_sources().get(source)
+    return path.stem if people is None or not number.isdecimal() else f"{source}_{int(number) % people}"
+
+
+@cache
+def _people_of_sources() -> dict[str, int]:
+    return read_toml(PEOPLE)
 
 
 def split(
     paths: Iterable[Path], held_out: int, person: Callable[[Path], str] = person_of
 ) -> tuple[list[Path], list[Path]]:
-    """Split pictures into those trained on and those kept out, never parting one person's.
+    """Split pictures into those trained on and those kept out; all pictures of a person are on one side.
 
     People are taken in the order of the SHA-256 of their names until at least `held_out` pictures are kept out, so the
     choice depends neither on the order of the files nor on a random seed.
 
     Args:
         paths: picture files.
-        held_out: how many pictures to keep out; 0 keeps none.
+        held_out: least number of pictures to keep out; 0 keeps none.
         person: names the person that a picture shows.
     Returns:
         (training, held out), each sorted.
@@ -67,7 +72,7 @@ def split(
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """`count` of the items at even distances, so that every source has its share; all if there are fewer."""
+    """Take `count` of the items at even distances, so that every source has its share; all if there are fewer."""
     step = max(len(items) / count, 1)
     return [items[int(i * step)] for i in range(min(count, len(items)))]
 
@@ -86,14 +91,14 @@ class DataConfig(BaseModel):
 
 
 def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path]]:
-    """The pictures to train on and those kept out, of the ones that `config` includes; each sorted, `limit` ignored.
+    """List the pictures to train on and those kept out, among those that `config` includes; sorted, without `limit`.
 
-    Of a set with a manifest these are the crops that it keeps; crops of one photo are not parted. Crops that are
-    dropped count for the choice of those kept out, so that judging does not change it.
+    In a set with a manifest these are the crops that it keeps; all crops of a photo are on one side. Dropped crops
+    count in the choice of those kept out, so that later decisions do not change it.
 
     Raises:
         TrainingError: if there is no such folder, or it holds no fitting picture to train on.
-        ImageError: if the set's manifest is wrong.
+        FileError: if the set's manifest is wrong.
     """
     if not folder.is_dir():
         raise TrainingError(f"--data {folder}: no such folder.")
@@ -158,7 +163,7 @@ def read_split(data: Path, weights: Path, held_out: int | None, include: Sequenc
 
 
 def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, include: Sequence[str]) -> Split:
-    """The one split of all these weights; see `read_split`.
+    """Read the one split that all these weights share; see `read_split`.
 
     Raises:
         UsageError: as `read_split`, and if they were trained on different pictures.
@@ -174,12 +179,12 @@ def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, incl
 
 
 def known_landmarks(folder: Path, warn: Warn = print) -> dict[Path, Points]:
-    """The landmarks that a set's manifest holds: (68, 2) for each file, as shares of the crop's side; {} without one.
+    """Read the landmarks in a set's manifest: (68, 2) for each file, as shares of the crop's side; {} without one.
 
-    Those of a file that was changed since are left out, and `warn` is told.
+    Those of a file that has changed since are omitted and reported to `warn`.
 
     Raises:
-        ImageError: if the manifest is wrong.
+        FileError: if the manifest is wrong.
     """
     entries = read_manifest(folder) if (folder / MANIFEST).is_file() else []
     found = {folder / e.file: e for e in entries if len(e.landmarks) == 68 and e.size}
@@ -193,7 +198,7 @@ def known_landmarks(folder: Path, warn: Warn = print) -> dict[Path, Points]:
 
 
 def training_files(folder: Path, config: DataConfig) -> list[Path]:
-    """The files to train on, sorted.
+    """List the files to train on, sorted.
 
     Raises:
         TrainingError: if the folder holds no fitting picture.
@@ -202,7 +207,7 @@ def training_files(folder: Path, config: DataConfig) -> list[Path]:
 
 
 def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
-    """Each file with its picture (H, W, 3), one at a time; `warn` is told of those that cannot be read."""
+    """Yield each file with its picture (H, W, 3); those that cannot be read are reported to `warn`."""
     for file in files:
         try:
             rgb = read_image(file).rgb
@@ -213,7 +218,7 @@ def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, NDArray[
 
 
 def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[NDArray[np.uint8], list[Path]]:
-    """Read aligned square pictures into one array, passing over (and reporting) those that cannot be read.
+    """Read aligned square pictures into one array; those that cannot be read are reported to `warn` and omitted.
 
     Returns:
         (N, side, side, 3) uint8 and the N files.
@@ -223,7 +228,7 @@ def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[N
     pictures, kept = [], []
     for file, rgb in readable(files, warn):
         if rgb.shape[0] != rgb.shape[1]:
-            warn(f"{file}: {rgb.shape[1]}x{rgb.shape[0]} is not square; aligned head crops are expected. Left out.")
+            warn(f"{file}: {rgb.shape[1]}x{rgb.shape[0]} is not square; aligned head crops are expected. Omitted.")
             continue
         pictures.append(rgb if rgb.shape[0] == side else resize(rgb, (side, side)))
         kept.append(file)

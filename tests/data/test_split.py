@@ -1,4 +1,4 @@
-"""What is kept out of training: by person, by a fixed rule."""
+"""Pictures are kept out of training by person, by a fixed rule."""
 
 from __future__ import annotations
 
