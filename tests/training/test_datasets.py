@@ -15,7 +15,7 @@ from torch import Tensor
 
 from facegen.data.manifest import Entry, write_manifest
 from facegen.data.split import DataConfig, known_landmarks, load_square, split_files, training_files
-from facegen.errors import ImageError, TrainingError
+from facegen.errors import FileError, TrainingError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.files import sha256_of
 from facegen.media.images import write_image
@@ -117,7 +117,7 @@ class TestSets:
 
     def test_a_manifest_that_is_wrong(self, folder: Path) -> None:
         (folder / "manifest.csv").write_text("file\nx.png\n")
-        with pytest.raises(ImageError, match=r"manifest\.csv: line 1 has no column 'source'"):
+        with pytest.raises(FileError, match=r"manifest\.csv: line 1 has no column 'source'"):
             split_files(folder, DataConfig())
 
     def test_landmarks_are_shares_of_the_side(self, folder: Path) -> None:
