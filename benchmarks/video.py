@@ -112,9 +112,7 @@ def _by_way(state: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[An
     return ways
 
 
-def upscaled(
-    face: Tensor, size: int, steadiers: Mapping[str, TemporalUpscaler]
-) -> dict[str, Frame]:
+def upscaled(face: Tensor, size: int, steadiers: Mapping[str, TemporalUpscaler]) -> dict[str, Frame]:
     """The next frame as each way makes it, and the small face enlarged: `ROWS`."""
     frames = {name: temporal.upscale_face(face, size) for name, temporal in steadiers.items()}
     shown = {name: to_picture(frame.image) for name, frame in frames.items()}

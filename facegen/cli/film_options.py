@@ -1,10 +1,11 @@
-"""The options of the commands that make films."""
+"""The options of the commands that make films, and the film they ask for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
@@ -16,14 +17,24 @@ from facegen.cli.options import Listed, Size
 from facegen.errors import UsageError
 
 if TYPE_CHECKING:
-    from facegen.video.cells import FilmOptions
-    from facegen.video.film import FilmFile
-    from facegen.video.walk import WalkOptions
+    from torch import Tensor
+
+    from facegen.pipeline import FacePipeline
+    from facegen.video.film import FilmFile, FilmOptions, Item
+    from facegen.video.walk import Walk
 
 Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 MEASURES = ("landmarks", "hysteresis", "previous", "carry")
 """What keeps a film steady, each by itself; see `TemporalOptions`."""
 MAX_RATE, MAX_SECONDS = 240, 24 * 3600
+AUDIO_KEY = "facegen-audio"
+"""Key in a film's text: the SHA-256 of the file that its sound came from."""
+_OUT = "Film to write: .mp4, .webm, .mov, .mkv or .gif; a name without suffix is a folder of PNG frames."
+_PATH = "Between keyframes: a smooth curve through all, or great circles from each to the next."
+_EASING = "ease comes to rest at every keyframe."
+_INTERPOLATE = "Make every 2nd or 4th frame only, and those between from the optical flow."
+_WITHOUT = f"Measures of --steady to leave out: {','.join(MEASURES)}."
+_STABILIZE = "Share of the face's own motion that the camera takes out."
 
 
 class Rate(click.ParamType[Fraction]):
@@ -43,7 +54,7 @@ class Rate(click.ParamType[Fraction]):
 
 @dataclass(frozen=True, kw_only=True)
 class FilmRequest:
-    """The options of `film_options`."""
+    """The values of `film_options`."""
 
     out: Path
     seconds: float
@@ -68,37 +79,72 @@ class FilmRequest:
             UsageError: if options exclude each other, or the film cannot be written as asked.
         """
         if not self.steady and self.without:
-            raise UsageError("--no-steady leaves all measures out; leave --without away.")
-        self.file()
+            raise UsageError("--no-steady leaves all measures out; omit --without.")
+        self._file({})
 
-    def walk(self) -> WalkOptions:
-        """How the way between the keyframes runs."""
-        from facegen.video.walk import WalkOptions
+    def make(
+        self,
+        pipeline: FacePipeline,
+        keyframes: Sequence[Sequence[Tensor]],
+        *,
+        command: str,
+        options: dict[str, Any],
+        upscaled: bool = True,
+        columns: int = 1,
+    ) -> None:
+        """Make the film, with the time left on a terminal, and print its path.
 
-        return WalkOptions(self.path, self.easing, self.loop)
+        Args:
+            keyframes: the latents that each face goes through.
+            command: recorded in the film.
+            options: of the command, recorded before those of the request.
+            upscaled: False shows the generator's own faces.
+            columns: faces in a row.
+        """
+        import numpy as np
 
-    def film(self, *, upscaled: bool = True, columns: int = 1) -> FilmOptions:
-        """What shapes the frames."""
-        from facegen.video.cells import FilmOptions
+        from facegen.files import sha256_of
+        from facegen.media.record import record_text
+        from facegen.video.film import written_before
+        from facegen.video.walk import Walk, WalkOptions
+
+        latents = [z for zs in keyframes for z in zs]
+        text = record_text(pipeline, command, options | self._recorded(), keyframes=latents)
+        if self.audio is not None:
+            text[AUDIO_KEY] = sha256_of(self.audio)
+        file = self._file(text)
+        if written_before(file):
+            click.echo(file.path)
+            click.echo(f"{file.path}: done already.", err=True)
+            return
+        way = WalkOptions(self.path, self.easing, self.loop)
+        walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
+        try:
+            for path in _tracked(pipeline, walks, replace(self._film(), upscaled=upscaled, columns=columns), file):
+                click.echo(path)
+        except KeyboardInterrupt:
+            click.echo(f"\nStopped: {file.path} is not finished. To go on, run the same command again.", err=True)
+            sys.exit(130)
+
+    def _film(self) -> FilmOptions:
+        from facegen.video.film import FilmOptions
         from facegen.video.temporal import TemporalOptions
 
         measures = {name: self.steady and name not in self.without for name in MEASURES}
-        steady = TemporalOptions(**measures, stabilize=self.stabilize)
-        fps = self.fps / self.interpolate
-        return FilmOptions(fps=fps, size=self.size, upscaled=upscaled, columns=columns, steady=steady)
+        temporal = TemporalOptions(**measures, stabilize=self.stabilize)
+        return FilmOptions(fps=self.fps / self.interpolate, size=self.size, temporal=temporal)
 
-    def file(self) -> FilmFile:
-        """The file, without its text."""
+    def _file(self, text: dict[str, str]) -> FilmFile:
         from facegen.video.film import FilmFile, frame_count
 
         return FilmFile(
-            path=self.out, text={}, count=frame_count(Fraction(str(self.seconds)), self.fps),
+            path=self.out, text=text, count=frame_count(Fraction(str(self.seconds)), self.fps),
             interpolate=self.interpolate, loop=self.loop, audio=self.audio, codec=self.codec, sheet=self.sheet,
             keep_frames=self.keep_frames,
         )  # fmt: skip
 
-    def recorded(self) -> dict[str, Any]:
-        """What shapes the film, as `arguments` takes it: names without folders."""
+    def _recorded(self) -> dict[str, Any]:
+        """The options that shape the film, as `arguments` takes them; names without folders."""
         return asdict(self) | {
             "out": self.out.name,
             "audio": None if self.audio is None else self.audio.name,
@@ -111,62 +157,21 @@ class FilmRequest:
         }
 
 
-_OUT: Option = click.option(
-    "-o",
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("out/film.mp4"),
-    show_default=True,
-    help="Film to write: .mp4, .webm, .mov, .mkv or .gif; a name without suffix is a folder of PNG frames.",
-)
-_ALIKE: tuple[Option, ...] = (
-    click.option(
-        "--path",
-        type=click.Choice(["spline", "slerp"]),
-        default="spline",
-        show_default=True,
-        help="Between keyframes: a smooth curve through all, or great circles from each to the next.",
-    ),
-    click.option(
-        "--easing",
-        type=click.Choice(["linear", "ease"]),
-        default="linear",
-        show_default=True,
-        help="ease comes to rest at every keyframe.",
-    ),
-    click.option("--audio", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Sound to lay under."),
-    click.option(
-        "--interpolate",
-        type=click.Choice(["1", "2", "4"]),
-        default="1",
-        show_default=True,
-        callback=lambda ctx, param, value: int(value),
-        help="Make every 2nd or 4th frame only, and those between from the optical flow.",
-    ),
-    click.option("--codec", help="av1 for .webm; other suffixes have one codec each."),
-    click.option("--steady/--no-steady", default=True, show_default=True, help="Hold details still over time."),
-    click.option(
-        "--without",
-        type=Listed("measure", lambda: MEASURES, none=False),
-        default=(),
-        metavar="MEASURES",
-        help=f"Measures of --steady to leave out: {','.join(MEASURES)}.",
-    ),
-    click.option(
-        "--stabilize",
-        type=click.FloatRange(0, 1),
-        default=0.0,
-        show_default=True,
-        help="Share of the face's own motion that the camera takes out.",
-    ),
-    click.option("--sheet", is_flag=True, help="Write a contact sheet of the film too."),
-    click.option("--keep-frames", is_flag=True, help="Leave the frames beside the film, losslessly."),
-)
-"""Of `film_options`, those with one default for all commands."""
+def _tracked(pipeline: FacePipeline, walks: Sequence[Walk], film: FilmOptions, file: FilmFile) -> list[Path]:
+    """Make a film with a progress line for its frames and its encoding."""
+    from facegen.cli.summary import error_console, time_left
+    from facegen.video.film import make_film
+
+    with time_left(error_console()) as progress:
+
+        def track(items: Iterable[Item], total: int, done: int, description: str) -> Iterable[Item]:
+            return progress.track(items, total, done, description=description)
+
+        return make_film(pipeline, walks, film, file, track=track, say=lambda line: click.echo(line, err=True))
 
 
 def film_options(*, size: int, seconds: float, loop: bool) -> Option:
-    """The options of a film, with the defaults that differ; the command gets them as `request`, a `FilmRequest`."""
+    """Add the options of a film, with these defaults; the command gets them as `request`, a `FilmRequest`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -183,13 +188,28 @@ def film_options(*, size: int, seconds: float, loop: bool) -> Option:
 
 
 def _options(size: int, seconds: float, loop: bool) -> list[Option]:
-    """In the order of the help."""
-    length = click.FloatRange(0, MAX_SECONDS, min_open=True)
+    """List the options in the order of the help."""
+    length, path = click.FloatRange(0, MAX_SECONDS, min_open=True), click.Path(path_type=Path)
+    existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+    measures = Listed("measure", lambda: MEASURES, none=False)
+
+    def option(*names: str, **attributes: Any) -> Option:
+        return click.option(*names, show_default=True, **attributes)
+
     return [
-        _OUT,
-        click.option("--seconds", type=length, default=seconds, show_default=True, help="Length of the film."),
-        click.option("--fps", type=Rate(), default="30", show_default=True, help="Frames a second: 30, 30000/1001."),
-        click.option("--size", type=Size(), default=size, show_default=True, help="Side of a face in pixels."),
-        click.option("--loop/--no-loop", default=loop, show_default=True, help="Go back to the first keyframe."),
-        *_ALIKE,
+        option("-o", "--out", type=path, default=Path("out/film.mp4"), help=_OUT),
+        option("--seconds", type=length, default=seconds, help="Length of the film."),
+        option("--fps", type=Rate(), default="30", help="Frames a second: 30, 30000/1001."),
+        option("--size", type=Size(), default=size, help="Side of a face in pixels."),
+        option("--loop/--no-loop", default=loop, help="Go back to the first keyframe."),
+        option("--path", type=click.Choice(["spline", "slerp"]), default="spline", help=_PATH),
+        option("--easing", type=click.Choice(["linear", "ease"]), default="linear", help=_EASING),
+        click.option("--audio", type=existing, help="File whose sound accompanies the film."),
+        option("--interpolate", type=click.Choice([1, 2, 4]), default=1, help=_INTERPOLATE),
+        click.option("--codec", help="av1 for .webm; other suffixes have one codec each."),
+        option("--steady/--no-steady", default=True, help="Keep details still over time."),
+        click.option("--without", type=measures, default=(), metavar="MEASURES", help=_WITHOUT),
+        option("--stabilize", type=click.FloatRange(0, 1), default=0.0, help=_STABILIZE),
+        click.option("--sheet", is_flag=True, help="Write a contact sheet of the film too."),
+        click.option("--keep-frames", is_flag=True, help="Keep the lossless frames, in a folder next to the film."),
     ]

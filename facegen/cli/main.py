@@ -28,6 +28,8 @@ COMMANDS = {
     "publish": "Turn a training run into a weight folder.",
     "doctor": "Check the installation.",
 }
+MODULES = {"grid_walk": "video"}
+"""Commands that share another's module."""
 
 
 class LazyGroup(click.Group):
@@ -49,7 +51,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.helps:
             return None
         name = cmd_name.replace("-", "_")
-        command = getattr(importlib.import_module(f"{self.package}.{name}"), name)
+        command = getattr(importlib.import_module(f"{self.package}.{MODULES.get(name, name)}"), name)
         assert isinstance(command, click.Command)
         return command
 

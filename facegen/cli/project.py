@@ -11,8 +11,9 @@ import click
 from facegen.cli.options import Size, load_pipeline, pipeline_options
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from facegen.pipeline import FacePipeline
-    from facegen.project import Projection
 
 
 @click.command()
@@ -30,7 +31,7 @@ def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tu
 
     out = out or Path("out") / f"{photo.stem}-projected.png"
     pipeline = load_pipeline(recipe, overrides, device)
-    z = find_latent(pipeline, photo).z
+    z = find_latent(pipeline, photo)
     upscaled = pipeline(pipeline.draw(z), size)
     picture = to_picture(upscaled.image)
     if picture.shape[0] != size:
@@ -40,8 +41,8 @@ def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tu
     click.echo(write_image(out, picture, text=text, label="generated"))
 
 
-def find_latent(pipeline: FacePipeline, photo: Path) -> Projection:
-    """Search the latent nearest to a photo's largest head, on the processor; says how near it came."""
+def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
+    """Search for the (z_dim,) latent nearest to a photo's largest head, on the processor, and print the distances."""
     from facegen.cli.summary import error_console, time_left
     from facegen.project import STEPS, head_in, load_guide
     from facegen.project import project as search
@@ -55,4 +56,4 @@ def find_latent(pipeline: FacePipeline, photo: Path) -> Projection:
         task = progress.add_task(photo.name, total=STEPS)
         found = search(generator, head, guide, steps=STEPS, progress=lambda step: progress.update(task, completed=step))
     click.echo(f"{photo}: distance {found.start_distance:.3f} at first, {found.distance:.3f} found.", err=True)
-    return found
+    return found.z

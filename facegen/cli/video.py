@@ -1,22 +1,16 @@
-"""`facegen video`."""
+"""`facegen video` and `facegen grid-walk`: films of faces that walk through the latent space."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from facegen.cli.film_options import FilmRequest, film_options
-from facegen.cli.filming import film_to
 from facegen.cli.options import Seeds, load_pipeline, pipeline_options
 from facegen.errors import UsageError
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from facegen.pipeline import FacePipeline
 
 
 class Files(click.ParamType[tuple[Path, ...]]):
@@ -65,6 +59,7 @@ def video(
 
     A film that was stopped goes on at its last finished frame when the same command is run again.
     """
+    from facegen.cli.project import find_latent
     from facegen.video.walk import latent_in
 
     faces, heads = ([path for paths in given for path in paths] for given in (pictures, photos))
@@ -75,7 +70,7 @@ def video(
     keyframes = [
         *(pipeline.latent(seed) for seed in seeds),
         *(latent_in(pipeline, face) for face in faces),
-        *(_projected(pipeline, head) for head in heads),
+        *(find_latent(pipeline, head) for head in heads),
     ]
     options = {
         "seeds": ",".join(map(str, seeds)) or None,
@@ -84,14 +79,45 @@ def video(
         "recipe": recipe,
         "set": overrides,
     }
-    film_to(request, pipeline, [keyframes], command="video", options=options)
+    request.make(pipeline, [keyframes], command="video", options=options)
 
 
 def _names(paths: Iterable[Path]) -> str | None:
     return ",".join(path.name for path in paths) or None
 
 
-def _projected(pipeline: FacePipeline, photo: Path) -> Tensor:
-    from facegen.cli.project import find_latent
+@click.command(name="grid-walk")
+@click.option("--seeds", type=Seeds(), default="0-15", show_default=True, help="One face for each: 0-15.")
+@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Faces in a row.")
+@click.option(
+    "--stops",
+    type=click.IntRange(min=2),
+    default=3,
+    show_default=True,
+    help="Seeds that each face goes through: its own and those after it.",
+)
+@film_options(size=192, seconds=8, loop=True)
+@pipeline_options
+def grid_walk(
+    seeds: tuple[int, ...],
+    columns: int,
+    stops: int,
+    request: FilmRequest,
+    recipe: str,
+    overrides: tuple[str, ...],
+    device: str,
+) -> None:
+    """Make a film of a grid of faces, each on a walk of its own through the seeds that follow its own.
 
-    return find_latent(pipeline, photo).z
+    Faces of at most the generator's own side (128 px) are shown as it draws them; larger ones are upscaled.
+    """
+    if len(seeds) < stops:
+        raise UsageError(f"--stops {stops} needs as many seeds; {len(seeds)} are given.")
+    request.check()
+    pipeline = load_pipeline(recipe, overrides, device)
+    latents = [pipeline.latent(seed) for seed in seeds]
+    keyframes = [[latents[(cell + stop) % len(seeds)] for stop in range(stops)] for cell in range(len(seeds))]
+    seeds_text = ",".join(map(str, seeds))
+    options = {"seeds": seeds_text, "columns": columns, "stops": stops, "recipe": recipe, "set": overrides}
+    upscaled = request.size > pipeline.generator.config.side
+    request.make(pipeline, keyframes, command="grid-walk", options=options, upscaled=upscaled, columns=columns)

@@ -1,14 +1,14 @@
-"""Carrying detail from frame to frame, so that it moves with what it is on instead of being made anew every time.
+"""Carry detail from frame to frame, so that it moves with what it is on instead of being made anew.
 
-An upscaled picture is its low-res picture enlarged plus detail, which the low-res picture leaves free. Two frames'
-detail agree little even where the low-res pictures do: that is flicker. Here the previous frame's detail is moved along
-the flow of the low-res pictures, which do not flicker, and mixed with the fresh.
+An upscaled picture is its low-res picture, enlarged, plus detail that the low-res picture leaves open. Two frames'
+detail differs even where their low-res pictures agree: that is flicker. Here the previous frame's detail moves along
+the flow of the low-res pictures, which do not flicker, and is mixed with the fresh detail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,107 +16,106 @@ from numpy.typing import NDArray
 
 from facegen.errors import ShapeError
 from facegen.ops.flow import Flow, flow_between, resize_flow, trust, warp
+from facegen.video.store import State
 
 Plane = NDArray[np.float32]
+
+STRENGTH = 0.85
+"""Share of the carried detail where the flow is fully trusted."""
 FLOW_SIDE = 256
-"""Smaller low-res pictures are enlarged to this longest side before flow is looked for: it is finer than a pixel."""
+"""Smaller low-res pictures are enlarged to this longest side to find flow, which is finer than a pixel."""
 CHANGE = 10 / 255
 """Change of the low-res picture along the flow at which carried detail counts half."""
 FINE = 1.5
-"""Deviation, in pixels, of the Gaussian that tells fine detail, which mixing blurs, from the rest."""
+"""Standard deviation, in pixels, of the Gaussian that separates fine detail, which mixing blurs, from the rest."""
 NEAR = 16
-"""Deviation, in pixels, of the neighbourhood that local sharpness is averaged over."""
+"""Standard deviation, in pixels, of the neighbourhood that local sharpness is averaged over."""
 COARSE = 8
 """Local sharpness is averaged on a grid this many times coarser."""
 GAIN = (0.8, 1.6)
-"""Least and most that fine detail is amplified."""
+"""Least and largest gain on fine detail."""
 
 
 @dataclass(frozen=True)
 class Carried:
-    """The previous frame's detail, moved to where this frame shows things."""
+    """The previous frame's detail, moved to where this frame shows the same things."""
 
+    base: Plane
+    """(H, W, 3) in [0, 1]: this frame's low-res picture, enlarged."""
     detail: Plane
-    """(H, W, 3), to be added to the low-res picture enlarged."""
+    """(H, W, 3), to be added to `base`."""
     trust: Plane
     """(H, W) in [0, 1]."""
 
+    def mix(self, fresh: Plane, strength: float = STRENGTH) -> Plane:
+        """Mix the carried detail into a fresh picture, (H, W, 3) in [0, 1], and keep it as sharp.
+
+        The mean of two different details is weaker than either, and every warp blurs a little. So the fine part is
+        amplified to the local sharpness of the fresh picture.
+        """
+        share = (strength * self.trust)[..., None]
+        detail = fresh - self.base
+        mixed = detail + share * (self.detail - detail)
+        smooth = cv2.GaussianBlur(mixed, (0, 0), FINE)
+        gain = np.sqrt(_sharpness(detail) / _sharpness(mixed)).clip(*GAIN)[..., None]
+        return np.asarray((self.base + smooth + gain * (mixed - smooth)).clip(0, 1), dtype=np.float32)
+
 
 class DetailCarrier:
-    """Carries detail through a sequence of frames of one size; each frame is `carry`d once, in order.
+    """Carries detail through frames of one size: `carried` before a frame is finished, `keep` after."""
 
-    Args:
-        strength: share of the carried detail where it is fully trusted, 0..1.
-    """
-
-    def __init__(self, strength: float = 0.85) -> None:
-        self.strength = strength
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget the previous frame, as at a cut."""
+    def __init__(self) -> None:
         self._low_res: NDArray[np.uint8] | None = None
         self._detail: NDArray[np.float16] | None = None
 
-    def carry(self, low_res: NDArray[np.uint8], upscaled: Plane) -> Plane:
-        """Steady the next frame.
+    def carried(self, low_res: NDArray[np.uint8], size: tuple[int, ...]) -> Carried | None:
+        """Move the previous frame's detail to the next frame.
 
         Args:
-            low_res: (h, w, 3), what was upscaled.
-            upscaled: (H, W, 3) in [0, 1], what became of it, at least as large.
+            low_res: (h, w, 3), the next frame before it is upscaled.
+            size: (height, width) of the upscaled frame.
         Returns:
-            (H, W, 3) in [0, 1]; shrunk again it may differ a little from `low_res`, see
-            `facegen.ops.consistency.back_project`.
+            None before the first frame.
         Raises:
-            ShapeError: if the sizes differ from the previous frame's.
+            ShapeError: if a size differs from the previous frame's.
         """
-        carried = self.carried(low_res, upscaled.shape[:2])
-        base = enlarge(low_res, upscaled.shape[:2])
-        mixed = upscaled if carried is None else mix(carried, upscaled, base, self.strength)
-        self.keep(low_res, mixed)
-        return mixed
-
-    def carried(self, low_res: NDArray[np.uint8], size: tuple[int, ...]) -> Carried | None:
-        """The previous frame's detail moved to the next frame, (height, width) in size; None before the first."""
         if self._low_res is None or self._detail is None:
             return None
         if low_res.shape != self._low_res.shape or self._detail.shape[:2] != size:
             shapes = f"{low_res.shape} upscaled to {size}, expected {self._low_res.shape} to {self._detail.shape[:2]}"
-            raise ShapeError(f"DetailCarrier: got {shapes} as before; reset() it at a cut.")
+            raise ShapeError(f"DetailCarrier: got {shapes} as before.")
         flow, believed = motion(self._low_res, low_res)
         wide = (size[1], size[0])
         detail = warp(self._detail.astype(np.float32), resize_flow(flow, wide))
-        return Carried(detail, np.asarray(cv2.resize(believed, wide, interpolation=cv2.INTER_LINEAR)))
+        trusted = np.asarray(cv2.resize(believed, wide, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+        return Carried(enlarge(low_res, size), detail, trusted)
 
     def keep(self, low_res: NDArray[np.uint8], image: Plane) -> None:
         """Remember a finished frame, (H, W, 3) in [0, 1], for the next."""
         self._low_res, self._detail = low_res, (image - enlarge(low_res, image.shape[:2])).astype(np.float16)
 
-    def state(self) -> dict[str, NDArray[np.uint8] | NDArray[np.float16]]:
-        """All that the next frame needs; empty before the first."""
-        return (
-            {} if self._low_res is None or self._detail is None else {"low_res": self._low_res, "detail": self._detail}
-        )
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the next frame needs; {} before the first."""
+        found = {"low_res": self._low_res, "detail": self._detail}
+        return {name: array for name, array in found.items() if array is not None}
 
-    def restore(self, state: Mapping[str, NDArray[np.uint8] | NDArray[np.float16]]) -> None:
+    def restore(self, state: State) -> None:
         """Go on where `state` was taken."""
-        self.reset()
-        if state:
-            self._low_res, self._detail = state["low_res"].astype(np.uint8), state["detail"].astype(np.float16)
+        self._low_res, self._detail = state.get("low_res"), state.get("detail")
 
 
 def enlarge(low_res: NDArray[np.uint8], size: tuple[int, ...]) -> Plane:
-    """Bicubic, (h, w, 3) uint8 to (H, W, 3) in [0, 1]; size is (H, W)."""
+    """Enlarge (h, w, 3) uint8 by bicubic interpolation to (H, W, 3) in [0, 1]; size is (H, W)."""
     large = cv2.resize(low_res.astype(np.float32) / 255, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
     return np.asarray(large.clip(0, 1), dtype=np.float32)
 
 
 def motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[Flow, Plane]:
-    """Flow between two low-res pictures, (h, w, 3), and how far it is to be trusted.
+    """Find the flow between two low-res pictures, (h, w, 3), and how far to trust it.
 
     Returns:
         (H, W, 2) flow and (H, W) trust in [0, 1], at the pictures' size or at `FLOW_SIDE`, whichever is larger. Trust
-        falls where there and back differ and where the picture itself changes along the flow.
+        falls where the flows forth and back differ and where the picture itself changes along the flow.
     """
     factor = max(FLOW_SIDE / max(before.shape[:2]), 1.0)
     earlier, later = (_scaled(picture, factor) for picture in (before, after))
@@ -130,28 +129,6 @@ def motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[Flow, P
 def _scaled(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     return np.asarray(large, dtype=np.uint8)
-
-
-def mix(carried: Carried, upscaled: Plane, base: Plane, strength: float) -> Plane:
-    """Mix carried and fresh detail, as sharp as the fresh.
-
-    Where two details differ their mean is weaker than either, and every warp blurs a little. So the fine part is
-    amplified to the fresh one's local sharpness.
-
-    Args:
-        carried: of the previous frame.
-        upscaled: (H, W, 3) in [0, 1], the fresh picture.
-        base: (H, W, 3) in [0, 1], the low-res picture enlarged.
-        strength: share of the carried detail where it is fully trusted.
-    Returns:
-        (H, W, 3) in [0, 1].
-    """
-    share = (strength * carried.trust)[..., None]
-    fresh = upscaled - base
-    mixed = fresh + share * (carried.detail - fresh)
-    smooth = cv2.GaussianBlur(mixed, (0, 0), FINE)
-    gain = np.sqrt(_sharpness(fresh) / _sharpness(mixed)).clip(*GAIN)[..., None]
-    return np.asarray((base + smooth + gain * (mixed - smooth)).clip(0, 1), dtype=np.float32)
 
 
 def _sharpness(detail: Plane) -> Plane:

@@ -1,9 +1,9 @@
-"""Clips upscaled frame by frame: heads are followed, detail moves with what it is on, times and sound stay."""
+"""Upscale a clip frame by frame: heads are followed, and detail moves with what it is on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,39 +22,38 @@ from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.detect import heads_in_photo
 from facegen.faces.landmarks import landmarks_in_head
-from facegen.media.video_reader import Clip
+from facegen.media.video_reader import Clip, Frame
 from facegen.photo import PhotoOptions, paste_heads, photo_scale, wanted_heads
 from facegen.pipeline import FacePipeline, Upscaled
-from facegen.video.carry import Carried, DetailCarrier, Plane, enlarge, mix
-from facegen.video.store import FrameStore
-from facegen.video.tracking import HeadTracker, TrackedHead
+from facegen.video.carry import Carried, DetailCarrier, Plane
+from facegen.video.store import FrameStore, State, joined, part
+from facegen.video.tracking import HeadTracker, TrackedHead, smooth_landmarks
 
-Frame = NDArray[np.uint8]
 Progress = Callable[[int, int | None], object]
-"""Told how many frames are done, and of how many, if that is known."""
+"""Called with the number of frames done, and the number of all, if that is known."""
 
 LARGEST = 35_651_584
 """Pixels of the largest frame made: the most that H.264 has a level for (6.2), 139,264 blocks of 16 x 16."""
-SCALE_SECONDS, SCALE_LOOKS = 2, 8
-"""Length of the beginning that the scale is chosen by, and frames looked at there."""
+SCALE_SECONDS, SCALE_FRAMES = 2, 8
+"""The scale is chosen by so many frames of the first seconds."""
 CUT = 0.1
 """Mean trust in the motion from frame to frame below which the scene has changed."""
 
 
 @dataclass(frozen=True)
 class UpscaledClip:
-    """What became of a clip, whose frames lie in the store."""
+    """An upscaled clip, whose frames lie in the store."""
 
     times: tuple[Fraction, ...]
-    """Of the frames, in seconds."""
+    """Times of the frames in seconds."""
     heads: int
     """Most heads upscaled in one frame."""
     fit: float
-    """Worst frame's PSNR in dB of its area-downsampled result to the clip's own; inf if all are equal."""
+    """The worst frame's PSNR in dB of the area-downsampled result to the clip's own frame; inf if all are equal."""
 
 
 def clip_scale(clip: Clip, options: PhotoOptions) -> int:
-    """The one enlargement for all frames: as asked for, or by the largest head of the first seconds.
+    """Choose the enlargement of all frames: that of the options, or by the largest head of the first seconds.
 
     Raises:
         UsageError: if the frames would exceed `LARGEST` pixels.
@@ -84,12 +83,12 @@ def upscale_clip(
     store: FrameStore,
     progress: Progress = lambda _done, _all: None,
 ) -> UpscaledClip:
-    """Upscale every frame of a clip into a store, from the first that is not there yet.
+    """Upscale a clip into a store, from the first frame that is not there yet.
 
     Args:
-        scale: see `clip_scale`; at most eight times.
-        options: which heads, and what becomes of the rest.
-        store: its key must tell of all these arguments.
+        scale: see `clip_scale`; at most 8.
+        options: which heads to upscale, and how the rest is filled.
+        store: its key must depend on all these arguments.
     Raises:
         ImageError: if the clip is damaged, or the frames cannot be written.
     """
@@ -111,8 +110,8 @@ class ClipUpscaler:
     """Upscales the frames of one clip in order.
 
     Args:
-        scale: of every frame.
-        options: which heads, and what becomes of the rest.
+        scale: enlargement of every frame.
+        options: which heads to upscale, and how the rest is filled.
         fps: frames a second.
     """
 
@@ -122,9 +121,7 @@ class ClipUpscaler:
         self.heads, self.fit = 0, math.inf
 
     def upscale_frame(self, rgb: Frame) -> Frame:
-        """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3): held to it as a photo is, see
-        `facegen.photo.restore`.
-        """
+        """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3), consistent with it as `facegen.photo.restore` says."""
         size = (self.scale * rgb.shape[0], self.scale * rgb.shape[1])
         carried = self._carrier.carried(rgb, size)
         if carried is not None and carried.trust.mean() < CUT:
@@ -133,13 +130,13 @@ class ClipUpscaler:
         fill_background(canvas, self.pipeline, rgb, self.options.background)
         self._paste_heads(canvas, rgb)
         if carried is not None:
-            self._steady(canvas, rgb, carried)
+            self._mix(canvas, rgb, carried)
         self.fit = min(self.fit, hold(canvas, rgb, self.pipeline.recipe.fidelity))
-        self._keep(rgb, canvas.rgb)
+        self._carrier.keep(rgb, _plane(canvas.rgb))
         return canvas.rgb
 
     def _paste_heads(self, canvas: Canvas, rgb: Frame) -> None:
-        """Follow the heads into this frame, upscale those that are wanted, and paste them."""
+        """Follow the heads into this frame, upscale those of the options, and paste them."""
         followed = self._tracker.follow(_heads(rgb, self.options))
         wanted = wanted_heads([head.frame for head in followed], self.options)
         heads = [head for head in followed if head.frame in wanted]
@@ -148,33 +145,28 @@ class ClipUpscaler:
         self.heads = max(self.heads, len(upscaled))
 
     def _upscale_face(self, head: TrackedHead, face: Tensor, size: int) -> Upscaled:
-        """Upscale an aligned head, (3, S, S), as the pipeline does, but with its landmarks smoothed over time."""
-        landmarks = head.steady(landmarks_in_head(to_picture(face)), face.shape[-1])
+        """Upscale an aligned head, (3, S, S), with its landmarks smoothed over time."""
+        landmarks = smooth_landmarks(head.points, landmarks_in_head(to_picture(face)), face.shape[-1])
         return self.pipeline(face, size, landmarks=landmarks)
 
-    def _steady(self, canvas: Canvas, rgb: Frame, carried: Carried) -> None:
-        """Mix the previous frame's detail into this one's; a background that is kept stays as it is."""
-        base, fresh = enlarge(rgb, canvas.rgb.shape[:2]), _plane(canvas.rgb)
-        mixed = mix(carried, fresh, base, self._carrier.strength)
+    def _mix(self, canvas: Canvas, rgb: Frame, carried: Carried) -> None:
+        """Mix the previous frame's detail into this one's; a background that is kept stays unchanged."""
+        fresh = _plane(canvas.rgb)
+        mixed = carried.mix(fresh)
         if self.options.background == "keep":
             mixed = np.where((canvas.rgb == rgb).all(-1, keepdims=True), fresh, mixed)
         canvas.rgb[:] = np.rint(mixed * 255)
 
-    def _keep(self, rgb: Frame, result: Frame) -> None:
-        self._carrier.keep(rgb, _plane(result))
-
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the next frame needs beside this one and its result."""
-        return {"heads": np.array(self.heads), "fit": np.array(self.fit)} | {
-            f"tracker.{name}": values for name, values in self._tracker.state().items()
-        }
+        """What the next frame needs besides this one and its result."""
+        counts = {"heads": np.array(self.heads), "fit": np.array(self.fit)}
+        return counts | joined({"tracker": self._tracker.state()})
 
-    def restore(self, rgb: Frame, result: Frame, state: Mapping[str, NDArray[Any]]) -> None:
-        """Go on after the frame `rgb`, of which `result` was made, and after which `state` was taken."""
+    def restore(self, rgb: Frame, result: Frame, state: State) -> None:
+        """Go on after the frame `rgb`, which became `result` and `state`."""
         self.heads, self.fit = int(state["heads"]), float(state["fit"])
-        tracked = {name: values for name, values in state.items() if name.startswith("tracker.")}
-        self._tracker.restore({name.removeprefix("tracker."): values for name, values in tracked.items()})
-        self._keep(rgb, result)
+        self._tracker.restore(part(state, "tracker"))
+        self._carrier.keep(rgb, _plane(result))
 
 
 def _plane(rgb: Frame) -> Plane:
@@ -187,8 +179,8 @@ def _heads(rgb: Frame, options: PhotoOptions) -> list[HeadFrame]:
 
 
 def _first_frames(clip: Clip) -> Iterator[Frame]:
-    """`SCALE_LOOKS` frames of the first `SCALE_SECONDS`."""
-    step = max(round(clip.fps * SCALE_SECONDS / SCALE_LOOKS), 1)
+    """Read `SCALE_FRAMES` frames of the first `SCALE_SECONDS`."""
+    step = max(round(clip.fps * SCALE_SECONDS / SCALE_FRAMES), 1)
     with closing(clip.frames()) as frames:
-        for _, rgb in islice(frames, 0, step * SCALE_LOOKS, step):
+        for _, rgb in islice(frames, 0, step * SCALE_FRAMES, step):
             yield rgb

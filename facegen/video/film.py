@@ -1,4 +1,4 @@
-"""A film: walks -> faces -> upscaled, steadily -> kept frame by frame -> encoded."""
+"""A film of faces that walk: latents -> faces -> upscaled, each frame knowing those before -> kept -> encoded."""
 
 from __future__ import annotations
 
@@ -6,39 +6,73 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from facegen.arrays import to_picture
 from facegen.errors import UsageError
-from facegen.media.images import picture_text, write_image
+from facegen.media.images import picture_text, resize, write_image
 from facegen.media.record import RECORD_KEY
-from facegen.media.sheets import FilmSheet
-from facegen.media.video_reader import video_text
+from facegen.media.sheets import FilmSheet, contact_sheet
+from facegen.media.video_reader import Frame, video_text
 from facegen.media.video_writer import check_video_path, write_video, written_pictures
 from facegen.pipeline import FacePipeline
-from facegen.video.cells import Cell, FilmOptions, Frame, made_frames
 from facegen.video.interpolate import interpolate
-from facegen.video.store import JSON, FrameStore
+from facegen.video.store import JSON, FrameStore, State, joined, part
+from facegen.video.temporal import TemporalOptions, TemporalUpscaler
 from facegen.video.walk import Walk
 
 Item = TypeVar("Item")
 
 SHAPING = ("facegen", "torch", "device", "recipe", "weights")
-"""Of a record: what the bytes of a frame depend on beside the walks and the film's own options."""
+"""Fields of a record on which the bytes of a frame depend, besides the walks and the film's own options."""
 LEAD = 12
-"""Frames made before the first of a loop, that lead to it; the film's last ones fade into them, as what came before
-leaves its mark on a frame, and the loop would jump from its end to its start."""
+"""Frames made before the first of a loop, which lead to it. A frame bears traces of those before it, so the loop would
+jump from its end to its start; the film's last frames fade into these instead."""
+GAP = 4
+"""White pixels between the faces of a grid."""
 
 
 class Track(Protocol):
-    """Passes items on one by one, and shows how far they are."""
+    """Passes items on one by one, and shows how many are done."""
 
     def __call__(self, items: Iterable[Item], total: int, done: int, description: str) -> Iterable[Item]: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilmOptions:
+    """What shapes the frames of a film, besides its walks.
+
+    Raises:
+        UsageError: if a value is out of range.
+    """
+
+    fps: Fraction = Fraction(30)
+    """Frames made a second; interpolation puts more between them."""
+    size: int = 768
+    """Side of a face in pixels."""
+    upscaled: bool = True
+    """False resizes the generator's own faces."""
+    columns: int = 1
+    """Faces in a row of a grid."""
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
+
+    def __post_init__(self) -> None:
+        if self.fps <= 0 or self.size < 1 or self.columns < 1:
+            raise UsageError(
+                f"film: {self.fps} frames a second, size {self.size}, {self.columns} columns; expected more than 0."
+            )
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a frame depends on those before it."""
+        return self.upscaled and any(asdict(self.temporal).values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +80,7 @@ class FilmFile:
     """How the frames become a file.
 
     Raises:
-        UsageError: if the suffix or codec is unknown, there is no room for sound, or a loop cannot be interpolated.
+        UsageError: if suffix or codec is unknown, the file cannot hold sound, or a loop cannot be interpolated.
     """
 
     path: Path
@@ -54,33 +88,31 @@ class FilmFile:
     text: Mapping[str, str]
     """The film's record; see `record_text`."""
     count: int
-    """Frames of the film. Those that are made are fewer if others are put between them; see `made`."""
+    """Frames of the film; with interpolation fewer are `made`."""
     interpolate: int = 1
-    """How many times the film has the frames a second that are made: 1, 2 or 4."""
+    """Frames of the film for each frame made: 1, 2 or 4."""
     loop: bool = False
-    """Whether the first frame follows the last, so that frames are put between these too."""
+    """Whether the first frame follows the last, so that interpolation fills that gap too."""
     audio: Path | None = None
-    """A file whose sound is laid under the film."""
+    """A file whose sound accompanies the film."""
     codec: str | None = None
-    """Another than the suffix's own; see `write_video`."""
+    """None is the suffix's own; see `write_video`."""
     sheet: bool = False
-    """Write a contact sheet beside the film."""
+    """Write a contact sheet too."""
     keep_frames: bool = False
-    """Leave the frames' folder beside the film."""
+    """Keep the folder of frames."""
 
     def __post_init__(self) -> None:
-        check_video_path(self.path, self.codec)
-        if self.audio is not None and self.path.suffix.lower() in ("", ".gif"):
-            raise UsageError(f"{self.path}: holds no sound; leave --audio away, or write .mp4.")
+        check_video_path(self.path, self.codec, sound=self.audio is not None)
         if self.loop and self.count % self.interpolate:
             raise UsageError(
                 f"{self.path}: a loop of {self.count} frames cannot be interpolated {self.interpolate} times, as that "
-                "does not divide it; choose another length or frame rate, or leave --interpolate away."
+                "does not divide it; choose another length or frame rate, or omit --interpolate."
             )
 
     @property
     def made(self) -> int:
-        """Frames from which interpolation makes at least those of the film."""
+        """Frames to make, so that interpolation gives at least those of the film."""
         steps = math.ceil((self.count if self.loop else self.count - 1) / self.interpolate)
         return steps if self.loop else steps + 1
 
@@ -101,16 +133,15 @@ def frame_count(seconds: Fraction, fps: Fraction) -> int:
 
 
 def written_before(file: FilmFile) -> bool:
-    """Whether the film, and its sheet if it is to have one, are there, made by the same command from the same."""
+    """Whether the same command has made the film, and its sheet if it is to have one, from the same files."""
     if file.frames.exists() or not file.path.exists() or (file.sheet and not file.sheet_path.is_file()):
         return False
-    return file.text.items() <= _text(file).items()
+    text = video_text(file.path) if file.path.is_file() else _folder_text(file)
+    return file.text.items() <= text.items()
 
 
-def _text(file: FilmFile) -> dict[str, str]:
-    """What a film that is there says; {} of a folder that has not its frames, neither fewer nor more."""
-    if not file.path.is_dir():
-        return video_text(file.path)
+def _folder_text(file: FilmFile) -> dict[str, str]:
+    """The text in a film's PNG frames; {} if there are too few or too many."""
     pictures = written_pictures(file.path)
     return picture_text(pictures[-1]) if len(pictures) == file.count else {}
 
@@ -126,13 +157,13 @@ def make_film(
 ) -> list[Path]:
     """Make a film of faces that walk, or go on with it where it was stopped.
 
-    Every frame is kept in a folder beside the film as soon as it is made, and the folder goes when the film is written.
-    The film's bytes are the same however often it was stopped. Memory does not grow with its length.
+    Every frame is kept in a folder next to the film as soon as it is made; the folder is removed once the film is
+    written. The film's bytes are the same however often it was stopped. Memory does not grow with its length.
 
     Args:
         walks: one for each face, all of `file.made` frames.
         track: shows progress.
-        say: told what was there already, and what had to be dropped.
+        say: gets a line when frames were there already or had to be dropped.
     Returns:
         the files written.
     Raises:
@@ -148,7 +179,7 @@ def make_film(
     with FrameStore(file.frames, frames_key(walks, options, file.text), warn=say) as store:
         if store.done:
             say(f"{file.path}: {store.done} of {total} frames are done already.")
-        made = made_frames(cells, options.columns, store.state(), range(store.done - lead, file.made))
+        made = _make_frames(cells, options.columns, store.state(), range(store.done - lead, file.made))
         for frame, state in track(made, total, store.done, "frames"):
             store.add(frame, state)
         written = _write(file, options.fps, _closed(store.frames(), lead, file.made), track)
@@ -158,7 +189,7 @@ def make_film(
 
 
 def frames_key(walks: Sequence[Walk], options: FilmOptions, text: Mapping[str, str]) -> dict[str, JSON]:
-    """All that the bytes of a film's frames depend on."""
+    """Everything that the bytes of a film's frames depend on."""
     record = json.loads(text[RECORD_KEY])
     shaping = {key: record[key] for key in SHAPING}
     return shaping | {
@@ -171,12 +202,65 @@ def frames_key(walks: Sequence[Walk], options: FilmOptions, text: Mapping[str, s
         "size": options.size,
         "upscaled": options.upscaled,
         "columns": options.columns,
-        "steady": asdict(options.steady),
+        "steady": asdict(options.temporal),
     }
 
 
+class Cell:
+    """One face that walks; its pictures are made in order."""
+
+    def __init__(self, pipeline: FacePipeline, walk: Walk, options: FilmOptions) -> None:
+        self.pipeline, self.walk, self.options = pipeline, walk, options
+        self._temporal = TemporalUpscaler(pipeline, options.temporal, fps=float(options.fps))
+
+    def picture(self, frame: int) -> Frame:
+        """Make the (size, size, 3) picture of a frame; drawn alone, as a batch would change its last bits."""
+        face, size = self.pipeline.draw(self.walk.latent(frame % self.walk.count)), self.options.size
+        image = self._temporal.upscale_face(face, size).image if self.options.upscaled else face
+        picture = to_picture(image)
+        return picture if picture.shape[0] == size else resize(picture, (size, size))
+
+    def go_round(self) -> None:
+        """Let the camera see the whole walk once, so that a loop begins where it ends."""
+        if self.options.upscaled and self.options.temporal.stabilize:
+            for frame in range(self.walk.count):
+                self._temporal.follow(self.pipeline.draw(self.walk.latent(frame)))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the next frame needs of those before."""
+        return self._temporal.state()
+
+    def restore(self, state: State) -> None:
+        """Go on where `state` was taken."""
+        self._temporal.restore(state)
+
+
+def _make_frames(
+    cells: Sequence[Cell], columns: int, state: State | None, frames: range
+) -> Iterator[tuple[Frame, State]]:
+    """Make the frames of one face, or of a grid.
+
+    Args:
+        cells: one for each face.
+        columns: faces in a row of the grid.
+        state: after the frame before the first of these; None where the film begins.
+        frames: their numbers; negative ones lead to frame 0 of a loop.
+    Yields:
+        each frame, and the state after it.
+    """
+    for number, cell in enumerate(cells):
+        if state is not None:
+            cell.restore(part(state, str(number)))
+        elif cell.walk.options.loop:
+            cell.go_round()
+    for frame in frames:
+        pictures = [cell.picture(frame) for cell in cells]
+        shown = pictures[0] if len(cells) == 1 else contact_sheet(pictures, columns, gap=GAP)
+        yield shown, joined({str(number): cell.state() for number, cell in enumerate(cells)})
+
+
 def _closed(frames: Iterator[Frame], lead: int, count: int) -> Iterator[Frame]:
-    """The `count` frames of a film that come after the first `lead`; the last of them fade into these."""
+    """Yield the `count` frames that come after the first `lead`; the last of them fade into these."""
     leading = list(islice(frames, lead))
     for number, frame in enumerate(frames, start=lead - count + 1):  # the last frame has number `lead`
         if number > 0:
@@ -186,7 +270,7 @@ def _closed(frames: Iterator[Frame], lead: int, count: int) -> Iterator[Frame]:
 
 
 def _write(file: FilmFile, made_fps: Fraction, frames: Iterator[Frame], track: Track) -> list[Path]:
-    """Encode the frames, and write the sheet if it is wanted."""
+    """Encode the frames, and write the sheet if there is to be one."""
     fps = made_fps * file.interpolate
     if file.interpolate > 1:
         frames = islice(interpolate(frames, file.interpolate, loop=file.loop), file.count)

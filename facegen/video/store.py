@@ -1,7 +1,7 @@
-"""Frames made so far, kept on disk, so that a film that was stopped at any moment goes on where it was.
+"""The frames of a film made so far, kept on disk, so that a film that was stopped at any moment goes on.
 
-Frame n is there once its file is: the state that frame n + 1 needs was written before it. Both come by rename, so a
-killed process leaves whole files only.
+The state that frame n + 1 needs is written before frame n. Both files appear by rename, so a killed process leaves only
+whole files.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from filelock import FileLock, Timeout
@@ -22,10 +22,22 @@ from facegen.files import replacing
 from facegen.media.images import read_image, write_image
 
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
-State = Mapping[str, NDArray[np.generic]]
+State: TypeAlias = Mapping[str, NDArray[Any]]
+"""Arrays by name, with which a film goes on where it was stopped."""
 
 KEY, LOCK = "key.json", "lock"
 STATES_KEPT = 2
+
+
+def joined(parts: Mapping[str, State]) -> dict[str, NDArray[Any]]:
+    """Join the states of several parts; the names become "part.name"."""
+    return {f"{name}.{key}": array for name, state in parts.items() for key, array in state.items()}
+
+
+def part(state: State, name: str) -> dict[str, NDArray[Any]]:
+    """Take the state of one part out of a joined one; {} if there is none."""
+    prefix = f"{name}."
+    return {key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)}
 
 
 class FrameStore:
@@ -35,8 +47,8 @@ class FrameStore:
 
     Args:
         folder: made if it is not there.
-        key: all that shapes the frames. If the folder has frames of another key, they are dropped.
-        warn: told when frames are dropped.
+        key: everything that shapes the frames. Frames of another key in the folder are dropped.
+        warn: gets a line when frames are dropped.
     Raises:
         ImageError: if another process works there, or the folder cannot be written.
     """
@@ -61,7 +73,7 @@ class FrameStore:
             self.close()
             raise
         self.done = next(number for number in count() if not self._frame(number + 1).exists())
-        """Frames that are there; the first of them has number 1."""
+        """Frames kept; the first has number 1."""
 
     def __enter__(self) -> FrameStore:
         return self
@@ -70,18 +82,18 @@ class FrameStore:
         self.close()
 
     def close(self) -> None:
-        """Let another process go on in the folder."""
+        """Let another process work in the folder."""
         self._lock.release()
 
-    def state(self) -> dict[str, NDArray[np.generic]] | None:
-        """What was given with the latest frame; None if there is none yet."""
+    def state(self) -> dict[str, NDArray[Any]] | None:
+        """The state that came with the latest frame; None if there is no frame yet."""
         if not self.done:
             return None
         with np.load(self._state(self.done), allow_pickle=False) as file:
             return dict(file)
 
     def add(self, rgb: NDArray[np.uint8], state: State) -> None:
-        """Keep the next frame, (H, W, 3), and what the one after it will need.
+        """Keep the next frame, (H, W, 3), and the state that the one after it needs.
 
         Raises:
             ImageError: if they cannot be written.
@@ -96,13 +108,13 @@ class FrameStore:
         self.done = number
         self._state(number - STATES_KEPT).unlink(missing_ok=True)
 
-    def latest(self) -> tuple[NDArray[np.uint8], dict[str, NDArray[np.generic]]] | None:
-        """The latest frame and its state; None if there is none yet."""
+    def latest(self) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]] | None:
+        """The latest frame and its state; None if there is no frame yet."""
         state = self.state()
         return None if state is None else (read_image(self._frame(self.done)).rgb, state)
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """The frames that are there, read one by one."""
+        """Read the frames one by one."""
         for number in range(1, self.done + 1):
             yield read_image(self._frame(number)).rgb
 
@@ -113,7 +125,7 @@ class FrameStore:
         self.close()
 
     def _take_over(self, key: str, warn: Callable[[str], object]) -> None:
-        """Leave in the folder what was made with this key only."""
+        """Empty the folder if its frames have another key."""
         path = self.folder / KEY
         if path.is_file() and path.read_text(encoding="utf-8") == key:
             return

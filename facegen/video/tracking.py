@@ -1,9 +1,9 @@
-"""Smoothing what was measured in every frame by itself, such as landmarks, without lagging behind motion."""
+"""Smooth over time what was measured in every frame by itself: landmarks, and the heads of a clip."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
@@ -13,21 +13,30 @@ from numpy.typing import NDArray
 from facegen.errors import ShapeError, UsageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.landmarks import Landmarks
+from facegen.video.store import State, joined, part
 
 Points = NDArray[np.float64]
 
+SAME = 0.3
+"""Heads of two frames are one from this overlap on: intersection over union of their upright boxes."""
+BRIDGED = 0.25
+"""Seconds for which a head that is not found stays where it was."""
+CUTOFF, BETA = 1.0, 20.0
+"""Filters of landmarks and heads: Hz, and Hz per head side and second, so that a head at rest stands still and a moving
+one is not late."""
+
 
 class OneEuroFilter:
-    """A low-pass whose cutoff rises with speed: steady at rest, quick in motion.
+    """A low-pass whose cutoff rises with speed: smooth at rest, quick in motion.
 
     G. Casiez, N. Roussel, D. Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy Input in Interactive
     Systems", CHI 2012. Every number of an array is filtered by itself. With `beta` 0 it is a plain low-pass.
 
     Args:
-        fps: measurements per second.
-        cutoff: in Hz, of what stands still: lower is steadier.
-        beta: how much the cutoff rises, in Hz per unit of speed (units of the values per second): higher lags less.
-        speed_cutoff: in Hz, of the speed that decides.
+        fps: measurements a second.
+        cutoff: in Hz, at rest; lower is smoother.
+        beta: rise of the cutoff, in Hz per unit of speed (units of the values a second); higher lags less.
+        speed_cutoff: in Hz, of the low-pass on the speed.
     Raises:
         UsageError: if a number is not positive (`beta`: negative).
     """
@@ -37,21 +46,15 @@ class OneEuroFilter:
             given = f"fps {fps}, cutoff {cutoff}, beta {beta}, speed_cutoff {speed_cutoff}"
             raise UsageError(f"OneEuroFilter: {given}; expected positive numbers, beta 0 or more.")
         self.fps, self.cutoff, self.beta, self.speed_cutoff = fps, cutoff, beta, speed_cutoff
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what was measured; the next values are returned as they are."""
         self.values: Points | None = None
         """The latest smoothed values; None before the first."""
         self._speed: Points | None = None
 
     def __call__(self, measured: Points) -> Points:
-        """Smooth the next measurement.
+        """Smooth the next measurement; the first one passes unchanged.
 
         Args:
-            measured: of any shape, the same at every call; a frame without one repeats the latest `values` instead.
-        Returns:
-            the smoothed values.
+            measured: of any shape, the same at every call.
         Raises:
             ShapeError: if the shape changes.
         """
@@ -70,27 +73,25 @@ class OneEuroFilter:
         """Share of the new value that a low-pass of this cutoff in Hz takes: 1 / (1 + fps / (2 pi cutoff))."""
         return np.asarray(1 / (1 + self.fps / (2 * math.pi * np.asarray(cutoff))))
 
-    def state(self) -> dict[str, NDArray[np.float64]]:
-        """All that the next measurement is smoothed with; empty before the first."""
-        if self.values is None or self._speed is None:
-            return {}
-        return {"values": self.values, "speed": self._speed}
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the next measurement is smoothed with; {} before the first."""
+        return {} if self.values is None or self._speed is None else {"values": self.values, "speed": self._speed}
 
-    def restore(self, state: dict[str, NDArray[np.float64]]) -> None:
+    def restore(self, state: State) -> None:
         """Go on where `state` was taken."""
-        self.reset()
-        if state:
-            self.values, self._speed = state["values"], state["speed"]
+        self.values, self._speed = state.get("values"), state.get("speed")
 
 
-Arrays = Mapping[str, NDArray[Any]]
+def smooth_landmarks(smoother: OneEuroFilter, found: Landmarks, side: int) -> Landmarks:
+    """Smooth the landmarks of the next frame; where the detector missed them, the latest ones stay.
 
-SAME = 0.3
-"""Overlap, intersection over union of the upright boxes, from which heads of two frames are one."""
-BRIDGED = 0.25
-"""Seconds for which a head that is not found stays where it was."""
-CUTOFF, BETA = 1.0, 20.0
-"""Of the filters: Hz, and Hz per head side and second, so that a head at rest is still and a moving one not late."""
+    Args:
+        smoother: its values are shares of the head's side.
+        side: of the aligned head, in pixels of the landmarks.
+    """
+    if found.detected or smoother.values is None:
+        return Landmarks(smoother(found.points / side) * side, found.detected)
+    return Landmarks(smoother.values * side, detected=False)
 
 
 class TrackedHead:
@@ -98,32 +99,40 @@ class TrackedHead:
 
     Args:
         fps: frames a second.
-        unit: the head's side when it was first seen, in photo pixels; speed counts in it.
+        unit: the head's side in photo pixels when it was first found; speed counts in it.
     """
 
     def __init__(self, fps: float, unit: float) -> None:
         self.unit, self.missed = unit, 0
         self.place = OneEuroFilter(fps, cutoff=CUTOFF, beta=BETA)
-        """Of the frame's centre and its `right`, in units."""
+        """Smooths the frame's centre and its `right`, in units."""
         self.points = OneEuroFilter(fps, cutoff=CUTOFF, beta=BETA)
-        """Of the landmarks, as shares of the aligned head's side."""
+        """Smooths the landmarks; see `smooth_landmarks`."""
 
     def move(self, found: HeadFrame) -> None:
-        """Tell where the head was found in the next frame."""
+        """Take in where the head was found in the next frame."""
         self.missed = 0
         self.place(np.array([found.center, found.right]) / self.unit)
 
     @property
     def frame(self) -> HeadFrame:
-        """Where the head is now, smoothed; once it was found."""
+        """The head's smoothed place, once it was found."""
         (x, y), (right, down) = (np.asarray(self.place.values) * self.unit).tolist()
         return HeadFrame((x, y), (right, down), (-down, right))
 
-    def steady(self, found: Landmarks, side: int) -> Landmarks:
-        """Landmarks of the head cut out and aligned at this side, smoothed; the latest ones if these were not seen."""
-        if found.detected or self.points.values is None:
-            self.points(found.points / side)
-        return Landmarks(np.asarray(self.points.values) * side, found.detected)
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What the next frame needs."""
+        filters = joined({"place": self.place.state(), "points": self.points.state()})
+        return {"head": np.array([self.unit, self.missed])} | filters
+
+    @classmethod
+    def restored(cls, fps: float, state: State) -> TrackedHead:
+        """The head of which `state` was taken."""
+        head = cls(fps, float(state["head"][0]))
+        head.missed = int(state["head"][1])
+        head.place.restore(part(state, "place"))
+        head.points.restore(part(state, "points"))
+        return head
 
 
 class HeadTracker:
@@ -136,12 +145,12 @@ class HeadTracker:
     def __init__(self, fps: float) -> None:
         self.fps = fps
         self.heads: list[TrackedHead] = []
-        """Those of the latest frame, the largest first."""
+        """Heads of the latest frame, the largest first."""
 
     def follow(self, found: Sequence[HeadFrame]) -> list[TrackedHead]:
-        """Tell what was found in the next frame; returns the heads in it, the largest first.
+        """Take in the heads found in the next frame, and return the heads in it, the largest first.
 
-        A head found is the one it overlaps most, or a new one. One not found stays for `BRIDGED` seconds.
+        A head found is the known one that it overlaps most, or a new one. One not found stays for `BRIDGED` seconds.
         """
         for head in self.heads:
             head.missed += 1
@@ -166,36 +175,19 @@ class HeadTracker:
         self.heads = []
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """All that the next frame needs, by name."""
-        found: dict[str, NDArray[Any]] = {}
-        for number, head in enumerate(self.heads):
-            found[f"{number}.head"] = np.array([head.unit, head.missed])
-            for name, smoother in _filters(head):
-                found |= {f"{number}.{name}.{key}": values for key, values in smoother.state().items()}
-        return found
+        """What the next frame needs."""
+        return joined({str(number): head.state() for number, head in enumerate(self.heads)})
 
-    def restore(self, state: Arrays) -> None:
+    def restore(self, state: State) -> None:
         """Go on where `state` was taken."""
-        self.heads = []
-        while (about := state.get(f"{len(self.heads)}.head")) is not None:
-            head = TrackedHead(self.fps, float(about[0]))
-            head.missed = int(about[1])
-            for name, smoother in _filters(head):
-                prefix = f"{len(self.heads)}.{name}."
-                smoother.restore({key.removeprefix(prefix): v for key, v in state.items() if key.startswith(prefix)})
-            self.heads.append(head)
-
-
-def _filters(head: TrackedHead) -> Iterator[tuple[str, OneEuroFilter]]:
-    yield "place", head.place
-    yield "points", head.points
+        numbers = sorted({int(key.partition(".")[0]) for key in state})
+        self.heads = [TrackedHead.restored(self.fps, part(state, str(number))) for number in numbers]
 
 
 def _overlap(one: HeadFrame, other: HeadFrame) -> float:
     """Intersection over union of the upright boxes around two frames, 0..1."""
-    boxes = [
+    (low, high), (other_low, other_high) = (
         (np.subtract(frame.center, frame.side / 2), np.add(frame.center, frame.side / 2)) for frame in (one, other)
-    ]
-    (low, high), (other_low, other_high) = boxes
+    )
     shared = np.prod(np.clip(np.minimum(high, other_high) - np.maximum(low, other_low), 0, None))
     return float(shared / (one.side**2 + other.side**2 - shared))

@@ -1,4 +1,4 @@
-"""A way through the latent space: keyframes in, one latent per frame out."""
+"""A walk through the latent space: keyframes in, one latent per frame out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from facegen.errors import FileError, ShapeError, UsageError, WeightsError, did_you_mean
-from facegen.media.record import Record, latent_sha256, read_latent, read_record
+from facegen.media.record import latent_sha256, read_latent, read_record
 from facegen.pipeline import FacePipeline
 from facegen.weights import find_weights, read_card
 
@@ -25,24 +25,24 @@ EASINGS: tuple[Easing, ...] = get_args(Easing)
 Points = NDArray[np.float64]
 
 OPPOSITE = 1e-6
-"""Two unit vectors whose sum is shorter show in opposite directions: no way between them is the shortest."""
+"""Two unit vectors whose sum is shorter are opposite: no way between them is the shortest."""
 
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """How the way between the keyframes runs.
+    """How a walk gets from keyframe to keyframe.
 
     Raises:
         UsageError: if a name is unknown.
     """
 
     path: Curve = "spline"
-    """"slerp": along great circles from each keyframe to the next (Shoemake 1985), at a constant speed on each.
-    "spline": along a cubic spline through all of them, without a corner."""
+    """"slerp" follows great circles from each keyframe to the next (Shoemake 1985), at a constant speed on each;
+    "spline" a cubic spline through all of them, without a corner."""
     easing: Easing = "linear"
-    """"ease": come to rest at every keyframe (smoothstep)."""
+    """"ease" comes to rest at every keyframe (smoothstep)."""
     loop: bool = False
-    """Go on from the last keyframe to the first. The frame after the last would be the first one again."""
+    """Go on from the last keyframe to the first; the frame after the last would be the first again."""
 
     def __post_init__(self) -> None:
         for key, value, known in (("path", self.path, CURVES), ("easing", self.easing, EASINGS)):
@@ -51,19 +51,19 @@ class WalkOptions:
 
 
 class Walk:
-    """The latents of a film. That of a frame depends on its number alone, so a film can be taken up at any frame.
+    """The latents of a film. Each depends on its frame's number alone, so a film can go on at any frame.
 
-    Latents are normal, so they lie near a sphere, and what lies inside draws poor faces. Therefore the path gives the
-    direction alone, and the length goes from one keyframe's to the next one's: evenly beside "slerp", along a spline
-    (of its logarithm) beside "spline".
+    Latents are normal, so they lie near a sphere, and those inside it draw poor faces. Therefore the path gives the
+    direction alone, and the length goes from one keyframe's to the next one's: linearly with "slerp", with "spline"
+    along a spline of its logarithm.
 
     Args:
         keyframes: (N, z_dim), two or more, none of them zero, none the opposite of the one before it.
         count: frames of the film.
-        options: how the way runs; None for the defaults.
+        options: None for the defaults.
     Raises:
         ShapeError: if the keyframes are not (N, z_dim).
-        UsageError: if there are too few keyframes or frames, or a keyframe cannot be walked to.
+        UsageError: if there are too few keyframes or frames, or there is no way to a keyframe.
     """
 
     def __init__(self, keyframes: NDArray[np.floating], count: int, options: WalkOptions | None = None) -> None:
@@ -81,9 +81,6 @@ class Walk:
         self._direction_spline = CubicSpline(knots, self._directions, bc_type=ends)
         self._length_spline = CubicSpline(knots, np.log(self._lengths), bc_type=ends)
 
-    def __len__(self) -> int:
-        return self.count
-
     def latent(self, frame: int) -> Tensor:
         """z of a frame: (z_dim,) float32.
 
@@ -96,17 +93,15 @@ class Walk:
             raise UsageError(f"Walk: frame {frame} of {self.count}; expected 0 to {self.count - 1}.")
         segment, share = self._position(frame)
         if self.options.path == "slerp":
-            direction, length = (
-                self._slerp(segment, share),
-                np.interp(share, (0, 1), self._lengths[segment : segment + 2]),
-            )
+            direction = self._slerp(segment, share)
+            length = np.interp(share, (0, 1), self._lengths[segment : segment + 2])
         else:
             direction = self._direction_spline(segment + share)
             length = np.exp(self._length_spline(segment + share))
         return torch.from_numpy(direction * (length / np.linalg.norm(direction))).float()
 
     def _position(self, frame: int) -> tuple[int, float]:
-        """The keyframe that a frame comes after, and its share of the way to the next, eased."""
+        """The number of the keyframe before a frame, and the frame's share of the way to the next, eased."""
         segments = len(self._lengths) - 1
         steps = self.count if self.options.loop else max(self.count - 1, 1)
         segment = min(segments * frame // steps, segments - 1)
@@ -114,7 +109,7 @@ class Walk:
         return segment, share * share * (3 - 2 * share) if self.options.easing == "ease" else share
 
     def _slerp(self, segment: int, share: float) -> Points:
-        """Direction at a share of the great circle's arc between two keyframes; its length does not matter."""
+        """The direction at a share of the arc from a keyframe to the next, of any length."""
         a, b = self._directions[segment : segment + 2]
         angle = 2 * np.arctan2(np.linalg.norm(a - b), np.linalg.norm(a + b))  # exact for small angles too
         if angle < OPPOSITE:
@@ -123,11 +118,9 @@ class Walk:
 
 
 def _directions(points: Points, lengths: Points) -> Points:
-    """(N, z_dim) of length 1 each, seen to be fit for a walk."""
+    """Scale keyframes to (N, z_dim) of length 1 each; refuse those that no walk can go through."""
     if not lengths.all():
-        raise UsageError(
-            f"Walk: keyframe {int(np.argmin(lengths)) + 1} is zero and shows in no direction; leave it out."
-        )
+        raise UsageError(f"Walk: keyframe {int(np.argmin(lengths)) + 1} is zero and has no direction; leave it out.")
     found = points / lengths[:, None]
     for number, (a, b) in enumerate(pairwise(found), start=1):
         if np.linalg.norm(a + b) < OPPOSITE:
@@ -139,7 +132,7 @@ def _directions(points: Points, lengths: Points) -> Points:
 
 
 def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
-    """The (z_dim,) latent that a picture was drawn from, told by the record in its file.
+    """Read the (z_dim,) latent that a picture was drawn from out of the record in its file.
 
     Args:
         pipeline: its generator must be the one that drew the picture.
@@ -153,24 +146,17 @@ def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
             f"{picture}: was not drawn from a latent, but made by facegen {record.argv[0]}; give a face that facegen "
             "sample or project wrote, or find the nearest latent with --project."
         )
-    _check_generator(pipeline, picture, record)
-    z = _of_seed(pipeline, record) if record.latent is None else read_latent(record.latent, picture)
-    if latent_sha256(z) != record.z:
-        raise FileError(f"{picture}: its record is damaged (latent and its hash disagree); get the picture again.")
-    return z
-
-
-def _of_seed(pipeline: FacePipeline, record: Record) -> Tensor:
-    """The latent of the record's seed, under the record's truncation."""
-    assert record.seed is not None
-    return pipeline.latent(record.seed, record.recipe["truncation"])
-
-
-def _check_generator(pipeline: FacePipeline, picture: Path, record: Record) -> None:
     name = pipeline.recipe.weights.generator
-    ours = read_card(find_weights(name)).sha256
-    if ours not in record.weights.values():
+    if (ours := read_card(find_weights(name)).sha256) not in record.weights.values():
         raise WeightsError(
             f"{picture}: was drawn by another generator than {name!r} (SHA-256 {ours}); its latent means another face "
             "there. Draw it again, or name its generator with --set weights.generator=."
         )
+    if record.latent is not None:
+        z = read_latent(record.latent, picture)
+    else:
+        assert record.seed is not None
+        z = pipeline.latent(record.seed, record.recipe["truncation"])
+    if latent_sha256(z) != record.z:
+        raise FileError(f"{picture}: its record is damaged (latent and its hash disagree); get the picture again.")
+    return z

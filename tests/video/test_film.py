@@ -23,8 +23,7 @@ from facegen.media.record import RECORD_KEY, Record, record_text
 from facegen.media.video_reader import Clip, video_text
 from facegen.pipeline import FacePipeline
 from facegen.video import film
-from facegen.video.cells import GAP, Cell, FilmOptions
-from facegen.video.film import FilmFile, Item, frame_count, make_film, written_before
+from facegen.video.film import GAP, Cell, FilmFile, FilmOptions, Item, frame_count, make_film, written_before
 from facegen.video.temporal import TemporalOptions
 from facegen.video.walk import Walk, WalkOptions
 from tests import tiny
@@ -32,7 +31,7 @@ from tests import tiny
 SIZE = 32
 LIGHT = TemporalOptions(previous=False, carry=False)
 """No optical flow, the slowest part."""
-OPTIONS = FilmOptions(fps=Fraction(5), size=SIZE, steady=LIGHT)
+OPTIONS = FilmOptions(fps=Fraction(5), size=SIZE, temporal=LIGHT)
 UNSTEADY = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
 
 
@@ -107,7 +106,7 @@ def test_frames_of_another_film_are_made_anew(pipeline: FacePipeline, tmp_path: 
 
 def test_a_frame_is_what_the_pipeline_makes_of_its_latent(pipeline: FacePipeline, tmp_path: Path) -> None:
     way = walk(pipeline)
-    make_film(pipeline, [way], replace(OPTIONS, steady=UNSTEADY), film_file(tmp_path / "a.mkv", pipeline))
+    make_film(pipeline, [way], replace(OPTIONS, temporal=UNSTEADY), film_file(tmp_path / "a.mkv", pipeline))
     shown = frames(tmp_path / "a.mkv")
     assert len(shown) == 4
     for number in (0, 3):
@@ -129,7 +128,7 @@ def test_a_grid_shows_each_walk_in_its_cell(pipeline: FacePipeline, tmp_path: Pa
     assert (grid[-SIZE:, -SIZE:] == 255).all()
 
 
-def test_a_steadier_knows_its_own_cell_only(pipeline: FacePipeline, tmp_path: Path) -> None:
+def test_every_cell_knows_its_own_frames_only(pipeline: FacePipeline, tmp_path: Path) -> None:
     """A stopped grid goes on with the same bytes: the states of its cells are kept apart."""
     ways = [walk(pipeline, first=first) for first in (0, 5)]
     options = replace(OPTIONS, columns=2)
@@ -165,7 +164,7 @@ def test_a_loop_fades_into_the_frames_that_lead_to_its_first(
     pipeline: FacePipeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(film, "LEAD", 2)
-    way, options = walk(pipeline, loop=True), replace(OPTIONS, steady=TemporalOptions())
+    way, options = walk(pipeline, loop=True), replace(OPTIONS, temporal=TemporalOptions())
     make_film(pipeline, [way], options, film_file(tmp_path / "a.mkv", pipeline, loop=True))
     cell = Cell(pipeline, way, options)
     lead = [cell.picture(frame) for frame in (-2, -1)]
@@ -178,7 +177,7 @@ def test_a_loop_fades_into_the_frames_that_lead_to_its_first(
 
 def test_a_loop_of_frames_that_know_no_others_needs_no_lead(pipeline: FacePipeline, tmp_path: Path) -> None:
     file = replace(film_file(tmp_path / "a.mkv", pipeline, 3, loop=True), keep_frames=True)
-    make_film(pipeline, [walk(pipeline, 3, loop=True)], replace(OPTIONS, steady=UNSTEADY), file)
+    make_film(pipeline, [walk(pipeline, 3, loop=True)], replace(OPTIONS, temporal=UNSTEADY), file)
     assert len(list(file.frames.glob("*.png"))) == 3
 
 
@@ -218,7 +217,7 @@ def test_what_cannot_be_filmed_is_refused(pipeline: FacePipeline, tmp_path: Path
         replace(OPTIONS, columns=0)
     with pytest.raises(UsageError, match="a loop of 7 frames cannot be interpolated 2 times"):
         film_file(tmp_path / "a.mp4", pipeline, 7, interpolate=2, loop=True)
-    with pytest.raises(UsageError, match=r"a\.gif: holds no sound"):
+    with pytest.raises(UsageError, match=r"a\.gif: .* holds no sound"):
         replace(file, path=tmp_path / "a.gif", audio=tmp_path / "a.wav")
     with pytest.raises(UsageError, match=r"unknown film suffix '\.mp5'"):
         replace(file, path=tmp_path / "a.mp5")

@@ -18,7 +18,7 @@ from facegen.errors import UsageError
 from facegen.metrics.temporal import TemporalMeter
 from facegen.ops.consistency import low_res_psnr
 from facegen.pipeline import FacePipeline
-from facegen.video.temporal import HOLD, PREVIOUS, TemporalOptions, TemporalUpscaler, similarity
+from facegen.video.temporal import BONUS, PREVIOUS, TemporalOptions, TemporalUpscaler, similarity
 from tests import tiny
 from tests.conftest import face_points
 from tests.ops.test_flow import moved
@@ -40,18 +40,18 @@ def faces(head: NDArray[np.uint8]) -> list[Tensor]:
 
 
 def film(pipeline: FacePipeline, options: TemporalOptions, faces: list[Tensor]) -> list[Tensor]:
-    steadier = TemporalUpscaler(pipeline, options, fps=12)
-    return [steadier.upscale_face(face, SIZE).image for face in faces]
+    temporal = TemporalUpscaler(pipeline, options, fps=12)
+    return [temporal.upscale_face(face, SIZE).image for face in faces]
 
 
-def test_with_everything_off_frames_are_raised_one_by_one(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+def test_with_everything_off_frames_are_upscaled_one_by_one(pipeline: FacePipeline, faces: list[Tensor]) -> None:
     for face, image in zip(faces[:3], film(pipeline, OFF, faces[:3]), strict=True):
         assert torch.equal(image, pipeline(face, SIZE).image)
 
 
 def test_the_first_frame_is_the_pipelines_own(pipeline: FacePipeline, faces: list[Tensor]) -> None:
-    steadied = TemporalUpscaler(pipeline, TemporalOptions(), fps=12).upscale_face(faces[0], SIZE)
-    assert torch.equal(steadied.image, pipeline(faces[0], SIZE).image)
+    frame = TemporalUpscaler(pipeline, TemporalOptions(), fps=12).upscale_face(faces[0], SIZE)
+    assert torch.equal(frame.image, pipeline(faces[0], SIZE).image)
 
 
 def test_together_they_are_steadier_and_as_sharp(pipeline: FacePipeline, faces: list[Tensor]) -> None:
@@ -69,10 +69,10 @@ def test_together_they_are_steadier_and_as_sharp(pipeline: FacePipeline, faces: 
 
 
 def test_every_frame_agrees_with_its_input(pipeline: FacePipeline, faces: list[Tensor]) -> None:
-    steadier = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
+    temporal = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
     for face in faces[:3]:
-        steadied = steadier.upscale_face(face, SIZE)
-        assert low_res_psnr(steadied.image, steadied.upscaled.reference) > 55
+        frame = temporal.upscale_face(face, SIZE)
+        assert low_res_psnr(frame.image, frame.upscaled.reference) > 55
 
 
 def test_the_previous_frame_is_a_candidate(
@@ -95,7 +95,7 @@ def test_the_previous_frame_is_a_candidate(
     assert seen[0].bonus is None
     assert bonus is not None
     assert torch.equal(bonus[:, :-1].argmax(1), first.chosen)
-    assert torch.equal(bonus.sum(1), torch.full((len(second.plan),), 2 * HOLD))  # what stands, and it carried on
+    assert torch.equal(bonus.sum(1), torch.full((len(second.plan),), 2 * BONUS))  # what stands, and it carried on
 
 
 def test_the_previous_frame_does_not_grow_sharper_by_itself(pipeline: FacePipeline, faces: list[Tensor]) -> None:
@@ -112,14 +112,14 @@ def test_the_previous_frame_does_not_grow_sharper_by_itself(pipeline: FacePipeli
 def test_where_the_previous_frame_wins_the_winner_of_before_stands(
     pipeline: FacePipeline, faces: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.video.temporal.HOLD", 0.0)
-    steadier = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
-    standing = steadier.upscale_face(faces[0], SIZE).upscaled.chosen
+    monkeypatch.setattr("facegen.video.temporal.BONUS", 0.0)
+    temporal = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
+    standing = temporal.upscale_face(faces[0], SIZE).upscaled.chosen
     for face in faces[1:]:
-        second = steadier.upscale_face(face, SIZE).upscaled
+        second = temporal.upscale_face(face, SIZE).upscaled
         fresh = second.chosen < len(second.names) - 1
         standing = torch.where(fresh, second.chosen, standing)
-        assert np.array_equal(steadier.state()["choice.winners"], standing)
+        assert np.array_equal(temporal.state()["choice.winners"], standing)
 
 
 def test_restored_it_goes_on_bit_for_bit(pipeline: FacePipeline, faces: list[Tensor]) -> None:
@@ -133,18 +133,10 @@ def test_restored_it_goes_on_bit_for_bit(pipeline: FacePipeline, faces: list[Ten
         assert torch.equal(second.upscale_face(face, SIZE).image, image)
 
 
-def test_reset_it_starts_anew(pipeline: FacePipeline, faces: list[Tensor]) -> None:
-    steadier = TemporalUpscaler(pipeline, TemporalOptions(stabilize=1.0), fps=12)
-    first = steadier.upscale_face(faces[0], SIZE).image
-    steadier.reset()
-    assert not steadier.state()
-    assert torch.equal(steadier.upscale_face(faces[0], SIZE).image, first)
-
-
 def test_landmarks_stay_where_the_detector_misses(pipeline: FacePipeline, faces: list[Tensor]) -> None:
-    steadier = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
-    seen = steadier.locate(faces[0])
-    missed = steadier.locate(torch.zeros(3, 128, 128))
+    temporal = TemporalUpscaler(pipeline, TemporalOptions(), fps=12)
+    seen = temporal.locate(faces[0])
+    missed = temporal.locate(torch.zeros(3, 128, 128))
     assert (seen.detected, missed.detected) == (True, False)
     np.testing.assert_allclose(missed.points, seen.points)
 
@@ -166,13 +158,13 @@ def test_a_camera_that_went_round_begins_where_it_ends(pipeline: FacePipeline, f
 
     def step(rounds: int) -> float:
         """From the last frame of a loop that swings from left to right to its first."""
-        steadier = TemporalUpscaler(pipeline, options, fps=5)
+        temporal = TemporalUpscaler(pipeline, options, fps=5)
         for face in rounds * [*faces, *faces[-2:0:-1]]:
-            steadier.follow(face)
-        first = steadier.upscale_face(faces[0], SIZE).image
+            temporal.follow(face)
+        first = temporal.upscale_face(faces[0], SIZE).image
         for face in [*faces[1:], *faces[-2:0:-1]]:
-            steadier.follow(face)
-        return float((steadier.upscale_face(faces[0], SIZE).image - first).abs().mean())
+            temporal.follow(face)
+        return float((temporal.upscale_face(faces[0], SIZE).image - first).abs().mean())
 
     assert step(rounds=3) < 0.3 * step(rounds=0)
 

@@ -1,20 +1,27 @@
-"""Walks: through every keyframe, on the shell, closed where they loop, and each frame by its number alone."""
+"""Walks: through every keyframe, closed where they loop, each frame by its number alone; keyframes out of pictures."""
 
 from __future__ import annotations
+
+import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
-from facegen.errors import ShapeError, UsageError
-from facegen.video.walk import CURVES, EASINGS, Curve, Easing, Walk, WalkOptions
+from facegen.errors import FileError, ShapeError, UsageError, WeightsError
+from facegen.media.images import write_image
+from facegen.media.record import RECORD_KEY, record_text
+from facegen.pipeline import FacePipeline
+from facegen.video.walk import CURVES, EASINGS, Curve, Easing, Walk, WalkOptions, latent_in
+from tests import tiny
 
 KEYFRAMES = np.random.default_rng(0).standard_normal((4, 16))
 
 
 def latents(walk: Walk) -> NDArray[np.float64]:
-    return torch.stack([walk.latent(frame) for frame in range(len(walk))]).double().numpy()
+    return torch.stack([walk.latent(frame) for frame in range(walk.count)]).double().numpy()
 
 
 def steps(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -102,3 +109,57 @@ def test_what_cannot_be_walked_is_refused() -> None:
         Walk(KEYFRAMES, 5).latent(5)
     with pytest.raises(UsageError, match="path 'splin'; did you mean 'spline'\\? Known: spline, slerp"):
         WalkOptions(path="splin")  # type: ignore[arg-type]
+
+
+PLAIN = np.zeros((8, 8, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_all(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def pipeline(recipe: Path) -> FacePipeline:
+    return FacePipeline.load(recipe)
+
+
+def test_a_seed_is_drawn_again_under_its_own_truncation(pipeline: FacePipeline, recipe: Path, tmp_path: Path) -> None:
+    other = FacePipeline.load(recipe, ["truncation=0.5"])
+    z = other.latent(7)
+    path = write_image(tmp_path / "a.png", PLAIN, text=record_text(other, "sample", {"seeds": 7}, z=z))
+    assert torch.equal(latent_in(pipeline, path), z)
+    assert not torch.equal(z, pipeline.latent(7))
+    assert pipeline.recipe.truncation == 1
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_latent_without_a_seed_comes_back_whole(pipeline: FacePipeline, tmp_path: Path, suffix: str) -> None:
+    z = torch.randn(8, generator=torch.Generator().manual_seed(0))
+    path = write_image(tmp_path / f"a.{suffix}", PLAIN, text=record_text(pipeline, "project", {}, z=z))
+    assert torch.equal(latent_in(pipeline, path), z)
+
+
+def test_pictures_without_a_latent_are_refused(pipeline: FacePipeline, tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="has no facegen record"):
+        latent_in(pipeline, write_image(tmp_path / "a.png", PLAIN))
+    path = write_image(tmp_path / "b.png", PLAIN, text=record_text(pipeline, "upres", {}))
+    with pytest.raises(FileError, match=r"b\.png: was not drawn from a latent, but made by facegen upres"):
+        latent_in(pipeline, path)
+
+
+def test_another_generators_face_is_refused(pipeline: FacePipeline, tmp_path: Path) -> None:
+    values = json.loads(record_text(pipeline, "sample", {"seeds": 7}, z=pipeline.latent(7))[RECORD_KEY])
+    values["weights"] = dict.fromkeys(values["weights"], "0" * 64)
+    path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
+    with pytest.raises(WeightsError, match=r"a\.png: was drawn by another generator than '.*dcgan'"):
+        latent_in(pipeline, path)
+
+
+@pytest.mark.parametrize(("change", "message"), [("z", "latent and its hash disagree"), ("latent", "is damaged; get")])
+def test_damage_is_noticed(pipeline: FacePipeline, tmp_path: Path, change: str, message: str) -> None:
+    values = json.loads(record_text(pipeline, "project", {}, z=torch.ones(8))[RECORD_KEY])
+    values[change] = "AAAA!" if change == "latent" else "0" * 64
+    path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
+    with pytest.raises(FileError, match=message):
+        latent_in(pipeline, path)
