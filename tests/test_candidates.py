@@ -26,7 +26,9 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_more_candidates_than_there_are(recipe: Path) -> None:
-    with pytest.raises(RecipeError, match=r"tiny\.toml: candidates\.count: 3, but variants flip make 2; add kin"):
+    with pytest.raises(
+        RecipeError, match=r"tiny\.toml: candidates\.count: 3, but variants flip make 2; add kin"
+    ):
         FacePipeline.load(recipe, ["candidates.count=3"])
 
 

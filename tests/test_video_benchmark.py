@@ -65,7 +65,7 @@ def test_stopped_it_goes_on_to_the_same_figures(
 
 def test_every_step_is_timed(pipeline: FacePipeline) -> None:
     steps = seconds(pipeline, WAYS["all"], 256)
-    assert {"draw", "landmarks", "candidates", "flow", "choice", "carry", "keep", "encode"} <= steps.keys()
+    assert {"draw", "landmarks", "candidates", "flow", "score", "choose", "carry", "keep", "encode"} <= steps.keys()
     assert min(steps.values()) > 0
 
 

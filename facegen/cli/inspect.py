@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "--source",
-    type=click.Path(path_type=Path),
+    "--source", type=click.Path(path_type=Path),
     help="The photo it was made from: measure how well the picture, shrunk again, agrees with it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each picture, with the whole record.")

@@ -33,8 +33,7 @@ GONE = {("", "calm"): 0, ("choice", "strategy"): "joint"}
 @click.command()
 @click.argument("picture", type=click.Path(path_type=Path))
 @click.option(
-    "--source",
-    type=click.Path(path_type=Path),
+    "--source", type=click.Path(path_type=Path),
     help="The photo it was made from.  [default: the file of that name next to the picture, or in this folder]",
 )
 @out_option

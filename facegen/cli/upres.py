@@ -29,30 +29,19 @@ PICTURE_OPTIONS = ("crop", "aligned", "before_after", "explain")
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @out_option
 @click.option(
-    "--scale",
-    type=click.IntRange(1, 8),
+    "--scale", type=click.IntRange(1, 8),
     help="Enlarge photos this many times.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
 )
 @click.option(
-    "--faces",
-    type=click.Choice(["all", "largest"]),
-    default="all",
-    show_default=True,
+    "--faces", type=click.Choice(["all", "largest"]), default="all", show_default=True,
     help="Which faces to upscale; the others are treated as background.",
 )
 @click.option(
-    "--face-size-min",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    metavar="PIXELS",
+    "--face-size-min", type=click.IntRange(min=0), default=0, show_default=True, metavar="PIXELS",
     help="Treat heads that are smaller than this in the photo as background.",
 )
 @click.option(
-    "--background",
-    type=click.Choice(["lanczos", "tiles", "keep"]),
-    default="lanczos",
-    show_default=True,
+    "--background", type=click.Choice(["lanczos", "tiles", "keep"]), default="lanczos", show_default=True,
     help="What to do with the rest of the photo. lanczos: enlarge it by Lanczos interpolation. tiles: upscale it by "
     "the same network, which takes a minute or two per megapixel without a GPU. keep: change nothing but the faces; "
     "the photo keeps its size.",

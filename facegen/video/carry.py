@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from torch.profiler import record_function as step
 
 from facegen.errors import ShapeError
 from facegen.ops.flow import Flow, flow_between, resize_flow, trust, warp
@@ -47,6 +48,7 @@ class Carried:
     trust: Plane
     """(H, W) in [0, 1]."""
 
+    @step("facegen.carry")
     def mix(self, fresh: Plane, strength: float = STRENGTH) -> Plane:
         """Mix the carried detail into a fresh picture, (H, W, 3) in [0, 1], and keep it as sharp.
 
@@ -68,6 +70,7 @@ class DetailCarrier:
         self._low_res: NDArray[np.uint8] | None = None
         self._detail: NDArray[np.float16] | None = None
 
+    @step("facegen.flow")
     def carried(self, low_res: NDArray[np.uint8], size: tuple[int, ...]) -> Carried | None:
         """Move the previous frame's detail to the next frame.
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.profiler import record_function as step
 
 from facegen.arrays import to_picture
 from facegen.candidates import Candidates
@@ -92,20 +91,17 @@ class TemporalUpscaler:
         landmarks = self.locate(face)
         side = self.pipeline.low_res_side(size)
         low_res = to_picture(finest_reference(face, resample(face, (side, side)), self.pipeline.scale))
-        with step("facegen.flow"):
-            carried = self._carried(low_res, self.pipeline.scale * side)
+        carried = self._carried(low_res, self.pipeline.scale * side)
         extend = partial(self._with_previous, carried=carried)
         upscaled = self.pipeline(face, size, landmarks=landmarks, extend=extend)
-        with step("facegen.carry"):
-            image = self._with_detail(upscaled, carried)
-            self._carrier.keep(low_res, _plane(image))
-            self._chosen = self._own_choice(upscaled)
+        image = self._with_detail(upscaled, carried)
+        self._carrier.keep(low_res, _plane(image))
+        self._chosen = self._own_choice(upscaled)
         return TemporalFrame(self._filmed(image, landmarks.points / face.shape[-1]), upscaled)
 
     def locate(self, face: Tensor) -> Landmarks:
         """Find the landmarks of the next frame's face, (3, s, s), in its pixels; smoothed if the options say so."""
-        with step("facegen.landmarks"):
-            found = landmarks_in_head(to_picture(face))
+        found = landmarks_in_head(to_picture(face))
         return smooth_landmarks(self._points, found, face.shape[-1]) if self.options.landmarks else found
 
     def follow(self, face: Tensor) -> None:

@@ -99,7 +99,9 @@ def test_a_stopped_clip_goes_on_and_becomes_the_same_file(
 def test_options_for_pictures_alone(upres: Facegen, clip: Path, flag: str) -> None:
     refused = upres(clip, flag)
     assert refused.exit_code == 2
-    assert f"{flag} is for pictures, and {clip} is a clip; omit {flag}." in refused.stderr.replace("\n", "")
+    assert f"{flag} is for pictures, and {clip} is a clip; omit {flag}." in refused.stderr.replace(
+        "\n", ""
+    )
 
 
 def test_with_such_an_option_clips_in_folders_are_passed_over(upres: Facegen, clip: Path, tmp_path: Path) -> None:
