@@ -35,9 +35,8 @@ from facegen.media.sheets import contact_sheet
 from facegen.metrics.distribution import frechet_distance
 from facegen.metrics.features import pooled_features
 from facegen.metrics.paired import detail, feature_distance, nyquist_peak, psnr
-from facegen.models.bicubic import enlarge
 from facegen.models.efficientnet import load_efficientnet
-from facegen.models.jnet import JNet
+from facegen.models.jnet import JNet, enlarge
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import JNetRecipe
 from facegen.training.datasets import Order, TileConfig, TileDataset

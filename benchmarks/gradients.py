@@ -26,9 +26,9 @@ from torch import Tensor
 
 from facegen.data.split import known_landmarks, training_files
 from facegen.models.efficientnet import STAGE_ENDS, feature_loss, load_efficientnet, maps_loss
-from facegen.training.draws import Draws
 from facegen.training.losses import pooled_l1
 from facegen.training.objectives.jnet import JNetObjective, Step
+from facegen.training.random import Draws
 from facegen.training.start import begin_from, load_training_recipe, make_objective
 
 RECIPE = Path(__file__).parents[1] / "pipelines" / "train" / "jnet-8x.toml"
@@ -60,9 +60,9 @@ def losses_of(objective: JNetObjective, step: Step) -> dict[str, Tensor]:
     """Every loss of one batch by name."""
     stack, _, judged = step.conditioned
     losses = {"PatchGAN": objective.adversarial.generator([objective.discriminator(judged, stack)])}
-    real, upscaled = (look.maps for look in step.looks)
+    real, upscaled = (crop.maps for crop in step.crops)
     if objective.projected is not None:
-        losses["projected"] = objective.adversarial.generator(objective.projected.judge(upscaled["lite0"]))
+        losses["projected"] = objective.adversarial.generator(objective.projected.logits(upscaled["lite0"]))
     losses["pooled L1"] = pooled_l1(step.upscaled, step.real, objective.recipe.generator.scale)
     weights = objective.recipe.loss.feature_weights
     for name in objective.recipe.loss.features:

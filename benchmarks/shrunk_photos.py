@@ -30,8 +30,8 @@ from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
 from facegen.media.images import read_image, resize, write_image
 from facegen.metrics.paired import detail, feature_distance, psnr
-from facegen.models.bicubic import enlarge
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.models.jnet import enlarge
 from facegen.ops.consistency import downsample_area
 from facegen.photo import Background, PhotoOptions, restore
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline

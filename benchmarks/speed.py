@@ -29,8 +29,8 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peers import RRDBNet
-from facegen.models import convolution
-from facegen.models.convolution import WIDE
+from facegen.models import jnet as convolution
+from facegen.models.jnet import WIDE
 from facegen.pipeline import FacePipeline
 from facegen.precision import Precision, autocast, resolve
 

@@ -1,4 +1,7 @@
-"""Weights: a folder with model.safetensors and card.toml, checked by hash before use."""
+"""Weights: folders of model.safetensors and card.toml, checked by hash before use.
+
+The networks that only training needs are in `training/` next to the others, and not in the wheel.
+"""
 
 from __future__ import annotations
 
@@ -42,18 +45,22 @@ MODELS: dict[Kind, tuple[type[BaseModel], type[nn.Module]]] = {
     "unet-discriminator": (GridConfig, GridDiscriminator),
 }
 MODEL_FILE, CARD_FILE = "model.safetensors", "card.toml"
+TRAINING = "training"
+"""Subfolder of the discriminators, which drawing and upscaling do without."""
+APART = ("-patchgan", "-heads", "-discriminator")
+"""Ends of their names."""
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class Card(BaseModel):
-    """What a weight file is, where it comes from, and what it may be used for."""
+    """A weight file's network, origin and terms of use."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     kind: Kind
     sha256: str
-    """Of model.safetensors."""
+    """Hash of model.safetensors."""
     config: dict[str, Any]
     """The network's config."""
     guide: GuideMode | None = None
@@ -62,16 +69,18 @@ class Card(BaseModel):
     """The recipe that made it."""
     images_seen: int
     sources: tuple[str, ...]
-    """Of the training pictures, "name: count" each; the name is the part of theirs before the last underscore."""
+    """Training pictures by source, "name: count" each; a source is the part of a file name before the last underscore.
+    """
     licence: str
     limits: str
     metrics: dict[str, float | str] = {}
-    """Figures, each with the command that makes it."""
+    """Figures, each with the command that measures it."""
 
 
 def weight_folders() -> list[Path]:
     """The shipped weight folders, sorted by name."""
-    return sorted(card.parent for card in WEIGHTS.glob(f"*/{CARD_FILE}"))
+    cards = (*WEIGHTS.glob(f"*/{CARD_FILE}"), *WEIGHTS.glob(f"{TRAINING}/*/{CARD_FILE}"))
+    return sorted((card.parent for card in cards), key=lambda folder: folder.name)
 
 
 def find_weights(name: str) -> Path:
@@ -80,14 +89,22 @@ def find_weights(name: str) -> Path:
     Raises:
         WeightsError: if there is none; names those there are.
     """
-    for folder in (WEIGHTS / name, Path(name)):
+    for folder in (WEIGHTS / name, WEIGHTS / TRAINING / name, Path(name)):
         if (folder / CARD_FILE).is_file():
             return folder
     known = [folder.name for folder in weight_folders()]
-    hint = did_you_mean(name, known)
-    raise WeightsError(
-        f"weights {name!r}: neither shipped nor a folder with a {CARD_FILE}{hint} Known: {', '.join(known) or 'none'}."
-    )
+    text = f"weights {name!r}: neither shipped nor a folder with a {CARD_FILE}{did_you_mean(name, known)}"
+    text += f" Known: {', '.join(known) or 'none'}."
+    if name.endswith(APART):
+        text += f" Discriminators are in the repository only, in weights/{TRAINING}/; give the path of such a folder."
+    raise WeightsError(text)
+
+
+def companion(folder: Path, suffix: str) -> Path:
+    """The folder of a network that was published with `folder`'s as NAME + `suffix`; it may not exist."""
+    name = folder.name + suffix
+    apart = folder.with_name(TRAINING) / name
+    return apart if (apart / CARD_FILE).is_file() else folder.with_name(name)
 
 
 def read_card(folder: Path) -> Card:
@@ -107,7 +124,7 @@ def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:
 
     Args:
         name: as `find_weights`.
-        network: the class that the card's kind must stand for.
+        network: the class that the card must name.
     Raises:
         WeightsError: if the weights are missing, damaged (hash), or for another network.
     """
@@ -141,10 +158,10 @@ def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def check_weights(folder: Path, card: Card) -> bytes:
-    """The weight file's content, if its hash is the card's.
+    """The weight file's content, checked against the card's hash.
 
     Raises:
-        WeightsError: if it cannot be read or is another file than the card describes.
+        WeightsError: if it cannot be read, or its hash differs.
     """
     try:
         data = (folder / MODEL_FILE).read_bytes()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facegen.errors import UsageError
-from facegen.models.bicubic import enlarge
+from facegen.models.jnet import enlarge
 from facegen.models.srgan import SRGANConfig, SRGANGenerator
 from facegen.models.unet import UNet, UNetConfig
 from facegen.upscaling import load_upscaler, upscale

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,16 @@ from facegen.errors import WeightsError
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.jnet import JNet
 from facegen.recipe import read_toml
-from facegen.weights import CARD_FILE, MODEL_FILE, find_weights, load_network, read_card, save_weights, weight_folders
+from facegen.weights import (
+    CARD_FILE,
+    MODEL_FILE,
+    companion,
+    find_weights,
+    load_network,
+    read_card,
+    save_weights,
+    weight_folders,
+)
 from tests import tiny
 
 NETWORKS: dict[str, Callable[[], Any]] = {
@@ -96,6 +106,22 @@ def test_unknown_name_suggests_a_shipped_one(folder: Path, monkeypatch: pytest.M
     assert str(caught.value) == (
         "weights 'dcgn': neither shipped nor a folder with a card.toml; did you mean 'dcgan'? Known: dcgan, jnet."
     )
+
+
+def test_discriminators_are_found_in_their_subfolder_by_name_and_from_their_generator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facegen.weights, "WEIGHTS", tmp_path)
+    network = tiny.discriminator()
+    card = tiny.card("patchgan", network.config.model_dump(mode="json"))
+    for folder in (tmp_path / "x-patchgan", tmp_path / "training" / "x-patchgan"):
+        save_weights(folder, network, card)
+        assert companion(tmp_path / "x", "-patchgan") == folder
+        assert weight_folders()[-1] == folder
+    shutil.rmtree(tmp_path / "x-patchgan")
+    assert find_weights("x-patchgan") == tmp_path / "training" / "x-patchgan"
+    with pytest.raises(WeightsError, match=r"Known: x-patchgan\. Discriminators are in the repository only"):
+        find_weights("jnet-8x-patchgan")
 
 
 def test_nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

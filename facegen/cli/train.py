@@ -80,7 +80,7 @@ def train(
     need_packages("lightning_fabric", "matplotlib", "tensorboardX")
     import torch
 
-    from facegen.training.parallel import end_processes
+    from facegen.training.distributed import end_processes
     from facegen.training.start import load_training_recipe
 
     if threads is not None:
@@ -111,10 +111,9 @@ def _train(
     device: str,
     devices: int,
 ) -> None:
-    from facegen.cli.progress import TrainingProgress
-    from facegen.training.callbacks import Samples, StatsFile, TensorBoard, Watchdog
+    from facegen.training.callbacks import Samples, StatsFile, TensorBoard, TrainingProgress, Watchdog
     from facegen.training.checkpoints import checkpoints
-    from facegen.training.parallel import make_fabric
+    from facegen.training.distributed import make_fabric
     from facegen.training.start import make_trainer
 
     fabric = make_fabric(recipe.run.precision, device=device, devices=devices)
@@ -144,7 +143,7 @@ def _nothing(text: str) -> None:
 def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
     from tomli_w import dumps
 
-    from facegen.training.dryrun import dry_run
+    from facegen.training.start import dry_run
 
     found = dry_run(recipe, data, device=device, warn=lambda text: click.echo(text, err=True))
     click.echo(dumps(recipe.model_dump(mode="json", exclude_none=True)))

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
-from facegen.models.convolution import Conv3x3
 from facegen.ops.color import luma
+from facegen.ops.winograd import STEP, winograd_conv
 
 LEAK = 0.2
 GAIN = 2 / (1 + LEAK**2)
@@ -246,3 +246,53 @@ class JNet(nn.Module):
         with torch.autocast(stack.device.type, enabled=False):
             base: Tensor = self.lift @ stack[:, :3].float().contiguous() @ self.lift.T
         return base + RESIDUAL_GAIN * out
+
+
+WIDE, LARGE = 128, 16 * 16
+"""Channels and pixels from which Winograd's algorithm is the faster one (docs/training.md)."""
+
+
+class Conv3x3(nn.Conv2d):
+    """A convolution padded by one pixel; on processors, in float32, by Winograd's algorithm where that is faster."""
+
+    def __init__(self, cin: int, cout: int) -> None:
+        super().__init__(cin, cout, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.bias is not None and self._faster(x):
+            return winograd_conv(x, self.weight, self.bias)
+        return super().forward(x)
+
+    def _faster(self, x: Tensor) -> bool:
+        height, width = x.shape[-2:]
+        return (
+            x.device.type == "cpu"
+            and x.dtype == self.weight.dtype == torch.float32
+            and not torch.is_autocast_enabled("cpu")
+            and min(self.in_channels, self.out_channels) >= WIDE
+            and height * width >= LARGE
+            and height % STEP == width % STEP == 0
+        )
+
+
+Base = Literal["bicubic", "none"]
+
+
+def enlarge(low_res: Tensor, scale: int) -> Tensor:
+    """(B, C, h, w) to (B, C, scale*h, scale*w) float32 by bicubic interpolation; it may leave [0, 1] a little."""
+    return F.interpolate(low_res.float(), scale_factor=scale, mode="bicubic", align_corners=False)
+
+
+def on_base(out: Tensor, low_res: Tensor, base: Base) -> Tensor:
+    """Turn a network's last map into a picture.
+
+    Args:
+        out: (B, 3, s*h, s*w), any values.
+        low_res: (B, 3, h, w) in [0, 1], the picture that was upscaled.
+        base: "bicubic" adds the map to the enlarged picture; "none" takes (tanh + 1) / 2 of it.
+    Returns:
+        (B, 3, s*h, s*w) float32, near [0, 1]; within it for "none".
+    """
+    if base == "none":
+        return torch.tanh(out.float()).add(1).div(2)
+    return enlarge(low_res, out.shape[-1] // low_res.shape[-1]) + RESIDUAL_GAIN * out.float()

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
+from facegen.models.discriminators import MinibatchStddev
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
-from facegen.models.minibatch import MinibatchStddev
 
 FEATURE_STDS = (8.7, 8.2, 8.4, 2.7)
 """Spread of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces; divided by, the heads see unit variance."""
@@ -88,9 +88,9 @@ class ProjectedDiscriminator(nn.Module):
         Raises:
             ShapeError: if the pictures are smaller, or not RGB.
         """
-        return self.judge(self._maps(pictures))
+        return self.logits(self._maps(pictures))
 
-    def judge(self, maps: Sequence[Tensor]) -> list[Tensor]:
+    def logits(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """Logits of each head, as `forward` gives, for pictures whose maps are known already.
 
         Args:

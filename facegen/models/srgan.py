@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.bicubic import Base, on_base
 from facegen.models.discriminators import Norm
+from facegen.models.jnet import Base, on_base
 
 BRANCH_GAIN = 0.1
 """Share of He's start that residual branches without batchnorm begin with, as ESRGAN's do (Wang et al. 2018)."""

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.bicubic import Base, on_base
-from facegen.models.discriminators import Norm, patch_conv
-from facegen.models.minibatch import MinibatchDiscrimination
+from facegen.models.discriminators import MinibatchDiscrimination, Norm, patch_conv
+from facegen.models.jnet import Base, on_base
 
 BatchNorm = Literal["batch", "none"]
 

@@ -1,67 +1,100 @@
-"""What happens beside the training: logs, pictures, a watch over it. Called in the first process alone."""
+"""What a run does at its logs and validations: figures, pictures, warnings, the line on the terminal."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.training.checkpoints import save_if_best
-from facegen.training.curves import draw_curves
+from facegen.training.config import RunConfig
 
 if TYPE_CHECKING:
-    from facegen.training.trainer import Trainer
+    from matplotlib.axes import Axes
 
 Stats = dict[str, Any]
+Figures = dict[str, float]
+Curve = list[tuple[int, float]]
+"""(images seen, value)"""
+
 STATS = "stats.jsonl"
 SATURATED, COLLAPSED = 0.02, 0.5
-"""Discriminator loss under which it teaches nothing; diversity, relative to real pictures, under which faces repeat."""
+"""Discriminator loss below which it teaches nothing; diversity, relative to real pictures, below which faces repeat."""
+PANELS = {
+    "adversarial": ("real", "fake", "adversarial", "projected", "projected_real", "projected_fake"),
+    "content and penalties": (
+        "pixel", "pooled_l1", "feature", "feature_matching", "historical", "gradient_penalty", "penalty"
+    ),
+    "total": ("total",),
+    "validation": ("score", "bicubic", "diversity"),
+}  # fmt: skip
+"""Panel of losses.png -> the last parts of the names of the figures in it."""
+ZOOM = 0.2
+"""Share of the run, at its end, that the lower row of losses.png shows."""
+INCHES, DPI = (16, 7), 100
+MARGINS = {"left": 0.035, "right": 0.99, "bottom": 0.075, "top": 0.95, "wspace": 0.2, "hspace": 0.3}
+
+
+class Run(Protocol):
+    """The part of a trainer that callbacks see."""
+
+    config: RunConfig
+    folder: Path
+    step: int
+
+    @property
+    def images_seen(self) -> int: ...
+
+    def state(self) -> dict[str, Any]: ...
 
 
 class Callback:
-    """Does nothing; override what is wanted."""
+    """Does nothing; override what is needed. Called in the first process only."""
 
-    def on_start(self, trainer: Trainer) -> None:
-        """Before the first step, a resumed run's too."""
+    def on_start(self, run: Run) -> None:
+        """Before the first step, also of a resumed run."""
 
-    def on_log(self, trainer: Trainer, stats: Stats) -> None:
+    def on_log(self, run: Run, stats: Stats) -> None:
         """Every `log_images`: mean losses, speed."""
 
-    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
-        """Every `preview_images`: what `Objective.validate` found."""
+    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
+        """Every `preview_images`: the result of `Objective.validate`."""
 
-    def on_end(self, trainer: Trainer) -> None:
+    def on_end(self, run: Run) -> None:
         """After the last step, also of a run that fails."""
 
 
 class StatsFile(Callback):
-    """stats.jsonl: a line for each log, and for each validation. Lines after the point resumed from are dropped."""
+    """stats.jsonl: one line per log and per validation. A resumed run drops the lines after its checkpoint."""
 
-    def on_start(self, trainer: Trainer) -> None:
-        path = trainer.folder / STATS
+    def on_start(self, run: Run) -> None:
+        path = run.folder / STATS
         if path.exists():
-            kept = [line for line in read_stats(trainer.folder) if line["images"] <= trainer.images_seen]
+            kept = [line for line in read_stats(run.folder) if line["images"] <= run.images_seen]
             with replacing(path) as temporary:
                 temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
 
-    def on_log(self, trainer: Trainer, stats: Stats) -> None:
-        with (trainer.folder / STATS).open("a", encoding="utf-8") as file:
+    def on_log(self, run: Run, stats: Stats) -> None:
+        with (run.folder / STATS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(stats) + "\n")
 
-    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
+    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
         found = {f"validation/{name}": round(value, 5) for name, value in figures.items()}
-        self.on_log(trainer, {"step": trainer.step, "images": trainer.images_seen, **found})
+        self.on_log(run, {"step": run.step, "images": run.images_seen, **found})
 
 
 def read_stats(folder: Path) -> list[Stats]:
-    """The lines of a run folder's stats.jsonl; one that a killed run was writing is passed over."""
+    """The lines of a run folder's stats.jsonl; a line that a killed run left incomplete is skipped."""
     lines = []
     for line in (folder / STATS).read_text(encoding="utf-8").splitlines():
         try:
@@ -72,42 +105,39 @@ def read_stats(folder: Path) -> list[Stats]:
 
 
 class Samples(Callback):
-    """samples/IMAGES.png, the fixed sheet over time, and losses.png, the curves up to now."""
+    """samples/IMAGES.png, the same sheet over time, and losses.png, the curves so far."""
 
-    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
-        write_image(trainer.folder / "samples" / f"{trainer.images_seen:09d}.png", sheet)
+    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
+        write_image(run.folder / "samples" / f"{run.images_seen:09d}.png", sheet)
 
-    def on_end(self, trainer: Trainer) -> None:
-        self._draw(trainer)
+    def on_end(self, run: Run) -> None:
+        if (run.folder / STATS).exists():
+            draw_curves(read_stats(run.folder), run.folder / "losses.png")
 
-    def on_log(self, trainer: Trainer, stats: Stats) -> None:
-        if trainer.config.due(trainer.images_seen, 10 * trainer.config.log_images):
-            self._draw(trainer)
-
-    def _draw(self, trainer: Trainer) -> None:
-        if (trainer.folder / STATS).exists():
-            draw_curves(read_stats(trainer.folder), trainer.folder / "losses.png")
+    def on_log(self, run: Run, stats: Stats) -> None:
+        if run.config.due(run.images_seen, 10 * run.config.log_images):
+            self.on_end(run)
 
 
 class TensorBoard(Callback):
     """tensorboard/: the same figures and sheets for `tensorboard --logdir RUN`."""
 
-    def on_start(self, trainer: Trainer) -> None:
+    def on_start(self, run: Run) -> None:
         from tensorboardX import SummaryWriter
 
-        after = trainer.images_seen + 1  # what an interrupted run logged from there on is hidden
-        self.writer = SummaryWriter(str(trainer.folder / "tensorboard"), purge_step=after)
+        after = run.images_seen + 1  # hides what an interrupted run logged from there on
+        self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=after)
 
-    def on_log(self, trainer: Trainer, stats: Stats) -> None:
+    def on_log(self, run: Run, stats: Stats) -> None:
         for name, value in stats.items():
             if name not in ("step", "images"):
-                self.writer.add_scalar(name, value, trainer.images_seen)
+                self.writer.add_scalar(name, value, run.images_seen)
 
-    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
-        self.writer.add_image("samples", sheet, trainer.images_seen, dataformats="HWC")
-        self.on_log(trainer, {f"validation/{name}": value for name, value in figures.items()})
+    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
+        self.writer.add_image("samples", sheet, run.images_seen, dataformats="HWC")
+        self.on_log(run, {f"validation/{name}": value for name, value in figures.items()})
 
-    def on_end(self, trainer: Trainer) -> None:
+    def on_end(self, run: Run) -> None:
         self.writer.close()
 
 
@@ -115,23 +145,107 @@ class Watchdog(Callback):
     """Warns of a collapse, and keeps the checkpoint with the best score as checkpoints/best.pt."""
 
     def __init__(self, warn: Callable[[str], None], *, bounded: bool = True) -> None:
-        """`bounded`: whether the discriminator's loss is at its least at 0; Wasserstein's runs through it."""
+        """`bounded` says that the discriminator's loss cannot fall below 0; Wasserstein's can."""
         self.warn, self.bounded = warn, bounded
 
-    def on_log(self, trainer: Trainer, stats: Stats) -> None:
+    def on_log(self, run: Run, stats: Stats) -> None:
         loss = stats.get("discriminator/total", math.inf)
         if self.bounded and loss < SATURATED:
             self.warn(
-                f"{trainer.images_seen} images: the discriminator's loss is {loss:.3g}: it tells every picture and "
+                f"{run.images_seen} images: the discriminator's loss is {loss:.3g}: it recognises every picture and "
                 "teaches nothing. A lower learning rate, or loss.r1, helps."
             )
 
-    def on_validation(self, trainer: Trainer, sheet: NDArray[np.uint8], figures: dict[str, float]) -> None:
+    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
         diversity = figures.get("diversity", math.inf)
         if diversity < COLLAPSED:
             self.warn(
-                f"{trainer.images_seen} images: samples differ {diversity:.2f} times as much as real pictures: the "
+                f"{run.images_seen} images: samples differ {diversity:.2f} times as much as real pictures: the "
                 "generator collapses. checkpoints/best.pt holds the best so far."
             )
         if math.isfinite(figures["score"]):
-            save_if_best(trainer.folder, trainer.state(), figures["score"])
+            save_if_best(run.folder, run.state(), figures["score"])
+
+
+class TrainingProgress(Callback):
+    """On a terminal one line that is redrawn; in a file, a line of figures for each log."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console()
+        self.progress = Progress(
+            BarColumn(10), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn(),
+            TextColumn("left"), TextColumn("{task.fields[speed]}", table_column=Column(no_wrap=True, ratio=1)),
+            console=self.console, expand=True, disable=not self.console.is_interactive,
+        )  # fmt: skip
+        self.task = self.progress.add_task("images", total=None, speed="")
+
+    def on_start(self, run: Run) -> None:
+        self.progress.update(self.task, total=run.config.images, completed=run.images_seen)
+        self.progress.start()
+
+    def on_log(self, run: Run, stats: Stats) -> None:
+        speed = f"{stats['images_per_second']:g}/s"
+        losses = "  ".join(f"{key.removesuffix('/total')} {stats[key]:.4g}" for key in stats if key.endswith("/total"))
+        self.progress.update(self.task, completed=run.images_seen, speed=f"{speed}  {losses}")
+        if not self.console.is_interactive:
+            self.warn("  ".join(f"{k} {v if isinstance(v, int) else f'{v:g}'}" for k, v in stats.items()))
+
+    def warn(self, text: str) -> None:
+        """Print a message as it is, without breaking the line."""
+        self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+
+    def on_end(self, run: Run) -> None:
+        self.progress.update(self.task, completed=run.images_seen)
+        self.progress.stop()
+
+
+def draw_curves(stats: Sequence[Stats], path: Path) -> None:
+    """Draw every loss of stats.jsonl over the images seen: the whole run above, its last fifth below.
+
+    Each curve is divided by its largest magnitude, given in the legend, as losses differ by powers of ten.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=INCHES, dpi=DPI)
+    FigureCanvasAgg(figure)
+    rows = figure.subplots(2, len(PANELS), gridspec_kw=MARGINS)
+    for row, since, note in zip(rows, (0, zoom_from(stats)), ("", ", last fifth"), strict=True):
+        for axis, (title, parts) in zip(row, PANELS.items(), strict=True):
+            axis.set_title(title + note)
+            _draw(axis, curves_of(stats, parts, since))
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png")
+
+
+def curves_of(stats: Sequence[Stats], parts: Sequence[str], since: float = 0) -> dict[str, Curve]:
+    """The curves of the figures whose names end in one of `parts`, from `since` images on, sorted by name.
+
+    Figures that are not finite are skipped, and names without any figure left.
+    """
+    names = sorted({name for line in stats for name in line if "/" in name and name.rpartition("/")[2] in parts})
+    recent = [line for line in stats if line["images"] >= since]
+    found = {
+        name: [(line["images"], line[name]) for line in recent if math.isfinite(line.get(name, math.nan))]
+        for name in names
+    }
+    return {name: curve for name, curve in found.items() if curve}
+
+
+def zoom_from(stats: Sequence[Stats]) -> float:
+    """The images seen at which the lower row begins."""
+    return stats[-1]["images"] * (1 - ZOOM) if stats else 0.0
+
+
+def _draw(axis: Axes, curves: dict[str, Curve]) -> None:
+    from matplotlib.ticker import EngFormatter
+
+    for name, curve in curves.items():
+        largest = max(abs(value) for _, value in curve) or 1.0
+        images, values = zip(*curve, strict=True)
+        dot = "." if len(curve) == 1 else ""
+        axis.plot(images, [value / largest for value in values], marker=dot, label=f"{name} / {largest:.3g}")
+    axis.set_xlabel("images")
+    axis.xaxis.set_major_formatter(EngFormatter(sep=""))  # 20k
+    if curves:
+        axis.legend(fontsize="x-small")

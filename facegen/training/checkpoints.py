@@ -1,4 +1,4 @@
-"""Checkpoints of a run folder: written whole or not at all, the last two kept, and the best by its score."""
+"""Checkpoints of a run folder: written whole or not at all; the last two are kept, and the one with the best score."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from facegen.training.objectives.base import Phase
 KEPT = 2
 BEST, BEST_SCORE = "best.pt", "best.json"
 KIND = "kind"
-"""Of an optimizer, beside its state; one without is Adam."""
+"""Key of an optimizer's class, next to its state; without it, Adam."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints of a run folder, oldest first, without the best; other files in it are let be."""
+    """The checkpoints of a run folder, oldest first, without the best; other files in it are ignored."""
     return sorted((p for p in (folder / "checkpoints").glob("*.pt") if p.stem.isdecimal()), key=lambda p: int(p.stem))
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
-    """Write a checkpoint under a temporary name, rename it, and drop all but the last two."""
+    """Write a checkpoint under a temporary name, rename it, and delete all but the last two."""
     path = folder / "checkpoints" / f"{state['images']:09d}.pt"
     _write(path, state)
     for old in (*checkpoints(folder)[:-KEPT], *path.parent.glob("*.tmp")):
-        old.unlink()  # a .tmp is what a killed run was writing
+        old.unlink()  # a killed run leaves a .tmp
     return path
 
 
@@ -54,7 +54,7 @@ def _write(path: Path, state: Mapping[str, Any]) -> None:
 def state_of(
     step: int, images_seen: int, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]
 ) -> dict[str, Any]:
-    """All that a run needs to go on: there is no random state, it is drawn from seed and step."""
+    """All that a run needs to go on; no random state, since the seed and the step give it."""
     return {
         "step": step,
         "images": images_seen,
@@ -64,20 +64,20 @@ def state_of(
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """What `state_of` gave, on the processor.
+    """The result of `state_of`, on the processor.
 
     Raises:
         ValueError: if the file is damaged, with torch's reason in one line.
     """
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what torch reports for a damaged file is any of a dozen
+    except Exception as error:  # for a damaged file torch raises any of a dozen
         raise ValueError(one_line(error)) from None
     return state
 
 
 def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]) -> None:
-    """Take a checkpoint up. The optimizers' settings stay the recipe's.
+    """Load a checkpoint into networks and optimizers, whose settings stay the recipe's.
 
     Raises:
         TrainingError: if it is damaged, or does not fit the recipe.
@@ -107,7 +107,7 @@ def _kind(phase: Phase) -> str:
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Load moments and step counts; the learning rate and the like stay as the optimizer was made with."""
+    """Load moments and step counts; the learning rate and other settings stay unchanged."""
     settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
     optimizer.load_state_dict(state)
     for group, own in zip(optimizer.param_groups, settings, strict=True):

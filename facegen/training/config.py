@@ -1,11 +1,11 @@
-"""What a training recipe may say."""
+"""The training recipes: their tables, keys, defaults and limits."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 
 from facegen.data.split import DataConfig
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
@@ -13,27 +13,25 @@ from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig, PlainConfig
 from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig, ProjectedDiscriminator
-from facegen.training.datasets import TileConfig
-from facegen.training.losses import ADVERSARIAL
-from facegen.training.schedules import WeightSchedule
+from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig
+from facegen.models.unet import GridConfig, UNetConfig
+from facegen.training.datasets import PairConfig, TileConfig
+from facegen.training.losses import ADVERSARIAL, Weight, WeightSchedule
+
+EVER = 2**62
+"""A number of images after which no weight changes any more."""
+AdversarialKind = Literal["minimax", "non-saturating", "lsgan", "hinge", "wasserstein"]
 
 
 class Strict(BaseModel):
-    """Unknown keys are refused, values do not change."""
+    """Refuses unknown keys; values do not change."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-AdversarialKind = Literal["minimax", "non-saturating", "lsgan", "hinge", "wasserstein"]
-
-
-def _constant(value: Any) -> Any:
-    return {"start": value} if isinstance(value, int | float) else value
-
-
-Weight = Annotated[WeightSchedule, BeforeValidator(_constant)]
-"""A number, or a table of start, end, fade_from and fade_to."""
 Beta = Annotated[float, Field(ge=0, lt=1)]
+RealLabel = Annotated[float, Field(gt=0.5, le=1)]
+"""Label of real pictures: below 1, one-sided label smoothing, for the losses that have labels."""
 
 
 class OptimizerConfig(Strict):
@@ -44,17 +42,17 @@ class OptimizerConfig(Strict):
     learning_rate: float = Field(default=2e-4, gt=0)
     betas: tuple[Beta, Beta] = (0.0, 0.99)
     clip_norm: float = Field(default=0.0, ge=0)
-    """Length that the generator's gradient is cut to; 0 leaves it alone."""
+    """The generator's gradient is shortened to this length; 0 leaves it unchanged."""
     generator_from: int = Field(default=0, ge=0)
-    """The generator is taught from so many images seen on; a new discriminator on trained weights needs some hundreds
-    for itself. Those that the weights of --from have seen count as well."""
+    """The generator trains from this many images seen on; a new discriminator on trained weights needs some hundreds
+    for itself. Images that the weights of --from have seen count as well."""
 
 
 class RunConfig(Strict):
-    """How long, how fast, how often."""
+    """How long a run is, and how often it saves and reports."""
 
     batch: int = Field(default=16, ge=1)
-    """Pictures of a step, over all processes."""
+    """Pictures per step, over all processes."""
     images: int = Field(default=1_000_000, ge=1)
     """Stop after this many training pictures (or tiles) seen."""
     seed: int = Field(default=0, ge=0)
@@ -62,13 +60,13 @@ class RunConfig(Strict):
     """"auto" takes bfloat16 where the processor or GPU is faster in it."""
     checkpoint_minutes: float = Field(default=5, gt=0)
     preview_images: int = Field(default=4000, ge=1)
-    """Draw the sample sheet every so many pictures."""
+    """Draw the sample sheet every this many pictures."""
     log_images: int = Field(default=400, ge=1)
-    """Average the losses into one line of stats.jsonl over so many pictures."""
+    """Average the losses over this many pictures into one line of stats.jsonl."""
     workers: int = Field(default=1, ge=0)
-    """Threads that make batches ahead of their use; 0 makes each when it is asked for."""
+    """Threads that prepare batches in advance; 0 prepares each when it is needed."""
     ema_images: float = Field(default=10_000, gt=0)
-    """Half-life of the weights' moving average, in pictures; shorter at the start (a twentieth of those seen)."""
+    """Half-life of the weights' moving average, in pictures; at most a twentieth of those seen."""
 
     def due(self, images_seen: int, every: int) -> bool:
         """Whether the batch that ended at `images_seen` reached another multiple of `every` images."""
@@ -76,34 +74,33 @@ class RunConfig(Strict):
 
 
 class DCGANLoss(Strict):
-    """Stage 1: which losses and tricks, and how strong; 0 leaves one away."""
+    """Stage 1: losses and tricks with their weights; 0 switches one off."""
 
     kind: AdversarialKind = "hinge"
-    real_label: float = Field(default=1.0, gt=0.5, le=1)
-    """One-sided label smoothing, for the losses that have labels."""
+    real_label: RealLabel = 1.0
     augment: tuple[Literal["color", "translation", "cutout"], ...] = ("color", "translation", "cutout")
     """DiffAugment policies."""
     r1: float = Field(default=0.0, ge=0)
     """Weight of the gradient penalty on real pictures (Mescheder et al. 2018)."""
     r1_interval: int = Field(default=16, ge=1)
-    """It is taken every so many steps, as many times stronger."""
+    """R1 is computed every this many steps, and weighed as many times more."""
     gradient_penalty: float = Field(default=0.0, ge=0)
-    """Weight of WGAN-GP's, 10 there."""
+    """Weight of WGAN-GP's penalty; 10 in the paper."""
     feature_matching: float = Field(default=0.0, ge=0)
     historical: float = Field(default=0.0, ge=0)
     """Weight of historical averaging of the generator."""
     replay: int = Field(default=0, ge=0)
-    """Drawn pictures that are kept, to be shown to the discriminator again."""
+    """Generated pictures that are kept, to show them to the discriminator again."""
     generator_interval: int = Field(default=1, ge=1)
-    """The generator is taught at every so many steps; 5 in WGAN-GP."""
+    """The generator trains every this many steps; 5 in WGAN-GP."""
     reconstruction: float = Field(default=0.0, ge=0)
-    """Weight of the VAE-GAN's loss (Larsen et al. 2016): half of each batch are training pictures that an encoder found
-    the latents of, and their distance to what is drawn from these, in features and in pixels, is descended. The
-    other half is drawn from normal latents with the mean and covariance of those found (Ghosh et al. 2020)."""
+    """Weight of the VAE-GAN's loss (Larsen et al. 2016). An encoder finds the latents of half of each batch of training
+    pictures; the loss is the distance, in features and pixels, between them and the pictures generated from these
+    latents. The other half is generated from normal latents of the same mean and covariance (Ghosh et al. 2020)."""
     prior: float = Field(default=0.02, ge=0)
-    """With it: weight, per nat and relative to `reconstruction`, of how far the latents found lie from N(0, 1)."""
+    """With it: weight, per nat and relative to `reconstruction`, of the latents' divergence from N(0, 1)."""
     growing_images: int = Field(default=0, ge=0)
-    """Images for each resolution of progressive growing, from 8 px on; 0 trains the full one from the start."""
+    """Images per resolution of progressive growing, from 8 px on; 0 trains the full resolution from the start."""
 
     @model_validator(mode="after")
     def _labels_exist(self) -> DCGANLoss:
@@ -112,33 +109,33 @@ class DCGANLoss(Strict):
 
 
 class FeatureLoss(Strict):
-    """How far pictures are apart in the features of a frozen network."""
+    """Distance of pictures in the features of a frozen network."""
 
     feature: float = Field(default=2.0, ge=0)
     """Its weight."""
     feature_weights: tuple[NonNegativeFloat, ...] = Field(default=(1.0, 1.0, 0.5, 0.5, 0.5), min_length=1, max_length=5)
-    """Of each network's maps, from stride 2 on."""
+    """Weight of each map of the network, from stride 2 on."""
     features: tuple[Literal["lite0", "lite1"], ...] = Field(default=("lite0",), min_length=1)
-    """Which EfficientNets look, on average; not lite2, which `facegen evaluate` measures with."""
+    """EfficientNets whose distances are averaged; not lite2, which `facegen evaluate` measures with."""
     vgg19: Path | None = None
-    """File of VGG19's weights: the feature loss is SRGAN's, on block5_conv4, instead of the EfficientNets'."""
+    """File of VGG19's weights: the feature loss is then SRGAN's, on block5_conv4, instead of the EfficientNets'."""
 
 
 class JNetLoss(FeatureLoss):
-    """Weights of the J-net's losses; 0 leaves one away."""
+    """Weights of the J-net's losses; 0 switches one off."""
 
     kind: AdversarialKind = "hinge"
-    real_label: float = Field(default=1.0, gt=0.5, le=1)
-    """One-sided label smoothing, for the losses that have labels."""
+    real_label: RealLabel = 1.0
     adversarial: float = Field(default=0.2, ge=0)
-    """Of the PatchGAN."""
+    """Weight of the PatchGAN."""
     projected: float = Field(default=0.0, ge=0)
-    """Of a projected discriminator beside it."""
+    """Weight of an additional projected discriminator."""
     pooled_l1: Weight = WeightSchedule(start=50.0)
     pooled_side: int = Field(default=32, ge=1)
-    """Side that upscaled and real tile are average-pooled to for it; the tile's own is the L1 of all pixels."""
+    """For pooled_l1: side that upscaled and real tile are average-pooled to; the tile's own side is L1 of all pixels.
+    """
     crop: int = Field(default=128, ge=32)
-    """Side of the random crop of the tile that the discriminators and the feature loss look at."""
+    """Side of the random crop of the tile that the discriminators and the feature loss see."""
 
     @model_validator(mode="after")
     def _choices_fit(self) -> JNetLoss:
@@ -148,8 +145,48 @@ class JNetLoss(FeatureLoss):
         return self
 
 
+class UpscalerLoss(FeatureLoss):
+    """Weights of the losses of SRGAN and the U-net; 0 switches one off."""
+
+    pixel_kind: Literal["l1", "mse"] = "l1"
+    pixel: Weight = WeightSchedule(start=0.0)
+    """Weight of the pixels' distance."""
+    feature: float = Field(default=1.0, ge=0)
+    kind: AdversarialKind = "non-saturating"
+    """Loss of the discriminator; "non-saturating" is cross-entropy."""
+    adversarial: Weight = WeightSchedule(start=1e-3)
+    """Weight of the `teacher`'s loss; 0 from beginning to end trains without a discriminator."""
+    teacher: Literal["logits", "means", "pairs"] = "logits"
+    """The generator's loss from the discriminator: "logits", the adversarial loss; "means", the distance of the mean
+    activations on real and upscaled pictures (feature matching, Salimans et al. 2016); "pairs", the distance of the
+    activations pair by pair (the VAE-GAN's learned distance, Larsen et al. 2016)."""
+    real_label: RealLabel = 1.0
+    fake_label: float = Field(default=0.0, ge=0, lt=0.25)
+    """Labels of upscaled pictures are drawn evenly between 0 and twice this."""
+    replay: int = Field(default=0, ge=0)
+    """Upscaled pictures that are kept, with their low-res ones, to show them to the discriminator again."""
+    historical: float = Field(default=0.0, ge=0)
+    """Weight of historical averaging of the generator."""
+
+    @property
+    def has_discriminator(self) -> bool:
+        """Whether there is a discriminator."""
+        return self.adversarial(0) > 0 or self.adversarial(EVER) > 0
+
+    @model_validator(mode="after")
+    def _choices_fit(self) -> UpscalerLoss:
+        if not self.feature:
+            for seen, when in ((0, "at first"), (EVER, "at the end")):
+                if not self.pixel(seen) and not self.adversarial(seen):
+                    raise ValueError(f"pixel, feature and adversarial are all 0 {when}: nothing teaches the generator")
+        if self.replay and not self.has_discriminator:
+            raise ValueError("replay is for a discriminator, and adversarial is 0")
+        check_labels(self.kind, real_label=(self.real_label, 1), fake_label=(self.fake_label, 0))
+        return self
+
+
 def check_labels(kind: AdversarialKind, **labels: tuple[float, float]) -> None:
-    """Refuse a label, given with the value that changes nothing, where the loss has no labels."""
+    """Refuse a label that differs from its default, given second, where the loss has no labels."""
     for name, (label, plain) in labels.items():
         if label != plain and not ADVERSARIAL[kind].labels:
             raise ValueError(f"{name} is {label}, but {kind} knows no labels")
@@ -163,7 +200,7 @@ class DCGANRecipe(Strict):
     generator: DCGANConfig = DCGANConfig()
     discriminator: ProjectedConfig = ProjectedConfig()
     plain: PlainConfig | None = None
-    """If given, DCGAN's own discriminator takes the projected one's place."""
+    """If given, DCGAN's own discriminator replaces the projected one."""
     loss: DCGANLoss = DCGANLoss()
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
@@ -183,7 +220,7 @@ class JNetRecipe(Strict):
     kind: Literal["jnet"]
     guide: GuideMode = "rgb"
     side: int = Field(default=768, ge=32)
-    """Pictures are brought to this side before tiles are cut."""
+    """Pictures are resized to this side before tiles are cut."""
     data: DataConfig = DataConfig()
     tiles: TileConfig = TileConfig()
     generator: JNetConfig = JNetConfig()
@@ -211,4 +248,54 @@ class JNetRecipe(Strict):
             raise ValueError(f"loss.pooled_side is {pooled}, expected a divisor of tile x scale = {upscaled}")
         if self.side < upscaled:
             raise ValueError(f"side is {self.side}, expected at least tile x scale = {upscaled}")
+        return self
+
+
+class _Upscaler(Strict):
+    """The tables that both upscalers' recipes share."""
+
+    side: int = Field(default=256, ge=16)
+    """Pictures whose shorter side is longer are reduced to it before crops are cut; smaller ones are used as they are,
+    down to the crop."""
+    data: DataConfig = DataConfig()
+    pairs: PairConfig = PairConfig()
+    loss: UpscalerLoss = UpscalerLoss()
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=1e-4, betas=(0.9, 0.999))
+    run: RunConfig = RunConfig()
+
+    def check_crop(self, scale: int, least: int) -> None:
+        """Refuse a crop that does not fit the pictures, the scale or the networks."""
+        crop = self.pairs.crop
+        if crop > self.side:
+            raise ValueError(f"pairs.crop is {crop}, expected at most side = {self.side}")
+        if crop % scale:
+            raise ValueError(f"pairs.crop is {crop}, expected a multiple of generator.scale = {scale}")
+        if crop < least:
+            raise ValueError(f"pairs.crop is {crop}, expected at least {least} for this generator and discriminator")
+
+
+class SRGANRecipe(_Upscaler):
+    """pipelines/train/srgan-4x.toml"""
+
+    kind: Literal["srgan"]
+    generator: SRGANConfig = SRGANConfig()
+    discriminator: SRGANDiscriminatorConfig = SRGANDiscriminatorConfig()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> SRGANRecipe:
+        net = self.generator
+        self.check_crop(net.scale, max(net.scale * (net.end_kernel // 2 + 1), SRGANDiscriminator.SMALLEST))
+        return self
+
+
+class UNetRecipe(_Upscaler):
+    """pipelines/train/unet-2x.toml"""
+
+    kind: Literal["unet"]
+    generator: UNetConfig = UNetConfig()
+    discriminator: GridConfig = GridConfig()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> UNetRecipe:
+        self.check_crop(self.generator.scale, 2 ** len(self.discriminator.widths))
         return self

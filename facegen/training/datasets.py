@@ -1,4 +1,4 @@
-"""Training pictures, held in memory as uint8; an item is known from (seed, number), so a run resumes exactly."""
+"""Training pictures, held in memory as uint8. An item is known from (seed, number), so a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from facegen.data.split import Warn, load_square
+from facegen.data.split import Warn, load_square, readable
+from facegen.errors import TrainingError
 from facegen.faces.align import Points
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.faces.landmarks import landmarks_in_head
-from facegen.media.blocks import block_side
-from facegen.ops.deblocking import deblock
+from facegen.media.images import resize
 from facegen.ops.degradation import degrade, in_8_bits, recolour
+
+Array = NDArray[np.float32]
 
 
 class Order:
@@ -61,21 +64,18 @@ class FaceDataset:
 
 
 class TileConfig(BaseModel):
-    """How a stage 2 tile is cut and what is done to its low-res side."""
+    """How stage 2 tiles are cut, and how their low-res side is degraded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     zoom_max: float = Field(default=1.5, ge=1)
-    """Tiles are cut from up to this many times the tile's side and shrunk, so that smaller pictures are known too."""
-    block: Literal["auto", 0, 4, 8] = "auto"
-    """Side of the blocks that the pictures were compressed in, whose borders are smoothed; 0 for none. "auto" asks each
-    file (4 for WebP, 8 for JPEG), unless it is not yet of the recipe's side: resized, it has no such blocks."""
+    """Half of the tiles are cut up to this many times larger and shrunk, so that smaller heads are known too."""
     degrade: float = Field(default=1.0, ge=0, le=1)
     """Strength of blur, noise and JPEG on some of the low-res tiles."""
     degraded: float = Field(default=0.5, ge=0, le=1)
-    """Share of the tiles that it may be done to."""
+    """Share of the tiles that may be degraded."""
     recolour: float = Field(default=0.15, ge=0, lt=1)
-    """Range of random gain, contrast and saturation, both sides alike."""
+    """Range of random gain, contrast and saturation, the same on both sides."""
     guide_dropout: float = Field(default=0.15, ge=0, le=1)
     """Share of tiles with an empty guide, so that a face that is not found does no harm."""
     guide_jitter: float = Field(default=0.004, ge=0)
@@ -86,7 +86,7 @@ class TileDataset:
     """(stack, high-res tile) pairs for stage 2, cut at every offset from aligned portraits.
 
     Args:
-        landmarks: of those files of which they are known, as `known_landmarks` gives them; others are looked for.
+        landmarks: known landmarks by file, as `known_landmarks` gives them; those of other files are detected.
     """
 
     def __init__(
@@ -108,7 +108,6 @@ class TileDataset:
             known[file] if file in known else landmarks_in_head(picture).points
             for file, picture in zip(self.files, self.pictures, strict=True)
         ]
-        self.blocks = [block_side(file, side) if config.block == "auto" else config.block for file in self.files]
         self.tile, self.scale, self.guide, self.config = tile, scale, guide, config
         self.order = Order(len(self.pictures), seed)
         self.seed = seed
@@ -127,37 +126,131 @@ class TileDataset:
         stacks, tiles = (np.stack(side) for side in zip(*pairs, strict=True))
         return torch.from_numpy(stacks).permute(0, 3, 1, 2), torch.from_numpy(tiles).permute(0, 3, 1, 2)
 
-    def _pair(self, index: int, rng: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _pair(self, index: int, rng: np.random.Generator) -> tuple[Array, Array]:
         c, picture, points = self.config, self.pictures[index], self.points[index]
-        out = self.tile * self.scale
+        out, side = self.tile * self.scale, self.pictures.shape[1]
         zoom = 1.0 if rng.random() < 0.5 else rng.uniform(1, c.zoom_max)
-        cut = min(round(out * zoom), picture.shape[0])
-        top, left = (int(n) for n in rng.integers(0, picture.shape[0] - cut + 1, 2))
+        cut = min(round(out * zoom), side)
+        top, left = (int(n) for n in rng.integers(0, side - cut + 1, 2))
         region = _unit(picture[top : top + cut, left : left + cut])
-        block = self.blocks[index]
-        region = deblock(region, block, (top, left)) if block else region
-        points = points + rng.normal(0, c.guide_jitter * picture.shape[0], (1, 2)) - (left, top)
-        points = points + rng.normal(0, c.guide_jitter * picture.shape[0] / 2, points.shape)
+        points = points + rng.normal(0, c.guide_jitter * side, (1, 2)) - (left, top)
+        points = points + rng.normal(0, c.guide_jitter * side / 2, points.shape)
         if rng.random() < 0.5:
             region, points = region[:, ::-1], points * (-1, 1) + (cut, 0)
-        high = np.asarray(
-            cv2.resize(np.ascontiguousarray(region), (out, out), interpolation=cv2.INTER_AREA), np.float32
-        )
+        high = _shrink(np.ascontiguousarray(region), out)
         gain, contrast, saturation = 1 + c.recolour * rng.uniform(-1, 1, 3)
         tile = recolour(high, gain=gain, contrast=contrast, saturation=saturation)
-        low = np.asarray(cv2.resize(tile, (self.tile, self.tile), interpolation=cv2.INTER_AREA), np.float32)
+        low = _shrink(tile, self.tile)
         present = rng.random() >= c.guide_dropout
         guide = self._guide(points * (self.tile / cut), present)
         low = in_8_bits(degrade(low, rng, c.degrade, c.degraded))
         return np.concatenate([low, guide], axis=2), tile
 
-    def _guide(self, points: NDArray[np.float64], present: bool) -> NDArray[np.float32]:
+    def _guide(self, points: NDArray[np.float64], present: bool) -> Array:
         """(tile, tile, G) in [0, 1]; an absent guide has the same planes, empty."""
         if GUIDE_CHANNELS[self.guide] == 0:
             return np.zeros((self.tile, self.tile, 0), np.float32)
         return _unit(paint_guide(points, self.tile, self.guide, present=present))
 
 
-def _unit(values: NDArray[Any]) -> NDArray[np.float32]:
+Reduction = Literal["bicubic", "area"]
+
+
+class PairConfig(BaseModel):
+    """How a high-res crop is cut, and how it is reduced to its low-res side."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    crop: int = Field(default=96, ge=8)
+    """Side of the high-res crop; a multiple of the scale."""
+    reduction: Reduction = "bicubic"
+    """"bicubic", antialiased, or "area", the mean over each pixel's area."""
+    zoom_max: float = Field(default=1.0, ge=1)
+    """Half of the crops are cut up to this many times larger and shrunk."""
+    recolour: float = Field(default=0.0, ge=0, lt=1)
+    """Range of random gain, contrast and saturation, the same on both sides."""
+    quarter_turns: bool = False
+    """Turn crops by 0, 90, 180 or 270 degrees; for pictures that have no upright."""
+
+
+def reduce(high_res: Tensor, scale: int, reduction: Reduction) -> Tensor:
+    """(B, 3, s*h, s*w) in [0, 1] to (B, 3, h, w), rounded to the 256 steps of a picture file."""
+    if reduction == "area":
+        low = F.avg_pool2d(high_res, scale)
+    else:
+        size = [n // scale for n in high_res.shape[-2:]]
+        low = F.interpolate(high_res, size=size, mode="bicubic", antialias=True, align_corners=False)
+    return low.clamp(0, 1).mul(255).round().div(255)
+
+
+class PairDataset:
+    """(low_res, high_res) crops from pictures of any shape, at every offset, mirrored at random."""
+
+    def __init__(
+        self, files: Sequence[Path], *, side: int, scale: int, config: PairConfig, seed: int, warn: Warn = print
+    ) -> None:
+        """Read the pictures.
+
+        Args:
+            side: pictures whose shorter side is longer are reduced to it.
+        Raises:
+            TrainingError: if no picture can be used.
+        """
+        self.scale, self.config, self.seed = scale, config, seed
+        self.pictures, self.files = _load(files, side, config.crop, warn)
+        self.order = Order(len(self.pictures), seed)
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """Items start, start+1, ... of the training order.
+
+        Returns:
+            low_res (size, 3, crop/s, crop/s) and high_res (size, 3, crop, crop), both in [0, 1].
+        """
+        picked = zip(range(start, start + size), self.order.take(start, size), strict=True)
+        crops = np.stack([self._crop(picture, np.random.default_rng((self.seed, 3, item))) for item, picture in picked])
+        high = torch.from_numpy(crops).permute(0, 3, 1, 2)
+        return reduce(high, self.scale, self.config.reduction), high
+
+    def _crop(self, index: int, rng: np.random.Generator) -> Array:
+        """(crop, crop, 3) in [0, 1]."""
+        c, picture = self.config, self.pictures[index]
+        zoom = 1.0 if rng.random() < 0.5 else rng.uniform(1, c.zoom_max)
+        cut = min(round(c.crop * zoom), *picture.shape[:2])
+        top, left = (int(rng.integers(0, n - cut + 1)) for n in picture.shape[:2])
+        region = picture[top : top + cut, left : left + cut]
+        region = region[:, ::-1] if rng.random() < 0.5 else region
+        turns = int(rng.integers(0, 4))
+        region = np.ascontiguousarray(np.rot90(region, turns) if c.quarter_turns else region)
+        unit = _unit(cv2.resize(region, (c.crop, c.crop), interpolation=cv2.INTER_AREA))
+        gain, contrast, saturation = 1 + c.recolour * rng.uniform(-1, 1, 3)
+        return recolour(unit, gain=gain, contrast=contrast, saturation=saturation) if c.recolour else unit
+
+
+def _load(files: Sequence[Path], side: int, least: int, warn: Warn) -> tuple[list[NDArray[np.uint8]], list[Path]]:
+    """Pictures as (H, W, 3) uint8, and their files; unreadable and too small ones are reported and omitted."""
+    pictures, kept = [], []
+    for file, rgb in readable(files, warn):
+        height, width = rgb.shape[:2]
+        shorter = min(height, width)
+        if shorter < least:
+            warn(f"{file}: {width}x{height} is smaller than the crop of {least} px. Left out.")
+            continue
+        if shorter > side:
+            rgb = resize(rgb, (round(width * side / shorter), round(height * side / shorter)))
+        pictures.append(rgb)
+        kept.append(file)
+    if not pictures:
+        raise TrainingError(f"None of the {len(files)} pictures could be used.")
+    return pictures, kept
+
+
+def _unit(values: NDArray[Any]) -> Array:
     """0..255 to [0, 1]."""
     return np.asarray(np.divide(values, 255, dtype=np.float32))
+
+
+def _shrink(image: Array, side: int) -> Array:
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.float32)

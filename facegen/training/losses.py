@@ -1,4 +1,4 @@
-"""Losses and regularisers as small functions: means over the batch, float32.
+"""Losses and regularisers as small functions, means over the batch in float32; and weights that change with time.
 
 A discriminator answers with one tensor of logits per head; each loss is averaged over places, then over heads.
 """
@@ -7,80 +7,72 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Annotated, Any, Protocol
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from facegen.errors import ShapeError
 
+Logits = Sequence[Tensor]
+"""One tensor (B, ...) per head."""
 Label = float | Tensor
-"""Of all pictures, or (B,) of each."""
+"""One for all pictures, or (B,), one for each."""
 
 
-def logistic_discriminator(
-    real: Sequence[Tensor], fake: Sequence[Tensor], real_label: Label = 1.0, fake_label: Label = 0.0
-) -> Tensor:
+def logistic_discriminator(real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor:
     """-log D(x) - log(1 - D(G(z))), where D is the sigmoid of a logit (Goodfellow et al. 2014).
 
-    It is the cross-entropy against the labels `real_label` and `fake_label`; a `real_label` below 1 is one-sided label
+    This is the cross-entropy with the labels `real_label` and `fake_label`; a `real_label` a below 1 is one-sided label
     smoothing (Salimans et al. 2016), -a log D(x) - (1 - a) log(1 - D(x)) for the real ones.
     """
     pairs = zip(real, fake, strict=True)
     return _mean([_cross_entropy(r, real_label) + _cross_entropy(f, fake_label) for r, f in pairs])
 
 
-def minimax_generator(fake: Sequence[Tensor]) -> Tensor:
-    """log(1 - D(G(z))), the other side of the same game; flat where D is sure of itself (Goodfellow et al. 2014)."""
+def minimax_generator(fake: Logits) -> Tensor:
+    """log(1 - D(G(z))), the other side of the same game; flat where D is sure (Goodfellow et al. 2014)."""
     return _mean([-F.softplus(f.float()).mean() for f in fake])
 
 
-def non_saturating_generator(fake: Sequence[Tensor]) -> Tensor:
+def non_saturating_generator(fake: Logits) -> Tensor:
     """-log D(G(z)): the same fixed point, but steep where D is sure (Goodfellow et al. 2014)."""
     return _mean([F.softplus(-f.float()).mean() for f in fake])
 
 
-def least_squares_discriminator(
-    real: Sequence[Tensor], fake: Sequence[Tensor], real_label: Label = 1.0, fake_label: Label = 0.0
-) -> Tensor:
+def least_squares_discriminator(real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor:
     """(D(x) - real_label)^2 / 2 + (D(G(z)) - fake_label)^2 / 2, on the logits themselves (Mao et al. 2017)."""
     pairs = zip(real, fake, strict=True)
     return _mean([(_squared_error(r, real_label) + _squared_error(f, fake_label)) / 2 for r, f in pairs])
 
 
-def least_squares_generator(fake: Sequence[Tensor]) -> Tensor:
+def least_squares_generator(fake: Logits) -> Tensor:
     """(D(G(z)) - 1)^2 / 2 (Mao et al. 2017)."""
     return _mean([(f.float() - 1).square().mean() / 2 for f in fake])
 
 
-def hinge_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """Hinge loss of a discriminator (Lim & Ye 2017), averaged over its heads."""
+def hinge_discriminator(real: Logits, fake: Logits) -> Tensor:
+    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))) (Lim & Ye 2017)."""
     losses = [F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for r, f in zip(real, fake, strict=True)]
     return _mean(losses)
 
 
-def hinge_generator(fake: Sequence[Tensor]) -> Tensor:
-    """Minus the mean logit, averaged over the heads."""
+def hinge_generator(fake: Logits) -> Tensor:
+    """-D(G(z)); the generator's side of Wasserstein's game too (Arjovsky et al. 2017)."""
     return _mean([-f.float().mean() for f in fake])
 
 
-def wasserstein_discriminator(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
-    """D(G(z)) - D(x), without a lower bound (Arjovsky et al. 2017); wants a `gradient_penalty` beside it."""
+def wasserstein_discriminator(real: Logits, fake: Logits) -> Tensor:
+    """D(G(z)) - D(x), without a lower bound (Arjovsky et al. 2017); needs a `gradient_penalty`."""
     return _mean([f.float().mean() - r.float().mean() for r, f in zip(real, fake, strict=True)])
 
 
-def wasserstein_generator(fake: Sequence[Tensor]) -> Tensor:
-    """-D(G(z)) (Arjovsky et al. 2017): what hinge's generator descends, too."""
-    return hinge_generator(fake)
-
-
 class DiscriminatorLoss(Protocol):
-    """Of the logits of real and of drawn pictures, one tensor per head, and the labels of both."""
+    """A loss of the logits of real and of generated pictures, and the labels of both."""
 
-    def __call__(
-        self, real: Sequence[Tensor], fake: Sequence[Tensor], real_label: Label = 1.0, fake_label: Label = 0.0
-    ) -> Tensor: ...
+    def __call__(self, real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor: ...
 
 
 @dataclass(frozen=True)
@@ -88,13 +80,13 @@ class AdversarialLoss:
     """The two sides of a game."""
 
     discriminator: DiscriminatorLoss
-    generator: Callable[[Sequence[Tensor]], Tensor]
-    """Of the logits of drawn pictures."""
+    generator: Callable[[Logits], Tensor]
+    """Takes the logits of generated pictures."""
     labels: bool
-    """Whether there are labels to smooth; without, the discriminator's labels change nothing."""
+    """Whether there are labels to smooth; if not, the discriminator's labels change nothing."""
 
 
-def _without_label(loss: Callable[[Sequence[Tensor], Sequence[Tensor]], Tensor]) -> DiscriminatorLoss:
+def _without_label(loss: Callable[[Logits, Logits], Tensor]) -> DiscriminatorLoss:
     return lambda real, fake, real_label=1.0, fake_label=0.0: loss(real, fake)
 
 
@@ -103,39 +95,39 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
     "non-saturating": AdversarialLoss(logistic_discriminator, non_saturating_generator, labels=True),
     "lsgan": AdversarialLoss(least_squares_discriminator, least_squares_generator, labels=True),
     "hinge": AdversarialLoss(_without_label(hinge_discriminator), hinge_generator, labels=False),
-    "wasserstein": AdversarialLoss(_without_label(wasserstein_discriminator), wasserstein_generator, labels=False),
+    "wasserstein": AdversarialLoss(_without_label(wasserstein_discriminator), hinge_generator, labels=False),
 }
-"""Under the names that a recipe gives."""
+"""Under the names that a recipe uses."""
 
 
-def r1_penalty(logits: Sequence[Tensor], real: Tensor) -> Tensor:
+def r1_penalty(logits: Logits, real: Tensor) -> Tensor:
     """Half the squared length of the logits' gradient on real pictures, averaged over them (R1, Mescheder et al. 2018).
 
     The logits of a picture are summed over heads and places first, so that the penalty grows with their number squared.
 
     Args:
-        logits: what the discriminator says of `real`, one (B, ...) tensor per head.
+        logits: the discriminator's answer to `real`.
         real: (B, C, H, W), with `requires_grad` set before the discriminator saw it.
     Returns:
-        a scalar that can be descended (the gradient's own graph is kept).
+        a scalar that can be minimised (the gradient's own graph is kept).
     """
     total = _mean([x.float().sum() for x in logits]) * len(logits)
     (gradient,) = torch.autograd.grad(total, real, create_graph=True)
     return gradient.float().square().flatten(1).sum(dim=1).mean() / 2
 
 
-def gradient_penalty(judge: Callable[[Tensor], Sequence[Tensor]], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
-    """How far the critic's slope is from 1 between real and drawn: (|gradient| - 1)^2 (WGAN-GP, Gulrajani et al. 2017).
+def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
+    """(|gradient of the critic| - 1)^2 between real and generated pictures (WGAN-GP, Gulrajani et al. 2017).
 
-    The critic's value is what `wasserstein_discriminator` takes: the mean logit over places, then over heads.
+    The critic's value is that of `wasserstein_discriminator`: the mean logit over places, then over heads.
 
     Args:
-        judge: gives one (B, ...) tensor of logits per head.
+        critic: gives the logits of pictures.
         real: (B, C, H, W).
         fake: (B, C, H, W); no gradient reaches the generator.
-        mix: (B,) in [0, 1], drawn evenly by the caller: the share of the real picture in the point that is looked at.
+        mix: (B,) in [0, 1], drawn evenly by the caller: the share of the real picture in the point between the two.
     Returns:
-        a scalar that can be descended, averaged over the batch.
+        a scalar that can be minimised, averaged over the batch.
     Raises:
         ShapeError: if the three do not fit each other.
     """
@@ -146,7 +138,7 @@ def gradient_penalty(judge: Callable[[Tensor], Sequence[Tensor]], real: Tensor, 
         )
     share = mix.float().view(-1, 1, 1, 1).to(real.device)
     between = torch.lerp(fake.detach().float(), real.detach().float(), share).requires_grad_()
-    value = _mean([x.float().reshape(len(x), -1).mean(dim=1) for x in judge(between)])  # (B,)
+    value = _mean([x.float().reshape(len(x), -1).mean(dim=1) for x in critic(between)])  # (B,)
     (gradient,) = torch.autograd.grad(value.sum(), between, create_graph=True)
     slope: Tensor = torch.linalg.vector_norm(gradient.float().flatten(1), dim=1)  # (B,); its own gradient is 0 at 0
     return (slope - 1).square().mean()
@@ -159,7 +151,7 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
 
     Args:
         real: (B, C) or (B, C, h, w) activations of the discriminator on real pictures; gets no gradient.
-        fake: the same layers on drawn pictures.
+        fake: the same layers on generated pictures.
     """
     distances = [
         (f.float().mean(dim=0) - r.detach().float().mean(dim=0)).square().sum(dim=0).mean()
@@ -171,12 +163,12 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
 def learned_similarity(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """(f(x) - f(G(y)))^2 / 2, pair by pair: the VAE-GAN's learned distance (Larsen et al. 2016, equations 7 and 8).
 
-    Minus the log-likelihood of normal activations with unit variance, constants left away; averaged over channels and
-    places, then over pictures and maps.
+    This is minus the log-likelihood of normal activations with unit variance, without constants; averaged over channels
+    and places, then over pictures and maps.
 
     Args:
-        real: (B, ...) activations of the discriminator on the pictures that were to be drawn; gets no gradient.
-        fake: the same layers on those drawn, in the same order.
+        real: (B, ...) activations of the discriminator on the pictures to reproduce; gets no gradient.
+        fake: the same layers on the reproductions, in the same order.
     """
     return _mean([F.mse_loss(f.float(), r.detach().float()) / 2 for r, f in zip(real, fake, strict=True)])
 
@@ -197,6 +189,49 @@ def pooled_l1(a: Tensor, b: Tensor, factor: int) -> Tensor:
     return F.l1_loss(F.avg_pool2d(a, factor), F.avg_pool2d(b, factor))
 
 
+class WeightSchedule(BaseModel):
+    """The weight of a loss over a training: `start`, then on a straight line to `end`.
+
+    `WeightSchedule(start=1)` is constant; `WeightSchedule(start=1, end=0, fade_from=n, fade_to=n)` is 0 from n on.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    start: float = Field(ge=0)
+    end: float | None = Field(default=None, ge=0)
+    """If absent, the weight stays at `start`."""
+    fade_from: int = Field(default=0, ge=0)
+    """Pictures (or tiles) seen when it begins to change."""
+    fade_to: int = Field(default=0, ge=0)
+    """Pictures seen when it reaches `end`."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> WeightSchedule:
+        if self.fade_to < self.fade_from:
+            raise ValueError(f"fade_to is {self.fade_to}, expected at least fade_from = {self.fade_from}")
+        if (self.end is None) != (self.fade_to == 0):
+            given, lacking = ("fade_to", "end") if self.end is None else ("end", "fade_to")
+            raise ValueError(f"{given} is given without {lacking}; give both to change the weight, or neither")
+        return self
+
+    def __call__(self, images_seen: int) -> float:
+        """The weight after so many pictures."""
+        if self.end is None or images_seen < self.fade_from:
+            return self.start
+        if images_seen >= self.fade_to:
+            return self.end
+        done = (images_seen - self.fade_from) / (self.fade_to - self.fade_from)
+        return self.start + (self.end - self.start) * done
+
+
+def _constant(value: Any) -> Any:
+    return {"start": value} if isinstance(value, int | float) else value
+
+
+Weight = Annotated[WeightSchedule, BeforeValidator(_constant)]
+"""In a recipe: a number, or a table of start, end, fade_from and fade_to."""
+
+
 def _cross_entropy(logits: Tensor, label: Label) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.float(), _targets(logits, label))
 
@@ -206,10 +241,9 @@ def _squared_error(logits: Tensor, label: Label) -> Tensor:
 
 
 def _targets(logits: Tensor, label: Label) -> Tensor:
-    """The label of each logit, in float32; (B,) labels stand for all places of their pictures."""
+    """The label of each logit, in float32; (B,) labels apply to all places of their pictures."""
     if isinstance(label, Tensor):
-        label = label.float().to(logits.device).view(-1, *(1,) * (logits.ndim - 1))
-        return label.expand_as(logits)
+        return label.float().to(logits.device).view(-1, *(1,) * (logits.ndim - 1)).expand_as(logits)
     return torch.full_like(logits, label, dtype=torch.float32)
 
 

@@ -1,4 +1,7 @@
-"""Muon: descent by orthogonal matrices, for a generator's convolutions."""
+"""Muon: gradient descent by orthogonal matrices, for a generator's convolutions.
+
+PyTorch's own takes no convolutions, and pytorch-optimizer's makes matrices orthogonal in bfloat16 only.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,17 @@ import torch
 from torch import Tensor, nn
 
 LEAST_ROWS = 4
-"""Of a matrix that is worth it; a layer onto three colours is not, nor is a bias."""
+"""Matrices with fewer rows, such as a layer onto three colours, are left to Adam, like biases."""
 LENGTH = 0.2
-"""Root mean square of an update over the learning rate: what Adam's usually has, so that its rates fit."""
-# Of the polynomial that brings all singular values near 1 in five rounds (Jordan et al. 2024)
+"""Root mean square of an update over the learning rate: Adam's usual one, so that its rates fit."""
+# The polynomial that brings all singular values near 1 in five rounds (Jordan et al. 2024)
 _A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
 
 
 def orthogonalised(matrix: Tensor) -> Tensor:
-    """The orthogonal matrix nearest to one of (M, N), about: singular values end up between 0.7 and 1.2.
+    """The orthogonal matrix nearest to one of (M, N), roughly: singular values end up between 0.7 and 1.2.
 
-    By Newton-Schulz rounds, which are matrix products alone; values below a thousandth of the Frobenius norm stay
-    small.
+    Newton-Schulz rounds need matrix products only; singular values below a thousandth of the Frobenius norm stay small.
     """
     tall = matrix.shape[0] > matrix.shape[1]
     x: Tensor = matrix.T if tall else matrix
@@ -34,16 +36,9 @@ def orthogonalised(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024) for matrices and the kernels of convolutions, Adam for all else.
 
-    The gradient's moving average, Nesterov's way, is made orthogonal, so that no direction of a layer learns faster
-    than the others. Kernels are taken as (outputs, inputs x height x width). Updates are as long as Adam's (Liu et al.
-    2025, "Muon is Scalable for LLM Training"), whose learning rates therefore fit. PyTorch's own takes no convolutions.
-
-    Args:
-        parameters: what trains.
-        lr: learning rate.
-        betas: Adam's, for what it descends.
-        momentum: of the gradients' average.
-        eps: Adam's.
+    The gradient's moving average with Nesterov momentum is made orthogonal, so that no direction of a layer learns
+    faster than the others. Kernels count as (outputs, inputs x height x width) matrices. Updates are as long as Adam's
+    (Liu et al. 2025, "Muon is Scalable for LLM Training"), so Adam's learning rates fit.
     """
 
     def __init__(
@@ -55,11 +50,12 @@ class Muon(torch.optim.Optimizer):
         momentum: float = 0.95,
         eps: float = 1e-8,
     ) -> None:
+        """`betas` and `eps` are Adam's; `momentum` is that of Muon's average."""
         super().__init__(parameters, {"lr": lr, "betas": betas, "momentum": momentum, "eps": eps})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Descend once; there is no closure."""
+        """Descend once; closures are not supported."""
         assert closure is None
         for group in self.param_groups:
             for parameter in group["params"]:

@@ -1,4 +1,4 @@
-"""From a run folder to weight folders: the averaged generator, and the discriminators that score or train on."""
+"""From a run folder to weight folders: the averaged generator, and the networks that were trained with it."""
 
 from __future__ import annotations
 
@@ -12,39 +12,37 @@ import torch
 from torch import Tensor, nn
 
 from facegen.errors import TrainingError, UsageError, one_line
-from facegen.models.dcgan import DCGANGenerator
+from facegen.models.dcgan import DCGANGenerator, calibrate_batchnorm
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet
 from facegen.models.projected import ProjectedConfig, ProjectedHeads
-from facegen.training.calibration import calibrate_batchnorm
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
-from facegen.training.config import DCGANRecipe, JNetRecipe
-from facegen.training.objectives.upscaler import networks_of
+from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe, UNetRecipe
+from facegen.training.objectives.sr import networks_of
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
-from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe
-from facegen.weights import Card, Kind, save_weights
+from facegen.weights import APART, TRAINING, Card, Kind, save_weights
 
 LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
-"""For whoever publishes without saying; true of anybody's pictures."""
-TRAINING_ALONE = "Of use for training on alone: facegen train --from takes it up with the generator it lies beside."
+"""The terms on a card unless others are given; true for any pictures."""
+FOR_TRAINING = "For training only: facegen train --from loads it with the generator it was trained with."
 UPSCALES = "Invents detail: what it adds is plausible, not evidence. Best on pictures reduced as in its training."
 LIMITS: dict[Kind, str] = {
     "dcgan": "Draws aligned 128 px heads like those it was trained on. It may resemble real people by chance.",
     "jnet": "Invents detail: what it adds is plausible, not evidence. Best on upright heads of 64 to 128 px.",
-    "patchgan": "Judges tiles of the J-net it was trained against, and no others.",
-    "encoder": "Finds the latents of aligned heads for the generator it lies beside, and for no other.",
-    "heads": TRAINING_ALONE,
+    "patchgan": "Scores tiles of the J-net it was trained with, and no others.",
+    "encoder": "Finds the latents of aligned heads for the generator it was trained with, and for no other.",
+    "heads": FOR_TRAINING,
     "srgan": UPSCALES,
     "unet": UPSCALES,
-    "srgan-discriminator": TRAINING_ALONE,
-    "unet-discriminator": TRAINING_ALONE,
+    "srgan-discriminator": FOR_TRAINING,
+    "unet-discriminator": FOR_TRAINING,
 }
 STAND_IN = "EfficientNet-Lite0's features stood in for VGG19's in its feature loss."
 CALIBRATION_LATENTS = 512
 
 States = Mapping[str, Mapping[str, Tensor]]
-"""Of each module of a checkpoint."""
+"""The state of each module of a checkpoint."""
 Found = tuple[Kind, str, Any]
 """Kind, suffix of the name, network with its weights."""
 
@@ -56,11 +54,10 @@ def publish(
 
     Args:
         run: a run folder.
-        name: name of the weights; the discriminators go beside it, as NAME-patchgan, NAME-heads or
-            NAME-discriminator.
-        out: where the weight folders go.
-        recipe_name: the recipe file, as the card is to name it.
-        licence: the terms of use, as the card is to state them.
+        name: name of the weights; the discriminators go to training/NAME-patchgan, NAME-heads or NAME-discriminator.
+        out: the folder of the weight folders.
+        recipe_name: the recipe file that the card names.
+        licence: the terms of use that the card states.
         best: take the checkpoint with the best score while training instead of the newest.
     Returns:
         the folders written.
@@ -88,14 +85,15 @@ def publish(
             licence=licence,
             limits=_limits(kind, recipe),
         )
-        save_weights(out / card.name, network, card)
-        (out / card.name / RESOLVED).write_bytes(resolved)
-        written.append(out / card.name)
+        folder = out / TRAINING / card.name if suffix in APART else out / card.name
+        save_weights(folder, network, card)
+        (folder / RESOLVED).write_bytes(resolved)
+        written.append(folder)
     return written
 
 
 def _limits(kind: Kind, recipe: AnyRecipe) -> str:
-    """What the card says of the weights' use, and of what SRGAN's recipe was trained with instead of VGG19."""
+    """The card's text on the weights' use, and on the network that replaced VGG19 in SRGAN's training."""
     stood_in = kind == "srgan" and isinstance(recipe, SRGANRecipe) and recipe.loss.feature and not recipe.loss.vgg19
     return f"{LIMITS[kind]} {STAND_IN}" if stood_in else LIMITS[kind]
 
@@ -116,7 +114,7 @@ def _checkpoint(run: Path, best: bool) -> Path:
 
 
 def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[Found], int]:
-    """As `_networks`, from a checkpoint file, and the images it has seen."""
+    """The networks to publish, from a checkpoint file, and the images it has seen."""
     try:
         state = read_checkpoint(checkpoint)
         return _networks(recipe, state["modules"]), state["images"]
@@ -125,7 +123,6 @@ def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[Found], int]
 
 
 def _networks(recipe: AnyRecipe, states: States) -> list[Found]:
-    """What a run publishes."""
     if isinstance(recipe, JNetRecipe):
         return _jnet(recipe, states)
     if isinstance(recipe, DCGANRecipe):
@@ -159,7 +156,7 @@ def _heads(config: ProjectedConfig, states: States) -> list[Found]:
 def _upscaler(recipe: SRGANRecipe | UNetRecipe, states: States) -> list[Found]:
     generator, discriminator = networks_of(recipe)
     found: list[Found] = [(recipe.kind, "", _loaded(generator, states["average"]))]
-    if recipe.loss.judged:
+    if recipe.loss.has_discriminator:
         kind: Kind = "srgan-discriminator" if recipe.kind == "srgan" else "unet-discriminator"
         found.append((kind, "-discriminator", _loaded(discriminator, states["discriminator"])))
     return found

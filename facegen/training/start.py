@@ -1,9 +1,13 @@
-"""From a recipe and a data folder to a trainer that is ready to run."""
+"""From a recipe and a data folder to a trainer that is ready to run, or to an estimate of the run (dry run)."""
 
 from __future__ import annotations
 
+import resource
+import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +16,19 @@ from lightning_fabric import Fabric
 from tomli_w import dumps as _toml
 from torch import nn
 
-from facegen.data.split import RECIPE, Warn, known_landmarks, load_square, source_of, split_files
+from facegen.data.split import RECIPE, Warn, known_landmarks, load_square, source_of, split_files, training_files
 from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
 from facegen.faces.align import Points
 from facegen.recipe import load_recipe, read_toml
 from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints
-from facegen.training.config import DCGANRecipe, JNetRecipe
-from facegen.training.datasets import FaceDataset, TileDataset
+from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe, UNetRecipe
+from facegen.training.datasets import FaceDataset, PairDataset, TileDataset
+from facegen.training.distributed import make_fabric, share_batchnorm
 from facegen.training.objectives import DCGANObjective, JNetObjective, Objective, UpscalerObjective
 from facegen.training.objectives.dcgan import VALIDATED
-from facegen.training.pairs import PairDataset
-from facegen.training.parallel import make_fabric, share_batchnorm
 from facegen.training.trainer import Trainer
-from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe
-from facegen.weights import CARD_FILE, find_weights, load_network, read_card
+from facegen.weights import CARD_FILE, companion, find_weights, load_network, read_card
 
 AnyRecipe = DCGANRecipe | JNetRecipe | SRGANRecipe | UNetRecipe
 RECIPES: dict[str, type[AnyRecipe]] = {
@@ -37,7 +39,9 @@ RECIPES: dict[str, type[AnyRecipe]] = {
 }
 RESOLVED, SOURCES = RECIPE, "sources.toml"
 UNSEEN_PORTRAITS = 24
-"""Pictures that tiles and crops are cut from, for samples and figures, while training."""
+"""Kept-out pictures that tiles and crops are cut from, for samples and figures, while training."""
+PICTURES, STEPS = 8, 3
+"""Pictures that a dry run reads; steps that it times, after one that it does not."""
 
 
 def load_training_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
@@ -63,17 +67,17 @@ def make_trainer(
     fabric: Fabric | None = None,
     warn: Warn = print,
 ) -> Trainer:
-    """Load the pictures, build the networks from the recipe's seed, and take up the last checkpoint if asked.
+    """Load the pictures, build the networks from the recipe's seed, and load the last checkpoint if asked.
 
     Args:
         resume: go on from the newest checkpoint in `out`.
         begin_with: published weights (their name, or a folder) that a new run starts from.
-        callbacks: what is told of the training.
-        fabric: the process among others that this one is; the only one if left away.
-        warn: told of pictures that are left out.
+        callbacks: called by the trainer.
+        fabric: this process among others; a single one if omitted.
+        warn: called with a message about pictures that are omitted.
     Raises:
         TrainingError: if there is nothing to train on, the run folder is in use, or there is nothing to resume.
-        WeightsError: if the weights to begin with are missing, or another network's than the recipe's.
+        WeightsError: if the weights to begin with are missing, or do not fit the recipe's networks.
     """
     _check_folder(out, resume)
     files, kept_out = split_files(data, recipe.data)
@@ -99,7 +103,7 @@ def make_trainer(
 
 
 def _check_folder(out: Path, resume: bool) -> None:
-    """A run is begun in a folder without checkpoints, and gone on with in one that has some."""
+    """Refuse to begin in a folder with checkpoints, and to resume in one without."""
     if checkpoints(out) and not resume:
         raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
     if resume and not checkpoints(out):
@@ -130,7 +134,7 @@ def make_objective(
     Args:
         files: pictures to train on.
         unseen: pictures for samples and figures, of which a few are used; if there are none, those trained on.
-        landmarks: of files of which they are known, as `known_landmarks` gives them.
+        landmarks: known landmarks by file, as `known_landmarks` gives them.
     Returns:
         the objective, and those of `files` that could be read.
     """
@@ -141,62 +145,38 @@ def make_objective(
         faces = FaceDataset(files, side, seed, warn)
         known = load_square(unseen[:VALIDATED], side, warn)[0] if unseen else faces.pictures
         return DCGANObjective(recipe, faces, known, device), faces.files
+    shared: dict[str, Any] = {"side": recipe.side, "scale": recipe.generator.scale, "warn": warn}
     if isinstance(recipe, JNetRecipe):
-        tiles, other_tiles = _tiles(recipe, files, unseen, landmarks, warn)
+        shared |= {"tile": recipe.generator.tile, "guide": recipe.guide, "config": recipe.tiles, "landmarks": landmarks}
+        tiles = TileDataset(files, seed=seed, **shared)
+        other_tiles = TileDataset((unseen or tiles.files)[:UNSEEN_PORTRAITS], seed=0, **shared)
         return JNetObjective(recipe, tiles, other_tiles, device), tiles.files
-    pairs, other_pairs = _pairs(recipe, files, unseen, warn)
+    pairs = PairDataset(files, seed=seed, config=recipe.pairs, **shared)
+    other_pairs = PairDataset((unseen or pairs.files)[:UNSEEN_PORTRAITS], seed=0, config=recipe.pairs, **shared)
     return UpscalerObjective(recipe, pairs, other_pairs, device), pairs.files
 
 
-def _tiles(
-    recipe: JNetRecipe, files: list[Path], unseen: list[Path], landmarks: Mapping[Path, Points], warn: Warn
-) -> tuple[TileDataset, TileDataset]:
-    """Tiles to train on, and others for samples and figures."""
-    options: dict[str, Any] = {
-        "side": recipe.side,
-        "tile": recipe.generator.tile,
-        "scale": recipe.generator.scale,
-        "guide": recipe.guide,
-        "config": recipe.tiles,
-        "landmarks": landmarks,
-        "warn": warn,
-    }
-    tiles = TileDataset(files, seed=recipe.run.seed, **options)
-    return tiles, TileDataset((unseen or tiles.files)[:UNSEEN_PORTRAITS], seed=0, **options)
-
-
-def _pairs(
-    recipe: SRGANRecipe | UNetRecipe, files: list[Path], unseen: list[Path], warn: Warn
-) -> tuple[PairDataset, PairDataset]:
-    """Crops to train on, and others for samples and figures."""
-    options: dict[str, Any] = {
-        "side": recipe.side, "scale": recipe.generator.scale, "config": recipe.pairs, "warn": warn
-    }  # fmt: skip
-    pairs = PairDataset(files, seed=recipe.run.seed, **options)
-    return pairs, PairDataset((unseen or pairs.files)[:UNSEEN_PORTRAITS], seed=0, **options)
-
-
 def begin_from(objective: Objective, name: str) -> int:
-    """Start a run's networks from published weights, and from the discriminators published beside them, where any are.
+    """Start a run's networks from published weights, and from the discriminators published with them, if any.
 
     Returns:
         the images that the weights have seen already; the run counts on from there.
     Raises:
-        WeightsError: if there are none, or they are another network's than the recipe's.
+        WeightsError: if there are none, or they do not fit the recipe's networks.
     """
     folder = find_weights(name)
     card = read_card(folder)
     for network in objective.ema:
-        _take_over(network, folder)
-    for suffix, judge in objective.companions.items():
-        beside = folder.with_name(folder.name + suffix)
+        _load(network, folder)
+    for suffix, network in objective.companions.items():
+        beside = companion(folder, suffix)
         if (beside / CARD_FILE).is_file():
-            _take_over(judge, beside)
+            _load(network, beside)
     return card.images_seen
 
 
-def _take_over(network: nn.Module, folder: Path) -> None:
-    """Load weights; a trunk that they lack, or have less of, stays the identity that it begins as."""
+def _load(network: nn.Module, folder: Path) -> None:
+    """Load weights; blocks of the trunk that they lack stay the identity that they begin as."""
     trained, _ = load_network(str(folder), type(network))
     begun = {name: value for name, value in network.state_dict().items() if name.startswith("trunk.")}
     try:
@@ -204,3 +184,55 @@ def _take_over(network: nn.Module, folder: Path) -> None:
     except RuntimeError as error:
         reason = one_line(error)
         raise WeightsError(f"{folder}: not of the shape that the recipe gives the network ({reason}).") from None
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """An estimate; the pictures' memory is calculated, the rest measured."""
+
+    parameters: dict[str, int]
+    """Number for each network that is saved."""
+    pictures: int
+    picture_bytes: int
+    """Memory of all pictures."""
+    peak_bytes: int
+    """Peak memory of this process, or of the GPU, in the steps."""
+    images_per_second: float
+    """Without waiting for pictures."""
+    seconds: float
+    """For all of run.images at that speed."""
+
+
+def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = print) -> DryRun:
+    """Build the networks and time a few steps, writing nothing.
+
+    Raises:
+        TrainingError: if there is nothing to train on.
+    """
+    files = training_files(data, recipe.data)
+    fabric = make_fabric(recipe.run.precision, device=device)
+    landmarks = known_landmarks(data, warn)
+    objective, _ = make_objective(recipe, files[:PICTURES], files[:1], fabric.device, warn, landmarks)
+    trainer = Trainer(objective, recipe.run, Path(), fabric=fabric)
+    trainer.step = -(-recipe.optimizer.generator_from // recipe.run.batch)  # both networks train from there on
+    trainer.train_step()
+    started = time.perf_counter()
+    for _ in range(STEPS):
+        trainer.train_step()
+    speed = STEPS * recipe.run.batch / (time.perf_counter() - started)
+    side = recipe.generator.side if isinstance(recipe, DCGANRecipe) else recipe.side
+    return DryRun(
+        parameters={name: sum(p.numel() for p in m.parameters()) for name, m in objective.modules.items()},
+        pictures=len(files),
+        picture_bytes=len(files) * side * side * 3,
+        peak_bytes=_peak(fabric.device),
+        images_per_second=speed,
+        seconds=recipe.run.images / speed,
+    )
+
+
+def _peak(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,11 +1,13 @@
-"""One trainer for every model: phases take turns, an average is kept, everything needed to resume is saved."""
+"""One trainer for every stage: it runs the phases in turn, keeps an average, and saves what resuming needs."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
@@ -16,22 +18,19 @@ from facegen.errors import TrainingError
 from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints, load_state, save_checkpoint, state_of
 from facegen.training.config import RunConfig
-from facegen.training.draws import Draws
-from facegen.training.interrupts import alone_in, interrupts_noted
+from facegen.training.distributed import alone_in, average_gradients, interrupts_noted, make_fabric
 from facegen.training.objectives.base import Objective, Phase
-from facegen.training.parallel import average_gradients, make_fabric
-from facegen.training.prefetch import Prefetch
+from facegen.training.random import Draws
 
 BEGIN = -1
-"""Stands for a phase's number in the seed of what all phases share."""
+"""Takes the place of a phase's number in the seed of the pictures that all phases share."""
 
 
 class Trainer:
     """Runs an objective's phases until the images are seen, the time is up, or somebody interrupts.
 
-    All randomness of a step is drawn from generators seeded by (seed, step), so a resumed run continues exactly as an
-    unbroken one would, and several processes, each with its share of the batch, as a single one: there is no random
-    state to save.
+    All randomness of a step comes from generators seeded by (seed, step). So there is no random state to save, a
+    resumed run continues exactly as an unbroken one, and several processes that share the batch train as a single one.
     """
 
     def __init__(
@@ -59,11 +58,11 @@ class Trainer:
         return self.step * self.config.batch
 
     def run(self, seconds: float = float("inf")) -> None:
-        """Train, telling the callbacks, and write checkpoints into the run folder.
+        """Train, call the callbacks, and write checkpoints into the run folder.
 
         Raises:
-            TrainingError: when a loss is not finite; the last checkpoint stays as it was. When another process trains
-                in the folder.
+            TrainingError: if a loss is not finite (the last checkpoint stays unchanged), or another process trains in
+                the folder.
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the step is finished and saved; a second one does not wait.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +96,7 @@ class Trainer:
         self.save()
 
     def train_step(self, batch: Any = None) -> None:
-        """One batch through every phase that is due, then the average."""
+        """Run every phase that is due on one batch, then update the average."""
         batch = self._batch(self.step) if batch is None else batch
         self._free(None)
         with self.fabric.autocast():
@@ -117,10 +116,10 @@ class Trainer:
         seed = (self.config.seed, self.step, number)
         return Draws(*seed, rank=self.fabric.global_rank, world=self.fabric.world_size)
 
-    def _free(self, taught: nn.Module | None) -> None:
-        """Let gradients reach one module alone; None: all of them."""
+    def _free(self, trained: nn.Module | None) -> None:
+        """Let gradients reach one module only, or all of them (None)."""
         for phase in self.objective.phases:
-            phase.module.requires_grad_(taught is None or phase.module is taught)
+            phase.module.requires_grad_(trained is None or phase.module is trained)
 
     def _take(self, phase: Phase, pictures: Any, number: int) -> None:
         self._free(phase.module)
@@ -171,11 +170,11 @@ class Trainer:
             callback.on_validation(self, sheet, figures)
 
     def _agreed(self, flag: bool) -> bool:
-        """Whether any process says so: all of them have to stop, and to save, at the same step."""
+        """Whether any process sets the flag: all of them stop, and save, at the same step."""
         return bool(self._mean(torch.tensor(float(flag))) > 0)
 
     def _mean(self, value: Tensor) -> Tensor:
-        """Over all processes."""
+        """The mean over all processes."""
         if self.fabric.world_size == 1:
             return value
         mean = self.fabric.all_reduce(self.fabric.to_device(value.clone()), reduce_op="mean")
@@ -183,7 +182,7 @@ class Trainer:
         return mean.cpu()
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint holds."""
+        """The content of a checkpoint."""
         return state_of(self.step, self.images_seen, self.objective.modules, self.objective.phases)
 
     def save(self) -> None:
@@ -193,7 +192,7 @@ class Trainer:
         self.fabric.barrier()
 
     def resume(self) -> bool:
-        """Take up the newest checkpoint of the run folder; False if there is none.
+        """Load the newest checkpoint of the run folder; False if there is none.
 
         The optimizers' settings and the batch are the recipe's, which may have changed; the images seen go on.
 
@@ -211,3 +210,34 @@ class Trainer:
 def _floats(module: nn.Module) -> list[Tensor]:
     """Parameters and floating-point buffers, in a fixed order."""
     return [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
+
+
+class Prefetch:
+    """Makes the batches of the next steps in threads, so that each is ready when its step begins.
+
+    Threads suffice, since OpenCV and NumPy release Python's lock in their loops; a batch is known from its step, so
+    their order does not matter.
+    """
+
+    def __init__(self, make: Callable[[int], Any], workers: int) -> None:
+        self.make, self.workers = make, workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batch") if workers else None
+        self._coming: dict[int, Future[Any]] = {}
+
+    def take(self, step: int) -> Any:
+        """The batch of a step; starts on those after it."""
+        if self._pool is None:
+            return self.make(step)
+        for ahead in range(step, step + self.workers + 1):
+            if ahead not in self._coming:
+                self._coming[ahead] = self._pool.submit(self.make, ahead)
+        return self._coming.pop(step).result()
+
+    def __enter__(self) -> Prefetch:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)

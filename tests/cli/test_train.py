@@ -176,13 +176,13 @@ class TestStart:
             "mine": JNet(ours.generator),
             "mine-patchgan": PatchDiscriminator(ours.discriminator),
         }
-        for name, kind in (("mine", "jnet"), ("mine-patchgan", "patchgan")):
+        for name, kind, where in (("mine", "jnet", "mine"), ("mine-patchgan", "patchgan", "training/mine-patchgan")):
             config = networks[name].config.model_dump(mode="json")
-            save_weights(tmp_path / name, networks[name], tiny.card(kind, config, guide="rgb"))  # type: ignore[arg-type]
+            save_weights(tmp_path / where, networks[name], tiny.card(kind, config, guide="rgb"))  # type: ignore[arg-type]
         out = self.start(facegen, recipe, "--data", head_folder, "--out", tmp_path / "run", "--from", tmp_path / "mine")
         ((trainer, _),) = started
         published = load_network(str(tmp_path / "mine"), JNet)[0].state_dict()
-        judge = load_network(str(tmp_path / "mine-patchgan"), PatchDiscriminator)[0].state_dict()
+        judge = load_network(str(tmp_path / "training/mine-patchgan"), PatchDiscriminator)[0].state_dict()
         expected = {"generator": published, "average": published, "discriminator": judge}
         for name, module in trainer.objective.modules.items():
             for key, value in module.state_dict().items():

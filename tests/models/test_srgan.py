@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from facegen.errors import ShapeError
-from facegen.models.bicubic import enlarge
+from facegen.models.jnet import enlarge
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig, SRGANGenerator
 from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
 

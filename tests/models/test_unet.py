@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from facegen.errors import ShapeError
-from facegen.models.bicubic import enlarge
+from facegen.models.jnet import enlarge
 from facegen.models.unet import GridConfig, GridDiscriminator, UNet, UNetConfig
 from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
 

@@ -12,11 +12,18 @@ from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminatorConfig
 from facegen.models.unet import GridConfig, UNetConfig
-from facegen.training.config import DCGANRecipe, JNetLoss, JNetRecipe, OptimizerConfig, RunConfig
-from facegen.training.datasets import TileConfig
-from facegen.training.pairs import PairConfig
-from facegen.training.schedules import WeightSchedule
-from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe, UpscalerLoss
+from facegen.training.config import (
+    DCGANRecipe,
+    JNetLoss,
+    JNetRecipe,
+    OptimizerConfig,
+    RunConfig,
+    SRGANRecipe,
+    UNetRecipe,
+    UpscalerLoss,
+)
+from facegen.training.datasets import PairConfig, TileConfig
+from facegen.training.losses import WeightSchedule
 
 RUN = RunConfig(batch=2, images=8, precision="fp32", preview_images=8, log_images=4, seed=3)
 

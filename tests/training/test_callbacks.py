@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import re
 import struct
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import matplotlib.figure
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
 from facegen.media.images import read_image
-from facegen.training.callbacks import STATS, Samples, StatsFile, TensorBoard, Watchdog, read_stats
+from facegen.training.callbacks import (
+    DPI,
+    INCHES,
+    PANELS,
+    STATS,
+    Samples,
+    StatsFile,
+    TensorBoard,
+    TrainingProgress,
+    Watchdog,
+    curves_of,
+    draw_curves,
+    read_stats,
+    zoom_from,
+)
 from facegen.training.config import RunConfig
 
 CONFIG = RunConfig(batch=2, log_images=4, preview_images=8)
@@ -209,3 +228,221 @@ class TestWatchdog:
         Watchdog(warnings.append).on_validation(trainer_in(tmp_path, 8), SHEET, {"score": score, "diversity": 1.0})
         assert not warnings
         assert not list(tmp_path.iterdir())
+
+
+Stats = list[dict[str, Any]]
+VALIDATION = {"step": 3, "images": 6, "validation/score": 12.0, "validation/diversity": 0.9}
+
+
+def logged(images: int, **figures: float) -> dict[str, Any]:
+    """A line of stats.jsonl; "__" stands for the slash."""
+    named = {name.replace("__", "/"): value for name, value in figures.items()}
+    return {"step": images // 2, "images": images, "images_per_second": 3.5, "data_share": 0.1, **named}
+
+
+class TestPoints:
+    def test_a_panel_s_figures_by_name_in_the_order_of_the_run(self) -> None:
+        stats = [logged(2, generator__total=5.0, discriminator__total=1.0), logged(4, generator__total=4.0), VALIDATION]
+        assert curves_of(stats, PANELS["total"]) == {
+            "discriminator/total": [(2, 1.0)],
+            "generator/total": [(2, 5.0), (4, 4.0)],
+        }
+        assert list(curves_of(stats, PANELS["total"])) == ["discriminator/total", "generator/total"]
+        assert curves_of(stats, PANELS["validation"]) == {
+            "validation/diversity": [(6, 0.9)],
+            "validation/score": [(6, 12.0)],
+        }
+
+    def test_names_are_told_by_their_last_part_alone(self) -> None:
+        stats = [
+            logged(2, discriminator__real=1.0, discriminator__projected_real=2.0, generator__unreal=3.0),
+            {"images": 4, "real": 9.0},
+        ]
+        assert curves_of(stats, ("real",)) == {"discriminator/real": [(2, 1.0)]}
+
+    def test_the_last_fifth(self) -> None:
+        stats = [logged(images, generator__total=float(images)) for images in range(10, 101, 10)]
+        assert zoom_from(stats) == 80
+        zoomed = curves_of(stats, ("total",), zoom_from(stats))
+        assert zoomed == {"generator/total": [(80, 80.0), (90, 90.0), (100, 100.0)]}
+
+    def test_nothing_left_of_a_curve_in_the_last_fifth(self) -> None:
+        stats = [VALIDATION, logged(100, generator__total=1.0)]
+        assert curves_of(stats, PANELS["validation"], zoom_from(stats)) == {}
+
+    @pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
+    def test_figures_that_are_not_finite_are_passed_over(self, broken: float) -> None:
+        stats = [logged(2, generator__total=1.0), logged(4, generator__total=broken), logged(6, generator__total=3.0)]
+        assert curves_of(stats, ("total",)) == {"generator/total": [(2, 1.0), (6, 3.0)]}
+        assert curves_of(stats[1:2], ("total",)) == {}
+
+    def test_no_line_no_point(self) -> None:
+        assert zoom_from([]) == 0
+        assert curves_of([], PANELS["total"]) == {}
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[matplotlib.figure.Figure]:
+    """The figures made from now on."""
+    made: list[matplotlib.figure.Figure] = []
+    save = matplotlib.figure.Figure.savefig
+
+    def keep(figure: matplotlib.figure.Figure, *args: Any, **options: Any) -> None:
+        made.append(figure)
+        save(figure, *args, **options)
+
+    monkeypatch.setattr(matplotlib.figure.Figure, "savefig", keep)
+    return made
+
+
+class TestPicture:
+    def test_whole_run_above_and_its_end_below(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        figures = drawn(monkeypatch)
+        stats = [logged(n, generator__total=-2.0 * n, generator__adversarial=1.0) for n in range(10, 101, 10)]
+        draw_curves(stats, tmp_path / "losses.png")
+        picture = read_image(tmp_path / "losses.png").rgb
+        assert picture.shape == (INCHES[1] * DPI, INCHES[0] * DPI, 3)
+        assert 0.01 < (picture < 128).mean() < 0.5  # dark lines on white
+        assert list(tmp_path.iterdir()) == [tmp_path / "losses.png"]
+        axes = {axis.get_title(): axis for axis in figures[0].axes}
+        assert set(axes) == {title + note for title in PANELS for note in ("", ", last fifth")}
+        assert [line.get_xdata().tolist() for line in axes["total"].lines] == [list(range(10, 101, 10))]  # type: ignore[union-attr]
+        (zoomed,) = axes["total, last fifth"].lines
+        assert np.asarray(zoomed.get_xdata()).tolist() == [80, 90, 100]
+        assert np.asarray(zoomed.get_ydata()).tolist() == [-0.8, -0.9, -1.0]  # divided by the largest magnitude
+        assert zoomed.get_label() == "generator/total / 200"
+        assert not axes["validation"].lines
+
+    @pytest.mark.parametrize("stats", [[], [logged(4, generator__total=0.0)]], ids=["empty", "one line of zeros"])
+    def test_little_to_draw(self, stats: Stats, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("facegen.training.callbacks.INCHES", (4, 2))
+        draw_curves(stats, tmp_path / "losses.png")
+        assert read_image(tmp_path / "losses.png").rgb.shape == (200, 400, 3)
+
+    def test_validation_alone_and_a_single_point_can_be_seen(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setattr("facegen.training.callbacks.INCHES", (4, 2))
+        figures = drawn(monkeypatch)
+        draw_curves([VALIDATION], tmp_path / "losses.png")
+        seen = {axis.get_title(): [line.get_marker() for line in axis.lines] for axis in figures[0].axes if axis.lines}
+        assert seen == {"validation": [".", "."], "validation, last fifth": [".", "."]}
+        assert read_image(tmp_path / "losses.png").rgb.std() > 0
+
+    def test_the_old_picture_stays_whole_when_writing_fails(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / "losses.png").write_bytes(b"the old one")
+
+        def fail(figure: matplotlib.figure.Figure, path: Path, **options: Any) -> None:
+            Path(path).write_bytes(b"half")
+            raise OSError("no space left")
+
+        monkeypatch.setattr(matplotlib.figure.Figure, "savefig", fail)
+        with pytest.raises(OSError, match="no space left"):
+            draw_curves([VALIDATION], tmp_path / "losses.png")
+        assert (tmp_path / "losses.png").read_bytes() == b"the old one"
+
+
+LOGGED = {
+    "step": 1234567,
+    "images": 4,
+    "images_per_second": 2.5,
+    "data_share": 0.0125,
+    "discriminator/total": 1.23456789,
+    "generator/total": -0.5,
+    "generator/adversarial": 1e-7,
+}
+ODD = "/data/[old]/a :smile: [/b].png: 12x34 is not square; [red]aligned head crops[/red] are expected. " + "x" * 80
+
+
+def trainer(images: int, of: int = 8) -> Any:
+    return SimpleNamespace(images_seen=images, config=RunConfig(images=of, batch=2))
+
+
+def terminal(width: int = 160, kind: str = "xterm-256color") -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=width, _environ={"TERM": kind})
+
+
+def file() -> Console:
+    return Console(file=io.StringIO(), force_terminal=False, width=40, _environ={})
+
+
+def shown(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def frames(console: Console) -> list[str]:
+    """The states of the redrawn line, without colours."""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown(console))
+    return [line.strip() for line in re.split(r"[\r\n]", plain) if line.strip()]
+
+
+class TestFile:
+    @pytest.mark.parametrize("make", [file, lambda: terminal(kind="dumb")], ids=["file", "dumb terminal"])
+    def test_a_line_of_figures_for_each_log_counts_whole(self, make: Callable[[], Console]) -> None:
+        console = make()
+        progress = TrainingProgress(console)
+        progress.on_start(trainer(0))
+        progress.on_log(trainer(4), LOGGED)
+        progress.on_log(trainer(8), LOGGED | {"images": 8})
+        progress.on_end(trainer(8))
+        figures = "images_per_second 2.5  data_share 0.0125  discriminator/total 1.23457  generator/total -0.5"
+        assert shown(console) == "".join(
+            f"step 1234567  images {images}  {figures}  generator/adversarial 1e-07\n" for images in (4, 8)
+        )
+
+    def test_warnings_are_printed_as_they_are(self) -> None:
+        console = file()
+        TrainingProgress(console).warn(ODD)
+        assert shown(console) == ODD + "\n"
+
+
+class TestTerminal:
+    def test_one_line_with_speed_losses_and_what_is_left(self) -> None:
+        console = terminal()
+        progress = TrainingProgress(console)
+        progress.on_start(trainer(0))
+        progress.on_log(trainer(4), LOGGED)
+        progress.on_end(trainer(6))
+        assert re.search(r" 0/8 images +[-:]+ left", frames(console)[0])
+        assert frames(console)[-1].endswith(" left 2.5/s  discriminator 1.235  generator -0.5")
+        assert " 6/8 images " in frames(console)[-1]
+        assert "step" not in shown(console)
+        assert shown(console).count("\n") == 1  # the last state stays, and nothing else
+
+    def test_a_narrow_one_cuts_the_losses_alone(self) -> None:
+        console = terminal(width=60)
+        progress = TrainingProgress(console)
+        progress.on_start(trainer(0, of=1_000_000))
+        progress.on_log(trainer(123_456, of=1_000_000), LOGGED)
+        progress.on_end(trainer(123_456, of=1_000_000))
+        assert re.search(r" 123456/1000000 images +[-:0-9]+ left 2\.5/s .*…$", frames(console)[-1])
+        assert shown(console).count("\n") == 1
+
+    def test_resumed_run_begins_where_it_was(self) -> None:
+        console = terminal()
+        progress = TrainingProgress(console)
+        progress.on_start(trainer(6))
+        progress.on_end(trainer(6))
+        assert all(" 6/8 " in frame for frame in frames(console))
+
+    def test_warnings_stay_above_the_line_as_they_are(self) -> None:
+        console = terminal(width=400)
+        progress = TrainingProgress(console)
+        progress.on_start(trainer(0))
+        progress.warn(ODD)
+        progress.on_end(trainer(8))
+        assert ODD in shown(console)
+        assert " 8/8 " in frames(console)[-1]
+
+    def test_redrawing_ends_with_the_run(self) -> None:
+        before = set(threading.enumerate())
+        console = terminal()
+        progress = TrainingProgress(console)
+        progress.on_start(trainer(0))
+        (redrawing,) = set(threading.enumerate()) - before
+        progress.on_end(trainer(0))
+        redrawing.join(10)
+        assert not redrawing.is_alive()
+        assert shown(console).endswith("\x1b[?25h")  # the cursor is shown again

@@ -9,8 +9,8 @@ import pytest
 from facegen.errors import RecipeError
 from facegen.recipe import parse_recipe
 from facegen.training.config import DCGANRecipe, JNetRecipe
-from facegen.training.diffaugment import POLICIES
 from facegen.training.losses import ADVERSARIAL
+from facegen.training.random import POLICIES
 
 
 def jnet(**values: Any) -> JNetRecipe:
@@ -76,7 +76,7 @@ def test_channels_must_fit_the_guide(guide: tuple[str, int]) -> None:
         ({"loss": {"real_label": 0.9}}, "loss: real_label is 0.9, but hinge knows no labels"),
         ({"loss": {"projected": 1, "crop": 64}}, "loss: crop is 64; projected needs at least 128 px"),
         ({"loss": {"pooled_side": 96}}, "loss.pooled_side is 96, expected a divisor of tile x scale = 256"),
-        ({"tiles": {"block": 5}}, "tiles.block: .*0, 4 or 8, got 5"),
+        ({"tiles": {"block": 4}}, r'\[tiles\] unknown key "block"'),
         ({"loss": {"pooled_l1": -1}}, "loss.pooled_l1.start: .*greater than or equal to 0"),
         ({"loss": {"feature_weights": [1, -1]}}, "loss.feature_weights.1: .*greater than or equal to 0"),
         ({"loss": {"features": ["lite2"]}}, "loss.features.0: .*'lite0' or 'lite1', got 'lite2'"),

@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from facegen.data.manifest import Entry, write_manifest
@@ -19,7 +20,16 @@ from facegen.errors import FileError, TrainingError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.files import sha256_of
 from facegen.media.images import write_image
-from facegen.training.datasets import FaceDataset, Order, TileConfig, TileDataset
+from facegen.training.datasets import (
+    FaceDataset,
+    Order,
+    PairConfig,
+    PairDataset,
+    Reduction,
+    TileConfig,
+    TileDataset,
+    reduce,
+)
 
 DEFAULT = TileConfig()
 PLAIN = TileConfig(zoom_max=1, degrade=0, recolour=0, guide_dropout=0, guide_jitter=0)
@@ -294,25 +304,6 @@ class TestTiles:
         _, high = data.batch(0, 150)
         assert len({self.place(tile, data) for tile in high}) == 9
 
-    def test_borders_of_blocks_are_smoothed_wherever_a_tile_is_cut(self, head_folder: Path) -> None:
-        level = np.arange(96) // 4 % 2 * 2
-        grid = np.repeat((100 + level[:, None] + level[None, :])[..., None], 3, axis=2).astype(np.uint8)
-        largest = {}
-        for block in (0, 4):
-            data = tiles(head_folder, config=PLAIN.model_copy(update={"block": block}))
-            data.pictures = np.stack([grid] * len(data))
-            _, high = data.batch(0, 20)
-            largest[block] = (high[..., 4:-4, 5:-4] - high[..., 4:-4, 4:-5]).abs().amax(dim=(1, 2, 3)) * 255
-        torch.testing.assert_close(largest[0], torch.full((20,), 2.0))
-        assert (largest[4] < 1.2).all()
-
-    def test_blocks_are_those_of_each_file(self, tmp_path: Path, head: NDArray[np.uint8]) -> None:
-        for suffix in ("jpg", "png", "webp"):
-            write_image(tmp_path / f"a.{suffix}", head)
-        assert tiles(tmp_path, side=192).blocks == [8, 0, 4]
-        assert tiles(tmp_path, side=96).blocks == [0, 0, 0]  # resized
-        assert tiles(tmp_path, side=192, config=PLAIN.model_copy(update={"block": 4})).blocks == [4, 4, 4]
-
     def place(self, tile: Tensor, data: TileDataset) -> tuple[int, int]:
         """(left, top) in the picture of the one place that the tile, or its mirror, was cut from."""
         found = []
@@ -347,3 +338,93 @@ class TestTiles:
     def test_zoom_ends_at_the_picture(self, head_folder: Path) -> None:
         _, high = tiles(head_folder, config=PLAIN.model_copy(update={"zoom_max": 50.0}), side=64).batch(0, 20)
         assert high.shape == (20, 3, 64, 64)
+
+
+def pairs(folder: Path, *, side: int = 96, scale: int = 4, seed: int = 0, **config: Any) -> PairDataset:
+    options = PairConfig(**({"crop": 32} | config))
+    return PairDataset(sorted(folder.iterdir()), side=side, scale=scale, config=options, seed=seed)
+
+
+@pytest.fixture
+def ramp_folder(tmp_path: Path) -> Path:
+    """One picture of 64 x 48 px whose red is 3x and whose green is 3y."""
+    y, x = np.mgrid[:48, :64]
+    write_image(tmp_path / "ramp" / "a.png", np.stack([3 * x, 3 * y, 0 * x], axis=2).astype(np.uint8))
+    return tmp_path / "ramp"
+
+
+@pytest.mark.parametrize("reduction", ["bicubic", "area"])
+def test_low_res_is_the_high_res_one_reduced(head_folder: Path, reduction: Reduction) -> None:
+    low, high = pairs(head_folder, reduction=reduction).batch(0, 3)
+    assert (low.shape, high.shape) == ((3, 3, 8, 8), (3, 3, 32, 32))
+    assert low.dtype == high.dtype == torch.float32
+    assert torch.equal(low, reduce(high, 4, reduction))
+    assert min(low.min(), high.min()) >= 0
+    assert max(low.max(), high.max()) <= 1
+
+
+def test_reduction_is_that_of_pillow(astronaut: NDArray[np.uint8]) -> None:
+    crop = astronaut[:96, 128:224]
+    high = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None] / 255
+    for reduction, filter_ in (("bicubic", Image.Resampling.BICUBIC), ("area", Image.Resampling.BOX)):
+        expected = np.asarray(Image.fromarray(crop).resize((24, 24), filter_), np.float32)
+        found = reduce(high, 4, reduction)[0].permute(1, 2, 0).numpy() * 255  # type: ignore[arg-type]
+        assert np.abs(found - expected).max() <= 1.01  # Pillow rounds after each of its two passes
+
+
+def test_batches_are_known_from_their_number(head_folder: Path) -> None:
+    one, other = (pairs(head_folder, zoom_max=2.0, recolour=0.3, quarter_turns=True) for _ in range(2))
+    whole = one.batch(4, 6)
+    parts = [torch.cat(x) for x in zip(other.batch(4, 2), other.batch(6, 4), strict=True)]
+    assert all(torch.equal(a, b) for a, b in zip(whole, parts, strict=True))
+    assert not torch.equal(whole[1], pairs(head_folder, seed=1).batch(4, 6)[1])
+
+
+def corners(dataset: PairDataset, count: int = 300) -> set[tuple[int, int]]:
+    """Where crops of the ramp are cut, and which way they are turned: red and green of their first pixel."""
+    high: Tensor = dataset.batch(0, count)[1]
+    first = (high[:, :2, 0, 0] * 255 / 3).round().int()
+    return {(int(x), int(y)) for x, y in first.tolist()}
+
+
+def test_crops_come_from_every_offset_of_pictures_that_are_not_square(ramp_folder: Path) -> None:
+    found = corners(pairs(ramp_folder))
+    left = {x for x, _ in found if x <= 32}
+    mirrored = {x - 31 for x, _ in found if x >= 31}
+    assert left | mirrored == set(range(33))
+    assert {y for _, y in found} == set(range(17))
+
+
+def test_quarter_turns_bring_other_corners_first(ramp_folder: Path) -> None:
+    assert max(y for _, y in corners(pairs(ramp_folder))) == 16
+    assert max(y for _, y in corners(pairs(ramp_folder, quarter_turns=True))) == 47
+
+
+def test_zoom_cuts_more_and_shrinks_it(ramp_folder: Path) -> None:
+    high = pairs(ramp_folder, zoom_max=1.5).batch(0, 200)[1]
+    spread = ((high[:, 0, 0] - high[:, 0, 0, :1]).abs().amax(dim=1) * 255 / 3).round()  # red from left to right
+    assert spread.min() == 31
+    assert 40 < spread.max() <= 47
+    assert 0.3 < (spread == 31).float().mean() < 0.7
+
+
+def test_recolouring_changes_both_sides_alike(ramp_folder: Path) -> None:
+    low, high = pairs(ramp_folder, recolour=0.5, reduction="area").batch(0, 20)
+    assert torch.equal(low, reduce(high, 4, "area"))
+    assert (high[:, 2] > 0).any()  # blue, that the picture has none of
+
+
+def test_larger_pictures_are_reduced_to_the_side_and_smaller_ones_kept(ramp_folder: Path) -> None:
+    assert [p.shape for p in pairs(ramp_folder, side=40).pictures] == [(40, 53, 3)]
+    assert [p.shape for p in pairs(ramp_folder, side=96).pictures] == [(48, 64, 3)]
+
+
+def test_pictures_smaller_than_the_crop_are_told_and_left_out(head_folder: Path, ramp_folder: Path) -> None:
+    told: list[str] = []
+    files = [*sorted(head_folder.iterdir()), ramp_folder / "a.png"]
+    config = PairConfig(crop=64)
+    found = PairDataset(files, side=96, scale=4, config=config, seed=0, warn=told.append)
+    assert found.files == files[:3]
+    assert told == [f"{files[3]}: 64x48 is smaller than the crop of 64 px. Left out."]
+    with pytest.raises(TrainingError, match="None of the 1 pictures could be used"):
+        PairDataset(files[3:], side=96, scale=4, config=config, seed=0, warn=told.append)

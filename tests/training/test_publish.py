@@ -64,7 +64,7 @@ def test_published_runs_make_a_pipeline(runs: Runs, tmp_path: Path) -> None:
     recipe.write_text(
         'kind = "pipeline"\nprecision = "fp32"\ntiles.overlap = 4\nchoice.scorers.discriminator = 1.0\n'
         f'[weights]\ngenerator = "{tmp_path}/my-dcgan"\nupscaler = "{tmp_path}/my-jnet"\n'
-        f'discriminator = "{tmp_path}/my-jnet-patchgan"\n'
+        f'discriminator = "{tmp_path}/training/my-jnet-patchgan"\n'
     )
     upscaled = FacePipeline.load(recipe).sample(0, 128)
     assert upscaled.image.shape == (3, 128, 128)
@@ -73,26 +73,26 @@ def test_published_runs_make_a_pipeline(runs: Runs, tmp_path: Path) -> None:
 
 def test_cards_say_where_the_weights_come_from(runs: Runs, tmp_path: Path) -> None:
     folders = publish(runs["jnet"], "x", tmp_path, recipe_name="pipelines/train/x.toml")
-    assert folders == [tmp_path / "x", tmp_path / "x-patchgan"]
+    assert folders == [tmp_path / "x", tmp_path / "training" / "x-patchgan"]
     cards = [read_card(folder) for folder in folders]
     assert [(card.name, card.kind, card.guide) for card in cards] == [
         ("x", "jnet", "rgb"),
         ("x-patchgan", "patchgan", "rgb"),
     ]
-    for card in cards:
+    for folder, card in zip(folders, cards, strict=True):
         assert card.recipe == "pipelines/train/x.toml"
         assert card.images_seen == 4
         assert card.sources == ("studio: 2", "web: 1")
         assert card.licence == LICENCE
         assert card.limits
-        assert (tmp_path / card.name / RESOLVED).read_bytes() == (runs["jnet"] / RESOLVED).read_bytes()
+        assert (folder / RESOLVED).read_bytes() == (runs["jnet"] / RESOLVED).read_bytes()
 
 
 def test_the_average_is_published_and_the_discriminator(runs: Runs, tmp_path: Path) -> None:
     publish(runs["jnet"], "x", tmp_path, recipe_name="")
     modules = torch.load(checkpoints(runs["jnet"])[-1], weights_only=True)["modules"]
     published = {"average": load_network(str(tmp_path / "x"), JNet)[0]}
-    published["discriminator"] = load_network(str(tmp_path / "x-patchgan"), PatchDiscriminator)[0]  # type: ignore[assignment]
+    published["discriminator"] = load_network(str(tmp_path / "training" / "x-patchgan"), PatchDiscriminator)[0]  # type: ignore[assignment]
     for name, net in published.items():
         for key, value in net.state_dict().items():
             torch.testing.assert_close(value, modules[name][key], rtol=1e-3, atol=1e-6, msg=f"{name} {key}")
@@ -168,7 +168,7 @@ def test_names_of_folders_alone(runs: Runs, tmp_path: Path, name: str) -> None:
 def test_command(runs: Runs, tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["publish", str(runs["jnet"]), "mine", "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert result.stdout.splitlines() == [str(tmp_path / "mine"), str(tmp_path / "mine-patchgan")]
+    assert result.stdout.splitlines() == [str(tmp_path / "mine"), str(tmp_path / "training" / "mine-patchgan")]
     assert read_card(tmp_path / "mine").recipe == str(runs["jnet"] / RESOLVED)
 
 

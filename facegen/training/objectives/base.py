@@ -1,4 +1,4 @@
-"""What the trainer asks of a stage, and what the stages share."""
+"""The interface between trainer and stages, and the parts that stages share."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facegen.arrays import to_picture
+from facegen.errors import ShapeError
 from facegen.training.config import OptimizerConfig
-from facegen.training.draws import Draws
 from facegen.training.muon import Muon
+from facegen.training.random import Draws
 
 Losses = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
@@ -30,11 +31,11 @@ class Phase:
     optimizer: torch.optim.Optimizer
     """Phases may share one."""
     interval: int = 1
-    """Taken every so many steps."""
+    """The phase runs every this many steps."""
     first_image: int = 0
-    """Not taken before so many images are seen."""
+    """The phase does not run before this many images are seen."""
     clip_norm: float = 0.0
-    """Gradients longer than this are shortened to it; 0 leaves them alone."""
+    """Longer gradients are shortened to it; 0 leaves them unchanged."""
 
 
 class Objective(Protocol):
@@ -47,7 +48,7 @@ class Objective(Protocol):
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
-        """Everything that is saved: the networks, the average that is published, and what else the losses remember."""
+        """Everything that is saved: the networks, the average that is published, and the memory of the losses."""
         ...
 
     @property
@@ -57,7 +58,7 @@ class Objective(Protocol):
 
     @property
     def companions(self) -> Mapping[str, nn.Module]:
-        """The discriminators that are published beside the average, by what is added to its name."""
+        """The networks that are published with the average, by what is added to its name."""
         ...
 
     def batch(self, start: int, size: int) -> Any:
@@ -65,28 +66,34 @@ class Objective(Protocol):
         ...
 
     def begin(self, batch: Any, draws: Draws) -> Any:
-        """Draw what all phases of a step look at, gradients kept."""
+        """Generate what all phases of a step use, gradients kept."""
         ...
 
     def losses(self, phase: str, pictures: Any, draws: Draws, images_seen: int) -> Losses:
-        """The phase's losses for what `begin` gave; the one to descend is called "total"."""
+        """The phase's losses for the result of `begin`; the one to minimise is called "total"."""
         ...
 
     def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
-        """A fixed sheet of what the average makes, and its figures; of "score", lower is better."""
+        """A fixed sheet of the average's pictures, and its figures; of "score", lower is better."""
         ...
 
 
 def adam(module: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
-    """Adam as the recipe says, over what trains."""
+    """Adam with the recipe's settings, for the parameters that train."""
     return torch.optim.Adam(_trained(module), lr=config.learning_rate, betas=config.betas)
 
 
 def generator_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """What the recipe names for the generator, over what trains."""
+    """The optimizer that the recipe names for the generator, for the parameters that train."""
     if config.generator == "adam":
         return adam(module, config)
     return Muon(_trained(module), lr=config.learning_rate, betas=config.betas)
+
+
+def generator_phase(module: nn.Module, config: OptimizerConfig, interval: int = 1) -> Phase:
+    """The generator's turn, with the recipe's settings."""
+    optimizer = generator_optimizer(module, config)
+    return Phase("generator", module, optimizer, interval, config.generator_from, config.clip_norm)
 
 
 def _trained(module: nn.Module) -> list[nn.Parameter]:
@@ -94,7 +101,7 @@ def _trained(module: nn.Module) -> list[nn.Parameter]:
 
 
 def placed(module: Module, device: torch.device) -> Module:
-    """On the device, its weights in the memory format that convolutions are fastest in."""
+    """Move to the device, weights in the memory format that convolutions are fastest in."""
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 
@@ -116,3 +123,83 @@ def to_uint8(pictures: Tensor) -> list[NDArray[np.uint8]]:
 def mean_logit(logits: Sequence[Tensor]) -> Tensor:
     """Mean over the places of each head, then over heads."""
     return torch.stack([x.detach().float().mean() for x in logits]).mean()
+
+
+class HistoricalAverage(nn.Module):
+    """Mean of a network's parameters over all their values so far; the penalty pulls them there (Salimans et al. 2016).
+
+    The mean is over all values it was updated with; before the first update it is the parameters at construction. Its
+    buffers hold all it knows, so a checkpoint keeps it.
+    """
+
+    mean: Tensor
+    count: Tensor
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.register_buffer("mean", _parameters(module).detach().clone())  # (parameters,)
+        self.register_buffer("count", torch.tensor(0))
+
+    def penalty(self, module: nn.Module) -> Tensor:
+        """Squared distance of the parameters from their mean, |theta - mean|^2, per parameter; with their gradient."""
+        return (_parameters(module) - self.mean).square().mean()
+
+    @torch.no_grad()
+    def update(self, module: nn.Module) -> None:
+        """Add the parameters' present values to the mean; once a step."""
+        self.count += 1
+        self.mean += (_parameters(module) - self.mean) / self.count
+
+
+class ReplayBuffer(nn.Module):
+    """Earlier generated pictures, shown again so that the discriminator does not forget them (Shrivastava et al. 2017).
+
+    Picture by picture, as CycleGAN does (Zhu et al. 2017): until the buffer is full each is kept and passed on; from
+    then on each is exchanged, with probability 1/2, for a kept one at random, whose place it takes.
+
+    Kept as uint8, in buffers that a checkpoint saves: an exchanged picture comes back up to 1/255 off, clamped.
+    """
+
+    pictures: Tensor
+    count: Tensor
+
+    def __init__(self, capacity: int, channels: int, side: int) -> None:
+        super().__init__()
+        self.register_buffer("pictures", torch.zeros(capacity, channels, side, side, dtype=torch.uint8))
+        self.register_buffer("count", torch.tensor(0))
+
+    @torch.no_grad()
+    def mix(self, fake: Tensor, rng: torch.Generator) -> Tensor:
+        """Exchange about half of a batch, and keep the pictures taken out of it.
+
+        Args:
+            fake: (B, C, H, W) in [-1, 1]; not changed.
+            rng: draws which pictures are exchanged, and for which; the same number of draws however full it is.
+        Returns:
+            (B, C, H, W) without gradient: `fake`, with earlier pictures in some of the places.
+        Raises:
+            ShapeError: if the pictures differ in size from the buffer's.
+        """
+        if fake.ndim != 4 or fake.shape[1:] != self.pictures.shape[1:]:
+            sides = ", ".join(str(n) for n in self.pictures.shape[1:])
+            raise ShapeError(f"ReplayBuffer: pictures have shape {tuple(fake.shape)}, expected (B, {sides}).")
+        capacity = len(self.pictures)
+        exchanged = (torch.rand(len(fake), generator=rng) < 0.5).tolist()
+        places = torch.randint(capacity, (len(fake),), generator=rng).tolist()
+        kept = ((fake.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        mixed = fake.detach().clone()
+        filled = int(self.count)
+        for i, picture in enumerate(kept):
+            if filled < capacity:
+                self.pictures[filled] = picture
+                filled += 1
+            elif exchanged[i]:
+                mixed[i] = self.pictures[places[i]].float() / 127.5 - 1
+                self.pictures[places[i]] = picture
+        self.count.fill_(filled)
+        return mixed
+
+
+def _parameters(module: nn.Module) -> Tensor:
+    """All of a network's parameters as one float32 vector, in whatever memory format they are."""
+    return torch.cat([p.float().reshape(-1) for p in module.parameters()])

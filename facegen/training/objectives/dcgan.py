@@ -1,4 +1,4 @@
-"""Stage 1: a DCGAN generator under a projected or its own plain discriminator."""
+"""Stage 1: a DCGAN generator, trained against a projected discriminator or DCGAN's own, optionally as a VAE-GAN."""
 
 from __future__ import annotations
 
@@ -16,82 +16,155 @@ from torch import Tensor, nn
 from facegen.media.sheets import contact_sheet
 from facegen.metrics.distribution import diversity, frechet_distance
 from facegen.metrics.features import Features, pooled_features
-from facegen.models.dcgan import DCGANGenerator
+from facegen.models.dcgan import DCGANGenerator, calibrate_batchnorm
 from facegen.models.discriminators import DCGANDiscriminator
-from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, feature_loss, load_efficientnet
+from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.projected import ProjectedDiscriminator
-from facegen.training.calibration import calibrate_batchnorm
 from facegen.training.config import DCGANRecipe
 from facegen.training.datasets import FaceDataset
-from facegen.training.diffaugment import diffaugment
-from facegen.training.draws import Draws
-from facegen.training.losses import ADVERSARIAL, feature_matching, gradient_penalty, r1_penalty
+from facegen.training.distributed import mean_over_processes, processes
+from facegen.training.losses import ADVERSARIAL, feature_matching, gradient_penalty, prior_divergence, r1_penalty
 from facegen.training.objectives.base import (
+    HistoricalAverage,
     Losses,
     Phase,
+    ReplayBuffer,
     adam,
     average_of,
-    generator_optimizer,
+    generator_phase,
     mean_logit,
     placed,
     to_device,
     to_uint8,
 )
-from facegen.training.reconstruction import Found, Reconstruction
-from facegen.training.tricks import HistoricalAverage, ReplayBuffer
+from facegen.training.random import Draws, diffaugment
 
 SHOWN, VALIDATED = 64, 256
 """Samples on the sheet; samples, and unseen pictures, that `validate` compares."""
+GROWING = (8, 16, 32, 64)
+"""Sides, in pixels, that training grows from; each doubles into the next."""
+COLOURS = 50.0
+"""Weight of the pixels' L1 next to the feature loss, whose gradient is 15 times as long even so: features know little
+of colour, and nothing of stripes of red and green one pixel wide."""
+SHIFT = 32
+"""Pictures are shifted at random by less than this before they are compared: a strided network that always sees the
+same grid misses a pattern between its lines."""
+HALF_LIFE = 2000
+"""Pictures after which an older one counts half as much in the moments of the latents."""
+JITTER = 1e-6
+"""Added to the variances, so that rounding leaves the covariance positive."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The latents found for every second picture of a batch, as normal distributions: (B/2, Z) each."""
+
+    mean: Tensor
+    log_variance: Tensor
 
 
 @dataclass(frozen=True)
 class Step:
-    """What all phases of a step look at."""
+    """The pictures that all phases of a step use."""
 
     real: Tensor
     fake: Tensor
     found: Found | None = None
-    """The latents that an encoder found in every second of the real pictures, and that those of the fake ones show."""
+    """Every second fake picture is generated from these latents of the real one."""
+
+
+@torch.no_grad()
+def learn_map(latents: Tensor, generators: Sequence[DCGANGenerator]) -> None:
+    """Move the generators' map towards the mean and covariance of (B, Z) latents, of this process and of the others.
+
+    The latents include their noise: without it the discriminator can tell pictures of found latents from the other half
+    of the batch, and that half gets worse. The first generator's map is the memory; all get the same.
+    """
+    first = generators[0]
+    with torch.autocast(latents.device.type, enabled=False):
+        keep = 0.5 ** (len(latents) * processes() / HALF_LIFE)
+        offset = latents.detach().float() - first.latent_mean
+        covariance = first.latent_factor @ first.latent_factor.T
+        covariance.lerp_(mean_over_processes(offset.T @ offset / len(offset)), 1 - keep)
+        mean = first.latent_mean + (1 - keep) * mean_over_processes(offset.mean(dim=0))
+        factor = torch.linalg.cholesky(covariance + JITTER * torch.eye(len(mean), device=mean.device))
+        for generator in generators:
+            generator.latent_factor.copy_(factor)
+            generator.latent_mean.copy_(mean)
+
+
+class Reconstruction:
+    """The VAE half of a VAE-GAN (Larsen et al. 2016): an encoder, and how well the generator draws what it found.
+
+    The features compared are the discriminator's own.
+    """
+
+    def __init__(self, generator: DCGANGenerator, average: DCGANGenerator, features: EfficientNetLite) -> None:
+        self.generator, self.average, self.features = generator, average, features
+        self.encoder = LatentEncoder(EncoderConfig(z_dim=generator.config.z_dim))
+
+    def find(self, real: Tensor, z: Tensor) -> tuple[Tensor, Found]:
+        """Map z to latents, every second of them to one that the encoder found.
+
+        Args:
+            real: (B, 3, H, W) in [-1, 1]; latents of every second picture are found.
+            z: (B, Z), standard normal; in those rows it is the noise about the means found.
+        Returns:
+            (B, Z) latents for `DCGANGenerator.synthesise`, and the distributions found.
+        """
+        rows = torch.arange(0, len(real), 2, device=real.device)
+        with torch.no_grad():
+            maps = self.features(real[rows])[-2:]
+        mean, log_variance = self.encoder(real[rows], maps)
+        drawn = (mean + z[rows] * (log_variance / 2).exp()).to(z.dtype)
+        learn_map(drawn, (self.generator, self.average))
+        return self.generator.mapped(z).index_copy(0, rows, drawn), Found(mean, log_variance)
+
+    def losses(self, real: Tensor, fake: Tensor, found: Found, draws: Draws) -> tuple[Tensor, Tensor]:
+        """The distance of every second fake picture from its original, and of the latents from N(0, 1) in nats."""
+        shift = draws.shared(0, SHIFT, 2)
+        theirs, ours = (x[::2].roll(shift, dims=(2, 3)).add(1).div(2) for x in (real, fake))
+        distance = feature_loss(self.features, ours, theirs, weights=(1.0,) * len(STAGE_ENDS))
+        distance = distance + COLOURS * F.l1_loss(ours, theirs)
+        return distance, prior_divergence(found.mean, found.log_variance)
 
 
 class DCGANObjective:
-    """What the recipe's [loss] chooses, over one generator and one discriminator."""
+    """The losses of the recipe's [loss], over one generator and one discriminator."""
 
     def __init__(self, recipe: DCGANRecipe, data: FaceDataset, unseen: NDArray[np.uint8], device: torch.device) -> None:
         self.recipe, self.data, self.unseen, self.device = recipe, data, unseen, device
         loss, optimizer = recipe.loss, recipe.optimizer
         self.generator = placed(DCGANGenerator(recipe.generator), device)
-        self.judge: DCGANDiscriminator | ProjectedDiscriminator
+        self.discriminator: DCGANDiscriminator | ProjectedDiscriminator
         if recipe.plain is not None:
-            self.judge = placed(DCGANDiscriminator(recipe.plain, recipe.generator.side), device)
+            self.discriminator = placed(DCGANDiscriminator(recipe.plain, recipe.generator.side), device)
         else:
-            self.judge = placed(ProjectedDiscriminator(recipe.discriminator), device)
-        trained = self.judge.heads
+            self.discriminator = placed(ProjectedDiscriminator(recipe.discriminator), device)
+        heads = self.discriminator.heads
         self.adversarial = ADVERSARIAL[loss.kind]
         self.ema = (average_of(self.generator), self.generator)
-        self.modules: dict[str, nn.Module] = {
-            "generator": self.generator, "heads": trained, "average": self.ema[0]
-        }  # fmt: skip
+        self.modules: dict[str, nn.Module] = {"generator": self.generator, "heads": heads, "average": self.ema[0]}
         self.history = HistoricalAverage(self.generator).to(device) if loss.historical else None
         self.replay = ReplayBuffer(loss.replay, 3, recipe.generator.side).to(device) if loss.replay else None
         memories = {"history": self.history, "replay": self.replay}
         self.modules |= {name: memory for name, memory in memories.items() if memory is not None}
-        self.companions: dict[str, nn.Module] = {} if recipe.plain else {"-heads": trained}
-        drawing: nn.Module = self.generator
+        self.companions: dict[str, nn.Module] = {} if recipe.plain else {"-heads": heads}
+        generating: nn.Module = self.generator
         self.reconstruction: Reconstruction | None = None
-        if loss.reconstruction and isinstance(self.judge, ProjectedDiscriminator):
-            self.reconstruction = Reconstruction(self.generator, self.ema[0], self.judge.features)
+        if loss.reconstruction and isinstance(self.discriminator, ProjectedDiscriminator):
+            self.reconstruction = Reconstruction(self.generator, self.ema[0], self.discriminator.features)
             encoder = placed(self.reconstruction.encoder, device)
-            drawing = nn.ModuleList([self.generator, encoder])
+            generating = nn.ModuleList([self.generator, encoder])
             self.modules["encoder"] = self.companions["-encoder"] = encoder
-        judging = adam(trained, optimizer)
+        heads_adam = adam(heads, optimizer)
         self.phases: tuple[Phase, ...] = (
-            Phase("discriminator", trained, judging),
-            Phase("generator", drawing, generator_optimizer(drawing, optimizer), interval=loss.generator_interval,
-                  first_image=optimizer.generator_from, clip_norm=optimizer.clip_norm),
-        )  # fmt: skip
+            Phase("discriminator", heads, heads_adam),
+            generator_phase(generating, optimizer, loss.generator_interval),
+        )
         if loss.r1:
-            self.phases += (Phase("r1", trained, judging, interval=loss.r1_interval),)
+            self.phases += (Phase("r1", heads, heads_adam, interval=loss.r1_interval),)
         rng = torch.Generator().manual_seed(0)
         self.fixed_z = torch.randn(VALIDATED, recipe.generator.z_dim, generator=rng)
 
@@ -111,25 +184,25 @@ class DCGANObjective:
         if phase == "r1":
             return self._r1(real, draws)
         if phase == "generator":
-            return self._fool(real, fake, draws, pictures.found)
+            return self._generator(real, fake, draws, pictures.found)
         fake = fake.detach()
         if self.replay is not None:
             fake = self.replay.mix(fake, draws.rng)
-        logits = self._judged(real, draws), self._judged(fake, draws)
+        logits = self._logits(real, draws), self._logits(fake, draws)
         total = self.adversarial.discriminator(*logits, self.recipe.loss.real_label)
         losses = {"real": mean_logit(logits[0]), "fake": mean_logit(logits[1])}
         if self.recipe.loss.gradient_penalty:
             mix = draws.rand(len(real)).to(self.device)
-            losses["gradient_penalty"] = gradient_penalty(self.judge, real, fake, mix)
+            losses["gradient_penalty"] = gradient_penalty(self.discriminator, real, fake, mix)
             total = total + self.recipe.loss.gradient_penalty * losses["gradient_penalty"]
         return {"total": total, **losses}
 
-    def _fool(self, real: Tensor, fake: Tensor, draws: Draws, found: Found | None) -> Losses:
-        loss = self.recipe.loss
-        losses = {"adversarial": self.adversarial.generator(self._judged(fake, draws))}
+    def _generator(self, real: Tensor, fake: Tensor, draws: Draws, found: Found | None) -> Losses:
+        loss, activations = self.recipe.loss, self.discriminator.activations
+        losses = {"adversarial": self.adversarial.generator(self._logits(fake, draws))}
         total = losses["adversarial"]
         if loss.feature_matching:
-            losses["feature_matching"] = feature_matching(self.judge.activations(real), self.judge.activations(fake))
+            losses["feature_matching"] = feature_matching(activations(real), activations(fake))
             total = total + loss.feature_matching * losses["feature_matching"]
         if self.reconstruction is not None and found is not None:
             losses["reconstruction"], losses["prior"] = self.reconstruction.losses(real, fake, found, draws)
@@ -141,21 +214,21 @@ class DCGANObjective:
         return {"total": total, **losses}
 
     def _r1(self, real: Tensor, draws: Draws) -> Losses:
-        """Lazily: as strong as if it were taken at every step (Karras et al. 2020)."""
+        """R1 of the steps since the last time together (lazy regularisation, Karras et al. 2020)."""
         with torch.autocast(self.device.type, enabled=False):
             real = real.detach().float().requires_grad_(True)
-            penalty = r1_penalty(self._judged(real, draws), real)
+            penalty = r1_penalty(self._logits(real, draws), real)
         return {"total": penalty * self.recipe.loss.r1 * self.recipe.loss.r1_interval, "penalty": penalty}
 
-    def _judged(self, pictures: Tensor, draws: Draws) -> Sequence[Tensor]:
+    def _logits(self, pictures: Tensor, draws: Draws) -> Sequence[Tensor]:
         augmented = diffaugment(pictures, self.recipe.loss.augment, draws)
-        logits: Sequence[Tensor] = self.judge(augmented.contiguous(memory_format=torch.channels_last))
+        logits: Sequence[Tensor] = self.discriminator(augmented.contiguous(memory_format=torch.channels_last))
         return logits
 
     def _grown(self, pictures: Tensor, images_seen: int) -> Tensor:
         """Pictures at the resolution that training has grown to, enlarged again; the next one is faded in.
 
-        Progressive growing (Karras et al. 2018) without new layers: what the coarse layers draw is judged first.
+        Progressive growing (Karras et al. 2018) without new layers: the coarse layers are taught first.
         """
         every = self.recipe.loss.growing_images
         if not every or images_seen >= every * len(GROWING):
@@ -166,16 +239,16 @@ class DCGANObjective:
         return torch.lerp(coarse, finer, max(2 * progress - 1, 0))
 
     def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
-        """Samples of the average; their Frechet distance ("score") and diversity beside unseen pictures.
+        """Samples of the average; their Frechet distance from unseen pictures ("score"), and their diversity.
 
-        By EfficientNet-Lite0, which training knows as well: for comparing checkpoints of one run, and nothing else.
+        Measured by EfficientNet-Lite0, which training knows as well: only for comparing checkpoints of one run.
         """
         pictures = self._samples()
-        samples, real = self._look(pictures), self._unseen_features
+        samples, real = self._features(pictures), self._unseen_features
         figures = {"score": frechet_distance(samples, real), "diversity": diversity(samples) / diversity(real)}
         return contact_sheet(list(pictures[:SHOWN])), figures
 
-    def _look(self, pictures: NDArray[np.uint8]) -> Features:
+    def _features(self, pictures: NDArray[np.uint8]) -> Features:
         return pooled_features(self._network, pictures, self.recipe.generator.side, device=str(self.device))
 
     @cached_property
@@ -184,7 +257,7 @@ class DCGANObjective:
 
     @cached_property
     def _unseen_features(self) -> Features:
-        return self._look(self.unseen[:VALIDATED])
+        return self._features(self.unseen[:VALIDATED])
 
     def _samples(self) -> NDArray[np.uint8]:
         """(VALIDATED, side, side, 3), the same latents at every call."""
@@ -195,11 +268,7 @@ class DCGANObjective:
         return np.stack([picture for batch in drawn for picture in to_uint8(batch)])
 
 
-GROWING = (8, 16, 32, 64)
-"""Sides, in pixels, that training grows from; each doubles into the next."""
-
-
 def _at(pictures: Tensor, side: int, shown: int) -> Tensor:
-    """Reduced to `side` px by area mean, then enlarged to `shown`."""
+    """Reduce to `side` px by area mean, then enlarge to `shown`."""
     reduced = F.interpolate(pictures.float(), size=(side, side), mode="area")
     return F.interpolate(reduced, size=(shown, shown), mode="bilinear", align_corners=False)

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError, TrainingError
-from facegen.training.vgg import IMAGENET_MEAN, IMAGENET_STD, VGG19Features, load_vgg19, vgg_loss
+from facegen.training.objectives.content import IMAGENET_MEAN, IMAGENET_STD, VGG19Features, load_vgg19, vgg_loss
 
 CONVOLUTIONS = {
     0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256),

@@ -1,7 +1,4 @@
-"""Differentiable augmentation (Zhao et al. 2020): the same kinds of change on real and drawn pictures, gradients kept.
-
-Every function takes (B, 3, H, W) pictures in [-1, 1] and the Draws that decide what is done.
-"""
+"""Random numbers of a training step, the same however many processes share the batch; and DiffAugment."""
 
 from __future__ import annotations
 
@@ -12,7 +9,36 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.errors import UsageError
-from facegen.training.draws import Draws
+
+
+class Draws:
+    """A step's source of random numbers, known from the seed alone.
+
+    Every process draws for the whole batch and keeps its own rows, so that together they see what a single one would.
+    """
+
+    def __init__(self, *seed: int, rank: int = 0, world: int = 1) -> None:
+        self.rng = torch.Generator().manual_seed(hash(seed) & (2**63 - 1))
+        self.rank, self.world = rank, world
+
+    def rand(self, count: int, *shape: int) -> Tensor:
+        """(count, *shape) uniform in [0, 1)."""
+        return self._own(torch.rand(count * self.world, *shape, generator=self.rng))
+
+    def randn(self, count: int, *shape: int) -> Tensor:
+        """(count, *shape) standard normal."""
+        return self._own(torch.randn(count * self.world, *shape, generator=self.rng))
+
+    def randint(self, low: int, high: int, count: int, *shape: int) -> Tensor:
+        """(count, *shape) whole numbers in [low, high)."""
+        return self._own(torch.randint(low, high, (count * self.world, *shape), generator=self.rng))
+
+    def shared(self, low: int, high: int, count: int) -> list[int]:
+        """`count` whole numbers in [low, high), equal in all processes."""
+        return torch.randint(low, high, (count,), generator=self.rng).tolist()
+
+    def _own(self, rows: Tensor) -> Tensor:
+        return rows.chunk(self.world)[self.rank]
 
 
 def colour(x: Tensor, draws: Draws) -> Tensor:
@@ -55,7 +81,7 @@ POLICIES: dict[str, Callable[[Tensor, Draws], Tensor]] = {
 
 
 def diffaugment(x: Tensor, policies: Sequence[str], draws: Draws) -> Tensor:
-    """Apply the named policies in order.
+    """Apply differentiable augmentations (Zhao et al. 2020) to (B, 3, H, W) pictures in [-1, 1], in order.
 
     Raises:
         UsageError: if a policy is unknown.

@@ -15,11 +15,11 @@ from facegen.models.srgan import SRGANGenerator
 from facegen.models.unet import UNet
 from facegen.recipe import parse_recipe
 from facegen.training.callbacks import StatsFile, read_stats
-from facegen.training.draws import Draws
+from facegen.training.config import SRGANRecipe, UNetRecipe
 from facegen.training.objectives import UpscalerObjective
 from facegen.training.publish import publish
+from facegen.training.random import Draws
 from facegen.training.start import make_trainer
-from facegen.training.upscaler_config import SRGANRecipe, UNetRecipe
 from facegen.weights import load_network, read_card
 from tests.training.checks import assert_trains_and_resumes
 from tests.training.conftest import srgan_recipe, unet_recipe

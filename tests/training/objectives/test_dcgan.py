@@ -13,10 +13,10 @@ from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PlainConfig
 from facegen.models.efficientnet import load_efficientnet
 from facegen.training.config import DCGANLoss, DCGANRecipe
-from facegen.training.draws import Draws
 from facegen.training.losses import prior_divergence
 from facegen.training.objectives import DCGANObjective
-from facegen.training.reconstruction import Reconstruction, learn_map
+from facegen.training.objectives.dcgan import Reconstruction, learn_map
+from facegen.training.random import Draws
 from facegen.training.start import make_trainer
 from tests.training.conftest import dcgan_recipe
 

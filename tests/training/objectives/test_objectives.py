@@ -15,10 +15,10 @@ from facegen.models.discriminators import PlainConfig
 from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig
 from facegen.training.config import DCGANRecipe, JNetLoss
-from facegen.training.draws import Draws
 from facegen.training.objectives import DCGANObjective, JNetObjective, Losses, Objective
 from facegen.training.objectives.base import mean_logit
 from facegen.training.objectives.jnet import crop as crop_square
+from facegen.training.random import Draws
 from facegen.training.start import make_trainer
 from tests.training.checks import assert_trains_and_resumes
 from tests.training.conftest import dcgan_recipe, jnet_recipe
@@ -188,7 +188,7 @@ def test_networks_that_look_for_several_losses_look_once(
     losses, judged = (objective.losses(name, step, draws(), 0) for name in ("generator", "discriminator"))
     assert sorted(seen) == sorted(list(networks) * 2)  # at the real and at the upscaled tiles
     assert len(networks) == len({*features, "lite0"})
-    real, upscaled = (look.pictures for look in step.looks)
+    real, upscaled = (crop.pictures for crop in step.crops)
     torch.testing.assert_close(losses["feature"], objective.content(upscaled, real))
     found = objective.projected(upscaled * 2 - 1)
     torch.testing.assert_close(losses["projected"], objective.adversarial.generator(found))

@@ -1,17 +1,23 @@
-"""One process or many: Lightning Fabric starts them, gradients and batchnorm statistics are averaged over them."""
+"""Processes: started by Lightning Fabric, averaged over, alone in their run folder, interrupted between two steps."""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
+from filelock import FileLock, Timeout
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
-from facegen.errors import UsageError
+from facegen.errors import TrainingError, UsageError
 from facegen.precision import Precision, resolve
 
 
@@ -21,7 +27,7 @@ def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices:
     Args:
         precision: as in the recipe.
         device: "auto", "cpu" or "cuda".
-        devices: processes to start; torchrun's number goes first.
+        devices: processes to start; torchrun's number takes precedence.
     Raises:
         UsageError: if there are not so many devices.
     """
@@ -58,18 +64,18 @@ def average_gradients(fabric: Fabric, module: nn.Module) -> None:
 
 
 def end_processes() -> None:
-    """Take this process out of its group. Gloo's threads, left running while Python ends, now and then abort it."""
+    """Leave the process group: Gloo's threads, if they run while Python ends, sometimes abort it."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
 
 def processes() -> int:
-    """How many share the training."""
+    """The number of processes that train together."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of a tensor over all processes, without a gradient; itself where there is but one."""
+    """The mean of a tensor over all processes, without a gradient; the tensor itself if there is only one."""
     if processes() == 1:
         return value
     total = value.clone()
@@ -78,7 +84,7 @@ def mean_over_processes(value: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over all processes; as each one's loss hangs on every other's part, so is the gradient."""
+    """Sum over all processes, of the gradient too, since each one's loss depends on every other's part."""
 
     @staticmethod
     def forward(context: Any, value: Tensor) -> Tensor:
@@ -94,9 +100,9 @@ class _Sum(torch.autograd.Function):
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batchnorm whose training statistics are those of all processes' pictures, on processors as on GPUs.
+    """Batchnorm with training statistics over all processes' pictures; PyTorch's SyncBatchNorm needs GPUs.
 
-    PyTorch's SyncBatchNorm works on GPUs alone. Its state is a BatchNorm2d's.
+    Its state is a BatchNorm2d's.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +128,45 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 def share_batchnorm(module: nn.Module) -> None:
-    """Let every BatchNorm2d below `module` take its statistics over all processes."""
+    """Make every BatchNorm2d in `module` take its statistics over all processes."""
     for child in module.modules():
         if type(child) is nn.BatchNorm2d:
-            child.__class__ = SharedBatchNorm2d  # the same parameters, that an optimizer may hold already
+            child.__class__ = SharedBatchNorm2d  # keeps the parameters, which an optimizer may have already
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Lock the run folder; the system drops the lock with the process, however it ends.
+
+    Raises:
+        TrainingError: if another process trains in the folder.
+    """
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise TrainingError(f"{folder}: another process is training here; choose another --out.") from None
+
+
+@contextmanager
+def interrupts_noted() -> Iterator[Callable[[], bool]]:
+    """Note the first Ctrl-C or SIGTERM instead of stopping within a step; the second one acts as usual.
+
+    Outside the main thread, and for signals that a program handles itself, nothing changes.
+    """
+    noted = threading.Event()
+    here = threading.current_thread() is threading.main_thread()
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
+    caught = {number: handler for number, handler in usual.items() if here and signal.getsignal(number) == handler}
+
+    def note(number: int, frame: object) -> None:
+        noted.set()
+        signal.signal(number, caught[signal.Signals(number)])
+
+    for number in caught:
+        signal.signal(number, note)
+    try:
+        yield noted.is_set
+    finally:
+        for number, handler in caught.items():
+            signal.signal(number, handler)

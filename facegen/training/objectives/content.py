@@ -1,0 +1,187 @@
+"""Content losses in the features of a frozen network (EfficientNets, or VGG19 as in SRGAN), and validation by them.
+
+VGG19's weights are the user's to get: nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from safetensors.torch import load_file as load_safetensors
+from torch import Tensor, nn
+
+from facegen.errors import ShapeError, TrainingError
+from facegen.media.sheets import contact_sheet
+from facegen.models.efficientnet import EfficientNetLite, Name, feature_loss, load_efficientnet, maps_loss
+from facegen.training.config import FeatureLoss
+from facegen.training.objectives.base import placed, to_device, to_uint8
+
+# (convolutions, channels) of each block of VGG19, "configuration E" of Simonyan & Zisserman 2015
+BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
+SMALLEST = 16  # px; the four poolings leave one place
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Mean and deviation of RGB in [0, 1], as torchvision's weights expect them."""
+RESCALING = 1 / 12.75
+"""The feature maps are multiplied by this, so that the loss is as large as a pixel MSE (Ledig et al. 2017, 3.2)."""
+WHERE = "Nothing is downloaded: get vgg19-dcbb9e9d.pth from https://download.pytorch.org/models/ and give its path."
+BATCH, VALIDATED = 8, 48
+"""Pictures that `validate` upscales at a time, and in all; the first ones are on the sheet."""
+
+
+class VGG19Features(nn.Module):
+    """VGG19 up to the last convolution of its fifth block, the layer of SRGAN's phi_5,4, before that one's ReLU.
+
+    ESRGAN takes it there too (Wang et al. 2018): after the ReLU most of the map is zero. The layers have torchvision's
+    names, features.0 to features.34.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        cin = 3
+        for convolutions, channels in BLOCKS:
+            for _ in range(convolutions):
+                layers += [nn.Conv2d(cin, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                cin = channels
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers[:-2])  # without the last ReLU and pooling
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The feature map of pictures.
+
+        Args:
+            x: (B, 3, H, W) in [0, 1], RGB, at least 16 px.
+        Returns:
+            (B, 512, H/16, W/16), negative values as well, sides rounded down.
+        Raises:
+            ShapeError: if the pictures are smaller, or not RGB.
+        """
+        if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[-2:]) < SMALLEST:
+            raise ShapeError(
+                f"VGG19Features: pictures have shape {tuple(x.shape)}, expected (B, 3, H, W) of at least {SMALLEST} px."
+            )
+        features: Tensor = self.features((x - self.mean) / self.std)
+        return features
+
+
+def load_vgg19(path: Path) -> VGG19Features:
+    """Build the network with weights from a file, in eval mode, without gradients on its parameters.
+
+    Args:
+        path: a state dict as of torchvision's vgg19, a .safetensors file or else one by torch.save, in single or half
+            precision; further keys (the classifier's) are ignored.
+    Raises:
+        TrainingError: if the file is missing, cannot be read, or is not VGG19's.
+    """
+    state = _read(path)
+    network = VGG19Features()
+    for key, own in network.state_dict().items():
+        value = state.get(key)
+        if not isinstance(value, Tensor):
+            raise TrainingError(f"{path}: not the weights of a torchvision VGG19: {key} is missing. {WHERE}")
+        if value.shape != own.shape:
+            raise TrainingError(
+                f"{path}: not the weights of a torchvision VGG19 without batchnorm: {key} has shape "
+                f"{tuple(value.shape)}, expected {tuple(own.shape)}. {WHERE}"
+            )
+    network.load_state_dict({key: state[key] for key in network.state_dict()})
+    return network.eval().requires_grad_(False)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise TrainingError(f"{path}: no such file. {WHERE}")
+    try:
+        if path.suffix == ".safetensors":
+            return load_safetensors(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file of another kind gives nearly any, KeyError and AssertionError among them
+        raise TrainingError(f"{path}: cannot be read as weights ({type(error).__name__}). {WHERE}") from None
+    if not isinstance(state, dict):
+        raise TrainingError(f"{path}: holds a {type(state).__name__}, expected a state dict. {WHERE}")
+    return state
+
+
+def vgg_loss(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
+    """SRGAN's content loss (Ledig et al. 2017, equation 5): MSE of two batches' feature maps, each divided by 12.75.
+
+    Averaged over channels too, like SRGAN's pixel MSE; the paper's "rescaling factor of about 0.006" is 1/12.75^2.
+
+    Args:
+        network: a `VGG19Features`, or another from pictures to one map.
+        a: (B, 3, H, W) in [0, 1]; gradients reach it alone.
+        b: (B, 3, H, W) in [0, 1].
+    """
+    with torch.no_grad():
+        wanted = network(b).float()
+    return F.mse_loss(network(a).float(), wanted) * RESCALING**2
+
+
+class ContentLoss:
+    """The distance that the recipe names, in frozen networks' features."""
+
+    def __init__(self, loss: FeatureLoss, device: torch.device) -> None:
+        """Load the networks.
+
+        Raises:
+            MissingExtraError: if an EfficientNet's weights are needed that are not installed.
+            TrainingError: if VGG19's weights are needed and cannot be read.
+        """
+        self.weights = loss.feature_weights
+        self.vgg = None if loss.vgg19 is None else placed(load_vgg19(loss.vgg19), device)
+        names = () if self.vgg else loss.features
+        self.networks: dict[Name, EfficientNetLite] = {name: placed(load_efficientnet(name), device) for name in names}
+
+    def __call__(self, a: Tensor, b: Tensor) -> Tensor:
+        """The distance of two (B, 3, H, W) batches in [0, 1]; gradients reach the first alone."""
+        if self.vgg is not None:
+            return vgg_loss(self.vgg, a, b)
+        losses = [feature_loss(network, a, b, weights=self.weights) for network in self.networks.values()]
+        return torch.stack(losses).mean()
+
+    def of_maps(self, maps: Mapping[Name, Sequence[Tensor]], wanted: Mapping[Name, Sequence[Tensor]]) -> Tensor:
+        """The same for two batches whose maps by the EfficientNets are known already."""
+        losses = [maps_loss(maps[name], wanted[name], weights=self.weights) for name in self.networks]
+        return torch.stack(losses).mean()
+
+
+class Pairs(Protocol):
+    """Numbered pairs of a low-res input and the wanted result."""
+
+    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
+        """(B, 3 or more, h, w) low-res planes, RGB first, and (B, 3, s*h, s*w); both in [0, 1]."""
+        ...
+
+
+@torch.no_grad()
+def validate(
+    unseen: Pairs, network: nn.Module, distance: Callable[[Tensor, Tensor], Tensor], device: torch.device
+) -> tuple[NDArray[np.uint8], dict[str, float]]:
+    """Upscale pairs that are not trained on.
+
+    Returns:
+        a sheet with rows of bicubic, upscaled and real pictures; the mean distance to the real ones of the upscaled
+        ones ("score") and of the bicubic ones.
+    """
+    sheet: list[NDArray[np.uint8]] = []
+    distances = []
+    for start in range(0, VALIDATED, BATCH):
+        low, real = (to_device(x, device) for x in unseen.batch(start, BATCH))
+        upscaled = network(low).float().clamp(0, 1)
+        bicubic = F.interpolate(low[:, :3], size=real.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
+        distances.append([distance(x, real).item() for x in (upscaled, bicubic)])
+        if not start:
+            sheet = [picture for row in (bicubic, upscaled, real) for picture in to_uint8(row)]
+    score, base = np.mean(distances, axis=0)
+    return contact_sheet(sheet, columns=BATCH), {"score": float(score), "bicubic": float(base)}
