@@ -29,7 +29,7 @@ from facegen.faces.align import crop_head
 from facegen.faces.detect import heads_in_photo
 from facegen.media.images import find_pictures, read_image
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
-from facegen.photo import BACKGROUNDS, PhotoOptions, Restored, restore
+from facegen.photo import BACKGROUNDS, PhotoOptions, Restored, restore_photo
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 
 COLUMNS = (
@@ -108,7 +108,7 @@ def row(pipeline: FacePipeline, file: Path, options: PhotoOptions) -> tuple[tupl
     """Restore one photo and measure it."""
     photo = read_image(file).rgb
     clock, processor = time.perf_counter(), time.process_time()
-    done = restore(pipeline, photo, options)
+    done = restore_photo(pipeline, photo, options)
     clock, processor = time.perf_counter() - clock, time.process_time() - processor
     seams = head_seams(done, photo)
     return (

@@ -33,7 +33,7 @@ from facegen.metrics.paired import detail, feature_distance, psnr
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.models.jnet import enlarge
 from facegen.ops.consistency import downsample_area
-from facegen.photo import Background, PhotoOptions, restore
+from facegen.photo import Background, PhotoOptions, restore_photo
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 
 Picture = NDArray[np.uint8]
@@ -57,7 +57,7 @@ def ways(recipe: Path, overrides: list[str]) -> dict[str, Way]:
     """Every way to enlarge a photo, by name."""
 
     def restored(pipeline: FacePipeline, background: Background) -> Way:
-        return lambda photo, scale: restore(pipeline, photo, PhotoOptions(scale=scale, background=background)).rgb
+        return lambda photo, scale: restore_photo(pipeline, photo, PhotoOptions(scale=scale, background=background)).rgb
 
     pipelines = {side: FacePipeline.load(recipe, [*overrides, f"head_side={side}"]) for side in HEAD_SIDES}
     heads = {f"{side} px, lanczos": restored(pipeline, "lanczos") for side, pipeline in pipelines.items()}

@@ -1,92 +1,112 @@
-"""Pictures too large for the memory: a canvas that lies in a file, and work on it block by block.
+"""The enlarged photo that heads are pasted on: filled, and made to agree with the photo again, block by block.
 
-A result of 400 megapixels is 1.2 GB. Nothing here holds more of it than a strip, as 8-bit samples, and a block, as
-floats.
+A result of 400 megapixels is 1.2 GB. Nothing here keeps more of it than a block as floats.
 """
 
 from __future__ import annotations
 
 import math
-import mmap
+import os
 import tempfile
 from collections.abc import Callable, Iterator
+from itertools import count, product
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import to_picture, to_tensor
 from facegen.media.images import resize
 from facegen.ops.blending import ramp
-from facegen.ops.consistency import add_missing_detail, back_project, decibels, downsample_area
-from facegen.ops.tiling import TilePlan
+from facegen.ops.consistency import add_missing_detail, back_project, decibels, downsample_area, resample
+from facegen.ops.tiling import TilePlan, plan_tiles
+from facegen.pipeline import FacePipeline
 
 Picture = NDArray[np.uint8]
+Progress = Callable[[int, int], object]
+"""Called with the number of blocks done and of all blocks."""
 
 IN_MEMORY = 150_000_000
 """Bytes of the largest canvas that lies in memory rather than in a temporary file."""
-STRIP = 256
-"""Photo rows enlarged at a time."""
-LANCZOS_REACH = 3
-"""Photo pixels on either side that Lanczos' filter reads to enlarge one."""
+STRIP, LANCZOS_REACH = 256, 3
+"""Photo rows enlarged at a time, and the rows on either side that Lanczos' filter reads."""
+UPSCALED_BLOCK, OVERLAP = 128, 8
+"""Photo pixels upscaled at a time, to bound the memory, and shared with the next block."""
 BLOCK, MARGIN = 96, 8
-"""Side of the blocks held to the photo at a time, and what is read around one, in photo pixels."""
+"""Side of the blocks that are back-projected at a time, and what is read around one, in photo pixels."""
 
 
-class Canvas:
-    """An (H, W, 3) uint8 picture to write to; a large one lies in a temporary file that goes with it."""
-
-    def __init__(self, height: int, width: int) -> None:
-        shape, self._file = (height, width, 3), None
-        if math.prod(shape) <= IN_MEMORY:
-            self.rgb: Picture = np.zeros(shape, np.uint8)
-            return
-        self._file = _temporary(math.prod(shape))
-        self.rgb = np.frombuffer(self._file, np.uint8).reshape(shape)
-
-    def release(self) -> None:
-        """Let the system take back the memory of what was read or written so far; it is read from the file again."""
-        if self._file is not None:
-            _release(self._file)
-
-
-def set_aside(values: Tensor) -> Tensor:
-    """A copy on the CPU that lies in a temporary file, which goes with it, and is in memory only once it is read."""
-    held = values.cpu().numpy()
-    file = _temporary(held.nbytes)
-    copy = np.frombuffer(file, held.dtype).reshape(held.shape)
-    copy[:] = held
-    _release(file)
-    return torch.from_numpy(copy)
-
-
-def _temporary(size: int) -> mmap.mmap:
-    """So many bytes, at least one, of a file without a name."""
+def blank_canvas(height: int, width: int) -> Picture:
+    """A black (height, width, 3) picture; a large one lies in a temporary file that goes with it."""
+    shape = (height, width, 3)
+    if math.prod(shape) <= IN_MEMORY:
+        return np.zeros(shape, np.uint8)
     with tempfile.TemporaryFile() as file:
-        file.truncate(size)
-        return mmap.mmap(file.fileno(), size)
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # a full disk is an error now, not a crash later
+        return np.memmap(file, np.uint8, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=shape)
 
 
-def _release(file: mmap.mmap) -> None:
-    if hasattr(mmap, "MADV_DONTNEED"):  # elsewhere the system does so by itself
-        file.flush()
-        file.madvise(mmap.MADV_DONTNEED)
+def fill_background(
+    canvas: Picture,
+    pipeline: FacePipeline,
+    photo: Picture,
+    background: str,
+    progress: Progress = lambda _done, _all: None,
+) -> None:
+    """Fill a canvas with the photo, as `facegen.photo.PhotoOptions.background` says; at the photo's size, unchanged."""
+    if canvas.shape == photo.shape:
+        canvas[:] = photo
+    elif background == "tiles":
+        upscale_background(canvas, pipeline, photo, progress)
+    else:
+        enlarge(canvas, photo)
 
 
-def enlarge(canvas: Canvas, photo: Picture) -> None:
+def enlarge(canvas: Picture, photo: Picture) -> None:
     """Fill a canvas of a whole number of times the photo's size with it, by Lanczos, strip by strip."""
     height, width = photo.shape[:2]
-    scale = canvas.rgb.shape[0] // height
+    scale = canvas.shape[0] // height
     for top in range(0, height, STRIP):
         first, last = max(top - LANCZOS_REACH, 0), min(top + STRIP + LANCZOS_REACH, height)
         strip = resize(np.ascontiguousarray(photo[first:last]), (scale * width, scale * (last - first)))
         end = min(top + STRIP, height)
-        canvas.rgb[scale * top : scale * end] = strip[scale * (top - first) : scale * (end - first)]
-        canvas.release()
+        canvas[scale * top : scale * end] = strip[scale * (top - first) : scale * (end - first)]
 
 
-def mosaic(canvas: Canvas, plan: TilePlan, make: Callable[[int, int], Picture]) -> None:
+def upscale_background(
+    canvas: Picture, pipeline: FacePipeline, photo: Picture, progress: Progress = lambda _done, _all: None
+) -> None:
+    """Upscale a photo without a guide, block by block, at its own resolution, and shrink that to the canvas.
+
+    Detail made from a shrunk photo would lie where the shrunk photo has it, not where the photo does.
+
+    Args:
+        canvas: (s*H, s*W, 3) to fill, for any whole s.
+        photo: (H, W, 3), any size; less than one tile is upscaled with its edge repeated.
+    """
+    height, width = photo.shape[:2]
+    scale, tile = canvas.shape[0] // height, pipeline.config.tile
+    if min(height, width) < tile:
+        padding = ((0, max(tile - height, 0)), (0, max(tile - width, 0)), (0, 0))
+        padded = np.pad(photo, padding, mode="edge")
+        larger = blank_canvas(scale * padded.shape[0], scale * padded.shape[1])
+        upscale_background(larger, pipeline, padded, progress)
+        canvas[:] = larger[: scale * height, : scale * width]
+        return
+    block = max(min(UPSCALED_BLOCK, height, width), tile)
+    plan = plan_tiles(height, width, tile=block, overlap=min(OVERLAP, block // 2))
+    done = count(1)
+
+    def upscale(top: int, left: int) -> Picture:
+        upscaled = pipeline.upscale_plain(to_tensor(photo[top : top + block, left : left + block]))
+        progress(next(done), len(plan))
+        return to_picture(resample(upscaled, (scale * block, scale * block)))
+
+    mosaic(canvas, plan, upscale)
+
+
+def mosaic(canvas: Picture, plan: TilePlan, make: Callable[[int, int], Picture]) -> None:
     """Fill a canvas with overlapping blocks, made one at a time, and cross-faded along cosines.
 
     Args:
@@ -94,91 +114,20 @@ def mosaic(canvas: Canvas, plan: TilePlan, make: Callable[[int, int], Picture]) 
         plan: where the blocks lie.
         make: (top, left) of a block to its picture, (s*tile, s*tile, 3).
     """
-    scale = canvas.rgb.shape[0] // plan.height
+    scale = canvas.shape[0] // plan.height
     side, written = scale * plan.tile, 0
     strip = np.empty((side, scale * plan.width, 3), np.uint8)
     for top in plan.rows:
         done = 0
         for left in plan.columns:
-            _merge(strip[:, scale * left : scale * left + side], make(top, left), done - scale * left, axis=1)
+            _cross_fade(strip[:, scale * left : scale * left + side], make(top, left), done - scale * left, axis=1)
             done = scale * left + side
-        _merge(canvas.rgb[scale * top : scale * top + side], strip, written - scale * top, axis=0)
+        _cross_fade(canvas[scale * top : scale * top + side], strip, written - scale * top, axis=0)
         written = scale * top + side
-        canvas.release()
 
 
-def hold(canvas: Canvas, photo: Picture, fidelity: float) -> float:
-    """Shift a canvas smoothly so that its area-downsampled version returns the photo; see `back_project`.
-
-    A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with
-    the detail below 2 x 2 pixels that the canvas has and the photo lacks; see `add_missing_detail`.
-
-    Args:
-        canvas: (s*H, s*W, 3) for any whole s.
-        photo: (H, W, 3).
-        fidelity: share of the error to remove, 0..1.
-    Returns:
-        How well the two agree then, with all values rounded to 8 bits: PSNR in dB; inf if they are equal.
-    """
-    error = 0.0
-    scale = canvas.rgb.shape[0] // photo.shape[0]
-    cell = max(scale, 2)  # pixels of the canvas that are held to one mean; `per` x `per` pixels of the photo
-    per = cell // scale
-    rows, columns = photo.shape[0] // per, photo.shape[1] // per
-    for source, first, top, bottom in _strips(canvas, rows, cell):
-        for left, right in _spans(columns):
-            outer = (max(left - MARGIN, 0), min(right + MARGIN, columns))
-            last = first + source.shape[0] // cell
-            image = to_tensor(source[:, cell * outer[0] : cell * outer[1]])
-            shown = to_tensor(photo[per * first : per * last, per * outer[0] : per * outer[1]])
-            low_res = downsample_area(shown, (last - first, outer[1] - outer[0]))
-            held = _held(image, shown, low_res, fidelity)
-            inner = (slice(None), slice(top - first, bottom - first), slice(left - outer[0], right - outer[0]))
-            error += _write(canvas.rgb[cell * top : cell * bottom, cell * left : cell * right], held, low_res, inner)
-        canvas.release()
-    if per > 1:  # the last of an odd number has no other to make a mean with
-        canvas.rgb[per * rows :], canvas.rgb[:, per * columns :] = photo[per * rows :], photo[:, per * columns :]
-    return decibels(error / max(3 * rows * columns, 1))
-
-
-def _held(image: Tensor, shown: Tensor, low_res: Tensor, fidelity: float) -> Tensor:
-    """A block (3, s*H, s*W) held to what the photo shows there, (3, H, W), or to means of it."""
-    if image.shape == shown.shape:
-        return back_project(add_missing_detail(shown, image), low_res, iterations=0)
-    return back_project(image, low_res, fidelity)
-
-
-def _write(place: Picture, held: Tensor, low_res: Tensor, inner: tuple[slice, ...]) -> float:
-    """Write the inner part of a held block to its place; returns the sum of its squared low-res errors."""
-    low_res = low_res[inner]
-    cell = place.shape[0] // low_res.shape[1]
-    rows, columns = (slice(cell * part.start, cell * part.stop) for part in inner[1:])
-    place[:] = to_picture(held[:, rows, columns])
-    error = downsample_area(to_tensor(place), (low_res.shape[1], low_res.shape[2])) - low_res
-    return float(error.double().square().sum())
-
-
-def _strips(canvas: Canvas, rows: int, cell: int) -> Iterator[tuple[Picture, int, int, int]]:
-    """Strips of the canvas with `MARGIN` cells around, as they were before anything was written to any of them.
-
-    Yields the strip, the cell row it starts at, and the first and last + 1 of those cell rows it is there for.
-    """
-    above = canvas.rgb[:0]
-    for top, bottom in _spans(rows):
-        below = min(bottom + MARGIN, rows)
-        source = np.concatenate([above, canvas.rgb[cell * top : cell * below]])
-        first = top - above.shape[0] // cell
-        above = source[cell * (max(bottom - MARGIN, first) - first) : cell * (bottom - first)].copy()
-        yield source, first, top, bottom
-
-
-def _spans(length: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the cells of each block along an axis of so many cells."""
-    return ((start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))
-
-
-def _merge(place: Picture, block: Picture, shared: int, axis: int) -> None:
-    """Write a block over its place, whose first `shared` lines along the axis hold its neighbour: cross-faded there."""
+def _cross_fade(place: Picture, block: Picture, shared: int, axis: int) -> None:
+    """Write a block over its place, whose first `shared` lines along the axis show its neighbour: cross-faded there."""
     across = (slice(None),) * axis
     before, after = (*across, slice(0, max(shared, 0))), (*across, slice(max(shared, 0), None))
     place[after] = block[after]
@@ -186,3 +135,60 @@ def _merge(place: Picture, block: Picture, shared: int, axis: int) -> None:
         share = ramp(shared).numpy().astype(np.float32).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
         old = place[before].astype(np.float32)
         place[before] = np.rint(old + share * (block[before] - old))
+
+
+def back_project_photo(canvas: Picture, photo: Picture, fidelity: float) -> tuple[Picture, float]:
+    """Shift a canvas smoothly so that its area-downsampled version returns the photo; see `back_project`.
+
+    A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with
+    the detail below 2 x 2 pixels that the canvas has and the photo lacks; see `add_missing_detail`.
+
+    Args:
+        canvas: (s*H, s*W, 3) for any whole s; not changed.
+        photo: (H, W, 3).
+        fidelity: share of the error to remove, 0..1.
+    Returns:
+        The result, (s*H, s*W, 3), and its agreement with the photo, both in 8 bits: PSNR in dB; inf if they are equal.
+    """
+    scale = canvas.shape[0] // photo.shape[0]
+    cell = max(scale, 2)  # pixels of the canvas that share one mean, which `per` x `per` pixels of the photo give
+    per = cell // scale
+    rows, columns = photo.shape[0] // per, photo.shape[1] // per
+    result, error = blank_canvas(*canvas.shape[:2]), 0.0
+    if per > 1:  # the last line of an odd number has no other to make a mean with
+        result[per * rows :], result[:, per * columns :] = photo[per * rows :], photo[:, per * columns :]
+    for (top, bottom), (left, right) in product(_spans(rows), _spans(columns)):
+        first, last = max(top - MARGIN, 0), min(bottom + MARGIN, rows)
+        outer, end = max(left - MARGIN, 0), min(right + MARGIN, columns)
+        image = to_tensor(canvas[cell * first : cell * last, cell * outer : cell * end])
+        shown = to_tensor(photo[per * first : per * last, per * outer : per * end])
+        low_res = downsample_area(shown, (last - first, end - outer))
+        agreeing = _agreeing(image, shown, low_res, fidelity)
+        inner = (slice(None), slice(top - first, bottom - first), slice(left - outer, right - outer))
+        place = result[cell * top : cell * bottom, cell * left : cell * right]
+        place[:] = to_picture(agreeing[_grown(inner, cell)])
+        error += _squared_error(place, low_res[inner])
+    return result, decibels(error / max(3 * rows * columns, 1))
+
+
+def _agreeing(image: Tensor, shown: Tensor, low_res: Tensor, fidelity: float) -> Tensor:
+    """A block (3, s*H, s*W) back-projected to what the photo shows there, (3, H, W), or to means of it."""
+    if image.shape == shown.shape:
+        return back_project(add_missing_detail(shown, image), low_res, iterations=0)
+    return back_project(image, low_res, fidelity)
+
+
+def _grown(part: tuple[slice, ...], cell: int) -> tuple[slice, ...]:
+    """The same part of a picture whose rows and columns are `cell` times as many."""
+    return (part[0], *(slice(cell * along.start, cell * along.stop) for along in part[1:]))
+
+
+def _squared_error(block: Picture, low_res: Tensor) -> float:
+    """Sum of the squared differences of a block's area means to a low-res block."""
+    error = downsample_area(to_tensor(block), (low_res.shape[1], low_res.shape[2])) - low_res
+    return float(error.double().square().sum())
+
+
+def _spans(length: int) -> Iterator[tuple[int, int]]:
+    """First and last + 1 of the cells of each block along an axis of so many cells."""
+    return ((start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))

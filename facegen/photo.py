@@ -1,4 +1,6 @@
-"""Photo restoration: find the heads, upscale each, paste it back with a soft mask, and hold the whole to the photo."""
+"""Photo restoration: find the heads, upscale each, paste it back with a soft mask, and make the whole agree with the
+photo.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import to_picture, to_tensor
-from facegen.background import Progress, fill_background
-from facegen.canvas import IN_MEMORY, Canvas, hold, set_aside
+from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background
 from facegen.errors import UsageError, did_you_mean
 from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
@@ -108,7 +109,7 @@ def photo_scale(frames: Sequence[HeadFrame]) -> int:
     return min(max(math.ceil(HEAD_SIDE / max(frame.side for frame in frames)), 2), 8)
 
 
-def restore(
+def restore_photo(
     pipeline: FacePipeline,
     rgb: Picture,
     options: PhotoOptions | None = None,
@@ -131,18 +132,18 @@ def restore(
     found = [head.frame for head in heads_in_photo(rgb)]
     wanted = wanted_heads(found, options)
     scale = _scale(rgb, wanted, options)
-    canvas = Canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
+    canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
     fill_background(canvas, pipeline, rgb, options.background, progress)
     heads = paste_heads(canvas, pipeline, rgb, wanted)
-    fit = hold(canvas, rgb, pipeline.recipe.fidelity)
+    result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity)
     return Restored(
-        canvas.rgb,
+        result,
         scale,
         upscaled=len(heads),
         left=len(found) - len(heads),
         heads=tuple(upscaled for _, upscaled in heads),
         fit=fit,
-        seams=_seams(canvas, rgb, heads),
+        seams=_seams(result, rgb, heads),
     )
 
 
@@ -196,11 +197,6 @@ def _shrunk(upscaled: Upscaled, side: int) -> Upscaled:
     return replace(upscaled, image=image, candidates=upscaled.candidates[:0].clone())
 
 
-def _aside(upscaled: Upscaled) -> Upscaled:
-    """Of many heads, those that would fill the memory lie in files."""
-    return replace(upscaled, image=set_aside(upscaled.image), reference=set_aside(upscaled.reference))
-
-
 def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
     """The frames that the options ask for, of frames sorted by size."""
     chosen = found[:1] if options.faces == "largest" else found
@@ -217,7 +213,7 @@ def _scale(rgb: Picture, wanted: Sequence[HeadFrame], options: PhotoOptions) -> 
 
 
 def paste_heads(
-    canvas: Canvas,
+    canvas: Picture,
     pipeline: FacePipeline,
     rgb: Picture,
     frames: Sequence[HeadFrame],
@@ -230,32 +226,29 @@ def paste_heads(
         canvas: (s*H, s*W, 3), the photo enlarged.
         upscale_faces: what upscales each head, as for `restore_face`; empty is the pipeline.
     """
-    scale = canvas.rgb.shape[0] // rgb.shape[0]
+    scale = canvas.shape[0] // rgb.shape[0]
     heads: list[tuple[HeadFrame, Upscaled]] = []
-    kept = 0
     for frame, upscale_face in reversed(list(zip(frames, upscale_faces or [pipeline] * len(frames), strict=True))):
         upscaled = restore_face(pipeline, rgb, frame, scale, upscale_face)
         if upscaled is not None:
             picture, place = to_picture(upscaled.image), frame.scaled(scale)
-            paste_head(canvas.rgb, picture, place, soft_mask(len(picture)))
-            kept += upscaled.image.nbytes
-            heads.insert(0, (place, upscaled if kept <= IN_MEMORY else _aside(upscaled)))
-            canvas.release()
+            paste_head(canvas, picture, place, soft_mask(len(picture)))
+            heads.insert(0, (place, upscaled))
     return heads
 
 
-def _seams(canvas: Canvas, rgb: Picture, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:
+def _seams(canvas: Picture, rgb: Picture, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:
     """Cut the heads out of the canvas again, as large as they were upscaled, and measure their tiles' borders against
     the photo's own lines there.
     """
     if not heads:
         return None
-    scale = canvas.rgb.shape[0] // rgb.shape[0]
+    scale = canvas.shape[0] // rgb.shape[0]
     gauges = []
     for place, upscaled in heads:
         side = upscaled.image.shape[-1]
         plain = crop_head(rgb, place.scaled(1 / scale), side)
-        gauges.append(seam_gauge(to_tensor(crop_head(canvas.rgb, place, side)), upscaled.plan, to_tensor(plain)))
+        gauges.append(seam_gauge(to_tensor(crop_head(canvas, place, side)), upscaled.plan, to_tensor(plain)))
     return over_all(gauges)
 
 

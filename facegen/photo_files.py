@@ -20,7 +20,7 @@ from facegen.media.record import COMMAND_KEY, record_text
 from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip, video_text
 from facegen.ops.seams import SeamGauge, seam_gauge
-from facegen.photo import Restored, crop_heads, restore, upscale_aligned
+from facegen.photo import Restored, crop_heads, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline, Upscaled
 from facegen.precision import resolve_device
 from facegen.results import CLIP_SUFFIX, UpresOptions, Upscaling, before_after_path, vote_stem
@@ -83,7 +83,7 @@ class FileUpscaler:
         return replace(upscale_kind(task, picture), before=(width, height))
 
     def _photo(self, task: Task, picture: Picture) -> Upscaling:
-        done = restore(self.pipeline, picture.rgb, self.options.photo, partial(self.on_part, task.source))
+        done = restore_photo(self.pipeline, picture.rgb, self.options.photo, partial(self.on_part, task.source))
         height, width = done.rgb.shape[:2]
         path = self._path(task, f"-x{done.scale}")
         written = self._write(

@@ -1,32 +1,27 @@
-"""Canvases in memory and in files; work on them by blocks gives what work on the whole gives."""
+"""Canvases in memory and in files: filled and back-projected by blocks as if it were done at once."""
 
 from __future__ import annotations
 
 import math
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from numpy.typing import NDArray
 
 from facegen import canvas as module
 from facegen.arrays import to_picture, to_tensor
-from facegen.canvas import Canvas, enlarge, hold, mosaic, set_aside
+from facegen.canvas import back_project_photo, blank_canvas, enlarge, fill_background, mosaic, upscale_background
 from facegen.media.images import resize
 from facegen.ops.blending import blend
-from facegen.ops.consistency import downsample_area
+from facegen.ops.consistency import downsample_area, resample
 from facegen.ops.tiling import plan_tiles, split
+from facegen.pipeline import FacePipeline
+from tests import tiny
 
 Picture = NDArray[np.uint8]
-
-
-def canvas_of(rgb: Picture) -> Canvas:
-    canvas = Canvas(*rgb.shape[:2])
-    canvas.rgb[:] = rgb
-    return canvas
 
 
 def error(result: Picture, photo: Picture) -> float:
@@ -52,64 +47,49 @@ def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.usefixtures("where")
 def test_a_canvas_keeps_what_was_written() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
-    canvas = canvas_of(rgb)
-    canvas.release()
-    np.testing.assert_array_equal(canvas.rgb, rgb)
-
-
-def in_memory() -> int:
-    """Bytes of this process that are resident."""
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc is Linux'")
-def test_what_is_set_aside_is_out_of_memory_and_unchanged() -> None:
-    values = torch.rand(3, 512, 512, generator=torch.Generator().manual_seed(0))
-    before = in_memory()
-    copies = [set_aside(values) for _ in range(20)]  # 60 MiB
-    assert in_memory() - before < 20 * 2**20
-    wanted = values.clone()
-    values.zero_()
-    assert all(torch.equal(copy, wanted) for copy in copies)
+    canvas = blank_canvas(300, 200)
+    assert not canvas.any()
+    canvas[:] = rgb
+    np.testing.assert_array_equal(canvas, rgb)
 
 
 @pytest.mark.usefixtures("where")
 def test_enlarging_by_strips_is_enlarging(photo: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STRIP", 10)
-    canvas = Canvas(3 * 91, 3 * 70)
+    canvas = blank_canvas(3 * 91, 3 * 70)
     enlarge(canvas, photo)
-    np.testing.assert_array_equal(canvas.rgb, resize(photo, (3 * 70, 3 * 91)))
+    np.testing.assert_array_equal(canvas, resize(photo, (3 * 70, 3 * 91)))
 
 
 def test_a_mosaic_of_a_pictures_own_blocks_is_the_picture(photo: Picture) -> None:
     large = resize(photo, (140, 182))
-    canvas, plan = Canvas(182, 140), plan_tiles(91, 70, tile=32, overlap=8)
+    canvas, plan = blank_canvas(182, 140), plan_tiles(91, 70, tile=32, overlap=8)
     mosaic(canvas, plan, lambda top, left: large[2 * top : 2 * top + 64, 2 * left : 2 * left + 64])
-    np.testing.assert_array_equal(canvas.rgb, large)
+    np.testing.assert_array_equal(canvas, large)
 
 
 def test_a_mosaic_is_cross_faded_as_tiles_are(photo: Picture) -> None:
     plan = plan_tiles(91, 70, tile=32, overlap=8)
     tiles = split(to_tensor(photo), plan) * torch.linspace(0.5, 1, len(plan))[:, None, None, None]
     made = dict(zip(plan.boxes, tiles, strict=True))
-    canvas = Canvas(91, 70)
+    canvas = blank_canvas(91, 70)
     mosaic(canvas, plan, lambda top, left: to_picture(made[top, left]))
-    assert np.abs(canvas.rgb.astype(int) - to_picture(blend(tiles, plan))).max() <= 2  # each fade rounds to 8 bits
+    assert np.abs(canvas.astype(int) - to_picture(blend(tiles, plan))).max() <= 2  # each fade rounds to 8 bits
 
 
 @pytest.mark.parametrize("scale", [2, 3, 5])
 @pytest.mark.parametrize("block", [15, 96])
-def test_a_held_canvas_shrinks_to_the_photo(
+def test_a_back_projected_canvas_shrinks_to_the_photo(
     photo: Picture, scale: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
     rng = np.random.default_rng(0)
     made = resize(photo, (70 * scale, 91 * scale)).astype(int) + rng.normal(12, 20, (91 * scale, 70 * scale, 3))
-    canvas = canvas_of(made.clip(0, 255).astype(np.uint8))
-    fit = hold(canvas, photo, fidelity=1.0)
-    assert error(canvas.rgb, photo) <= 1
+    canvas = made.clip(0, 255).astype(np.uint8)
+    result, fit = back_project_photo(canvas, photo, fidelity=1.0)
+    assert error(result, photo) <= 1
     assert fit == pytest.approx(
-        -20 * math.log10(np.sqrt(np.mean((shrunk(canvas.rgb, scale) - photo) ** 2)) / 255), abs=0.01
+        -20 * math.log10(np.sqrt(np.mean((shrunk(result, scale) - photo) ** 2)) / 255), abs=0.01
     )
 
 
@@ -123,31 +103,103 @@ def test_blocks_leave_no_borders(photo: Picture, monkeypatch: pytest.MonkeyPatch
     results = []
     for block in (15, 96):
         monkeypatch.setattr(module, "BLOCK", block)
-        canvas = canvas_of(np.full((4 * 91, 4 * 70, 3), 100, np.uint8))
-        hold(canvas, photo, fidelity=1.0)
-        results.append(canvas.rgb.astype(int))
+        canvas = np.full((4 * 91, 4 * 70, 3), 100, np.uint8)
+        results.append(back_project_photo(canvas, photo, fidelity=1.0)[0].astype(int))
     assert np.abs(results[0] - results[1]).max() <= 6  # where black and white are clamped, passes reach a little apart
     assert np.abs(results[0] - results[1]).mean() < 0.05
 
 
 def test_without_fidelity_nothing_changes(photo: Picture) -> None:
-    canvas = canvas_of(np.full((182, 140, 3), 100, np.uint8))
-    assert hold(canvas, photo, fidelity=0.0) < 20
-    assert (canvas.rgb == 100).all()
+    canvas = np.full((182, 140, 3), 100, np.uint8)
+    result, fit = back_project_photo(canvas, photo, fidelity=0.0)
+    assert fit < 20
+    assert (result == 100).all()
 
 
 def test_at_the_photos_own_size_means_of_four_are_held(photo: Picture) -> None:
     noise = np.random.default_rng(0).integers(-30, 30, photo.shape)
     noise[:50] = 0
-    canvas = canvas_of((photo.astype(int) + noise).clip(0, 255).astype(np.uint8))
-    hold(canvas, photo, fidelity=1.0)
-    assert np.abs(shrunk(canvas.rgb[:90], 2) - shrunk(photo[:90], 2)).max() <= 1
-    np.testing.assert_array_equal(canvas.rgb[:40], photo[:40])
-    assert np.abs(canvas.rgb[60:].astype(int) - photo[60:]).mean() > 3
+    canvas = (photo.astype(int) + noise).clip(0, 255).astype(np.uint8)
+    result, _ = back_project_photo(canvas, photo, fidelity=1.0)
+    assert np.abs(shrunk(result[:90], 2) - shrunk(photo[:90], 2)).max() <= 1
+    np.testing.assert_array_equal(result[:40], photo[:40])
+    assert np.abs(result[60:].astype(int) - photo[60:]).mean() > 3
 
 
+@pytest.mark.usefixtures("where")
 def test_an_equal_canvas_stays(photo: Picture) -> None:
-    canvas = canvas_of(photo)
-    assert hold(canvas, photo, fidelity=1.0) == math.inf
-    np.testing.assert_array_equal(canvas.rgb, photo)
-    assert hold(Canvas(1, 1), np.zeros((1, 1, 3), np.uint8), 1.0) == math.inf
+    result, fit = back_project_photo(photo, photo, fidelity=1.0)
+    assert fit == math.inf
+    np.testing.assert_array_equal(result, photo)
+    assert back_project_photo(blank_canvas(1, 1), np.zeros((1, 1, 3), np.uint8), 1.0)[1] == math.inf
+
+
+# --- the background
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
+    recipe: Path = tiny.save_all(tmp_path_factory.mktemp("weights"))
+    return FacePipeline.load(recipe, ["candidates.variants=[]"])
+
+
+@pytest.fixture(scope="module")
+def cat() -> Picture:
+    """(150, 101, 3): a picture without a human face."""
+    whole = np.asarray(skimage.data.chelsea(), dtype=np.uint8)  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(whole[:150, :101])
+
+
+def filled(pipeline: FacePipeline, photo: Picture, scale: int, how: str) -> Picture:
+    canvas = blank_canvas(scale * photo.shape[0], scale * photo.shape[1])
+    fill_background(canvas, pipeline, photo, how)
+    return canvas
+
+
+def test_lanczos_is_lanczos(pipeline: FacePipeline, cat: Picture) -> None:
+    np.testing.assert_array_equal(filled(pipeline, cat, 3, "lanczos"), resize(cat, (303, 450)))
+
+
+@pytest.mark.parametrize("how", ["tiles", "lanczos", "keep"])
+def test_at_its_own_size_a_photo_is_kept(pipeline: FacePipeline, cat: Picture, how: str) -> None:
+    np.testing.assert_array_equal(filled(pipeline, cat, 1, how), cat)
+
+
+def test_tiles_are_the_networks(pipeline: FacePipeline, cat: Picture) -> None:
+    upscaled, plain = filled(pipeline, cat, 4, "tiles").astype(int), resize(cat, (404, 600))
+    assert 0.5 < np.abs(upscaled - plain).mean() < 20
+
+
+def test_blocks_do_not_show(pipeline: FacePipeline, cat: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = filled(pipeline, cat, 4, "tiles").astype(int)
+    monkeypatch.setattr(module, "UPSCALED_BLOCK", 48)
+    assert np.abs(filled(pipeline, cat, 4, "tiles") - whole).mean() < 3
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 200), (70, 9)], ids=str)
+def test_less_than_a_tile(pipeline: FacePipeline, shape: tuple[int, int]) -> None:
+    """The rest of the tile is the photo's edge repeated: a plain photo stays plain."""
+    canvas = blank_canvas(2 * shape[0], 2 * shape[1])
+    upscale_background(canvas, pipeline, np.full((*shape, 3), 128, np.uint8))
+    assert np.abs(canvas.astype(int) - 128).mean() < 25
+
+
+def test_every_block_is_told(pipeline: FacePipeline, cat: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UPSCALED_BLOCK", 72)
+    told: list[tuple[int, int]] = []
+    canvas = blank_canvas(2 * cat.shape[0], 2 * cat.shape[1])
+    upscale_background(canvas, pipeline, cat, lambda done, of: told.append((done, of)))
+    assert told == [(done, 6) for done in range(1, 7)]  # 3 rows of 2
+    told.clear()
+    fill_background(canvas, pipeline, cat, "lanczos", lambda done, of: told.append((done, of)))
+    assert told == []
+
+
+@pytest.mark.parametrize("scale", [2, 3, 8])
+def test_tiles_are_raised_at_the_photos_own_resolution(pipeline: FacePipeline, cat: Picture, scale: int) -> None:
+    """What is shrunk to the canvas is the network's picture of the photo as it is."""
+    photo = np.ascontiguousarray(cat[:40, :40])
+    upscaled = pipeline.upscale_plain(to_tensor(photo))
+    assert upscaled.shape == (3, 320, 320)
+    expected = to_picture(resample(upscaled, (40 * scale, 40 * scale)))
+    np.testing.assert_array_equal(filled(pipeline, photo, scale, "tiles"), expected)

@@ -18,13 +18,12 @@ from torch import Tensor
 
 from facegen import photo
 from facegen.arrays import to_tensor
-from facegen.canvas import set_aside
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame, head_frame
 from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.media.images import resize
 from facegen.ops.consistency import downsample_area, low_res_psnr
-from facegen.photo import PhotoOptions, crop_heads, photo_scale, restore, restore_face, upscale_aligned
+from facegen.photo import PhotoOptions, crop_heads, photo_scale, restore_face, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline, Upscaled
 from tests import tiny
 
@@ -88,7 +87,7 @@ def test_shrunk_it_is_the_photo_again(
     pipeline: FacePipeline, portrait: Picture, scale: int, background: photo.Background
 ) -> None:
     """Everywhere, within 1/255: in the head, across its soft edge, and around."""
-    done = restore(pipeline, portrait, PhotoOptions(scale=scale, background=background))
+    done = restore_photo(pipeline, portrait, PhotoOptions(scale=scale, background=background))
     assert done.rgb.shape == (200 * scale, 190 * scale, 3)
     assert (done.scale, done.upscaled, done.left) == (scale, 1, 0)
     assert shrunk_error(done.rgb, portrait) <= 1
@@ -98,14 +97,14 @@ def test_shrunk_it_is_the_photo_again(
 
 def test_black_white_and_saturated_photos_too(pipeline: FacePipeline, portrait: Picture) -> None:
     harsh = ((portrait.astype(int) - 128) * 4 + 128).clip(0, 255).astype(np.uint8)
-    assert shrunk_error(restore(pipeline, harsh, PhotoOptions(scale=2, background="lanczos")).rgb, harsh) <= 1
+    assert shrunk_error(restore_photo(pipeline, harsh, PhotoOptions(scale=2, background="lanczos")).rgb, harsh) <= 1
 
 
 def test_fidelity_loosens_it(recipe: Path, portrait: Picture) -> None:
     fits = []
     for fidelity in (0, 0.5, 1):
         loose = FacePipeline.load(recipe, ["candidates.variants=[]", f"fidelity={fidelity}"])
-        fits.append(restore(loose, portrait, PhotoOptions(scale=2, background="lanczos")).fit)
+        fits.append(restore_photo(loose, portrait, PhotoOptions(scale=2, background="lanczos")).fit)
     assert fits[0] < fits[1] < fits[2]
 
 
@@ -113,7 +112,7 @@ def test_the_networks_are_in_the_head_and_the_background(pipeline: FacePipeline,
     [head] = heads_in_photo(portrait)
     outside = distance(head.frame, 200, 190).repeat(2, 0).repeat(2, 1)
     nothing, heads, tiles = (
-        restore(pipeline, portrait, options).rgb.astype(int)
+        restore_photo(pipeline, portrait, options).rgb.astype(int)
         for options in (
             PhotoOptions(scale=2, background="lanczos", face_size_min=999),
             PhotoOptions(scale=2, background="lanczos"),
@@ -127,7 +126,7 @@ def test_the_networks_are_in_the_head_and_the_background(pipeline: FacePipeline,
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_without_a_face_all_of_it_is_background(pipeline: FacePipeline, cat: Picture, scale: int) -> None:
-    done = restore(pipeline, cat, PhotoOptions(scale=scale))
+    done = restore_photo(pipeline, cat, PhotoOptions(scale=scale))
     assert (done.upscaled, done.left, done.scale, done.heads, done.seams) == (0, 0, scale, (), None)
     assert done.rgb.shape == (150 * scale, 101 * scale, 3)
     assert shrunk_error(done.rgb, cat) <= 1
@@ -140,7 +139,7 @@ def test_odd_shapes(pipeline: FacePipeline, width: int, height: int, options: Ph
     picture = resize(
         rng.integers(60, 200, (max(height // 6, 1), max(width // 6, 1), 3), dtype=np.uint8), (width, height)
     )
-    done = restore(pipeline, picture, options)
+    done = restore_photo(pipeline, picture, options)
     assert done.rgb.shape == (done.scale * height, done.scale * width, 3)
     assert shrunk_error(done.rgb, picture) <= 1
 
@@ -156,7 +155,7 @@ def test_long_strips(pipeline: FacePipeline, width: int, height: int) -> None:
 
 def test_scale_is_chosen_for_the_largest_head(pipeline: FacePipeline, small: Picture) -> None:
     [head] = heads_in_photo(small)
-    done = restore(pipeline, small, LANCZOS)
+    done = restore_photo(pipeline, small, LANCZOS)
     assert done.scale == photo_scale([head.frame]) == 8
     assert done.rgb.shape == (1024, 1024, 3)
 
@@ -170,12 +169,12 @@ def test_the_scale_chosen_keeps_the_result_within_bounds(
     pipeline: FacePipeline, small: Picture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photo, "LARGEST", 9 * 128 * 128)
-    assert restore(pipeline, small, LANCZOS).scale == 3
+    assert restore_photo(pipeline, small, LANCZOS).scale == 3
 
 
 def test_too_large(pipeline: FacePipeline) -> None:
     with pytest.raises(UsageError) as caught:
-        restore(pipeline, np.broadcast_to(np.uint8(0), (8000, 9000, 3)), PhotoOptions(scale=8))
+        restore_photo(pipeline, np.broadcast_to(np.uint8(0), (8000, 9000, 3)), PhotoOptions(scale=8))
     assert str(caught.value) == (
         "9000x8000 at --scale 8 would be 72000x64000, over 400 megapixels; "
         "choose a smaller --scale, or --crop for the heads alone."
@@ -188,7 +187,7 @@ def test_too_large(pipeline: FacePipeline) -> None:
 @pytest.mark.parametrize("options", [PhotoOptions(background="keep"), PhotoOptions(scale=1)])
 def test_kept_background_is_the_photos_own(pipeline: FacePipeline, portrait: Picture, options: PhotoOptions) -> None:
     portrait = softened(portrait)
-    done = restore(pipeline, portrait, options)
+    done = restore_photo(pipeline, portrait, options)
     [head] = heads_in_photo(portrait)
     outside = distance(head.frame, 200, 190)
     assert done.rgb.shape == portrait.shape
@@ -203,14 +202,14 @@ def test_at_scale_one_pores_and_grain_are_kept_to_the_byte(pipeline: FacePipelin
     """What the networks make is softer than this photo nearly everywhere; there the photo stays what it is."""
     grain = np.random.default_rng(0).integers(-25, 26, portrait.shape)
     sharp = (portrait.astype(int) // 2 + 64 + grain).astype(np.uint8)
-    done = restore(pipeline, sharp, PhotoOptions(background="keep"))
+    done = restore_photo(pipeline, sharp, PhotoOptions(background="keep"))
     assert done.upscaled == 1
     np.testing.assert_array_equal(done.rgb, sharp)
 
 
 def test_at_scale_one_an_odd_edge_stays(pipeline: FacePipeline, portrait: Picture) -> None:
     odd = softened(np.ascontiguousarray(portrait[:151, 20:171]))  # the head reaches over the edges
-    done = restore(pipeline, odd, PhotoOptions(background="keep"))
+    done = restore_photo(pipeline, odd, PhotoOptions(background="keep"))
     assert done.upscaled == 1
     assert (done.rgb[:150, :150] != odd[:150, :150]).any()
     np.testing.assert_array_equal(done.rgb[150], odd[150])
@@ -277,33 +276,13 @@ def pair(portrait: Picture) -> Picture:
 def test_which_heads_are_raised(
     pipeline: FacePipeline, pair: Picture, options: PhotoOptions, upscaled: int, left: int
 ) -> None:
-    done = restore(pipeline, pair, options)
+    done = restore_photo(pipeline, pair, options)
     assert (done.upscaled, done.left, len(done.heads)) == (upscaled, left, upscaled)
     assert (done.seams is not None) == bool(upscaled)
     sides = [head.image.shape[-1] for head in done.heads]
     assert sides == sorted(sides, reverse=True)
     assert all(head.candidates.numel() == 0 for head in done.heads)
     assert shrunk_error(done.rgb, pair) <= 1
-
-
-def test_of_many_heads_the_same_is_told(pipeline: FacePipeline, pair: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those beyond what is kept in memory lie in files."""
-    first = restore(pipeline, pair, PhotoOptions(scale=2))
-    monkeypatch.setattr(photo, "IN_MEMORY", first.heads[1].image.nbytes)
-    aside: list[Tensor] = []
-
-    def spied(values: Tensor) -> Tensor:
-        aside.append(set_aside(values))
-        return aside[-1]
-
-    monkeypatch.setattr(photo, "set_aside", spied)
-    second = restore(pipeline, pair, PhotoOptions(scale=2))
-    assert len(aside) == 2  # image and reference of the larger head, which comes last
-    assert second.heads[0].image is aside[0]
-    for one, other in zip(first.heads, second.heads, strict=True):
-        assert torch.equal(one.image, other.image)
-        assert one.fit == other.fit
-    assert second.seams == first.seams
 
 
 def test_of_heads_that_overlap_the_largest_lies_on_top(
@@ -314,9 +293,9 @@ def test_of_heads_that_overlap_the_largest_lies_on_top(
         monkeypatch.setattr(photo, "heads_in_photo", lambda rgb: heads)
 
     found(150)
-    alone = restore(pipeline, portrait, PhotoOptions(scale=2, background="lanczos")).rgb
+    alone = restore_photo(pipeline, portrait, PhotoOptions(scale=2, background="lanczos")).rgb
     found(150, 60)
-    both = restore(pipeline, portrait, PhotoOptions(scale=2, background="lanczos"))
+    both = restore_photo(pipeline, portrait, PhotoOptions(scale=2, background="lanczos"))
     assert both.upscaled == 2
     np.testing.assert_array_equal(both.rgb, alone)
 
@@ -324,7 +303,7 @@ def test_of_heads_that_overlap_the_largest_lies_on_top(
 def test_head_finer_than_what_can_be_made_is_left(recipe: Path, head: Picture) -> None:
     """A head of at least 8 times the recipe's `head_side` stays as it is, and is counted."""
     large = resize(head, (400, 400))
-    done = restore(FacePipeline.load(recipe, ["head_side=32"]), large, PhotoOptions(scale=1))
+    done = restore_photo(FacePipeline.load(recipe, ["head_side=32"]), large, PhotoOptions(scale=1))
     assert (done.upscaled, done.left) == (0, 1)
     assert np.array_equal(done.rgb, large)
 
@@ -362,7 +341,7 @@ def test_raise_head_from_no_more_than_the_recipe_says(
 def test_head_at_the_border(pipeline: FacePipeline, astronaut: Picture) -> None:
     """The frame reaches beyond the picture; no dark edges."""
     cut = np.ascontiguousarray(astronaut[60:190, 165:295])
-    done = restore(pipeline, cut, PhotoOptions(scale=2, background="lanczos"))
+    done = restore_photo(pipeline, cut, PhotoOptions(scale=2, background="lanczos"))
     assert done.upscaled == 1
     edges = np.abs(done.rgb.astype(int) - resize(cut, (260, 260)))
     assert np.concatenate([edges[0], edges[-1], edges[:, 0], edges[:, -1]]).mean() < 12
@@ -371,7 +350,7 @@ def test_head_at_the_border(pipeline: FacePipeline, astronaut: Picture) -> None:
 def test_a_tilted_head_is_raised(pipeline: FacePipeline, astronaut: Picture) -> None:
     matrix = cv2.getRotationMatrix2D((220, 150), 40, 1)
     tilted = np.asarray(cv2.warpAffine(astronaut, matrix, (400, 300), borderMode=cv2.BORDER_REFLECT), np.uint8)
-    done = restore(pipeline, tilted, PhotoOptions(scale=2, background="lanczos", faces="largest"))
+    done = restore_photo(pipeline, tilted, PhotoOptions(scale=2, background="lanczos", faces="largest"))
     assert done.upscaled == 1
     points = done.heads[0].landmarks
     assert points is not None
@@ -414,17 +393,17 @@ def test_raise_aligned(pipeline: FacePipeline, head: Picture, side: int, size: i
 def test_restoring_draws_on_no_global_randomness(pipeline: FacePipeline, small: Picture) -> None:
     before = torch.get_rng_state()
     options = PhotoOptions(scale=2)
-    first = restore(pipeline, small, options).rgb
+    first = restore_photo(pipeline, small, options).rgb
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(1)
-    assert np.array_equal(restore(pipeline, small, options).rgb, first)
+    assert np.array_equal(restore_photo(pipeline, small, options).rgb, first)
 
 
 PEAK = """
 import resource, sys
 import numpy as np, skimage.data
 from pathlib import Path
-from facegen.photo import PhotoOptions, restore
+from facegen.photo import PhotoOptions, restore_photo
 from facegen.pipeline import FacePipeline
 recipe, megapixels, scale, background = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 pipeline = FacePipeline.load(recipe, ["candidates.variants=[]"])
@@ -436,7 +415,7 @@ for top in range(0, side, 400):
         place = photo[top : top + 400, left : left + 600]
         place[:] = tile[: place.shape[0], : place.shape[1]]
 photo[:512, :512] = skimage.data.astronaut()
-done = restore(pipeline, photo, PhotoOptions(scale=scale, background=background))
+done = restore_photo(pipeline, photo, PhotoOptions(scale=scale, background=background))
 assert done.rgb.shape == (scale * side, scale * side, 3) and done.upscaled == 1, done
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

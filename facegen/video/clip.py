@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import to_picture
-from facegen.background import fill_background
-from facegen.canvas import Canvas, hold
+from facegen.canvas import back_project_photo, blank_canvas, fill_background
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.detect import heads_in_photo
@@ -121,21 +120,22 @@ class ClipUpscaler:
         self.heads, self.fit = 0, math.inf
 
     def upscale_frame(self, rgb: Frame) -> Frame:
-        """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3), consistent with it as `facegen.photo.restore` says."""
+        """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3), consistent with it as `facegen.photo.restore_photo` says."""
         size = (self.scale * rgb.shape[0], self.scale * rgb.shape[1])
         carried = self._carrier.carried(rgb, size)
         if carried is not None and carried.trust.mean() < CUT:
             self._tracker.forget()
-        canvas = Canvas(*size)
+        canvas = blank_canvas(*size)
         fill_background(canvas, self.pipeline, rgb, self.options.background)
         self._paste_heads(canvas, rgb)
         if carried is not None:
             self._mix(canvas, rgb, carried)
-        self.fit = min(self.fit, hold(canvas, rgb, self.pipeline.recipe.fidelity))
-        self._carrier.keep(rgb, _plane(canvas.rgb))
-        return canvas.rgb
+        result, fit = back_project_photo(canvas, rgb, self.pipeline.recipe.fidelity)
+        self.fit = min(self.fit, fit)
+        self._carrier.keep(rgb, _plane(result))
+        return result
 
-    def _paste_heads(self, canvas: Canvas, rgb: Frame) -> None:
+    def _paste_heads(self, canvas: Frame, rgb: Frame) -> None:
         """Follow the heads into this frame, upscale those of the options, and paste them."""
         followed = self._tracker.follow(_heads(rgb, self.options))
         wanted = wanted_heads([head.frame for head in followed], self.options)
@@ -149,13 +149,13 @@ class ClipUpscaler:
         landmarks = smooth_landmarks(head.points, landmarks_in_head(to_picture(face)), face.shape[-1])
         return self.pipeline(face, size, landmarks=landmarks)
 
-    def _mix(self, canvas: Canvas, rgb: Frame, carried: Carried) -> None:
+    def _mix(self, canvas: Frame, rgb: Frame, carried: Carried) -> None:
         """Mix the previous frame's detail into this one's; a background that is kept stays unchanged."""
-        fresh = _plane(canvas.rgb)
+        fresh = _plane(canvas)
         mixed = carried.mix(fresh)
         if self.options.background == "keep":
-            mixed = np.where((canvas.rgb == rgb).all(-1, keepdims=True), fresh, mixed)
-        canvas.rgb[:] = np.rint(mixed * 255)
+            mixed = np.where((canvas == rgb).all(-1, keepdims=True), fresh, mixed)
+        canvas[:] = np.rint(mixed * 255)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """What the next frame needs besides this one and its result."""

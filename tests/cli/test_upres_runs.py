@@ -20,7 +20,7 @@ from facegen import photo_files as upscaling
 from facegen.cli.main import cli
 from facegen.errors import UsageError
 from facegen.media.images import picture_text, read_image, write_image
-from facegen.photo import Restored, restore
+from facegen.photo import Restored, restore_photo
 from facegen.pipeline import FacePipeline
 from tests.cli.conftest import Facegen, leftovers
 
@@ -132,9 +132,9 @@ def test_a_picture_that_fails_does_not_stop_the_others(
         error = next(errors)
         if error:
             raise error
-        return restore(pipeline, rgb, *rest)
+        return restore_photo(pipeline, rgb, *rest)
 
-    monkeypatch.setattr(upscaling, "restore", fail)
+    monkeypatch.setattr(upscaling, "restore_photo", fail)
     result = CliRunner().invoke(cli, raise_all(tmp_path, tiny_recipe, "out"))
     assert result.exit_code == 1
     assert f"Error: {photos[0]}: too large." in result.stderr
@@ -152,10 +152,10 @@ def test_interrupted_it_says_how_to_go_on(
         calls.append(rgb)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return restore(pipeline, rgb, *rest)
+        return restore_photo(pipeline, rgb, *rest)
 
     with monkeypatch.context() as patch:
-        patch.setattr(upscaling, "restore", interrupted)
+        patch.setattr(upscaling, "restore_photo", interrupted)
         result = upres()
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == "Stopped: 1 of 3 are done. To go on, run the same command again."
@@ -169,11 +169,11 @@ def test_nothing_of_a_picture_is_kept_for_the_next(upres: Facegen, monkeypatch: 
 
     def watched(pipeline: FacePipeline, rgb: Picture, *rest: Any) -> Restored:
         assert [one for one in made if one() is not None] == []
-        done = restore(pipeline, rgb, *rest)
+        done = restore_photo(pipeline, rgb, *rest)
         made.append(weakref.ref(done))
         return done
 
-    monkeypatch.setattr(upscaling, "restore", watched)
+    monkeypatch.setattr(upscaling, "restore_photo", watched)
     assert upres().exit_code == 0
     assert len(made) == 3
 

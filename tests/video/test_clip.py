@@ -17,7 +17,7 @@ from facegen.media.images import resize
 from facegen.media.video_reader import Clip
 from facegen.media.video_writer import write_video
 from facegen.ops.flow import flow_between, warp
-from facegen.photo import PhotoOptions, restore
+from facegen.photo import PhotoOptions, restore_photo
 from facegen.pipeline import FacePipeline
 from facegen.video.clip import ClipUpscaler, clip_scale, upscale_clip
 from facegen.video.store import FrameStore
@@ -74,7 +74,7 @@ def test_frames_are_steadier_than_by_themselves_and_fit_the_clip(
     assert told == [(n, 4) for n in range(1, 5)]
     assert done.heads == 1
     assert done.fit > 45
-    alone = [restore(pipeline, rgb, TWICE).rgb for rgb in film]
+    alone = [restore_photo(pipeline, rgb, TWICE).rgb for rgb in film]
     np.testing.assert_allclose(frames[0], alone[0], atol=1)
     assert warping_error(frames, film) < 0.7 * warping_error(alone, film)
 
