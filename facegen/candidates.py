@@ -28,7 +28,7 @@ class Candidates:
     stack: Tensor
     """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
     reference: Tensor
-    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size that the result must agree with it."""
+    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the result must agree with it."""
     plan: TilePlan
     images: Tensor
     """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""

@@ -1,6 +1,4 @@
-"""Photo restoration: find the heads, upscale each, paste it back with a soft mask, and make the whole agree with the
-photo.
-"""
+"""Photo restoration: detect the heads, upscale each, paste it back, and back-project the whole to the photo."""
 
 from __future__ import annotations
 
@@ -53,9 +51,8 @@ class PhotoOptions:
     """Side of the smallest head to upscale, in pixels of the photo; a face is about half as wide as its head's
     frame."""
     background: Background = "lanczos"
-    """What is done to the rest: enlarged by Lanczos, and held to the photo, which sharpens it; upscaled by the same
-    networks without a guide, in a minute or two a megapixel of the photo on a processor; or kept, pixel for pixel, so
-    that the result has the photo's size."""
+    """The rest of the photo: "lanczos" enlarges it; "tiles" upscales it by the same network without a guide, in a minute
+    or two a megapixel on a processor; "keep" leaves it unchanged, at the photo's size."""
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale < 1:
@@ -63,7 +60,7 @@ class PhotoOptions:
         if self.background == "keep" and self.scale not in (None, 1):
             raise UsageError(
                 f"background 'keep' goes with scale 1, not {self.scale}: the photo's own pixels are kept. "
-                "Leave the scale away, or choose background 'tiles' or 'lanczos'."
+                "Omit the scale, or choose background 'tiles' or 'lanczos'."
             )
         if self.face_size_min < 0:
             raise UsageError(f"face_size_min is {self.face_size_min}, expected 0 or more pixels of the photo.")
@@ -81,15 +78,13 @@ class Restored:
     upscaled: int
     """Heads upscaled and pasted back."""
     left: int
-    """Heads found but left to the background: not asked for, or finer already than what the upscaler makes."""
+    """Heads found but treated as background: not asked for, or finer already than what the upscaler makes."""
     heads: tuple[Upscaled, ...]
-    """What was upscaled, the largest first, as it was before it was pasted and held to the photo; `candidates` is
-    empty, (0, K, ...), as those of many heads would fill the memory."""
+    """The upscaled heads before they were pasted, the largest first. `candidates` is empty, (0, K, ...), to save memory."""
     fit: float
     """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal."""
     seams: SeamGauge | None
-    """Borders of the tiles in the heads, in the result over what the photo itself measures at those lines: mean
-    and largest over all heads; None without any."""
+    """Seam gauge of the heads' tiles in the result, over the photo's own at the same lines; None without heads."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +94,7 @@ class UpscaledHead:
     rgb: Picture
     """(size, size, 3)."""
     upscaled: Upscaled
-    """As it was before it was held to the head and brought to its size; `candidates` is empty, as in `Restored`."""
+    """The head before it was back-projected and brought to its size; `candidates` is empty, as in `Restored`."""
 
 
 def photo_scale(frames: Sequence[HeadFrame]) -> int:
@@ -115,15 +110,15 @@ def restore_photo(
     options: PhotoOptions | None = None,
     progress: Progress = lambda _done, _all: None,
 ) -> Restored:
-    """Upscale a photo so that, shrunk by the area mean, it is the photo again.
+    """Upscale a photo so that it is the photo again when it is shrunk by the area mean.
 
-    Every head is upscaled with its guide, the rest as `options.background` says. At fidelity 1 no sample of the shrunk
-    result differs from the photo's by more than 1/255, soft edges of pasted heads included.
+    Every head is upscaled with its guide, the rest as `options.background` says. At fidelity 1 no value of the shrunk
+    result differs from the photo's by more than 1/255, at the soft edges of pasted heads too.
 
     Args:
         rgb: (H, W, 3) photo, any size.
         options: what to do; None for the defaults.
-        progress: told of each block of a background upscaled by tiles.
+        progress: called for each block of a background upscaled by tiles.
     Raises:
         UsageError: if the result would exceed `LARGEST` pixels.
     """
@@ -150,18 +145,16 @@ def restore_photo(
 def restore_face(
     pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
 ) -> Upscaled | None:
-    """One head of a photo, aligned and upscaled from all that the photo shows of it, up to the recipe's `head_side`.
+    """Upscale one head of a photo, aligned, from all the pixels that the photo has of it, up to the recipe's `head_side`.
 
-    Of a head that was shrunk first, the detail would lie where that has it, and what is left of it once the result is
-    held to the photo would not fit the photo's own edges.
-
-    At scale 1 the head is taken at half its size, as all the photo shows of it leaves no room for detail.
+    A head that was shrunk first would get its detail where the shrunk one has edges, not where the photo has them. At
+    scale 1 the head is taken at half its size: at its full size there would be no room for detail.
 
     Args:
-        upscale_face: what upscales the aligned head, called as the pipeline is; None is the pipeline itself.
+        upscale_face: upscales the aligned head, called as the pipeline is; None is the pipeline itself.
     Returns:
-        the head, not much larger than `scale` times its side in the photo, and without candidates, as in `Restored`;
-        None if the photo shows more of it than the upscaler could make.
+        the head, not much larger than `scale` times its side in the photo, without candidates, as in `Restored`; None
+        if the photo shows it finer than the upscaler could.
     """
     side = round(frame.side)
     shown = side if scale > 1 else math.ceil(side / 2)
@@ -178,18 +171,17 @@ def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> l
 
 
 def upscale_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> UpscaledHead:
-    """A picture that is an aligned head crop already: (S, S, 3) to (size, size, 3), held to all that it shows."""
+    """Upscale an aligned head crop, (S, S, 3) to (size, size, 3), and back-project it to all of its pixels."""
     picture = to_tensor(head)
     side = head.shape[0] * math.ceil(size / head.shape[0])
     upscaled = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
     image = resample(upscaled.image, (side, side))
-    held = back_project(image, picture.to(image.device), pipeline.recipe.fidelity)
-    rgb = to_picture(held) if side == size else resize(to_picture(held), (size, size))
-    return UpscaledHead(rgb, _shrunk(upscaled, side))
+    rgb = to_picture(back_project(image, picture.to(image.device), pipeline.recipe.fidelity))
+    return UpscaledHead(rgb if side == size else resize(rgb, (size, size)), _shrunk(upscaled, side))
 
 
 def _shrunk(upscaled: Upscaled, side: int) -> Upscaled:
-    """Without candidates, and no larger than it needs to be: the next whole part of its size from `side` on."""
+    """Drop the candidates, and shrink the image to the smallest whole part of its size that is at least `side`."""
     height, width = upscaled.plan.height, upscaled.plan.width
     scale = upscaled.image.shape[-1] // width
     times = next((n for n in range(1, scale) if scale % n == 0 and n * width >= side), scale)

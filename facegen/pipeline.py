@@ -51,7 +51,7 @@ class Upscaled:
     stack: Tensor
     """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
     reference: Tensor
-    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size that the image must agree with it."""
+    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the image must agree with it."""
     landmarks: Landmarks | None
     """In low-res pixels; None where there is no face."""
     plan: TilePlan

@@ -1,4 +1,4 @@
-"""Whether to compute in bfloat16, and how many threads there are."""
+"""The precision and the device that networks compute in."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Precision = Literal["auto", "bf16", "fp32"]
 
 
 def bf16_is_fast() -> bool:
-    """Whether this processor multiplies bfloat16 faster than float32.
+    """True if this processor multiplies bfloat16 faster than float32.
 
     AMX does, and AMD's AVX-512 BF16. Intel's AVX-512 BF16 alone, as virtual machines without AMX show it, does not: on
-    such a Xeon a convolution of 160 channels took 22 ms in bfloat16 and 14 ms in float32 (docs/training.md).
+    such a Xeon a convolution of 160 channels took 22 ms in bfloat16 and 14 ms in float32.
     """
     known: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # older PyTorch has it not
     if known.get("amx_bf16"):
@@ -25,7 +25,7 @@ def bf16_is_fast() -> bool:
 
 
 def resolve(precision: Precision, device: str = "cpu") -> Literal["bf16", "fp32"]:
-    """What `precision` means on this machine's processor, or on its GPU."""
+    """Resolve "auto" for this machine's processor, or for its GPU."""
     if precision == "auto":
         fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else bf16_is_fast()
         return "bf16" if fast else "fp32"

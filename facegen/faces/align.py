@@ -153,7 +153,7 @@ def paste_head(photo: NDArray[np.uint8], head: NDArray[np.uint8], frame: HeadFra
     Args:
         photo: (H, W, 3), written to.
         head: (S, S, 3) of any S: an upscaled head has more pixels than its place, and is shrunk antialiased.
-        frame: where the head belongs; the part outside the photo is left away.
+        frame: where the head belongs; the part outside the photo is cut off.
         mask: (S, S) in [0, 1], the head's share; see `soft_mask`.
     Raises:
         ShapeError: if an array has another shape or type than stated.

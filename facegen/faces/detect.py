@@ -1,8 +1,8 @@
-"""Heads in photos: YuNet says where a face is, dlib's landmarks say how the head is turned.
+"""Heads in photos: YuNet finds the faces, dlib's landmarks find how each head is turned.
 
 YuNet (W. Wu et al., 2023; facegen/faces/yunet) finds faces of about 10 to 300 px, turned by up to 60 degrees, and in
-profile. Its five points tell the tilt only roughly, so the head is cut out upright by them and looked at again by dlib,
-until its 68 landmarks stand. A profile, in which dlib sees no face, keeps YuNet's five points.
+profile. Its five points give the tilt only roughly, so the head is cut out upright by them and dlib searches the crop,
+until its 68 landmarks stay in place. A profile, in which dlib finds no face, keeps YuNet's five points.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ LARGEST_ENLARGEMENT = 4.0
 LIKELY, SURE = 0.6, 0.8
 """YuNet's confidence from which dlib is asked, and from which a face counts even if dlib sees none."""
 UPRIGHT_SIDE = 256
-"""Side of the crop in which a head's tilt is looked at again."""
+"""Side of the upright crop that dlib searches."""
 SOUGHT_SIDE = 176
-"""Side at which dlib looks for the face in it: half the work of 256, and the face has 100 px, of which it needs 80."""
-ROUNDS, STEADY = 3, 0.01
-"""Looks at the upright crop at most, and the part of its side by which a frame may still turn to be done with."""
+"""Side at which dlib searches it: half the work of 256, and the face has 100 px, of which dlib needs 80."""
+ROUNDS, SETTLED = 3, 0.01
+"""Searches of the upright crop at most, and the share of its side by which a frame that is done may still turn."""
 SAME_HEAD = 0.35
 """Two frames whose centres are nearer than this part of the larger one's side show one head."""
 
@@ -66,7 +66,7 @@ def heads_in_photo(rgb: NDArray[np.uint8], smallest: float = 0) -> list[FoundHea
 
     Args:
         rgb: (H, W, 3) uint8, any size; a face counts from about 10 px of the longest side's 2560 on.
-        smallest: heads whose side is less, in photo pixels, may be missing; searches for them alone are spared.
+        smallest: heads whose side is less, in photo pixels, may be missing, which saves the finer searches.
     """
     factors = _factors(rgb, smallest)
     proposed = _distinct([head for factor in factors for head in _search(rgb, factor)])
@@ -87,7 +87,7 @@ def _factors(rgb: NDArray[np.uint8], smallest: float) -> list[float]:
 
 
 def _search(rgb: NDArray[np.uint8], factor: float) -> list[FoundHead]:
-    """What YuNet proposes in the photo at `factor` times its size."""
+    """Heads that YuNet proposes in the photo at `factor` times its size."""
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     small = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=interpolation)
     heads = []
@@ -99,19 +99,19 @@ def _search(rgb: NDArray[np.uint8], factor: float) -> list[FoundHead]:
 
 
 def _set_upright(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
-    """The head with its frame set by dlib's landmarks; None if nothing but a weak proposal speaks for it."""
+    """Set the head's frame by dlib's landmarks; None if dlib sees no face and YuNet's score is low."""
     near, left, top = _surroundings(rgb, head.frame)
     factor = min(1.0, UPRIGHT_SIDE / head.frame.side)
     if factor < 1:
         near = np.asarray(cv2.resize(near, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), dtype=np.uint8)
     found, confirmed = head.moved(-left, -top).scaled(factor), False
     for _ in range(ROUNDS):
-        seen = _looked_at(near, found)
+        seen = _search_upright(near, found)
         if seen is None:
             break
-        steady = math.dist(seen.frame.right, found.frame.right) < STEADY * found.frame.side
+        settled = math.dist(seen.frame.right, found.frame.right) < SETTLED * found.frame.side
         found, confirmed = seen, confirmed or seen.landmarks is not None
-        if steady:
+        if settled:
             break
     return found.scaled(1 / factor).moved(left, top) if confirmed or head.score >= SURE else None
 
@@ -123,8 +123,8 @@ def _surroundings(rgb: NDArray[np.uint8], frame: HeadFrame) -> tuple[NDArray[np.
     return rgb[top : int(y + reach) + 1, left : int(x + reach) + 1], left, top
 
 
-def _looked_at(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
-    """The head as its upright crop shows it; None if that shows none, or another."""
+def _search_upright(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
+    """Find the head again in its upright crop; None if that shows none, or another."""
     crop = crop_head(rgb, head.frame, UPRIGHT_SIDE, antialias=False)
     landmarks = landmarks_in_head(crop, SOUGHT_SIDE)
     points = landmarks.points if landmarks.detected else _best_points(crop)
@@ -175,7 +175,7 @@ def _inside(frame: HeadFrame, rgb: NDArray[np.uint8]) -> bool:
 
 
 def _distinct(heads: list[FoundHead]) -> list[FoundHead]:
-    """Of frames that show one head, the one with the highest score."""
+    """Keep the head with the highest score where several frames show one head."""
     kept: list[FoundHead] = []
     for head in sorted(heads, key=lambda head: -head.score):
         if not any(_same_head(head.frame, other.frame) for other in kept):
@@ -189,7 +189,7 @@ def _same_head(one: HeadFrame, other: HeadFrame) -> bool:
 
 
 def yunet_faces(rgb: NDArray[np.uint8], score: float) -> NDArray[np.float32]:
-    """What YuNet finds in an (H, W, 3) picture, of at least this score in [0, 1].
+    """Find faces in an (H, W, 3) picture by YuNet, of at least this score in [0, 1].
 
     Returns:
         (N, 15): left, top, width, height, five points (x, y), score; in pixels.

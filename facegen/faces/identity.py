@@ -1,4 +1,4 @@
-"""Whether two pictures show the same person, as dlib's face recognition network sees it."""
+"""How alike two faces are to dlib's face recognition network."""
 
 from __future__ import annotations
 

@@ -164,7 +164,7 @@ def label_grid(quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
 
     Args:
         quality: (R, N, K) worth of each label, for R rows of N nodes.
-        across: (R, N-1, K, K) cost of a node's label (third axis) beside its right neighbour's (fourth).
+        across: (R, N-1, K, K) cost of a node's label (third axis) next to its right neighbour's (fourth).
         down: (R-1, N, K, K) cost of a node's label above its lower neighbour's.
     Returns:
         (R, N) int64 labels.
@@ -182,7 +182,7 @@ def label_grid(quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
 
 
 def grid_value(labels: Tensor, quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """What `label_grid` maximises.
+    """Compute the value that `label_grid` maximises.
 
     Args:
         labels: (S, R, N) int64, any number of labellings.
@@ -204,7 +204,7 @@ def _solve_rows(labels: Tensor, quality: Tensor, across: Tensor, down: Tensor) -
 
 
 def _row_costs(labels: Tensor, down: Tensor) -> Tensor:
-    """What each label of each node costs below and above its neighbours' labels: (S, R, N) -> (S, R, N, K)."""
+    """The cost of each label of each node, given its neighbours' labels below and above: (S, R, N) -> (S, R, N, K)."""
     rows, columns = torch.arange(len(down))[:, None], torch.arange(labels.shape[-1])
     costs = down.new_zeros(*labels.shape, down.shape[-1])
     costs[:, 1:] += down[rows, columns, labels[:, :-1]]

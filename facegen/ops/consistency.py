@@ -1,9 +1,9 @@
-"""Making a large picture agree with the small one it was made from.
+"""Back-projection: a large picture is made to agree with the small one it was made from.
 
 Iterative back-projection: M. Irani and S. Peleg, "Improving Resolution by Image Registration", CVGIP: Graphical Models
 and Image Processing 53(3), 1991: x <- x + up(y - down(x)). Here down() is the area mean, and up() is bicubic after the
 inverse of down(bicubic(.)), so that down(up(y)) == y. Without clamping one pass is then exact; the others repair what
-clamping to [0, 1] took away, and what is left then is settled within each low-res pixel by itself.
+clamping to [0, 1] took away, and what is left then is corrected within each low-res pixel by itself.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def back_project(
             return image
         image = enlarge_smoothly(residual, scale).add_(image).clamp_(0, 1)
         residual = _beyond(slack, target - downsample_area(image, size))
-    return image if _negligible(residual) else _settle(image, residual)
+    return image if _negligible(residual) else _correct(image, residual)
 
 
 def low_res_psnr(image: Tensor, low_res: Tensor) -> float:
@@ -143,11 +143,11 @@ def _negligible(residual: Tensor) -> bool:
     return bool(residual.abs().max() < TOLERANCE)
 
 
-def _settle(image: Tensor, residual: Tensor) -> Tensor:
+def _correct(image: Tensor, residual: Tensor) -> Tensor:
     """Add what each low-res pixel lacks: lighten or darken each pixel in it by a share of its room to move.
 
     The room is what is left to 1 or to 0, so that nothing needs clamping: x + r (1 - x) / mean(1 - x), or with x for
-    1 - x to darken. One channel after the other, in place: all at once would hold the picture eight times.
+    1 - x to darken. One channel after the other, in place: all at once would need the picture's memory eight times.
     """
     for channel, lacking in zip(image[:, None], residual[:, None], strict=True):  # (1, s*h, s*w), (1, h, w)
         missing = _repeat(lacking, channel)
@@ -229,7 +229,7 @@ def add_missing_detail(picture: Tensor, finer: Tensor) -> Tensor:
 
 
 def _detail(image: Tensor) -> Tensor:
-    """What lies below the means of cells: (3, 2h, 2w) -> (3, 2h, 2w)."""
+    """Detail below the means of cells: (3, 2h, 2w) -> (3, 2h, 2w)."""
     height, width = image.shape[-2:]
     return image - enlarge_smoothly(downsample_area(image, (height // CELL, width // CELL)), CELL)
 

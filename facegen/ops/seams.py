@@ -17,7 +17,7 @@ _FLAT = 1e-6
 
 @dataclass(frozen=True)
 class SeamGauge:
-    """Gradient across the tile borders over that of the lines beside them; 1.0 is no seam."""
+    """Gradient across the tile borders over that of the lines next to them; 1.0 is no seam."""
 
     mean: float
     max: float
@@ -27,13 +27,13 @@ def seam_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> Se
     """Measure every tile border that lies inside the picture.
 
     For each such line: the mean |gradient| across it, over the median of the mean |gradient| across the lines up to
-    `REACH` pixels beside it.
+    `REACH` pixels away.
 
     Args:
         image: (C, s*H, s*W).
         plan: geometry in low-res pixels.
-        plain: the same picture made without tiles, as large; what it measures at a line by itself is divided out, so
-            that a roof that lies on a line of a photo is no seam.
+        plain: the same picture made without tiles, as large; its own measure at a line is divided out, so that
+            a roof on a line of a photo is no seam.
     Returns:
         Mean and maximum over the lines; 1.0 if there are none.
     Raises:
@@ -57,7 +57,7 @@ def content_ratios(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -
 
 
 def content_gauge(ratios: Sequence[float], lines: int) -> SeamGauge:
-    """What hairs and edges alone make of the seam gauge: borders show only where they measure more than this.
+    """Give the seam gauge that hairs and edges alone would have: borders show only where they measure more.
 
     Args:
         ratios: of lines that are no borders, see `content_ratios`.
@@ -102,7 +102,7 @@ def _away_from_borders(borders: list[int], length: int, scale: int) -> list[int]
 
 
 def _ratios(image: Tensor, plan: TilePlan, plain: Tensor | None, lines: Lines) -> list[float]:
-    """The step across each line over the median of those beside it, over the same in `plain`; rows first."""
+    """The step across each line over the median of its neighbours', over the same in `plain`; rows first."""
     ratios = _ratios_of(image, plan, lines)
     if plain is None:
         return ratios
@@ -123,8 +123,8 @@ def _ratios_of(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
 
 
 def _ratio(steps: Tensor, line: int) -> float:
-    """The step across one border line over the median of those beside it."""
+    """The step across one border line over the median of its neighbours'."""
     here = line - 1
-    beside = torch.cat([steps[max(here - REACH, 0) : here], steps[here + 1 : here + 1 + REACH]])
-    usual = beside.quantile(0.5) if len(beside) else steps[here]
+    near = torch.cat([steps[max(here - REACH, 0) : here], steps[here + 1 : here + 1 + REACH]])
+    usual = near.quantile(0.5) if len(near) else steps[here]
     return float((steps[here] + _FLAT) / (usual + _FLAT))

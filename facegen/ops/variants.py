@@ -1,6 +1,6 @@
-"""Looks of one tile that the network sees in turn: mirrored, shifted, or with other contrast or saturation.
+"""Variants of a tile that the network sees in turn: mirrored, shifted, or with other contrast or saturation.
 
-Every look is undone on the network's output, so that the candidates of a tile show the same picture.
+Every variant is undone on the network's output, so that the candidates of a tile show the same picture.
 """
 
 from collections.abc import Collection
@@ -17,17 +17,17 @@ from facegen.ops.color import luma
 MIDDLE = 0.5
 """The grey that contrast turns about."""
 RAMP = 2
-"""Low-res pixels over which a shifted output takes over from the unshifted one, beside what it does not show."""
+"""Low-res pixels over which a shifted output takes over from the unshifted one, next to what it does not show."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One look: mirrored left to right or not, contrast about middle grey, saturation about luma; 1.0 is no change.
+    """One variant: mirrored left to right or not, contrast about middle grey, saturation about luma; 1.0 is no change.
 
     A shift shows the network the area that lies `dx` low-res pixels to the right of the tile's, and `dy` below.
 
     Raises:
-        UsageError: if contrast or saturation is not positive, for such a look cannot be undone.
+        UsageError: if contrast or saturation is not positive, for such a variant cannot be undone.
     """
 
     flip: bool = False
@@ -43,12 +43,12 @@ class Variant:
 
     @property
     def shifted(self) -> bool:
-        """Whether it shows another area than the tile's."""
+        """True if it shows another area than the tile's."""
         return bool(self.dx or self.dy)
 
     @property
     def name(self) -> str:
-        """What it does, in words: "identity", or such as "flip, contrast 0.9" or "shift +2 +0" (right, down)."""
+        """Its name: "identity", "flip, contrast 0.9", "shift +2 +0" (right, down)."""
         parts = ["flip"] if self.flip else []
         parts += [f"contrast {self.contrast:g}"] if self.contrast != 1.0 else []
         parts += [f"saturation {self.saturation:g}"] if self.saturation != 1.0 else []
@@ -62,11 +62,11 @@ KINDS: dict[str, tuple[Variant, ...]] = {
     "saturation": (Variant(saturation=1.2), Variant(saturation=0.8)),
     "shift": (Variant(dx=2), Variant(dy=2), Variant(dx=-2), Variant(dy=-2)),
 }
-"""The looks of each kind; each look costs one pass of the network."""
+"""The variants of each kind; each costs one pass of the network."""
 
 
 def variants_of(kinds: Collection[str]) -> tuple[Variant, ...]:
-    """List the looks of some kinds: the identity, then the first look of each kind, then the second ones, and so on.
+    """List the variants of some kinds: the identity, then the first of each kind, then the second ones, and so on.
 
     So the first few are as different as can be. Within a round the order is that of `KINDS`, whatever that of `kinds`.
 
@@ -82,16 +82,16 @@ def variants_of(kinds: Collection[str]) -> tuple[Variant, ...]:
         if kind not in KINDS:
             hint = did_you_mean(kind, KINDS, quote='"')
             raise UsageError(f'unknown kind of variant "{kind}"{hint} Known: {", ".join(KINDS)}.')
-    rounds = zip_longest(*(looks for kind, looks in KINDS.items() if kind in kinds))
+    rounds = zip_longest(*(variants for kind, variants in KINDS.items() if kind in kinds))
     return (Variant(), *(variant for variant in chain.from_iterable(rounds) if variant))
 
 
 def shift_stack(stack: Tensor, variant: Variant) -> Tensor:
-    """Move a picture so that a tile's place shows what the look's shift asks for.
+    """Move a picture so that a tile's place shows what the variant's shift asks for.
 
     Args:
         stack: (C, h, w).
-        variant: the look; its dx and dy are smaller than w and h.
+        variant: its dx and dy are smaller than w and h.
     Returns:
         (C, h, w): pixel (y, x) is (y + dy, x + dx) of the stack, mirrored at the border where that lies outside.
     """
@@ -110,9 +110,8 @@ def unshift(images: Tensor, unshifted: Tensor, variant: Variant, scale: int) -> 
     Where the shifted view does not reach, the unshifted image stands in, with a short ramp between the two.
 
     Args:
-        images: (T, 3, s*t, s*t), of the areas that lie (dx, dy) beside the tiles'.
+        images: (T, 3, s*t, s*t), of the areas shifted by (dx, dy) from the tiles'.
         unshifted: (T, 3, s*t, s*t), of the tiles' own areas.
-        variant: the look.
         scale: s, size of the images over the low-res pixels that dx and dy count.
     Returns:
         (T, 3, s*t, s*t) of the tiles' own areas.
@@ -132,11 +131,10 @@ def _reach(side: int, shift: int, scale: int) -> Tensor:
 
 
 def apply_variant(stack: Tensor, variant: Variant) -> Tensor:
-    """Show tiles in another look; a shift is not its matter, see `shift_stack`.
+    """Turn tiles into a variant, all but its shift, see `shift_stack`.
 
     Args:
         stack: (T, C, h, w) with C >= 3: RGB in [0, 1], then guide channels.
-        variant: the look.
     Returns:
         (T, C, h, w); the guide channels are mirrored at most. RGB may leave [0, 1]: nothing is clamped, so that
         `undo_variant` gives it back.
@@ -150,11 +148,10 @@ def apply_variant(stack: Tensor, variant: Variant) -> Tensor:
 
 
 def undo_variant(images: Tensor, variant: Variant) -> Tensor:
-    """Take a look off again, all but its shift, see `unshift`.
+    """Undo a variant on the network's output, all but its shift, see `unshift`.
 
     Args:
-        images: (T, 3, H, W), what became of tiles in that look; H and W may be larger than theirs.
-        variant: the look.
+        images: (T, 3, H, W), the network's output for tiles of that variant.
     Returns:
         (T, 3, H, W), not clamped.
     Raises:
@@ -174,5 +171,5 @@ def _grade(rgb: Tensor, contrast: float, saturation: float) -> Tensor:
 
 
 def _mirror(images: Tensor, variant: Variant) -> Tensor:
-    """Swap left and right of (T, C, H, W) if the look is a mirrored one."""
+    """Swap left and right of (T, C, H, W) if the variant is mirrored."""
     return images.flip(-1) if variant.flip else images

@@ -107,7 +107,7 @@ def _join(products: Tensor, like: Tensor) -> Tensor:
 
 
 def _part(gradient: Tensor) -> Tensor:
-    """What `_join` hands back: (B, D, H, W) to (36, B * H/4 * W/4, D)."""
+    """Undo the layout of `_join`: (B, D, H, W) to (36, B * H/4 * W/4, D)."""
     (count, channels, height, width) = gradient.shape
     parted = gradient.permute(0, 2, 3, 1).reshape(count, height // STEP, STEP, width // STEP, STEP, channels)
     values = parted.permute(2, 4, 0, 1, 3, 5).reshape(STEP**2, -1)
