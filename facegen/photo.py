@@ -51,8 +51,8 @@ class PhotoOptions:
     """Side of the smallest head to upscale, in pixels of the photo; a face is about half as wide as its head's
     frame."""
     background: Background = "lanczos"
-    """The rest of the photo: "lanczos" enlarges it; "tiles" upscales it by the same network without a guide, in a minute
-    or two a megapixel on a processor; "keep" leaves it unchanged, at the photo's size."""
+    """The rest of the photo: "lanczos" enlarges it; "tiles" upscales it by the same network without a guide, in a
+    minute or two a megapixel on a processor; "keep" leaves it unchanged, at the photo's size."""
 
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale < 1:
@@ -80,7 +80,8 @@ class Restored:
     left: int
     """Heads found but treated as background: not asked for, or finer already than what the upscaler makes."""
     heads: tuple[Upscaled, ...]
-    """The upscaled heads before they were pasted, the largest first. `candidates` is empty, (0, K, ...), to save memory."""
+    """The upscaled heads before they were pasted, the largest first. `candidates` is empty, (0, K, ...), to save
+    memory."""
     fit: float
     """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal."""
     seams: SeamGauge | None
@@ -145,7 +146,8 @@ def restore_photo(
 def restore_face(
     pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
 ) -> Upscaled | None:
-    """Upscale one head of a photo, aligned, from all the pixels that the photo has of it, up to the recipe's `head_side`.
+    """Upscale one head of a photo, aligned, from all the pixels that the photo has of it, up to the recipe's
+    `head_side`.
 
     A head that was shrunk first would get its detail where the shrunk one has edges, not where the photo has them. At
     scale 1 the head is taken at half its size: at its full size there would be no room for detail.
