@@ -120,7 +120,7 @@ class ClipUpscaler:
         self.heads, self.fit = 0, math.inf
 
     def upscale_frame(self, rgb: Frame) -> Frame:
-        """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3), consistent with it as `facegen.photo.restore_photo` says."""
+        """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3), and back-project it as `restore_photo` does."""
         size = (self.scale * rgb.shape[0], self.scale * rgb.shape[1])
         carried = self._carrier.carried(rgb, size)
         if carried is not None and carried.trust.mean() < CUT:
