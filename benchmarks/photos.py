@@ -1,21 +1,18 @@
-"""What restoring whole photos does and costs.
+"""How near photos that were shrunk come to themselves again, and what that costs.
 
-    python -m benchmarks.photos --data ../shared/data/photos [--photos 4] [--scale 2] [--background lanczos]
+    python -m benchmarks.photos --data ../shared/data/photos [--photos 4] [--scale 2] [--sheet sheet.png]
 
-For each photo: heads upscaled; fit, the PSNR of the area-downsampled result to the photo; the largest difference of the
-two in 8-bit steps; the seam gauge at the tile borders of its largest head, mean and largest, over that of the photo at
-the same lines, enlarged (a roof that lies on a line is an edge of the photo, no seam); the same at lines of the head
-that are no borders, the largest being what the worst of as many of them exceeds in half of all draws (detail that the
-photo lacks measures there too); the photo's own at the borders; seconds, of the clock and of the processor.
-Last, all photos together.
+Each photo is shrunk by area and restored. Its largest head is compared with the original's: PSNR, feature distance in
+EfficientNet-Lite2, which no training uses, and detail (0 is the original's); "fit" is the agreement of the whole result
+with the small photo. Seconds are of the processor, for that row's whole photo, detection included. "128 px, lanczos" is
+`head_side=128` with the background by Lanczos.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,39 +21,51 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from facegen.arrays import to_tensor
-from facegen.faces.align import crop_head
+from facegen.arrays import to_picture, to_tensor
+from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
-from facegen.media.images import find_pictures, read_image
-from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
-from facegen.photo import BACKGROUNDS, PhotoOptions, Restored, restore_photo
+from facegen.media.images import find_pictures, read_image, resize, write_image
+from facegen.metrics.paired import detail, feature_distance, psnr
+from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.models.jnet import enlarge
+from facegen.ops.consistency import downsample_area, low_res_psnr
+from facegen.photo import Background, PhotoOptions, restore_photo
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 
-COLUMNS = (
-    "photo",
-    "scale",
-    "heads",
-    "fit dB",
-    "largest error",
-    "seams",
-    "elsewhere",
-    "in the photo",
-    "s",
-    "of processor",
-)
+Picture = NDArray[np.uint8]
+Way = Callable[[Picture, int], Picture]
+HEAD_SIDES = (64, 128, 256)
+SHOWN = 320
+"""Side of the close-ups on the sheet, in pixels."""
 
 
-@dataclass(frozen=True)
-class HeadSeams:
-    """The largest head of a restored photo, measured at the borders of its tiles and elsewhere."""
+def bicubic(photo: Picture, scale: int) -> Picture:
+    """Enlarge by bicubic interpolation."""
+    return to_picture(enlarge(to_tensor(photo)[None], scale)[0].clamp(0, 1))
 
-    borders: int
-    seams: SeamGauge
-    """Over what the photo itself measures at the borders, as `Restored.seams`."""
-    content: list[float]
-    """The same of every line that is no border."""
-    photo: SeamGauge
-    """The photo itself, at the borders."""
+
+def lanczos(photo: Picture, scale: int) -> Picture:
+    """Enlarge by Lanczos interpolation."""
+    return resize(photo, (photo.shape[1] * scale, photo.shape[0] * scale))
+
+
+def ways(recipe: Path, overrides: list[str]) -> dict[str, Way]:
+    """Every way to enlarge a photo, by name."""
+
+    def restored(pipeline: FacePipeline, background: Background) -> Way:
+        return lambda photo, scale: restore_photo(pipeline, photo, PhotoOptions(scale=scale, background=background)).rgb
+
+    pipelines = {side: FacePipeline.load(recipe, [*overrides, f"head_side={side}"]) for side in HEAD_SIDES}
+    heads = {f"{side} px, lanczos": restored(pipeline, "lanczos") for side, pipeline in pipelines.items()}
+    largest = HEAD_SIDES[-1]
+    return (
+        {"bicubic": bicubic, "lanczos": lanczos}
+        | heads
+        | {f"{largest} px, tiles": restored(pipelines[largest], "tiles")}
+    )
+
+
+FIGURES = ("head dB", "feature distance", "detail", "fit dB", "s")
 
 
 def spread(folder: Path, count: int) -> list[Path]:
@@ -65,62 +74,58 @@ def spread(folder: Path, count: int) -> list[Path]:
     return files[:: max(len(files) // count, 1)][:count]
 
 
-def largest_error(done: Restored, photo: NDArray[np.uint8]) -> float:
-    """Largest difference of the area-downsampled result to the photo, in 8-bit steps; at scale 1, of both halved."""
-    cell = max(done.scale, 2)
-    per = cell // done.scale
-    height, width = photo.shape[0] // per, photo.shape[1] // per
-    result = done.rgb[: height * cell, : width * cell].reshape(height, cell, width, cell, 3)
-    shown = photo[: height * per, : width * per].reshape(height, per, width, per, 3)
-    return float(np.abs(result.mean((1, 3)) - shown.mean((1, 3))).max())
+def shrinkable(file: Path, scale: int) -> tuple[Picture, Picture, HeadFrame] | None:
+    """A photo cropped to whole low-res pixels, its shrunk copy, and its largest head; None without a head."""
+    rgb = read_image(file).rgb
+    height, width = (length // scale * scale for length in rgb.shape[:2])
+    original = np.ascontiguousarray(rgb[:height, :width])
+    small = to_picture(downsample_area(to_tensor(original), (height // scale, width // scale)))
+    heads = heads_in_photo(small)
+    return (original, small, heads[0].frame.scaled(scale)) if heads else None
 
 
-def head_seams(done: Restored, photo: NDArray[np.uint8]) -> HeadSeams | None:
-    """Measure the photo's largest head; None if not all were upscaled, or there was none."""
-    if done.left or not done.heads:
-        return None
-    frame, plan = heads_in_photo(photo)[0].frame, done.heads[0].plan
-    side = done.heads[0].image.shape[-1]
-    image = to_tensor(crop_head(done.rgb, frame.scaled(done.scale), side))
-    plain = to_tensor(crop_head(photo, frame, side))
-    return HeadSeams(
-        borders=border_count(plan),
-        seams=seam_gauge(image, plan, plain),
-        content=content_ratios(image, plan, plain),
-        photo=seam_gauge(plain, plan),
-    )
+def measure(
+    network: EfficientNetLite, result: Picture, original: Picture, small: Picture, frame: HeadFrame
+) -> tuple[float, ...]:
+    """The figures of one result, all of `FIGURES` but the seconds."""
+    side, scale = int(frame.side) // 8 * 8, original.shape[0] // small.shape[0]
+    ours, real = (to_tensor(crop_head(rgb, frame, side)) for rgb in (result, original))
+    fit = low_res_psnr(to_tensor(result), to_tensor(small))
+    return psnr(ours, real), feature_distance(network, ours, real), detail(ours, real, scale), fit
 
 
-def seam_cells(measured: Sequence[HeadSeams]) -> tuple[str, ...]:
-    """Mean and largest of the three gauges, over all heads."""
-    if not measured:
-        return "", "", ""
-    content = [ratio for one in measured for ratio in one.content]
-    gauges = (
-        over_all([one.seams for one in measured]),
-        content_gauge(content, sum(one.borders for one in measured)),
-        over_all([one.photo for one in measured]),
-    )
-    return tuple(f"{gauge.mean:.3f} / {gauge.max:.3f}" for gauge in gauges)
+def compare_all(files: list[Path], scale: int, named: dict[str, Way]) -> tuple[Table, Picture | None]:
+    """Restore every shrunk photo in every way; the means, and close-ups of the heads with the originals'."""
+    network, sheet = load_efficientnet("lite2"), []
+    rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in named}
+    for file in track(files, "photos"):
+        found = shrinkable(file, scale)
+        if found is None:
+            continue
+        original, small, frame = found
+        close_ups = []
+        for name, result, seconds in _timed(named, small, scale):
+            rows[name].append((*measure(network, result, original, small, frame), seconds))
+            close_ups.append(close_up(result, frame))
+        sheet.append(np.hstack([*close_ups, close_up(original, frame)]))
+    table = Table("", *FIGURES, caption=f"Heads found in {len(sheet)} of {len(files)} photos.")
+    for name, figures in rows.items():
+        table.add_row(name, *(f"{mean:.3f}" for mean in np.mean(figures, axis=0)))
+    return table, np.vstack(sheet) if sheet else None
 
 
-def row(pipeline: FacePipeline, file: Path, options: PhotoOptions) -> tuple[tuple[str, ...], HeadSeams | None]:
-    """Restore one photo and measure it."""
-    photo = read_image(file).rgb
-    clock, processor = time.perf_counter(), time.process_time()
-    done = restore_photo(pipeline, photo, options)
-    clock, processor = time.perf_counter() - clock, time.process_time() - processor
-    seams = head_seams(done, photo)
-    return (
-        file.name,
-        str(done.scale),
-        f"{done.upscaled} of {done.upscaled + done.left}",
-        f"{done.fit:.1f}",
-        f"{largest_error(done, photo):.2f}",
-        *seam_cells([seams] if seams else []),
-        f"{clock:.1f}",
-        f"{processor:.1f}",
-    ), seams
+def _timed(named: dict[str, Way], photo: Picture, scale: int) -> Iterator[tuple[str, Picture, float]]:
+    for name, way in named.items():
+        before = time.process_time()
+        result = way(photo, scale)
+        yield name, result, time.process_time() - before
+
+
+def close_up(rgb: Picture, frame: HeadFrame) -> Picture:
+    """The eyes and what is around them, (SHOWN, SHOWN, 3)."""
+    center = (frame.center[0] - frame.down[0] / 10, frame.center[1] - frame.down[1] / 10)
+    half = HeadFrame(center, (frame.right[0] / 2, frame.right[1] / 2), (frame.down[0] / 2, frame.down[1] / 2))
+    return crop_head(rgb, half, SHOWN)
 
 
 def main() -> None:
@@ -128,20 +133,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of photos")
     parser.add_argument("--photos", type=int, default=4, help="how many, spread over the folder")
-    parser.add_argument("--scale", type=int)
-    parser.add_argument("--background", choices=BACKGROUNDS, default="lanczos")
+    parser.add_argument("--scale", type=int, default=2)
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
+    parser.add_argument("--sheet", type=Path, help="write close-ups, a row for each photo, in the table's order")
     options = parser.parse_args()
-    pipeline = FacePipeline.load(options.recipe, options.overrides)
-    wanted = PhotoOptions(scale=options.scale, background=options.background)
-    table = Table(*COLUMNS)
-    measured = []
-    for file in track(spread(options.data, options.photos), "photos"):
-        cells, seams = row(pipeline, file, wanted)
-        table.add_row(*cells)
-        measured += [seams] if seams else []
-    table.add_row("all", "", "", "", "", *seam_cells(measured))
+    files = spread(options.data, options.photos)
+    table, sheet = compare_all(files, options.scale, ways(options.recipe, options.overrides))
+    if options.sheet and sheet is not None:
+        write_image(options.sheet, sheet)
     Console(width=140).print(table)
 
 

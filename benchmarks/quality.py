@@ -5,10 +5,10 @@
 Samples: the share of seeds whose 768 px picture has a face that dlib finds. Portraits: kept-out ones (by the rule of
 facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to 768 px; fit to the low-res input in dB, and
 the seam gauge. Bicubic enlargement stands beside ours for PSNR and the distance in EfficientNet-Lite2 features, a
-network that no training used; both rounded to 8 bits, as files hold them (docs/training.md says what rounding does).
+network that no training used; both rounded to 8 bits, as in files.
 
-A hair or an eyelid that lies on a border upscales the gauge of a line as a seam would. So as many lines of the same
-pictures are measured on which no tile begins or ends; benchmarks.seams takes the two apart altogether.
+A hair or an eyelid on a border increases the gauge of its line as a seam would. So as many lines of the same pictures
+are measured on which no tile begins or ends.
 """
 
 from __future__ import annotations
