@@ -1,7 +1,6 @@
-"""How long a 768 px sample takes, warm and cold, where the time goes, and beside Real-ESRGAN's network.
+"""How long a 768 px sample takes, warm and cold, where the time goes, and how that compares with Real-ESRGAN's network.
 
-And how long the J-net takes for a tile in each precision, in float32 with plain convolutions as well: what the recipe's
-precision "auto" and Winograd's algorithm are worth here.
+It also times the J-net in each precision: what the recipe's precision "auto" is worth here.
 
     python -m benchmarks.speed [--runs 5]
 
@@ -14,14 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from unittest.mock import patch
 
 import torch
 from rich.console import Console
@@ -29,8 +26,6 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peers import RRDBNet
-from facegen.models import jnet as convolution
-from facegen.models.jnet import WIDE
 from facegen.pipeline import FacePipeline
 from facegen.precision import Precision, autocast, resolve
 
@@ -95,15 +90,11 @@ def tile_seconds(pipeline: FacePipeline, runs: int) -> dict[str, float]:
     stack = torch.rand(pipeline.recipe.batch, c.in_channels, c.tile, c.tile, device=pipeline.device)
 
     @torch.inference_mode()
-    def seconds(precision: Precision, *, plain: bool = False) -> float:
-        with autocast(precision, pipeline.device), patch.object(convolution, "WIDE", math.inf if plain else WIDE):
+    def seconds(precision: Precision) -> float:
+        with autocast(precision, pipeline.device):
             return statistics.median(timed(lambda: network(stack), runs)) / len(stack)
 
-    return {
-        "bfloat16": seconds("bf16"),
-        "float32": seconds("fp32"),
-        "float32, plain convolutions": seconds("fp32", plain=True),
-    }
+    return {"bfloat16": seconds("bf16"), "float32": seconds("fp32")}
 
 
 def peer(runs: int) -> list[float]:

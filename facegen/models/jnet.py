@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from facegen.errors import ShapeError
 from facegen.ops.color import luma
-from facegen.ops.winograd import STEP, winograd_conv
 
 LEAK = 0.2
 GAIN = 2 / (1 + LEAK**2)
@@ -123,6 +122,10 @@ def coarsen_chroma(images: Tensor, side: int) -> Tensor:
     return bright + F.interpolate(means, scale_factor=side, mode="bilinear", align_corners=False)
 
 
+def _conv(cin: int, cout: int) -> nn.Conv2d:
+    return nn.Conv2d(cin, cout, 3, padding=1)
+
+
 def _activation() -> nn.Module:
     return nn.LeakyReLU(LEAK, inplace=True)
 
@@ -140,8 +143,8 @@ class UpBlock(nn.Module):
             self.up: nn.Module = nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1)
         else:
             self.up = nn.Sequential(nn.Conv2d(cin, cout, 1), nn.Upsample(scale_factor=2, mode="nearest"))
-        self.first = Conv3x3(cout + skip, cout)
-        self.rest = nn.ModuleList(Conv3x3(cout, cout) for _ in range(depth - 1))
+        self.first = _conv(cout + skip, cout)
+        self.rest = nn.ModuleList(_conv(cout, cout) for _ in range(depth - 1))
         self.norms = nn.ModuleList(_norm(norm, cout) for _ in range(depth))
         self.upsample = upsample
         self.act = _activation()
@@ -180,7 +183,7 @@ class TrunkBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(Conv3x3(width, width), _activation(), Conv3x3(width, width))
+        self.branch = nn.Sequential(_conv(width, width), _activation(), _conv(width, width))
         self.branch.apply(_he_init)
         nn.init.zeros_(next(self.branch[2].parameters()))
 
@@ -246,33 +249,6 @@ class JNet(nn.Module):
         with torch.autocast(stack.device.type, enabled=False):
             base: Tensor = self.lift @ stack[:, :3].float().contiguous() @ self.lift.T
         return base + RESIDUAL_GAIN * out
-
-
-WIDE, LARGE = 128, 16 * 16
-"""Channels and pixels from which Winograd's algorithm is the faster one (docs/training.md)."""
-
-
-class Conv3x3(nn.Conv2d):
-    """A convolution padded by one pixel; on processors, in float32, by Winograd's algorithm where that is faster."""
-
-    def __init__(self, cin: int, cout: int) -> None:
-        super().__init__(cin, cout, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.bias is not None and self._faster(x):
-            return winograd_conv(x, self.weight, self.bias)
-        return super().forward(x)
-
-    def _faster(self, x: Tensor) -> bool:
-        height, width = x.shape[-2:]
-        return (
-            x.device.type == "cpu"
-            and x.dtype == self.weight.dtype == torch.float32
-            and not torch.is_autocast_enabled("cpu")
-            and min(self.in_channels, self.out_channels) >= WIDE
-            and height * width >= LARGE
-            and height % STEP == width % STEP == 0
-        )
 
 
 Base = Literal["bicubic", "none"]
