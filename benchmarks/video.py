@@ -1,33 +1,33 @@
-"""What each measure buys a film: walks upscaled one by one, with each measure alone, and with all together.
+"""How steady films are, what a frame costs, and whether memory grows with a film's length.
 
-    python -m benchmarks.video [--walks 4] [--seconds 4] [--fps 12] [--size 768] [--only walks] [--folder out/films]
+    python -m benchmarks.video [--only walks|seconds|length] [--walks 4] [--seconds 4] [--fps 12] [--size 768]
 
-Walk n goes from seed 2n to seed 2n + 1 in `--pace` seconds; so much of it is measured as `--seconds` says. The networks
-upscale each frame twice, with landmarks as found and smoothed, and all ways choose from these candidates. The figures
-are those of `facegen.metrics.temporal`. "low-res alone" is what is upscaled, enlarged: no way of upscaling that agrees
-with its input can have much lower figures, as a walk is change. "of it made" is what is above that: what upscaling
-adds.
+walks: walk n goes from seed 2n to seed 2n + 1 in `--pace` seconds, and the first `--seconds` of it are upscaled one by
+one, with each measure alone, and with all. The figures are those of `facegen.metrics.temporal`. "low-res alone" is the
+low-res film, enlarged: it changes too, as a walk does, so no upscaling that agrees with it has much lower figures. "of
+it made" is what upscaling adds. The figures of a walk are kept in `--folder`, so that the same command goes on there.
 
-It takes hours for long walks. Every frame is kept in `--folder`, and every walk's figures are (`walk-0.json`, with its
-last frame as each way makes it in `walk-0.png`), so that the same command goes on where it was stopped.
+seconds: how long each step of a frame takes, by the labels that the code sets.
+
+length: `facegen video` makes films of 24 and of 96 frames, each in a process of its own, and again with `--more`
+options. The peak is the process's resident memory as the kernel counts it (Linux). The speed is that of the frames by
+which the longer film is longer, so that loading does not count.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -35,21 +35,22 @@ from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 from torch.profiler import record_function as step
 
+from benchmarks.commands import Usage, run
 from facegen.arrays import to_picture
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.media.record import RECORD_KEY, record_text
 from facegen.media.sheets import contact_sheet
+from facegen.media.video_reader import Frame
 from facegen.media.video_writer import write_video
 from facegen.metrics.temporal import TemporalMeter, TemporalMetrics
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 from facegen.video.carry import enlarge
 from facegen.video.film import SHAPING
-from facegen.video.store import JSON, FrameStore
+from facegen.video.store import FrameStore
 from facegen.video.temporal import TemporalOptions, TemporalUpscaler
 from facegen.video.walk import Walk, WalkOptions
 
-Frame = NDArray[np.uint8]
 OFF = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
 ONE_BY_ONE, LOW_RES = "one by one", "low-res alone"
 WAYS = {
@@ -60,10 +61,10 @@ WAYS = {
     "carry": TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=True),
     "all": TemporalOptions(),
 }
-ROWS = (*WAYS, LOW_RES)
-"""Of the pictures that are kept: one below the other."""
 PROFILED = 4
 """Frames that the times are means over, after one that is not counted."""
+SHORT, LONG = 24, 96
+"""Frames of the films whose memory is compared."""
 
 
 @dataclass(frozen=True)
@@ -76,94 +77,71 @@ class Length:
     fps: float
     size: int
 
-    def key(self, pipeline: FacePipeline, number: int) -> dict[str, JSON]:
-        """All that the pictures of walk `number` depend on."""
-        record = json.loads(record_text(pipeline, "benchmark", {})[RECORD_KEY])
-        ways: dict[str, JSON] = {name: asdict(options) for name, options in WAYS.items()}
-        about = {key: value for key, value in asdict(self).items() if key != "frames"}
-        return {key: record[key] for key in SHAPING} | about | {"walk": number, "ways": ways}
-
 
 def faces(pipeline: FacePipeline, number: int, length: Length) -> Iterator[Tensor]:
-    """The first frames of walk `number`, (3, 128, 128) in [0, 1]."""
+    """Draw the first frames of walk `number`, (3, 128, 128) in [0, 1]."""
     keyframes = np.stack([pipeline.latent(seed).numpy() for seed in (2 * number, 2 * number + 1)])
     walk = Walk(keyframes, max(length.paced, length.frames), WalkOptions(path="slerp"))
     return (pipeline.draw(walk.latent(frame)) for frame in range(length.frames))
 
 
-def upscale_walk(pipeline: FacePipeline, film: Iterable[Tensor], length: Length, store: FrameStore) -> None:
-    """Upscale a walk in every way, from the first frame that the store has not; it gets the `ROWS` of each frame."""
-    steadiers = {name: TemporalUpscaler(pipeline, options, fps=length.fps) for name, options in WAYS.items()}
-    for name, state in _by_way(store.state() or {}).items():
-        steadiers[name].restore(state)
-    for face in islice(film, store.done, None):
-        states: dict[str, NDArray[Any]] = {}
-        shown = upscaled(face, length.size, steadiers)
-        for name, steadier in steadiers.items():
-            states |= {f"{name}/{key}": array for key, array in steadier.state().items()}
-        store.add(np.concatenate([shown[row] for row in ROWS]), states)
-
-
-def _by_way(state: Mapping[str, NDArray[Any]]) -> dict[str, dict[str, NDArray[Any]]]:
-    ways: dict[str, dict[str, NDArray[Any]]] = {}
-    for key, array in state.items():
-        way, _, name = key.partition("/")
-        ways.setdefault(way, {})[name] = array
-    return ways
-
-
-def upscaled(face: Tensor, size: int, steadiers: Mapping[str, TemporalUpscaler]) -> dict[str, Frame]:
-    """The next frame as each way makes it, and the small face enlarged: `ROWS`."""
-    frames = {name: temporal.upscale_face(face, size) for name, temporal in steadiers.items()}
-    shown = {name: to_picture(frame.image) for name, frame in frames.items()}
-    base = enlarge(to_picture(frames[ONE_BY_ONE].upscaled.reference), shown[ONE_BY_ONE].shape[:2])
-    return shown | {LOW_RES: np.rint(255 * base).astype(np.uint8)}
-
-
-def measure(stacks: Iterable[Frame], fps: float) -> dict[str, TemporalMetrics]:
-    """The figures of each of `ROWS`."""
-    meters = {row: TemporalMeter(fps) for row in ROWS}
-    for stack in stacks:
-        for meter, shown in zip(meters.values(), np.split(stack, len(ROWS)), strict=True):
-            meter.add(shown)
-    return {row: meter.result() for row, meter in meters.items()}
+def upscaled(pipeline: FacePipeline, film: Iterable[Tensor], length: Length) -> Iterator[dict[str, Frame]]:
+    """Yield each frame of a walk in every way, and the low-res one enlarged."""
+    upscalers = {name: TemporalUpscaler(pipeline, options, fps=length.fps) for name, options in WAYS.items()}
+    for face in film:
+        frames = {name: upscaler.upscale_face(face, length.size) for name, upscaler in upscalers.items()}
+        shown = {name: to_picture(frame.image) for name, frame in frames.items()}
+        reference = to_picture(frames[ONE_BY_ONE].upscaled.reference)
+        base = enlarge(reference, shown[ONE_BY_ONE].shape[:2])
+        yield shown | {LOW_RES: np.rint(255 * base).astype(np.uint8)}
 
 
 def walk_figures(pipeline: FacePipeline, number: int, length: Length, folder: Path) -> dict[str, TemporalMetrics]:
-    """The figures of walk `number`: those that are there, or what is left of the work."""
-    path, key = folder / f"walk-{number}.json", {"frames": length.frames} | length.key(pipeline, number)
+    """Read the figures of walk `number`, or measure and keep them, with its last frame in every way as a picture."""
+    record = json.loads(record_text(pipeline, "benchmark", {})[RECORD_KEY])
+    ways = {name: asdict(options) for name, options in WAYS.items()}
+    key = {name: record[name] for name in SHAPING} | asdict(length) | {"walk": number, "ways": ways}
+    path = folder / f"walk-{number}.json"
     if path.is_file() and (kept := json.loads(path.read_text(encoding="utf-8")))["key"] == key:
         return {row: TemporalMetrics(**figures) for row, figures in kept["figures"].items()}
-    with FrameStore(folder / f"walk-{number}", length.key(pipeline, number), warn=print) as store:
-        upscale_walk(pipeline, faces(pipeline, number, length), length, store)
-        found = measure(islice(store.frames(), length.frames), length.fps)
-        shown = np.split(next(islice(store.frames(), length.frames - 1, None)), len(ROWS))
-        write_image(folder / f"walk-{number}.png", contact_sheet(shown, labels=list(ROWS)))
-        with replacing(path) as temporary:
-            figures = {row: asdict(steadiness) for row, steadiness in found.items()}
-            temporary.write_text(json.dumps({"key": key, "figures": figures}, indent=1), encoding="utf-8")
-        store.remove()
+    meters = {row: TemporalMeter(length.fps) for row in (*WAYS, LOW_RES)}
+    shown: dict[str, Frame] = {}
+    for shown in upscaled(pipeline, faces(pipeline, number, length), length):
+        for row, meter in meters.items():
+            meter.add(shown[row])
+    found = {row: meter.result() for row, meter in meters.items()}
+    write_image(path.with_suffix(".png"), contact_sheet(list(shown.values()), labels=list(shown)))
+    with replacing(path) as temporary:
+        figures = {row: asdict(metrics) for row, metrics in found.items()}
+        temporary.write_text(json.dumps({"key": key, "figures": figures}, indent=1), encoding="utf-8")
     return found
 
 
 def seconds(pipeline: FacePipeline, options: TemporalOptions, size: int) -> dict[str, float]:
-    """Mean seconds of each step of a frame, by the labels that pipeline and steadier set, keeping and encoding too."""
+    """Mean seconds of each step of a frame, keeping and encoding included."""
     film = faces(pipeline, 0, Length(PROFILED + 1, 120, 30, size))
-    steadier = TemporalUpscaler(pipeline, options, fps=30)
-    steadier.upscale_face(next(film), size)
+    upscaler = TemporalUpscaler(pipeline, options, fps=30)
+    upscaler.upscale_face(next(film), size)
     with (
         TemporaryDirectory(prefix="facegen-") as folder,
         FrameStore(Path(folder) / "frames", {}) as store,
         profile(activities=[ProfilerActivity.CPU]) as profiler,
     ):
         for face in film:
-            shown = to_picture(steadier.upscale_face(face, size).image)
+            shown = to_picture(upscaler.upscale_face(face, size).image)
             with step("facegen.keep"):
-                store.add(shown, steadier.state())
+                store.add(shown, upscaler.state())
         with step("facegen.encode"):
             write_video(Path(folder) / "film.mp4", store.frames(), Fraction(30))
     steps = [event for event in profiler.key_averages() if event.key.startswith("facegen.")]
     return {event.key.removeprefix("facegen."): event.cpu_time_total / 1e6 / PROFILED for event in steps}
+
+
+def film_cost(frames: int, size: int, options: list[str], folder: Path) -> Usage:
+    """Make a film of `frames` frames, 30 a second, in a process of its own."""
+    out = folder / f"{frames}-{'-'.join(options) or 'plain'}.mp4"
+    words = ["video", "--seeds", "0,1", "--seconds", str(frames / 30), "--size", str(size), "-o", str(out), *options]
+    return run(words)
 
 
 def means(walks: list[TemporalMetrics]) -> dict[str, float]:
@@ -176,7 +154,7 @@ def means(walks: list[TemporalMetrics]) -> dict[str, float]:
 
 
 def temporal_table(walks: list[dict[str, TemporalMetrics]], title: str) -> Table:
-    """The figures' means over the walks; in brackets those of each way over one by one."""
+    """The figures' means over the walks; in brackets, relative to one by one."""
     rows = {name: means([walk[name] for walk in walks]) for name in walks[0]}
     alone = rows[ONE_BY_ONE]
     for name in ("warping", "flicker"):
@@ -200,30 +178,47 @@ def seconds_table(ways: dict[str, dict[str, float]], title: str) -> Table:
     return table
 
 
+def length_table(costs: dict[str, tuple[Usage, Usage]], title: str) -> Table:
+    """Peaks of the short and the long film, and the frames a second between them."""
+    found = Table("options", "peak of short and long, MiB", "long over short", "frames a second", title=title)
+    for name, (short, long) in costs.items():
+        speed = (LONG - SHORT) / (long.seconds - short.seconds)
+        peaks = f"{short.peak:.0f}, {long.peak:.0f}"
+        found.add_row(name or "none", peaks, f"{long.peak / short.peak:.2f}", f"{speed:.2f}")
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=["walks", "seconds", "length"])
     parser.add_argument("--walks", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=4)
     parser.add_argument("--pace", type=float, default=4, help="seconds from one seed to the next")
     parser.add_argument("--fps", type=float, default=12)
     parser.add_argument("--size", type=int, default=768)
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
-    parser.add_argument("--folder", type=Path, default=Path("out/films"), help="for frames and figures")
-    parser.add_argument("--only", choices=["walks", "seconds"], help="how steady they are, or what a frame takes")
-    options = parser.parse_args()
-    pipeline, console = FacePipeline.load(options.recipe), Console(width=140)
-    if options.only != "seconds":
-        length = Length(
-            round(options.seconds * options.fps), round(options.pace * options.fps), options.fps, options.size
-        )
-        numbers = track(range(options.walks), "walks")
-        walks = [walk_figures(pipeline, number, length, options.folder) for number in numbers]
-        what = f"{options.walks} walks of {length.frames} frames, {options.fps:g} a second, {options.size} px"
+    parser.add_argument("--folder", type=Path, default=Path("out/films"), help="for the figures of walks")
+    parser.add_argument("--more", default="--candidates 1 --interpolate 2", help="options of the other two long films")
+    args = parser.parse_args()
+    console = Console(width=140)
+    if args.only in (None, "walks"):
+        pipeline = FacePipeline.load(args.recipe)
+        length = Length(round(args.seconds * args.fps), round(args.pace * args.fps), args.fps, args.size)
+        walks = [walk_figures(pipeline, n, length, args.folder) for n in track(range(args.walks), "walks")]
+        what = f"{args.walks} walks of {length.frames} frames, {args.fps:g} a second, {args.size} px"
         console.print(temporal_table(walks, what))
-    if options.only != "walks":
-        times = {name: seconds(pipeline, WAYS[name], options.size) for name in (ONE_BY_ONE, "all")}
+    if args.only in (None, "seconds"):
+        pipeline = FacePipeline.load(args.recipe)
+        times = {name: seconds(pipeline, WAYS[name], args.size) for name in (ONE_BY_ONE, "all")}
         console.print(seconds_table(times, f"seconds a frame, {torch.get_num_threads()} threads"))
+    if args.only in (None, "length"):
+        with TemporaryDirectory(prefix="facegen-") as folder:
+            costs = {}
+            for words in dict.fromkeys(["", args.more]):
+                short, long = (film_cost(n, args.size, shlex.split(words), Path(folder)) for n in (SHORT, LONG))
+                costs[words] = (short, long)
+        console.print(length_table(costs, f"films of {SHORT} and {LONG} frames, {args.size} px"))
 
 
 if __name__ == "__main__":

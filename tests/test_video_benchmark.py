@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from benchmarks.commands import Usage
-from benchmarks.long_film import table
 from benchmarks.video import (
-    ROWS,
+    LOW_RES,
     WAYS,
     Length,
-    faces,
+    length_table,
     seconds,
     seconds_table,
     temporal_table,
-    upscale_walk,
     walk_figures,
 )
 from facegen.metrics.temporal import TemporalMetrics
 from facegen.pipeline import FacePipeline
-from facegen.video.store import FrameStore
 from tests.tiny import save_all
 
 LENGTH = Length(frames=3, paced=48, fps=12, size=256)
@@ -46,20 +42,17 @@ def text(shown: object) -> str:
 
 
 def test_every_way_is_measured(whole: dict[str, TemporalMetrics]) -> None:
-    assert tuple(whole) == ROWS
+    assert tuple(whole) == (*WAYS, LOW_RES)
     assert all(walk.frames == 3 and walk.flicker is not None for walk in whole.values())
     assert "(1.00)" in text(temporal_table([whole, whole], "two walks"))
 
 
-def test_stopped_it_goes_on_to_the_same_figures(
+def test_a_walk_is_measured_once(
     pipeline: FacePipeline, whole: dict[str, TemporalMetrics], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with FrameStore(tmp_path / "walk-0", LENGTH.key(pipeline, 0)) as store:
-        upscale_walk(pipeline, islice(faces(pipeline, 0, LENGTH), 2), LENGTH, store)
-        assert store.done == 2
     assert walk_figures(pipeline, 0, LENGTH, tmp_path) == whole
     assert sorted(path.name for path in tmp_path.iterdir()) == ["walk-0.json", "walk-0.png"]
-    monkeypatch.setattr("benchmarks.video.upscale_walk", None)  # nothing is left to do
+    monkeypatch.setattr("benchmarks.video.upscaled", None)  # nothing is left to do
     assert walk_figures(pipeline, 0, LENGTH, tmp_path) == whole
 
 
@@ -77,7 +70,7 @@ def test_seconds_are_shared_out() -> None:
 
 def test_speed_is_of_the_frames_that_a_longer_film_has_more() -> None:
     costs = {"": (Usage(20.0, 30.0, 1000.0), Usage(56.0, 90.0, 1010.0))}
-    shown = text(table(costs, (24, 96), "films"))
+    shown = text(length_table(costs, "films"))
     assert "1000, 1010" in shown
     assert "1.01" in shown
     assert "2.00" in shown
