@@ -1,4 +1,4 @@
-"""How steady films are, what a frame costs, and whether memory grows with a film's length.
+"""Measure how much films flicker, what a frame costs, and that memory does not grow with a film's length.
 
     python -m benchmarks.video [--only walks|seconds|length] [--walks 4] [--seconds 4] [--fps 12] [--size 768]
 
@@ -69,7 +69,7 @@ SHORT, LONG = 24, 96
 
 @dataclass(frozen=True)
 class Length:
-    """How much of every walk is measured, and how large."""
+    """The part of every walk that is measured, and its size."""
 
     frames: int
     paced: int

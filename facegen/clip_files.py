@@ -1,5 +1,4 @@
-"""One clip: its frames are upscaled into a folder beside the result, where a stopped run goes on, then made one
-film."""
+"""Upscale a clip: its frames go into a folder next to the result, where a stopped run goes on, then into one film."""
 
 from __future__ import annotations
 
@@ -29,23 +28,23 @@ def write_upscaled(
     """Upscale a clip and write it, its sound and times unchanged.
 
     Args:
-        scale: of every frame, see `clip_scale`.
+        scale: see `clip_scale`.
         recorded: the options of `facegen upres` that shape the result.
-        path: of the result; its frames lie in a hidden folder beside it until all are there.
-        progress: told of each frame.
+        path: the result; its frames lie in a hidden folder next to it until all are there.
+        progress: called after each frame.
     Raises:
         ImageError: if the clip is damaged or its result cannot be written.
     """
-    told: list[str] = []
+    warnings: list[str] = []
     record = record_text(pipeline, "upres", recorded, source=clip.path)[RECORD_KEY]
     key: dict[str, JSON] = {"record": record, "scale": scale}
-    with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=told.append) as store:
+    with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=warnings.append) as store:
         done = upscale_clip(pipeline, clip, scale, options, store, progress)
         text = record_text(pipeline, "upres", recorded, source=clip.path, fit=done.fit)
         sound = clip.path if clip.has_audio else None
         write_video(path, store.frames(), clip.fps, audio=sound, times=done.times, text=text, label="composite")
         store.remove()
-    notes = [f"{len(done.times)} frames", *([] if done.heads else ["no face found"]), *told]
+    notes = [f"{len(done.times)} frames", *([] if done.heads else ["no face found"]), *warnings]
     width, height = (scale * side for side in clip.size)
     return Upscaling(
         clip.path, (path,), before=clip.size, after=(width, height), faces=done.heads, fit=done.fit,

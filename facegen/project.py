@@ -1,4 +1,4 @@
-"""The latent whose face is nearest to a photo's head, found by optimisation from where an encoder saw it."""
+"""Find the latent whose face is nearest to a photo's head, by optimisation from the encoder's guess."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ from facegen.weights import load_network
 
 STEPS = 100
 RATE = 0.1
-"""Of Adam, in deviations of z; it falls to zero along a cosine."""
+"""Learning rate of Adam, in standard deviations of z; it falls to zero along a cosine."""
 FACTORS = (1, 4, 16)
-"""Pixels of the head whose means are compared, each as much as the others: texture, features, colours."""
+"""The heads are compared at these reductions, with equal weights: texture, features, colours."""
 COLOURS = 25.0
-"""Weight of the pixels' distance beside the features', as both pull about equally then."""
+"""Weight of the pixels' distance to that of the features, with which both pull about equally."""
 PRIOR = 0.1
-"""Weight of z's mean square: 1 for a typical latent. It keeps z where the generator was taught to draw faces."""
+"""Weight of z's mean square, 1 for a typical latent. It keeps z where the generator has learnt to draw faces."""
 
 
 @dataclass(frozen=True)
 class Guide:
-    """What an optimisation goes by beside the pixels; what is not at hand is None."""
+    """The networks that guide an optimisation; None if one is not installed."""
 
     features: EfficientNetLite | None = None
     encoder: LatentEncoder | None = None
     lacking: str = ""
-    """Why something is not at hand, as one line; "" if all is."""
+    """Why something is missing, as one line; "" if nothing is."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """What was found. Distances are those that were optimised, without the prior: 0 is the same picture."""
+    """The latent found. Distances are those that were optimised, without the prior: 0 is the same picture."""
 
     z: Tensor
     """(z_dim,) float32."""
     start: Tensor
-    """(z_dim,) where the search began: what the encoder saw, or the mean."""
+    """(z_dim,) where the search began: the encoder's guess, or the mean."""
     start_distance: float
     distance: float
 
 
 def load_guide(generator: str) -> Guide:
-    """The feature network, and the encoder that was trained beside a generator, as far as they are at hand.
+    """Load the feature network, and the encoder that was trained with a generator, as far as they are installed.
 
     Args:
         generator: name or folder of its weights; the encoder's is the same with "-encoder" added.
@@ -72,7 +72,7 @@ def load_guide(generator: str) -> Guide:
 
 
 def head_in(photo: Path, side: int) -> Tensor:
-    """The largest head in a photo: aligned, (3, side, side) in [0, 1].
+    """Cut the largest head out of a photo: aligned, (3, side, side) in [0, 1].
 
     Raises:
         ImageError: if the photo cannot be read or shows no face.
@@ -92,13 +92,13 @@ def project(
     steps: int = STEPS,
     progress: Callable[[int], None] = lambda step: None,
 ) -> Projection:
-    """Search the latent whose face is nearest to a head, by Adam on z; the same on every run.
+    """Search for the latent whose face is nearest to a head, by Adam on z; every run finds the same.
 
     Args:
         generator: on the processor, in eval mode.
         head: (3, S, S) in [0, 1], aligned.
-        guide: what to go by beside the pixels.
-        steps: of the search; 0 takes what the encoder saw.
+        guide: None compares the pixels alone, from the mean face on.
+        steps: of the search; 0 takes the encoder's guess.
         progress: called with the number of each step done, from 1.
     Raises:
         UsageError: if `steps` is negative.
@@ -108,7 +108,7 @@ def project(
         raise UsageError(f"project: {steps} steps; expected 0 or more.")
     guide, side = guide or Guide(), generator.config.side
     wanted = resample(head, (side, side))[None]
-    start = seen_latent(generator, wanted, guide)
+    start = first_guess(generator, wanted, guide)
     z = start.clone().requires_grad_()
     adam = torch.optim.Adam([z], lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, T_max=max(steps, 1))
@@ -126,7 +126,7 @@ def project(
 
 
 def distance(face: Tensor, wanted: Tensor, features: EfficientNetLite | None) -> Tensor:
-    """How far two (1, 3, S, S) pictures in [0, 1] are apart: means of pixels at several scales, and features."""
+    """Measure how far two (1, 3, S, S) pictures in [0, 1] are apart, in pixels at several scales and in features."""
     pixels = torch.stack([F.l1_loss(_means(face, n), _means(wanted, n)) for n in FACTORS]).mean()
     if features is None:
         return COLOURS * pixels
@@ -134,15 +134,15 @@ def distance(face: Tensor, wanted: Tensor, features: EfficientNetLite | None) ->
 
 
 @torch.no_grad()
-def seen_latent(generator: DCGANGenerator, head: Tensor, guide: Guide) -> Tensor:
-    """z as the encoder sees it in a (1, 3, S, S) head: (1, z_dim); the mean, zero, where there is no encoder."""
+def first_guess(generator: DCGANGenerator, head: Tensor, guide: Guide) -> Tensor:
+    """Guess the (1, z_dim) latent of a (1, 3, S, S) head by the encoder; without one it is the mean, zero."""
     z_dim = generator.config.z_dim
     if guide.encoder is None or guide.features is None:
         return torch.zeros(1, z_dim)
     if guide.encoder.config.z_dim != z_dim:
         raise WeightsError(
-            f"encoder: sees latents of {guide.encoder.config.z_dim} numbers, but the generator takes {z_dim}; "
-            "take the one that lies beside its weights."
+            f"encoder: guesses latents of {guide.encoder.config.z_dim} numbers, but the generator takes {z_dim}; "
+            "take the encoder that was trained with it."
         )
     picture = head * 2 - 1
     mean: Tensor = guide.encoder(picture, guide.features(picture)[-2:])[0]

@@ -16,7 +16,7 @@ from facegen.media.images import write_image
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite
 from facegen.models.encoder import EncoderConfig, LatentEncoder
-from facegen.project import Guide, distance, head_in, load_guide, project, seen_latent
+from facegen.project import Guide, distance, head_in, load_guide, project, first_guess
 from tests import tiny
 
 
@@ -66,7 +66,7 @@ def test_the_prior_keeps_latents_short(head: NDArray[np.uint8], monkeypatch: pyt
 
 
 def test_the_search_begins_where_the_encoder_saw_the_face() -> None:
-    """Of a mapped generator the encoder sees the mapped latent: the map takes the start back to it."""
+    """The encoder guesses the mapped latent of a mapped generator: the map takes the guess back to it."""
     torch.manual_seed(0)
     generator = DCGANGenerator(DCGANConfig(z_dim=8, widths=(8, 8, 8, 8, 8, 8), mapped=True)).eval()
     generator.latent_mean.copy_(torch.randn(8))
@@ -76,8 +76,8 @@ def test_the_search_begins_where_the_encoder_saw_the_face() -> None:
     assert guide.encoder is not None
     with torch.no_grad():
         seen, _ = guide.encoder(face * 2 - 1, guide.features(face * 2 - 1)[-2:])
-    assert torch.allclose(generator.mapped(seen_latent(generator, face, guide)), seen, atol=1e-5)
-    assert torch.equal(project(generator, face[0], guide, steps=0).z, seen_latent(generator, face, guide)[0])
+    assert torch.allclose(generator.mapped(first_guess(generator, face, guide)), seen, atol=1e-5)
+    assert torch.equal(project(generator, face[0], guide, steps=0).z, first_guess(generator, face, guide)[0])
 
 
 def test_features_add_to_the_distance() -> None:
@@ -111,5 +111,5 @@ def test_heads_are_cut_out_of_photos(astronaut: NDArray[np.uint8], tmp_path: Pat
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="-1 steps; expected 0 or more"):
         project(tiny.generator(), torch.rand(3, 128, 128), steps=-1)
-    with pytest.raises(WeightsError, match="sees latents of 5 numbers, but the generator takes 8"):
+    with pytest.raises(WeightsError, match="guesses latents of 5 numbers, but the generator takes 8"):
         project(tiny.generator(), torch.rand(3, 128, 128), Guide(features(), encoder(5)))

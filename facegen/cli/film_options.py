@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 MEASURES = ("landmarks", "hysteresis", "previous", "carry")
-"""What keeps a film steady, each by itself; see `TemporalOptions`."""
+"""The measures of --steady; see `TemporalOptions`."""
 MAX_RATE, MAX_SECONDS = 240, 24 * 3600
 AUDIO_KEY = "facegen-audio"
 """Key in a film's text: the SHA-256 of the file that its sound came from."""

@@ -39,7 +39,7 @@ DITHER = "dither=bayer:bayer_scale=4"
 
 @dataclass(frozen=True)
 class Codec:
-    """How films of one kind are written."""
+    """A container, an encoder and their settings."""
 
     container: str
     encoder: str

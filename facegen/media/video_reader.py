@@ -27,7 +27,7 @@ CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts",
 HD_LINES = 720
 """Players take a film without a colour matrix for BT.709 from so many lines on, and for BT.601 below."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-"""How colours are converted."""
+"""Colours are converted exactly, and the same on every processor."""
 _UNKNOWN_MATRIX = 2
 _COMPLAINTS = {
     "video": ("cannot be read as a film", "has no picture, only sound; expected a film."),
@@ -98,7 +98,7 @@ class Clip:
 
 
 def is_clip(path: Path) -> bool:
-    """Whether a path has the name of a film."""
+    """Tell by its suffix if a file is a film."""
     return path.suffix.lower() in CLIP_SUFFIXES
 
 

@@ -40,7 +40,7 @@ _WEBM_SOUND = ("opus", "vorbis")
 _MKV_SOUND = (*_MP4_SOUND, "flac", "vorbis", "pcm_s16le", "pcm_s24le")
 _AVX512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 _H264 = {"preset": "medium", "crf": "17"} | ({"x264-params": "asm=AVX2"} if _AVX512 else {})
-"""With AVX-512, x264 (core 165) writes other bytes now and then, depending on what its memory held before."""
+"""x264 (core 165) with AVX-512 writes other bytes now and then: they depend on what its memory contained before."""
 _VP9 = {"crf": "24", "deadline": "good", "cpu-used": "3", "row-mt": "1"}
 _AV1 = {"crf": "26", "preset": "8"}
 _CODECS: dict[str, dict[str, Codec]] = {
@@ -112,7 +112,7 @@ def write_video(
 
 
 def check_video_path(path: Path, codec: str | None = None, *, sound: bool = False) -> Codec | None:
-    """How `write_video` writes there; None stands for a folder of PNG frames.
+    """Find the codec with which `write_video` writes there; None stands for a folder of PNG frames.
 
     Raises:
         UsageError: if suffix or codec is unknown, or there should be sound where there can be none.

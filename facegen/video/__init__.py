@@ -1,1 +1,1 @@
-"""Films: walks through the latent space and clips of others, upscaled so that they hold still."""
+"""Films: walks through the latent space, and clips, upscaled without flicker."""

@@ -98,7 +98,7 @@ class DetailCarrier:
         self._low_res, self._detail = low_res, (image - enlarge(low_res, image.shape[:2])).astype(np.float16)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the next frame needs; {} before the first."""
+        """Everything that the next frame needs; {} before the first."""
         found = {"low_res": self._low_res, "detail": self._detail}
         return {name: array for name, array in found.items() if array is not None}
 

@@ -158,7 +158,7 @@ class ClipUpscaler:
         canvas[:] = np.rint(mixed * 255)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the next frame needs besides this one and its result."""
+        """Everything that the next frame needs besides this one and its result."""
         counts = {"heads": np.array(self.heads), "fit": np.array(self.fit)}
         return counts | joined({"tracker": self._tracker.state()})
 

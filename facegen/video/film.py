@@ -47,7 +47,7 @@ class Track(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FilmOptions:
-    """What shapes the frames of a film, besides its walks.
+    """The options that shape the frames of a film, besides its walks.
 
     Raises:
         UsageError: if a value is out of range.
@@ -71,13 +71,13 @@ class FilmOptions:
 
     @property
     def remembers(self) -> bool:
-        """Whether a frame depends on those before it."""
+        """True if a frame depends on those before it."""
         return self.upscaled and any(asdict(self.temporal).values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class FilmFile:
-    """How the frames become a file.
+    """The file that the frames become.
 
     Raises:
         UsageError: if suffix or codec is unknown, the file cannot hold sound, or a loop cannot be interpolated.
@@ -92,7 +92,7 @@ class FilmFile:
     interpolate: int = 1
     """Frames of the film for each frame made: 1, 2 or 4."""
     loop: bool = False
-    """Whether the first frame follows the last, so that interpolation fills that gap too."""
+    """The first frame follows the last, so interpolation fills that gap too."""
     audio: Path | None = None
     """A file whose sound accompanies the film."""
     codec: str | None = None
@@ -133,7 +133,7 @@ def frame_count(seconds: Fraction, fps: Fraction) -> int:
 
 
 def written_before(file: FilmFile) -> bool:
-    """Whether the same command has made the film, and its sheet if it is to have one, from the same files."""
+    """Tell if the same command has made the film, and its sheet if it is to have one, from the same files."""
     if file.frames.exists() or not file.path.exists() or (file.sheet and not file.sheet_path.is_file()):
         return False
     text = video_text(file.path) if file.path.is_file() else _folder_text(file)
@@ -227,7 +227,7 @@ class Cell:
                 self._temporal.follow(self.pipeline.draw(self.walk.latent(frame)))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the next frame needs of those before."""
+        """Everything that the next frame needs of those before."""
         return self._temporal.state()
 
     def restore(self, state: State) -> None:

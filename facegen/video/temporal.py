@@ -36,7 +36,7 @@ CAMERA_CUTOFF = 0.15
 
 @dataclass(frozen=True)
 class TemporalOptions:
-    """What keeps a film steady; each measure works by itself."""
+    """The measures against flicker; each works by itself."""
 
     landmarks: bool = True
     """Smooth landmarks over time, and keep them where the detector misses."""
@@ -57,7 +57,7 @@ class TemporalFrame:
     image: Tensor
     """(3, S, S) in [0, 1]."""
     upscaled: Upscaled
-    """What the pipeline made, before detail was carried and the camera moved."""
+    """The pipeline's result, before detail was carried and the camera moved."""
 
 
 class TemporalUpscaler:
@@ -65,7 +65,7 @@ class TemporalUpscaler:
 
     Args:
         pipeline: upscales each frame.
-        options: with everything off, a frame is what the pipeline makes of it alone.
+        options: with everything off, each frame is the pipeline's own result.
         fps: frames a second.
     Raises:
         UsageError: if `stabilize` is outside 0..1, or the frame rate is not positive.
@@ -86,7 +86,7 @@ class TemporalUpscaler:
 
         Args:
             face: (3, s, s) in [0, 1], an aligned head.
-            size: side wanted, as for `FacePipeline.__call__`; the same for all frames.
+            size: side of the frames in pixels, as for `FacePipeline.__call__`.
         """
         landmarks = self.locate(face)
         side = self.pipeline.low_res_side(size)
@@ -159,7 +159,7 @@ class TemporalUpscaler:
         return _image(moved.clip(0, 1)).to(image)
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the next frame needs of those before."""
+        """Everything that the next frame needs of those before."""
         return joined({
             "points": self._points.state(),
             "camera": self._camera.state(),

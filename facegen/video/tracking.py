@@ -74,7 +74,7 @@ class OneEuroFilter:
         return np.asarray(1 / (1 + self.fps / (2 * math.pi * np.asarray(cutoff))))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the next measurement is smoothed with; {} before the first."""
+        """Everything that the next measurement is smoothed with; {} before the first."""
         return {} if self.values is None or self._speed is None else {"values": self.values, "speed": self._speed}
 
     def restore(self, state: State) -> None:
@@ -121,7 +121,7 @@ class TrackedHead:
         return HeadFrame((x, y), (right, down), (-down, right))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the next frame needs."""
+        """Everything that the next frame needs."""
         filters = joined({"place": self.place.state(), "points": self.points.state()})
         return {"head": np.array([self.unit, self.missed])} | filters
 
@@ -175,7 +175,7 @@ class HeadTracker:
         self.heads = []
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """What the next frame needs."""
+        """Everything that the next frame needs."""
         return joined({str(number): head.state() for number, head in enumerate(self.heads)})
 
     def restore(self, state: State) -> None:

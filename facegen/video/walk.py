@@ -30,7 +30,7 @@ OPPOSITE = 1e-6
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """How a walk gets from keyframe to keyframe.
+    """The way from keyframe to keyframe.
 
     Raises:
         UsageError: if a name is unknown.

@@ -1,4 +1,4 @@
-"""`facegen upres` on clips: beside pictures, with sound and times, and going on after a stop."""
+"""`facegen upres` on clips: among pictures, with sound and times, and going on after a stop."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = ("--scale", 2)
 
 @pytest.fixture
 def upres(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> Facegen:
-    """Run upres with tiny weights, into out/ unless told otherwise."""
+    """Run upres with tiny weights, into out/ by default."""
 
     def run(*words: object, out: str = "out") -> object:
         return facegen("upres", *words, "--recipe", tiny_recipe, "--out", tmp_path / out)

@@ -48,17 +48,17 @@ def test_the_first_frame_is_left_as_it_is(head: NDArray[np.uint8]) -> None:
 
 def test_detail_moves_with_the_head_and_stays_sharp(head: NDArray[np.uint8]) -> None:
     frames, carrier = film(head, 8), DetailCarrier()
-    steadied = [carry(carrier, low, upscaled) for low, upscaled in frames]
+    carried = [carry(carrier, low, upscaled) for low, upscaled in frames]
     shift = round(0.5 * SCALE)
     inside = (slice(32, -32), slice(48, -48))
 
-    def unsteadiness(pictures: list[Plane]) -> float:
+    def flicker(pictures: list[Plane]) -> float:
         a, b = pictures[-2:]
         return float(np.abs(np.roll(a, shift, axis=1) - b)[inside].mean())
 
     fresh = [upscaled for _, upscaled in frames]
-    assert unsteadiness(steadied) < unsteadiness(fresh) / 3
-    assert laplacian(steadied[-1]) == pytest.approx(laplacian(fresh[-1]), rel=0.1)
+    assert flicker(carried) < flicker(fresh) / 3
+    assert laplacian(carried[-1]) == pytest.approx(laplacian(fresh[-1]), rel=0.1)
 
 
 def test_a_cut_carries_nothing_over(head: NDArray[np.uint8]) -> None:

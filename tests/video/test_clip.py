@@ -1,4 +1,4 @@
-"""Clips upscaled: one scale, heads followed, detail steadier than frame by frame, and the same bytes after a stop."""
+"""Clips upscaled: one scale, heads followed, less flicker than frame by frame, and the same bytes after a stop."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ def test_the_scale_is_the_largest_heads(clip: Clip) -> None:
         clip_scale(clip, PhotoOptions(scale=60))
 
 
-def test_frames_are_steadier_than_by_themselves_and_fit_the_clip(
+def test_frames_flicker_less_than_one_by_one_and_fit_the_clip(
     pipeline: FacePipeline, clip: Clip, film: list[Picture], tmp_path: Path
 ) -> None:
-    told: list[tuple[int, int | None]] = []
+    counted: list[tuple[int, int | None]] = []
     with FrameStore(tmp_path / "frames", {}) as store:
-        done = upscale_clip(pipeline, clip, 2, TWICE, store, lambda *counts: told.append(counts))
+        done = upscale_clip(pipeline, clip, 2, TWICE, store, lambda *counts: counted.append(counts))
         frames = list(store.frames())
     assert done.times == tuple(time for time, _ in clip.frames())
-    assert told == [(n, 4) for n in range(1, 5)]
+    assert counted == [(n, 4) for n in range(1, 5)]
     assert done.heads == 1
     assert done.fit > 45
     alone = [restore_photo(pipeline, rgb, TWICE).rgb for rgb in film]

@@ -60,10 +60,10 @@ def test_frames_and_the_latest_state_come_back(tmp_path: Path) -> None:
 def test_frames_of_another_key_are_dropped_with_a_word(tmp_path: Path) -> None:
     with FrameStore(tmp_path, KEY) as store:
         store.add(FRAME, {})
-    told: list[str] = []
-    with FrameStore(tmp_path, KEY | {"size": 128}, warn=told.append) as other:
+    warnings: list[str] = []
+    with FrameStore(tmp_path, KEY | {"size": 128}, warn=warnings.append) as other:
         assert other.done == 0
-    assert told == [f"{tmp_path}: its frames were made with other options or inputs; they are made anew."]
+    assert warnings == [f"{tmp_path}: its frames were made with other options or inputs; they are made anew."]
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

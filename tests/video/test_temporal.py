@@ -1,5 +1,5 @@
-"""Frames upscaled one after the other: alone as the pipeline makes them, together steadier, and the same when
-resumed."""
+"""Frames upscaled one after the other: alone as the pipeline makes them, together with less flicker, and the same
+when resumed."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_the_previous_frame_is_a_candidate(
 
 
 def test_the_previous_frame_does_not_grow_sharper_by_itself(pipeline: FacePipeline, faces: list[Tensor]) -> None:
-    """It competes by its sharpness and may win in every frame: each must be as sharp as those upscaled anew."""
+    """Its score grows with its sharpness, and it may be chosen in every frame: each must be as sharp as those upscaled anew."""
     options, sharpness = replace(OFF, previous=True), {}
     for name in (options, OFF):
         meter = TemporalMeter(12, faces=False)

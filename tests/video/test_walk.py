@@ -53,11 +53,11 @@ def test_slerp_moves_evenly_along_the_arc() -> None:
 
 @pytest.mark.parametrize("path", CURVES)
 def test_a_loop_closes_without_a_doubled_frame(path: Curve) -> None:
-    """The step from the last frame to the first is as long as those beside it."""
+    """The step from the last frame to the first is as long as those next to it."""
     points = latents(Walk(KEYFRAMES, 400, WalkOptions(path, loop=True)))
     back = float(np.linalg.norm(points[-1] - points[0]))
-    beside = steps(points)[-1]
-    assert back == pytest.approx(float(beside), rel=0.05)
+    others = steps(points)[-1]
+    assert back == pytest.approx(float(others), rel=0.05)
     assert steps(points).min() > back / 10
 
 
