@@ -16,7 +16,7 @@ from facegen.media.images import write_image
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite
 from facegen.models.encoder import EncoderConfig, LatentEncoder
-from facegen.project import Guide, distance, head_in, load_guide, project, first_guess
+from facegen.project import Guide, distance, first_guess, head_in, load_guide, project
 from tests import tiny
 
 

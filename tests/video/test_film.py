@@ -181,7 +181,7 @@ def test_a_loop_of_frames_that_know_no_others_needs_no_lead(pipeline: FacePipeli
     assert len(list(file.frames.glob("*.png"))) == 3
 
 
-def test_the_film_tells_of_its_making(pipeline: FacePipeline, tmp_path: Path) -> None:
+def test_the_film_has_a_record(pipeline: FacePipeline, tmp_path: Path) -> None:
     file = film_file(tmp_path / "a.mp4", pipeline)
     assert not written_before(file)
     make_film(pipeline, [walk(pipeline)], OPTIONS, file)

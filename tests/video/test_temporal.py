@@ -54,7 +54,7 @@ def test_the_first_frame_is_the_pipelines_own(pipeline: FacePipeline, faces: lis
     assert torch.equal(frame.image, pipeline(faces[0], SIZE).image)
 
 
-def test_together_they_are_steadier_and_as_sharp(pipeline: FacePipeline, faces: list[Tensor]) -> None:
+def test_together_they_flicker_less_and_are_as_sharp(pipeline: FacePipeline, faces: list[Tensor]) -> None:
     found = {}
     for options in (OFF, TemporalOptions()):
         meter = TemporalMeter(12, faces=False)
@@ -99,7 +99,7 @@ def test_the_previous_frame_is_a_candidate(
 
 
 def test_the_previous_frame_does_not_grow_sharper_by_itself(pipeline: FacePipeline, faces: list[Tensor]) -> None:
-    """Its score grows with its sharpness, and it may be chosen in every frame: each must be as sharp as those upscaled anew."""
+    """A sharper frame scores higher and may be chosen again and again; each must be as sharp as one upscaled anew."""
     options, sharpness = replace(OFF, previous=True), {}
     for name in (options, OFF):
         meter = TemporalMeter(12, faces=False)
@@ -109,7 +109,7 @@ def test_the_previous_frame_does_not_grow_sharper_by_itself(pipeline: FacePipeli
     assert 0.95 < sharpness[options] / sharpness[OFF] < 1.2
 
 
-def test_where_the_previous_frame_wins_the_winner_of_before_stands(
+def test_where_the_previous_frame_is_chosen_the_choice_before_stays(
     pipeline: FacePipeline, faces: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facegen.video.temporal.BONUS", 0.0)
