@@ -2,8 +2,8 @@
 
     python -m benchmarks.prepare FOLDER [--size 512] [--runs 3]
 
-Prints CPU seconds for each photo, in one process with one thread, the least of the runs: what other programs on the
-machine take away does not count.
+Prints CPU seconds for each photo, in one process with one thread, the least of the runs: time that other programs on
+the machine take does not count.
 """
 
 from __future__ import annotations
@@ -28,33 +28,26 @@ from facegen.media.images import find_pictures, read_image, write_image
 Result = TypeVar("Result")
 
 
-class Steps:
-    """CPU seconds by the name of the step."""
+def measure(photo: Path, cutter: PhotoCutter) -> dict[str, float]:
+    """CPU seconds of a photo as a whole, and of its steps done one after the other."""
+    seconds: dict[str, float] = {}
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    def time(self, name: str, work: Callable[..., Result], *values: object) -> Result:
-        """Do the work on the values, and add what it takes."""
+    def timed(name: str, work: Callable[..., Result], *values: object) -> Result:
         started = time.process_time()
         result = work(*values)
-        self.seconds[name] = self.seconds.get(name, 0) + time.process_time() - started
+        seconds[name] = seconds.get(name, 0) + time.process_time() - started
         return result
 
-
-def measure(photo: Path, cutter: PhotoCutter) -> dict[str, float]:
-    """CPU seconds that a photo takes as a whole, and those of its steps done one after the other."""
-    steps = Steps()
-    steps.time("whole", cutter, Task(photo, cutter.out))
-    steps.time("hash", sha256_of, photo)
-    rgb = steps.time("decode", read_image, photo).rgb
-    for head in steps.time("find heads", find_heads, rgb, cutter.size):
+    timed("whole", cutter, Task(photo, cutter.out))
+    timed("hash", sha256_of, photo)
+    rgb = timed("decode", read_image, photo).rgb
+    for head in timed("find heads", find_heads, rgb, cutter.size):
         if head.frame.side >= cutter.size:
-            crop = steps.time("crop", crop_head, rgb, head.frame, cutter.size)
-            steps.time("landmarks", landmarks_of, head, crop)
-            steps.time("sharpness", sharpness, crop)
-            steps.time("write", write_image, cutter.out / f"crop{cutter.suffix}", crop)
-    return steps.seconds
+            crop = timed("crop", crop_head, rgb, head.frame, cutter.size)
+            timed("landmarks", landmarks_of, head, crop)
+            timed("sharpness", sharpness, crop)
+            timed("write", write_image, cutter.out / f"crop{cutter.suffix}", crop)
+    return seconds
 
 
 def main() -> None:
@@ -77,8 +70,7 @@ def main() -> None:
     table = Table("step", "CPU ms a photo", title=f"{len(photos)} photos, crops of {options.size} px")
     for name, mean in seconds.items():
         table.add_row(name, f"{1000 * mean:.1f}")
-    Console().print(table)
-    Console().print(f"{1 / seconds['whole']:.1f} photos a second and core")
+    Console().print(table, f"{1 / seconds['whole']:.1f} photos a second and core")
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
-"""Spoil pictures on purpose, so that `facegen data clean` can be tried: every kind as a person would drop it.
+"""Spoil clean aligned square pictures in the ways in which a person would drop them, to test `facegen data clean`.
 
-    python -m benchmarks.spoil --data ../shared/data/portraits768 --out /tmp/spoiled [--count 200] [--seed 0]
-
-Takes clean aligned square pictures, in a seeded order, one for each spoiled one. Strengths vary between what is just
-bad enough to be dropped and what is hopeless. Writes PNG files and spoiled.csv: file, kind, source. A "duplicate" is a
-slightly changed copy; its source must lie in the set as well for it to be one.
+Strengths vary between just bad enough to be dropped and hopeless. A "duplicate" is a slightly changed copy; its source
+must be in the set as well for it to be one.
 """
 
 from __future__ import annotations
 
-import argparse
-import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -20,24 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from facegen.files import replacing
-from facegen.media.images import find_pictures, read_image, resize, write_image
+from facegen.media.images import read_image, resize, write_image
 
 Picture = NDArray[np.uint8]
 Rng = np.random.Generator
-TABLE = "spoiled.csv"
-
-
-@dataclass(frozen=True)
-class Spoiled:
-    """A spoiled picture."""
-
-    file: str
-    """Its name in the folder."""
-    kind: str
-    """A key of `KINDS`."""
-    source: str
-    """Name of the clean picture that it was made from."""
+PREFIX = "spoiled"
 
 
 def focus(rgb: Picture, rng: Rng) -> Picture:
@@ -71,9 +52,7 @@ def jpeg(rgb: Picture, rng: Rng) -> Picture:
     """Hard JPEG, at 50 to 100 % of the size, enlarged again."""
     side = round(len(rgb) * rng.uniform(0.5, 1))
     quality = int(rng.integers(5, 16))
-    _, coded = cv2.imencode(".jpg", _bgr(resize(rgb, (side, side))), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
-    return resize(_bgr(decoded), (len(rgb), len(rgb)))
+    return resize(_coded(resize(rgb, (side, side)), quality), (len(rgb), len(rgb)))
 
 
 def noise(rgb: Picture, rng: Rng) -> Picture:
@@ -117,8 +96,8 @@ def cartoon(rgb: Picture, rng: Rng) -> Picture:
 
 def pencil(rgb: Picture, rng: Rng) -> Picture:
     """Drawn with pencils, in grey or in colour."""
-    shades = cv2.pencilSketch(_bgr(rgb), sigma_s=float(rng.uniform(20, 80)), sigma_r=0.07, shade_factor=0.04)
-    grey, colour = shades
+    sigma = float(rng.uniform(20, 80))
+    grey, colour = cv2.pencilSketch(_bgr(rgb), sigma_s=sigma, sigma_r=0.07, shade_factor=0.04)
     return np.repeat(grey[..., None], 3, axis=2) if rng.integers(2) else _bgr(np.asarray(colour, dtype=np.uint8))
 
 
@@ -190,15 +169,10 @@ def two_faces(rgb: Picture, rng: Rng) -> Picture:
 
 def text(rgb: Picture, rng: Rng) -> Picture:
     """A caption, or a watermark repeated over the picture."""
-    side, font = (
-        len(rgb),
-        int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX])),
-    )
-    words = str(
-        rng.choice(["STOCK PHOTO", "example.com", "SAMPLE", "(c) 2016 Agency", "BREAKING NEWS", "preview only"])
-    )
-    layer = rgb.copy()
-    white = (255, 255, 255)
+    side, layer, white = len(rgb), rgb.copy(), (255, 255, 255)
+    font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX]))
+    texts = ["STOCK PHOTO", "example.com", "SAMPLE", "(c) 2016 Agency", "BREAKING NEWS", "preview only"]
+    words = str(rng.choice(texts))
     if rng.integers(2):
         size, start = side / 768 * float(rng.uniform(1.0, 2.0)), (side // 20, int(side * rng.choice([0.08, 0.95])))
         for colour, width in (((0, 0, 0), 8), (white, 3)):
@@ -219,9 +193,7 @@ def duplicate(rgb: Picture, rng: Rng) -> Picture:
     matrix = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom), dtype=np.float64)
     matrix[:, 2] += rng.uniform(-0.01, 0.01, 2) * side
     moved = cv2.warpAffine(rgb, matrix, (side, side), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
-    lighter = _picture(moved * rng.uniform(0.9, 1.1) + rng.uniform(-8, 8))
-    _, coded = cv2.imencode(".jpg", _bgr(lighter), [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(80, 95))])
-    return _bgr(np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8))
+    return _coded(_picture(moved * rng.uniform(0.9, 1.1) + rng.uniform(-8, 8)), int(rng.integers(80, 95)))
 
 
 KINDS: dict[str, Callable[[Picture, Rng], Picture]] = {
@@ -234,24 +206,24 @@ KINDS: dict[str, Callable[[Picture, Rng], Picture]] = {
 """Every way to spoil a picture: (rgb, rng) -> rgb of the same size."""
 
 
-def spoil(files: Sequence[Path], out: Path, count: int, seed: int = 0) -> list[Spoiled]:
-    """Write `count` spoiled pictures, every kind as often as the others, and the table of what they are.
+def spoil(files: Sequence[Path], out: Path) -> list[str]:
+    """Spoil each file into a folder, every kind as often as the others; returns the new files' names."""
+    rng, names = np.random.default_rng(0), []
+    for number, index in enumerate(track(rng.permutation(len(files)).tolist(), "spoiling")):
+        kind, file = list(KINDS)[number % len(KINDS)], files[index]
+        names.append(f"{PREFIX}-{kind}-{file.name}.png")
+        write_image(out / names[-1], np.ascontiguousarray(KINDS[kind](read_image(file).rgb, rng)))
+    return names
 
-    Args:
-        files: clean aligned square pictures, at least `count`.
-    """
-    rng, rows = np.random.default_rng(seed), []
-    chosen = [files[i] for i in rng.permutation(len(files))[:count]]
-    for number, file in enumerate(track(chosen, "spoiling")):
-        kind = list(KINDS)[number % len(KINDS)]
-        name = f"spoiled_{number:04}_{kind}.png"
-        write_image(out / name, np.ascontiguousarray(KINDS[kind](read_image(file).rgb, rng)))
-        rows.append(Spoiled(name, kind, file.name))
-    with replacing(out / TABLE) as temporary, temporary.open("w", newline="", encoding="utf-8") as table:
-        writer = csv.writer(table)
-        writer.writerow(["file", "kind", "source"])
-        writer.writerows([row.file, row.kind, row.source] for row in rows)
-    return rows
+
+def kind_of(name: str) -> str:
+    """The key of `KINDS` for a file's name; "" for a clean picture."""
+    return name.split("-")[1] if name.startswith(f"{PREFIX}-") else ""
+
+
+def source_name(name: str) -> str:
+    """Name of the clean picture that a spoiled one was made from."""
+    return name.split("-", 2)[2].removesuffix(".png")
 
 
 def _sunglasses(rgb: Picture, rng: Rng) -> Picture:
@@ -259,17 +231,11 @@ def _sunglasses(rgb: Picture, rng: Rng) -> Picture:
     side, layer = len(rgb), rgb.copy()
     shade = int(rng.integers(5, 45))
     axes = (round(side * rng.uniform(0.095, 0.12)), round(side * rng.uniform(0.07, 0.09)))
+    colour = (shade, shade, shade + 8)
     for x in (0.385, 0.615):
-        cv2.ellipse(
-            layer, (round(side * x), round(side * 0.475)), axes, 0, 0, 360, (shade, shade, shade + 8), -1, cv2.LINE_AA
-        )
-    cv2.line(
-        layer,
-        (round(side * 0.46), round(side * 0.46)),
-        (round(side * 0.54), round(side * 0.46)),
-        (shade,) * 3,
-        side // 60,
-    )
+        cv2.ellipse(layer, (round(side * x), round(side * 0.475)), axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
+    start, end = (round(side * 0.46), round(side * 0.46)), (round(side * 0.54), round(side * 0.46))
+    cv2.line(layer, start, end, (shade,) * 3, side // 60)
     sky = cv2.GaussianBlur(layer, (0, 0), side / 90)
     return _picture(0.9 * layer.astype(np.float32) + 0.1 * sky)
 
@@ -297,6 +263,12 @@ def _bilateral(rgb: Picture, times: int) -> Picture:
     return rgb
 
 
+def _coded(rgb: Picture, quality: int) -> Picture:
+    """As a JPEG of this quality shows it."""
+    _, content = cv2.imencode(".jpg", _bgr(rgb), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return _bgr(np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), dtype=np.uint8))
+
+
 def _filter(rgb: Picture, kernel: NDArray[np.float32]) -> Picture:
     return np.asarray(cv2.filter2D(rgb, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
 
@@ -307,19 +279,3 @@ def _picture(values: NDArray[np.floating]) -> Picture:
 
 def _bgr(rgb: Picture) -> Picture:
     return np.ascontiguousarray(rgb[..., ::-1])
-
-
-def main() -> None:
-    """Spoil and say where."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of clean aligned pictures")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--count", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
-    rows = spoil(find_pictures([options.data]), options.out, options.count, options.seed)
-    print(f"{len(rows)} pictures, {options.out / TABLE}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""The benchmarks of what has no spoiled pictures count what they say."""
+"""The benchmarks of cleaning count what they say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.clean_people import chosen, counts, nearest_others
-from benchmarks.clean_pose import Turned, measured, yaw_table
+from benchmarks.clean_people import chosen, counts
+from benchmarks.spoil import kind_of, source_name, spoil
 from facegen.media.images import write_image
 
 
@@ -25,7 +25,6 @@ def test_second_pictures_are_counted_and_lost_people() -> None:
     others = {Path("tpdne_1.webp"): face(3), Path("tpdne_2.webp"): face(3, 0.1)}
     assert counts(pairs | others, 0.5) == {"people": 5, "second pictures": 3, "of these dropped": 3, "people lost": 1}
     assert counts(pairs | others, 0.05)["of these dropped"] == 0
-    assert [round(distance, 2) for distance in nearest_others(pairs | others)] == [0.2, 0.1]
 
 
 def test_as_many_others_as_of_people_shown_twice() -> None:
@@ -37,9 +36,8 @@ def test_as_many_others_as_of_people_shown_twice() -> None:
     assert set(files[:4]) < set(found)
 
 
-def test_a_picture_is_measured_and_falls_into_its_row(tmp_path: Path, head: NDArray[np.uint8]) -> None:
-    found = measured(write_image(tmp_path / "a.png", head))
-    assert found.detected
-    table = yaw_table([found, Turned(tmp_path, 0.5, 80, detected=False)], threshold=0.34)
-    assert sum(int(count) for count in table.columns[1].cells if isinstance(count, str)) == 2
-    assert list(table.columns[3].cells)[-1] == "1"
+def test_a_spoiled_picture_is_named_after_its_kind_and_source(tmp_path: Path, head: NDArray[np.uint8]) -> None:
+    (name,) = spoil([write_image(tmp_path / "an-n.png", head)], tmp_path)
+    assert (tmp_path / name).is_file()
+    assert (kind_of(name), source_name(name)) == ("focus", "an-n.png")
+    assert kind_of("an-n.png") == ""

@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
 from facegen.data.manifest import Entry
 from facegen.errors import ImageError, ShapeError
@@ -45,20 +46,31 @@ class LeftOut:
     """`TOO_SMALL` or `OUTSIDE`."""
 
 
+class Photo(BaseModel):
+    """A photo as it was when it was cut."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bytes: int
+    """Length of its file."""
+    modified: int
+    """Time of the file's last change, in nanoseconds since 1970."""
+    sha256: str
+    duplicate_of: str = ""
+    """The photo with the same bytes whose crops stand for both; "" if it is this one."""
+    faces: int = 0
+    """Heads found in it."""
+    left_out: tuple[LeftOut, ...] = ()
+    """Those of them that were not cut out."""
+
+
 @dataclass(frozen=True)
 class Cut(Outcome):
     """The result of a photo that could be read."""
 
-    faces: int = 0
-    """Heads found in it."""
-    bytes: int = 0
-    """Length of the photo's file."""
-    modified: int = 0
-    """Time of its last change, in nanoseconds since 1970."""
-    sha256: str = ""
+    photo: Photo | None = None
     entries: tuple[Entry, ...] = ()
     """The crops written, in order of face."""
-    left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,10 +103,11 @@ class PhotoCutter:
                 left_out.append(LeftOut(face, round(head.frame.side, 1), reason))
             else:
                 entries.append(self._write(source, sha256, face, rgb, head))
-        return Cut(
-            task.source, faces=len(entries) + len(left_out), bytes=status.st_size, modified=status.st_mtime_ns,
-            sha256=sha256, entries=tuple(entries), left_out=tuple(left_out),
+        photo = Photo(
+            bytes=status.st_size, modified=status.st_mtime_ns, sha256=sha256, faces=len(entries) + len(left_out),
+            left_out=tuple(left_out),
         )  # fmt: skip
+        return Cut(task.source, photo=photo, entries=tuple(entries))
 
     def _reason_against(self, rgb: NDArray[np.uint8], frame: HeadFrame) -> str:
         if frame.side < self.size:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from facegen.data.cutting import Cut, LeftOut, PhotoCutter, name_below
+from facegen.data.cutting import Cut, Photo, PhotoCutter, name_below
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, run_saving, write_manifest
 from facegen.errors import FileError, UsageError
 from facegen.files import replacing, sha256_of
@@ -19,24 +19,6 @@ from facegen.jobs import Outcome, Task, find_tasks
 
 LEDGER, LEFT_OUT = "prepare.json", "left-out.csv"
 """Files of a set: what is known of its photos, and the heads that were not cut out."""
-
-
-class Photo(BaseModel):
-    """A photo as it was when it was cut."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    bytes: int
-    """Length of its file."""
-    modified: int
-    """Time of the file's last change, in nanoseconds since 1970."""
-    sha256: str
-    duplicate_of: str = ""
-    """The photo with the same bytes whose crops stand for both; "" if it is this one."""
-    faces: int = 0
-    """Heads found in it."""
-    left_out: tuple[LeftOut, ...] = ()
-    """Those of them that were not cut out."""
 
 
 class Ledger(BaseModel):
@@ -161,13 +143,10 @@ class Preparation:
         )
 
     def _take(self, cut: Outcome) -> None:
-        if not isinstance(cut, Cut):
-            return  # it failed, and says why
-        name = name_below(self.raw, cut.source)
-        self._replace_crops(name, cut.entries)
-        self.ledger.photos[name] = Photo(
-            bytes=cut.bytes, modified=cut.modified, sha256=cut.sha256, faces=cut.faces, left_out=cut.left_out
-        )
+        if isinstance(cut, Cut) and cut.photo:
+            name = name_below(self.raw, cut.source)
+            self._replace_crops(name, cut.entries)
+            self.ledger.photos[name] = cut.photo
 
     def _replace_crops(self, name: str, entries: Iterable[Entry]) -> None:
         """Replace a photo's old crops by its new ones; a row of the same file and bytes stays unchanged."""

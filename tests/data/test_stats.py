@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.data.cutting import LeftOut, sharpness
+from facegen.data.cutting import LeftOut, Photo, sharpness
 from facegen.data.manifest import Entry, entries_of, write_manifest
-from facegen.data.prepare import Ledger, Photo, save_ledger
+from facegen.data.prepare import Ledger, save_ledger
 from facegen.data.stats import Stats, measure_set, summary_rows, write_page
 from facegen.errors import ImageError, UsageError
 from facegen.media.images import resize, write_image

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagehash
@@ -28,23 +28,14 @@ HASH_SIDE = 16
 """Bits a side of the perceptual hash: 256 in all."""
 FINGERPRINTS = "clean.npz"
 """File in the set's folder; it can be deleted, and is made again."""
-Points = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
 class Measured(Outcome):
-    """The measures of a crop."""
+    """A crop that was measured."""
 
-    sha256: str = ""
-    """Hash of its file."""
-    size: int = 0
-    """Its side in pixels."""
-    sharpness: float = 0
-    """See facegen.data.cutting."""
-    landmarks: Points = ()
-    """dlib's 68, in pixels of the crop."""
-    measures: dict[str, float] = field(default_factory=dict)
-    """One for each of `PICTURE_WISE`."""
+    entry: Entry | None = None
+    """Its entry with landmarks, size, sharpness and a measure for each of `PICTURE_WISE`."""
     hashed: NDArray[np.uint8] | None = None
     """(32,): the bits of its perceptual hash."""
 
@@ -61,30 +52,32 @@ class Embedded(Outcome):
 class CropMeasurer:
     """Reads a crop and measures it."""
 
-    known: Mapping[Path, Points]
-    """Landmarks that need not be found again, by file."""
+    known: Mapping[Path, Entry]
+    """Entries by file; landmarks in them are not found again."""
 
     def __call__(self, task: Task) -> Measured:
+        known = self.known[task.source]
         rgb = read_image(task.source).rgb
-        points = _points(rgb, self.known.get(task.source, ()))
+        points = _points(rgb, known)
         view = view_crop(rgb, points)
-        return Measured(
-            task.source,
+        entry = replace(
+            known,
             sha256=sha256_of(task.source),
             size=len(rgb),
-            sharpness=sharpness(rgb),
+            sharpness=known.sharpness or sharpness(rgb),
             landmarks=tuple((round(x, 2), round(y, 2)) for x, y in points.tolist()),
-            measures={name: float(f"{measure(view):.5g}") for name, measure in PICTURE_WISE.items()},
-            hashed=perceptual_hash(view),
+            measures={name: float(f"{measure(view):.5g}") for name, measure in PICTURE_WISE.items()}
+            | {MEASURED: VERSION},
         )
+        return Measured(task.source, entry=entry, hashed=perceptual_hash(view))
 
 
 @dataclass(frozen=True)
 class CropEmbedder:
     """Reads a crop and embeds its face."""
 
-    known: Mapping[Path, Points]
-    """Landmarks by file, of every crop."""
+    known: Mapping[Path, Entry]
+    """Entries by file; landmarks in them are not found again."""
 
     def __call__(self, task: Task) -> Embedded:
         rgb = read_image(task.source).rgb
@@ -170,7 +163,7 @@ class Cleaning:
         Raises:
             FileError: if the set cannot be written.
         """
-        known = {task.source: self.entries[task.source].landmarks for task in todo}
+        known = {task.source: self.entries[task.source] for task in todo}
         yield from run_saving(todo, CropMeasurer(known), jobs, self._take_measured, self.save)
 
     def near_pairs(self) -> list[Pair]:
@@ -187,7 +180,7 @@ class Cleaning:
 
     def embed(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
         """Embed the faces of crops; saved as in `measure`."""
-        known = {task.source: self.entries[task.source].landmarks for task in todo}
+        known = {task.source: self.entries[task.source] for task in todo}
         yield from run_saving(todo, CropEmbedder(known), jobs, self._take_embedded, self.save)
 
     def decide(self, pairs: Sequence[Pair], detectors: Mapping[str, Detector], per_person: int | None) -> list[Entry]:
@@ -219,18 +212,9 @@ class Cleaning:
         return is_measured(entry) and entry.measures.get(MEASURED) == VERSION and sha256 in self.fingerprints.hashes
 
     def _take_measured(self, outcome: Outcome) -> None:
-        if not isinstance(outcome, Measured) or outcome.hashed is None:
-            return  # it failed, and says why
-        self.fingerprints.hashes[outcome.sha256] = outcome.hashed
-        known = self.entries[outcome.source]
-        self.entries[outcome.source] = replace(
-            known,
-            sha256=outcome.sha256,
-            size=outcome.size,
-            sharpness=known.sharpness or outcome.sharpness,
-            landmarks=outcome.landmarks,
-            measures=outcome.measures | {MEASURED: VERSION},
-        )
+        if isinstance(outcome, Measured) and outcome.entry and outcome.hashed is not None:
+            self.entries[outcome.source] = outcome.entry
+            self.fingerprints.hashes[outcome.entry.sha256] = outcome.hashed
 
     def _take_embedded(self, outcome: Outcome) -> None:
         if isinstance(outcome, Embedded) and outcome.embedding is not None:
@@ -242,5 +226,6 @@ def perceptual_hash(view: View) -> NDArray[np.uint8]:
     return np.packbits(imagehash.phash(to_pillow(view.rgb), hash_size=HASH_SIDE).hash)
 
 
-def _points(rgb: NDArray[np.uint8], known: Points) -> NDArray[np.float64]:
-    return np.array(known, dtype=np.float64) if len(known) == 68 else landmarks_in_head(rgb).points
+def _points(rgb: NDArray[np.uint8], entry: Entry) -> NDArray[np.float64]:
+    """dlib's points in a crop, (68, 2), from its entry or found."""
+    return np.array(entry.landmarks) if len(entry.landmarks) == 68 else landmarks_in_head(rgb).points

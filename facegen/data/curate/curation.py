@@ -6,9 +6,9 @@ import hashlib
 import math
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from facegen.media.decoding import opened, split_alpha, to_rgb, upright
 
 SIDES = (384, 512, 768, 1024, 1536, 2048)
 """Sides in pixels in which pictures are sent."""
-CACHE_BYTES = 64 * 2**20
-"""Memory for the versions made."""
+CACHED = 128
+"""Versions that are kept in memory: about 60 MB in the largest size, 10 MB at 768 px."""
 _QUALITY = 88
 
 
@@ -70,12 +70,10 @@ class Summary:
 class Pictures:
     """Small JPEG versions of a set's crops; the latest are kept in memory. Several threads may use it."""
 
-    def __init__(self, folder: Path, entries: Iterable[Entry], cache_bytes: int = CACHE_BYTES) -> None:
+    def __init__(self, folder: Path, entries: Iterable[Entry], cached: int = CACHED) -> None:
         self._folder = folder.resolve()
         self._files = {face_key(self._folder, entry.file): entry.file for entry in entries}
-        self._cache: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-        self._cache_bytes = cache_bytes
-        self._lock = threading.Lock()
+        self._made = lru_cache(cached)(self._make)
 
     def file_of(self, key: str) -> str | None:
         """The crop that a key stands for, as the manifest names it; None if it is not in this set."""
@@ -88,16 +86,18 @@ class Pictures:
             ImageError: if the key is unknown, the file is gone, damaged, or lies outside the set.
             MissingExtraError: as `facegen.media.images.read_image`.
         """
-        with self._lock:
-            if (key, side) in self._cache:
-                self._cache.move_to_end((key, side))
-                return self._cache[key, side]
-        content = _shrunk(self._path(key), side)
-        with self._lock:
-            self._cache[key, side] = content
-            while sum(map(len, self._cache.values())) > self._cache_bytes:
-                self._cache.popitem(last=False)
-        return content
+        return self._made(key, side)
+
+    def _make(self, key: str, side: int) -> bytes:
+        path = self._path(key)
+        with opened(path) as file:
+            file.draft(None, (side, side))  # a JPEG is decoded at a half, a quarter or an eighth where that is enough
+            colour, _ = split_alpha(upright(path, file))
+            picture, _ = to_rgb(colour, file.info.get("icc_profile"), keep_profile=False)
+            picture.thumbnail((side, side), Image.Resampling.LANCZOS)
+            content = BytesIO()
+            picture.save(content, "JPEG", quality=_QUALITY)
+        return content.getvalue()
 
     def _path(self, key: str) -> Path:
         """The path of a crop's file, with links followed."""
@@ -243,14 +243,3 @@ def _reasons(entry: Entry) -> tuple[str, ...]:
 def _shown(file: str) -> str:
     """A file's name as text: bytes that are not text are replaced."""
     return os.fsencode(file).decode(errors="replace")
-
-
-def _shrunk(path: Path, side: int) -> bytes:
-    with opened(path) as file:
-        file.draft(None, (side, side))  # a JPEG is decoded at a half, a quarter or an eighth where that is enough
-        colour, _ = split_alpha(upright(path, file))
-        picture, _ = to_rgb(colour, file.info.get("icc_profile"), keep_profile=False)
-        picture.thumbnail((side, side), Image.Resampling.LANCZOS)
-        content = BytesIO()
-        picture.save(content, "JPEG", quality=_QUALITY)
-    return content.getvalue()

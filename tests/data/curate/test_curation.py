@@ -44,8 +44,7 @@ def test_colours_stay(head_folder: Path, head: NDArray[np.uint8]) -> None:
 def test_versions_are_made_once_and_memory_is_bounded(head_folder: Path) -> None:
     entries = entries_of(head_folder)
     first, second = key(head_folder), key(head_folder, "b.png")
-    limit = len(Pictures(head_folder, entries).jpeg(first, 384)) + 10
-    pictures = Pictures(head_folder, entries, cache_bytes=limit)
+    pictures = Pictures(head_folder, entries, cached=1)
     pictures.jpeg(first, 384)
     (head_folder / "a.png").unlink()
     pictures.jpeg(first, 384)
