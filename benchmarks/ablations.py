@@ -28,13 +28,12 @@ from torch import Tensor
 
 from facegen.arrays import to_picture
 from facegen.data.split import known_landmarks, split_files
+from facegen.evaluation.features import pooled_features
+from facegen.evaluation.metrics import detail, feature_distance, frechet_distance, nyquist_peak, psnr
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.media.sheets import contact_sheet
-from facegen.metrics.distribution import frechet_distance
-from facegen.metrics.features import pooled_features
-from facegen.metrics.paired import detail, feature_distance, nyquist_peak, psnr
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet, enlarge
 from facegen.training.checkpoints import checkpoints

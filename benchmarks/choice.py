@@ -29,11 +29,10 @@ from torch import Tensor
 
 from facegen.arrays import to_picture, to_tensor
 from facegen.data.split import split as split_files
+from facegen.evaluation.features import Features, pooled_features
+from facegen.evaluation.metrics import feature_distance, frechet_distance
 from facegen.media.images import find_pictures, read_image, write_image
 from facegen.media.sheets import contact_sheet
-from facegen.metrics.distribution import frechet_distance
-from facegen.metrics.features import Features, pooled_features
-from facegen.metrics.paired import feature_distance
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.ops.blending import blend
 from facegen.ops.choice import gather

@@ -22,10 +22,10 @@ from rich.progress import track
 from rich.table import Table
 
 from facegen.arrays import to_picture, to_tensor
+from facegen.evaluation.metrics import detail, feature_distance, psnr
 from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
 from facegen.media.images import find_pictures, read_image, resize, write_image
-from facegen.metrics.paired import detail, feature_distance, psnr
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.models.jnet import enlarge
 from facegen.ops.consistency import downsample_area, low_res_psnr

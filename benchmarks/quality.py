@@ -26,10 +26,10 @@ from rich.table import Table
 
 from facegen.arrays import to_picture, to_tensor
 from facegen.data.split import split
+from facegen.evaluation.metrics import feature_distance, psnr
 from facegen.faces.landmarks import faces_in_photo
 from facegen.media.images import find_pictures, read_image, resize, write_image
 from facegen.media.sheets import contact_sheet
-from facegen.metrics.paired import feature_distance, psnr
 from facegen.models.efficientnet import load_efficientnet
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge

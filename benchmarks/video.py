@@ -3,7 +3,7 @@
     python -m benchmarks.video [--only walks|seconds|length] [--walks 4] [--seconds 4] [--fps 12] [--size 768]
 
 walks: walk n goes from seed 2n to seed 2n + 1 in `--pace` seconds, and the first `--seconds` of it are upscaled one by
-one, with each measure alone, and with all. The figures are those of `facegen.metrics.temporal`. "low-res alone" is the
+one, with each measure alone, and with all. The figures are those of `facegen.evaluation.temporal`. "low-res alone" is the
 low-res film, enlarged: it changes too, as a walk does, so no upscaling that agrees with it has much lower figures. "of
 it made" is what upscaling adds. The figures of a walk are kept in `--folder`, so that the same command goes on there.
 
@@ -37,13 +37,13 @@ from torch.profiler import record_function as step
 
 from benchmarks.commands import Usage, run
 from facegen.arrays import to_picture
+from facegen.evaluation.temporal import TemporalMeter, TemporalMetrics
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.media.record import RECORD_KEY, record_text
 from facegen.media.sheets import contact_sheet
 from facegen.media.video_reader import Frame
 from facegen.media.video_writer import write_video
-from facegen.metrics.temporal import TemporalMeter, TemporalMetrics
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 from facegen.video.carry import enlarge
 from facegen.video.film import SHAPING

@@ -18,7 +18,7 @@ from benchmarks.video import (
     temporal_table,
     walk_figures,
 )
-from facegen.metrics.temporal import TemporalMetrics
+from facegen.evaluation.temporal import TemporalMetrics
 from facegen.pipeline import FacePipeline
 from tests.tiny import save_all
 

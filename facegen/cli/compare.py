@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from facegen import __version__
-from facegen.cli.options import Listed, Size, at_hand, make_folder, pipeline_options, recipe_path
-
-if TYPE_CHECKING:
-    from facegen.evaluation.result import Evaluation
-    from facegen.metrics.published import PairDistance
+from facegen.cli.evaluate import at_hand, show, tell
+from facegen.cli.options import Listed, Size, make_folder, pipeline_options, recipe_path
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -30,7 +27,7 @@ class Names(click.ParamType[tuple[str, ...]]):
 
 
 def _pictures() -> tuple[str, ...]:
-    from facegen.comparing.album import KINDS
+    from facegen.evaluation.album import KINDS
 
     return KINDS
 
@@ -92,10 +89,9 @@ def compare(
     DIR holds aligned portraits: those kept out of the models' training are reduced, upscaled again, and compared with
     what they were. Pictures of --inputs are upscaled by as many times, and shown alone.
     """
-    from facegen.comparing.comparison import Comparison
-    from facegen.comparing.inputs import Sides, kept_out_portraits
-    from facegen.comparing.upscaler import Setting
-    from facegen.comparing.upscalers import load_upscalers
+    from facegen.evaluation.compare import Comparison, Sides, kept_out_portraits
+    from facegen.evaluation.features import load_lpips
+    from facegen.evaluation.upscalers import Setting, load_upscalers
     from facegen.media.images import find_pictures
     from facegen.precision import resolve_device
 
@@ -106,43 +102,18 @@ def compare(
     setting = Setting(sides.scale, recipe_path(recipe), overrides, resolve_device(device))
     upscalers = load_upscalers(models, setting)
     facts = {"pipeline": " ".join((recipe, *overrides)), "facegen": __version__}
-    comparison = Comparison(upscalers, sides, out, write, device=setting.device, report=_report, track=_track)
+    comparison = Comparison(upscalers, sides, device=setting.device, report=tell, track=_track, out=out, kinds=write)
     if portraits is not None:
         files, split = kept_out_portraits(portraits, upscalers, pictures, held_out, include)
         make_folder(out)
         facts["portraits"] = f"{len(files)} below {portraits}; {split}"
-        comparison.add_portraits(files, portraits, split, _lpips(setting.device, facts))
+        lpips = at_hand(partial(load_lpips, setting.device), facts)
+        comparison.add_portraits(files, split, root=portraits, lpips=lpips)
     if own:
         make_folder(out)
         facts["inputs"] = f"{len(own)} in {inputs}; the J-net takes square ones for aligned heads"
         comparison.add_inputs(own)
-    _show(comparison.result(facts), out)
-
-
-def _show(found: Evaluation, out: Path) -> None:
-    """Print the figures as a table, and the files that have everything."""
-    from rich.console import Console
-
-    from facegen.comparing.page import to_html
-    from facegen.evaluation.report import least_width, to_table, write_report
-
-    if found.figures:
-        console = Console()
-        console.width = max(console.width, least_width(found))
-        console.print(to_table(found))
-    for path in write_report(found, to_html(found), out, "comparison"):
-        click.echo(path)
-
-
-def _lpips(device: str, facts: dict[str, str]) -> PairDistance | None:
-    """LPIPS; None, reported and noted in `facts`, where what it needs is not installed."""
-    from facegen.metrics.published import load_lpips
-
-    left_out: list[str] = []
-    lpips = at_hand(partial(load_lpips, device), left_out, _report)
-    if left_out:
-        facts["note"] = left_out[0]
-    return lpips
+    show(comparison.result(facts), out, "comparison")
 
 
 def _track(files: Sequence[Path], what: str) -> Iterator[Path]:
@@ -150,7 +121,3 @@ def _track(files: Sequence[Path], what: str) -> Iterator[Path]:
 
     with time_left(error_console()) as progress:
         yield from progress.track(files, description=what)
-
-
-def _report(line: str) -> None:
-    click.echo(line, err=True)

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from facegen.cli.film_options import Rate
-from facegen.cli.options import at_hand, load_pipeline, make_folder, pipeline_options
-from facegen.errors import UsageError
+from facegen.cli.options import load_pipeline, make_folder, pipeline_options
+from facegen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from facegen.data.split import Split
-    from facegen.evaluation.result import Evaluation
+    from facegen.evaluation.report import Evaluation
     from facegen.pipeline import FacePipeline
     from facegen.weights import Card
-
-
+Loaded = TypeVar("Loaded")
 ROLES = {"dcgan": "generator", "jnet": "upscaler"}
-"""Kind of weights -> what they are in a pipeline recipe's [weights]."""
+"""Kind of weights -> their key in a pipeline recipe's [weights]."""
 
 
 @click.command()
 @click.argument("measured", nargs=-1, required=True, metavar="WEIGHTS... | FILMS...")
-@click.option("--data", type=click.Path(path_type=Path), help="Of weights: folder of pictures, as in training.")
+@click.option("--data", type=click.Path(path_type=Path), help="For weights: folder of pictures, as in training.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -63,7 +62,11 @@ ROLES = {"dcgan": "generator", "jnet": "upscaler"}
     help="Stage 1: torch-fidelity's Inception weights, for the FID.  [default: torch.hub's copy, if there is one]",
 )
 @click.option(
-    "--fps", type=Rate(), default=Fraction(30), show_default=True, help="Of films that are folders of frames."
+    "--fps",
+    type=Rate(),
+    default=Fraction(30),
+    show_default=True,
+    help="Frame rate of films that are folders of frames.",
 )
 @pipeline_options
 def evaluate(
@@ -80,15 +83,15 @@ def evaluate(
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Measure WEIGHTS, shipped names or folders, on pictures kept out of their training. Or FILMS, files or folders of
-    frames: how steady they are.
+    """Measure WEIGHTS, shipped names or folders, on pictures kept out of their training. Or measure FILMS, files or
+    folders of frames: flicker, warping error, landmark jitter, sharpness.
 
     Several generators are measured side by side, on the same pictures; so are films.
     """
     films = _films(measured)
     if films:
         make_folder(out)
-        _show(_evaluate_films(films, fps), out)
+        show(_evaluate_films(films, fps), out, "evaluation")
         return
     if data is None:
         raise UsageError("--data is missing; weights are measured on the pictures below a folder, as in training.")
@@ -103,24 +106,53 @@ def evaluate(
     make_folder(out)
     changes = [(*overrides, f"weights.{role}={json.dumps(str(folder))}") for folder in folders]
     pipelines = {column: load_pipeline(recipe, change, device) for column, change in zip(columns, changes, strict=True)}
-    left_out: list[str] = []
+    facts = _facts(cards, data, recipe, overrides)
     if role == "generator":
-        evaluation = _stage_1(pipelines, split, samples, inception, left_out)
+        evaluation = _stage_1(pipelines, split, samples, inception, facts)
     else:
-        evaluation = _stage_2(pipelines, split, pictures, left_out)
-    _show(replace(evaluation, facts=_facts(cards, data, recipe, overrides, left_out)), out)
+        evaluation = _stage_2(pipelines, split, pictures, facts)
+    show(replace(evaluation, facts=facts), out, "evaluation")
+
+
+def show(evaluation: Evaluation, out: Path, name: str) -> None:
+    """Print the figures as a table, if there are any; write NAME.json and NAME.html and print their paths."""
+    from rich.console import Console
+
+    from facegen.evaluation.report import least_width, to_table, write_evaluation
+
+    if evaluation.figures:
+        console = Console()
+        console.width = max(console.width, least_width(evaluation))
+        console.print(to_table(evaluation))
+    for path in write_evaluation(evaluation, out, name):
+        click.echo(path)
+
+
+def tell(line: str) -> None:
+    """Print a line to standard error."""
+    click.echo(line, err=True)
+
+
+def at_hand(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded | None:
+    """Load the network of a figure; None, printed and noted in `facts`, where it is not installed."""
+    try:
+        return load()
+    except MissingExtraError as error:
+        tell(str(error))
+        facts["note"] = str(error)
+        return None
 
 
 def _evaluate_films(films: Sequence[Path], fps: Fraction) -> Evaluation:
     from facegen import __version__
     from facegen.evaluation.films import evaluate_films
 
-    evaluation = evaluate_films(films, fps, _report)
+    evaluation = evaluate_films(films, fps, tell)
     return replace(evaluation, facts={**evaluation.facts, "facegen": __version__})
 
 
 def _films(measured: Sequence[str]) -> list[Path]:
-    """The films, if they are; empty if all are names of weights.
+    """The films; none if all arguments are names of weights.
 
     Raises:
         UsageError: if there are some of each.
@@ -134,42 +166,29 @@ def _films(measured: Sequence[str]) -> list[Path]:
     return films
 
 
-def _show(evaluation: Evaluation, out: Path) -> None:
-    """Print the table, and write the report."""
-    from rich.console import Console
-
-    from facegen.evaluation.report import least_width, to_html, to_table, write_report
-
-    console = Console()
-    console.width = max(console.width, least_width(evaluation))
-    console.print(to_table(evaluation))
-    for path in write_report(evaluation, to_html(evaluation), out, "evaluation"):
-        click.echo(path)
-
-
 def _stage_1(
-    pipelines: dict[str, FacePipeline], split: Split, count: int, inception: Path | None, left_out: list[str]
+    pipelines: dict[str, FacePipeline], split: Split, count: int, inception: Path | None, facts: dict[str, str]
 ) -> Evaluation:
+    from facegen.evaluation.features import load_inception
     from facegen.evaluation.samples import evaluate_samples
-    from facegen.metrics.published import load_inception
 
     device = next(iter(pipelines.values())).device
-    extractor = at_hand(partial(load_inception, inception, device), left_out, _report)
-    return evaluate_samples(pipelines, split, count, _report, extractor)
+    extractor = at_hand(partial(load_inception, inception, device), facts)
+    return evaluate_samples(pipelines, split, count, tell, extractor)
 
 
-def _stage_2(pipelines: dict[str, FacePipeline], split: Split, count: int, left_out: list[str]) -> Evaluation:
+def _stage_2(pipelines: dict[str, FacePipeline], split: Split, count: int, facts: dict[str, str]) -> Evaluation:
     from facegen.data.split import spread
-    from facegen.evaluation.portraits import evaluate_portraits
-    from facegen.metrics.published import load_lpips
+    from facegen.evaluation.compare import evaluate_portraits
+    from facegen.evaluation.features import load_lpips
 
     (pipeline,) = pipelines.values()
-    lpips = at_hand(partial(load_lpips, pipeline.device), left_out, _report)
-    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, _report, lpips)
+    lpips = at_hand(partial(load_lpips, pipeline.device), facts)
+    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, tell, lpips)
 
 
 def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:
-    """What all the weights are in a pipeline.
+    """Find the role of all the weights in a pipeline.
 
     Raises:
         UsageError: if they make no pictures, or are several that do not fit in one table.
@@ -184,7 +203,7 @@ def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:
 
 
 def _columns(weights: Sequence[str], cards: Sequence[Card]) -> list[str]:
-    """What the columns of the table are called: as the cards say, or as the caller does where two cards agree.
+    """Name the columns of the table: as the cards do, or as the user did where two cards agree.
 
     Raises:
         UsageError: if weights are named twice.
@@ -201,12 +220,10 @@ def _columns(weights: Sequence[str], cards: Sequence[Card]) -> list[str]:
     return list(weights)
 
 
-def _facts(
-    cards: Sequence[Card], data: Path, recipe: str, overrides: tuple[str, ...], left_out: list[str]
-) -> dict[str, str]:
+def _facts(cards: Sequence[Card], data: Path, recipe: str, overrides: tuple[str, ...]) -> dict[str, str]:
     from facegen import __version__
 
-    facts = {
+    return {
         "weights": ", ".join(card.name for card in cards),
         "kind": cards[0].kind,
         "sha256": ", ".join(card.sha256 for card in cards),
@@ -215,8 +232,3 @@ def _facts(
         "pipeline": " ".join((recipe, *overrides)),
         "facegen": __version__,
     }
-    return facts | ({"note": " ".join(left_out)} if left_out else {})
-
-
-def _report(line: str) -> None:
-    click.echo(line, err=True)

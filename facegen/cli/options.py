@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
 
 Item = TypeVar("Item")
-Loaded = TypeVar("Loaded")
 MAX_SEEDS = 100_000
 
 
@@ -178,16 +177,6 @@ def need_packages(*modules: str) -> None:
     absent = [module.replace("_", "-") for module in modules if find_spec(module) is None]
     if absent:
         raise MissingExtraError(f"Training packages are not installed: pip install {' '.join(absent)}")
-
-
-def at_hand(load: Callable[[], Loaded], left_out: list[str], report: Callable[[str], None]) -> Loaded | None:
-    """Load something optional; if a package is missing, report it, note it in `left_out` and return None."""
-    try:
-        return load()
-    except MissingExtraError as error:
-        report(str(error))
-        left_out.append(str(error))
-        return None
 
 
 def recipe_path(recipe: str) -> Path:

@@ -1,8 +1,8 @@
-"""Films side by side: how steady they are, and how sharp."""
+"""Evaluate films side by side by their temporal metrics and their sharpness."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,17 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import UsageError
-from facegen.evaluation.result import Evaluation, Report, Sheet
+from facegen.evaluation.report import Evaluation, Figure, Protocol, Sheet
+from facegen.evaluation.temporal import FLOW, TemporalMeter, TemporalMetrics
 from facegen.media.images import find_pictures, read_image
 from facegen.media.sheets import FilmSheet
 from facegen.media.video_reader import Clip, is_clip
-from facegen.metrics.protocol import Figure, Protocol
-from facegen.metrics.temporal import FLOW, TemporalMeter, TemporalMetrics
+from facegen.weights import CARD_FILE
 
-CARD = "card.toml"
-"""What tells a weight folder from a folder of frames."""
 GUESSED = 1000
-"""Frames that a film is taken to have, for its sheet, where it does not say."""
+"""Frames that the sheet expects of a film that does not say how many it has."""
+FIGURES = (
+    ("Warping error, squared 8-bit steps a second", "warping", FLOW, "lower"),
+    ("Flicker energy, squared 8-bit steps a second", "flicker", FLOW, "lower"),
+    ("Landmark jitter, % of eye distance a second", "jitter", "dlib, the largest face", "lower"),
+    ("Sharpness (variance of the Laplacian)", "sharpness", "luma", "equal"),
+)
+"""Name, field of `TemporalMetrics`, what measures it, what is wanted."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Film:
     """Frames, as far as is known."""
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
-        """Each frame, (H, W, 3), in order.
+        """Read each frame, (H, W, 3), in order.
 
         Raises:
             ImageError: if one cannot be read.
@@ -48,14 +53,14 @@ class Film:
 
 
 def is_film(path: Path) -> bool:
-    """Whether a path is a film file, or a folder of frames."""
+    """Tell a film file or a folder of frames from anything else, such as a weight folder."""
     if path.is_dir():
-        return not (path / CARD).exists() and bool(find_pictures([path]))
+        return not (path / CARD_FILE).exists() and bool(find_pictures([path]))
     return path.is_file() and is_clip(path)
 
 
 def open_film(path: Path, fps: Fraction) -> Film:
-    """See what a film is; a folder of frames has `fps` of them a second.
+    """Find a film's properties; a folder of frames has `fps` of them a second.
 
     Raises:
         ImageError: if it cannot be read.
@@ -68,22 +73,24 @@ def open_film(path: Path, fps: Fraction) -> Film:
     return Film(path, clip.fps, clip.size, clip.count or GUESSED)
 
 
-def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Report) -> Evaluation:
+def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Callable[[str], None]) -> Evaluation:
     """Measure films, frame by frame.
 
     Args:
-        paths: films for which `is_film` holds.
+        paths: films for which `is_film` is true.
         fps: frames a second of those that are folders.
-        report: told which film is being measured.
+        report: gets a line on each film.
     Raises:
         UsageError: if one is named twice, or sizes or frame rates differ, as their figures would not be comparable.
         ImageError: if one cannot be read.
     """
     if len(set(paths)) < len(paths):
         raise UsageError(f"{' '.join(map(str, paths))}: names the same film twice; name each once.")
-    films = [open_film(path, fps) for path in paths]
-    for film in films[1:]:
-        _check_alike(films[0], film)
+    first, *others = films = [open_film(path, fps) for path in paths]
+    for other in others:
+        if (first.size, first.fps) != (other.size, other.fps):
+            each = [f"{film.path} has {film.size[0]} × {film.size[1]} px at {film.fps} fps" for film in (first, other)]
+            raise UsageError(f"{', '.join(each)}; only films of one size and frame rate are measured side by side.")
     found, sheets = {}, []
     for film in films:
         report(f"measuring {film.count} frames of {film.path}")
@@ -93,25 +100,14 @@ def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Report) -> Eval
         found[str(film.path)] = meter.result()
         sheets.append(Sheet(str(film.path), sheet.picture()))
     facts = {"films": ", ".join(found), "frames": ", ".join(str(x.frames) for x in found.values())}
-    return Evaluation("Films", tuple(found), _figures(found, films[0]), tuple(sheets), facts)
-
-
-def _check_alike(first: Film, other: Film) -> None:
-    """Upscale what `evaluate_films` promises of sizes and frame rates."""
-    if (first.size, first.fps) != (other.size, other.fps):
-        told = [f"{film.path} has {film.size[0]} × {film.size[1]} px at {film.fps} fps" for film in (first, other)]
-        raise UsageError(f"{', '.join(told)}; only films of one size and frame rate are measured side by side.")
+    return Evaluation("Films", tuple(found), _figures(found, first), tuple(sheets), facts)
 
 
 def _figures(found: dict[str, TemporalMetrics], film: Film) -> tuple[Figure, ...]:
-    def figure(name: str, field: str, looked: str, wanted: str) -> Figure:
-        least, size = min(x.frames for x in found.values()), f"{film.size[0]} × {film.size[1]} px"
-        protocol = Protocol(looked, least, size, f"all frames, {film.fps} a second")
+    least, size = min(x.frames for x in found.values()), f"{film.size[0]} × {film.size[1]} px"
+
+    def figure(name: str, field: str, features: str, wanted: str) -> Figure:
+        protocol = Protocol(features, least, size, f"all frames, {film.fps} a second")
         return Figure(name, {column: getattr(x, field) for column, x in found.items()}, protocol, wanted)
 
-    return (
-        figure("Warping error, squared 8-bit steps a second", "warping", FLOW, "lower"),
-        figure("Flicker energy, squared 8-bit steps a second", "flicker", FLOW, "lower"),
-        figure("Landmark jitter, % of eye distance a second", "jitter", "dlib, the largest face", "lower"),
-        figure("Sharpness (variance of the Laplacian)", "sharpness", "luma", "equal"),
-    )
+    return tuple(figure(*each) for each in FIGURES)

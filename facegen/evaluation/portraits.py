@@ -1,93 +1,204 @@
-"""Stage 2: kept-out portraits, reduced and upscaled again, beside bicubic and Lanczos enlargement."""
+"""Measure upscaled portraits against their originals: in pixels, by networks that look at both, and in patches."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch.nn.functional as F
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
 
-from facegen.arrays import to_picture, to_tensor
-from facegen.errors import ImageError, UsageError
-from facegen.evaluation.measuring import NAMES, ORIGINAL, Picture, Portrait, PortraitMeter, read_portrait
-from facegen.evaluation.result import Evaluation, Report, Sheet
-from facegen.media.images import resize
-from facegen.media.sheets import contact_sheet
-from facegen.metrics.protocol import Figure, ratio
-from facegen.metrics.published import PairDistance
-from facegen.ops.consistency import downsample_area
-from facegen.pipeline import FacePipeline
-
-LOW = 96
-"""Side, in pixels, that portraits are reduced to."""
-OURS, BICUBIC, LANCZOS, RATIO = "facegen", "bicubic", "lanczos", "to bicubic"
-COLUMNS = (OURS, BICUBIC, LANCZOS, ORIGINAL, RATIO)
-LEGEND = (
-    f"Columns: what {OURS} made of the reduced portraits; {BICUBIC} and {LANCZOS}: the same enlarged by interpolation; "
-    f"{ORIGINAL}: the portraits before reduction; {RATIO}: {OURS} over {BICUBIC}."
+from facegen.arrays import to_tensor
+from facegen.errors import ImageError
+from facegen.evaluation.features import LAYER, LPIPS, MAPS, Features, PairDistance, pooled_features
+from facegen.evaluation.metrics import (
+    detail,
+    feature_maps,
+    frechet_distance,
+    landmark_error,
+    map_distance,
+    nyquist_energy,
+    nyquist_peak,
+    psnr,
+    ssim,
 )
-SHOWN, SHOWN_SIDE = 12, 320
-RELATIVE = tuple(NAMES[key][0] for key in ("features", "lpips", "patches", "identity", "landmarks"))
-"""Names of figures whose ratio to bicubic's is given."""
+from facegen.evaluation.report import Figure, Protocol
+from facegen.faces.identity import identity, identity_distance
+from facegen.faces.landmarks import landmarks_in_head
+from facegen.media.images import read_image, resize
+from facegen.models.efficientnet import load_efficientnet
+from facegen.ops.consistency import low_res_psnr
+from facegen.ops.seams import seam_gauge
+from facegen.ops.tiling import TilePlan
+
+Picture = NDArray[np.uint8]
+ORIGINAL = "original"
+"""Column of the portraits before reduction; it has only the figures that need no original."""
+PATCH, PATCHES, PATCH_SEED = 128, 32, 0
+"""Side of the patches of the patch Frechet distance, in pixels; their number in a picture; the seed of their places."""
+PIXELS, DLIB = "pixels", "dlib's 68 landmarks, found in each picture"
+NAMES: dict[str, tuple[str, str, str]] = {
+    "psnr": ("PSNR, dB", "higher", PIXELS),
+    "ssim": ("SSIM", "higher", "luma"),
+    "fit": ("Low-res PSNR, dB", "higher", "pixels, reduced again by area mean"),
+    "features": ("Feature distance (EfficientNet-Lite2)", "lower", MAPS),
+    "lpips": ("LPIPS", "lower", LPIPS),
+    "patches": ("Patch Frechet distance (EfficientNet-Lite2)", "lower", LAYER),
+    "identity": ("Identity distance", "lower", "dlib's face recognition ResNet; under 0.6 is the same person"),
+    "landmarks": ("Landmark error / eye distance", "lower", DLIB),
+    "detail": ("Detail, log10", "0", "luma energy above the low-res Nyquist frequency, over the original's"),
+    "nyquist": ("Nyquist peak", "1", "luma spectrum, Nyquist line over its neighbours"),
+    "nyquist_energy": ("Nyquist energy", "1", "luma spectrum, Nyquist line over the original's"),
+    "seams": ("Seam gauge", "1", "gradients at tile borders over those beside"),
+}
+"""Figure -> its name, what is wanted, and what looked at the pictures; some only where they can be measured."""
 
 
-def evaluate_portraits(
-    pipeline: FacePipeline, files: Sequence[Path], split: str, report: Report, lpips: PairDistance | None = None
-) -> Evaluation:
-    """Measure the pipeline on aligned portraits.
+@dataclass(frozen=True)
+class Portrait:
+    """A portrait and the results of upscaling its reduction."""
+
+    low_res: Tensor
+    """(3, h, w) in [0, 1]."""
+    original: Picture
+    """(s*h, s*w, 3)."""
+    results: Mapping[str, Picture]
+    """Column -> (s*h, s*w, 3), as a file would hold it."""
+    plan: TilePlan | None = None
+    """Tiles whose seams are measured; None measures none."""
+
+    def pictures(self) -> Iterator[tuple[str, Picture]]:
+        """Every column with its picture, the original last."""
+        yield from self.results.items()
+        yield ORIGINAL, self.original
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What networks see in a picture."""
+
+    maps: list[Tensor]
+    points: NDArray[np.float64]
+    """(68, 2), in pixels."""
+    person: NDArray[np.float64]
+    """(128,)."""
+
+
+class PortraitMeter:
+    """Measures portraits that are added one by one; all must have the same columns.
 
     Args:
-        files: portraits of at least 96 px times the pipeline's scale; others are passed over and reported.
-        split: how they were chosen, for the protocol.
+        device: where EfficientNet-Lite2 runs.
         lpips: measures LPIPS; without it there is none.
     Raises:
-        UsageError: if fewer than two can be used.
+        MissingExtraError: if the package with EfficientNet-Lite2 is not installed.
     """
-    meter = PortraitMeter(pipeline.device, lpips)
-    shown: list[Picture] = []
-    for number, file in enumerate(files, start=1):
-        report(f"portrait {number} of {len(files)}: {file.name}")
-        try:
-            portrait = _upscale(pipeline, file)
-        except ImageError as error:
-            report(str(error))
-            continue
-        meter.add(portrait)
-        if meter.count <= SHOWN:
-            pictures = (portrait.results[BICUBIC], portrait.results[OURS], portrait.original)
-            shown += [resize(picture, (SHOWN_SIDE, SHOWN_SIDE)) for picture in pictures]
-    if meter.count < 2:
-        raise UsageError(f"{meter.count} of {len(files)} portraits could be used, expected at least 2; give more.")
-    how = f"{LOW} px by area mean, 8 bits, upscaled to {LOW * pipeline.scale} px"
-    figures = tuple(_with_ratio(figure) for figure in meter.figures(how, split))
-    sheet = Sheet("Bicubic, facegen, original", contact_sheet(shown, columns=6))
-    return Evaluation("Portraits upscaled by stage 2", COLUMNS, figures, (sheet,), {}, LEGEND)
+
+    def __init__(self, device: str = "cpu", lpips: PairDistance | None = None) -> None:
+        self.device, self.lpips = device, lpips
+        self._network = load_efficientnet("lite2").to(device)
+        self._rows: list[dict[str, dict[str, float]]] = []
+        self._features: dict[str, list[Features]] = {}
+
+    @property
+    def count(self) -> int:
+        """Portraits measured so far."""
+        return len(self._rows)
+
+    def add(self, portrait: Portrait) -> None:
+        """Measure a portrait."""
+        true, seen = to_tensor(portrait.original), self._look(portrait.original)
+        row = {}
+        for column, picture in portrait.pictures():
+            image = to_tensor(picture)
+            row[column] = {"nyquist": nyquist_peak(image)}
+            if portrait.plan is not None:
+                row[column]["seams"] = seam_gauge(image, portrait.plan).mean
+            if column != ORIGINAL:
+                row[column] |= _compare(image, true, portrait.low_res) | _compare_seen(self._look(picture), seen)
+                row[column] |= {} if self.lpips is None else {"lpips": self.lpips(image, true)}
+        self._rows.append(row)
+        for column, patches in _patches(portrait, self.count).items():
+            found = pooled_features(self._network, patches, PATCH, device=self.device)
+            self._features.setdefault(column, []).append(found)
+
+    def figures(self, resize: str, split: str) -> tuple[Figure, ...]:
+        """Average over all portraits so far, at least two.
+
+        Args:
+            resize: how the portraits were reduced and upscaled, for the protocol.
+            split: how they were chosen, for the protocol.
+        """
+        means = _means(self._rows) | {"patches": self._patch_distances()}
+        patched = Protocol("", self.count * PATCHES, f"{resize}; patches of {PATCH} px", split, PATCH_SEED)
+        whole = Protocol("", self.count, resize, split)
+        figures = []
+        for key, (name, wanted, features) in NAMES.items():
+            if key in means:
+                protocol = replace(patched if key == "patches" else whole, features=features)
+                figures.append(Figure(name, {**means[key]}, protocol, wanted))
+        return tuple(figures)
+
+    def _patch_distances(self) -> dict[str, float]:
+        """Column -> Frechet distance of its patches to the originals' (Chai et al. 2022, there with Inception)."""
+        real = np.concatenate(self._features[ORIGINAL])
+        others = (column for column in self._features if column != ORIGINAL)
+        return {column: frechet_distance(np.concatenate(self._features[column]), real) for column in others}
+
+    def _look(self, picture: Picture) -> _Seen:
+        landmarks = landmarks_in_head(picture)
+        maps = feature_maps(self._network, to_tensor(picture).to(self.device))
+        return _Seen(maps, landmarks.points, identity(picture, landmarks))
 
 
-def _upscale(pipeline: FacePipeline, file: Path) -> Portrait:
-    """Reduce a portrait, and upscale it in every way.
+def read_portrait(file: Path, side: int) -> Picture:
+    """Read a portrait as (side, side, 3); a larger one is reduced.
 
     Raises:
         ImageError: if it cannot be read, is not square, or is too small.
     """
-    side = LOW * pipeline.scale
-    original = read_portrait(file, side)
-    low_rgb = to_picture(downsample_area(to_tensor(original), (LOW, LOW)))
-    low = to_tensor(low_rgb)
-    upscaled = pipeline(low, side)
-    bicubic = F.interpolate(low[None], size=(side, side), mode="bicubic", align_corners=False)[0]
-    results = {
-        OURS: to_picture(upscaled.image),
-        BICUBIC: to_picture(bicubic),
-        LANCZOS: resize(low_rgb, (side, side)),
+    rgb = read_image(file).rgb
+    if rgb.shape[0] != rgb.shape[1] or rgb.shape[0] < side:
+        raise ImageError(
+            f"{file}: {rgb.shape[1]}x{rgb.shape[0]}, expected an aligned square head of at least {side} px; left out."
+        )
+    return rgb if rgb.shape[0] == side else resize(rgb, (side, side))
+
+
+def _compare(image: Tensor, true: Tensor, low_res: Tensor) -> dict[str, float]:
+    return {
+        "psnr": psnr(image, true),
+        "ssim": ssim(image, true),
+        "fit": low_res_psnr(image, low_res),
+        "detail": detail(image, true, true.shape[-1] // low_res.shape[-1]),
+        "nyquist_energy": nyquist_energy(image, true),
     }
-    return Portrait(low, original, results, upscaled.plan)
 
 
-def _with_ratio(figure: Figure) -> Figure:
-    """The figure with ours over bicubic's, if it is one of `RELATIVE`."""
-    ours, bicubic = figure.values[OURS], figure.values[BICUBIC]
-    if figure.name not in RELATIVE or ours is None or bicubic is None:
-        return figure
-    return replace(figure, values={**figure.values, RATIO: ratio(ours, bicubic)})
+def _compare_seen(found: _Seen, true: _Seen) -> dict[str, float]:
+    return {
+        "features": map_distance(found.maps, true.maps),
+        "identity": identity_distance(found.person, true.person),
+        "landmarks": landmark_error(found.points, true.points),
+    }
+
+
+def _patches(portrait: Portrait, number: int) -> dict[str, Picture]:
+    """Column -> (PATCHES, PATCH, PATCH, 3), cut at the same random places from each result."""
+    rng = np.random.default_rng((PATCH_SEED, number))
+    corners = rng.integers(0, portrait.original.shape[0] - PATCH + 1, (PATCHES, 2))
+    return {
+        column: np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in corners])
+        for column, picture in portrait.pictures()
+    }
+
+
+def _means(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Figure -> column -> mean over portraits, of the columns that have the figure."""
+    columns = rows[0].keys()
+    keys = {key for column in columns for key in rows[0][column]}
+    return {
+        key: {c: float(np.mean([row[c][key] for row in rows])) for c in columns if key in rows[0][c]} for key in keys
+    }

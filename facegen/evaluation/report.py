@@ -1,53 +1,116 @@
-"""An evaluation as a table, as JSON, and as one HTML page that needs no other file."""
+"""Figures with their protocols, and an evaluation of them as a table, as JSON, and as one HTML page."""
 
 from __future__ import annotations
 
 import json
 import math
-from dataclasses import asdict
-from html import escape
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import wrap
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.box import SIMPLE
-from rich.markup import escape as plain
+from rich.markup import escape
 from rich.table import Table
 
-from facegen.evaluation.result import Evaluation
-from facegen.metrics.protocol import Figure
-from facegen.pages import page, picture, write_page
+from facegen.media.report import bar_chart, picture_url, render, write_text
 
+BASELINE = "bicubic"
+"""Column whose value a line marks in the charts."""
 _HEADER = 9
 """Characters in a line of a column's header in the terminal, as wide as a value can be."""
 
 
-def write_report(evaluation: Evaluation, html: str, out: Path, name: str) -> list[Path]:
-    """Write NAME.json, its facts and figures, and NAME.html into a folder, each complete or not at all.
+@dataclass(frozen=True)
+class Protocol:
+    """How a figure was measured; figures of different protocols must not be compared."""
 
-    Args:
-        html: the page.
+    features: str
+    """The network and layer that looked at the pictures, or what was compared where there is none."""
+    count: int
+    """N: pictures (or patches) on each side of the comparison."""
+    resize: str
+    """How pictures were brought to the size they were measured at."""
+    split: str
+    """Which pictures were compared with which."""
+    seed: int | None = None
+    """Of what was drawn at random for the measurement; None if nothing was."""
+
+    def __str__(self) -> str:
+        seed = "" if self.seed is None else f"; seed {self.seed}"
+        return f"{self.features}; N = {self.count}; {self.resize}; {self.split}{seed}"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured quantity, for each thing measured, with its protocol."""
+
+    name: str
+    values: dict[str, float | None]
+    """Column of the table -> value; None where the quantity has no meaning."""
+    protocol: Protocol
+    wanted: str = ""
+    """A good value, as in "lower" or "1"."""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """Pictures to look at along with the figures."""
+
+    caption: str
+    picture: NDArray[np.uint8]
+    """(H, W, 3)."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Figures of one or several things side by side, and sheets of what was measured."""
+
+    title: str
+    columns: tuple[str, ...]
+    """Of the table; a figure need not have a value for each."""
+    figures: tuple[Figure, ...]
+    sheets: tuple[Sheet, ...]
+    facts: dict[str, str]
+    """What was measured: weights, hash, data, command."""
+    legend: str = ""
+    """What the columns are."""
+    charted: tuple[str, ...] = ()
+    """Columns with a bar in the page's charts; without any there are no charts."""
+
+
+def ratio(value: float, base: float) -> float | None:
+    """Divide; None where the base is not positive, as the quotient would mean nothing."""
+    return value / base if base > 0 else None
+
+
+def write_evaluation(evaluation: Evaluation, out: Path, name: str) -> list[Path]:
+    """Write NAME.json, the facts and figures, and NAME.html into a folder, each complete or not at all.
+
     Returns:
         the files written.
     Raises:
-        ImageError: if the folder cannot be written.
+        FileError: if the folder cannot be written.
+        MissingExtraError: if the page has charts and matplotlib is not installed.
     """
-    texts = {f"{name}.json": to_json(evaluation), f"{name}.html": html}
-    return [write_page(out / file, text) for file, text in texts.items()]
+    texts = {f"{name}.json": to_json(evaluation), f"{name}.html": to_html(evaluation)}
+    return [write_text(out / file, text) for file, text in texts.items()]
 
 
 def to_table(evaluation: Evaluation) -> Table:
-    """For the terminal; the caption has the protocols, numbered as in the first column, and the legend."""
-    numbers = _protocols(evaluation)
-    caption = "\n".join(_notes(evaluation))
+    """Lay the figures out for the terminal; the caption has the numbered protocols and the legend."""
+    caption = escape("\n".join(_notes(evaluation)))
     table = Table(
-        title=plain(evaluation.title), caption=plain(caption), caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
+        title=escape(evaluation.title), caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
     )
     table.add_column("figure", overflow="fold", min_width=16)
     for column in evaluation.columns:
-        table.add_column(plain("\n".join(wrap(column, _HEADER))), justify="right", no_wrap=True)
+        table.add_column(escape("\n".join(wrap(column, _HEADER))), justify="right", no_wrap=True)
     table.add_column("wanted", overflow="fold")
-    for figure in evaluation.figures:
-        table.add_row(*map(plain, _row(evaluation, figure, numbers)))
+    for row in _rows(evaluation):
+        table.add_row(*map(escape, row))
     return table
 
 
@@ -57,21 +120,50 @@ def least_width(evaluation: Evaluation) -> int:
 
 
 def to_json(evaluation: Evaluation) -> str:
-    """Facts and figures, each with its protocol; what is not a finite number becomes null."""
+    """Write facts and figures, each with its protocol; numbers that are not finite become null."""
     figures = []
     for figure in evaluation.figures:
-        entry = asdict(figure)
-        entry["values"] = {column: _finite(value) for column, value in figure.values.items()}
-        figures.append(entry)
+        values = {c: v if v is not None and math.isfinite(v) else None for c, v in figure.values.items()}
+        figures.append({**asdict(figure), "values": values})
     content = {"title": evaluation.title, **evaluation.facts, "figures": figures}
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_html(evaluation: Evaluation) -> str:
-    """A page with the table, its protocols, and the sheets as embedded JPEGs; it links to nothing."""
-    facts = "".join(f"<li>{escape(key)}: {escape(value)}</li>" for key, value in evaluation.facts.items())
-    sheets = "\n".join(picture(sheet.picture, sheet.caption) for sheet in evaluation.sheets)
-    return page(evaluation.title, f"<ul>{facts}</ul>\n<div>{_html_table(evaluation)}</div>\n{sheets}")
+    """Make the page: facts, sheets, charts if any column is charted, and the table; it needs no other file."""
+    charts = [(_chart(figure, evaluation.charted), figure) for figure in evaluation.figures]
+    return render(
+        "evaluation.html.j2",
+        title=evaluation.title,
+        evaluation=evaluation,
+        sheets=[(picture_url(sheet.picture), sheet.caption) for sheet in evaluation.sheets],
+        charts=[(url, f"{figure.name} (best: {figure.wanted})") for url, figure in charts if url],
+        baseline=BASELINE,
+        head=("figure", *evaluation.columns, "wanted"),
+        rows=_rows(evaluation),
+        notes=_notes(evaluation),
+    )
+
+
+def _chart(figure: Figure, columns: tuple[str, ...]) -> str:
+    """The bar chart's data URL; "" where no column has a finite value."""
+    values = {c: v for c in columns if (v := figure.values.get(c)) is not None and math.isfinite(v)}
+    if not values:
+        return ""
+    return bar_chart(values, best=best_of(values, figure.wanted), line=values.get(BASELINE))
+
+
+def best_of(values: Mapping[str, float], wanted: str) -> str | None:
+    """Find the column nearest to what is wanted: "higher", "lower", or a number; None for anything else."""
+    if not values:
+        return None
+    if wanted in ("higher", "lower"):
+        return (max if wanted == "higher" else min)(values, key=values.__getitem__)
+    try:
+        target = float(wanted)
+    except ValueError:
+        return None
+    return min(values, key=lambda column: abs(values[column] - target))
 
 
 def format_value(value: float | None) -> str:
@@ -79,21 +171,17 @@ def format_value(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def _row(evaluation: Evaluation, figure: Figure, numbers: dict[str, int]) -> tuple[str, ...]:
-    """A figure's cells: name and protocol, a value for each column, what is wanted."""
-    values = [format_value(figure.values.get(column)) for column in evaluation.columns]
-    return (f"{figure.name} [{numbers[str(figure.protocol)]}]", *values, figure.wanted)
-
-
-def _html_table(evaluation: Evaluation) -> str:
+def _rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
+    """A figure's cells: name and protocol's number, a value for each column, what is wanted."""
     numbers = _protocols(evaluation)
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in ("figure", *evaluation.columns, "wanted"))
-    rows = []
-    for figure in evaluation.figures:
-        cells = (f"<td>{escape(cell)}</td>" for cell in _row(evaluation, figure, numbers))
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    caption = "<br>".join(map(escape, _notes(evaluation)))
-    return f"<table><caption>{caption}</caption>\n<tr>{head}</tr>\n{chr(10).join(rows)}\n</table>"
+    return [
+        (
+            f"{figure.name} [{numbers[str(figure.protocol)]}]",
+            *(format_value(figure.values.get(column)) for column in evaluation.columns),
+            figure.wanted,
+        )
+        for figure in evaluation.figures
+    ]
 
 
 def _protocols(evaluation: Evaluation) -> dict[str, int]:
@@ -103,10 +191,6 @@ def _protocols(evaluation: Evaluation) -> dict[str, int]:
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
-    """What stands below the table, line by line."""
+    """The lines below the table."""
     notes = [f"[{number}] {text}" for text, number in _protocols(evaluation).items()]
     return [*notes, evaluation.legend] if evaluation.legend else notes
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

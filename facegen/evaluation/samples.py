@@ -1,4 +1,4 @@
-"""Stage 1: the samples of generators as populations, beside real pictures that none of them ever saw."""
+"""Evaluate stage 1: the samples of generators as populations, with real pictures that none of them was trained on."""
 
 from __future__ import annotations
 
@@ -12,24 +12,23 @@ from numpy.typing import NDArray
 from facegen.arrays import to_picture
 from facegen.data.split import Split, load_square, spread
 from facegen.errors import UsageError
-from facegen.evaluation.result import Evaluation, Report, Sheet
-from facegen.faces.landmarks import landmarks_in_head
-from facegen.media.sheets import contact_sheet
-from facegen.metrics.distribution import (
+from facegen.evaluation.features import INCEPTION, INCEPTION_SIDE, LAYER, Extractor, Features, pooled_features
+from facegen.evaluation.metrics import (
     diversity,
     frechet_distance,
     kernel_distance,
     nearest_neighbours,
     precision_recall,
 )
-from facegen.metrics.features import LAYER, Features, pooled_features
-from facegen.metrics.protocol import Figure, Protocol, ratio
-from facegen.metrics.published import INCEPTION, INCEPTION_SIDE, Extractor
+from facegen.evaluation.report import Evaluation, Figure, Protocol, Sheet, ratio
+from facegen.faces.landmarks import landmarks_in_head
+from facegen.media.sheets import contact_sheet
 from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
 from facegen.precision import autocast
 
 Pictures = NDArray[np.uint8]
+Tell = Callable[[str], None]
 SAMPLES, REAL, TRAINED, RATIO = "samples", "kept-out", "training", "ratio"
 """Columns of one generator alone and of the kept-out pictures; the pictures trained on; the column of quotients."""
 NEIGHBOURS = 3
@@ -44,25 +43,31 @@ LEGEND = (
     f"Columns: the samples of each generator; {REAL}: real pictures measured as the samples are (one half of them "
     f"against the other where N is a half), the floor for any generator; {RATIO}: samples over {REAL}."
 )
-WANTED = {"Frechet distance": "lower", "Kernel distance": "lower", "Precision": "higher", "Recall": "higher",
-          "Diversity (mean pairwise distance)": "ratio 1"}  # fmt: skip
-"""What `_compared` measures, in its order, and what is wanted of it."""
+WANTED = {
+    "Frechet distance": "lower",
+    "Kernel distance": "lower",
+    "Precision": "higher",
+    "Recall": "higher",
+    "Diversity (mean pairwise distance)": "ratio 1",
+}
+"""The figures of `_compare`, in its order, and what is wanted of each."""
 Protocols = Callable[[str, int], Protocol]
 """Makes the protocol of a figure from what looked at the pictures and N."""
 
 
 def evaluate_samples(
-    pipelines: Mapping[str, FacePipeline], split: Split, count: int, report: Report, inception: Extractor | None = None
+    pipelines: Mapping[str, FacePipeline], split: Split, count: int, report: Tell, inception: Extractor | None = None
 ) -> Evaluation:
     """Draw seeds 0 to `count` - 1 with every generator and measure them.
 
-    The kept-out pictures are cut into halves by a fixed seed. Samples are compared with the one half, in blocks of its
-    size, and the other half just so: its figures are the floor that real pictures set.
+    The kept-out pictures are cut into halves by a fixed seed. Samples are compared with one half, in blocks of its
+    size; so is the other half, whose figures are the floor for any generator.
 
     Args:
-        pipelines: column -> whose generator draws it; alone it is `SAMPLES`.
-        split: of all their trainings.
-        inception: what looks at the pictures for the FID; without it there is none.
+        pipelines: column -> whose generator draws it; a single one is `SAMPLES`.
+        split: of the training of all of them.
+        report: gets a line on each step.
+        inception: features for the FID; without it there is none.
     Raises:
         UsageError: if there are too few samples or kept-out pictures, or the generators' sides differ.
         TrainingError: if no picture can be used.
@@ -80,7 +85,7 @@ def evaluate_samples(
     figures = _populations(features, protocols)
     if inception is not None:
         figures.append(_fid({**drawn, REAL: kept}, inception, protocols, report))
-    figures.append(_copying({column: distances for column, (distances, _) in nearest.items()}, protocols(LAYER, count)))
+    figures.append(_copying({column: far for column, (far, _) in nearest.items()}, protocols(LAYER, count)))
     figures.append(_found({**drawn, REAL: kept}, protocols(FOUND, count), report))
     sheets = [sheet for name in drawn for sheet in _sheets(name, drawn[name], trained, *nearest[name])]
     sheets.append(Sheet("Kept-out pictures", contact_sheet(spread(list(kept), SHOWN))))
@@ -107,7 +112,7 @@ def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) ->
     return next(iter(found.values()))
 
 
-def _draw(name: str, pipeline: FacePipeline, count: int, report: Report) -> Pictures:
+def _draw(name: str, pipeline: FacePipeline, count: int, report: Tell) -> Pictures:
     """Seeds 0 to `count` - 1: (count, side, side, 3), the pictures that `FacePipeline.draw` gives one by one."""
     report(f"{_prefix(name)}drawing {count} samples of {pipeline.generator.config.side} px")
     pictures = []
@@ -118,7 +123,7 @@ def _draw(name: str, pipeline: FacePipeline, count: int, report: Report) -> Pict
     return np.stack(pictures)
 
 
-def _features(sets: Mapping[str, Pictures], side: int, device: str, report: Report) -> dict[str, Features]:
+def _features(sets: Mapping[str, Pictures], side: int, device: str, report: Tell) -> dict[str, Features]:
     network = load_efficientnet("lite2").to(device)
     found = {}
     for column, pictures in sets.items():
@@ -135,26 +140,27 @@ def _protocols(split: Split, count: int, side: int, truncation: float) -> Protoc
 
 
 def _populations(features: Mapping[str, Features], protocols: Protocols) -> list[Figure]:
-    """Distances between populations, at equal N throughout."""
-    n, measured = _against_half(features, _compared)
+    """Distances between populations, all at equal N."""
+    n, measured = _against_half(features, _compare)
     protocol = replace(protocols(f"{LAYER}; mean over blocks of N samples", n), seed=HALVES_SEED)
     figures = []
-    for index, (name, good) in enumerate(WANTED.items()):
+    for index, (name, wanted) in enumerate(WANTED.items()):
         values = {column: found[index] for column, found in measured.items()}
-        figures.append(Figure(f"{name} (EfficientNet-Lite2)", _with_ratios(values), protocol, good))
+        figures.append(Figure(f"{name} (EfficientNet-Lite2)", _with_ratios(values), protocol, wanted))
     return figures
 
 
-def _fid(sets: Mapping[str, Pictures], inception: Extractor, protocols: Protocols, report: Report) -> Figure:
-    """As the Frechet distance of `_populations`, by the features that papers use."""
+def _fid(sets: Mapping[str, Pictures], inception: Extractor, protocols: Protocols, report: Tell) -> Figure:
+    """The Frechet distance of `_populations` by the features that papers use."""
     report("looking at them with Inception-v3")
     features = {column: inception(pictures) for column, pictures in sets.items()}
     n, measured = _against_half(features, lambda block, half: [frechet_distance(block, half)])
     protocol = protocols(f"{INCEPTION}; mean over blocks of N samples", n)
     resized = f"{protocol.resize}; then {INCEPTION_SIDE} px, bilinear as TensorFlow 1"
-    protocol = replace(protocol, resize=resized, seed=HALVES_SEED)
     values = _with_ratios({column: found[0] for column, found in measured.items()})
-    return Figure(f"FID at N = {n} (Inception-v3)", values, protocol, "lower")
+    return Figure(
+        f"FID at N = {n} (Inception-v3)", values, replace(protocol, resize=resized, seed=HALVES_SEED), "lower"
+    )
 
 
 def _against_half(
@@ -175,13 +181,9 @@ def _against_half(
     return n, measured
 
 
-def _compared(block: Features, half: Features) -> list[float]:
-    return [
-        frechet_distance(block, half),
-        kernel_distance(block, half),
-        *precision_recall(block, half, NEIGHBOURS),
-        diversity(block),
-    ]
+def _compare(block: Features, half: Features) -> list[float]:
+    precision, recall = precision_recall(block, half, NEIGHBOURS)
+    return [frechet_distance(block, half), kernel_distance(block, half), precision, recall, diversity(block)]
 
 
 def _copying(distances: Mapping[str, Features], protocol: Protocol) -> Figure:
@@ -190,14 +192,14 @@ def _copying(distances: Mapping[str, Features], protocol: Protocol) -> Figure:
     return Figure(name, _with_ratios(low), protocol, "ratio over 1")
 
 
-def _found(sets: Mapping[str, Pictures], protocol: Protocol, report: Report) -> Figure:
+def _found(sets: Mapping[str, Pictures], protocol: Protocol, report: Tell) -> Figure:
     report("looking for faces with dlib")
     shares = {column: float(np.mean([landmarks_in_head(x).detected for x in sets[column]])) for column in sets}
     return Figure("Share with a face", _with_ratios(shares), protocol, "higher")
 
 
 def _with_ratios(values: Mapping[str, float]) -> dict[str, float | None]:
-    """The values, and of every generator the quotient by the kept-out pictures' value."""
+    """Add every generator's quotient by the kept-out pictures' value."""
     ratios = {_ratio_column(column): ratio(value, values[REAL]) for column, value in values.items() if column != REAL}
     return {**values, **ratios}
 
@@ -214,15 +216,15 @@ def _prefix(name: str) -> str:
 def _sheets(
     name: str, drawn: Pictures, trained: Pictures, distances: Features, nearest: NDArray[np.int64]
 ) -> tuple[Sheet, Sheet]:
-    """The first samples; and those that come nearest to a training picture, each left of it."""
+    """The first samples; and those nearest to a training picture, which is on the right of each."""
     shown = list(drawn[:SHOWN])
     order = np.argsort(distances)[:CLOSEST]
     pairs = [picture for i in order for picture in (drawn[i], trained[nearest[i]])]
     labels = [label for i in order for label in (f"seed {i}", f"{distances[i]:.2f} away")]
     return (
-        Sheet(f"{_prefix(name)}Seeds 0 to {len(shown) - 1}, as they come", contact_sheet(shown)),
+        Sheet(f"{_prefix(name)}Seeds 0 to {len(shown) - 1}, not selected", contact_sheet(shown)),
         Sheet(
-            f"{_prefix(name)}The samples nearest to a training picture, each beside it",
+            f"{_prefix(name)}The samples nearest to a training picture, each with it on the right",
             contact_sheet(pairs, columns=8, labels=labels),
         ),
     )

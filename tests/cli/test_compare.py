@@ -31,7 +31,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> 
 def test_portraits_and_inputs(
     facegen: Facegen, tiny_recipe: Path, heads: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.evaluation.measuring.PATCHES", 4)
+    monkeypatch.setattr("facegen.evaluation.portraits.PATCHES", 4)
     out = tmp_path / "out"
     sides = ("--low", 32, "--size", 256, "--held-out", 2, "--include", "me_*")
     models = f"bicubic, {tiny_recipe.parent / 'jnet'}"
@@ -79,7 +79,7 @@ def test_wrong_values_are_explained(
     facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     words: tuple[str, ...], status: int, message: str,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("facegen.comparing.published.find_spec", lambda name: None)
+    monkeypatch.setattr("facegen.evaluation.upscalers.find_spec", lambda name: None)
     given = [word.format(heads=heads, recipe=tiny_recipe) for word in words]
     result = facegen("compare", *given, "--out", tmp_path / "out")
     assert result.exit_code == status

@@ -61,8 +61,8 @@ def test_two_generators(facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_pa
 def test_stage_2(
     facegen: Facegen, tiny_recipe: Path, head: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.evaluation.portraits.LOW", 32)
-    monkeypatch.setattr("facegen.evaluation.measuring.PATCHES", 4)
+    monkeypatch.setattr("facegen.evaluation.compare.LOW", 32)
+    monkeypatch.setattr("facegen.evaluation.portraits.PATCHES", 4)
     for number in range(4):
         write_image(tmp_path / "data" / f"me_{number}.png", resize(np.roll(head, number, axis=1), (256, 256)))
     weights = tiny_recipe.parent / "jnet"

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.errors import UsageError
-from facegen.evaluation import measuring, portraits
-from facegen.evaluation.measuring import NAMES, ORIGINAL
-from facegen.evaluation.portraits import BICUBIC, COLUMNS, OURS, RATIO, evaluate_portraits
-from facegen.evaluation.result import Evaluation
+from facegen.evaluation import compare
+from facegen.evaluation import portraits as measuring
+from facegen.evaluation.compare import LANCZOS, OURS, RATIO, evaluate_portraits
+from facegen.evaluation.portraits import NAMES, ORIGINAL
+from facegen.evaluation.report import BASELINE, Evaluation
 from facegen.media.images import resize, write_image
 from facegen.pipeline import FacePipeline
+
+COLUMNS = (OURS, BASELINE, LANCZOS, ORIGINAL, RATIO)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def found(pipeline: FacePipeline, files: list[Path]) -> tuple[Evaluation, list[s
     """The evaluation and what it told."""
     told: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(portraits, "LOW", 32)
+        patch.setattr(compare, "LOW", 32)
         patch.setattr(measuring, "PATCHES", 4)
         return evaluate_portraits(pipeline, files, "all of them", told.append, lpips), told
 
@@ -66,18 +69,18 @@ def test_every_figure_has_our_column_and_the_peers(found: tuple[Evaluation, list
 
 def test_ours_keeps_to_the_small_picture_better_than_bicubic(found: tuple[Evaluation, list[str]]) -> None:
     fit = values(found, "fit")
-    assert fit[OURS] > max(45, fit[BICUBIC])
+    assert fit[OURS] > max(45, fit[BASELINE])
 
 
 def test_gauges_of_the_original_stand_beside(found: tuple[Evaluation, list[str]]) -> None:
     with_original = {key for key in NAMES if ORIGINAL in values(found, key)}
     assert with_original == {"nyquist", "seams"}
-    assert values(found, "detail")[BICUBIC] < 0
+    assert values(found, "detail")[BASELINE] < 0
 
 
 def test_ratio_is_ours_over_bicubics(found: tuple[Evaluation, list[str]]) -> None:
     distance = values(found, "features")
-    assert distance[RATIO] == pytest.approx(distance[OURS] / distance[BICUBIC])
+    assert distance[RATIO] == pytest.approx(distance[OURS] / distance[BASELINE])
     assert RATIO not in values(found, "psnr")
 
 
@@ -94,10 +97,13 @@ def test_unfit_pictures_are_named_and_left_out(found: tuple[Evaluation, list[str
     assert any("none.png" in line for line in told if not line.startswith("portrait "))
 
 
-def test_sheet_shows_three_of_each(found: tuple[Evaluation, list[str]]) -> None:
-    (sheet,) = found[0].sheets
-    assert sheet.caption == "Bicubic, facegen, original"
-    assert sheet.picture.shape == (320, 6 * 324 - 4, 3)
+def test_sheets_show_every_column(found: tuple[Evaluation, list[str]]) -> None:
+    evaluation, _ = found
+    assert evaluation.charted == (OURS, BASELINE, LANCZOS)
+    about, *others = (sheet.caption for sheet in evaluation.sheets)
+    assert about == "Portraits, 32 px by area mean, 8 bits, upscaled to 256 px"
+    assert len(others) == 2
+    assert evaluation.sheets[0].picture.shape[1] == 5 * 292 - 4
 
 
 def test_too_few_portraits_are_refused(pipeline: FacePipeline, files: list[Path]) -> None:

@@ -1,4 +1,4 @@
-"""The table, the JSON and the page."""
+"""The protocol, the table, the JSON and the page."""
 
 from __future__ import annotations
 
@@ -14,10 +14,35 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from facegen.errors import ImageError
-from facegen.evaluation.report import format_value, least_width, to_html, to_json, to_table, write_report
-from facegen.evaluation.result import Evaluation, Sheet
-from facegen.metrics.protocol import Figure, Protocol
+from facegen.errors import FileError
+from facegen.evaluation import report
+from facegen.evaluation.report import (
+    Evaluation,
+    Figure,
+    Protocol,
+    Sheet,
+    best_of,
+    format_value,
+    least_width,
+    ratio,
+    to_html,
+    to_json,
+    to_table,
+    write_evaluation,
+)
+
+
+def test_text_names_everything() -> None:
+    protocol = Protocol("Lite2", 200, "128 px", "400 kept out", seed=3)
+    assert str(protocol) == "Lite2; N = 200; 128 px; 400 kept out; seed 3"
+    assert str(Protocol("pixels", 2, "as they are", "all")) == "pixels; N = 2; as they are; all"
+
+
+def test_ratio_says_nothing_over_a_base_that_is_not_positive() -> None:
+    assert ratio(3, 2) == 1.5
+    assert ratio(3, 0) is None
+    assert ratio(3, -1) is None
+
 
 SEEN = Protocol("Lite2 <maps>", 200, "128 px", "400 kept out", 3)
 PIXELS = Protocol("pixels", 60, "768 px", "60 kept out")
@@ -75,11 +100,11 @@ def test_values_have_four_digits() -> None:
 
 
 def test_files_are_complete_or_absent(tmp_path: Path) -> None:
-    written = write_report(EVALUATION, to_html(EVALUATION), tmp_path, "evaluation")
+    written = write_evaluation(EVALUATION, tmp_path, "evaluation")
     assert [path.name for path in written] == ["evaluation.json", "evaluation.html"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.html", "evaluation.json"]
-    with pytest.raises(ImageError, match=r"cannot be written .* choose another --out"):
-        write_report(EVALUATION, to_html(EVALUATION), tmp_path / "missing", "evaluation")
+    with pytest.raises(FileError, match=r"cannot be written .* choose another --out"):
+        write_evaluation(EVALUATION, tmp_path / "missing", "evaluation")
 
 
 @pytest.mark.parametrize(
@@ -100,3 +125,33 @@ def test_table_fits_its_width(columns: tuple[str, ...], width: int) -> None:
     assert "…" not in written.getvalue()
     assert "wanted" in written.getvalue()
     assert "higher" in written.getvalue()
+
+
+def test_charts_show_the_best_and_the_baseline() -> None:
+    figures = (
+        Figure("Fit <dB>", {"bicubic": 1.0, "mine": 2.0, "original": 3.0}, SEEN, "higher"),
+        Figure("None", {"mine": None}, SEEN),
+    )
+    drawn: list[tuple[dict[str, float], str | None, float | None]] = []
+
+    def bar_chart(values: dict[str, float], *, best: str | None, line: float | None) -> str:
+        drawn.append((values, best, line))
+        return "data:chart"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "bar_chart", bar_chart)
+        columns = ("bicubic", "mine", "original")
+        page = to_html(Evaluation("T", columns, figures, (), {}, charted=columns[:2]))
+    assert drawn == [({"bicubic": 1.0, "mine": 2.0}, "mine", 1.0)]
+    assert page.count('src="data:chart"') == 1
+    assert "Fit &lt;dB&gt; (best: higher)" in page
+    assert "The dashed line is bicubic" in page
+    assert "<h2>" not in to_html(Evaluation("T", columns, figures, (), {}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "best"), [("higher", "c"), ("lower", "a"), ("0", "b"), ("1", "b"), ("ratio 1", None)]
+)
+def test_best(wanted: str, best: str | None) -> None:
+    assert best_of({"a": -2.0, "b": 0.5, "c": 3.0}, wanted) == best
+    assert best_of({}, wanted) is None

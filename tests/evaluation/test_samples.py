@@ -15,11 +15,10 @@ from facegen.arrays import to_picture, to_tensor
 from facegen.data.split import Split, read_split
 from facegen.errors import UsageError
 from facegen.evaluation import samples
-from facegen.evaluation.result import Evaluation
+from facegen.evaluation.features import Features, pooled_features
+from facegen.evaluation.report import Evaluation, Figure
 from facegen.evaluation.samples import BATCH, RATIO, REAL, SAMPLES, evaluate_samples
 from facegen.media.images import read_image
-from facegen.metrics.features import Features, pooled_features
-from facegen.metrics.protocol import Figure
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite
 from facegen.pipeline import FacePipeline

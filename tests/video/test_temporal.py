@@ -15,7 +15,7 @@ from torch import Tensor
 from facegen.arrays import to_picture, to_tensor
 from facegen.candidates import Candidates
 from facegen.errors import UsageError
-from facegen.metrics.temporal import TemporalMeter
+from facegen.evaluation.temporal import TemporalMeter
 from facegen.ops.consistency import low_res_psnr
 from facegen.pipeline import FacePipeline
 from facegen.video.temporal import BONUS, PREVIOUS, TemporalOptions, TemporalUpscaler, similarity

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facegen.evaluation.features import Features, pooled_features
+from facegen.evaluation.metrics import diversity, frechet_distance
 from facegen.media.sheets import contact_sheet
-from facegen.metrics.distribution import diversity, frechet_distance
-from facegen.metrics.features import Features, pooled_features
 from facegen.models.dcgan import DCGANGenerator, calibrate_batchnorm
 from facegen.models.discriminators import DCGANDiscriminator
 from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, feature_loss, load_efficientnet

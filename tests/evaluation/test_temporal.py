@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from facegen.errors import ShapeError, UsageError
-from facegen.metrics.temporal import TemporalMeter, TemporalMetrics
+from facegen.evaluation.temporal import TemporalMeter, TemporalMetrics
 from tests.ops.test_flow import moved
 
 Frame = NDArray[np.uint8]

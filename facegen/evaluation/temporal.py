@@ -1,8 +1,8 @@
-"""How steady a film is, measured frame by frame without holding it in memory.
+"""Temporal metrics of a film: warping error, flicker, landmark jitter, sharpness, measured frame by frame.
 
 Motion between two frames is found by Farneback's flow (G. Farneback, "Two-Frame Motion Estimation Based on Polynomial
-Expansion", SCIA 2003), which no part of facegen steadies films by, on frames reduced by area to a quarter of their
-sides: fine detail, which is what flickers, has no say in it.
+Expansion", SCIA 2003), which no other part of facegen uses, on frames reduced by area to a quarter of their sides: fine
+detail, which is what flickers, does not affect it.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from facegen.ops.flow import Flow, resize_flow, trust, warp
 Plane = NDArray[np.float32]
 Frame = NDArray[np.uint8]
 REDUCED = 4
-"""Flow is found on frames of a quarter of their sides."""
+"""Factor by which frames are reduced for the flow."""
 SURE = 0.5
-"""Trust in the flow, see `facegen.ops.flow.trust`, from which on a place is measured."""
+"""Least trust in the flow, see `facegen.ops.flow.trust`, of a pixel that is measured."""
 FINE = 1 / 256
-"""Deviation of the Gaussian that tells fine detail from the rest, as a share of the shorter side: 3 px of 768. It is
-never less than a pixel."""
+"""Standard deviation of the Gaussian below which detail is fine, as a share of the shorter side: 3 px of 768. It is at
+least a pixel."""
 FLOW = f"Farneback's flow on frames reduced {REDUCED}x by area, where there and back agree"
 
 
@@ -39,26 +39,25 @@ class TemporalMetrics:
     frames: int
     seconds: float
     warping: float | None
-    """Mean square difference of a frame and its predecessor warped to it, where the flow can be believed, in squared
-    8-bit steps, times the frames per second (W.-S. Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018,
-    warping error; they count in [0, 1], and not by the second). What truly changes, as one face turning into another,
-    counts too. Lower is steadier."""
+    """Mean square difference of a frame and its predecessor warped to it, where the flow is trusted, in squared 8-bit
+    steps, times the frames per second (W.-S. Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018, there
+    in [0, 1] and not per second). Real changes, as one face turning into another, count too. Lower is better."""
     flicker: float | None
     """Mean square second difference in time, along the motion, of the luma's fine detail, in squared 8-bit steps, times
-    the frames per second: the energy of what changes and changes back. Lower is steadier."""
+    the frames per second: the energy of what changes and changes back. Lower is better."""
     jitter: float | None
     """Mean length of the second difference in time of dlib's landmarks, in % of the distance between the eyes' outer
-    corners, times the frames per second. Lower is steadier."""
+    corners, times the frames per second. Lower is better."""
     sharpness: float
     """Variance of the Laplacian of the luma, in squared 8-bit steps, mean over frames."""
 
 
 class TemporalMeter:
-    """Takes the frames of a film one by one.
+    """Measures a film whose frames are added one by one; two of them are kept.
 
     Args:
         fps: frames per second.
-        faces: whether to look for landmarks, half of the work.
+        faces: False does not look for landmarks, half of the work.
     Raises:
         UsageError: if the frame rate is not positive.
     """
@@ -94,7 +93,7 @@ class TemporalMeter:
             self._add_points(frame)
 
     def _add_points(self, frame: Frame) -> None:
-        """Of the largest face; films whose first frame shows none are not searched further."""
+        """Find the largest face; a film whose first frame shows none is not searched further."""
         faces = faces_in_photo(frame)
         self._faces = bool(faces or self._points)
         self._points.append(faces[0].points if faces else None)
@@ -104,7 +103,7 @@ class TemporalMeter:
             self._jitter.append(100 * float(np.linalg.norm(three[0] - 2 * three[1] + three[2], axis=1).mean()) / eyes)
 
     def result(self) -> TemporalMetrics:
-        """The figures of the frames so far.
+        """Compute the metrics of the frames so far.
 
         Raises:
             UsageError: if there were none.
@@ -133,7 +132,7 @@ class _Measured:
     luma: Plane
     """(H, W), 0..255."""
     fine: Plane
-    """(H, W): the luma less its Gaussian mean."""
+    """(H, W): the luma minus its Gaussian mean."""
     reduced: Frame
     """(h, w) uint8: the luma, reduced by area."""
     flow: Flow | None
@@ -141,7 +140,7 @@ class _Measured:
     back: Flow | None
     """(H, W, 2): where each pixel of the frame before is in this one."""
     sure: NDArray[Any]
-    """(H, W) bool: where `flow` can be believed."""
+    """(H, W) bool: where `flow` is trusted."""
 
 
 def _measure(frame: Frame, before: _Measured | None) -> _Measured:
@@ -165,14 +164,14 @@ def _farneback(before: Frame, after: Frame) -> Flow:
 
 
 def _warping_error(before: _Measured, after: _Measured) -> float:
-    """Mean square difference of colours where the flow can be believed."""
+    """Mean square difference of colours where the flow is trusted."""
     assert after.flow is not None
     moved = warp(before.frame.astype(np.float32), after.flow, cv2.INTER_CUBIC)
     return _mean(np.square(after.frame - moved).mean(-1), after.sure)
 
 
 def _flicker_energy(first: _Measured, middle: _Measured, last: _Measured) -> float:
-    """Mean square of before + after - 2 now, all brought to the middle frame, where both flows can be believed."""
+    """Mean square of before + after - 2 now, all warped to the middle frame, where both flows are trusted."""
     assert middle.flow is not None
     assert last.back is not None
     sure = middle.sure & (warp(last.sure.astype(np.float32), last.back, cv2.INTER_LINEAR) >= SURE)

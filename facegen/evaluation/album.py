@@ -1,4 +1,4 @@
-"""The pictures of a comparison: single files, rows, sheets, close-ups and maps of differences."""
+"""The pictures of a comparison: single files, rows, sheets, close-ups and difference maps."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import ShapeError
-from facegen.evaluation.result import Sheet
+from facegen.evaluation.report import Sheet
 from facegen.media.images import write_image
 from facegen.media.sheets import contact_sheet
 
 Picture = NDArray[np.uint8]
 KINDS = ("single", "row", "sheet", "difference")
-"""Of files that can be written; see `Album`."""
+"""Kinds of files that can be written; see `Album`."""
 INPUT, TRUTH = "input", "original"
 SHOWN, SHOWN_SIDE, CLOSE_UPS = 12, 288, 4
 """Pictures on a sheet at most, the longest side of each there; rows of close-ups."""
@@ -28,7 +28,7 @@ FULL = 64
 
 
 class Album:
-    """Takes pictures in, writes those of them that are wanted, and keeps small ones for the page's sheets.
+    """Collects the results of a comparison, writes files of them, and keeps small copies for the page's sheets.
 
     Files: single/MODEL/NAME.png; row/NAME.png, the input, every model and the original side by side at full size;
     difference/NAME.png, the maps of `difference_map` side by side; and sheet.png, close-ups.png and differences.png,
@@ -36,7 +36,7 @@ class Album:
 
     Args:
         out: folder to write to.
-        kinds: of `KINDS`, what is written.
+        kinds: of `KINDS`, the files to write.
         about: what the pictures are, for the captions.
     """
 
@@ -48,7 +48,7 @@ class Album:
         self._against = ""
 
     def add(self, name: str, low: Picture, results: Mapping[str, Picture], original: Picture | None = None) -> None:
-        """Take one picture in.
+        """Add one picture.
 
         Args:
             name: of the files, without a suffix.
@@ -61,13 +61,15 @@ class Album:
         """
         shown = {**results} if original is None else {**results, TRUTH: original}
         self._against = TRUTH if original is not None else next(iter(results))
-        maps = {c: difference_map(x, shown[self._against]) for c, x in results.items() if c != self._against}
-        shown = {INPUT: _enlarged(low, shown[self._against]), **shown}
+        against = shown[self._against]
+        maps = {column: difference_map(x, against) for column, x in results.items() if column != self._against}
+        blocks = cv2.resize(low, (against.shape[1], against.shape[0]), interpolation=cv2.INTER_NEAREST)
+        shown = {INPUT: np.asarray(blocks, dtype=np.uint8), **shown}
         self._write(name, shown, maps)
         if len(self._rows) < SHOWN:
             self._rows.append(_row(shown, SHOWN_SIDE))
             if maps:
-                self._differences.append(_row({self._against: shown[self._against], **maps}, SHOWN_SIDE))
+                self._differences.append(_row({self._against: against, **maps}, SHOWN_SIDE))
         if original is not None and len(self._close) < CLOSE_UPS:
             self._close.append(_row({column: close_up(x) for column, x in shown.items()}))
 
@@ -81,7 +83,7 @@ class Album:
             write_image(self.out / "difference" / f"{name}.png", _row(maps))
 
     def sheets(self) -> tuple[Sheet, ...]:
-        """What the page shows, as far as there is any; "sheet" among the kinds writes them too.
+        """Lay out the sheets for the page, as far as there is anything to show; "sheet" among the kinds writes them.
 
         Raises:
             ImageError: if a file cannot be written.
@@ -100,10 +102,8 @@ class Album:
 
 
 def difference_map(a: Picture, b: Picture) -> Picture:
-    """Where two pictures differ: the mean over channels of |a - b|, from 0 (black) to `FULL` and more (pale yellow).
+    """Show where two pictures, (H, W, 3), differ: the mean over channels of |a - b|, from black to `FULL` and more.
 
-    Args:
-        a, b: (H, W, 3).
     Returns:
         (H, W, 3), OpenCV's "inferno".
     Raises:
@@ -118,25 +118,19 @@ def difference_map(a: Picture, b: Picture) -> Picture:
 
 
 def _row(pictures: Mapping[str, Picture], side: int | None = None) -> Picture:
-    """Pictures side by side, named below; each fitted to a square of `side`, or as large as they are."""
+    """Pictures side by side, named below; each fitted to a square of `side`, or at its own size."""
     shown = list(pictures.values())
     label_height = side // 10 if side else max(20, max(picture.shape[0] for picture in shown) // 24)
     return contact_sheet(shown, len(shown), side, labels=list(pictures), label_height=label_height)
 
 
-def _enlarged(low: Picture, like: Picture) -> Picture:
-    """Every pixel as a block, at the size of another picture."""
-    size = (like.shape[1], like.shape[0])
-    return np.asarray(cv2.resize(low, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
-
-
 def close_up(head: Picture) -> Picture:
-    """The eye out of an aligned head, (S, S, 3)."""
+    """Cut the eye out of an aligned head, (S, S, 3)."""
     height, width = head.shape[:2]
     left, top, right, bottom = (round(share * side) for share, side in zip(EYE, (width, height) * 2, strict=True))
     return np.ascontiguousarray(head[top:bottom, left:right])
 
 
 def file_name(column: str) -> str:
-    """A column's name as that of a folder."""
+    """Make a folder's name of a column's."""
     return re.sub(r"[^\w.-]+", "-", column).strip("-.") or "model"

@@ -1,4 +1,4 @@
-"""Portraits and pictures of one's own through tiny models, as figures, sheets, JSON and a page."""
+"""Portraits and pictures of the user's own through tiny models, as figures, sheets, JSON and a page."""
 
 from __future__ import annotations
 
@@ -11,17 +11,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.comparing.comparison import Comparison
-from facegen.comparing.inputs import Sides
-from facegen.comparing.page import to_html
-from facegen.comparing.upscaler import Setting
-from facegen.comparing.upscalers import load_upscalers
-from facegen.errors import ImageError, UsageError
-from facegen.evaluation import measuring
-from facegen.evaluation.measuring import NAMES, ORIGINAL
-from facegen.evaluation.report import write_report
-from facegen.evaluation.result import Evaluation
-from facegen.media.images import resize, write_image
+from facegen.errors import FileError, ImageError, TrainingError, UsageError
+from facegen.evaluation import portraits as measuring
+from facegen.evaluation.compare import LARGEST, Comparison, Sides, kept_out_portraits, read_small
+from facegen.evaluation.portraits import NAMES, ORIGINAL, read_portrait
+from facegen.evaluation.report import Evaluation, to_html, write_evaluation
+from facegen.evaluation.upscalers import Setting, Upscaler, load_upscalers
+from facegen.media.images import read_image, resize, write_image
 from tests.cli.conftest import leftovers
 
 MODELS = ("bicubic", "jnet", "unet")
@@ -35,7 +31,7 @@ def track(files: Sequence[Path], what: str) -> Iterable[Path]:
 def start(setting: Setting, weights: Path, out: Path, told: list[str], kinds: Sequence[str] = ()) -> Comparison:
     """A comparison of `MODELS`, from 32 px to 256."""
     models = load_upscalers(["bicubic", "jnet", str(weights / "unet")], setting)
-    return Comparison(models, Sides(32, 256), out, kinds, device="cpu", report=told.append, track=track)
+    return Comparison(models, Sides(32, 256), device="cpu", report=told.append, track=track, out=out, kinds=kinds)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +49,8 @@ def found(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measuring, "PATCHES", 4)
         comparison = start(setting, weights, out, told, ["row"])
-        comparison.add_portraits(sorted(portraits.rglob("*.png")), portraits, "all of them", lambda a, b: 0.25)
+        files = sorted(portraits.rglob("*.png"))
+        comparison.add_portraits(files, "all of them", root=portraits, lpips=lambda a, b: 0.25)
     assert {path.name for path in out.rglob("*.png")} == {"a_1.png", "b-a_1.png"}
     return comparison.result({"data": "here"})
 
@@ -101,22 +98,22 @@ def test_facts_say_how_each_model_came_to_the_size(found: Evaluation) -> None:
 def test_the_page_shows_everything_and_needs_no_other_file(found: Evaluation) -> None:
     text = to_html(found)
     assert text.count('src="data:image/jpeg;base64,') == len(found.sheets) == 3
-    assert text.count("<svg") == len(found.figures)
+    assert text.count("data:image/svg+xml;base64,") == len(found.figures)
     assert "model unet: unet tiny-unet; 2x applied 3 times" in text
-    assert f"PSNR, dB: {found.figures[0].protocol}" in text
+    assert f"[1] {found.figures[0].protocol}" in text
     assert '<th scope="col">original</th>' in text
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
 
 
 def test_what_is_written(found: Evaluation, tmp_path: Path) -> None:
-    written = write_report(found, to_html(found), tmp_path, "comparison")
+    written = write_evaluation(found, tmp_path, "comparison")
     assert [path.name for path in written] == ["comparison.json", "comparison.html"]
     assert not leftovers(tmp_path)
     content = json.loads(written[0].read_text())
     assert content["figures"][0]["values"].keys() == set(MODELS)
     assert content["figures"][0]["protocol"]["count"] == 2
-    with pytest.raises(ImageError, match=r"cannot be written .* choose another --out"):
-        write_report(found, to_html(found), tmp_path / "none", "comparison")
+    with pytest.raises(FileError, match=r"cannot be written .* choose another --out"):
+        write_evaluation(found, tmp_path / "none", "comparison")
 
 
 def test_pictures_of_ones_own_have_sheets_and_no_figures(
@@ -141,6 +138,71 @@ def test_too_few_pictures_are_refused(setting: Setting, weights: Path, portraits
     told: list[str] = []
     comparison = start(setting, weights, tmp_path, told)
     with pytest.raises(UsageError, match="0 of 1 portraits could be used, expected at least 2"):
-        comparison.add_portraits([portraits / "c_small.png"], portraits, "all")
+        comparison.add_portraits([portraits / "c_small.png"], "all")
     with pytest.raises(ImageError, match="--inputs: none of 1 pictures could be used"):
         comparison.add_inputs([portraits / "e_none.png"])
+
+
+def model(*folders: Path) -> Upscaler:
+    """One with weights from these folders."""
+    return Upscaler("some", 2, lambda x: x, "", folders)
+
+
+@pytest.fixture
+def people(tmp_path: Path) -> Path:
+    """Names of twelve pictures, which nobody reads."""
+    for number in range(12):
+        path = tmp_path / "people" / ("a" if number % 2 else "b") / f"me_{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return tmp_path / "people"
+
+
+def test_sides_are_whole_multiples() -> None:
+    assert (Sides(96, 768).scale, str(Sides(48, 96))) == (8, "48 px by area mean, 8 bits, upscaled to 96 px")
+    with pytest.raises(UsageError, match="--size 700: expected a multiple of --low 96, at least twice it: 672 for"):
+        Sides(96, 700)
+    with pytest.raises(UsageError, match="--size 96: expected a multiple of --low 96, at least twice it: 192 for"):
+        Sides(96, 96)
+
+
+def test_without_weights_all_are_compared(people: Path) -> None:
+    files, text = kept_out_portraits(people, [model()], 60, None, ())
+    assert len(files) == 12
+    assert text == "all of *; no model says what it was trained on"
+    files, _ = kept_out_portraits(people, [model()], 3, None, ("a/*",))
+    assert [file.name for file in files] == ["me_01.png", "me_05.png", "me_09.png"]
+
+
+def test_weights_say_what_was_kept_out(people: Path, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    (weights / "recipe.toml").write_text("[data]\nheld_out = 4\n")
+    files, text = kept_out_portraits(people, [model(), model(weights), model(weights)], 60, None, ())
+    assert len(files) == 4
+    assert "4 held out by person of * (stated by the weights' recipe)" in text
+    stated, _ = kept_out_portraits(people, [model()], 60, 4, ())
+    assert stated == files
+
+
+def test_weights_that_say_nothing_are_refused(people: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="say it yourself: --held-out 60"):
+        kept_out_portraits(people, [model(tmp_path)], 60, None, ())
+    with pytest.raises(TrainingError, match="no such folder"):
+        kept_out_portraits(people / "none", [model()], 60, None, ())
+
+
+def test_portraits_are_brought_to_the_side(portraits: Path) -> None:
+    np.testing.assert_array_equal(read_portrait(portraits / "a_1.png", 256), read_image(portraits / "a_1.png").rgb)
+    assert read_portrait(portraits / "b/a_1.png", 256).shape == (256, 256, 3)
+    for name, size in (("c_small", "192x192"), ("d_wide", "256x200")):
+        with pytest.raises(ImageError, match=f"{name}.png: {size}, expected an aligned square head of at least 256 px"):
+            read_portrait(portraits / f"{name}.png", 256)
+
+
+def test_own_pictures_have_any_shape_but_not_any_size(tmp_path: Path, head: NDArray[np.uint8]) -> None:
+    small = write_image(tmp_path / "small.png", resize(head, (LARGEST, 20)))
+    assert read_small(small).shape == (20, LARGEST, 3)
+    large = write_image(tmp_path / "large.png", resize(head, (LARGEST + 1, 20)))
+    with pytest.raises(ImageError, match=r"large.png: 513x20, expected at most 512 px a side; left out.*facegen upres"):
+        read_small(large)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.comparing.album import EYE, FULL, KINDS, SHOWN, SHOWN_SIDE, Album, close_up, difference_map, file_name
 from facegen.errors import ShapeError
+from facegen.evaluation.album import EYE, FULL, KINDS, SHOWN, SHOWN_SIDE, Album, close_up, difference_map, file_name
 from facegen.media.images import read_image, resize
 from tests.cli.conftest import leftovers
 

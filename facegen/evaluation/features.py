@@ -1,6 +1,8 @@
-"""FID and LPIPS, the figures that papers quote, where the packages and weights that define them are at hand.
+"""Features of pictures, and the networks behind FID and LPIPS.
 
-Neither comes with facegen, and nothing is downloaded: what is missing is named, and the figure left out.
+facegen's own feature network is EfficientNet-Lite2 (Tan & Le 2019, the "Lite" variant), trained on ImageNet, which no
+training here uses. It is not Inception, so its Frechet distances are no FIDs and must not be compared with published
+ones. FID and LPIPS are measured where the packages and weights that define them are installed; nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -14,34 +16,77 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.errors import MissingExtraError, WeightsError, one_line
-from facegen.metrics.features import Features
+from facegen.errors import MissingExtraError, ShapeError, WeightsError, one_line
+from facegen.models.efficientnet import EfficientNetLite
 
+Features = NDArray[np.float64]
+"""(N, D)."""
 Extractor = Callable[[NDArray[np.uint8]], Features]
 """Pictures, (N, H, W, 3), to features, (N, D)."""
 PairDistance = Callable[[Tensor, Tensor], float]
-"""How far two pictures, (3, H, W) in [0, 1], are apart."""
+"""How far two images, (3, H, W) in [0, 1], are apart."""
+LAYER = "EfficientNet-Lite2 (ImageNet), mean over the stride-32 map"
+MAPS = "EfficientNet-Lite2 (ImageNet), five maps, strides 2 to 32"
 INCEPTION_FILE, ALEXNET_FILE = "weights-inception-2015-12-05-6726825d.pth", "alexnet-owt-7be5be79.pth"
 INCEPTION = "Inception-v3 of 2015-12-05 (torch-fidelity), 2048 features"
 INCEPTION_SIDE = 299
 LPIPS = "LPIPS 0.1 with AlexNet (torchmetrics)"
+BATCH = 16
+
+
+def pooled_features(
+    network: EfficientNetLite, pictures: NDArray[np.uint8], side: int, *, batch: int = BATCH, device: str = "cpu"
+) -> Features:
+    """Compute one vector for each picture: the global averages of the network's last map.
+
+    Args:
+        network: on `device`.
+        pictures: (N, H, W, 3) uint8.
+        side: pictures of another side are resized to it, antialiased bicubic.
+    Returns:
+        (N, C); C is 352 for Lite2.
+    Raises:
+        ShapeError: if the pictures are not (N, H, W, 3) uint8.
+    """
+    if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
+        raise ShapeError(f"pictures are {pictures.dtype} of shape {pictures.shape}, expected uint8 (N, H, W, 3).")
+
+    def look(x: Tensor) -> Tensor:
+        x = x.float().div(127.5).sub(1)  # (B, 3, H, W) in [-1, 1]
+        if x.shape[-2:] != (side, side):
+            x = F.interpolate(x, size=(side, side), mode="bicubic", align_corners=False, antialias=True)
+        pooled: Tensor = network(x)[-1].mean(dim=(2, 3))
+        return pooled
+
+    return _in_batches(look, pictures, device, batch) if len(pictures) else np.zeros((0, network.channels[-1]))
+
+
+def _in_batches(look: Callable[[Tensor], Tensor], pictures: NDArray[np.uint8], device: str, batch: int) -> Features:
+    """Apply `look`, (B, 3, H, W) uint8 to (B, D), to (N, H, W, 3) uint8: (N, D)."""
+    found = []
+    with torch.inference_mode():
+        for start in range(0, len(pictures), batch):
+            x = torch.from_numpy(pictures[start : start + batch]).to(device).permute(0, 3, 1, 2)
+            found.append(look(x).double().cpu())
+    return np.asarray(torch.cat(found).numpy())
 
 
 def hub_file(name: str) -> Path:
-    """Where torch.hub keeps a weight file of this name once something has downloaded it."""
+    """Name the file that torch.hub keeps downloaded weights in."""
     return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 def load_inception(file: Path | None = None, device: str = "cpu") -> Extractor:
-    """The features of the FID (Heusel et al. 2017): torch-fidelity's port of TensorFlow's Inception-v3.
+    """Load the network of the FID (Heusel et al. 2017): torch-fidelity's port of TensorFlow's Inception-v3.
 
     Args:
         file: its weights; by default torch.hub's copy.
     Returns:
-        (N, H, W, 3) uint8 to (N, 2048); pictures are brought to 299 px as TensorFlow 1 did, bilinear.
+        (N, H, W, 3) uint8 to (N, 2048); pictures are resized to 299 px as TensorFlow 1 did, bilinear.
     Raises:
         MissingExtraError: if the package or the file is missing; names both.
         WeightsError: if the file holds something else.
@@ -55,11 +100,11 @@ def load_inception(file: Path | None = None, device: str = "cpu") -> Extractor:
         reason = one_line(error)
         raise WeightsError(f"{file}: holds no weights of torch-fidelity's Inception ({reason}).") from None
     network = network.to(device)
-    return lambda pictures: _look(network, pictures, device)
+    return lambda pictures: _in_batches(lambda x: network(x)[0], pictures, device, BATCH)
 
 
 def load_lpips(device: str = "cpu") -> PairDistance:
-    """LPIPS (Zhang et al. 2018) with AlexNet, as torchmetrics computes it.
+    """Load LPIPS (Zhang et al. 2018) with AlexNet, as torchmetrics computes it.
 
     Raises:
         MissingExtraError: if a package, or AlexNet's weights in torch.hub's folder, are missing; names them.
@@ -79,7 +124,7 @@ def load_lpips(device: str = "cpu") -> PairDistance:
 
 
 def _require(figure: str, modules: tuple[str, ...], file: Path, source: str) -> None:
-    """Upscale what says everything that is missing, if anything is."""
+    """Raise MissingExtraError, naming everything that is missing, if anything is."""
     absent = [name.replace("_", "-") for name in modules if find_spec(name) is None]
     needs = [f"pip install {' '.join(absent)}"] if absent else []
     if not file.is_file():
@@ -98,13 +143,3 @@ def _import(figure: str, name: str) -> Any:
 def _broken(figure: str, name: str, error: Exception) -> MissingExtraError:
     reason = one_line(error)
     return MissingExtraError(f"{figure} left out: {name} is installed but does not work here ({reason}).")
-
-
-def _look(network: Any, pictures: NDArray[np.uint8], device: str, batch: int = 16) -> Features:
-    """(N, H, W, 3) uint8 -> (N, D)."""
-    found = []
-    with torch.inference_mode():
-        for start in range(0, len(pictures), batch):
-            x = torch.from_numpy(pictures[start : start + batch]).permute(0, 3, 1, 2).to(device)  # (B, 3, H, W)
-            found.append(network(x)[0].double().cpu())
-    return np.asarray(torch.cat(found).numpy())

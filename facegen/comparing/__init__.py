@@ -1,1 +1,0 @@
-"""Ways to enlarge a picture, side by side on the same faces."""

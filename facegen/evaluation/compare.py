@@ -1,0 +1,271 @@
+"""Compare upscalers on the same pictures: upscale, measure where there is an original, and show side by side.
+
+Evaluating stage 2 is comparing the pipeline with bicubic and Lanczos interpolation.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from facegen.arrays import to_picture, to_tensor
+from facegen.data.split import DataConfig, shared_split, split_files, spread
+from facegen.errors import ImageError, UsageError
+from facegen.evaluation.album import Album
+from facegen.evaluation.features import PairDistance
+from facegen.evaluation.portraits import NAMES, ORIGINAL, Picture, Portrait, PortraitMeter, read_portrait
+from facegen.evaluation.report import BASELINE, Evaluation, Figure, Protocol, Sheet, ratio
+from facegen.evaluation.upscalers import Setting, Upscaler, from_pipeline, load_upscalers
+from facegen.media.images import read_image
+from facegen.media.report import need_charts
+from facegen.ops.consistency import downsample_area
+from facegen.ops.tiling import TilePlan, plan_tiles
+from facegen.pipeline import FacePipeline
+
+TITLE = "Ways to upscale a face, side by side"
+LARGEST = 512
+"""Longest side of a picture of the user's own: it is upscaled whole, and every model's result kept in memory."""
+LOW = 96
+"""Side, in pixels, that portraits are reduced to for stage 2."""
+OURS, LANCZOS, RATIO = "facegen", "lanczos", "to bicubic"
+"""Columns of stage 2, with `BASELINE` and `ORIGINAL`."""
+RELATIVE = tuple(NAMES[key][0] for key in ("features", "lpips", "patches", "identity", "landmarks"))
+"""Names of figures whose ratio to bicubic's is given."""
+Track = Callable[[Sequence[Path], str], Iterable[Path]]
+"""Takes files and what they are, and yields them while it shows the progress."""
+
+
+@dataclass(frozen=True)
+class Sides:
+    """Sides of portraits in pixels: reduced to `low`, upscaled to `high`.
+
+    Raises:
+        UsageError: if `high` is not `low` times a whole number of at least 2.
+    """
+
+    low: int
+    high: int
+
+    def __post_init__(self) -> None:
+        if self.high % self.low or self.scale < 2:
+            near = self.low * max(round(self.high / self.low), 2)
+            raise UsageError(
+                f"--size {self.high}: expected a multiple of --low {self.low}, at least twice it: {near} for example."
+            )
+
+    @property
+    def scale(self) -> int:
+        """The factor between the two."""
+        return self.high // self.low
+
+    def __str__(self) -> str:
+        return f"{self.low} px by area mean, 8 bits, upscaled to {self.high} px"
+
+
+class Comparison:
+    """Compares models on portraits and on pictures of the user's own, and gives one evaluation.
+
+    Args:
+        models: with different names.
+        sides: of the portraits; other pictures are upscaled by the same scale.
+        device: where the networks that measure run.
+        report: gets a line on each picture that is left out.
+        track: shows the progress.
+        out: folder to write pictures to; those of the user's own go into out/inputs.
+        kinds: of `facegen.evaluation.album.KINDS`, the pictures to write.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[Upscaler],
+        sides: Sides,
+        *,
+        device: str,
+        report: Callable[[str], None],
+        track: Track,
+        out: Path = Path(),
+        kinds: Collection[str] = (),
+    ) -> None:
+        self.models, self.sides, self.out, self.kinds = models, sides, out, kinds
+        self.device, self.report, self.track = device, report, track
+        self._figures: tuple[Figure, ...] = ()
+        self._sheets: tuple[Sheet, ...] = ()
+
+    def add_portraits(
+        self,
+        files: Sequence[Path],
+        split: str,
+        *,
+        root: Path | None = None,
+        lpips: PairDistance | None = None,
+        plan: TilePlan | None = None,
+    ) -> None:
+        """Reduce aligned portraits, upscale them, and measure the results.
+
+        Args:
+            files: square heads of at least `sides.high` px; others are reported and left out.
+            split: how they were chosen, for the protocol.
+            root: the folder that they lie below; the names of written files follow their places in it.
+            lpips: measures LPIPS; without it there is none.
+            plan: tiles whose seams are measured in every result; without it there is no seam gauge.
+        Raises:
+            UsageError: if fewer than two can be used.
+            ImageError: if a picture cannot be written.
+            MissingExtraError: if EfficientNet-Lite2 or matplotlib are not installed.
+        """
+        need_charts()
+        meter, low_size = PortraitMeter(self.device, lpips), (self.sides.low, self.sides.low)
+        album, seconds = Album(self.out, self.kinds, f"Portraits, {self.sides}"), []
+        for file, original in self._read(files, "portraits", lambda file: read_portrait(file, self.sides.high)):
+            low = to_picture(downsample_area(to_tensor(original), low_size))
+            results, times = self._upscale(low)
+            name = file.relative_to(root or file.parent).with_suffix("")
+            album.add("-".join(name.parts), low, results, original)
+            meter.add(Portrait(to_tensor(low), original, results, plan))
+            seconds.append(times)
+        if meter.count < 2:
+            raise UsageError(f"{meter.count} of {len(files)} portraits could be used, expected at least 2; give more.")
+        self._figures += (*meter.figures(str(self.sides), split), self._seconds(seconds[1:], split))
+        self._sheets += album.sheets()
+
+    def add_inputs(self, files: Sequence[Path]) -> None:
+        """Upscale small pictures that have no original; those too large are reported and left out.
+
+        Raises:
+            ImageError: if none can be used, or a picture cannot be written.
+        """
+        album = Album(self.out / "inputs", self.kinds, f"Pictures of your own, upscaled {self.sides.scale}x")
+        for file, low in self._read(files, "pictures", read_small):
+            album.add(file.stem, low, self._upscale(low)[0])
+        sheets = album.sheets()
+        if not sheets:
+            raise ImageError(f"--inputs: none of {len(files)} pictures could be used; the lines above say why.")
+        self._sheets += sheets
+
+    def result(self, facts: Mapping[str, str]) -> Evaluation:
+        """Collect everything so far; `facts` are added to what the models are."""
+        models = {f"model {model.name}": f"{model.about}; {model.steps(self.sides.scale)}" for model in self.models}
+        names = tuple(model.name for model in self.models)
+        columns = (*names, ORIGINAL) if self._figures else names
+        legend = f"Values are means over the portraits; {ORIGINAL}: the portraits before they were reduced."
+        return Evaluation(TITLE, columns, self._figures, self._sheets, {**models, **facts}, legend, names)
+
+    def _read(
+        self, files: Sequence[Path], what: str, read: Callable[[Path], Picture]
+    ) -> Iterator[tuple[Path, Picture]]:
+        """The files that can be used; the reason why the others cannot is reported."""
+        for file in self.track(files, what):
+            try:
+                rgb = read(file)
+            except ImageError as error:
+                self.report(str(error))
+                continue
+            yield file, rgb
+
+    def _upscale(self, low: Picture) -> tuple[dict[str, Picture], dict[str, float]]:
+        """Model -> (s*h, s*w, 3); model -> seconds."""
+        results, seconds = {}, {}
+        for model in self.models:
+            began = time.perf_counter()
+            results[model.name] = to_picture(model.upscale_to(to_tensor(low), self.sides.scale))
+            seconds[model.name] = time.perf_counter() - began
+        return results, seconds
+
+    def _seconds(self, times: Sequence[Mapping[str, float]], split: str) -> Figure:
+        """The medians of all pictures but the first, which includes some loading."""
+        values: dict[str, float | None] = {m.name: statistics.median(x[m.name] for x in times) for m in self.models}
+        looked = f"wall clock, median, {self.device}, threads: {torch.get_num_threads()}, the first picture left out"
+        return Figure("Seconds a picture", values, Protocol(looked, len(times), str(self.sides), split), "lower")
+
+
+def evaluate_portraits(
+    pipeline: FacePipeline,
+    files: Sequence[Path],
+    split: str,
+    report: Callable[[str], None],
+    lpips: PairDistance | None = None,
+) -> Evaluation:
+    """Compare the pipeline with bicubic and Lanczos interpolation on aligned portraits, reduced to 96 px.
+
+    Args:
+        files: portraits of at least 96 px times the pipeline's scale; others are reported and left out.
+        split: how they were chosen, for the protocol.
+        report: gets a line on each portrait.
+        lpips: measures LPIPS; without it there is none.
+    Raises:
+        UsageError: if fewer than two can be used.
+        MissingExtraError: if EfficientNet-Lite2 or matplotlib are not installed.
+    """
+
+    def track(files: Sequence[Path], what: str) -> Iterator[Path]:
+        for number, file in enumerate(files, start=1):
+            report(f"portrait {number} of {len(files)}: {file.name}")
+            yield file
+
+    sides = Sides(LOW, LOW * pipeline.scale)
+    models = [from_pipeline(OURS, pipeline, "the pipeline"), *load_upscalers((BASELINE, LANCZOS), Setting(sides.scale))]
+    comparison = Comparison(models, sides, device=pipeline.device, report=report, track=track)
+    plan = plan_tiles(LOW, LOW, tile=pipeline.config.tile, overlap=pipeline.recipe.tiles.overlap)
+    comparison.add_portraits(files, split, lpips=lpips, plan=plan)
+    found = comparison.result({})
+    return replace(
+        found,
+        title="Portraits upscaled by stage 2",
+        columns=(*found.columns, RATIO),
+        figures=tuple(_with_ratio(figure) for figure in found.figures[:-1]),  # the last are seconds
+        facts={},
+        legend=f"Columns: what {OURS} made of the reduced portraits; {BASELINE} and {LANCZOS}: the same enlarged by "
+        f"interpolation; {ORIGINAL}: the portraits before reduction; {RATIO}: {OURS} over {BASELINE}.",
+    )
+
+
+def _with_ratio(figure: Figure) -> Figure:
+    """Add our value over bicubic's to a figure of `RELATIVE`."""
+    ours, bicubic = figure.values[OURS], figure.values[BASELINE]
+    if figure.name not in RELATIVE or ours is None or bicubic is None:
+        return figure
+    return replace(figure, values={**figure.values, RATIO: ratio(ours, bicubic)})
+
+
+def kept_out_portraits(
+    data: Path, models: Sequence[Upscaler], count: int, held_out: int | None, include: Sequence[str]
+) -> tuple[list[Path], str]:
+    """Choose at most `count` pictures below a folder that no model was trained on, from every part of it.
+
+    Args:
+        held_out, include: as `facegen.data.split.read_split`.
+    Returns:
+        the files; and how they were chosen, for the protocol.
+    Raises:
+        UsageError: as `shared_split`.
+        TrainingError: if the folder is missing or holds no fitting picture.
+    """
+    folders = list(dict.fromkeys(folder for model in models for folder in model.folders))
+    if folders:
+        split = shared_split(data, folders, held_out, include)
+        return spread(split.kept_out, count), split.text
+    patterns = tuple(include) or ("*",)
+    training, kept_out = split_files(data, DataConfig(include=patterns, held_out=held_out or 0))
+    if held_out:
+        return spread(kept_out, count), f"{held_out} held out by person of {', '.join(patterns)} (stated by options)"
+    return spread(training, count), f"all of {', '.join(patterns)}; no model says what it was trained on"
+
+
+def read_small(file: Path) -> Picture:
+    """Read a small picture of any shape, (h, w, 3).
+
+    Raises:
+        ImageError: if it cannot be read, or a side is longer than `LARGEST`.
+    """
+    rgb = read_image(file).rgb
+    if max(rgb.shape[:2]) > LARGEST:
+        raise ImageError(
+            f"{file}: {rgb.shape[1]}x{rgb.shape[0]}, expected at most {LARGEST} px a side; left out. Whole photos are "
+            "upscaled by facegen upres."
+        )
+    return rgb

@@ -1,0 +1,244 @@
+"""Metrics of an upscaled image against its original, and distances between two sets of pictures.
+
+Images are (3, H, W) in [0, 1]. Sets are given by their features, (N, D) float64; the order of rows never matters.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.errors import ShapeError, UsageError
+from facegen.evaluation.features import Features
+from facegen.models.efficientnet import EfficientNetLite
+from facegen.ops.color import luma
+from facegen.ops.consistency import decibels
+
+_ROUNDING = 1 / (12 * 255**2)
+"""Variance of rounding to 8 bits: spectral energy below it means nothing."""
+NEIGHBOUR_LINES = range(3, 13)
+"""Distances, in lines of the spectrum, of the lines that the Nyquist line is compared with."""
+
+
+def psnr(image: Tensor, original: Tensor) -> float:
+    """Measure the peak signal-to-noise ratio over all RGB values, in dB; inf if they are equal."""
+    _check_pair("psnr", image, original)
+    return decibels((image - original).double().square().mean().item())
+
+
+def ssim(image: Tensor, original: Tensor) -> float:
+    """Measure the structural similarity of the luma (Wang et al. 2004: Gaussian window, sigma 1.5); 1 if equal."""
+    from skimage.metrics import structural_similarity
+
+    _check_pair("ssim", image, original)
+    planes = [luma(x).double().cpu().numpy() for x in (image, original)]
+    options = {"data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False}
+    return float(structural_similarity(*planes, **options))  # type: ignore[no-untyped-call]
+
+
+def feature_distance(network: EfficientNetLite, image: Tensor, original: Tensor) -> float:
+    """Measure how far the feature maps of two images are apart; see `map_distance`."""
+    _check_pair("feature_distance", image, original)
+    return map_distance(feature_maps(network, image), feature_maps(network, original))
+
+
+def feature_maps(network: EfficientNetLite, image: Tensor) -> list[Tensor]:
+    """Compute the network's maps of one image, the channels of every pixel normalised: (1, C, h, w) each."""
+    with torch.inference_mode():
+        return [F.normalize(x, dim=1) for x in network(image[None] * 2 - 1)]
+
+
+def map_distance(maps: list[Tensor], originals: list[Tensor]) -> float:
+    """Average the squared distance of normalised maps over pixels, and sum it over maps (Zhang et al. 2018).
+
+    It is LPIPS with equal weights on another network, so it is not comparable with LPIPS.
+    """
+    pairs = zip(maps, originals, strict=True)
+    return sum((x - y).square().sum(1).mean().item() for x, y in pairs)
+
+
+def detail(image: Tensor, original: Tensor, scale: int) -> float:
+    """log10 of the image's energy above the low-res Nyquist frequency over the original's; 0 is equal.
+
+    Below 0 the image is too smooth, above 0 too rough. The frequency is 1 / (2 scale) cycles per pixel; what exceeds
+    it along either axis counts, in the luma under a Hann window.
+    """
+    _check_pair("detail", image, original)
+    energies = [_energy_above(_spectrum(x), 0.5 / scale) for x in (image, original)]
+    return math.log10(energies[0] / energies[1])
+
+
+def nyquist_peak(image: Tensor) -> float:
+    """Divide the energy at the Nyquist frequency by that of nearby lines of the spectrum, along the worse axis.
+
+    Well above 1 is a checkerboard, as transposed convolutions of stride 2 leave it (Odena et al. 2016).
+    """
+    ratios = []
+    for line in _lines(image):
+        middle = len(line) // 2
+        nearby = [line[middle - step] for step in NEIGHBOUR_LINES if step < middle]
+        ratios.append(float(line[middle] / np.mean(nearby)))
+    return max(ratios)
+
+
+def nyquist_energy(image: Tensor, original: Tensor) -> float:
+    """Divide the energy at the Nyquist frequency by the original's, along the axis where that is more.
+
+    A checkerboard, see `nyquist_peak`, is visible only where this is not far below 1.
+    """
+    _check_pair("nyquist_energy", image, original)
+    pairs = zip(_lines(image), _lines(original), strict=True)
+    return max(float(line[len(line) // 2] / true[len(true) // 2]) for line, true in pairs)
+
+
+def _lines(image: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean energy by frequency along the columns, (H,), and along the rows, (W,)."""
+    spectrum = _spectrum(image)
+    return spectrum.mean(axis=1) + _ROUNDING, spectrum.mean(axis=0) + _ROUNDING
+
+
+def _spectrum(image: Tensor) -> NDArray[np.float64]:
+    """Power of the luma's Fourier transform under a Hann window: (H, W); white noise gives its variance everywhere.
+
+    Sides are cut to even numbers, so that there is a line at the Nyquist frequency.
+    """
+    plane = luma(image).double().cpu().numpy()
+    plane = plane[: plane.shape[0] // 2 * 2, : plane.shape[1] // 2 * 2]
+    window = np.outer(*(np.hanning(side + 1)[:-1] for side in plane.shape))
+    return np.asarray(np.abs(np.fft.fft2((plane - plane.mean()) * window)) ** 2 / np.square(window).sum())
+
+
+def _energy_above(spectrum: NDArray[np.float64], frequency: float) -> float:
+    """Mean power where either frequency, in cycles per pixel, exceeds the one given."""
+    down, right = (np.abs(np.fft.fftfreq(side)) for side in spectrum.shape)
+    high = (down[:, None] > frequency) | (right[None, :] > frequency)
+    return float(spectrum[high].mean()) + _ROUNDING
+
+
+def landmark_error(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
+    """Mean distance of 68 points over the distance between the eyes' outer corners (Sagonas et al. 2013, 300-W).
+
+    Args:
+        found, true: (68, 2) points (x, y), in iBUG 300-W's order.
+    Raises:
+        ShapeError: if the points are not (68, 2).
+    """
+    if found.shape != (68, 2) or true.shape != (68, 2):
+        raise ShapeError(f"landmark_error: points have shapes {found.shape} and {true.shape}, expected (68, 2).")
+    between_eyes = np.linalg.norm(true[36] - true[45])
+    return float(np.linalg.norm(found - true, axis=1).mean() / between_eyes)
+
+
+def frechet_distance(a: Features, b: Features) -> float:
+    """Measure the squared Frechet distance of the Gaussians fitted to two sets (Heusel et al. 2017, eq. 6).
+
+    It falls as N grows, so only figures of equal N are comparable. N and M are at least 2.
+    """
+    _check_sets("frechet_distance", a, b, least=2)
+    return frechet_of_moments(a.mean(0), np.cov(a, rowvar=False), b.mean(0), np.cov(b, rowvar=False))
+
+
+def frechet_of_moments(mean_a: Features, cov_a: Features, mean_b: Features, cov_b: Features) -> float:
+    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)), for means (D,) and covariances (D, D).
+
+    tr (A B)^(1/2) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2), which is symmetric: no imaginary
+    parts, and no failure where a covariance is singular, as with fewer pictures than features.
+    """
+    values, vectors = np.linalg.eigh(np.atleast_2d(cov_a))
+    root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
+    product = root @ np.atleast_2d(cov_b) @ root
+    cross = np.sqrt(np.linalg.eigvalsh((product + product.T) / 2).clip(0)).sum()
+    traces = np.trace(np.atleast_2d(cov_a)) + np.trace(np.atleast_2d(cov_b))
+    return float(np.square(mean_a - mean_b).sum() + traces - 2 * cross)
+
+
+def kernel_distance(a: Features, b: Features, *, block: int = 1000, blocks: int = 10, seed: int = 0) -> float:
+    """Squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, unbiased (Binkowski et al. 2018, "KID").
+
+    It can be below 0, and N does not shift it.
+
+    Args:
+        a, b: (N, D) and (M, D), N and M at least 2.
+        block: rows compared at once; the mean over `blocks` random choices of that many is returned. Sets no larger
+            than a block are compared whole, once.
+    """
+    _check_sets("kernel_distance", a, b, least=2)
+    if len(a) <= block and len(b) <= block:
+        return _squared_mmd(a, b)
+    rng = np.random.default_rng(seed)
+    drawn = [[x[rng.permutation(len(x))[:block]] for x in (a, b)] for _ in range(blocks)]
+    return float(np.mean([_squared_mmd(x, y) for x, y in drawn]))
+
+
+def _squared_mmd(a: Features, b: Features) -> float:
+    def kernel(x: Features, y: Features) -> Features:
+        return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
+
+    def within(x: Features) -> float:
+        each = kernel(x, x)
+        return float((each.sum() - np.trace(each)) / (len(x) * (len(x) - 1)))
+
+    return within(a) + within(b) - 2 * float(kernel(a, b).mean())
+
+
+def precision_recall(samples: Features, real: Features, k: int = 3) -> tuple[float, float]:
+    """Share of samples that lie among the real pictures, and of real ones among the samples (Kynkaanniemi et al. 2019).
+
+    A set's region is the union of balls around its members, each reaching to its k-th nearest fellow.
+
+    Args:
+        samples, real: (N, D) and (M, D), N and M more than k.
+    Returns:
+        (precision, recall), both 0..1.
+    """
+    _check_sets("precision_recall", samples, real, least=k + 1)
+
+    def radii(x: Features) -> Features:
+        return np.asarray(np.sort(distances(x, x), axis=1)[:, k])  # (N,); column 0 is the row itself
+
+    across = distances(samples, real)  # (N, M)
+    precision = (across <= radii(real)[None, :]).any(axis=1).mean()
+    recall = (across <= radii(samples)[:, None]).any(axis=0).mean()
+    return float(precision), float(recall)
+
+
+def diversity(x: Features) -> float:
+    """Average the Euclidean distance of two different rows."""
+    _check_sets("diversity", x, x, least=2)
+    return float(distances(x, x).sum() / (len(x) * (len(x) - 1)))
+
+
+def nearest_neighbours(x: Features, reference: Features) -> tuple[Features, NDArray[np.int64]]:
+    """Find the reference picture nearest to each row: (N,) distances and (N,) rows of `reference`.
+
+    Samples that copy training pictures are nearer to them than real pictures kept out of training are: compare low
+    percentiles of both.
+    """
+    _check_sets("nearest_neighbours", x, reference, least=1)
+    far = distances(x, reference)
+    nearest = far.argmin(axis=1)
+    return np.asarray(far[np.arange(len(x)), nearest]), nearest
+
+
+def distances(a: Features, b: Features) -> Features:
+    """Euclidean distances of all pairs of rows: (N, D), (M, D) -> (N, M); equal rows are exactly 0 apart."""
+    pairs = torch.cdist(torch.from_numpy(a), torch.from_numpy(b), compute_mode="donot_use_mm_for_euclid_dist")
+    return np.asarray(pairs.numpy())
+
+
+def _check_pair(caller: str, image: Tensor, original: Tensor) -> None:
+    if image.ndim != 3 or image.shape[0] != 3 or image.shape != original.shape:
+        raise ShapeError(f"{caller}: pictures have shapes {tuple(image.shape)} and {tuple(original.shape)}, "
+                         "expected (3, H, W) twice.")  # fmt: skip
+
+
+def _check_sets(caller: str, a: Features, b: Features, least: int) -> None:
+    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[1]:
+        raise ShapeError(f"{caller}: features have shapes {a.shape} and {b.shape}, expected (N, D) and (M, D).")
+    if min(len(a), len(b)) < least:
+        raise UsageError(f"{caller}: {len(a)} and {len(b)} pictures, expected at least {least} each; give more.")

@@ -1,0 +1,251 @@
+"""Upscalers to compare: interpolations, facegen's own weights, and files published by others, read by spandrel.
+
+A new upscaler is one function and one line in `BY_NAME` or `BY_KIND`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pickle
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError
+from torch import Tensor
+
+from facegen.arrays import to_picture, to_tensor
+from facegen.errors import MissingExtraError, UsageError, WeightsError, did_you_mean, one_line
+from facegen.media.images import resize
+from facegen.models.srgan import SRGANGenerator
+from facegen.models.unet import UNet
+from facegen.ops.color import match_histogram
+from facegen.ops.consistency import downsample_area
+from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
+from facegen.weights import CARD_FILE, find_weights, load_network, read_card, weight_folders
+
+FILE_SUFFIXES = (".pth", ".safetensors")
+"""Of published files; no code in them is run."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What upscalers are made for."""
+
+    scale: int
+    """Scale of the comparison; interpolations are made for it, networks have their own."""
+    recipe: Path = DEFAULT_RECIPE
+    overrides: tuple[str, ...] = ()
+    """Of the pipeline that a J-net runs in."""
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Upscaler:
+    """A way to upscale a picture.
+
+    Raises:
+        UsageError: if its scale is below 2.
+    """
+
+    name: str
+    """Heads its column."""
+    scale: int
+    function: Callable[[Tensor], Tensor]
+    """(3, h, w) to (3, scale*h, scale*w), in [0, 1]."""
+    about: str
+    """A description for the page."""
+    folders: tuple[Path, ...] = ()
+    """Of its weights; their recipes say which pictures were trained on."""
+
+    def __post_init__(self) -> None:
+        if self.scale < 2:
+            raise UsageError(f"{self.name}: makes pictures {self.scale}x as large, expected at least 2x; leave it out.")
+
+    def __call__(self, low_res: Tensor) -> Tensor:
+        """(3, h, w) in [0, 1] to (3, scale*h, scale*w) in [0, 1], on the CPU."""
+        with torch.inference_mode():
+            return self.function(low_res).float().clamp(0, 1).cpu()
+
+    def upscale_to(self, low_res: Tensor, scale: int) -> Tensor:
+        """Upscale repeatedly until the result is `scale` times as large or larger, then reduce it by area.
+
+        Args:
+            low_res: (3, h, w) in [0, 1].
+        Returns:
+            (3, scale*h, scale*w) in [0, 1].
+        """
+        size = (low_res.shape[-2] * scale, low_res.shape[-1] * scale)
+        image = low_res
+        for _ in range(self.passes(scale)):
+            image = self(image)
+        return image if tuple(image.shape[-2:]) == size else downsample_area(image, size)
+
+    def passes(self, scale: int) -> int:
+        """Count the applications that reach at least `scale` times the size."""
+        count, reached = 1, self.scale
+        while reached < scale:
+            count, reached = count + 1, reached * self.scale
+        return count
+
+    def steps(self, scale: int) -> str:
+        """Describe how it reaches `scale` times the size."""
+        count = self.passes(scale)
+        reached = self.scale**count
+        text = f"{self.scale}x" if count == 1 else f"{self.scale}x applied {count} times"
+        return text if reached == scale else f"{text}, reduced by area from {reached}x to {scale}x"
+
+
+Maker = Callable[[str, str, Setting], Upscaler]
+"""Takes the column's name, and the name, folder or file that was asked for."""
+
+
+def _bicubic(name: str, source: str, setting: Setting) -> Upscaler:
+    def enlarge(low_res: Tensor) -> Tensor:
+        return F.interpolate(low_res[None], scale_factor=setting.scale, mode="bicubic", align_corners=False)[0]
+
+    return Upscaler(name, setting.scale, enlarge, "interpolation (PyTorch, a = -0.75)")
+
+
+def _lanczos(name: str, source: str, setting: Setting) -> Upscaler:
+    def enlarge(low_res: Tensor) -> Tensor:
+        size = (low_res.shape[-1] * setting.scale, low_res.shape[-2] * setting.scale)
+        return to_tensor(resize(to_picture(low_res), size))
+
+    return Upscaler(name, setting.scale, enlarge, "interpolation (Pillow, 3 lobes)")
+
+
+def _recipes_jnet(name: str, source: str, setting: Setting) -> Upscaler:
+    """The J-net that the recipe or the overrides name."""
+    pipeline = FacePipeline.load(setting.recipe, setting.overrides, device=setting.device)
+    return from_pipeline(name, pipeline, setting.recipe.name)
+
+
+def _jnet(name: str, source: str, setting: Setting) -> Upscaler:
+    overrides = (*setting.overrides, f"weights.upscaler={json.dumps(str(find_weights(source)))}")
+    return from_pipeline(name, FacePipeline.load(setting.recipe, overrides, device=setting.device), setting.recipe.name)
+
+
+def from_pipeline(name: str, pipeline: FacePipeline, recipe: str) -> Upscaler:
+    """Make an upscaler of a pipeline: a square picture is an aligned head, any other gets no guide."""
+
+    def enlarge(low_res: Tensor) -> Tensor:
+        height, width = low_res.shape[-2:]
+        if height == width:
+            return pipeline(low_res, height * pipeline.scale).image
+        return pipeline(low_res, min(height, width) * pipeline.scale, landmarks=None).image
+
+    weights = pipeline.recipe.weights.upscaler
+    about = f"J-net {weights} in {recipe}, tile by tile"
+    return Upscaler(name, pipeline.scale, enlarge, about, (find_weights(weights),))
+
+
+def _whole(name: str, source: str, setting: Setting) -> Upscaler:
+    """SRGAN's generator or the U-net, on the whole picture at once."""
+    folder = find_weights(source)
+    card = read_card(folder)
+    network: SRGANGenerator | UNet
+    network, _ = load_network(source, SRGANGenerator) if card.kind == "srgan" else load_network(source, UNet)
+    network = network.to(setting.device)
+    matches = isinstance(network, SRGANGenerator) and network.config.match_histogram
+
+    def enlarge(low_res: Tensor) -> Tensor:
+        low_res = low_res.float().to(setting.device)
+        image: Tensor = network(low_res[None])[0].clamp(0, 1)
+        return match_histogram(image, low_res) if matches else image
+
+    return Upscaler(name, network.config.scale, enlarge, f"{card.kind} {card.name}", (folder,))
+
+
+def _published(name: str, source: str, setting: Setting) -> Upscaler:
+    """A file of any architecture that spandrel knows.
+
+    Raises:
+        MissingExtraError: if spandrel is missing or does not work.
+        WeightsError: if the file is missing, of no known architecture, or does not turn RGB into RGB.
+    """
+    spandrel = _import_spandrel(source)
+    try:
+        model = spandrel.ModelLoader(device=torch.device(setting.device)).load_from_file(source)
+    except (
+        OSError, EOFError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError, SafetensorError,
+        spandrel.UnsupportedModelError,
+    ) as error:  # fmt: skip
+        reason = one_line(error) or type(error).__name__
+        raise WeightsError(
+            f"{source}: spandrel {spandrel.__version__} cannot read it ({reason}); of weights that facegen published, "
+            "name the folder."
+        ) from None
+    if not isinstance(model, spandrel.ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
+        raise WeightsError(f"{source}: a {model.architecture.name}, which makes no RGB picture of an RGB picture.")
+    model.eval()
+
+    def enlarge(low_res: Tensor) -> Tensor:
+        upscaled: Tensor = model(low_res[None].to(setting.device))[0]
+        return upscaled
+
+    about = f"{model.architecture.name}, {Path(source).name}, read by spandrel {spandrel.__version__}"
+    return Upscaler(name, model.scale, enlarge, about)
+
+
+def _import_spandrel(source: str) -> Any:
+    if find_spec("spandrel") is None:
+        raise MissingExtraError(f"{source}: published files are read by spandrel: pip install 'facegen[spandrel]'")
+    try:
+        return importlib.import_module("spandrel")
+    except (ImportError, RuntimeError) as error:  # a torchvision that is missing, or made for another torch
+        reason = one_line(error)
+        raise MissingExtraError(
+            f"{source}: spandrel is installed but does not work here ({reason}); install the torchvision that fits "
+            f"torch {torch.__version__}."
+        ) from None
+
+
+BY_NAME: dict[str, Maker] = {"bicubic": _bicubic, "lanczos": _lanczos, "jnet": _recipes_jnet}
+"""Upscalers that need no weights named."""
+BY_KIND: dict[str, Maker] = {"jnet": _jnet, "srgan": _whole, "unet": _whole}
+"""Kind of a weight folder, as its card says -> what makes its upscaler."""
+
+
+def load_upscalers(sources: Sequence[str], setting: Setting) -> list[Upscaler]:
+    """Make the upscalers asked for, each named by the last part of its source, or the whole where two agree in it.
+
+    Args:
+        sources: each a key of `BY_NAME`, shipped weights by name, a weight folder, or a published file.
+    Raises:
+        UsageError: if one is named twice, or enlarges nothing.
+        WeightsError: if weights are missing, damaged, or make no pictures of pictures; names what is known.
+        MissingExtraError: if spandrel is needed and not there.
+    """
+    if len(set(sources)) < len(sources):
+        raise UsageError(f"--models {','.join(sources)}: names one twice; name each once.")
+    short = [Path(source).stem if source.endswith(FILE_SUFFIXES) else Path(source).name for source in sources]
+    names = [name if short.count(name) == 1 else source for name, source in zip(short, sources, strict=True)]
+    return [_maker(source)(name, source, setting) for name, source in zip(names, sources, strict=True)]
+
+
+def _maker(source: str) -> Maker:
+    if source in BY_NAME:
+        return BY_NAME[source]
+    if source.endswith(FILE_SUFFIXES):
+        return _published
+    try:
+        kind = read_card(find_weights(source)).kind
+    except WeightsError as error:
+        if (Path(source) / CARD_FILE).is_file():
+            raise
+        known = [*BY_NAME, *(folder.name for folder in weight_folders() if read_card(folder).kind in BY_KIND)]
+        raise WeightsError(
+            f"--models {source!r}: neither an upscaler's name, a folder with a {CARD_FILE}, nor a "
+            f"{' or '.join(FILE_SUFFIXES)} file{did_you_mean(source, known)} Known: {', '.join(known)}."
+        ) from error
+    if kind not in BY_KIND:
+        raise WeightsError(
+            f"--models {source}: holds a {kind}, which enlarges no picture; name a {', '.join(BY_KIND)}."
+        )
+    return BY_KIND[kind]
