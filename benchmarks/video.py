@@ -3,9 +3,10 @@
     python -m benchmarks.video [--only walks|seconds|length] [--walks 4] [--seconds 4] [--fps 12] [--size 768]
 
 walks: walk n goes from seed 2n to seed 2n + 1 in `--pace` seconds, and the first `--seconds` of it are upscaled one by
-one, with each measure alone, and with all. The figures are those of `facegen.evaluation.temporal`. "low-res alone" is the
-low-res film, enlarged: it changes too, as a walk does, so no upscaling that agrees with it has much lower figures. "of
-it made" is what upscaling adds. The figures of a walk are kept in `--folder`, so that the same command goes on there.
+one, with each measure alone, and with all. The figures are those of `facegen.evaluation.temporal`. "low-res alone" is
+the low-res film, enlarged: it changes too, as a walk does, so no upscaling that agrees with it has much lower figures.
+"of it made" is what upscaling adds. The figures of a walk are kept in `--folder`, so that the same command goes on
+there.
 
 seconds: how long each step of a frame takes, by the labels that the code sets.
 
