@@ -52,13 +52,12 @@ def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices:
     )
 
 
-def average_gradients(fabric: Fabric, module: nn.Module) -> None:
+def average_gradients(module: nn.Module) -> None:
     """Replace a module's gradients by their mean over all processes, in one message."""
     gradients = [p.grad for p in module.parameters() if p.grad is not None]
-    if fabric.world_size == 1 or not gradients:
+    if processes() == 1 or not gradients:
         return
-    flat = fabric.all_reduce(torch.cat([g.reshape(-1) for g in gradients]), reduce_op="mean")
-    assert isinstance(flat, Tensor)
+    flat = mean_over_processes(torch.cat([g.reshape(-1) for g in gradients]))
     for gradient, mean in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
         gradient.copy_(mean.view_as(gradient))
 

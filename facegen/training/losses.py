@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -22,80 +22,52 @@ Label = float | Tensor
 """One for all pictures, or (B,), one for each."""
 
 
-def logistic_discriminator(real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor:
-    """-log D(x) - log(1 - D(G(z))), where D is the sigmoid of a logit (Goodfellow et al. 2014).
-
-    This is the cross-entropy with the labels `real_label` and `fake_label`; a `real_label` a below 1 is one-sided label
-    smoothing (Salimans et al. 2016), -a log D(x) - (1 - a) log(1 - D(x)) for the real ones.
-    """
-    pairs = zip(real, fake, strict=True)
-    return _mean([_cross_entropy(r, real_label) + _cross_entropy(f, fake_label) for r, f in pairs])
-
-
-def minimax_generator(fake: Logits) -> Tensor:
-    """log(1 - D(G(z))), the other side of the same game; flat where D is sure (Goodfellow et al. 2014)."""
-    return _mean([-F.softplus(f.float()).mean() for f in fake])
-
-
-def non_saturating_generator(fake: Logits) -> Tensor:
-    """-log D(G(z)): the same fixed point, but steep where D is sure (Goodfellow et al. 2014)."""
-    return _mean([F.softplus(-f.float()).mean() for f in fake])
-
-
-def least_squares_discriminator(real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor:
-    """(D(x) - real_label)^2 / 2 + (D(G(z)) - fake_label)^2 / 2, on the logits themselves (Mao et al. 2017)."""
-    pairs = zip(real, fake, strict=True)
-    return _mean([(_squared_error(r, real_label) + _squared_error(f, fake_label)) / 2 for r, f in pairs])
-
-
-def least_squares_generator(fake: Logits) -> Tensor:
-    """(D(G(z)) - 1)^2 / 2 (Mao et al. 2017)."""
-    return _mean([(f.float() - 1).square().mean() / 2 for f in fake])
-
-
-def hinge_discriminator(real: Logits, fake: Logits) -> Tensor:
-    """max(0, 1 - D(x)) + max(0, 1 + D(G(z))) (Lim & Ye 2017)."""
-    losses = [F.relu(1 - r.float()).mean() + F.relu(1 + f.float()).mean() for r, f in zip(real, fake, strict=True)]
-    return _mean(losses)
-
-
-def hinge_generator(fake: Logits) -> Tensor:
-    """-D(G(z)); the generator's side of Wasserstein's game too (Arjovsky et al. 2017)."""
-    return _mean([-f.float().mean() for f in fake])
-
-
-def wasserstein_discriminator(real: Logits, fake: Logits) -> Tensor:
-    """D(G(z)) - D(x), without a lower bound (Arjovsky et al. 2017); needs a `gradient_penalty`."""
-    return _mean([f.float().mean() - r.float().mean() for r, f in zip(real, fake, strict=True)])
-
-
-class DiscriminatorLoss(Protocol):
-    """A loss of the logits of real and of generated pictures, and the labels of both."""
-
-    def __call__(self, real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor: ...
-
-
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """The two sides of a game."""
+    """The two sides of a game, each a function of one head's logits, in float32."""
 
-    discriminator: DiscriminatorLoss
-    generator: Callable[[Logits], Tensor]
-    """Takes the logits of generated pictures."""
-    labels: bool
-    """Whether there are labels to smooth; if not, the discriminator's labels change nothing."""
+    real: Callable[[Tensor, Tensor], Tensor]
+    """The discriminator's loss on real pictures: (logits, their labels) to a tensor whose mean counts."""
+    fake: Callable[[Tensor, Tensor], Tensor]
+    """The same on generated pictures."""
+    generated: Callable[[Tensor], Tensor]
+    """The generator's loss."""
+    labels: bool = True
+    """Whether there are labels to smooth; if not, labels change nothing."""
+
+    def discriminator(self, real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor:
+        """The discriminator's loss; a `real_label` below 1 is one-sided label smoothing (Salimans et al. 2016)."""
+        ours = [
+            self.real(r.float(), _targets(r, real_label)).mean() + self.fake(f.float(), _targets(f, fake_label)).mean()
+            for r, f in zip(real, fake, strict=True)
+        ]
+        return _mean(ours)
+
+    def generator(self, fake: Logits) -> Tensor:
+        """The generator's loss."""
+        return _mean([self.generated(f.float()).mean() for f in fake])
 
 
-def _without_label(loss: Callable[[Logits, Logits], Tensor]) -> DiscriminatorLoss:
-    return lambda real, fake, real_label=1.0, fake_label=0.0: loss(real, fake)
+def _cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-a log D - (1 - a) log(1 - D) with the label a, where D is the sigmoid of a logit (Goodfellow et al. 2014)."""
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+
+
+def _half_square(logits: Tensor, labels: Tensor) -> Tensor:
+    """(D - a)^2 / 2 with the label a, where D is the logit itself (Mao et al. 2017)."""
+    return (logits - labels).square() / 2
 
 
 ADVERSARIAL: dict[str, AdversarialLoss] = {
-    "minimax": AdversarialLoss(logistic_discriminator, minimax_generator, labels=True),
-    "non-saturating": AdversarialLoss(logistic_discriminator, non_saturating_generator, labels=True),
-    "lsgan": AdversarialLoss(least_squares_discriminator, least_squares_generator, labels=True),
-    "hinge": AdversarialLoss(_without_label(hinge_discriminator), hinge_generator, labels=False),
-    "wasserstein": AdversarialLoss(_without_label(wasserstein_discriminator), hinge_generator, labels=False),
+    # log(1 - D(G(z))): the other side of the discriminator's game; flat where D is sure (Goodfellow et al. 2014)
+    "minimax": AdversarialLoss(_cross_entropy, _cross_entropy, lambda f: -F.softplus(f)),
+    # -log D(G(z)): the same fixed point, but steep where D is sure
+    "non-saturating": AdversarialLoss(_cross_entropy, _cross_entropy, lambda f: F.softplus(-f)),
+    "lsgan": AdversarialLoss(_half_square, _half_square, lambda f: (f - 1).square() / 2),
+    # max(0, 1 - D(x)) + max(0, 1 + D(G(z))) (Lim & Ye 2017)
+    "hinge": AdversarialLoss(lambda r, _: F.relu(1 - r), lambda f, _: F.relu(1 + f), lambda f: -f, labels=False),
+    # D(G(z)) - D(x), without a lower bound; needs a `gradient_penalty` (Arjovsky et al. 2017)
+    "wasserstein": AdversarialLoss(lambda r, _: -r, lambda f, _: f, lambda f: -f, labels=False),
 }
 """Under the names that a recipe uses."""
 
@@ -119,7 +91,7 @@ def r1_penalty(logits: Logits, real: Tensor) -> Tensor:
 def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """(|gradient of the critic| - 1)^2 between real and generated pictures (WGAN-GP, Gulrajani et al. 2017).
 
-    The critic's value is that of `wasserstein_discriminator`: the mean logit over places, then over heads.
+    The critic's value is that of Wasserstein's loss: the mean logit over places, then over heads.
 
     Args:
         critic: gives the logits of pictures.
@@ -230,14 +202,6 @@ def _constant(value: Any) -> Any:
 
 Weight = Annotated[WeightSchedule, BeforeValidator(_constant)]
 """In a recipe: a number, or a table of start, end, fade_from and fade_to."""
-
-
-def _cross_entropy(logits: Tensor, label: Label) -> Tensor:
-    return F.binary_cross_entropy_with_logits(logits.float(), _targets(logits, label))
-
-
-def _squared_error(logits: Tensor, label: Label) -> Tensor:
-    return (logits.float() - _targets(logits, label)).square().mean()
 
 
 def _targets(logits: Tensor, label: Label) -> Tensor:

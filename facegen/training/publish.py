@@ -16,7 +16,7 @@ from facegen.models.dcgan import DCGANGenerator, calibrate_batchnorm
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet
-from facegen.models.projected import ProjectedConfig, ProjectedHeads
+from facegen.models.projected import ProjectedHeads
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
 from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe, UNetRecipe
 from facegen.training.objectives.sr import networks_of
@@ -117,17 +117,13 @@ def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[Found], int]
     """The networks to publish, from a checkpoint file, and the images it has seen."""
     try:
         state = read_checkpoint(checkpoint)
-        return _networks(recipe, state["modules"]), state["images"]
+        if isinstance(recipe, JNetRecipe):
+            return _jnet(recipe, state["modules"]), state["images"]
+        if isinstance(recipe, DCGANRecipe):
+            return _dcgan(recipe, state["modules"]), state["images"]
+        return _upscaler(recipe, state["modules"]), state["images"]
     except (ValueError, RuntimeError, KeyError) as error:
         raise TrainingError(f"{checkpoint}: damaged, or not of the run's recipe ({one_line(error)}).") from None
-
-
-def _networks(recipe: AnyRecipe, states: States) -> list[Found]:
-    if isinstance(recipe, JNetRecipe):
-        return _jnet(recipe, states)
-    if isinstance(recipe, DCGANRecipe):
-        return _dcgan(recipe, states)
-    return _upscaler(recipe, states)
 
 
 def _jnet(recipe: JNetRecipe, states: States) -> list[Found]:
@@ -135,7 +131,9 @@ def _jnet(recipe: JNetRecipe, states: States) -> list[Found]:
         ("jnet", "", _loaded(JNet(recipe.generator), states["average"])),
         ("patchgan", "-patchgan", _loaded(PatchDiscriminator(recipe.discriminator), states["discriminator"])),
     ]
-    return [*found, *_heads(recipe.projected, states)] if recipe.loss.projected else found
+    if recipe.loss.projected:
+        found.append(("heads", "-heads", _loaded(ProjectedHeads(recipe.projected), states["heads"])))
+    return found
 
 
 def _dcgan(recipe: DCGANRecipe, states: States) -> list[Found]:
@@ -146,11 +144,9 @@ def _dcgan(recipe: DCGANRecipe, states: States) -> list[Found]:
     if recipe.loss.reconstruction:
         encoder = LatentEncoder(EncoderConfig(z_dim=recipe.generator.z_dim))
         found.append(("encoder", "-encoder", _loaded(encoder, states["encoder"])))
-    return found if recipe.plain else [*found, *_heads(recipe.discriminator, states)]
-
-
-def _heads(config: ProjectedConfig, states: States) -> list[Found]:
-    return [("heads", "-heads", _loaded(ProjectedHeads(config), states["heads"]))]
+    if recipe.plain is None:
+        found.append(("heads", "-heads", _loaded(ProjectedHeads(recipe.discriminator), states["heads"])))
+    return found
 
 
 def _upscaler(recipe: SRGANRecipe | UNetRecipe, states: States) -> list[Found]:

@@ -18,7 +18,7 @@ from facegen.errors import TrainingError
 from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints, load_state, save_checkpoint, state_of
 from facegen.training.config import RunConfig
-from facegen.training.distributed import alone_in, average_gradients, interrupts_noted, make_fabric
+from facegen.training.distributed import alone_in, average_gradients, interrupts_noted, make_fabric, mean_over_processes
 from facegen.training.objectives.base import Objective, Phase
 from facegen.training.random import Draws
 
@@ -133,7 +133,7 @@ class Trainer:
             )
         phase.optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()  # type: ignore[no-untyped-call]
-        average_gradients(self.fabric, phase.module)
+        average_gradients(phase.module)
         if phase.clip_norm:
             nn.utils.clip_grad_norm_(phase.module.parameters(), phase.clip_norm)
         phase.optimizer.step()
@@ -175,11 +175,7 @@ class Trainer:
 
     def _mean(self, value: Tensor) -> Tensor:
         """The mean over all processes."""
-        if self.fabric.world_size == 1:
-            return value
-        mean = self.fabric.all_reduce(self.fabric.to_device(value.clone()), reduce_op="mean")
-        assert isinstance(mean, Tensor)
-        return mean.cpu()
+        return mean_over_processes(self.fabric.to_device(value)).cpu()
 
     def state(self) -> dict[str, Any]:
         """The content of a checkpoint."""

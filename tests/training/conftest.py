@@ -90,3 +90,10 @@ RECIPES: dict[str, Any] = {
 def make_recipe(request: pytest.FixtureRequest) -> Any:
     """Each of the recipes, as a function of what its [run] is to say."""
     return RECIPES[request.param]
+
+
+@pytest.fixture(autouse=True)
+def _few_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Validation compares few pictures, so that it is quick."""
+    monkeypatch.setattr("facegen.training.objectives.dcgan.VALIDATED", 64)
+    monkeypatch.setattr("facegen.training.objectives.content.VALIDATED", 16)

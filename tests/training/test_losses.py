@@ -20,14 +20,13 @@ from facegen.training.losses import (
     WeightSchedule,
     feature_matching,
     gradient_penalty,
-    hinge_discriminator,
-    hinge_generator,
     learned_similarity,
     pooled_l1,
     r1_penalty,
 )
 from facegen.training.objectives.content import ContentLoss
 
+HINGE = ADVERSARIAL["hinge"]
 LABELLED = ["minimax", "non-saturating", "lsgan"]
 
 
@@ -45,27 +44,27 @@ def pictures() -> Tensor:
 
 def test_hinge_discriminator_numbers() -> None:
     real, fake = torch.tensor([2.0, 0.5, -1.0]), torch.tensor([-2.0, 0.0, 1.0])
-    assert hinge_discriminator([real], [fake]).item() == pytest.approx((0 + 0.5 + 2 + 0 + 1 + 2) / 3)
+    assert HINGE.discriminator([real], [fake]).item() == pytest.approx((0 + 0.5 + 2 + 0 + 1 + 2) / 3)
 
 
 def test_hinge_of_a_perfect_discriminator_is_zero() -> None:
-    assert hinge_discriminator([torch.full((3,), 1.0)], [torch.full((3,), -1.0)]).item() == 0
+    assert HINGE.discriminator([torch.full((3,), 1.0)], [torch.full((3,), -1.0)]).item() == 0
 
 
 def test_hinge_is_averaged_over_heads_whatever_their_size() -> None:
     heads = [torch.zeros(2, 1, 4, 4), torch.full((2, 1, 1, 1), 3.0)]
-    assert hinge_generator(heads).item() == pytest.approx(-1.5)
-    assert hinge_discriminator(heads, heads).item() == pytest.approx((2 + 4) / 2)
+    assert HINGE.generator(heads).item() == pytest.approx(-1.5)
+    assert HINGE.discriminator(heads, heads).item() == pytest.approx((2 + 4) / 2)
 
 
 def test_hinge_refuses_different_numbers_of_heads() -> None:
     with pytest.raises(ValueError, match="zip"):
-        hinge_discriminator([torch.zeros(1)], [torch.zeros(1)] * 2)
+        HINGE.discriminator([torch.zeros(1)], [torch.zeros(1)] * 2)
 
 
 def test_hinge_is_float32_for_bfloat16_logits() -> None:
     logits = [torch.zeros(2, dtype=torch.bfloat16)]
-    assert hinge_discriminator(logits, logits).dtype == hinge_generator(logits).dtype == torch.float32
+    assert HINGE.discriminator(logits, logits).dtype == HINGE.generator(logits).dtype == torch.float32
 
 
 def test_pooled_l1_sees_colour_and_not_detail() -> None:
