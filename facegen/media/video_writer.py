@@ -95,8 +95,7 @@ def write_video(
         ShapeError: if a frame is not (H, W, 3) uint8, or its size is not the first one's.
         ImageError: if the sound cannot be read or the film not written.
     """
-    path = Path(path)
-    chosen = check_video_path(path, codec, sound=audio is not None)
+    chosen = find_codec(path, codec, sound=audio is not None)
     stream = _stream(path, frames, fps, times)
     try:
         if chosen is None:
@@ -111,8 +110,8 @@ def write_video(
     return path
 
 
-def check_video_path(path: Path, codec: str | None = None, *, sound: bool = False) -> Codec | None:
-    """Find the codec with which `write_video` writes there; None stands for a folder of PNG frames.
+def find_codec(path: Path, codec: str | None = None, *, sound: bool = False) -> Codec | None:
+    """Find the codec that `write_video` uses for a path; None stands for a folder of PNG frames.
 
     Raises:
         UsageError: if suffix or codec is unknown, or there should be sound where there can be none.

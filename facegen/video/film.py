@@ -21,7 +21,7 @@ from facegen.media.images import picture_text, resize, write_image
 from facegen.media.record import RECORD_KEY
 from facegen.media.sheets import FilmSheet, contact_sheet
 from facegen.media.video_reader import Frame, video_text
-from facegen.media.video_writer import check_video_path, write_video, written_pictures
+from facegen.media.video_writer import find_codec, write_video, written_pictures
 from facegen.pipeline import FacePipeline
 from facegen.video.interpolate import interpolate
 from facegen.video.store import JSON, FrameStore, State, joined, part
@@ -103,7 +103,7 @@ class FilmFile:
     """Keep the folder of frames."""
 
     def __post_init__(self) -> None:
-        check_video_path(self.path, self.codec, sound=self.audio is not None)
+        find_codec(self.path, self.codec, sound=self.audio is not None)
         if self.loop and self.count % self.interpolate:
             raise UsageError(
                 f"{self.path}: a loop of {self.count} frames cannot be interpolated {self.interpolate} times, as that "
