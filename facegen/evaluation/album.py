@@ -68,8 +68,7 @@ class Album:
         self._write(name, shown, maps)
         if len(self._rows) < SHOWN:
             self._rows.append(_row(shown, SHOWN_SIDE))
-            if maps:
-                self._differences.append(_row({self._against: against, **maps}, SHOWN_SIDE))
+            self._differences += [_row({self._against: against, **maps}, SHOWN_SIDE)] if maps else []
         if original is not None and len(self._close) < CLOSE_UPS:
             self._close.append(_row({column: close_up(x) for column, x in shown.items()}))
 
@@ -83,11 +82,7 @@ class Album:
             write_image(self.out / "difference" / f"{name}.png", _row(maps))
 
     def sheets(self) -> tuple[Sheet, ...]:
-        """Lay out the sheets for the page, as far as there is anything to show; "sheet" among the kinds writes them.
-
-        Raises:
-            ImageError: if a file cannot be written.
-        """
+        """Lay out the sheets for the page, as far as there is anything to show; "sheet" among the kinds writes them."""
         text = f"Where they differ from {self._against}: mean of the channels, black 0, brightest {FULL}/255 or more"
         found = {
             "sheet": (self.about, self._rows),
@@ -104,8 +99,6 @@ class Album:
 def difference_map(a: Picture, b: Picture) -> Picture:
     """Show where two pictures, (H, W, 3), differ: the mean over channels of |a - b|, from black to `FULL` and more.
 
-    Returns:
-        (H, W, 3), OpenCV's "inferno".
     Raises:
         ShapeError: if they differ in size.
     """

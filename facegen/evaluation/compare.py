@@ -115,7 +115,6 @@ class Comparison:
             plan: tiles whose seams are measured in every result; without it there is no seam gauge.
         Raises:
             UsageError: if fewer than two can be used.
-            ImageError: if a picture cannot be written.
             MissingExtraError: if EfficientNet-Lite2 or matplotlib are not installed.
         """
         need_charts()
@@ -192,14 +191,7 @@ def evaluate_portraits(
 ) -> Evaluation:
     """Compare the pipeline with bicubic and Lanczos interpolation on aligned portraits, reduced to 96 px.
 
-    Args:
-        files: portraits of at least 96 px times the pipeline's scale; others are reported and left out.
-        split: how they were chosen, for the protocol.
-        report: gets a line on each portrait.
-        lpips: measures LPIPS; without it there is none.
-    Raises:
-        UsageError: if fewer than two can be used.
-        MissingExtraError: if EfficientNet-Lite2 or matplotlib are not installed.
+    Arguments and errors are those of `Comparison.add_portraits`; `report` gets a line on each portrait.
     """
 
     def track(files: Sequence[Path], what: str) -> Iterator[Path]:
@@ -238,12 +230,9 @@ def kept_out_portraits(
     """Choose at most `count` pictures below a folder that no model was trained on, from every part of it.
 
     Args:
-        held_out, include: as `facegen.data.split.read_split`.
+        held_out, include: as `facegen.data.split.read_split`, whose errors may occur.
     Returns:
         the files; and how they were chosen, for the protocol.
-    Raises:
-        UsageError: as `shared_split`.
-        TrainingError: if the folder is missing or holds no fitting picture.
     """
     folders = list(dict.fromkeys(folder for model in models for folder in model.folders))
     if folders:

@@ -41,12 +41,10 @@ BATCH = 16
 def pooled_features(
     network: EfficientNetLite, pictures: NDArray[np.uint8], side: int, *, batch: int = BATCH, device: str = "cpu"
 ) -> Features:
-    """Compute one vector for each picture: the global averages of the network's last map.
+    """Compute one vector for each picture, (N, H, W, 3) uint8: the global averages of the network's last map.
 
-    Args:
-        network: on `device`.
-        pictures: (N, H, W, 3) uint8.
-        side: pictures of another side are resized to it, antialiased bicubic.
+    Pictures of another side are resized to `side`, antialiased bicubic. The network is on `device`.
+
     Returns:
         (N, C); C is 352 for Lite2.
     Raises:

@@ -66,10 +66,13 @@ def detail(image: Tensor, original: Tensor, scale: int) -> float:
     """log10 of the image's energy above the low-res Nyquist frequency over the original's; 0 is equal.
 
     Below 0 the image is too smooth, above 0 too rough. The frequency is 1 / (2 scale) cycles per pixel; what exceeds
-    it along either axis counts, in the luma under a Hann window.
+    it along either axis counts.
     """
     _check_pair("detail", image, original)
-    energies = [_energy_above(_spectrum(x), 0.5 / scale) for x in (image, original)]
+    spectra = [_spectrum(x) for x in (image, original)]
+    down, right = (np.abs(np.fft.fftfreq(side)) for side in spectra[0].shape)
+    high = (down[:, None] > 0.5 / scale) | (right[None, :] > 0.5 / scale)
+    energies = [float(spectrum[high].mean()) + _ROUNDING for spectrum in spectra]
     return math.log10(energies[0] / energies[1])
 
 
@@ -103,30 +106,17 @@ def _lines(image: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _spectrum(image: Tensor) -> NDArray[np.float64]:
-    """Power of the luma's Fourier transform under a Hann window: (H, W); white noise gives its variance everywhere.
-
-    Sides are cut to even numbers, so that there is a line at the Nyquist frequency.
-    """
+    """Power of the luma under a Hann window: (H, W), sides cut to even numbers for a line at the Nyquist frequency."""
     plane = luma(image).double().cpu().numpy()
     plane = plane[: plane.shape[0] // 2 * 2, : plane.shape[1] // 2 * 2]
     window = np.outer(*(np.hanning(side + 1)[:-1] for side in plane.shape))
     return np.asarray(np.abs(np.fft.fft2((plane - plane.mean()) * window)) ** 2 / np.square(window).sum())
 
 
-def _energy_above(spectrum: NDArray[np.float64], frequency: float) -> float:
-    """Mean power where either frequency, in cycles per pixel, exceeds the one given."""
-    down, right = (np.abs(np.fft.fftfreq(side)) for side in spectrum.shape)
-    high = (down[:, None] > frequency) | (right[None, :] > frequency)
-    return float(spectrum[high].mean()) + _ROUNDING
-
-
 def landmark_error(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
     """Mean distance of 68 points over the distance between the eyes' outer corners (Sagonas et al. 2013, 300-W).
 
-    Args:
-        found, true: (68, 2) points (x, y), in iBUG 300-W's order.
-    Raises:
-        ShapeError: if the points are not (68, 2).
+    Points are (68, 2), (x, y) in iBUG 300-W's order.
     """
     if found.shape != (68, 2) or true.shape != (68, 2):
         raise ShapeError(f"landmark_error: points have shapes {found.shape} and {true.shape}, expected (68, 2).")
@@ -157,25 +147,13 @@ def frechet_of_moments(mean_a: Features, cov_a: Features, mean_b: Features, cov_
     return float(np.square(mean_a - mean_b).sum() + traces - 2 * cross)
 
 
-def kernel_distance(a: Features, b: Features, *, block: int = 1000, blocks: int = 10, seed: int = 0) -> float:
+def kernel_distance(a: Features, b: Features) -> float:
     """Squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, unbiased (Binkowski et al. 2018, "KID").
 
-    It can be below 0, and N does not shift it.
-
-    Args:
-        a, b: (N, D) and (M, D), N and M at least 2.
-        block: rows compared at once; the mean over `blocks` random choices of that many is returned. Sets no larger
-            than a block are compared whole, once.
+    It can be below 0, and N does not shift it. N and M are at least 2.
     """
     _check_sets("kernel_distance", a, b, least=2)
-    if len(a) <= block and len(b) <= block:
-        return _squared_mmd(a, b)
-    rng = np.random.default_rng(seed)
-    drawn = [[x[rng.permutation(len(x))[:block]] for x in (a, b)] for _ in range(blocks)]
-    return float(np.mean([_squared_mmd(x, y) for x, y in drawn]))
 
-
-def _squared_mmd(a: Features, b: Features) -> float:
     def kernel(x: Features, y: Features) -> Features:
         return np.asarray((x @ y.T / x.shape[1] + 1) ** 3)
 
@@ -189,12 +167,8 @@ def _squared_mmd(a: Features, b: Features) -> float:
 def precision_recall(samples: Features, real: Features, k: int = 3) -> tuple[float, float]:
     """Share of samples that lie among the real pictures, and of real ones among the samples (Kynkaanniemi et al. 2019).
 
-    A set's region is the union of balls around its members, each reaching to its k-th nearest fellow.
-
-    Args:
-        samples, real: (N, D) and (M, D), N and M more than k.
-    Returns:
-        (precision, recall), both 0..1.
+    A set's region is the union of balls around its members, each reaching to its k-th nearest fellow. N and M are more
+    than k; precision and recall are 0..1.
     """
     _check_sets("precision_recall", samples, real, least=k + 1)
 

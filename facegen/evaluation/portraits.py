@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -69,11 +69,6 @@ class Portrait:
     plan: TilePlan | None = None
     """Tiles whose seams are measured; None measures none."""
 
-    def pictures(self) -> Iterator[tuple[str, Picture]]:
-        """Every column with its picture, the original last."""
-        yield from self.results.items()
-        yield ORIGINAL, self.original
-
 
 @dataclass(frozen=True)
 class _Seen:
@@ -98,40 +93,37 @@ class PortraitMeter:
 
     def __init__(self, device: str = "cpu", lpips: PairDistance | None = None) -> None:
         self.device, self.lpips = device, lpips
+        self.count = 0
         self._network = load_efficientnet("lite2").to(device)
-        self._rows: list[dict[str, dict[str, float]]] = []
-        self._features: dict[str, list[Features]] = {}
-
-    @property
-    def count(self) -> int:
-        """Portraits measured so far."""
-        return len(self._rows)
+        self._values: dict[str, dict[str, list[float]]] = {}  # figure -> column -> value of each portrait
+        self._patches: dict[str, list[Features]] = {}
 
     def add(self, portrait: Portrait) -> None:
         """Measure a portrait."""
+        self.count += 1
         true, seen = to_tensor(portrait.original), self._look(portrait.original)
-        row = {}
-        for column, picture in portrait.pictures():
+        rng = np.random.default_rng((PATCH_SEED, self.count))
+        corners = rng.integers(0, portrait.original.shape[0] - PATCH + 1, (PATCHES, 2))
+        for column, picture in (*portrait.results.items(), (ORIGINAL, portrait.original)):
             image = to_tensor(picture)
-            row[column] = {"nyquist": nyquist_peak(image)}
+            found = {"nyquist": nyquist_peak(image)}
             if portrait.plan is not None:
-                row[column]["seams"] = seam_gauge(image, portrait.plan).mean
+                found["seams"] = seam_gauge(image, portrait.plan).mean
             if column != ORIGINAL:
-                row[column] |= _compare(image, true, portrait.low_res) | _compare_seen(self._look(picture), seen)
-                row[column] |= {} if self.lpips is None else {"lpips": self.lpips(image, true)}
-        self._rows.append(row)
-        for column, patches in _patches(portrait, self.count).items():
-            found = pooled_features(self._network, patches, PATCH, device=self.device)
-            self._features.setdefault(column, []).append(found)
+                found |= _compare(image, true, portrait.low_res) | _compare_seen(self._look(picture), seen)
+                found |= {} if self.lpips is None else {"lpips": self.lpips(image, true)}
+            for key, value in found.items():
+                self._values.setdefault(key, {}).setdefault(column, []).append(value)
+            patches = np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in corners])
+            features = pooled_features(self._network, patches, PATCH, device=self.device)
+            self._patches.setdefault(column, []).append(features)
 
     def figures(self, resize: str, split: str) -> tuple[Figure, ...]:
-        """Average over all portraits so far, at least two.
-
-        Args:
-            resize: how the portraits were reduced and upscaled, for the protocol.
-            split: how they were chosen, for the protocol.
-        """
-        means = _means(self._rows) | {"patches": self._patch_distances()}
+        """Average over all portraits so far, at least two; `resize` and `split` are of the protocol."""
+        means = {
+            key: {column: float(np.mean(values)) for column, values in columns.items()}
+            for key, columns in self._values.items()
+        } | {"patches": self._patch_distances()}
         patched = Protocol("", self.count * PATCHES, f"{resize}; patches of {PATCH} px", split, PATCH_SEED)
         whole = Protocol("", self.count, resize, split)
         figures = []
@@ -143,9 +135,8 @@ class PortraitMeter:
 
     def _patch_distances(self) -> dict[str, float]:
         """Column -> Frechet distance of its patches to the originals' (Chai et al. 2022, there with Inception)."""
-        real = np.concatenate(self._features[ORIGINAL])
-        others = (column for column in self._features if column != ORIGINAL)
-        return {column: frechet_distance(np.concatenate(self._features[column]), real) for column in others}
+        sets = {column: np.concatenate(features) for column, features in self._patches.items()}
+        return {column: frechet_distance(x, sets[ORIGINAL]) for column, x in sets.items() if column != ORIGINAL}
 
     def _look(self, picture: Picture) -> _Seen:
         landmarks = landmarks_in_head(picture)
@@ -182,23 +173,4 @@ def _compare_seen(found: _Seen, true: _Seen) -> dict[str, float]:
         "features": map_distance(found.maps, true.maps),
         "identity": identity_distance(found.person, true.person),
         "landmarks": landmark_error(found.points, true.points),
-    }
-
-
-def _patches(portrait: Portrait, number: int) -> dict[str, Picture]:
-    """Column -> (PATCHES, PATCH, PATCH, 3), cut at the same random places from each result."""
-    rng = np.random.default_rng((PATCH_SEED, number))
-    corners = rng.integers(0, portrait.original.shape[0] - PATCH + 1, (PATCHES, 2))
-    return {
-        column: np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in corners])
-        for column, picture in portrait.pictures()
-    }
-
-
-def _means(rows: Sequence[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
-    """Figure -> column -> mean over portraits, of the columns that have the figure."""
-    columns = rows[0].keys()
-    keys = {key for column in columns for key in rows[0][column]}
-    return {
-        key: {c: float(np.mean([row[c][key] for row in rows])) for c in columns if key in rows[0][c]} for key in keys
     }

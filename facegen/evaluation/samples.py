@@ -43,7 +43,7 @@ LEGEND = (
     f"Columns: the samples of each generator; {REAL}: real pictures measured as the samples are (one half of them "
     f"against the other where N is a half), the floor for any generator; {RATIO}: samples over {REAL}."
 )
-WANTED = {
+POPULATIONS = {
     "Frechet distance": "lower",
     "Kernel distance": "lower",
     "Precision": "higher",
@@ -84,7 +84,8 @@ def evaluate_samples(
     protocols = _protocols(split, count, side, truncation)
     figures = _populations(features, protocols)
     if inception is not None:
-        figures.append(_fid({**drawn, REAL: kept}, inception, protocols, report))
+        report("looking at them with Inception-v3")
+        figures.append(_fid({c: inception(x) for c, x in {**drawn, REAL: kept}.items()}, protocols))
     figures.append(_copying({column: far for column, (far, _) in nearest.items()}, protocols(LAYER, count)))
     figures.append(_found({**drawn, REAL: kept}, protocols(FOUND, count), report))
     sheets = [sheet for name in drawn for sheet in _sheets(name, drawn[name], trained, *nearest[name])]
@@ -94,11 +95,7 @@ def evaluate_samples(
 
 
 def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) -> tuple[int, float]:
-    """The side and truncation of all generators.
-
-    Raises:
-        UsageError: if they differ, or there are too few pictures.
-    """
+    """The side and truncation of all generators, which must be equal."""
     least = 2 * (NEIGHBOURS + 1)
     if len(split.kept_out) < least or count < len(split.kept_out) // 2:
         raise UsageError(
@@ -124,8 +121,7 @@ def _draw(name: str, pipeline: FacePipeline, count: int, report: Tell) -> Pictur
 
 
 def _features(sets: Mapping[str, Pictures], side: int, device: str, report: Tell) -> dict[str, Features]:
-    network = load_efficientnet("lite2").to(device)
-    found = {}
+    network, found = load_efficientnet("lite2").to(device), {}
     for column, pictures in sets.items():
         report(f"looking at {len(pictures)} pictures with EfficientNet-Lite2: {column}")
         found[column] = pooled_features(network, pictures, side, device=device)
@@ -143,23 +139,20 @@ def _populations(features: Mapping[str, Features], protocols: Protocols) -> list
     """Distances between populations, all at equal N."""
     n, measured = _against_half(features, _compare)
     protocol = replace(protocols(f"{LAYER}; mean over blocks of N samples", n), seed=HALVES_SEED)
-    figures = []
-    for index, (name, wanted) in enumerate(WANTED.items()):
-        values = {column: found[index] for column, found in measured.items()}
-        figures.append(Figure(f"{name} (EfficientNet-Lite2)", _with_ratios(values), protocol, wanted))
-    return figures
+    return [
+        Figure(f"{name} (EfficientNet-Lite2)", _with_ratios({c: x[i] for c, x in measured.items()}), protocol, wanted)
+        for i, (name, wanted) in enumerate(POPULATIONS.items())
+    ]
 
 
-def _fid(sets: Mapping[str, Pictures], inception: Extractor, protocols: Protocols, report: Tell) -> Figure:
+def _fid(features: Mapping[str, Features], protocols: Protocols) -> Figure:
     """The Frechet distance of `_populations` by the features that papers use."""
-    report("looking at them with Inception-v3")
-    features = {column: inception(pictures) for column, pictures in sets.items()}
     n, measured = _against_half(features, lambda block, half: [frechet_distance(block, half)])
     protocol = protocols(f"{INCEPTION}; mean over blocks of N samples", n)
     resized = f"{protocol.resize}; then {INCEPTION_SIDE} px, bilinear as TensorFlow 1"
-    values = _with_ratios({column: found[0] for column, found in measured.items()})
+    protocol = replace(protocol, resize=resized, seed=HALVES_SEED)
     return Figure(
-        f"FID at N = {n} (Inception-v3)", values, replace(protocol, resize=resized, seed=HALVES_SEED), "lower"
+        f"FID at N = {n} (Inception-v3)", _with_ratios({c: x[0] for c, x in measured.items()}), protocol, "lower"
     )
 
 
@@ -168,8 +161,7 @@ def _against_half(
 ) -> tuple[int, dict[str, list[float]]]:
     """Compare everything with one half of the real features; the real column is their other half.
 
-    Returns:
-        the half's size N; column -> figures, means over blocks of N.
+    Returns the half's size N, and column -> figures, means over blocks of N.
     """
     kept = features[REAL]
     order, n = np.random.default_rng(HALVES_SEED).permutation(len(kept)), len(kept) // 2

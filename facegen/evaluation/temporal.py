@@ -108,20 +108,15 @@ class TemporalMeter:
         Raises:
             UsageError: if there were none.
         """
-        if not self._sharpness:
+        count = len(self._sharpness)
+        if not count:
             raise UsageError("TemporalMeter: no frames, so there is nothing to measure.")
 
         def each_second(values: Sequence[float]) -> float | None:
             return float(np.mean(values)) * self._fps if values else None
 
-        return TemporalMetrics(
-            frames=len(self._sharpness),
-            seconds=len(self._sharpness) / self._fps,
-            warping=each_second(self._warping),
-            flicker=each_second(self._flicker),
-            jitter=each_second(self._jitter),
-            sharpness=float(np.mean(self._sharpness)),
-        )
+        warping, flicker, jitter = map(each_second, (self._warping, self._flicker, self._jitter))
+        return TemporalMetrics(count, count / self._fps, warping, flicker, jitter, float(np.mean(self._sharpness)))
 
 
 @dataclass(frozen=True)

@@ -75,13 +75,9 @@ class Upscaler:
     def upscale_to(self, low_res: Tensor, scale: int) -> Tensor:
         """Upscale repeatedly until the result is `scale` times as large or larger, then reduce it by area.
 
-        Args:
-            low_res: (3, h, w) in [0, 1].
-        Returns:
-            (3, scale*h, scale*w) in [0, 1].
+        (3, h, w) in [0, 1] to (3, scale*h, scale*w) in [0, 1].
         """
-        size = (low_res.shape[-2] * scale, low_res.shape[-1] * scale)
-        image = low_res
+        image, size = low_res, (low_res.shape[-2] * scale, low_res.shape[-1] * scale)
         for _ in range(self.passes(scale)):
             image = self(image)
         return image if tuple(image.shape[-2:]) == size else downsample_area(image, size)
@@ -120,15 +116,11 @@ def _lanczos(name: str, source: str, setting: Setting) -> Upscaler:
     return Upscaler(name, setting.scale, enlarge, "interpolation (Pillow, 3 lobes)")
 
 
-def _recipes_jnet(name: str, source: str, setting: Setting) -> Upscaler:
-    """The J-net that the recipe or the overrides name."""
-    pipeline = FacePipeline.load(setting.recipe, setting.overrides, device=setting.device)
-    return from_pipeline(name, pipeline, setting.recipe.name)
-
-
 def _jnet(name: str, source: str, setting: Setting) -> Upscaler:
-    overrides = (*setting.overrides, f"weights.upscaler={json.dumps(str(find_weights(source)))}")
-    return from_pipeline(name, FacePipeline.load(setting.recipe, overrides, device=setting.device), setting.recipe.name)
+    """The J-net of the recipe and the overrides, or in their pipeline the one named."""
+    named = () if source in BY_NAME else (f"weights.upscaler={json.dumps(str(find_weights(source)))}",)
+    pipeline = FacePipeline.load(setting.recipe, (*setting.overrides, *named), device=setting.device)
+    return from_pipeline(name, pipeline, setting.recipe.name)
 
 
 def from_pipeline(name: str, pipeline: FacePipeline, recipe: str) -> Upscaler:
@@ -147,10 +139,9 @@ def from_pipeline(name: str, pipeline: FacePipeline, recipe: str) -> Upscaler:
 
 def _whole(name: str, source: str, setting: Setting) -> Upscaler:
     """SRGAN's generator or the U-net, on the whole picture at once."""
-    folder = find_weights(source)
-    card = read_card(folder)
     network: SRGANGenerator | UNet
-    network, _ = load_network(source, SRGANGenerator) if card.kind == "srgan" else load_network(source, UNet)
+    kind = SRGANGenerator if read_card(find_weights(source)).kind == "srgan" else UNet
+    network, card = load_network(source, kind)
     network = network.to(setting.device)
     matches = isinstance(network, SRGANGenerator) and network.config.match_histogram
 
@@ -159,16 +150,11 @@ def _whole(name: str, source: str, setting: Setting) -> Upscaler:
         image: Tensor = network(low_res[None])[0].clamp(0, 1)
         return match_histogram(image, low_res) if matches else image
 
-    return Upscaler(name, network.config.scale, enlarge, f"{card.kind} {card.name}", (folder,))
+    return Upscaler(name, network.config.scale, enlarge, f"{card.kind} {card.name}", (find_weights(source),))
 
 
 def _published(name: str, source: str, setting: Setting) -> Upscaler:
-    """A file of any architecture that spandrel knows.
-
-    Raises:
-        MissingExtraError: if spandrel is missing or does not work.
-        WeightsError: if the file is missing, of no known architecture, or does not turn RGB into RGB.
-    """
+    """A file of any architecture that spandrel knows."""
     spandrel = _import_spandrel(source)
     try:
         model = spandrel.ModelLoader(device=torch.device(setting.device)).load_from_file(source)
@@ -206,7 +192,7 @@ def _import_spandrel(source: str) -> Any:
         ) from None
 
 
-BY_NAME: dict[str, Maker] = {"bicubic": _bicubic, "lanczos": _lanczos, "jnet": _recipes_jnet}
+BY_NAME: dict[str, Maker] = {"bicubic": _bicubic, "lanczos": _lanczos, "jnet": _jnet}
 """Upscalers that need no weights named."""
 BY_KIND: dict[str, Maker] = {"jnet": _jnet, "srgan": _whole, "unet": _whole}
 """Kind of a weight folder, as its card says -> what makes its upscaler."""

@@ -188,14 +188,6 @@ def test_kernel_distance_by_hand() -> None:
     assert kernel_distance(a, b) == pytest.approx(within_a + within_b - 2 * across)
 
 
-def test_kernel_distance_of_blocks_estimates_that_of_the_whole() -> None:
-    a, b = normal(400), normal(400, seed=1) + 1
-    whole, blocks = kernel_distance(a, b), kernel_distance(a, b, block=100, blocks=20)
-    assert blocks == pytest.approx(whole, rel=0.2)
-    assert blocks == kernel_distance(a, b, block=100, blocks=20)
-    assert whole > 1
-
-
 def test_precision_and_recall_of_a_set_with_itself_are_one() -> None:
     a = normal(30)
     assert precision_recall(a, a) == (1.0, 1.0)
