@@ -1,6 +1,6 @@
 """How well `facegen data clean` finds spoiled pictures among clean ones.
 
-    python -m benchmarks.clean --data ../shared/data/portraits768 --out /tmp/cleaned [--spoiled 209] [--jobs 1]
+    python -m benchmarks.clean --data ../shared/data/portraits768 --out /tmp/cleaned [--spoiled 209]
 
 Half of the people chose the thresholds (`choosing_half`); the figures are of the others. Some of their pictures are
 spoiled by benchmarks.spoil and mixed with the rest. Printed: for each kind of spoiling, how much is dropped, and the
@@ -71,12 +71,6 @@ def judged(entries: Sequence[Entry]) -> list[Judged]:
     return [Judged(kind_of(name), entry.measures[DOUBT], entry.reasons) for name, entry in by_file.items()]
 
 
-def recall_at(pictures: Sequence[Judged], false_alarms: float) -> tuple[float, float]:
-    """Share of the spoiled ones dropped where that share of the clean ones is, and the severity where that is."""
-    limit = float(np.quantile([picture.doubt for picture in pictures if not picture.kind], 1 - false_alarms))
-    return float(np.mean([picture.doubt > limit for picture in pictures if picture.kind])), limit
-
-
 def kinds_table(pictures: Sequence[Judged]) -> Table:
     """For each kind, how much is dropped, and why."""
     table = Table("kind", "pictures", "dropped", "reasons")
@@ -106,7 +100,6 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of clean aligned pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder for the mixture; an existing one is used again")
     parser.add_argument("--spoiled", type=int, default=209)
-    parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
     files = find_pictures([options.data])
     chosen = set(choosing_half(files))
@@ -115,18 +108,19 @@ def main() -> None:
     cleaning = Cleaning(options.out)
     todo = cleaning.unmeasured()
     started = time.process_time()
-    failures = [o.error for o in track(cleaning.measure(todo, options.jobs), "measuring", len(todo)) if o.error]
+    failures = [o.error for o in track(cleaning.measure(todo, 1), "measuring", len(todo)) if o.error]
     if failures:
         raise SystemExit(failures[0])
-    if todo and options.jobs == 1:
+    if todo:
         print(f"measured {len(todo) / (time.process_time() - started):.1f} crops/s of CPU time, with their landmarks")
     pairs = cleaning.near_pairs()
-    list(cleaning.embed(cleaning.unembedded(pairs, everybody=False), options.jobs))
+    list(cleaning.embed(cleaning.unembedded(pairs, everybody=False), 1))
     entries = cleaning.decide(pairs, DETECTORS, None)
     pictures = judged(entries)
     Console(width=160).print(kinds_table(pictures), detectors_table(pictures))
     dropped, alarms = (np.mean([bool(p.reasons) for p in pictures if bool(p.kind) == part]) for part in (True, False))
-    recall, limit = recall_at(pictures, FALSE_ALARMS)
+    limit = np.quantile([p.doubt for p in pictures if not p.kind], 1 - FALSE_ALARMS)
+    recall = np.mean([p.doubt > limit for p in pictures if p.kind])
     print(f"recall {dropped:.1%} at {alarms:.1%} false alarms as shipped")
     print(f"recall {recall:.1%} at {FALSE_ALARMS:.0%} false alarms (severity {limit:.2f})")
     print(write_page(options.out, entries, DETECTORS))

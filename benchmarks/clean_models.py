@@ -1,10 +1,9 @@
-"""Find what the detectors of `facegen data clean` know by heart.
+"""Fit what the detectors of `facegen data clean` have learnt.
 
     python -m benchmarks.clean_models --data ../shared/data/portraits768 --small ../shared/data/faces128/varied
 
-Prints the logistic regression of facegen/data/clean/patterns.py, and writes facegen/data/clean/usual.npz, how eyes
-and mouths usually look. Uses the choosing half of the people alone (see benchmarks.clean); drawings are made of them by
-benchmarks.spoil, at 512 and at 128 px.
+Prints the logistic regression of facegen/data/clean/patterns.py, and writes facegen/data/clean/usual.npz, the usual
+appearance of eyes and mouths. Uses the choosing half of the people (see benchmarks.clean); benchmarks.spoil draws them.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import replacing
 from facegen.media.images import find_pictures, read_image, resize
 
-COMPONENTS = 16
+COMPONENTS, DRAWN = 16, 120
 DRAWINGS = (cartoon, painting, pencil, painting)
 RIDGE = 1e-3
 
 
-def looked_at(file: Path) -> View:
-    """A picture with its landmarks."""
+def view_of(file: Path) -> View:
+    """Prepare a picture for the detectors."""
     rgb = read_image(file).rgb
     return view_crop(rgb, landmarks_in_head(rgb).points)
 
 
 def drawings_of(files: Sequence[Path]) -> list[View]:
-    """Every file drawn in one of the ways, at 512 px and at 128 px."""
+    """Draw every file in one of the ways, at 512 px and at 128 px."""
     rng, found = np.random.default_rng(0), []
     for number, file in enumerate(track(files, "drawing")):
         rgb = resize(read_image(file).rgb, (FINE, FINE))
@@ -71,23 +70,18 @@ def usual(described: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
 
 
 def main() -> None:
-    """Fit and say what was found."""
+    """Fit, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="portraits of 512 px or more")
     parser.add_argument("--small", type=Path, required=True, help="crops of 128 px")
-    parser.add_argument("--drawings", type=int, default=120)
     options = parser.parse_args()
     large, small = (choosing_half(find_pictures([folder])) for folder in (options.data, options.small))
-    views = [looked_at(file) for file in track([*large, *small[:: max(len(small) // 250, 1)]], "clean")]
-    drawn = drawings_of(large[:: max(len(large) // options.drawings, 1)])
+    views = [view_of(file) for file in track([*large, *small[:: max(len(small) // 250, 1)]], "clean")]
+    drawn = drawings_of(large[:: max(len(large) // DRAWN, 1)])
     tables = [np.array([list(drawing_features(view).values()) for view in part]) for part in (views, drawn)]
     x, y = np.concatenate(tables), np.repeat([-1.0, 1.0], [len(views), len(drawn)])
-    *weights, bias = logistic(x, y)
-    names = drawing_features(views[0])
-    print(dict(zip(names, np.round(weights, 3).tolist(), strict=True)), "bias", round(float(bias), 3))
-    odds = x @ weights + bias
-    print("log-odds, percentiles 0 5 50 95 99 100 of clean and of drawn:")
-    print(*(np.percentile(odds[y == kind], [0, 5, 50, 95, 99, 100]).round(2) for kind in (-1, 1)), sep="\n")
+    *weights, bias = logistic(x, y).round(3).tolist()
+    print(dict(zip(drawing_features(views[0]), weights, strict=True)), "bias", bias)
     parts = {name: usual(np.array([description(view, name) for view in views])) for name in PATCHES}
     arrays = {f"{name}_{key}": value for name, part in parts.items() for key, value in part.items()}
     with replacing(USUAL) as temporary, temporary.open("wb") as file:

@@ -1,6 +1,6 @@
 """How well `facegen data clean --per-person 1` tells people apart.
 
-    python -m benchmarks.clean_people --data ../shared/data/portraits768 [--jobs 2]
+    python -m benchmarks.clean_people --data ../shared/data/portraits768
 
 The London set shows everybody twice, neutral and smiling; as many portraits of other sources show one person each.
 Printed, for several distances and both halves of the people (see benchmarks.clean; the shipped distance was chosen on
@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.clean import choosing_half
 from facegen.data.clean.cleaning import CropEmbedder, Embedded
-from facegen.data.clean.judge import PERSON_DISTANCE, crowding
+from facegen.data.clean.judge import crowding
 from facegen.data.manifest import Entry
 from facegen.data.split import person_of, source_of
 from facegen.jobs import Task, run
@@ -40,22 +40,15 @@ def chosen(files: Sequence[Path]) -> list[Path]:
     return sorted([*twice, *others[: len(twice)]])
 
 
-def embeddings_of(files: Sequence[Path], jobs: int) -> dict[Path, NDArray[np.float64]]:
+def embeddings_of(files: Sequence[Path]) -> dict[Path, NDArray[np.float64]]:
     """Embed the face of each picture: (128,)."""
     work = CropEmbedder({file: Entry(file.name, file.name) for file in files})
     found = {}
-    for outcome in track(run([Task(file, file) for file in files], work, jobs), "looking", total=len(files)):
+    for outcome in track(run([Task(file, file) for file in files], work), "looking", total=len(files)):
         if not isinstance(outcome, Embedded) or outcome.embedding is None:
             raise SystemExit(outcome.error)
         found[outcome.source] = outcome.embedding
     return found
-
-
-def split_people(embeddings: Mapping[Path, NDArray[np.float64]]) -> dict[str, dict[Path, NDArray[np.float64]]]:
-    """Part the pictures of the people that the distance was chosen on from the others."""
-    choosing = set(choosing_half(embeddings))
-    halves = {"choosing": choosing, "others": embeddings.keys() - choosing}
-    return {name: {file: embeddings[file] for file in sorted(files)} for name, files in halves.items()}
 
 
 def counts(embeddings: Mapping[Path, NDArray[np.float64]], distance: float) -> dict[str, int]:
@@ -73,16 +66,15 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of aligned portraits with the London set")
-    parser.add_argument("--jobs", type=int, default=1)
     options = parser.parse_args()
-    embeddings = embeddings_of(chosen(find_pictures([options.data])), options.jobs)
-    halves = split_people(embeddings)
+    embeddings = embeddings_of(chosen(find_pictures([options.data])))
+    choosing = set(choosing_half(embeddings))
+    halves = {"choosing": choosing, "others": embeddings.keys() - choosing}
     table = Table("distance", *(f"{half}: {name}" for half in halves for name in COLUMNS))
     for distance in DISTANCES:
-        found = [counts(half, distance) for half in halves.values()]
+        found = [counts({file: embeddings[file] for file in half}, distance) for half in halves.values()]
         table.add_row(f"{distance}", *(str(count) for half in found for count in half.values()))
     Console(width=160).print(table)
-    print(f"shipped: {PERSON_DISTANCE}")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,8 @@ import cv2
 from rich.console import Console
 from rich.table import Table
 
-from facegen.data.cutting import PhotoCutter, find_heads, landmarks_of, sharpness
+from facegen.data.cutting import PhotoCutter, find_heads
 from facegen.faces.align import crop_head
-from facegen.files import sha256_of
 from facegen.jobs import Task
 from facegen.media.images import find_pictures, read_image, write_image
 
@@ -39,13 +38,10 @@ def measure(photo: Path, cutter: PhotoCutter) -> dict[str, float]:
         return result
 
     timed("whole", cutter, Task(photo, cutter.out))
-    timed("hash", sha256_of, photo)
     rgb = timed("decode", read_image, photo).rgb
     for head in timed("find heads", find_heads, rgb, cutter.size):
         if head.frame.side >= cutter.size:
             crop = timed("crop", crop_head, rgb, head.frame, cutter.size)
-            timed("landmarks", landmarks_of, head, crop)
-            timed("sharpness", sharpness, crop)
             timed("write", write_image, cutter.out / f"crop{cutter.suffix}", crop)
     return seconds
 

@@ -131,9 +131,8 @@ def cover_eyes(rgb: Picture, rng: Rng) -> Picture:
     """Sunglasses, a bar, or a hand's worth of something else over the eyes of an aligned face."""
     if rng.integers(2):
         return _sunglasses(rgb, rng)
-    side = len(rgb)
     box = np.array([[0.26, 0.40], [0.74, 0.40], [0.74, 0.54], [0.26, 0.54]]) + rng.uniform(-0.03, 0.03, (4, 2))
-    return _patch(rgb, box * side, rng)
+    return _patch(rgb, box * len(rgb), rng)
 
 
 def cover_mouth(rgb: Picture, rng: Rng) -> Picture:

@@ -90,7 +90,7 @@ def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs:
     """Measure every crop of SET and mark in its manifest what to drop, and why.
 
     SET is a folder made by `facegen data prepare`, or any folder of aligned square crops. Nothing is deleted. Crops are
-    measured once: the next run, with other thresholds, only decides anew. See clean.html in SET.
+    measured once: the next run, with other thresholds, only decides again. See clean.html in SET.
     """
     from facegen.data.clean.judge import with_thresholds
     from facegen.files import sole_writer

@@ -56,19 +56,19 @@ class Entry:
     sha256: str = ""
     """Hash of the crop's file; "" if not known."""
     decision: Decision = ""
-    """What `facegen data clean` decided."""
+    """The decision of `facegen data clean`."""
     reasons: tuple[str, ...] = ()
-    """Why it decided so."""
+    """The reasons for it."""
     measures: dict[str, float] = field(default_factory=dict, hash=False)
-    """What it measured."""
+    """The numbers behind it."""
     label: Decision = ""
-    """What people decided in `facegen data curate`; it wins over the decision."""
+    """The label that people gave in `facegen data curate`; it wins over the decision."""
     extra: dict[str, str] = field(default_factory=dict, hash=False)
     """Text of the manifest's columns that facegen does not know."""
 
     @property
     def kept(self) -> bool:
-        """Whether training uses it."""
+        """True if training uses it."""
         return (self.label or self.decision) != "drop"
 
     def of_bytes(self, sha256: str) -> Entry:
@@ -188,7 +188,7 @@ def _read(path: Path, table: Any, without: Collection[str]) -> list[Entry]:
                 raise FileError(f"{where} has {len(row)} cells, expected {len(columns)}, as many as line 1.")
             entry = _entry(where, dict(zip(columns, row, strict=True)), without)
             if entry.file in entries:
-                raise FileError(f"{where}, column file: {entry.file!r} stands there twice; remove one row.")
+                raise FileError(f"{where}, column file: {entry.file!r} is there twice; remove one row.")
             entries[entry.file] = entry
     except csv.Error as error:
         raise FileError(f"{path}: line {table.line_num}: not CSV ({error}); restore the file.") from None

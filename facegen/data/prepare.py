@@ -14,8 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from facegen.data.cutting import Cut, Photo, PhotoCutter, name_below
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, run_saving, write_manifest
 from facegen.errors import FileError, UsageError
-from facegen.files import replacing, sha256_of
+from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task, find_tasks
+from facegen.media.report import write_text
 
 LEDGER, LEFT_OUT = "prepare.json", "left-out.csv"
 """Files of a set: what is known of its photos, and the heads that were not cut out."""
@@ -203,10 +204,5 @@ def save_ledger(folder: Path, ledger: Ledger) -> None:
     table = StringIO()
     rows = ((name, left.face, left.side, left.reason) for name, photo in photos.items() for left in photo.left_out)
     csv.writer(table, lineterminator="\n").writerows([("source", "face", "side", "reason"), *rows])
-    for name, text in ((LEFT_OUT, table.getvalue()), (LEDGER, json.dumps(content, indent=0) + "\n")):
-        path = folder / name
-        try:
-            with replacing(path) as temporary:
-                temporary.write_text(text, encoding="utf-8", newline="")
-        except OSError as error:
-            raise FileError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.") from None
+    write_text(folder / LEFT_OUT, table.getvalue())
+    write_text(folder / LEDGER, json.dumps(content, indent=0) + "\n")

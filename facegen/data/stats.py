@@ -33,7 +33,7 @@ FIGURES = {
     "pitch": "pitch, degrees upwards",
     "roll": "roll of the crop, degrees clockwise",
 }
-"""What is measured, and its text on the page."""
+"""Name of each figure -> its text on the page."""
 SUMMARY_HEAD = ("figure", "crops", "mean", "5 %", "median", "95 %")
 
 
@@ -57,7 +57,7 @@ class Measured:
     """One crop whose pixels were read."""
 
     entry: Entry
-    """With landmarks, size and sharpness, even if the manifest has none."""
+    """Its entry with landmarks, size and sharpness, even if the manifest has none."""
     brightness: float
     small: NDArray[np.uint8]
     """(256, 256, 3)."""
@@ -179,7 +179,7 @@ def _counts(folder: Path, entries: Sequence[Entry]) -> dict[str, int]:
         **({"photos they are from": len(sources)} if sources else {}),
         "kept": len(entries) - len(dropped),
         "dropped": len(dropped),
-        "judged by people": sum(bool(entry.label) for entry in entries),
+        "labelled by people": sum(bool(entry.label) for entry in entries),
         **{f"dropped by clean: {reason}": count for reason, count in reasons.most_common()},
         **{f"left out by prepare: {reason}": count for reason, count in left_out.most_common()},
     }

@@ -122,7 +122,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str
 
 def test_a_crop_that_stands_there_twice(tmp_path: Path) -> None:
     write_manifest(tmp_path, [LEAST, LEAST])
-    with pytest.raises(FileError, match=r"line 3, column file: 'b\.png' stands there twice"):
+    with pytest.raises(FileError, match=r"line 3, column file: 'b\.png' is there twice"):
         read_manifest(tmp_path)
 
 

@@ -43,7 +43,7 @@ def prepared(head_folder: Path) -> Path:
 def test_a_plain_folder_is_measured_from_its_pictures(head_folder: Path, head: NDArray[np.uint8]) -> None:
     stats, warnings = look(head_folder)
     assert warnings == []
-    assert stats.counts == {"crops": 3, "kept": 3, "dropped": 0, "judged by people": 0}
+    assert stats.counts == {"crops": 3, "kept": 3, "dropped": 0, "labelled by people": 0}
     assert stats.figures["size"].tolist() == [192] * 3
     assert stats.figures["sharpness"][0] == sharpness(head)
     bright, dark, _ = stats.figures["brightness"]
@@ -65,7 +65,7 @@ def test_the_mean_face_is_the_mean(tmp_path: Path) -> None:
 def test_a_set_is_told_from_its_manifest(prepared: Path) -> None:
     stats, _ = look(prepared)
     assert stats.counts == {
-        "crops": 3, "photos they are from": 1, "kept": 2, "dropped": 1, "judged by people": 1,
+        "crops": 3, "photos they are from": 1, "kept": 2, "dropped": 1, "labelled by people": 1,
         "dropped by clean: too dark": 1, "dropped by clean: blurred": 1, "left out by prepare: too small": 1,
     }  # fmt: skip
     assert stats.figures["side"].tolist() == [200, 400]

@@ -124,7 +124,7 @@ def doubt(measures: Mapping[str, float], detectors: Mapping[str, Detector]) -> f
 
 
 def is_measured(entry: Entry) -> bool:
-    """Whether every detector that needs this picture alone has a measure."""
+    """True if every detector that needs this picture alone has a measure."""
     return entry.measures.keys() >= PICTURE_WISE.keys()
 
 

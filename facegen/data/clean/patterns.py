@@ -24,7 +24,7 @@ CELL, TURNS = 16, 6
 
 NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 PARTS = 32
-"""Parts a side, of which the flattest count."""
+"""Parts a side; the flattest of them count."""
 PERIODS = (4.0, 24.0)
 """JPEG's grid of 8 px in crops that were shrunk to the half, or enlarged 3 times."""
 PADDED = 4096

@@ -37,9 +37,9 @@ class Face:
     position: int
     """Place in the order of showing, from 0 on."""
     decision: Decision
-    """What `facegen data clean` decided."""
+    """The decision of `facegen data clean`."""
     reasons: tuple[str, ...]
-    """Why it decided so."""
+    """The reasons for it."""
     label: Decision = ""
     """Label by the rater who asks."""
 
@@ -114,7 +114,10 @@ class Pictures:
 
 
 class Curation:
-    """One set and its raters' labels; several threads may use it, and one process at a time."""
+    """One set and its raters' labels; several threads may use it, and one process at a time.
+
+    Methods that take a rater's name raise UsageError if it cannot be one.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Read the set and all its labels.
@@ -133,8 +136,6 @@ class Curation:
         self._positions = {file: position for position, file in enumerate(self._files)}
         self._lock = threading.Lock()
         self._logs = {rater: LabelLog(log_path(folder, rater)) for rater in raters_of(folder)}
-
-    # Methods that take a rater's name raise UsageError if it cannot be one.
 
     def waiting(self, rater: str, start: int, count: int) -> list[Face]:
         """The next faces that a rater has not labelled, from a position on."""

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from facegen.errors import UsageError
 
 COOKIE = "facegen_curate"
-_TOKEN = r"[A-Za-z0-9._~-]{8,128}"  # what neither an address nor a cookie has to escape
+_TOKEN = r"[A-Za-z0-9._~-]{8,128}"  # characters that neither an address nor a cookie has to escape
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -111,7 +111,7 @@ def _may_be_called(host: str, access: Access) -> bool:
 
 
 def _is_foreign(request: Request, host: str) -> bool:
-    """Whether another site's page made the browser send it; following a link to the page itself is allowed."""
+    """True if another site's page made the browser send it; following a link to the page itself is allowed."""
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
         return True

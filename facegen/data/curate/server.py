@@ -52,7 +52,7 @@ class Session(BaseModel):
     """The latest ones labelled, in order."""
 
 
-class Judgement(BaseModel):
+class Swipe(BaseModel):
     """Sent by the page at each swipe."""
 
     rater: Rater
@@ -86,8 +86,8 @@ def create_app(curation: Curation, access: Access, rater: str | None = None) -> 
         return curation.disputed(rater)
 
     @app.post("/api/labels")
-    def label(judgement: Judgement) -> Progress:
-        return curation.label(judgement.rater, judgement.face, judgement.label)
+    def label(swipe: Swipe) -> Progress:
+        return curation.label(swipe.rater, swipe.face, swipe.label)
 
     @app.get("/api/summary")
     def summary() -> Summary:

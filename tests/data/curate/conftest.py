@@ -36,7 +36,7 @@ class Visitor:
         return self.post("/api/labels", {"rater": rater, "face": face, "label": label})
 
     def faces(self, rater: str = "anna") -> list[dict[str, Any]]:
-        """Those that a rater has still to judge."""
+        """Those that a rater has still to label."""
         faces: list[dict[str, Any]] = self.get(f"/api/session?rater={rater}").json()["faces"]
         return faces
 

@@ -150,7 +150,7 @@ def test_keys_undo_and_reload(open_page: Open, running: Running) -> None:
     assert labels(running, "anna")[-2:] == [("2.png", ""), ("1.png", "")]
 
 
-def test_a_key_held_down_judges_one_face(open_page: Open, running: Running) -> None:
+def test_a_key_held_down_labels_one_face(open_page: Open, running: Running) -> None:
     page = open_page("anna")
     for _ in range(5):
         page.keyboard.down("ArrowRight")  # from the second on, Playwright marks it as a repetition
@@ -159,7 +159,7 @@ def test_a_key_held_down_judges_one_face(open_page: Open, running: Running) -> N
     assert labels(running, "anna") == [("0.png", "keep")]
 
 
-def test_a_face_nobody_has_seen_is_not_judged(open_page: Open, running: Running) -> None:
+def test_a_face_nobody_has_seen_is_not_labelled(open_page: Open, running: Running) -> None:
     page = open_page("anna")
     page.route("**/pictures/*", lambda route: None)  # never answered
     page.reload()
@@ -195,7 +195,7 @@ def test_two_raters_and_the_export(open_page: Open, running: Running) -> None:
         page.wait_for_selector("#raters tr")
         wait_for_progress(page, FACES)
     summary = page.locator("#summary").inner_text()
-    assert "You have judged all 6 faces." in summary
+    assert "You have labelled all 6 faces." in summary
     assert "agree on 83.3 %" in summary
     page.get_by_role("button", name="Look again at the disputed face").click()
     wait_for_face(page, 1)

@@ -100,7 +100,7 @@ def test_two_raters_do_not_see_each_other_until_the_summary(visitor: Visitor) ->
     assert summary["disputed"] == 1
 
 
-def test_disputed_faces_can_be_judged_again(visitor: Visitor) -> None:
+def test_disputed_faces_can_be_labelled_again(visitor: Visitor) -> None:
     a, b, _ = keys(visitor)
     for face, anna, bert in ((a, "keep", "keep"), (b, "drop", "keep")):
         visitor.label(face, anna, "anna")

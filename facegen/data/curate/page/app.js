@@ -9,9 +9,9 @@ const FEW = 15;
 const PAST = { keep: "Kept", drop: "Dropped" };
 
 let rater = "";
-let faces = []; // the next ones to judge, the one on the screen first
-let history = []; // those judged, the latest last
-let end = 0; // position up to which the server has told of faces
+let faces = []; // the next ones to label, the one on the screen first
+let history = []; // those labelled, the latest last
+let end = 0; // position up to which the server has sent faces
 let isAll = false; // the server knows of no further ones
 let isFetching = false;
 let deck;
@@ -21,7 +21,7 @@ async function start() {
   const { set, rater: given, raters, sides } = await ask("/api/start");
   $("set").textContent = set;
   document.title = `Curate ${set}`;
-  deck = new Deck($("deck"), sides, judge, (isZoomed) => $("zoom").setAttribute("aria-pressed", String(isZoomed)));
+  deck = new Deck($("deck"), sides, decide, (isZoomed) => $("zoom").setAttribute("aria-pressed", String(isZoomed)));
   const asked = new URLSearchParams(location.search).get("rater") ?? given ?? sessionStorage.getItem("rater");
   if (asked) await open(asked);
   else askWho(raters);
@@ -63,8 +63,8 @@ async function chooseWho(name) {
   }
 }
 
-function judge(label) {
-  if ($("judging").hidden || outbox.isStuck || !deck.isShown) return;
+function decide(label) {
+  if ($("labelling").hidden || outbox.isStuck || !deck.isShown) return;
   const face = faces.shift();
   history.push({ ...face, label, before: face.label });
   outbox.send({ rater, face: face.key, label });
@@ -100,7 +100,7 @@ async function fetchMore() {
   } finally {
     isFetching = false;
   }
-  if (!$("judging").hidden) showFace();
+  if (!$("labelling").hidden) showFace();
 }
 
 function showFace() {
@@ -110,7 +110,7 @@ function showFace() {
     showSummary();
     return;
   }
-  $("judging").hidden = false;
+  $("labelling").hidden = false;
   $("summary").hidden = true;
   deck.show(faces);
   $("name").textContent = face?.name ?? "";
@@ -145,7 +145,7 @@ function duration(seconds) {
 }
 
 async function showSummary() {
-  $("judging").hidden = true;
+  $("labelling").hidden = true;
   $("summary").hidden = false;
   $("back").hidden = faces.length === 0;
   await saved();
@@ -153,7 +153,7 @@ async function showSummary() {
   $("summary-title").focus();
 }
 
-/** Judge the faces again on which raters differ. */
+/** Show the faces again on which raters differ. */
 async function reviewDisputed() {
   faces = await ask(`/api/disputed?rater=${encodeURIComponent(rater)}`);
   isAll = true;
@@ -184,8 +184,8 @@ function say(text) {
 }
 
 const KEYS = {
-  ArrowLeft: () => judge("drop"),
-  ArrowRight: () => judge("keep"),
+  ArrowLeft: () => decide("drop"),
+  ArrowRight: () => decide("keep"),
   z: undo,
   Backspace: undo,
   " ": () => deck.setZoom(!deck.isZoomed),
@@ -193,11 +193,11 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   const act = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  const isElsewhere = $("who-dialog").open || $("judging").hidden || event.ctrlKey || event.metaKey || event.altKey;
+  const isElsewhere = $("who-dialog").open || $("labelling").hidden || event.ctrlKey || event.metaKey || event.altKey;
   const isPress = event.key === " " && event.target.matches("button:focus-visible");
   if (!act || isElsewhere || isPress) return;
   event.preventDefault();
-  if (!event.repeat) act(); // a key held down must not judge faces nobody has seen
+  if (!event.repeat) act(); // a key held down must not label faces nobody has seen
 });
 
 function onClick(id, act) {
@@ -207,8 +207,8 @@ function onClick(id, act) {
   });
 }
 
-onClick("drop", () => judge("drop"));
-onClick("keep", () => judge("keep"));
+onClick("drop", () => decide("drop"));
+onClick("keep", () => decide("keep"));
 onClick("undo", undo);
 onClick("zoom", () => deck.setZoom(!deck.isZoomed));
 onClick("summary-button", showSummary);

@@ -1,4 +1,4 @@
-// The stack of cards: the face to judge on top, the next one under it, the ones after that fetched ahead.
+// The stack of cards: the face to label on top, the next one under it, the ones after that fetched ahead.
 
 const AHEAD = 8;
 const THROW_PX = 80;

@@ -24,12 +24,12 @@ export async function exportLabels() {
 
 function stateOf(total, own) {
   const done = own ? own.keep + own.drop : 0;
-  return done === total ? `You have judged all ${number(total)} faces.` : `You have judged ${number(done)} of ${number(total)} faces.`;
+  return done === total ? `You have labelled all ${number(total)} faces.` : `You have labelled ${number(done)} of ${number(total)} faces.`;
 }
 
 function agreementOf(found, raters) {
   if (!found) return "With a second rater on the same faces, their agreement shows here.";
-  return `${raters === 2 ? "Both" : "All"} raters judged ${number(found.faces)} of the same faces, ` +
+  return `${raters === 2 ? "Both" : "All"} raters labelled ${number(found.faces)} of the same faces, ` +
     `and agree on ${(100 * found.same).toFixed(1)} %.`;
 }
 
