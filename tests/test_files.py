@@ -1,10 +1,11 @@
-"""Files that are complete or not there at all."""
+"""Files are complete or not there at all; recipes and weights are found."""
 
 from pathlib import Path
 
 import pytest
 
-from facegen.files import replacing
+from facegen import files
+from facegen.files import PIPELINES, WEIGHTS, replacing
 
 
 def fill(path: Path) -> None:
@@ -31,3 +32,20 @@ def test_a_failure_leaves_the_old_one_alone(tmp_path: Path) -> None:
         fill(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_checkout_has_recipes_and_weights() -> None:
+    root = Path(__file__).parents[1]
+    assert root / "pipelines" == PIPELINES
+    assert root / "weights" == WEIGHTS
+    assert (PIPELINES / "portrait.toml").is_file()
+
+
+def test_a_wheel_brings_its_own_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another package's folder of the same name may lie next to the installed package."""
+    bundled = tmp_path / "facegen" / "_bundled" / "weights"
+    bundled.mkdir(parents=True)
+    (tmp_path / "weights").mkdir()
+    monkeypatch.setattr(files, "_PACKAGE", tmp_path / "facegen")
+    assert files._shipped("weights") == bundled
+    assert files._shipped("pipelines") == tmp_path / "pipelines"

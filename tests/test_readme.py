@@ -77,7 +77,7 @@ def test_make_targets_exist() -> None:
 @pytest.mark.parametrize(
     "line", [c for c in COMMANDS if c.split()[1] in ("sample", "upres") and "my-faces" not in c and "clip" not in c]
 )
-def test_drawing_and_raising(line: str, folder: Path) -> None:
+def test_drawing_and_upscaling(line: str, folder: Path) -> None:
     run(line, folder)
     written = sorted((folder / "out").rglob("*.png"))
     assert written

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import io
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -32,32 +31,23 @@ MODULES = {"grid_walk": "video"}
 """Commands that share another's module."""
 
 
-class LazyGroup(click.Group):
-    """Import a command only when it runs.
-
-    Args:
-        package: holds a module for each command, of the same name with "_" for "-".
-        helps: command -> its line in the group's help, in the order shown.
-    """
-
-    def __init__(self, *args: Any, package: str, helps: Mapping[str, str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.package, self.helps = package, helps
+class Commands(click.Group):
+    """Imports a command only when it runs: from the module of its name, with "_" for "-"."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.helps)
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.helps:
+        if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        command = getattr(importlib.import_module(f"{self.package}.{MODULES.get(name, name)}"), name)
+        command = getattr(importlib.import_module(f"facegen.cli.{MODULES.get(name, name)}"), name)
         assert isinstance(command, click.Command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl(list(self.helps.items()))
+            formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; an error of facegen's becomes one line on stderr and an exit status."""
@@ -68,9 +58,7 @@ class LazyGroup(click.Group):
             ctx.exit(error.exit_status)
 
 
-@click.group(
-    cls=LazyGroup, package="facegen.cli", helps=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]}
-)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="facegen")
 def cli() -> None:
     """Draw high-resolution faces, or upscale the faces in your photos."""

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Collection, Iterable
 from functools import wraps
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -129,35 +130,20 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         fidelity: float | None,
         **options: Any,
     ) -> Any:
-        kinds = None if variants is None else json.dumps(variants)
-        given = (
-            ("--candidates", "candidates.count", candidates),
-            ("--variants", "candidates.variants", kinds),
-            ("--fidelity", "fidelity", fidelity),
-        )
-        shortcuts = [(option, key, value) for option, key, value in given if value is not None]
-        return command(overrides=(*overrides, *_overrides(shortcuts, overrides)), **options)
+        shortcuts = {"candidates.count": candidates, "candidates.variants": variants, "fidelity": fidelity}
+        given = {key: value for key, value in shortcuts.items() if value is not None}
+        for key, override in product(given, overrides):
+            set_key = override.partition("=")[0].strip()
+            if set_key == key or key.startswith(f"{set_key}."):
+                option = "--candidates" if key == "candidates.count" else f"--{key.rpartition('.')[2]}"
+                raise UsageError(f"{option} and --set {override} both give {key}; leave one of them out.")
+        added = (f"{key}={json.dumps(value)}" for key, value in given.items())
+        return command(overrides=(*overrides, *added), **options)
 
     wrapped: Callable[..., Any] = with_shortcuts
     for option in reversed(_PIPELINE_OPTIONS):
         wrapped = option(wrapped)
     return wrapped
-
-
-def _overrides(shortcuts: Iterable[tuple[str, str, object]], overrides: tuple[str, ...]) -> list[str]:
-    """Turn (option, key, value) shortcuts into recipe overrides.
-
-    Raises:
-        UsageError: if --set gives the same key.
-    """
-    found = []
-    for option, key, value in shortcuts:
-        for override in overrides:
-            set_key = override.partition("=")[0].strip()
-            if set_key == key or key.startswith(f"{set_key}."):
-                raise UsageError(f"{option} and --set {override} both give {key}; leave one of them out.")
-        found.append(f"{key}={value}")
-    return found
 
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FacePipeline:
