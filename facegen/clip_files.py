@@ -33,7 +33,7 @@ def write_upscaled(
         path: the result; its frames lie in a hidden folder next to it until all are there.
         progress: called after each frame.
     Raises:
-        ImageError: if the clip is damaged or its result cannot be written.
+        FileError: if the clip is damaged or its result cannot be written.
     """
     warnings: list[str] = []
     record = record_text(pipeline, "upres", recorded, source=clip.path)[RECORD_KEY]

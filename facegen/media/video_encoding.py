@@ -28,7 +28,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
-from facegen.errors import ImageError, ShapeError, one_line
+from facegen.errors import FileError, ShapeError, one_line
 from facegen.media.video_reader import EXACT, Frame, open_media, start_of
 
 THREADS = 4
@@ -72,7 +72,7 @@ def write_film(path: Path, codec: Codec, stream: FrameStream, audio: Path | None
 
     Raises:
         ShapeError: if a frame is not (H, W, 3) uint8, or its size is not the first one's.
-        ImageError: if the sound cannot be read.
+        FileError: if the sound cannot be read.
         FFmpegError, OSError: if the film cannot be written.
     """
     frames = _checked(stream.frames)
@@ -176,7 +176,7 @@ class _Soundtrack:
         """Write the packets that end by this time of the film, in seconds; the next one waits.
 
         Raises:
-            ImageError: if the sound is damaged.
+            FileError: if the sound is damaged.
         """
         while (packet := self._next or self._read()) is not None:
             self._next = packet
@@ -189,7 +189,7 @@ class _Soundtrack:
         try:
             return next(self._packets, None)
         except FFmpegError as error:
-            raise ImageError(f"{self._path}: its sound is damaged ({one_line(error)}); convert it first.") from error
+            raise FileError(f"{self._path}: its sound is damaged ({one_line(error)}); convert it first.") from error
 
     def _copied(self, source: AudioStream) -> Iterator[Packet[AudioStream]]:
         start = start_of(self._input)

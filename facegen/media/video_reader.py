@@ -18,7 +18,7 @@ from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from facegen.errors import ImageError, one_line
+from facegen.errors import FileError, one_line
 
 Frame = NDArray[np.uint8]
 
@@ -39,7 +39,7 @@ class Clip:
     """A film file and its properties; its first frame is decoded as a check.
 
     Raises:
-        ImageError: if the file cannot be read, or has no picture.
+        FileError: if the file cannot be read, or has no picture.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class Clip:
             self.count = stream.frames or (None if self.duration is None else round(self.duration * self.fps))
         first = next(self.frames(), None)
         if first is None:
-            raise ImageError(f"{path}: holds no frame; expected a film.")
+            raise FileError(f"{path}: holds no frame; expected a film.")
         height, width = first[1].shape[:2]
         self.size = (width, height)
 
@@ -74,7 +74,7 @@ class Clip:
         players never show it. Close the iterator to stop early.
 
         Raises:
-            ImageError: if the file is damaged.
+            FileError: if the file is damaged.
         """
         number, latest = 0, Fraction(-1)
         with closing(open_media(self.path, "video")) as film:
@@ -89,7 +89,7 @@ class Clip:
                         latest = time
             except FFmpegError as error:
                 where = f"after frame {number}"
-                raise ImageError(f"{self.path}: is damaged {where} ({one_line(error)}); repair it first.") from None
+                raise FileError(f"{self.path}: is damaged {where} ({one_line(error)}); repair it first.") from None
 
     def _time(self, frame: VideoFrame, number: int, start: Fraction) -> Fraction:
         if frame.pts is None or frame.time_base is None:
@@ -106,7 +106,7 @@ def video_text(path: Path) -> dict[str, str]:
     """The text that `write_video` put into a film; {} if there is none.
 
     Raises:
-        ImageError: if the file cannot be read as a film.
+        FileError: if the file cannot be read as a film.
     """
     with closing(open_media(path, "video")) as film:
         fields = {key.lower(): value for key, value in film.metadata.items()}
@@ -121,16 +121,16 @@ def open_media(path: Path, kind: Literal["video", "audio"]) -> InputContainer:
     """Open a file for its picture or its sound; close it after use.
 
     Raises:
-        ImageError: if it cannot be read, or has no stream of that kind.
+        FileError: if it cannot be read, or has no stream of that kind.
     """
     unreadable, lacking = _COMPLAINTS[kind]
     try:
         file = av.open(str(path))
     except (FFmpegError, OSError) as error:
-        raise ImageError(f"{path}: {unreadable} ({one_line(error)}); check the path.") from None
+        raise FileError(f"{path}: {unreadable} ({one_line(error)}); check the path.") from None
     if not any(stream.type == kind for stream in file.streams):
         file.close()
-        raise ImageError(f"{path}: {lacking}")
+        raise FileError(f"{path}: {lacking}")
     return file
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 from av.error import FFmpegError
 
-from facegen.errors import ImageError, UsageError, did_you_mean, one_line
+from facegen.errors import FileError, UsageError, did_you_mean, one_line
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.media.metadata import IPTC, SOURCE_TYPES, Label, packet
@@ -93,7 +93,7 @@ def write_video(
         UsageError: if suffix or codec is unknown, there is no frame, `times` are not as many as frames or do not
             rise, or GIF or PNG frames should have sound.
         ShapeError: if a frame is not (H, W, 3) uint8, or its size is not the first one's.
-        ImageError: if the sound cannot be read or the film not written.
+        FileError: if the sound cannot be read or the film not written.
     """
     chosen = find_codec(path, codec, sound=audio is not None)
     stream = _stream(path, frames, fps, times)
@@ -106,7 +106,7 @@ def write_video(
         with replacing(path) as temporary:
             _write_file(temporary, chosen, stream, audio, text or {}, label)
     except (FFmpegError, OSError) as error:
-        raise ImageError(f"{path}: cannot be written ({one_line(error)}); choose another folder or format.") from error
+        raise FileError(f"{path}: cannot be written ({one_line(error)}); choose another folder or format.") from error
     return path
 
 

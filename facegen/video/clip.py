@@ -56,7 +56,7 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
 
     Raises:
         UsageError: if the frames would exceed `LARGEST` pixels.
-        ImageError: if the clip is damaged.
+        FileError: if the clip is damaged.
     """
     width, height = clip.size
     most = math.isqrt(LARGEST // (width * height))
@@ -89,7 +89,7 @@ def upscale_clip(
         options: which heads to upscale, and how the rest is filled.
         store: its key must depend on all these arguments.
     Raises:
-        ImageError: if the clip is damaged, or the frames cannot be written.
+        FileError: if the clip is damaged, or the frames cannot be written.
     """
     upscaler = ClipUpscaler(pipeline, scale, options, fps=float(clip.fps))
     made_before, latest = store.done, store.latest()

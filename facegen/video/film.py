@@ -168,7 +168,7 @@ def make_film(
         the files written.
     Raises:
         UsageError: if there is no walk, or one is of another length.
-        ImageError: if a file cannot be written or read.
+        FileError: if a file cannot be written or read.
     """
     if {walk.count for walk in walks} != {file.made}:
         counts = [walk.count for walk in walks]

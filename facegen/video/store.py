@@ -17,7 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
-from facegen.errors import ImageError
+from facegen.errors import FileError
 from facegen.files import replacing
 from facegen.media.images import read_image, write_image
 
@@ -50,7 +50,7 @@ class FrameStore:
         key: everything that shapes the frames. Frames of another key in the folder are dropped.
         warn: gets a line when frames are dropped.
     Raises:
-        ImageError: if another process works there, or the folder cannot be written.
+        FileError: if another process works there, or the folder cannot be written.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class FrameStore:
             self._lock = FileLock(folder / LOCK)
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise ImageError(
+            raise FileError(
                 f"{folder}: another process is making these frames; wait for it, or end it first."
             ) from None
         except OSError as error:
-            raise ImageError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from None
+            raise FileError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from None
         try:
             self._take_over(json.dumps(dict(key), sort_keys=True), warn)
         except BaseException:
@@ -96,14 +96,14 @@ class FrameStore:
         """Keep the next frame, (H, W, 3), and the state that the one after it needs.
 
         Raises:
-            ImageError: if they cannot be written.
+            FileError: if they cannot be written.
         """
         number = self.done + 1
         try:
             with replacing(self._state(number)) as temporary, temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **state)
         except OSError as error:
-            raise ImageError(f"{self.folder}: cannot be written ({error.strerror}); free some space.") from None
+            raise FileError(f"{self.folder}: cannot be written ({error.strerror}); free some space.") from None
         write_image(self._frame(number), rgb)
         self.done = number
         self._state(number - STATES_KEPT).unlink(missing_ok=True)

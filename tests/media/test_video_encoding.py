@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from facegen.errors import ImageError
+from facegen.errors import FileError
 from facegen.media.images import resize
 from facegen.media.video_reader import Clip
 from facegen.media.video_writer import write_video
@@ -99,9 +99,9 @@ def test_shorter_sound_is_left_shorter(tmp_path: Path, film: list[Picture]) -> N
 def test_files_without_sound(tmp_path: Path, film: list[Picture]) -> None:
     silent, text = write_video(tmp_path / "silent.mp4", film, Fraction(24)), tmp_path / "text.mp3"
     text.write_text("no sound")
-    with pytest.raises(ImageError, match=r"silent\.mp4: has no sound"):
+    with pytest.raises(FileError, match=r"silent\.mp4: has no sound"):
         write_video(tmp_path / "film.mp4", film, Fraction(24), audio=silent)
-    with pytest.raises(ImageError, match=r"text\.mp3: its sound cannot be read"):
+    with pytest.raises(FileError, match=r"text\.mp3: its sound cannot be read"):
         write_video(tmp_path / "film.mp4", film, Fraction(24), audio=text)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["silent.mp4", "text.mp3"]
 

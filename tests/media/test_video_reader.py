@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.errors import ImageError
+from facegen.errors import FileError
 from facegen.media.images import resize
 from facegen.media.video_reader import Clip, is_clip, video_text
 from facegen.media.video_writer import write_video
@@ -70,13 +70,13 @@ def test_the_iterator_can_be_left_early(tmp_path: Path, film: list[Picture]) -> 
 def test_files_that_are_no_film(tmp_path: Path, film: list[Picture]) -> None:
     text, sound = tmp_path / "text.mp4", beep(tmp_path / "sound.mp3", 0.2)
     text.write_text("just words")
-    with pytest.raises(ImageError, match=r"text\.mp4: cannot be read as a film"):
+    with pytest.raises(FileError, match=r"text\.mp4: cannot be read as a film"):
         Clip(text)
-    with pytest.raises(ImageError, match=r"text\.mp4: cannot be read as a film"):
+    with pytest.raises(FileError, match=r"text\.mp4: cannot be read as a film"):
         video_text(text)
-    with pytest.raises(ImageError, match=r"missing\.mp4: cannot be read as a film"):
+    with pytest.raises(FileError, match=r"missing\.mp4: cannot be read as a film"):
         Clip(tmp_path / "missing.mp4")
-    with pytest.raises(ImageError, match=r"sound\.mp3: has no picture, only sound"):
+    with pytest.raises(FileError, match=r"sound\.mp3: has no picture, only sound"):
         Clip(sound)
 
 
@@ -84,7 +84,7 @@ def test_a_file_cut_short_in_its_first_frame(tmp_path: Path, film: list[Picture]
     path = write_video(tmp_path / "film.mp4", film, Fraction(24))
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdat") + 100])
-    with pytest.raises(ImageError, match=r"film\.mp4: (is damaged after frame 0|holds no frame)"):
+    with pytest.raises(FileError, match=r"film\.mp4: (is damaged after frame 0|holds no frame)"):
         Clip(path)
 
 

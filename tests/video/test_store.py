@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.errors import ImageError
+from facegen.errors import FileError
 from facegen.video.store import JSON, FrameStore, State
 
 FRAME = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
@@ -68,7 +68,7 @@ def test_frames_of_another_key_are_dropped_with_a_word(tmp_path: Path) -> None:
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     with FrameStore(tmp_path, KEY) as store:
-        with pytest.raises(ImageError, match="another process is making these frames"):
+        with pytest.raises(FileError, match="another process is making these frames"):
             FrameStore(tmp_path, KEY)
         store.add(FRAME, {})
     with FrameStore(tmp_path, KEY) as again:
@@ -77,7 +77,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(ImageError, match="file: cannot be written"):
+    with pytest.raises(FileError, match="file: cannot be written"):
         FrameStore(tmp_path / "file", KEY)
 
 
