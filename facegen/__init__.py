@@ -1,20 +1,21 @@
 """facegen: high-resolution faces from a DCGAN and a landmark-guided J-net.
 
-`FacePipeline` is the way in; it is imported when first asked for, so that `import facegen` costs nothing.
+`FacePipeline` and `restore_photo` are imported when they are first used, so that `import facegen` costs nothing.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from facegen.photo import restore_photo
     from facegen.pipeline import FacePipeline
 
-__all__ = ["FacePipeline", "__version__"]
+__all__ = ["FacePipeline", "__version__", "restore_photo"]
 __version__ = "0.1.0"
+_EXPORTS = {"FacePipeline": "facegen.pipeline", "restore_photo": "facegen.photo"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "FacePipeline":
-        from facegen.pipeline import FacePipeline
-
-        return FacePipeline
+    if name in _EXPORTS:
+        return getattr(importlib.import_module(_EXPORTS[name]), name)
     raise AttributeError(f"module 'facegen' has no attribute {name!r}")

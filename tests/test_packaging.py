@@ -126,6 +126,12 @@ def test_wheel_bundles_recipes_and_weights() -> None:
     assert wheel["sources"] == {name: f"facegen/_bundled/{name}" for name in ("pipelines", "weights")}
 
 
+@pytest.mark.parametrize("name", ["FacePipeline", "restore_photo"])
+def test_the_package_exports_its_main_parts(name: str) -> None:
+    assert callable(getattr(facegen, name))
+    assert name in facegen.__all__
+
+
 @pytest.mark.parametrize("code", ["import facegen", HELP], ids=["import", "help"])
 def test_starts_without_heavy_imports(code: str) -> None:
     loaded = run_python(LOADED + code, "--help").rpartition("loaded:")[2].split()
