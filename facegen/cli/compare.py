@@ -89,7 +89,8 @@ def compare(
     DIR holds aligned portraits: those kept out of the models' training are reduced, upscaled again, and compared with
     what they were. Pictures of --inputs are upscaled by as many times, and shown alone.
     """
-    from facegen.evaluation.compare import Comparison, Sides, kept_out_portraits
+    from facegen.data.split import shared_split, spread
+    from facegen.evaluation.compare import Comparison, Sides
     from facegen.evaluation.features import load_lpips
     from facegen.evaluation.upscalers import Setting, load_upscalers
     from facegen.media.images import find_pictures
@@ -104,11 +105,13 @@ def compare(
     facts = {"pipeline": " ".join((recipe, *overrides)), "facegen": __version__}
     comparison = Comparison(upscalers, sides, device=setting.device, report=tell, track=_track, out=out, kinds=write)
     if portraits is not None:
-        files, split = kept_out_portraits(portraits, upscalers, pictures, held_out, include)
+        folders = list(dict.fromkeys(folder for upscaler in upscalers for folder in upscaler.folders))
+        split = shared_split(portraits, folders, held_out, include)
+        files = spread(split.kept_out, pictures)
         make_folder(out)
-        facts["portraits"] = f"{len(files)} below {portraits}; {split}"
+        facts["portraits"] = f"{len(files)} below {portraits}; {split.text}"
         lpips = at_hand(partial(load_lpips, setting.device), facts)
-        comparison.add_portraits(files, split, root=portraits, lpips=lpips)
+        comparison.add_portraits(files, split.text, root=portraits, lpips=lpips)
     if own:
         make_folder(out)
         facts["inputs"] = f"{len(own)} in {inputs}; the J-net takes square ones for aligned heads"

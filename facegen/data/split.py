@@ -129,23 +129,28 @@ class Split:
     """How they were chosen, for the protocol."""
 
 
-def read_split(data: Path, weights: Path, held_out: int | None, include: Sequence[str]) -> Split:
+def read_split(data: Path, weights: Path | None, held_out: int | None, include: Sequence[str]) -> Split:
     """Split the pictures below a folder as the training of `weights` did.
 
     Args:
         data: the folder that was trained on.
-        weights: a weight folder; if it holds the recipe that made it, its [data] table is followed.
+        weights: a weight folder; if it holds the recipe that made it, its [data] table is followed. Without one, all
+            pictures are kept out, or as many as stated.
         held_out, include: as in a training recipe; they override it.
     Raises:
         UsageError: if nothing says how many pictures were kept out, or none were.
         TrainingError: if the folder holds no fitting pictures.
     """
-    recipe = weights / RECIPE
-    table = read_toml(recipe).get("data", {}) if recipe.is_file() else {}
     stated: dict[str, Any] = {"include": tuple(include)} if include else {}
+    if weights is None and not held_out:
+        config = DataConfig(**stated)
+        text = f"all of {', '.join(config.include)}; no model says what it was trained on"
+        return Split([], split_files(data, config)[0], text)
+    recipe = None if weights is None else weights / RECIPE
+    table = read_toml(recipe).get("data", {}) if recipe is not None and recipe.is_file() else {}
     if held_out is not None:
         stated["held_out"] = held_out
-    elif not recipe.is_file():
+    elif recipe is None or not recipe.is_file():
         raise UsageError(
             f"{weights}: has no {RECIPE} that says how many pictures were kept out of training; say it yourself: "
             "--held-out 60."
@@ -163,12 +168,12 @@ def read_split(data: Path, weights: Path, held_out: int | None, include: Sequenc
 
 
 def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, include: Sequence[str]) -> Split:
-    """Read the one split that all these weights share; see `read_split`.
+    """Read the one split that all these weights, if any, share; see `read_split`.
 
     Raises:
         UsageError: as `read_split`, and if they were trained on different pictures.
     """
-    first, *others = (read_split(data, folder, held_out, include) for folder in weights)
+    first, *others = (read_split(data, folder, held_out, include) for folder in weights or (None,))
     for folder, split in zip(weights[1:], others, strict=True):
         if (split.training, split.kept_out) != (first.training, first.kept_out):
             raise UsageError(

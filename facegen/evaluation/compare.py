@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 from facegen.arrays import to_picture, to_tensor
-from facegen.data.split import DataConfig, shared_split, split_files, spread
 from facegen.errors import ImageError, UsageError
 from facegen.evaluation.album import Album
 from facegen.evaluation.features import PairDistance
@@ -222,27 +221,6 @@ def _with_ratio(figure: Figure) -> Figure:
     if figure.name not in RELATIVE or ours is None or bicubic is None:
         return figure
     return replace(figure, values={**figure.values, RATIO: ratio(ours, bicubic)})
-
-
-def kept_out_portraits(
-    data: Path, models: Sequence[Upscaler], count: int, held_out: int | None, include: Sequence[str]
-) -> tuple[list[Path], str]:
-    """Choose at most `count` pictures below a folder that no model was trained on, from every part of it.
-
-    Args:
-        held_out, include: as `facegen.data.split.read_split`, whose errors may occur.
-    Returns:
-        the files; and how they were chosen, for the protocol.
-    """
-    folders = list(dict.fromkeys(folder for model in models for folder in model.folders))
-    if folders:
-        split = shared_split(data, folders, held_out, include)
-        return spread(split.kept_out, count), split.text
-    patterns = tuple(include) or ("*",)
-    training, kept_out = split_files(data, DataConfig(include=patterns, held_out=held_out or 0))
-    if held_out:
-        return spread(kept_out, count), f"{held_out} held out by person of {', '.join(patterns)} (stated by options)"
-    return spread(training, count), f"all of {', '.join(patterns)}; no model says what it was trained on"
 
 
 def read_small(file: Path) -> Picture:

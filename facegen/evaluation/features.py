@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import importlib
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -91,7 +91,8 @@ def load_inception(file: Path | None = None, device: str = "cpu") -> Extractor:
     """
     file = file or hub_file(INCEPTION_FILE)
     _require("FID", ("torch_fidelity", "torchvision"), file, "or name it by --inception FILE")
-    module = _import("FID", "torch_fidelity.feature_extractor_inceptionv3")
+    with _working("FID", "torch_fidelity"):
+        module = importlib.import_module("torch_fidelity.feature_extractor_inceptionv3")
     try:
         network = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(file))
     except (OSError, EOFError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
@@ -108,11 +109,9 @@ def load_lpips(device: str = "cpu") -> PairDistance:
         MissingExtraError: if a package, or AlexNet's weights in torch.hub's folder, are missing; names them.
     """
     _require("LPIPS", ("torchmetrics", "torchvision"), hub_file(ALEXNET_FILE), "from download.pytorch.org/models")
-    module = _import("LPIPS", "torchmetrics.image.lpip")
-    try:
+    with _working("LPIPS", "torchmetrics or torchvision"):  # a torchvision may be made for another torch
+        module = importlib.import_module("torchmetrics.image.lpip")
         metric = module.LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).to(device)
-    except (ImportError, RuntimeError) as error:  # a torchvision made for another torch
-        raise _broken("LPIPS", "torchvision", error) from None
 
     def apart(a: Tensor, b: Tensor) -> float:
         with torch.inference_mode():
@@ -131,13 +130,12 @@ def _require(figure: str, modules: tuple[str, ...], file: Path, source: str) -> 
         raise MissingExtraError(f"{figure} left out; for it: {' and '.join(needs)}.")
 
 
-def _import(figure: str, name: str) -> Any:
+@contextmanager
+def _working(figure: str, package: str) -> Iterator[None]:
+    """Raise MissingExtraError where a package is installed and fails."""
     try:
-        return importlib.import_module(name)
+        yield
     except (ImportError, RuntimeError) as error:
-        raise _broken(figure, name, error) from None
-
-
-def _broken(figure: str, name: str, error: Exception) -> MissingExtraError:
-    reason = one_line(error)
-    return MissingExtraError(f"{figure} left out: {name} is installed but does not work here ({reason}).")
+        reason = one_line(error)
+        text = f"{figure} left out: {package} is installed but does not work here ({reason})."
+        raise MissingExtraError(text) from None

@@ -155,9 +155,29 @@ def _whole(name: str, source: str, setting: Setting) -> Upscaler:
 
 def _published(name: str, source: str, setting: Setting) -> Upscaler:
     """A file of any architecture that spandrel knows."""
-    spandrel = _import_spandrel(source)
+    if find_spec("spandrel") is None:
+        raise MissingExtraError(f"{source}: published files are read by spandrel: pip install 'facegen[spandrel]'")
     try:
-        model = spandrel.ModelLoader(device=torch.device(setting.device)).load_from_file(source)
+        spandrel = importlib.import_module("spandrel")
+    except (ImportError, RuntimeError) as error:  # a torchvision that is missing, or made for another torch
+        reason = one_line(error)
+        raise MissingExtraError(
+            f"{source}: spandrel is installed but does not work here ({reason}); install the torchvision that fits "
+            f"torch {torch.__version__}."
+        ) from None
+    model = _read_published(spandrel, source, setting.device)
+
+    def enlarge(low_res: Tensor) -> Tensor:
+        upscaled: Tensor = model(low_res[None].to(setting.device))[0]
+        return upscaled
+
+    about = f"{model.architecture.name}, {Path(source).name}, read by spandrel {spandrel.__version__}"
+    return Upscaler(name, model.scale, enlarge, about)
+
+
+def _read_published(spandrel: Any, source: str, device: str) -> Any:
+    try:
+        model = spandrel.ModelLoader(device=torch.device(device)).load_from_file(source)
     except (
         OSError, EOFError, ValueError, KeyError, RuntimeError, pickle.UnpicklingError, SafetensorError,
         spandrel.UnsupportedModelError,
@@ -170,26 +190,7 @@ def _published(name: str, source: str, setting: Setting) -> Upscaler:
     if not isinstance(model, spandrel.ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
         raise WeightsError(f"{source}: a {model.architecture.name}, which makes no RGB picture of an RGB picture.")
     model.eval()
-
-    def enlarge(low_res: Tensor) -> Tensor:
-        upscaled: Tensor = model(low_res[None].to(setting.device))[0]
-        return upscaled
-
-    about = f"{model.architecture.name}, {Path(source).name}, read by spandrel {spandrel.__version__}"
-    return Upscaler(name, model.scale, enlarge, about)
-
-
-def _import_spandrel(source: str) -> Any:
-    if find_spec("spandrel") is None:
-        raise MissingExtraError(f"{source}: published files are read by spandrel: pip install 'facegen[spandrel]'")
-    try:
-        return importlib.import_module("spandrel")
-    except (ImportError, RuntimeError) as error:  # a torchvision that is missing, or made for another torch
-        reason = one_line(error)
-        raise MissingExtraError(
-            f"{source}: spandrel is installed but does not work here ({reason}); install the torchvision that fits "
-            f"torch {torch.__version__}."
-        ) from None
+    return model
 
 
 BY_NAME: dict[str, Maker] = {"bicubic": _bicubic, "lanczos": _lanczos, "jnet": _jnet}

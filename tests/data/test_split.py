@@ -149,3 +149,13 @@ def test_several_weights_share_a_split_or_are_refused(data: Path, weights: Path,
     with pytest.raises(UsageError, match=r"weights and .*other were trained on different pictures; state what neither"):
         shared_split(data, [weights, other], None, ())
     assert len(shared_split(data, [weights, other], 8, ()).kept_out) == 8
+
+
+def test_without_weights_all_are_kept_out_or_as_many_as_stated(data: Path, weights: Path) -> None:
+    found = shared_split(data, [], None, ())
+    assert (len(found.kept_out), len(found.training)) == (40, 0)
+    assert found.text == "all of *; no model says what it was trained on"
+    assert len(shared_split(data, [], None, ("studio/*",)).kept_out) == 20
+    assert shared_split(data, [], 4, ()) == shared_split(data, [weights], 4, ())
+    with pytest.raises(TrainingError, match="no such folder"):
+        shared_split(data / "none", [], None, ())

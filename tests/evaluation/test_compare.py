@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from facegen.errors import FileError, ImageError, TrainingError, UsageError
+from facegen.errors import FileError, ImageError, UsageError
 from facegen.evaluation import portraits as measuring
-from facegen.evaluation.compare import LARGEST, Comparison, Sides, kept_out_portraits, read_small
+from facegen.evaluation.compare import LARGEST, Comparison, Sides, read_small
 from facegen.evaluation.portraits import NAMES, ORIGINAL, read_portrait
 from facegen.evaluation.report import Evaluation, to_html, write_evaluation
-from facegen.evaluation.upscalers import Setting, Upscaler, load_upscalers
+from facegen.evaluation.upscalers import Setting, load_upscalers
 from facegen.media.images import read_image, resize, write_image
 from tests.cli.conftest import leftovers
 
@@ -143,53 +143,12 @@ def test_too_few_pictures_are_refused(setting: Setting, weights: Path, portraits
         comparison.add_inputs([portraits / "e_none.png"])
 
 
-def model(*folders: Path) -> Upscaler:
-    """One with weights from these folders."""
-    return Upscaler("some", 2, lambda x: x, "", folders)
-
-
-@pytest.fixture
-def people(tmp_path: Path) -> Path:
-    """Names of twelve pictures, which nobody reads."""
-    for number in range(12):
-        path = tmp_path / "people" / ("a" if number % 2 else "b") / f"me_{number:02d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return tmp_path / "people"
-
-
 def test_sides_are_whole_multiples() -> None:
     assert (Sides(96, 768).scale, str(Sides(48, 96))) == (8, "48 px by area mean, 8 bits, upscaled to 96 px")
     with pytest.raises(UsageError, match="--size 700: expected a multiple of --low 96, at least twice it: 672 for"):
         Sides(96, 700)
     with pytest.raises(UsageError, match="--size 96: expected a multiple of --low 96, at least twice it: 192 for"):
         Sides(96, 96)
-
-
-def test_without_weights_all_are_compared(people: Path) -> None:
-    files, text = kept_out_portraits(people, [model()], 60, None, ())
-    assert len(files) == 12
-    assert text == "all of *; no model says what it was trained on"
-    files, _ = kept_out_portraits(people, [model()], 3, None, ("a/*",))
-    assert [file.name for file in files] == ["me_01.png", "me_05.png", "me_09.png"]
-
-
-def test_weights_say_what_was_kept_out(people: Path, tmp_path: Path) -> None:
-    weights = tmp_path / "weights"
-    weights.mkdir()
-    (weights / "recipe.toml").write_text("[data]\nheld_out = 4\n")
-    files, text = kept_out_portraits(people, [model(), model(weights), model(weights)], 60, None, ())
-    assert len(files) == 4
-    assert "4 held out by person of * (stated by the weights' recipe)" in text
-    stated, _ = kept_out_portraits(people, [model()], 60, 4, ())
-    assert stated == files
-
-
-def test_weights_that_say_nothing_are_refused(people: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="say it yourself: --held-out 60"):
-        kept_out_portraits(people, [model(tmp_path)], 60, None, ())
-    with pytest.raises(TrainingError, match="no such folder"):
-        kept_out_portraits(people / "none", [model()], 60, None, ())
 
 
 def test_portraits_are_brought_to_the_side(portraits: Path) -> None:
