@@ -35,10 +35,8 @@ class Film:
 
     path: Path
     fps: Fraction
-    size: tuple[int, int]
-    """Width and height."""
-    count: int
-    """Frames, as far as is known."""
+    size: tuple[int, int]  # width, height
+    count: int  # of frames, as far as is known
 
     def frames(self) -> Iterator[NDArray[np.uint8]]:
         """Read each frame, (H, W, 3), in order.

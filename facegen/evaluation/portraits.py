@@ -60,12 +60,9 @@ NAMES: dict[str, tuple[str, str, str]] = {
 class Portrait:
     """A portrait and the results of upscaling its reduction."""
 
-    low_res: Tensor
-    """(3, h, w) in [0, 1]."""
-    original: Picture
-    """(s*h, s*w, 3)."""
-    results: Mapping[str, Picture]
-    """Column -> (s*h, s*w, 3), as a file would hold it."""
+    low_res: Tensor  # (3, h, w) in [0, 1]
+    original: Picture  # (s*h, s*w, 3)
+    results: Mapping[str, Picture]  # column -> (s*h, s*w, 3), as a file would hold it
     plan: TilePlan | None = None
     """Tiles whose seams are measured; None measures none."""
 
@@ -75,10 +72,8 @@ class _Seen:
     """What networks see in a picture."""
 
     maps: list[Tensor]
-    points: NDArray[np.float64]
-    """(68, 2), in pixels."""
-    person: NDArray[np.float64]
-    """(128,)."""
+    points: NDArray[np.float64]  # (68, 2), in pixels
+    person: NDArray[np.float64]  # (128,)
 
 
 class PortraitMeter:

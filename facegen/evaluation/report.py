@@ -48,8 +48,7 @@ class Figure:
     """One measured quantity, for each thing measured, with its protocol."""
 
     name: str
-    values: dict[str, float | None]
-    """Column of the table -> value; None where the quantity has no meaning."""
+    values: dict[str, float | None]  # column -> value; None where the quantity has no meaning
     protocol: Protocol
     wanted: str = ""
     """A good value, as in "lower" or "1"."""
@@ -60,8 +59,7 @@ class Sheet:
     """Pictures to look at along with the figures."""
 
     caption: str
-    picture: NDArray[np.uint8]
-    """(H, W, 3)."""
+    picture: NDArray[np.uint8]  # (H, W, 3)
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,6 @@ class Evaluation:
     facts: dict[str, str]
     """What was measured: weights, hash, data, command."""
     legend: str = ""
-    """What the columns are."""
     charted: tuple[str, ...] = ()
     """Columns with a bar in the page's charts; without any there are no charts."""
 
@@ -89,8 +86,6 @@ def ratio(value: float, base: float) -> float | None:
 def write_evaluation(evaluation: Evaluation, out: Path, name: str) -> list[Path]:
     """Write NAME.json, the facts and figures, and NAME.html into a folder, each complete or not at all.
 
-    Returns:
-        the files written.
     Raises:
         FileError: if the folder cannot be written.
         MissingExtraError: if the page has charts and matplotlib is not installed.
@@ -148,9 +143,7 @@ def to_html(evaluation: Evaluation) -> str:
 def _chart(figure: Figure, columns: tuple[str, ...]) -> str:
     """The bar chart's data URL; "" where no column has a finite value."""
     values = {c: v for c in columns if (v := figure.values.get(c)) is not None and math.isfinite(v)}
-    if not values:
-        return ""
-    return bar_chart(values, best=best_of(values, figure.wanted), line=values.get(BASELINE))
+    return bar_chart(values, best=best_of(values, figure.wanted), line=values.get(BASELINE)) if values else ""
 
 
 def best_of(values: Mapping[str, float], wanted: str) -> str | None:
@@ -172,7 +165,7 @@ def format_value(value: float | None) -> str:
 
 
 def _rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
-    """A figure's cells: name and protocol's number, a value for each column, what is wanted."""
+    """The cells of each figure: name and protocol's number, a value for each column, what is wanted."""
     numbers = _protocols(evaluation)
     return [
         (

@@ -121,21 +121,15 @@ class TemporalMeter:
 
 @dataclass(frozen=True)
 class _Measured:
-    """A frame and its motion from the one before."""
+    """A frame and its motion from the one before; the first has none."""
 
-    frame: Frame
-    luma: Plane
-    """(H, W), 0..255."""
-    fine: Plane
-    """(H, W): the luma minus its Gaussian mean."""
-    reduced: Frame
-    """(h, w) uint8: the luma, reduced by area."""
-    flow: Flow | None
-    """(H, W, 2): where each pixel was in the frame before; None in the first."""
-    back: Flow | None
-    """(H, W, 2): where each pixel of the frame before is in this one."""
-    sure: NDArray[Any]
-    """(H, W) bool: where `flow` is trusted."""
+    frame: Frame  # (H, W, 3)
+    luma: Plane  # (H, W), 0..255
+    fine: Plane  # (H, W): the luma minus its Gaussian mean
+    reduced: Frame  # (h, w): the luma, reduced by area
+    flow: Flow | None  # (H, W, 2): where each pixel was in the frame before
+    back: Flow | None  # (H, W, 2): where each pixel of the frame before is in this one
+    sure: NDArray[Any]  # (H, W) bool: where `flow` is trusted
 
 
 def _measure(frame: Frame, before: _Measured | None) -> _Measured:

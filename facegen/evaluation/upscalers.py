@@ -11,6 +11,7 @@ import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -84,16 +85,13 @@ class Upscaler:
 
     def passes(self, scale: int) -> int:
         """Count the applications that reach at least `scale` times the size."""
-        count, reached = 1, self.scale
-        while reached < scale:
-            count, reached = count + 1, reached * self.scale
-        return count
+        return next(n for n in count(1) if self.scale**n >= scale)
 
     def steps(self, scale: int) -> str:
         """Describe how it reaches `scale` times the size."""
-        count = self.passes(scale)
-        reached = self.scale**count
-        text = f"{self.scale}x" if count == 1 else f"{self.scale}x applied {count} times"
+        passes = self.passes(scale)
+        reached = self.scale**passes
+        text = f"{self.scale}x" if passes == 1 else f"{self.scale}x applied {passes} times"
         return text if reached == scale else f"{text}, reduced by area from {reached}x to {scale}x"
 
 

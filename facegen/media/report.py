@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
@@ -108,21 +107,20 @@ def histogram(values: ArrayLike, *, mark: float | None = None) -> str:
 
 
 def bar_chart(values: Mapping[str, float], *, best: str | None = None, line: float | None = None) -> str:
-    """Draw a horizontal bar from 0 for each value that is finite, as an SVG of 330 px width in a data URL.
+    """Draw a horizontal bar from 0 for each value, as an SVG of 330 px width in a data URL.
 
     Args:
-        values: name -> value, from the top; each value is written behind its bar.
+        values: name -> finite number, from the top, at least one; it is written behind its bar.
         best: the bar in full colour; the others are pale.
         line: where a dashed line stands, as at a baseline.
     """
-    finite = {name: value for name, value in values.items() if math.isfinite(value)}
-    names = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in finite]
-    colors = [BLUE if name == best else PALE for name in finite]
+    names = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in values]
+    colors = [BLUE if name == best else PALE for name in values]
 
     def draw(axes: Axes) -> None:
-        bars = axes.barh(range(len(finite)), list(finite.values()), 0.7, color=colors)
-        axes.bar_label(bars, [f"{value:.4g}" for value in finite.values()], padding=3)
-        axes.set_yticks(range(len(finite)), names)
+        bars = axes.barh(range(len(values)), list(values.values()), 0.7, color=colors)
+        axes.bar_label(bars, [f"{value:.4g}" for value in values.values()], padding=3)
+        axes.set_yticks(range(len(values)), names)
         axes.set_xticks([])
         axes.invert_yaxis()
         axes.margins(x=0.2)
@@ -130,7 +128,7 @@ def bar_chart(values: Mapping[str, float], *, best: str | None = None, line: flo
         if line is not None:
             axes.axvline(line, color=RED, linewidth=1.5, linestyle=(0, (2, 2)))
 
-    return _chart(draw, 330, 19 * max(len(finite), 1) + 6)
+    return _chart(draw, 330, 19 * len(values) + 6)
 
 
 def _chart(draw: Callable[[Axes], None], width: int, height: int) -> str:
