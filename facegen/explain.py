@@ -214,7 +214,7 @@ def _seams(rgb: NDArray[np.uint8], record: Record) -> tuple[SeamGauge | None, Se
     """Return the gauge of the seams, and of other lines if it can be measured here."""
     if record.seams or not record.upscaled:
         return record.seams, None
-    plan = record.upscaled[0].plan.plan
+    plan = record.upscaled[0].plan
     scale = rgb.shape[0] // plan.height
     if record.source is None and scale and rgb.shape[:2] == (scale * plan.height, scale * plan.width):
         image = to_tensor(rgb)

@@ -11,20 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facegen.clip_files import write_upscaled
 from facegen.errors import FileError, ImageError
 from facegen.explain import write_explanation
 from facegen.jobs import Task
 from facegen.media.images import Origin, Picture, find_pictures, picture_text, read_image, write_image
-from facegen.media.record import COMMAND_KEY, record_text
+from facegen.media.record import COMMAND_KEY, RECORD_KEY, record_text
 from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip, video_text
+from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.photo import Restored, crop_heads, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline, Upscaled
 from facegen.precision import resolve_device
 from facegen.results import CLIP_SUFFIX, UpresOptions, Upscaling, before_after_path, vote_stem
-from facegen.video.clip import clip_scale
+from facegen.video.clip import clip_scale, upscale_clip
+from facegen.video.store import JSON, FrameStore
 
 SMALLEST_HEAD = 16
 """Smallest width and height of a picture accepted as a head, in pixels."""
@@ -95,11 +96,24 @@ class FileUpscaler:
         )  # fmt: skip
 
     def _clip(self, task: Task) -> Upscaling:
-        clip, options = Clip(task.source), self.options
-        scale = clip_scale(clip, options.photo)
+        """Upscale a clip, its sound and times unchanged; a stopped run left its frames next to the result."""
+        clip, pipeline, photo = Clip(task.source), self.pipeline, self.options.photo
+        scale = clip_scale(clip, photo)
         path = self._path(task, f"-x{scale}", CLIP_SUFFIX)
-        recorded, on_part = options.recorded(clip=True), partial(self.on_part, task.source)
-        return write_upscaled(self.pipeline, clip, scale, options.photo, recorded, path, on_part)
+        record = partial(record_text, pipeline, "upres", self.options.recorded(clip=True), source=clip.path)
+        key: dict[str, JSON] = {"record": record()[RECORD_KEY], "scale": scale}
+        warnings: list[str] = []
+        with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=warnings.append) as store:
+            done = upscale_clip(pipeline, clip, scale, photo, store, partial(self.on_part, task.source))
+            sound, text = clip.path if clip.has_audio else None, record(fit=done.fit)
+            write_video(path, store.frames(), clip.fps, audio=sound, times=done.times, text=text, label="composite")
+            store.remove()
+        notes = [f"{len(done.times)} frames", *([] if done.heads else ["no face found"]), *warnings]
+        width, height = (scale * side for side in clip.size)
+        return Upscaling(
+            clip.path, (path,), note="; ".join(notes), before=clip.size, after=(width, height), faces=done.heads,
+            fit=done.fit,
+        )  # fmt: skip
 
     def _crop(self, task: Task, picture: Picture) -> Upscaling:
         heads = crop_heads(self.pipeline, picture.rgb, self.options.size)

@@ -134,7 +134,7 @@ def test_an_aligned_head_and_its_votes(upscale_one: Upscale, tmp_path: Path, hea
     assert (done.after, done.faces) == ((256, 256), 1)
     assert done.seams is not None
     [upscaled] = read_record(done.written[-1]).upscaled
-    assert len(upscaled.choices) == len(upscaled.plan.plan)
+    assert len(upscaled.choices) == len(upscaled.plan)
     with pytest.raises(ImageError, match="96x95; --aligned expects a square head crop"):
         upscale_one(write_image(tmp_path / "wide.png", head[:95, :96]), kind="aligned")
 

@@ -36,24 +36,10 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)  # a later version's record may have more fields
 
 
-class PlanRecord(_Table):
-    """Where the tiles of an upscaled picture lie, in low-res pixels; see `TilePlan`."""
-
-    height: int
-    width: int
-    tile: int
-    overlap: int
-
-    @property
-    def plan(self) -> TilePlan:
-        """The plan itself."""
-        return TilePlan(self.height, self.width, self.tile, self.overlap)
-
-
 class UpscaledRecord(_Table):
     """The chosen candidates of one upscaled picture, and its measures."""
 
-    plan: PlanRecord
+    plan: TilePlan
     candidates: tuple[str, ...]
     """Their names."""
     choices: tuple[int, ...]
@@ -274,13 +260,12 @@ def _sha256_of_weights(name: str) -> str:
 
 
 def _upscaled_record(upscaled: Made) -> UpscaledRecord:
-    plan = upscaled.plan
     return UpscaledRecord(
-        plan=PlanRecord(height=plan.height, width=plan.width, tile=plan.tile, overlap=plan.overlap),
+        plan=upscaled.plan,
         candidates=upscaled.names,
         choices=tuple(upscaled.chosen.tolist()),
         fit=_finite(upscaled.fit),
-        seams=seam_gauge(upscaled.image, plan),
+        seams=seam_gauge(upscaled.image, upscaled.plan),
     )
 
 

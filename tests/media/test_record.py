@@ -62,7 +62,7 @@ def test_record_of_a_sample(pipeline: FacePipeline, recipe: Path, tmp_path: Path
     assert record.z == hashlib.sha256(z.numpy().tobytes()).hexdigest()
     assert record.source is None
     [made] = record.upscaled
-    assert made.plan.plan == upscaled.plan
+    assert made.plan == upscaled.plan
     assert made.candidates == upscaled.names
     assert list(made.choices) == upscaled.chosen.tolist()
     assert made.fit == pytest.approx(upscaled.fit)
