@@ -45,7 +45,7 @@ def _pictures() -> tuple[str, ...]:
     help="bicubic, lanczos, jnet (the recipe's), shipped weights, weight folders, published .pth or .safetensors.",
 )
 @click.option(
-    "--inputs", type=click.Path(path_type=Path), metavar="DIR", help="Folder of small pictures of yours to upscale too."
+    "--inputs", type=click.Path(path_type=Path), metavar="DIR", help="Folder of your own small pictures to upscale too."
 )
 @click.option("--low", type=Size(), default=96, show_default=True, help="Side that portraits are reduced to.")
 @click.option("--size", type=Size(), default=768, show_default=True, help="Side they are upscaled to and compared at.")
@@ -63,7 +63,7 @@ def _pictures() -> tuple[str, ...]:
     default="sheet",
     show_default=True,
     metavar="KINDS",
-    help="Pictures to write beside the page, from single,row,sheet,difference; or none.",
+    help="Pictures to write in addition to the page, from single,row,sheet,difference; or none.",
 )
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True, help="Folder to write to."
@@ -84,10 +84,10 @@ def compare(
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Upscale the same faces by several models, measure them, and show them side by side.
+    """Upscale the same faces by several models, measure the results, and show them side by side.
 
-    DIR holds aligned portraits: those kept out of the models' training are reduced, upscaled again, and compared with
-    what they were. Pictures of --inputs are upscaled by as many times, and shown alone.
+    DIR holds aligned portraits. Those kept out of the models' training are reduced, upscaled again, and compared with
+    their originals. Pictures of --inputs have no original: they are upscaled by the same factor and shown.
     """
     from facegen.data.split import shared_split, spread
     from facegen.evaluation.compare import Comparison, Sides

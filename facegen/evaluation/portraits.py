@@ -69,7 +69,7 @@ class Portrait:
 
 @dataclass(frozen=True)
 class _Seen:
-    """What networks see in a picture."""
+    """The features, landmarks and identity that networks find in a picture."""
 
     maps: list[Tensor]
     points: NDArray[np.float64]  # (68, 2), in pixels

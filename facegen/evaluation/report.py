@@ -36,7 +36,7 @@ class Protocol:
     split: str
     """Which pictures were compared with which."""
     seed: int | None = None
-    """Of what was drawn at random for the measurement; None if nothing was."""
+    """Seed of everything drawn at random for the measurement; None if nothing was."""
 
     def __str__(self) -> str:
         seed = "" if self.seed is None else f"; seed {self.seed}"
@@ -68,11 +68,11 @@ class Evaluation:
 
     title: str
     columns: tuple[str, ...]
-    """Of the table; a figure need not have a value for each."""
+    """Columns of the table; a figure need not have a value for each."""
     figures: tuple[Figure, ...]
     sheets: tuple[Sheet, ...]
     facts: dict[str, str]
-    """What was measured: weights, hash, data, command."""
+    """Weights, hash, data, command."""
     legend: str = ""
     charted: tuple[str, ...] = ()
     """Columns with a bar in the page's charts; without any there are no charts."""

@@ -201,7 +201,7 @@ def _ratio_column(name: str) -> str:
 
 
 def _prefix(name: str) -> str:
-    """What tells one of several generators apart."""
+    """The beginning of lines and captions where there are several generators."""
     return "" if name == SAMPLES else f"{name}: "
 
 

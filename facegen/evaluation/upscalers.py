@@ -31,18 +31,18 @@ from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 from facegen.weights import CARD_FILE, find_weights, load_network, read_card, weight_folders
 
 FILE_SUFFIXES = (".pth", ".safetensors")
-"""Of published files; no code in them is run."""
+"""Suffixes of published files; no code in them is run."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What upscalers are made for."""
+    """The comparison that upscalers are made for."""
 
     scale: int
-    """Scale of the comparison; interpolations are made for it, networks have their own."""
+    """Interpolations are made for it, networks have their own."""
     recipe: Path = DEFAULT_RECIPE
     overrides: tuple[str, ...] = ()
-    """Of the pipeline that a J-net runs in."""
+    """Overrides of the recipe; a J-net runs in its pipeline."""
     device: str = "cpu"
 
 
@@ -62,7 +62,7 @@ class Upscaler:
     about: str
     """A description for the page."""
     folders: tuple[Path, ...] = ()
-    """Of its weights; their recipes say which pictures were trained on."""
+    """Weight folders; their recipes say which pictures were trained on."""
 
     def __post_init__(self) -> None:
         if self.scale < 2:

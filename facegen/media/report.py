@@ -35,7 +35,7 @@ _STYLE: dict[Any, Any] = {
     **{f"axes.spines.{side}": False for side in ("top", "right", "left")},
     **dict.fromkeys(("text.color", "xtick.color", "ytick.color", "axes.edgecolor"), GREY),
 }
-"""Of matplotlib: text stays text, dollar signs are no mathematics, and equal charts are equal files."""
+"""Settings of matplotlib: text stays text, dollar signs are no mathematics, equal charts are equal files."""
 
 
 def write_report(path: Path, template: str, **context: object) -> Path:

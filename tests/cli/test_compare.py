@@ -28,7 +28,7 @@ def small(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> 
     return write_image(tmp_path_factory.mktemp("small") / "me.png", resize(head, (32, 32))).parent
 
 
-def test_portraits_and_inputs(
+def test_portraits_and_inputs_are_compared(
     facegen: Facegen, tiny_recipe: Path, heads: Path, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facegen.evaluation.portraits.PATCHES", 4)
@@ -53,7 +53,7 @@ def test_portraits_and_inputs(
     assert not leftovers(out)
 
 
-def test_inputs_alone(facegen: Facegen, tiny_recipe: Path, small: Path, tmp_path: Path) -> None:
+def test_inputs_alone_are_shown_only(facegen: Facegen, tiny_recipe: Path, small: Path, tmp_path: Path) -> None:
     words = ("--recipe", tiny_recipe, "--models", "lanczos", "--low", 16, "--size", 32, "--write", "none")
     result = facegen("compare", "--inputs", small, *words, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output

@@ -20,11 +20,11 @@ def flat(value: int, side: int = 64) -> NDArray[np.uint8]:
 
 
 def files(folder: Path) -> set[str]:
-    """What lies below a folder."""
+    """The files below a folder."""
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_kind_of_file(tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_every_kind_of_file_is_written(tmp_path: Path, head: NDArray[np.uint8]) -> None:
     album = Album(tmp_path, KINDS, "Portraits")
     original = resize(head, (96, 96))
     album.add("me", resize(head, (12, 12)), {"a": flat(0, 96), "../b c": original}, original)

@@ -28,27 +28,27 @@ def track(files: Sequence[Path], what: str) -> Iterable[Path]:
     return files
 
 
-def start(setting: Setting, weights: Path, out: Path, told: list[str], kinds: Sequence[str] = ()) -> Comparison:
+def start(setting: Setting, weights: Path, out: Path, reported: list[str], kinds: Sequence[str] = ()) -> Comparison:
     """A comparison of `MODELS`, from 32 px to 256."""
     models = load_upscalers(["bicubic", "jnet", str(weights / "unet")], setting)
-    return Comparison(models, Sides(32, 256), device="cpu", report=told.append, track=track, out=out, kinds=kinds)
+    return Comparison(models, Sides(32, 256), device="cpu", report=reported.append, track=track, out=out, kinds=kinds)
 
 
 @pytest.fixture(scope="module")
-def told() -> list[str]:
-    """What `found` was told."""
+def reported() -> list[str]:
+    """The lines reported while `found` was made."""
     return []
 
 
 @pytest.fixture(scope="module")
 def found(
-    setting: Setting, weights: Path, portraits: Path, tmp_path_factory: pytest.TempPathFactory, told: list[str]
+    setting: Setting, weights: Path, portraits: Path, tmp_path_factory: pytest.TempPathFactory, reported: list[str]
 ) -> Evaluation:
     """Two portraits, and three files that cannot be used."""
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measuring, "PATCHES", 4)
-        comparison = start(setting, weights, out, told, ["row"])
+        comparison = start(setting, weights, out, reported, ["row"])
         files = sorted(portraits.rglob("*.png"))
         comparison.add_portraits(files, "all of them", root=portraits, lpips=lambda a, b: 0.25)
     assert {path.name for path in out.rglob("*.png")} == {"a_1.png", "b-a_1.png"}
@@ -83,10 +83,10 @@ def test_figures_tell_good_from_bad(found: Evaluation) -> None:
     assert values(found, "LPIPS") == dict.fromkeys(MODELS, 0.25)
 
 
-def test_unfit_portraits_are_named_and_left_out(found: Evaluation, told: list[str]) -> None:
-    assert len(told) == 3
+def test_unfit_portraits_are_named_and_left_out(found: Evaluation, reported: list[str]) -> None:
+    assert len(reported) == 3
     for name in ("c_small.png: 192x192", "d_wide.png: 256x200", "e_none.png"):
-        assert any(name in line for line in told)
+        assert any(name in line for line in reported)
 
 
 def test_facts_say_how_each_model_came_to_the_size(found: Evaluation) -> None:
@@ -105,7 +105,7 @@ def test_the_page_shows_everything_and_needs_no_other_file(found: Evaluation) ->
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
 
 
-def test_what_is_written(found: Evaluation, tmp_path: Path) -> None:
+def test_the_json_and_the_page_are_written(found: Evaluation, tmp_path: Path) -> None:
     written = write_evaluation(found, tmp_path, "comparison")
     assert [path.name for path in written] == ["comparison.json", "comparison.html"]
     assert not leftovers(tmp_path)
@@ -122,21 +122,21 @@ def test_pictures_of_ones_own_have_sheets_and_no_figures(
     files = [
         write_image(tmp_path / "in" / f"{n}.png", resize(head, size)) for n, size in (("a", (24, 24)), ("b", (30, 12)))
     ]
-    told: list[str] = []
-    comparison = start(setting, weights, tmp_path / "out", told, ["single", "sheet"])
+    reported: list[str] = []
+    comparison = start(setting, weights, tmp_path / "out", reported, ["single", "sheet"])
     comparison.add_inputs([*files, tmp_path / "none.png"])
     found = comparison.result({})
     assert (found.figures, found.columns) == ((), MODELS)
     assert found.sheets[0].caption == "Pictures of your own, upscaled 8x"
-    assert len(told) == 1
+    assert len(reported) == 1
     assert {path.name for path in (tmp_path / "out/inputs/single/jnet").iterdir()} == {"a.png", "b.png"}
     assert (tmp_path / "out/inputs/sheet.png").is_file()
     assert "<table>" not in to_html(found)
 
 
 def test_too_few_pictures_are_refused(setting: Setting, weights: Path, portraits: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-    comparison = start(setting, weights, tmp_path, told)
+    reported: list[str] = []
+    comparison = start(setting, weights, tmp_path, reported)
     with pytest.raises(UsageError, match="0 of 1 portraits could be used, expected at least 2"):
         comparison.add_portraits([portraits / "c_small.png"], "all")
     with pytest.raises(ImageError, match="--inputs: none of 1 pictures could be used"):

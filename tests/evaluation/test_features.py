@@ -97,11 +97,11 @@ def install(monkeypatch: pytest.MonkeyPatch, **modules: Any) -> None:
 
 
 @pytest.mark.skipif(INSTALLED is not None, reason="the packages are installed here")
-def test_what_is_missing_is_named(hub: Path) -> None:
-    with pytest.raises(MissingExtraError) as told:
+def test_missing_packages_and_weights_are_named(hub: Path) -> None:
+    with pytest.raises(MissingExtraError) as error:
         load_inception()
-    assert "FID left out; for it: pip install torch-fidelity torchvision and the weights " in str(told.value)
-    assert f"{hub / INCEPTION_FILE} (or name it by --inception FILE)." in str(told.value)
+    assert "FID left out; for it: pip install torch-fidelity torchvision and the weights " in str(error.value)
+    assert f"{hub / INCEPTION_FILE} (or name it by --inception FILE)." in str(error.value)
     with pytest.raises(MissingExtraError, match=r"LPIPS left out; for it: pip install torchmetrics torchvision and"):
         load_lpips()
     assert hub_file(ALEXNET_FILE) == hub / ALEXNET_FILE

@@ -58,7 +58,7 @@ def checkerboard(side: int, strength: float) -> Tensor:
     return strength * (((steps[:, None] + steps) % 2) * 2 - 1).float().expand(3, -1, -1)
 
 
-def test_psnr_of_a_known_error(picture: Tensor) -> None:
+def test_psnr_of_a_known_error_is_known(picture: Tensor) -> None:
     assert psnr(picture, picture) == math.inf
     assert psnr(torch.full((3, 4, 4), 0.6), torch.full((3, 4, 4), 0.5)) == pytest.approx(20, abs=1e-4)
 
@@ -197,7 +197,7 @@ def test_precision_and_recall_of_disjoint_sets_are_zero() -> None:
     assert precision_recall(normal(30), normal(30, seed=1) + 100) == (0.0, 0.0)
 
 
-def test_precision_without_recall() -> None:
+def test_precision_can_be_high_without_recall() -> None:
     """Samples on one of two clusters are all real, but show half of what there is; and the other way round."""
     left, right = normal(40), normal(40, seed=1) + 100
     both = np.concatenate([left, right])

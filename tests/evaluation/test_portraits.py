@@ -34,12 +34,12 @@ def files(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> 
 
 @pytest.fixture(scope="module")
 def found(pipeline: FacePipeline, files: list[Path]) -> tuple[Evaluation, list[str]]:
-    """The evaluation and what it told."""
-    told: list[str] = []
+    """The evaluation and what was reported."""
+    reported: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "LOW", 32)
         patch.setattr(measuring, "PATCHES", 4)
-        return evaluate_portraits(pipeline, files, "all of them", told.append, lpips), told
+        return evaluate_portraits(pipeline, files, "all of them", reported.append, lpips), reported
 
 
 def lpips(a: Tensor, b: Tensor) -> float:
@@ -72,7 +72,7 @@ def test_ours_keeps_to_the_small_picture_better_than_bicubic(found: tuple[Evalua
     assert fit[OURS] > max(45, fit[BASELINE])
 
 
-def test_gauges_of_the_original_stand_beside(found: tuple[Evaluation, list[str]]) -> None:
+def test_the_original_has_the_figures_that_need_no_original(found: tuple[Evaluation, list[str]]) -> None:
     with_original = {key for key in NAMES if ORIGINAL in values(found, key)}
     assert with_original == {"nyquist", "seams"}
     assert values(found, "detail")[BASELINE] < 0
@@ -84,17 +84,19 @@ def test_ratio_is_ours_over_bicubics(found: tuple[Evaluation, list[str]]) -> Non
     assert RATIO not in values(found, "psnr")
 
 
-def test_lpips_is_measured_where_it_is_at_hand(found: tuple[Evaluation, list[str]]) -> None:
+def test_lpips_is_measured_where_it_is_installed(found: tuple[Evaluation, list[str]]) -> None:
     (figure,) = (figure for figure in found[0].figures if figure.name == "LPIPS")
     assert set(figure.values) == {"facegen", "bicubic", "lanczos", RATIO}
     assert "torchmetrics" in figure.protocol.features
 
 
 def test_unfit_pictures_are_named_and_left_out(found: tuple[Evaluation, list[str]]) -> None:
-    _, told = found
-    assert any("small.png: 192x192, expected an aligned square head of at least 256 px; left out." in x for x in told)
-    assert any("wide.png: 256x200, expected" in x for x in told)
-    assert any("none.png" in line for line in told if not line.startswith("portrait "))
+    _, reported = found
+    assert any(
+        "small.png: 192x192, expected an aligned square head of at least 256 px; left out." in x for x in reported
+    )
+    assert any("wide.png: 256x200, expected" in x for x in reported)
+    assert any("none.png" in line for line in reported if not line.startswith("portrait "))
 
 
 def test_sheets_show_every_column(found: tuple[Evaluation, list[str]]) -> None:

@@ -152,6 +152,6 @@ def test_charts_show_the_best_and_the_baseline() -> None:
 @pytest.mark.parametrize(
     ("wanted", "best"), [("higher", "c"), ("lower", "a"), ("0", "b"), ("1", "b"), ("ratio 1", None)]
 )
-def test_best(wanted: str, best: str | None) -> None:
+def test_the_best_column_is_nearest_to_what_is_wanted(wanted: str, best: str | None) -> None:
     assert best_of({"a": -2.0, "b": 0.5, "c": 3.0}, wanted) == best
     assert best_of({}, wanted) is None

@@ -57,13 +57,13 @@ def value_of(figure: Figure, column: str) -> float:
 
 @pytest.fixture(scope="module")
 def found(pipeline: FacePipeline, split: Split) -> tuple[Evaluation, list[str]]:
-    """Eight samples of a tiny network evaluated, and what that told."""
-    told: list[str] = []
-    return evaluate_samples({SAMPLES: pipeline}, split, 8, told.append), told
+    """Eight samples of a tiny network evaluated, and what was reported."""
+    reported: list[str] = []
+    return evaluate_samples({SAMPLES: pipeline}, split, 8, reported.append), reported
 
 
 def test_every_figure_has_its_columns_and_protocol(found: tuple[Evaluation, list[str]]) -> None:
-    evaluation, told = found
+    evaluation, reported = found
     assert len(evaluation.figures) == 7
     for figure in evaluation.figures:
         assert set(figure.values) == {SAMPLES, REAL, RATIO} == set(evaluation.columns)
@@ -72,8 +72,8 @@ def test_every_figure_has_its_columns_and_protocol(found: tuple[Evaluation, list
         assert figure.protocol.resize.startswith("128 px")
     assert by_name(evaluation, "Frechet distance (EfficientNet-Lite2)").protocol.count == 4  # half of the kept-out
     assert by_name(evaluation, "Nearest").protocol.count == 8
-    assert told[0] == "drawing 8 samples of 128 px"
-    assert "looking at 12 pictures with EfficientNet-Lite2: training" in told
+    assert reported[0] == "drawing 8 samples of 128 px"
+    assert "looking at 12 pictures with EfficientNet-Lite2: training" in reported
     assert by_name(evaluation, "Frechet").protocol.seed == 0
     assert by_name(evaluation, "Nearest").protocol.seed is None
     assert [sheet.picture.ndim for sheet in evaluation.sheets] == [3, 3, 3]
@@ -109,10 +109,10 @@ def test_drawing_in_batches_changes_no_picture(pipeline: FacePipeline, split: Sp
 
 @pytest.fixture(scope="module")
 def both(pipeline: FacePipeline, split: Split) -> tuple[Evaluation, list[str], list[int]]:
-    """That network beside a paler one, with an Inception; what it told, and how many pictures were looked at."""
+    """That network beside a paler one, with an Inception; what it reported, and how many pictures were looked at."""
     other = deepcopy(pipeline.generator)
     other.to_rgb.weight.data.mul_(0.2)
-    told: list[str] = []
+    reported: list[str] = []
     looked: list[int] = []
 
     def look(network: EfficientNetLite, pictures: NDArray[np.uint8], side: int, device: str) -> Features:
@@ -125,18 +125,18 @@ def both(pipeline: FacePipeline, split: Split) -> tuple[Evaluation, list[str], l
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(samples, "pooled_features", look)
         pipelines = {"tiny": pipeline, "pale": with_generator(pipeline, other)}
-        return evaluate_samples(pipelines, split, 8, told.append, inception), told, looked
+        return evaluate_samples(pipelines, split, 8, reported.append, inception), reported, looked
 
 
 def test_several_generators_stand_side_by_side(
     found: tuple[Evaluation, list[str]], both: tuple[Evaluation, list[str], list[int]]
 ) -> None:
-    evaluation, told, looked = both
+    evaluation, reported, looked = both
     assert looked == [8, 8, 8, 12]  # each generator's samples, and the real pictures once
     assert evaluation.columns == ("tiny", "pale", REAL, "tiny ratio", "pale ratio")
     captions = [sheet.caption.partition(": ")[0] for sheet in evaluation.sheets]
     assert captions == ["tiny", "tiny", "pale", "pale", "Kept-out pictures"]
-    assert told[:2] == ["tiny: drawing 8 samples of 128 px", "pale: drawing 8 samples of 128 px"]
+    assert reported[:2] == ["tiny: drawing 8 samples of 128 px", "pale: drawing 8 samples of 128 px"]
     alone = {"tiny": SAMPLES, REAL: REAL, "tiny ratio": RATIO}
     for one in found[0].figures:
         figure = by_name(evaluation, one.name)
@@ -147,7 +147,7 @@ def test_several_generators_stand_side_by_side(
     assert value_of(diversity, "pale") < value_of(diversity, "tiny")
 
 
-def test_fid_is_measured_where_inception_is_at_hand(both: tuple[Evaluation, list[str], list[int]]) -> None:
+def test_fid_is_measured_where_inception_is_installed(both: tuple[Evaluation, list[str], list[int]]) -> None:
     fid = by_name(both[0], "FID")
     assert fid.name == "FID at N = 4 (Inception-v3)"
     assert value_of(fid, "tiny") > value_of(fid, REAL) > 0

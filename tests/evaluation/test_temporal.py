@@ -34,7 +34,7 @@ def large(head: Frame) -> Frame:
     return np.asarray(cv2.resize(head, (256, 256), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
 
-def test_a_still_film(large: Frame) -> None:
+def test_a_still_film_has_no_temporal_error(large: Frame) -> None:
     found = measured([large] * 4, faces=True)
     assert (found.frames, found.seconds) == (4, 0.4)
     assert found.warping == pytest.approx(0, abs=0.3)  # Farneback's flow is not quite still at the borders
@@ -68,7 +68,7 @@ def test_flicker_is_the_energy_of_the_second_difference() -> None:
     assert 4 * 16 / 2 < found.flicker < 6 * 16  # 1 + 4 + 1 variances of 4^2, less what flow and smoothing take
 
 
-def test_figures_are_of_a_second_however_long_the_film(large: Frame) -> None:
+def test_figures_are_per_second_however_long_the_film(large: Frame) -> None:
     frames = [grained(large, seed) for seed in range(7)]
     short, long = measured(frames[:4]), measured(frames)
     twice = measured(frames, fps=20)
@@ -77,21 +77,21 @@ def test_figures_are_of_a_second_however_long_the_film(large: Frame) -> None:
         assert getattr(twice, name) == pytest.approx(2 * getattr(long, name))
 
 
-def test_landmarks_that_shake(large: Frame) -> None:
+def test_landmarks_that_shake_have_jitter(large: Frame) -> None:
     still, shaken = measured([large] * 3, faces=True), measured([large, moved(large, 3, 0), large], faces=True)
     assert still.jitter == 0
     assert shaken.jitter is not None
     assert shaken.jitter > 30  # 2 x 3 px of some 100 between the eyes, ten times a second
 
 
-def test_too_short_for_a_figure(large: Frame) -> None:
+def test_a_film_too_short_for_a_figure_has_none(large: Frame) -> None:
     one, two = measured([large]), measured([large] * 2)
     assert (one.warping, one.flicker, one.jitter) == (None, None, None)
     assert two.warping == pytest.approx(0, abs=0.3)
     assert two.flicker is None
 
 
-def test_no_face_no_jitter() -> None:
+def test_a_film_without_a_face_has_no_jitter() -> None:
     assert measured([np.zeros((96, 96, 3), dtype=np.uint8)] * 3, faces=True).jitter is None
 
 

@@ -69,7 +69,7 @@ def test_overrides_reach_the_pipeline(setting: Setting, weights: Path, head: NDA
     assert low_res_psnr(upscaled[0], low) > low_res_psnr(upscaled[1], low) + 5
 
 
-def test_names_that_agree_are_told_apart(setting: Setting, weights: Path, tmp_path: Path) -> None:
+def test_names_that_agree_are_shown_in_full(setting: Setting, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "unet").symlink_to(weights / "unet")
     sources = [f"{weights}/unet", f"{tmp_path}/unet", f"{weights}/srgan"]
     assert [upscaler.name for upscaler in load_upscalers(sources, setting)] == [*sources[:2], "srgan"]
@@ -83,7 +83,7 @@ def test_names_that_agree_are_told_apart(setting: Setting, weights: Path, tmp_pa
         (["{weights}/dcgan"], WeightsError, "holds a dcgan, which enlarges no picture; name a jnet, srgan, unet."),
     ],
 )
-def test_what_is_no_upscaler_is_refused(
+def test_anything_but_an_upscaler_is_refused(
     sources: list[str], kind: type[FacegenError], message: str, setting: Setting, weights: Path
 ) -> None:
     with pytest.raises(kind, match=message):
@@ -120,7 +120,7 @@ def test_it_is_applied_until_the_picture_is_large_enough(scale: int, wanted: int
     assert (len(calls), upscaler.passes(wanted), upscaler.steps(wanted)) == (passes, passes, steps)
 
 
-def test_what_it_gives_is_a_picture() -> None:
+def test_the_result_is_clamped_to_a_picture() -> None:
     upscaled = Upscaler("bright", 2, doubling, "")(torch.full((3, 2, 2), 0.5))
     assert upscaled.shape == (3, 4, 4)
     assert upscaled.max() == 1
@@ -152,7 +152,7 @@ class Model:
 
 
 class UnsupportedModelError(Exception):
-    """As spandrel's."""
+    """Stands in for spandrel's."""
 
 
 @pytest.fixture

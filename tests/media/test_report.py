@@ -77,7 +77,7 @@ def test_a_mark_beyond_the_values_is_within_the_picture() -> None:
     assert max(right for _, _, right, _ in bars) < line_place(chart) < 330 * 0.75  # in points
 
 
-def test_values_that_are_all_the_same() -> None:
+def test_equal_values_make_one_bar() -> None:
     assert len(boxes(svg(histogram([768] * 9)), report.BLUE)) == 1
 
 
