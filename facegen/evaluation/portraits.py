@@ -12,18 +12,8 @@ from torch import Tensor
 
 from facegen.arrays import to_tensor
 from facegen.errors import ImageError
+from facegen.evaluation import metrics
 from facegen.evaluation.features import LAYER, LPIPS, MAPS, Features, PairDistance, pooled_features
-from facegen.evaluation.metrics import (
-    detail,
-    feature_maps,
-    frechet_distance,
-    landmark_error,
-    map_distance,
-    nyquist_energy,
-    nyquist_peak,
-    psnr,
-    ssim,
-)
 from facegen.evaluation.report import Figure, Protocol
 from facegen.faces.identity import identity, identity_distance
 from facegen.faces.landmarks import landmarks_in_head
@@ -101,11 +91,11 @@ class PortraitMeter:
         corners = rng.integers(0, portrait.original.shape[0] - PATCH + 1, (PATCHES, 2))
         for column, picture in (*portrait.results.items(), (ORIGINAL, portrait.original)):
             image = to_tensor(picture)
-            found = {"nyquist": nyquist_peak(image)}
+            found = {"nyquist": metrics.nyquist_peak(image)}
             if portrait.plan is not None:
                 found["seams"] = seam_gauge(image, portrait.plan).mean
             if column != ORIGINAL:
-                found |= _compare(image, true, portrait.low_res) | _compare_seen(self._look(picture), seen)
+                found |= _compare(image, true, portrait.low_res, self._look(picture), seen)
                 found |= {} if self.lpips is None else {"lpips": self.lpips(image, true)}
             for key, value in found.items():
                 self._values.setdefault(key, {}).setdefault(column, []).append(value)
@@ -131,11 +121,11 @@ class PortraitMeter:
     def _patch_distances(self) -> dict[str, float]:
         """Column -> Frechet distance of its patches to the originals' (Chai et al. 2022, there with Inception)."""
         sets = {column: np.concatenate(features) for column, features in self._patches.items()}
-        return {column: frechet_distance(x, sets[ORIGINAL]) for column, x in sets.items() if column != ORIGINAL}
+        return {column: metrics.frechet_distance(x, sets[ORIGINAL]) for column, x in sets.items() if column != ORIGINAL}
 
     def _look(self, picture: Picture) -> _Seen:
         landmarks = landmarks_in_head(picture)
-        maps = feature_maps(self._network, to_tensor(picture).to(self.device))
+        maps = metrics.feature_maps(self._network, to_tensor(picture).to(self.device))
         return _Seen(maps, landmarks.points, identity(picture, landmarks))
 
 
@@ -153,19 +143,14 @@ def read_portrait(file: Path, side: int) -> Picture:
     return rgb if rgb.shape[0] == side else resize(rgb, (side, side))
 
 
-def _compare(image: Tensor, true: Tensor, low_res: Tensor) -> dict[str, float]:
+def _compare(image: Tensor, true: Tensor, low_res: Tensor, seen: _Seen, true_seen: _Seen) -> dict[str, float]:
     return {
-        "psnr": psnr(image, true),
-        "ssim": ssim(image, true),
+        "psnr": metrics.psnr(image, true),
+        "ssim": metrics.ssim(image, true),
         "fit": low_res_psnr(image, low_res),
-        "detail": detail(image, true, true.shape[-1] // low_res.shape[-1]),
-        "nyquist_energy": nyquist_energy(image, true),
-    }
-
-
-def _compare_seen(found: _Seen, true: _Seen) -> dict[str, float]:
-    return {
-        "features": map_distance(found.maps, true.maps),
-        "identity": identity_distance(found.person, true.person),
-        "landmarks": landmark_error(found.points, true.points),
+        "detail": metrics.detail(image, true, true.shape[-1] // low_res.shape[-1]),
+        "nyquist_energy": metrics.nyquist_energy(image, true),
+        "features": metrics.map_distance(seen.maps, true_seen.maps),
+        "identity": identity_distance(seen.person, true_seen.person),
+        "landmarks": metrics.landmark_error(seen.points, true_seen.points),
     }

@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 from facegen.arrays import to_picture
 from facegen.data.split import Split, load_square, spread
 from facegen.errors import UsageError
+from facegen.evaluation import metrics
 from facegen.evaluation.features import INCEPTION, INCEPTION_SIDE, LAYER, Extractor, Features, pooled_features
-from facegen.evaluation.metrics import (
-    diversity,
-    frechet_distance,
-    kernel_distance,
-    nearest_neighbours,
-    precision_recall,
-)
 from facegen.evaluation.report import Evaluation, Figure, Protocol, Sheet, ratio
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.sheets import contact_sheet
@@ -80,7 +74,7 @@ def evaluate_samples(
     device = next(iter(pipelines.values())).device
     features = _features({**drawn, REAL: kept, TRAINED: trained}, side, device, report)
     known = features.pop(TRAINED)
-    nearest = {column: nearest_neighbours(x, known) for column, x in features.items()}
+    nearest = {column: metrics.nearest_neighbours(x, known) for column, x in features.items()}
     protocols = _protocols(split, count, side, truncation)
     figures = _populations(features, protocols)
     if inception is not None:
@@ -147,7 +141,7 @@ def _populations(features: Mapping[str, Features], protocols: Protocols) -> list
 
 def _fid(features: Mapping[str, Features], protocols: Protocols) -> Figure:
     """The Frechet distance of `_populations` by the features that papers use."""
-    n, measured = _against_half(features, lambda block, half: [frechet_distance(block, half)])
+    n, measured = _against_half(features, lambda block, half: [metrics.frechet_distance(block, half)])
     protocol = protocols(f"{INCEPTION}; mean over blocks of N samples", n)
     resized = f"{protocol.resize}; then {INCEPTION_SIDE} px, bilinear as TensorFlow 1"
     protocol = replace(protocol, resize=resized, seed=HALVES_SEED)
@@ -174,8 +168,14 @@ def _against_half(
 
 
 def _compare(block: Features, half: Features) -> list[float]:
-    precision, recall = precision_recall(block, half, NEIGHBOURS)
-    return [frechet_distance(block, half), kernel_distance(block, half), precision, recall, diversity(block)]
+    precision, recall = metrics.precision_recall(block, half, NEIGHBOURS)
+    return [
+        metrics.frechet_distance(block, half),
+        metrics.kernel_distance(block, half),
+        precision,
+        recall,
+        metrics.diversity(block),
+    ]
 
 
 def _copying(distances: Mapping[str, Features], protocol: Protocol) -> Figure:
@@ -213,10 +213,8 @@ def _sheets(
     order = np.argsort(distances)[:CLOSEST]
     pairs = [picture for i in order for picture in (drawn[i], trained[nearest[i]])]
     labels = [label for i in order for label in (f"seed {i}", f"{distances[i]:.2f} away")]
+    near = "The samples nearest to a training picture, each with it on the right"
     return (
         Sheet(f"{_prefix(name)}Seeds 0 to {len(shown) - 1}, not selected", contact_sheet(shown)),
-        Sheet(
-            f"{_prefix(name)}The samples nearest to a training picture, each with it on the right",
-            contact_sheet(pairs, columns=8, labels=labels),
-        ),
+        Sheet(f"{_prefix(name)}{near}", contact_sheet(pairs, columns=8, labels=labels)),
     )

@@ -34,20 +34,20 @@ FLOW = f"Farneback's flow on frames reduced {REDUCED}x by area, where there and 
 
 @dataclass(frozen=True)
 class TemporalMetrics:
-    """Figures of one film; None where it has too few frames, or no face."""
+    """Figures of one film; None where it has too few frames, or no face. Lower is better, except for sharpness."""
 
     frames: int
     seconds: float
     warping: float | None
     """Mean square difference of a frame and its predecessor warped to it, where the flow is trusted, in squared 8-bit
     steps, times the frames per second (W.-S. Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018, there
-    in [0, 1] and not per second). Real changes, as one face turning into another, count too. Lower is better."""
+    in [0, 1] and not per second). Real changes, as one face turning into another, count too."""
     flicker: float | None
     """Mean square second difference in time, along the motion, of the luma's fine detail, in squared 8-bit steps, times
-    the frames per second: the energy of what changes and changes back. Lower is better."""
+    the frames per second: the energy of what changes and changes back."""
     jitter: float | None
     """Mean length of the second difference in time of dlib's landmarks, in % of the distance between the eyes' outer
-    corners, times the frames per second. Lower is better."""
+    corners, times the frames per second."""
     sharpness: float
     """Variance of the Laplacian of the luma, in squared 8-bit steps, mean over frames."""
 
