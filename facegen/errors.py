@@ -56,11 +56,11 @@ class RecipeError(UsageError):
 
 
 def one_line(error: Exception, length: int = 200) -> str:
-    """The text of another library's error, to quote in one of ours."""
+    """Shorten the text of another library's error to one line, to quote it in a message."""
     return " ".join(str(error).split())[:length]
 
 
 def did_you_mean(name: str, known: Iterable[str], quote: str = "'") -> str:
-    """The end of a message about an unknown name: "; did you mean 'x'?" if a known one is near, else "."."""
+    """End a message about an unknown name: "; did you mean 'x'?" if a known one is near, else "."."""
     near = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {quote}{near[0]}{quote}?" if near else "."

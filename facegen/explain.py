@@ -170,9 +170,9 @@ class Inspection:
     sharpness: float
     """Variance of the Laplacian of luma in [0, 1]; see `facegen.ops.scoring.laplacian`."""
     seams: SeamGauge | None
-    """Of a sample, measured here; of a photo, as recorded for the whole or over its heads; None if unknown."""
+    """Measured here in a sample; in a photo as recorded, for the whole or over its heads; None if unknown."""
     content: SeamGauge | None
-    """Of a sample, the same measure at lines that are no seams, see `content_gauge`; else None."""
+    """The same measure at lines of a sample that are no seams, see `content_gauge`; else None."""
     agreement: Agreement | None
     """None if no source was given."""
 

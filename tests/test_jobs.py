@@ -1,4 +1,4 @@
-"""Many pictures in one run: found, named, each tried whatever the others do, in one process or several."""
+"""A run over many files finds them, names their results, and goes on when one fails, in one process or several."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def names(tasks: list[Task], folder: Path, out: Path) -> dict[str, str]:
     return {t.source.relative_to(folder).as_posix(): t.target.relative_to(out).as_posix() for t in tasks}
 
 
-def test_folders_are_searched_to_the_bottom_and_mirrored(tmp_path: Path) -> None:
+def test_folders_are_searched_with_all_below_them_and_mirrored(tmp_path: Path) -> None:
     found = make(tmp_path / "in", "b.png", "a.JPG", "notes.txt", "sub/c.webp", "sub/dir/d.e.tif", "sub/dir/a.png")
     out = tmp_path / "out"
     assert names(find_tasks([found], out), found, out) == {
@@ -39,7 +39,7 @@ def test_folders_are_searched_to_the_bottom_and_mirrored(tmp_path: Path) -> None
     }
 
 
-def test_hidden_files_and_the_output_folder_are_passed_over(tmp_path: Path) -> None:
+def test_hidden_files_and_the_output_folder_are_skipped(tmp_path: Path) -> None:
     make(tmp_path, "a.png", ".hidden.png", ".cache/b.png", "out/a-x4.png", "out/sub/c.png", "sub/out/d.png")
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere")
@@ -62,13 +62,13 @@ def test_names_keep_apart_in_each_folder(tmp_path: Path) -> None:
     }
 
 
-def test_what_cannot_be_raised_stays_in_the_list(tmp_path: Path) -> None:
+def test_what_cannot_be_upscaled_stays_in_the_list(tmp_path: Path) -> None:
     make(tmp_path, "empty/notes.txt", "odd name")
     paths = [tmp_path / name for name in ("missing.png", "empty", "odd name")]
     assert [task.source for task in find_tasks(paths, tmp_path / "out")] == paths
 
 
-def test_a_folder_is_not_raised_into_itself(tmp_path: Path) -> None:
+def test_a_folder_is_not_upscaled_into_itself(tmp_path: Path) -> None:
     make(tmp_path, "in/a.png")
     with pytest.raises(UsageError, match="is the folder that is upscaled"):
         find_tasks([tmp_path / "in"], tmp_path / "x" / ".." / "in")

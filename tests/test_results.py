@@ -55,7 +55,7 @@ CHANGES: dict[str, Callable[[UpresOptions], UpresOptions]] = {
     "scale left open": lambda o: replace(o, photo=replace(o.photo, scale=None)),
     "format": lambda o: replace(o, suffix=".jpg"),
     "EXIF": lambda o: replace(o, strip=True),
-    "a sheet beside it": lambda o: replace(o, before_after=True),
+    "a sheet with it": lambda o: replace(o, before_after=True),
     "kind": lambda o: replace(o, kind="aligned"),
 }
 

@@ -1,4 +1,4 @@
-"""`facegen inspect`: what it says of pictures of ours and of others, as a table and as JSON."""
+"""`facegen inspect`: what it shows of pictures that facegen or another program wrote, as a table and as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The group: help on everything, errors of ours in one line, with their exit status."""
+"""The group of commands: help on everything, and errors in one line, with their exit status."""
 
 from __future__ import annotations
 

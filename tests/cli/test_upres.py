@@ -114,7 +114,7 @@ def test_folders_are_mirrored(upres: Facegen, tmp_path: Path, plain: Picture) ->
     assert written(tmp_path / "out") == ["b-x1.png", "sub/dir/a-x1.png"]
 
 
-def test_results_are_not_raised_again(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: Picture) -> None:
+def test_results_are_not_upscaled_again(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: Picture) -> None:
     write_image(tmp_path / "a.png", plain)
     for _ in range(2):
         words = ("--scale", 1, "--recipe", tiny_recipe, "--out", tmp_path / "out")

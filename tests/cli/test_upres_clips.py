@@ -104,13 +104,13 @@ def test_options_for_pictures_alone(upres: Facegen, clip: Path, flag: str) -> No
     )
 
 
-def test_with_such_an_option_clips_in_folders_are_passed_over(upres: Facegen, clip: Path, tmp_path: Path) -> None:
+def test_with_such_an_option_clips_in_folders_are_skipped(upres: Facegen, clip: Path, tmp_path: Path) -> None:
     write_image(clip.parent / "dot.png", np.zeros((4, 4, 3), np.uint8))
     assert upres(clip.parent, "--scale", 1, "--before-after").exit_code == 0
     assert not list((tmp_path / "out").glob("*.mp4"))
 
 
-def test_bad_clips_and_results_that_are_not_ours(upres: Facegen, clip: Path, tmp_path: Path) -> None:
+def test_bad_clips_and_results_that_facegen_did_not_write(upres: Facegen, clip: Path, tmp_path: Path) -> None:
     text = clip.with_name("text.mov")
     text.write_text("just words")
     other = write_video(tmp_path / "out" / "walk-x2.mp4", [np.zeros((16, 16, 3), np.uint8)], Fraction(25))

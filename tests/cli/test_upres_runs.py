@@ -33,7 +33,7 @@ def upres(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> Facegen:
     """Upscale in/ into out/ with tiny weights, twice as large."""
 
     def run(*words: object) -> Result:
-        return facegen(*raise_all(tmp_path, tiny_recipe, "out"), *words)
+        return facegen(*upscale_all(tmp_path, tiny_recipe, "out"), *words)
 
     return run
 
@@ -48,7 +48,7 @@ def photos(tmp_path: Path) -> list[Path]:
     return files
 
 
-def raise_all(folder: Path, recipe: Path, out: str) -> list[str]:
+def upscale_all(folder: Path, recipe: Path, out: str) -> list[str]:
     """The quickest way to upscale in/ into another folder."""
     words = ["upres", folder / "in", "--recipe", recipe, "--out", folder / out, "--scale", 2, "--background", "lanczos"]
     return [str(word) for word in words]
@@ -135,7 +135,7 @@ def test_a_picture_that_fails_does_not_stop_the_others(
         return restore_photo(pipeline, rgb, *rest)
 
     monkeypatch.setattr(upscaling, "restore_photo", fail)
-    result = CliRunner().invoke(cli, raise_all(tmp_path, tiny_recipe, "out"))
+    result = CliRunner().invoke(cli, upscale_all(tmp_path, tiny_recipe, "out"))
     assert result.exit_code == 1
     assert f"Error: {photos[0]}: too large." in result.stderr
     assert f"Error: {photos[2]}: unexpected ZeroDivisionError: a bug" in result.stderr
@@ -185,7 +185,7 @@ def test_killed_and_run_again_it_is_as_if_unbroken(tmp_path: Path, tiny_recipe: 
         picture = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
         write_image(tmp_path / "in" / f"{number % 3}" / f"{number}.png", picture)
     words = ["--background", "tiles"]
-    running = subprocess.Popen([*FACEGEN, *raise_all(tmp_path, tiny_recipe, "out"), *words], stdout=subprocess.DEVNULL)
+    running = subprocess.Popen([*FACEGEN, *upscale_all(tmp_path, tiny_recipe, "out"), *words], stdout=subprocess.DEVNULL)
     while running.poll() is None and len(list((tmp_path / "out").rglob("*-x2.png"))) < 2:
         time.sleep(0.002)
     running.kill()
@@ -193,7 +193,7 @@ def test_killed_and_run_again_it_is_as_if_unbroken(tmp_path: Path, tiny_recipe: 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*-x2.png")}
     assert 2 <= len(before) < 12
     for out in ("out", "unbroken"):
-        subprocess.run([*FACEGEN, *raise_all(tmp_path, tiny_recipe, out), *words], check=True, capture_output=True)
+        subprocess.run([*FACEGEN, *upscale_all(tmp_path, tiny_recipe, out), *words], check=True, capture_output=True)
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert contents(tmp_path / "out") == contents(tmp_path / "unbroken")
 
@@ -215,7 +215,7 @@ def test_ctrl_c_ends_all_processes(tmp_path: Path, tiny_recipe: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(100):
         write_image(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (96, 96, 3), dtype=np.uint8))
-    words = [*FACEGEN, *raise_all(tmp_path, tiny_recipe, "out"), "--jobs", "2"]
+    words = [*FACEGEN, *upscale_all(tmp_path, tiny_recipe, "out"), "--jobs", "2"]
     running = subprocess.Popen(
         words, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True, text=True
     )

@@ -1,4 +1,4 @@
-"""The border to files: whatever a picture file brings along, inside it is upright 8-bit sRGB or one clear error."""
+"""Picture files are read as upright 8-bit sRGB, whatever is in them, or refused with one clear error."""
 
 import os
 import struct
@@ -209,7 +209,7 @@ def test_unreadable_file_is_refused_by_name(tmp_path: Path, read: Reader, name: 
     assert str(caught.value).startswith(str(tmp_path / name))
 
 
-def test_what_is_too_large_to_decode_can_still_be_asked(tmp_path: Path) -> None:
+def test_metadata_of_what_is_too_large_to_decode_can_be_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     write_png16(path, np.zeros((1, 1), np.uint16), colour_type=0, claimed=(20_000, 20_000))
     with pytest.raises(ImageError, match=r"huge\.png: has more than 178 megapixels; make it smaller"):

@@ -1,4 +1,4 @@
-"""What goes with a picture from file to file: EXIF of the origin, text of ours, the mark of generated media."""
+"""Metadata kept from file to file: EXIF and XMP of the source, facegen's text, the label of generated media."""
 
 from __future__ import annotations
 

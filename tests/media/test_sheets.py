@@ -63,7 +63,7 @@ def test_contact_sheet_refuses_what_makes_no_sheet() -> None:
         contact_sheet([solid(0)], labels=["a", "b"])
 
 
-def test_before_after_shows_the_enlarged_input_beside_the_result(head: NDArray[np.uint8]) -> None:
+def test_before_after_shows_the_enlarged_input_next_to_the_result(head: NDArray[np.uint8]) -> None:
     small = resize(head, (96, 96))
     sheet = before_after(small, head)
     assert sheet.shape == (192 + 16, 192 + 4 + 192, 3)
