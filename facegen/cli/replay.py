@@ -6,7 +6,7 @@ import io
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from copy import deepcopy
 from pathlib import Path
@@ -26,8 +26,8 @@ REPLAYED = ("sample", "upres")
 """Commands that a record may run: a picture may come from a stranger."""
 FILMS = ("video", "grid-walk")
 """Commands that are printed for the user to run."""
-GONE = {("", "calm"): 0, ("choice", "strategy"): "joint"}
-"""(table, key) of recipes of earlier versions -> the value at which they make no difference."""
+GONE = {"calm": 0, "choice.strategy": "joint"}
+"""Recipe keys of earlier versions -> the value at which they make no difference."""
 
 
 @click.command()
@@ -78,7 +78,8 @@ def _check_recipe(record: Record, picture: Path) -> None:
     from facegen.recipe import PipelineRecipe
 
     recipe = deepcopy(record.recipe)
-    for (table, key), neutral in GONE.items():
+    for name, neutral in GONE.items():
+        table, _, key = name.rpartition(".")
         values = recipe.get(table, {}) if table else recipe
         if values.get(key) == neutral:
             del values[key]
@@ -119,7 +120,7 @@ def _make(record: Record, photo: Path | None, device: str, folder: Path) -> list
     """Run the recorded command; return the files it wrote below `folder`."""
     from facegen.cli.main import cli
 
-    command, *rest = record.argv
+    command, *rest = _without_gone(record.argv)
     out = folder / "out"
     if photo is not None and record.source is not None:
         copy = folder / record.source.name  # the recorded name becomes part of the new picture's own record
@@ -130,6 +131,17 @@ def _make(record: Record, photo: Path | None, device: str, folder: Path) -> list
     if status:
         sys.exit(status)
     return sorted(path for path in out.rglob("*") if path.is_file())
+
+
+def _without_gone(words: Iterable[str]) -> list[str]:
+    """Remove the --set options of recipe keys that are gone."""
+    kept: list[str] = []
+    for word in words:
+        if kept and kept[-1] == "--set" and word.partition("=")[0].strip() in GONE:
+            kept.pop()
+        else:
+            kept.append(word)
+    return kept
 
 
 def _differences(record: Record, picture: Path, target: Path) -> str:

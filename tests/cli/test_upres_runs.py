@@ -185,7 +185,8 @@ def test_killed_and_run_again_it_is_as_if_unbroken(tmp_path: Path, tiny_recipe: 
         picture = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)
         write_image(tmp_path / "in" / f"{number % 3}" / f"{number}.png", picture)
     words = ["--background", "tiles"]
-    running = subprocess.Popen([*FACEGEN, *upscale_all(tmp_path, tiny_recipe, "out"), *words], stdout=subprocess.DEVNULL)
+    command = [*FACEGEN, *upscale_all(tmp_path, tiny_recipe, "out"), *words]
+    running = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while running.poll() is None and len(list((tmp_path / "out").rglob("*-x2.png"))) < 2:
         time.sleep(0.002)
     running.kill()
