@@ -47,21 +47,21 @@ class Count(click.ParamType[int]):
 @click.argument("recipe", type=click.Path(path_type=Path))
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of aligned pictures.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder: stats, samples, checkpoints.")
-@click.option("--resume", is_flag=True, help="Go on from the newest checkpoint in --out.")
-@click.option("--from", "begin_with", metavar="WEIGHTS", help="Begin with published weights: a name, or a folder.")
+@click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out.")
+@click.option("--from", "begin_with", metavar="WEIGHTS", help="Start from published weights: a name, or a folder.")
 @click.option("--time", "seconds", type=Duration(), default=None, help="Stop after this long: 90s, 30m, 2h.")
 @click.option("--images", type=Count(), default=None, help="Stop after so many images in all: 800, 500k.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a key, as in run.batch=8.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in run.batch=8.")
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
     show_default=True,
-    help="What to train on; auto takes GPUs where there are any.",
+    help="What to train on; auto takes a GPU if there is one.",
 )
 @click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes, one to a device.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads of each process.")
-@click.option("--dry-run", is_flag=True, help="Print the recipe, parameters, memory and speed; train nothing.")
+@click.option("--dry-run", is_flag=True, help="Print the recipe, parameters, memory and speed; do not train.")
 def train(
     recipe: Path,
     data: Path,
@@ -76,7 +76,7 @@ def train(
     threads: int | None,
     dry_run: bool,
 ) -> None:
-    """Train a stage by RECIPE (see pipelines/train/); Ctrl-C saves, --resume goes on."""
+    """Train a network by RECIPE (see pipelines/train/). Ctrl-C saves the run, --resume continues it."""
     need_packages("lightning_fabric", "matplotlib", "tensorboardX")
     import torch
 
@@ -94,7 +94,7 @@ def train(
     if out is None:
         raise click.UsageError("Missing option '--out': the run folder to write to.")
     if resume and begin_with is not None:
-        raise click.UsageError("--from begins a run and --resume goes on with one; give one of the two.")
+        raise click.UsageError("--from begins a run and --resume continues one; give only one of them.")
     try:
         _train(resolved, data, out, resume, begin_with, seconds, device, devices)
     finally:
@@ -121,7 +121,7 @@ def _train(
     progress = TrainingProgress()
     watchdog = Watchdog(progress.warn, bounded=recipe.loss.kind != "wasserstein")
     callbacks = (StatsFile(), Samples(), TensorBoard(), watchdog, progress)
-    say, warn = (click.echo, progress.warn) if fabric.is_global_zero else (_nothing, _nothing)
+    say, warn = (click.echo, progress.warn) if fabric.is_global_zero else (_silent, _silent)
     trainer = make_trainer(
         recipe, data, out, resume=resume, begin_with=begin_with, callbacks=callbacks, fabric=fabric, warn=warn
     )
@@ -136,8 +136,8 @@ def _train(
     say(f"Done at {trainer.images_seen} images. Publish with: facegen publish {out} NAME")
 
 
-def _nothing(text: str) -> None:
-    """What the processes beside the first one say."""
+def _silent(text: str) -> None:
+    """Messages of all processes but the first."""
 
 
 def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
@@ -150,6 +150,6 @@ def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
     for name, count in found.parameters.items():
         click.echo(f"{name:<14} {count:>12,} parameters")
     click.echo(f"{'pictures':<14} {found.pictures:>12,} to train on, {found.picture_bytes / 2**20:,.0f} MiB in memory")
-    click.echo(f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, the pictures apart")
+    click.echo(f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, without the pictures")
     click.echo(f"{'speed':<14} {found.images_per_second:>12,.1f} images/s here")
     click.echo(f"{'time':<14} {found.seconds / 3600:>12,.1f} h for {recipe.run.images:,} images")

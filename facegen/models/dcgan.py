@@ -12,7 +12,7 @@ from facegen.errors import ShapeError
 
 
 class DCGANConfig(BaseModel):
-    """What fixes the shape of a `DCGANGenerator`; stored in the card of its weights."""
+    """The shape of a `DCGANGenerator`, stored in the card of its weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -21,9 +21,9 @@ class DCGANConfig(BaseModel):
     widths: tuple[PositiveInt, ...] = Field(default=(512, 512, 256, 128, 64, 32), min_length=2)
     """Channels at 4, 8, 16, ... px; the last one is the output side, so six entries make 128 px."""
     mapped: bool = False
-    """Bring z by an affine map to where an encoder found the latents of the training pictures."""
+    """Map z affinely to where an encoder found the latents of the training pictures."""
     excitation: bool = True
-    """Let the 4 and 8 px maps gate the channels of the maps 16x larger (skip-layer excitation)."""
+    """The 4 and 8 px maps gate the channels of the maps 16x larger (skip-layer excitation)."""
 
     @property
     def side(self) -> int:
@@ -32,7 +32,7 @@ class DCGANConfig(BaseModel):
 
 
 class SkipLayerExcitation(nn.Module):
-    """Gate the channels of a large map by a small one: FastGAN's cheap long-range shortcut."""
+    """Gates the channels of a large map by a small one: FastGAN's cheap long-range shortcut."""
 
     def __init__(self, *, small: int, large: int) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ def _up(cin: int, cout: int) -> nn.Sequential:
 class DCGANGenerator(nn.Module):
     """z -> 4x4 -> transposed convolutions, each doubling the side -> tanh.
 
-    Draws pictures in [-1, 1], as DCGAN does; `draw` gives the [0, 1] that the rest of facegen speaks.
+    Draws pictures in [-1, 1], as DCGAN does; `draw` gives [0, 1], as everywhere else in facegen.
     """
 
     latent_mean: Tensor
@@ -105,7 +105,7 @@ class DCGANGenerator(nn.Module):
         return self.latent_mean + (z[:, None] * self.latent_factor).sum(dim=2)  # a product, so never in bfloat16
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        """As `forward`, from latents that are mapped already."""
+        """`forward` for latents that are mapped already."""
         maps = [self.stem(latents[:, :, None, None])]  # (B, w0, 4, 4)
         for i, up in enumerate(self.ups, start=1):
             x = up(maps[-1])  # (B, wi, 4*2^i, 4*2^i)
@@ -115,7 +115,7 @@ class DCGANGenerator(nn.Module):
         return torch.tanh(self.to_rgb(maps[-1]))
 
     def draw(self, z: Tensor) -> Tensor:
-        """As `forward`, in [0, 1] float32."""
+        """`forward`, in [0, 1] float32."""
         picture: Tensor = self(z)
         return picture.float().add(1).div(2).clamp(0, 1)
 
@@ -136,7 +136,10 @@ BATCH = 32
 
 
 def calibrate_batchnorm(generator: nn.Module, z: Tensor) -> None:
-    """Measure a generator's batchnorm statistics anew, over what it draws from (N, z_dim) z; leaves it in eval."""
+    """Measure a generator's batchnorm statistics over its pictures for (N, z_dim) z, and leave it in eval mode.
+
+    Averaged weights need it: the statistics kept while training belong to other weights, and other latents.
+    """
     norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()

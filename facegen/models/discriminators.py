@@ -1,4 +1,4 @@
-"""The discriminators that train whole: DCGAN's own for 128 px faces, a conditional PatchGAN for 256 px tiles."""
+"""Discriminators that train whole: DCGAN's own for 128 px faces, a conditional PatchGAN for 256 px tiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Norm = Literal["spectral", "batch", "none"]
 
 
 class PlainConfig(BaseModel):
-    """What fixes the shape of a `DCGANDiscriminator`."""
+    """The shape of a `DCGANDiscriminator`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -24,9 +24,9 @@ class PlainConfig(BaseModel):
     norm: Norm = "batch"
     """"batch" is DCGAN's; "spectral" and "none" (for Wasserstein losses) are choices."""
     stddev_group: int = Field(default=0, ge=0)
-    """Pictures that the minibatch standard deviation before the last layer is taken over; 0 leaves it away."""
+    """Group of pictures for the minibatch standard deviation before the last layer; 0 omits it."""
     discrimination: int = Field(default=0, ge=0)
-    """Kernels of minibatch discrimination (Salimans et al. 2016) before the last layer; 0 leaves it away."""
+    """Kernels of minibatch discrimination (Salimans et al. 2016) before the last layer; 0 omits it."""
 
 
 class DCGANDiscriminator(nn.Module):
@@ -59,12 +59,12 @@ class DCGANDiscriminator(nn.Module):
         return [self.heads(pictures).view(-1)]
 
     def activations(self, pictures: Tensor) -> list[Tensor]:
-        """What the last layer sees, for feature matching."""
+        """The last layer's input, for feature matching."""
         return [self.heads[:-1](pictures)]
 
 
 class PatchConfig(BaseModel):
-    """What fixes the shape of a `PatchDiscriminator`; stored in the card of its weights."""
+    """The shape of a `PatchDiscriminator`, stored in the card of its weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,7 +77,7 @@ class PatchConfig(BaseModel):
 
 
 class PatchDiscriminator(nn.Module):
-    """pix2pix's PatchGAN (Isola et al. 2017) on high-res tiles, told the low-res tile at 1/8 of the side."""
+    """pix2pix's PatchGAN (Isola et al. 2017) on high-res tiles; the low-res tile joins at 1/8 of the side."""
 
     def __init__(self, config: PatchConfig | None = None) -> None:
         super().__init__()
@@ -127,11 +127,11 @@ def patch_conv(cin: int, cout: int, norm: Norm, *, stride: int, norm_after: bool
 
 
 class MinibatchDiscrimination(nn.Module):
-    """To each picture's features, how near the rest of the batch is to it (Salimans et al. 2016, section 3.2).
+    """Adds to each picture's features how near the rest of the batch is (Salimans et al. 2016, section 3.2).
 
-    A trained tensor T (A, B, C) takes the features to B points M_b of C numbers. Picture i gets
+    A trained tensor T (A, B, C) maps the features to B points M_b of C numbers. Picture i gets
     o_b = sum over j of exp(-|M_ib - M_jb|_1), from 1 (alone) to the batch's size (all alike); j = i counts, as in the
-    paper. At the start, features of unit variance are about one apart whatever A and C are, where exp(-x) has a slope.
+    paper. At the start, features of unit variance are about one apart for any A and C, where exp(-x) has a slope.
     """
 
     def __init__(self, features: int, kernels: int = 100, dims: int = 5) -> None:
@@ -161,9 +161,9 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class MinibatchStddev(nn.Module):
-    """One more channel: how much a group of pictures differs (Karras et al. 2018), so that sameness can be seen.
+    """Adds a channel: the standard deviation over a group of pictures, averaged over channels and places.
 
-    The standard deviation over the group, averaged over channels and places. The last group may be smaller.
+    A discriminator sees by it that pictures are all alike (Karras et al. 2018). The last group may be smaller.
     """
 
     def __init__(self, group: int) -> None:

@@ -25,7 +25,7 @@ STAGES = ((1, 3, 1, 1, 16), (2, 3, 2, 6, 24), (2, 5, 2, 6, 40), (3, 3, 2, 6, 80)
           (1, 3, 1, 6, 320))  # fmt: skip
 SCALING: dict[Name, tuple[float, float]] = {"lite0": (1.0, 1.0), "lite1": (1.0, 1.1), "lite2": (1.1, 1.2)}
 STAGE_ENDS = (0, 1, 2, 4, 6)
-"""Stages after which a map is given out: strides 2, 4, 8, 16 and 32."""
+"""Stages whose output is a feature map: strides 2, 4, 8, 16 and 32."""
 BN_EPS = 1e-3
 
 
@@ -37,7 +37,7 @@ class SameConv(nn.Conv2d):
         if s == 1:
             return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)
         if self.groups > 1:
-            # A strided depthwise convolution is a plain one with lines left out; its own gradient is slow on CPUs.
+            # A strided depthwise convolution is a plain one with lines omitted; its own gradient is slow on CPUs.
             (y0, x0) = (1 - n % 2 for n in x.shape[-2:])  # of an even side the odd lines are kept
             return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)[..., y0::s, x0::s]
         total = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]  # height, width
@@ -91,7 +91,7 @@ class EfficientNetLite(nn.Module):
 
         Args:
             x: (B, 3, H, W) in [-1, 1], the scaling these networks were trained with.
-            count: how many maps are wanted; the layers above the last of them are not run.
+            count: number of maps to return; the layers after the last of them are not run.
         Returns:
             up to five maps, at strides 2, 4, 8, 16 and 32, with `self.channels` channels.
         """

@@ -1,4 +1,4 @@
-"""From a face back to its latent vector: the encoder that teaches the DCGAN as a VAE-GAN (Larsen et al. 2016)."""
+"""From a face back to its latent vector: the encoder of the VAE-GAN (Larsen et al. 2016) in the DCGAN's training."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor, nn
 from facegen.models.projected import FEATURE_STDS
 
 LOG_VARIANCE = (-8.0, 2.0)
-"""Range that the logarithm of a latent's variance is kept in."""
+"""The logarithm of a latent's variance is clamped to this range."""
 GRID = 4
 """Side of the map that the latents are read from."""
 
 
 class EncoderConfig(BaseModel):
-    """What fixes the shape of a `LatentEncoder`."""
+    """The shape of a `LatentEncoder`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     z_dim: int = Field(default=128, ge=1)
     """Length of the latent vector z."""
     channels: tuple[int, int] = (112, 320)
-    """Of the frozen network's maps at strides 16 and 32; EfficientNet-Lite0's."""
+    """Channels of the frozen network's maps at strides 16 and 32; EfficientNet-Lite0's."""
     width: int = Field(default=512, ge=1)
     """Units of the hidden layer."""
 

@@ -16,14 +16,14 @@ from facegen.ops.color import luma
 
 LEAK = 0.2
 GAIN = 2 / (1 + LEAK**2)
-"""Variance that He's rule gives back to what a leaky ReLU halves."""
+"""He's rule multiplies the variance by this, since a leaky ReLU reduces it as much."""
 RESIDUAL_GAIN = 0.3
 """The residual over the bicubic base is scaled by this, so that one Adam step on the last layer moves colours little.
 Without it, and a zero start, the first steps overshoot and their gradients stall Adam for a thousand more."""
 
 
 class JNetConfig(BaseModel):
-    """What fixes the shape of a `JNet`; stored in the card of its weights. Tuples run from coarse to fine."""
+    """The shape of a `JNet`, stored in the card of its weights. Tuples run from coarse to fine."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,13 +44,13 @@ class JNetConfig(BaseModel):
     upsample: Literal["nearest", "deconv"] = "nearest"
     """"deconv" is the original's; "nearest" (1x1 convolution, nearest, 3x3) leaves no checkerboard."""
     norm: Literal["none", "batch"] = "none"
-    """"batch" normalises after every convolution but the outermost and the innermost, for comparison: each tile of a
-    picture should be upscaled in the same way, whatever the others of its batch or of training were."""
+    """"batch" normalises after every convolution but the outermost and the innermost, for comparison; without it a tile
+    is upscaled the same way in any batch."""
     base: Literal["bicubic", "none"] = "bicubic"
-    """What the network's output is added to; "none" is the original's, behind a sigmoid."""
+    """The network's output is added to this; "none" is the original's, behind a sigmoid."""
     chroma: int = Field(default=1, ge=1)
-    """Side, in pixels, of what the output has one colour for, beside its luma; a power of two. 2 is what JPEG and WebP
-    keep (4:2:0), so what pictures stored as such can teach; 1 leaves colours as fine as they are drawn."""
+    """Side, in pixels, of the squares of the output that share a colour, apart from luma; a power of two. JPEG and WebP
+    keep 2 (4:2:0), so pictures stored in them can teach no finer ones; 1 leaves colours as fine as luma."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> JNetConfig:
@@ -103,13 +103,13 @@ def _he_init(module: nn.Module) -> None:
 
 
 def _bicubic_matrix(side: int, scale: int) -> Tensor:
-    """(s*n, n): bicubic interpolation along an axis. Of tiles, two products are ten times as fast as `interpolate`."""
+    """(s*n, n): bicubic interpolation along an axis. For tiles, two products are ten times as fast as `interpolate`."""
     rows = F.interpolate(torch.eye(side)[None, None], size=(scale * side, side), mode="bicubic", align_corners=False)
     return rows[0, 0]
 
 
 def coarsen_chroma(images: Tensor, side: int) -> Tensor:
-    """Take colours as means of `side` x `side` pixels, interpolated linearly between; the luma stays.
+    """Replace colours by means of `side` x `side` pixels, interpolated linearly; the luma stays.
 
     Args:
         images: (B, 3, H, W), any range, with sides that `side` divides.
@@ -151,9 +151,9 @@ class UpBlock(nn.Module):
         self._initialise(skip)
 
     def _initialise(self, skip: int) -> None:
-        """He init, with half of the variance each to a skip and to what it joins, however few the skip's channels are.
+        """He init, with half of the variance for a skip and half for the map it joins, however few the skip's channels.
 
-        Else the bottleneck, which knows nothing of places, drowns the picture.
+        Otherwise the bottleneck, which knows nothing of places, drowns the picture.
         """
         self.apply(_he_init)
         if isinstance(self.up, nn.Sequential):

@@ -16,11 +16,11 @@ from facegen.models.discriminators import MinibatchStddev
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 
 FEATURE_STDS = (8.7, 8.2, 8.4, 2.7)
-"""Spread of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces; divided by, the heads see unit variance."""
+"""Deviations of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces; divided by them, the variance is 1."""
 
 
 class ProjectedConfig(BaseModel):
-    """What fixes the shape of a `ProjectedDiscriminator`."""
+    """The shape of a `ProjectedDiscriminator`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,9 +30,9 @@ class ProjectedConfig(BaseModel):
     head: int = Field(default=64, ge=1)
     """Channels inside each head."""
     stddev_group: int = Field(default=8, ge=0)
-    """Pictures that each head's minibatch standard deviation is taken over; 0 leaves it away."""
+    """Group of pictures for each head's minibatch standard deviation; 0 omits it."""
     projection_seed: int = 0
-    """Seed of the fixed random mixing, so that a resumed run meets the same features."""
+    """Seed of the fixed random mixing, so that a resumed run has the same features."""
 
     @property
     def widths(self) -> list[int]:
@@ -41,7 +41,7 @@ class ProjectedConfig(BaseModel):
 
     @property
     def mixed_widths(self) -> list[int]:
-        """Channels of the maps after the mixing of scales: what the heads see."""
+        """Channels of the maps after the mixing of scales, which the heads see."""
         return [self.widths[max(i - 1, 0)] for i in range(4)]
 
 
@@ -63,7 +63,7 @@ class ProjectedDiscriminator(nn.Module):
     SMALLEST = 128  # px; the heads' last 4x4 convolution needs 4 px at stride 32
 
     def __init__(self, config: ProjectedConfig | None = None, features: EfficientNetLite | None = None) -> None:
-        """Draw the mixing; `features` is a frozen EfficientNet-Lite0, if one is loaded already."""
+        """Initialise the mixing; `features` is a frozen EfficientNet-Lite0, if one is loaded already."""
         super().__init__()
         config = config or ProjectedConfig()
         self.features = features or load_efficientnet("lite0")
@@ -94,7 +94,7 @@ class ProjectedDiscriminator(nn.Module):
         """Logits of each head, as `forward` gives, for pictures whose maps are known already.
 
         Args:
-            maps: the five of `self.features`, of pictures in [-1, 1].
+            maps: the five maps by `self.features` of pictures in [-1, 1].
         Raises:
             ShapeError: if the coarsest is smaller than 4 px.
         """
@@ -106,7 +106,7 @@ class ProjectedDiscriminator(nn.Module):
         return [head(m) for head, m in zip(self.heads, self._mixed(maps), strict=True)]
 
     def activations(self, pictures: Tensor) -> list[Tensor]:
-        """What the last layer of each head sees, for feature matching."""
+        """The input of each head's last layer, for feature matching."""
         mixed = self._mixed(self._maps(pictures))
         return [cast(nn.Sequential, head)[:-1](m) for head, m in zip(self.heads, mixed, strict=True)]
 
@@ -121,7 +121,7 @@ class ProjectedDiscriminator(nn.Module):
         return maps
 
     def _mixed(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The four mixed maps, finest first; the map at stride 2 is not looked at."""
+        """The four mixed maps, finest first; the map at stride 2 is not used."""
         scaled = [m / std for m, std in zip(maps[1:], FEATURE_STDS, strict=True)]
         across = [conv(m) for conv, m in zip(self.across_channels, scaled, strict=True)]
         mixed: list[Tensor] = []

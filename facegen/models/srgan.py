@@ -14,11 +14,11 @@ from facegen.models.discriminators import Norm
 from facegen.models.jnet import Base, on_base
 
 BRANCH_GAIN = 0.1
-"""Share of He's start that residual branches without batchnorm begin with, as ESRGAN's do (Wang et al. 2018)."""
+"""Residual branches without batchnorm begin with this share of He's weights, as ESRGAN's do (Wang et al. 2018)."""
 
 
 class SRGANConfig(BaseModel):
-    """What fixes the shape of a `SRGANGenerator`; stored in the card of its weights."""
+    """The shape of a `SRGANGenerator`, stored in the card of its weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -35,11 +35,11 @@ class SRGANConfig(BaseModel):
     padding: Literal["reflect", "zeros"] = "reflect"
     """"zeros" is the paper's; "reflect" leaves no frame around the picture."""
     norm: Literal["batch", "none"] = "batch"
-    """"batch" is the paper's; "none" (Lim et al. 2017) draws each picture for itself, and is quicker."""
+    """"batch" is the paper's; "none" (Lim et al. 2017) upscales each picture independently, and is faster."""
     base: Base = "none"
     """"bicubic" adds the output to the enlarged input; "none" is the paper's, behind a tanh."""
     match_histogram: bool = False
-    """Whether a picture upscaled is given the histogram of the low-res one, channel by channel, after the network."""
+    """Give the upscaled picture the histogram of the low-res one, channel by channel, after the network."""
 
 
 class PReLU(nn.PReLU):
@@ -111,7 +111,7 @@ class SRGANGenerator(nn.Module):
 
 
 class SRGANDiscriminatorConfig(BaseModel):
-    """What fixes the shape of a `SRGANDiscriminator`; stored in the card of its weights."""
+    """The shape of a `SRGANDiscriminator`, stored in the card of its weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -120,11 +120,11 @@ class SRGANDiscriminatorConfig(BaseModel):
     dense: int = Field(default=1024, ge=1)
     """Units of the first dense layer."""
     grid: int = Field(default=6, ge=1)
-    """Side of the map that the dense layers see: 6 px for a 96 px picture; of others the map is averaged to it."""
+    """Side of the map that the dense layers see: 6 px for a 96 px picture; other maps are averaged to it."""
     norm: Norm = "batch"
     """"batch" is the paper's."""
     condition: bool = False
-    """Whether the low-res picture, enlarged, is seen beside the one that is judged; the paper's is not told it."""
+    """The discriminator sees the low-res picture too, enlarged; the paper's does not."""
 
 
 class SRGANDiscriminator(nn.Module):
@@ -139,7 +139,7 @@ class SRGANDiscriminator(nn.Module):
         cin = 6 if config.condition else 3
         for i in range(8):
             cout = config.width * 2 ** (i // 2)
-            layers.append(_judging(cin, cout, stride=1 + i % 2, norm=config.norm if i else "none"))
+            layers.append(_discriminating(cin, cout, stride=1 + i % 2, norm=config.norm if i else "none"))
             cin = cout
         self.maps = nn.Sequential(*layers)
         dense: list[nn.Module] = [nn.Linear(cin * config.grid**2, config.dense), nn.Linear(config.dense, 1)]
@@ -164,7 +164,7 @@ class SRGANDiscriminator(nn.Module):
         return logits
 
     def activations(self, seen: Tensor) -> list[Tensor]:
-        """What the dense layers see, before it is averaged: a list of one (B, 8*width, H/16, W/16) map."""
+        """The dense layers' input before averaging: a list of one (B, 8*width, H/16, W/16) map."""
         planes = 6 if self.config.condition else 3
         if seen.ndim != 4 or seen.shape[1] != planes or min(seen.shape[-2:]) < self.SMALLEST:
             raise ShapeError(
@@ -190,7 +190,7 @@ def _up(config: SRGANConfig) -> nn.Sequential:
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), _conv(config, width, width), PReLU(width))
 
 
-def _judging(cin: int, cout: int, *, stride: int, norm: Norm) -> nn.Sequential:
+def _discriminating(cin: int, cout: int, *, stride: int, norm: Norm) -> nn.Sequential:
     conv = nn.Conv2d(cin, cout, 3, stride=stride, padding=1)
     layers: list[nn.Module] = [spectral_norm(conv) if norm == "spectral" else conv]
     if norm == "batch":

@@ -19,7 +19,7 @@ BatchNorm = Literal["batch", "none"]
 
 
 class UNetConfig(BaseModel):
-    """What fixes the shape of a `UNet`; stored in the card of its weights."""
+    """The shape of a `UNet`, stored in the card of its weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -32,7 +32,7 @@ class UNetConfig(BaseModel):
     depth: int = Field(default=0, ge=0)
     """3x3 convolutions after each doubling; pix2pix has none."""
     skips: bool = True
-    """Join the encoder's map of the same side after each doubling; without, all passes the innermost map."""
+    """Join the encoder's map of the same side after each doubling; without, everything passes the innermost map."""
     upsample: Literal["deconv", "nearest"] = "deconv"
     """"deconv" is pix2pix's; "nearest", then a 3x3 convolution, leaves no checkerboard."""
     norm: BatchNorm = "batch"
@@ -42,9 +42,9 @@ class UNetConfig(BaseModel):
 
 
 class UNet(nn.Module):
-    """Halve the picture down to the innermost map, double it up again, and on beyond its own side.
+    """Halves the picture down to the innermost map, and doubles it up again, to `scale` times its side.
 
-    pix2pix's dropout is left away: a run could not be resumed exactly.
+    There is no dropout as in pix2pix: with it a run could not be resumed exactly.
     """
 
     def __init__(self, config: UNetConfig | None = None) -> None:
@@ -91,7 +91,7 @@ class UNet(nn.Module):
 
 
 class GridConfig(BaseModel):
-    """What fixes the shape of a `GridDiscriminator`; stored in the card of its weights."""
+    """The shape of a `GridDiscriminator`, stored in the card of its weights."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -100,9 +100,9 @@ class GridConfig(BaseModel):
     norm: Norm = "batch"
     """"batch" is pix2pix's."""
     condition: bool = True
-    """Whether the low-res picture, enlarged, is seen beside the one that is judged, as in pix2pix."""
+    """The discriminator sees the low-res picture too, enlarged, as in pix2pix."""
     discrimination: int = Field(default=0, ge=0)
-    """Kernels of minibatch discrimination (Salimans et al. 2016) before the last layer; 0 leaves it away."""
+    """Kernels of minibatch discrimination (Salimans et al. 2016) before the last layer; 0 omits it."""
 
 
 class GridDiscriminator(nn.Module):
@@ -138,7 +138,7 @@ class GridDiscriminator(nn.Module):
         return logits
 
     def activations(self, seen: Tensor) -> list[Tensor]:
-        """What the last layer sees, the nearness of the batch apart: a list of one (B, C, H / 2^n, W / 2^n) map."""
+        """The last layer's input, without the nearness of the batch: a list of one (B, C, H / 2^n, W / 2^n) map."""
         planes, least = 6 if self.config.condition else 3, 2 ** len(self.config.widths)
         if seen.ndim != 4 or seen.shape[1] != planes or min(seen.shape[-2:]) < least:
             raise ShapeError(
@@ -170,7 +170,7 @@ def _doubling(cin: int, cout: int, config: UNetConfig) -> nn.Sequential:
 
 
 def _initialise(module: nn.Module) -> None:
-    """He's start for a leaky ReLU; a transposed convolution's kernel is spread over stride^2 output pixels."""
+    """He init for a leaky ReLU; a transposed convolution's kernel is spread over stride^2 output pixels."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         taps = module.kernel_size[0] * module.kernel_size[1]
         if isinstance(module, nn.ConvTranspose2d):

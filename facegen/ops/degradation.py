@@ -1,4 +1,4 @@
-"""What happens to a picture before it reaches the upscaler: blur, noise, JPEG, colour; on uint8 and float arrays."""
+"""Blur, noise, JPEG and colour changes, as pictures suffer them before they are upscaled; on float arrays."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def degrade(image: Float, rng: np.random.Generator, strength: float, share: floa
 
     Args:
         image: (H, W, 3) in [0, 1].
-        rng: draws what is done.
+        rng: decides which degradations are applied.
         strength: 0 does nothing; 1 blurs up to 0.9 px, adds noise up to 0.02 and JPEGs down to quality 50.
-        share: of the calls that may do anything; the others leave the tile alone, so that clean input stays known best.
+        share: share of the calls that may change the tile; most input should stay clean.
     """
     if strength == 0 or rng.random() >= share:
         return image

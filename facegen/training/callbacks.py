@@ -1,4 +1,4 @@
-"""What a run does at its logs and validations: figures, pictures, warnings, the line on the terminal."""
+"""Callbacks of a run: figures, pictures, warnings, the line on the terminal."""
 
 from __future__ import annotations
 

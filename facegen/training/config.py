@@ -69,7 +69,7 @@ class RunConfig(Strict):
     """Half-life of the weights' moving average, in pictures; at most a twentieth of those seen."""
 
     def due(self, images_seen: int, every: int) -> bool:
-        """Whether the batch that ended at `images_seen` reached another multiple of `every` images."""
+        """True if the batch that ended at `images_seen` reached another multiple of `every` images."""
         return images_seen // every > (images_seen - self.batch) // every
 
 
@@ -98,7 +98,7 @@ class DCGANLoss(Strict):
     pictures; the loss is the distance, in features and pixels, between them and the pictures generated from these
     latents. The other half is generated from normal latents of the same mean and covariance (Ghosh et al. 2020)."""
     prior: float = Field(default=0.02, ge=0)
-    """With it: weight, per nat and relative to `reconstruction`, of the latents' divergence from N(0, 1)."""
+    """Weight of the latents' divergence from N(0, 1), per nat and relative to `reconstruction`."""
     growing_images: int = Field(default=0, ge=0)
     """Images per resolution of progressive growing, from 8 px on; 0 trains the full resolution from the start."""
 
@@ -170,7 +170,7 @@ class UpscalerLoss(FeatureLoss):
 
     @property
     def has_discriminator(self) -> bool:
-        """Whether there is a discriminator."""
+        """True if there is a discriminator."""
         return self.adversarial(0) > 0 or self.adversarial(EVER) > 0
 
     @model_validator(mode="after")

@@ -33,7 +33,7 @@ class AdversarialLoss:
     generated: Callable[[Tensor], Tensor]
     """The generator's loss."""
     labels: bool = True
-    """Whether there are labels to smooth; if not, labels change nothing."""
+    """If there are no labels to smooth, labels change nothing."""
 
     def discriminator(self, real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor:
         """The discriminator's loss; a `real_label` below 1 is one-sided label smoothing (Salimans et al. 2016)."""

@@ -169,9 +169,9 @@ def begin_from(objective: Objective, name: str) -> int:
     for network in objective.ema:
         _load(network, folder)
     for suffix, network in objective.companions.items():
-        beside = companion(folder, suffix)
-        if (beside / CARD_FILE).is_file():
-            _load(network, beside)
+        published = companion(folder, suffix)
+        if (published / CARD_FILE).is_file():
+            _load(network, published)
     return card.images_seen
 
 

@@ -170,7 +170,7 @@ class Trainer:
             callback.on_validation(self, sheet, figures)
 
     def _agreed(self, flag: bool) -> bool:
-        """Whether any process sets the flag: all of them stop, and save, at the same step."""
+        """True if any process sets the flag: all of them stop, and save, at the same step."""
         return bool(self._mean(torch.tensor(float(flag))) > 0)
 
     def _mean(self, value: Tensor) -> Tensor:

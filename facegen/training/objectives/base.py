@@ -39,7 +39,7 @@ class Phase:
 
 
 class Objective(Protocol):
-    """What the trainer needs of a stage."""
+    """A stage, as the trainer uses it."""
 
     @property
     def phases(self) -> tuple[Phase, ...]:

@@ -228,7 +228,7 @@ class DCGANObjective:
     def _grown(self, pictures: Tensor, images_seen: int) -> Tensor:
         """Pictures at the resolution that training has grown to, enlarged again; the next one is faded in.
 
-        Progressive growing (Karras et al. 2018) without new layers: the coarse layers are taught first.
+        Progressive growing (Karras et al. 2018) without new layers: the coarse layers train first.
         """
         every = self.recipe.loss.growing_images
         if not every or images_seen >= every * len(GROWING):

@@ -41,7 +41,7 @@ class Crop:
     pictures: Tensor
     """(B, 3, side, side) in [0, 1]."""
     maps: Mapping[Name, Sequence[Tensor]]
-    """By each EfficientNet that a loss needs."""
+    """Maps by each EfficientNet that a loss needs."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Step:
     conditioned: tuple[Tensor, Tensor, Tensor]
     """A square of the stacks, of the real and of the upscaled tiles, for the PatchGAN."""
     crops: tuple[Crop, Crop]
-    """Of the real tiles, without gradients, and of the upscaled ones."""
+    """Crops of the real tiles, without gradients, and of the upscaled ones."""
 
 
 class JNetObjective:
