@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 
 Stats = dict[str, Any]
 Figures = dict[str, float]
-Curve = list[tuple[int, float]]
-"""(images seen, value)"""
-
+Curve = list[tuple[int, float]]  # (images seen, value)
 STATS = "stats.jsonl"
 SATURATED, COLLAPSED = 0.02, 0.5
 """Discriminator loss below which it teaches nothing; diversity, relative to real pictures, below which faces repeat."""

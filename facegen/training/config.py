@@ -18,8 +18,7 @@ from facegen.models.unet import GridConfig, UNetConfig
 from facegen.training.datasets import PairConfig, TileConfig
 from facegen.training.losses import ADVERSARIAL, Weight, WeightSchedule
 
-EVER = 2**62
-"""A number of images after which no weight changes any more."""
+EVER = 2**62  # images; no weight changes after so many
 AdversarialKind = Literal["minimax", "non-saturating", "lsgan", "hinge", "wasserstein"]
 
 
@@ -94,9 +93,9 @@ class DCGANLoss(Strict):
     generator_interval: int = Field(default=1, ge=1)
     """The generator trains every this many steps; 5 in WGAN-GP."""
     reconstruction: float = Field(default=0.0, ge=0)
-    """Weight of the VAE-GAN's loss (Larsen et al. 2016). An encoder finds the latents of half of each batch of training
-    pictures; the loss is the distance, in features and pixels, between them and the pictures generated from these
-    latents. The other half is generated from normal latents of the same mean and covariance (Ghosh et al. 2020)."""
+    """Weight of the VAE-GAN's loss (Larsen et al. 2016): the distance of half of the training pictures, in features and
+    pixels, from those generated of the latents that an encoder finds in them. The other half is generated from normal
+    latents of the same mean and covariance (Ghosh et al. 2020)."""
     prior: float = Field(default=0.02, ge=0)
     """Weight of the latents' divergence from N(0, 1), per nat and relative to `reconstruction`."""
     growing_images: int = Field(default=0, ge=0)

@@ -17,7 +17,7 @@ from torch import Tensor
 from facegen.data.split import Warn, load_square, readable
 from facegen.errors import TrainingError
 from facegen.faces.align import Points
-from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
+from facegen.faces.guide import GuideMode, paint_guide
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.images import resize
 from facegen.ops.degradation import degrade, in_8_bits, recolour
@@ -141,16 +141,10 @@ class TileDataset:
         gain, contrast, saturation = 1 + c.recolour * rng.uniform(-1, 1, 3)
         tile = recolour(high, gain=gain, contrast=contrast, saturation=saturation)
         low = _shrink(tile, self.tile)
-        present = rng.random() >= c.guide_dropout
-        guide = self._guide(points * (self.tile / cut), present)
+        present = rng.random() >= c.guide_dropout  # an absent guide has the same planes, empty
+        guide = _unit(paint_guide(points * (self.tile / cut), self.tile, self.guide, present=present))
         low = in_8_bits(degrade(low, rng, c.degrade, c.degraded))
         return np.concatenate([low, guide], axis=2), tile
-
-    def _guide(self, points: NDArray[np.float64], present: bool) -> Array:
-        """(tile, tile, G) in [0, 1]; an absent guide has the same planes, empty."""
-        if GUIDE_CHANNELS[self.guide] == 0:
-            return np.zeros((self.tile, self.tile, 0), np.float32)
-        return _unit(paint_guide(points, self.tile, self.guide, present=present))
 
 
 Reduction = Literal["bicubic", "area"]

@@ -119,11 +119,8 @@ def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Ten
 def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     """|E f(x) - E f(G(z))|^2: squared distance of the batches' mean activations (Salimans et al. 2016, section 3.1).
 
-    Summed over channels, averaged over places, then over maps. The batches' sizes may differ.
-
-    Args:
-        real: (B, C) or (B, C, h, w) activations of the discriminator on real pictures; gets no gradient.
-        fake: the same layers on generated pictures.
+    Activations are (B, C) or (B, C, h, w), of batches whose sizes may differ: summed over channels, averaged over
+    places, then over maps. The real ones get no gradient.
     """
     distances = [
         (f.float().mean(dim=0) - r.detach().float().mean(dim=0)).square().sum(dim=0).mean()
@@ -136,21 +133,15 @@ def learned_similarity(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor
     """(f(x) - f(G(y)))^2 / 2, pair by pair: the VAE-GAN's learned distance (Larsen et al. 2016, equations 7 and 8).
 
     This is minus the log-likelihood of normal activations with unit variance, without constants; averaged over channels
-    and places, then over pictures and maps.
-
-    Args:
-        real: (B, ...) activations of the discriminator on the pictures to reproduce; gets no gradient.
-        fake: the same layers on the reproductions, in the same order.
+    and places, then over pictures and maps. The activations of the pictures to reproduce, `real`, get no gradient.
     """
     return _mean([F.mse_loss(f.float(), r.detach().float()) / 2 for r, f in zip(real, fake, strict=True)])
 
 
 def prior_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) | N(0, 1)) in nats, summed over latents, averaged over pictures (Kingma & Welling 2014).
+    """KL(N(mean, variance) | N(0, 1)) of (B, Z) latents in nats: summed over them, averaged over pictures.
 
-    Args:
-        mean: (B, Z).
-        log_variance: (B, Z).
+    (Kingma & Welling 2014.)
     """
     mean, log_variance = mean.float(), log_variance.float()
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean() / 2

@@ -79,7 +79,10 @@ def make_trainer(
         TrainingError: if there is nothing to train on, the run folder is in use, or there is nothing to resume.
         WeightsError: if the weights to begin with are missing, or do not fit the recipe's networks.
     """
-    _check_folder(out, resume)
+    if checkpoints(out) and not resume:
+        raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
+    if resume and not checkpoints(out):
+        raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
     files, kept_out = split_files(data, recipe.data)
     files = files[: recipe.data.limit]
     try:
@@ -100,14 +103,6 @@ def make_trainer(
         (out / RESOLVED).write_text(_toml(recipe.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
         (out / SOURCES).write_text(_toml(Counter(source_of(file) for file in used)), encoding="utf-8")
     return trainer
-
-
-def _check_folder(out: Path, resume: bool) -> None:
-    """Refuse to begin in a folder with checkpoints, and to resume in one without."""
-    if checkpoints(out) and not resume:
-        raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
-    if resume and not checkpoints(out):
-        raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
 
 
 def resolved_recipe(out: Path) -> AnyRecipe:

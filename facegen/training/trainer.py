@@ -49,8 +49,7 @@ class Trainer:
             )
         self.callbacks = tuple(callbacks) if self.fabric.is_global_zero else ()
         self.step = 0
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
+        self._losses: dict[str, list[Tensor]] = {}
         self._waited = 0.0
 
     @property
@@ -138,9 +137,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(phase.module.parameters(), phase.clip_norm)
         phase.optimizer.step()
         for name, value in losses.items():
-            key = f"{phase.name}/{name}"
-            self._sums[key] = self._sums.get(key, torch.zeros(())) + value.detach().float().cpu()
-            self._counts[key] = self._counts.get(key, 0) + 1
+            self._losses.setdefault(f"{phase.name}/{name}", []).append(value.detach().float().cpu())
 
     def _update_average(self) -> None:
         half_life = min(self.config.ema_images, max(self.images_seen * 0.05, self.config.batch))
@@ -155,9 +152,9 @@ class Trainer:
         stats: dict[str, Any] = {"step": self.step, "images": self.images_seen}
         stats["images_per_second"] = round(images / max(seconds, 1e-9), 2)
         stats["data_share"] = round(self._waited / max(seconds, 1e-9), 4)
-        means = self._mean(torch.stack([self._sums[key] / self._counts[key] for key in self._sums]))
-        stats |= {key: round(mean, 5) for key, mean in zip(self._sums, means.tolist(), strict=True)}
-        self._sums, self._counts, self._waited = {}, {}, 0.0
+        means = self._mean(torch.stack([torch.stack(values).mean() for values in self._losses.values()]))
+        stats |= {key: round(mean, 5) for key, mean in zip(self._losses, means.tolist(), strict=True)}
+        self._losses, self._waited = {}, 0.0
         for callback in self.callbacks:
             callback.on_log(self, stats)
 

@@ -79,7 +79,7 @@ def test_train_resume_publish(facegen: Facegen, recipe: Path, head_folder: Path,
         (["--data", ".", "--out", "run", "--images", "half"], 2, "'half' is not a number of images; write 800, 500k"),
         (["--data", ".", "--out", "run", "--threads", "0"], 2, "0 is not in the range x>=1"),
         (["--data", ".", "--out", "run", "--devices", "0"], 2, "0 is not in the range x>=1"),
-        (["--data", ".", "--out", "run", "--resume", "--from", "jnet-8x"], 2, "--from begins a run and --resume goes"),
+        (["--data", ".", "--out", "run", "--resume", "--from", "jnet-8x"], 2, "--from begins a run and --resume"),
         (["--data", "."], 2, "Missing option '--out'"),
         (["--out", "run"], 2, "Missing option '--data'"),
     ],
@@ -154,7 +154,7 @@ def test_dry_run_prints_the_recipe_and_writes_nothing(
     assert load_training_recipe(tmp_path / "printed.toml") == jnet_recipe(images=500_000, seed=7)
     expected = [
         r"generator +[\d,]+ parameters", r"discriminator +[\d,]+ parameters", r"average +[\d,]+ parameters",
-        r"pictures +4 to train on, 0 MiB in memory", r"memory +[\d,]+ MiB at the peak of a step, the pictures apart",
+        r"pictures +4 to train on, 0 MiB in memory", r"memory +[\d,]+ MiB at the peak of a step, without the pictures",
         r"speed +[\d,.]+ images/s here", r"time +[\d,.]+ h for 500,000 images",
     ]  # fmt: skip
     for line, pattern in zip(figures.splitlines(), expected, strict=True):

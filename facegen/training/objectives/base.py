@@ -83,16 +83,11 @@ def adam(module: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
     return torch.optim.Adam(_trained(module), lr=config.learning_rate, betas=config.betas)
 
 
-def generator_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """The optimizer that the recipe names for the generator, for the parameters that train."""
-    if config.generator == "adam":
-        return adam(module, config)
-    return Muon(_trained(module), lr=config.learning_rate, betas=config.betas)
-
-
 def generator_phase(module: nn.Module, config: OptimizerConfig, interval: int = 1) -> Phase:
     """The generator's turn, with the recipe's settings."""
-    optimizer = generator_optimizer(module, config)
+    optimizer: torch.optim.Optimizer = adam(module, config)
+    if config.generator == "muon":
+        optimizer = Muon(_trained(module), lr=config.learning_rate, betas=config.betas)
     return Phase("generator", module, optimizer, interval, config.generator_from, config.clip_norm)
 
 
@@ -155,9 +150,8 @@ class ReplayBuffer(nn.Module):
     """Earlier generated pictures, shown again so that the discriminator does not forget them (Shrivastava et al. 2017).
 
     Picture by picture, as CycleGAN does (Zhu et al. 2017): until the buffer is full each is kept and passed on; from
-    then on each is exchanged, with probability 1/2, for a kept one at random, whose place it takes.
-
-    Kept as uint8, in buffers that a checkpoint saves: an exchanged picture comes back up to 1/255 off, clamped.
+    then on each is exchanged, with probability 1/2, for a kept one at random, whose place it takes. They are kept as
+    uint8, in buffers that a checkpoint saves, so an exchanged picture comes back up to 1/255 off, clamped.
     """
 
     pictures: Tensor
@@ -170,13 +164,10 @@ class ReplayBuffer(nn.Module):
 
     @torch.no_grad()
     def mix(self, fake: Tensor, rng: torch.Generator) -> Tensor:
-        """Exchange about half of a batch, and keep the pictures taken out of it.
+        """Exchange about half of (B, C, H, W) pictures in [-1, 1], without gradient, and keep those taken out.
 
-        Args:
-            fake: (B, C, H, W) in [-1, 1]; not changed.
-            rng: draws which pictures are exchanged, and for which; the same number of draws however full it is.
-        Returns:
-            (B, C, H, W) without gradient: `fake`, with earlier pictures in some of the places.
+        `rng` is asked for the same number of draws however full the buffer is.
+
         Raises:
             ShapeError: if the pictures differ in size from the buffer's.
         """

@@ -5,9 +5,9 @@ VGG19's weights are the user's to get: nothing is downloaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from facegen.errors import ShapeError, TrainingError
 from facegen.media.sheets import contact_sheet
 from facegen.models.efficientnet import EfficientNetLite, Name, feature_loss, load_efficientnet, maps_loss
 from facegen.training.config import FeatureLoss
+from facegen.training.datasets import PairDataset, TileDataset
 from facegen.training.objectives.base import placed, to_device, to_uint8
 
 # (convolutions, channels) of each block of VGG19, "configuration E" of Simonyan & Zisserman 2015
@@ -116,12 +117,8 @@ def _read(path: Path) -> dict[str, Any]:
 def vgg_loss(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """SRGAN's content loss (Ledig et al. 2017, equation 5): MSE of two batches' feature maps, each divided by 12.75.
 
-    Averaged over channels too, like SRGAN's pixel MSE; the paper's "rescaling factor of about 0.006" is 1/12.75^2.
-
-    Args:
-        network: a `VGG19Features`, or another from pictures to one map.
-        a: (B, 3, H, W) in [0, 1]; gradients reach it alone.
-        b: (B, 3, H, W) in [0, 1].
+    Averaged over channels too, like SRGAN's pixel MSE; the paper's "rescaling factor of about 0.006" is 1/12.75^2. Both
+    are (B, 3, H, W) in [0, 1]; gradients reach the first alone.
     """
     with torch.no_grad():
         wanted = network(b).float()
@@ -156,17 +153,9 @@ class ContentLoss:
         return torch.stack(losses).mean()
 
 
-class Pairs(Protocol):
-    """Numbered pairs of a low-res input and the wanted result."""
-
-    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        """(B, 3 or more, h, w) low-res planes, RGB first, and (B, 3, s*h, s*w); both in [0, 1]."""
-        ...
-
-
 @torch.no_grad()
 def validate(
-    unseen: Pairs, network: nn.Module, distance: Callable[[Tensor, Tensor], Tensor], device: torch.device
+    unseen: PairDataset | TileDataset, network: nn.Module, distance: ContentLoss, device: torch.device
 ) -> tuple[NDArray[np.uint8], dict[str, float]]:
     """Upscale pairs that are not trained on.
 

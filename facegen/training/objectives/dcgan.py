@@ -56,12 +56,8 @@ JITTER = 1e-6
 """Added to the variances, so that rounding leaves the covariance positive."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """The latents found for every second picture of a batch, as normal distributions: (B/2, Z) each."""
-
-    mean: Tensor
-    log_variance: Tensor
+Found = tuple[Tensor, Tensor]
+"""Latents found for every second picture of a batch, as normal distributions: mean and log variance, (B/2, Z) each."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +115,7 @@ class Reconstruction:
         mean, log_variance = self.encoder(real[rows], maps)
         drawn = (mean + z[rows] * (log_variance / 2).exp()).to(z.dtype)
         learn_map(drawn, (self.generator, self.average))
-        return self.generator.mapped(z).index_copy(0, rows, drawn), Found(mean, log_variance)
+        return self.generator.mapped(z).index_copy(0, rows, drawn), (mean, log_variance)
 
     def losses(self, real: Tensor, fake: Tensor, found: Found, draws: Draws) -> tuple[Tensor, Tensor]:
         """The distance of every second fake picture from its original, and of the latents from N(0, 1) in nats."""
@@ -127,7 +123,7 @@ class Reconstruction:
         theirs, ours = (x[::2].roll(shift, dims=(2, 3)).add(1).div(2) for x in (real, fake))
         distance = feature_loss(self.features, ours, theirs, weights=(1.0,) * len(STAGE_ENDS))
         distance = distance + COLOURS * F.l1_loss(ours, theirs)
-        return distance, prior_divergence(found.mean, found.log_variance)
+        return distance, prior_divergence(*found)
 
 
 class DCGANObjective:
