@@ -94,9 +94,8 @@ def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs:
     """
     from facegen.data.clean.judge import with_thresholds
     from facegen.files import sole_writer
-    from facegen.media.report import need_charts
 
-    need_charts()
+    _need("clean", "imagehash", "matplotlib")
     detectors = with_thresholds(settings)
     with sole_writer(folder):
         failed = _clean(folder, detectors, per_person, jobs)
@@ -125,8 +124,7 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
     if only_export:
         _export(folder)
         return
-    if not all(map(find_spec, ("fastapi", "uvicorn"))):
-        raise MissingExtraError("facegen data curate needs a web server; pip install 'facegen[data]'")
+    _need("curate", "fastapi", "uvicorn")
     from facegen.data.curate.curation import Curation
     from facegen.data.curate.guard import access_for
     from facegen.data.curate.labels import FOLDER, log_path
@@ -170,9 +168,8 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
 
     from facegen.cli.summary import error_console, time_left
     from facegen.data.stats import SUMMARY_HEAD, measure_set, summary_rows, write_page
-    from facegen.media.report import need_charts
 
-    need_charts()
+    _need("stats", "matplotlib")
     unread: list[str] = []
     with time_left(error_console()) as progress:
         line = progress.add_task("crops", total=pictures)
@@ -190,6 +187,12 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
     click.echo(write_page(out or folder / "stats.html", found, folder.resolve()))
     if unread:
         sys.exit(1)
+
+
+def _need(command: str, *modules: str) -> None:
+    """Check that packages of the extra "data" are installed."""
+    if not all(map(find_spec, modules)):
+        raise MissingExtraError(f"facegen data {command} needs more packages; pip install 'facegen[data]'")
 
 
 def _changes(preparation: Preparation) -> list[Task]:

@@ -52,17 +52,6 @@ class Stats:
     """A contact sheet of some of them."""
 
 
-@dataclass(frozen=True)
-class Measured:
-    """One crop whose pixels were read."""
-
-    entry: Entry
-    """Its entry with landmarks, size and sharpness, even if the manifest has none."""
-    brightness: float
-    small: NDArray[np.uint8]
-    """(256, 256, 3)."""
-
-
 def measure_set(folder: Path, pictures: int, seen: Callable[[], None], warn: Callable[[str], None]) -> Stats:
     """Measure a set, or a plain folder of aligned crops.
 
@@ -83,9 +72,9 @@ def measure_set(folder: Path, pictures: int, seen: Callable[[], None], warn: Cal
     read = list(_measured(folder, spread(kept, pictures), seen, warn))
     if not read:
         raise ImageError(f"{folder}: none of its crops can be read; the reasons are above.")
-    known |= {measured.entry.file: measured.entry for measured in read}
-    figures = _figures(known.values()) | {"brightness": [measured.brightness for measured in read]}
-    smalls = [measured.small for measured in read]
+    known |= {entry.file: entry for entry, _ in read}
+    smalls = [small for _, small in read]
+    figures = _figures(known.values()) | {"brightness": [_brightness(small) for small in smalls]}
     return Stats(
         counts=_counts(folder, entries),
         figures={name: np.array(figures[name], np.float64) for name in FIGURES if figures[name]},
@@ -127,7 +116,7 @@ def write_page(path: Path, stats: Stats, folder: Path) -> Path:
 
 def _measured(
     folder: Path, entries: Iterable[Entry], seen: Callable[[], None], warn: Callable[[str], None]
-) -> Iterator[Measured]:
+) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
     for entry in entries:
         try:
             yield _measure(folder, entry)
@@ -136,8 +125,11 @@ def _measured(
         seen()
 
 
-def _measure(folder: Path, entry: Entry) -> Measured:
-    """Measure a crop; what the manifest knows is not measured again, unless the file has changed since."""
+def _measure(folder: Path, entry: Entry) -> tuple[Entry, NDArray[np.uint8]]:
+    """Complete a crop's entry, and shrink its picture to (256, 256, 3).
+
+    What the manifest knows is not measured again, unless the file has changed since.
+    """
     path = folder / entry.file
     entry = entry.of_bytes(sha256_of(path))
     rgb = read_image(path).rgb
@@ -146,9 +138,12 @@ def _measure(folder: Path, entry: Entry) -> Measured:
         raise ImageError(f"{path}: {rgb.shape[1]}x{side} is not square; aligned head crops are expected. Omitted.")
     points = entry.landmarks or tuple((x, y) for x, y in landmarks_in_head(rgb).points.tolist())
     small = np.asarray(cv2.resize(rgb, (MEAN_SIDE, MEAN_SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return replace(entry, landmarks=points, size=side, sharpness=entry.sharpness or sharpness(rgb)), small
+
+
+def _brightness(small: NDArray[np.uint8]) -> float:
     middle = small[MEAN_SIDE // 4 : -MEAN_SIDE // 4, MEAN_SIDE // 4 : -MEAN_SIDE // 4]
-    known = replace(entry, landmarks=points, size=side, sharpness=entry.sharpness or sharpness(rgb))
-    return Measured(known, float((middle @ np.array(WEIGHTS)).mean() / 255), small)
+    return float((middle @ np.array(WEIGHTS)).mean() / 255)
 
 
 def _figures(entries: Iterable[Entry]) -> dict[str, list[float]]:

@@ -55,12 +55,12 @@ DETECTORS = {
     "blocks": Detector(patterns.blocks, "above", 17.5, 8.7, "JPEG's grid in the second differences, over chance"),
     "screened": Detector(patterns.screen, "above", 22.0, 9.0, "strongest regular pattern over its surroundings, in dB"),
     "drawn": Detector(patterns.drawn, "above", 0.8, -4.0, "log-odds of a drawing or painting"),
-    "eyes": Detector(patterns.eyes_hidden, "above", 1.9, 0.9, "how unlike eyes the eyes look, over the usual"),
+    "eyes": Detector(patterns.eyes_hidden, "above", 1.9, 0.9, "how unlike usual eyes they are, over the usual"),
     "sunglasses": Detector(
         patterns.eye_light, "below", 0.32, 0.75, "lightness around the eyes, over that of the cheeks"
     ),
-    "mouth": Detector(patterns.mouth_hidden, "above", 1.9, 0.9, "how unlike a mouth the mouth looks, over the usual"),
-    "unsure": Detector(face.unsure, "above", 0.09, 0.054, "what the face detector's confidence lacks to 1"),
+    "mouth": Detector(patterns.mouth_hidden, "above", 1.9, 0.9, "how unlike usual mouths it is, over the usual"),
+    "unsure": Detector(face.unsure, "above", 0.09, 0.054, "1 minus the face detector's confidence"),
     "misplaced": Detector(face.misplaced, "above", 0.09, 0.034, "distance of the face from its place, in sides"),
     "several": Detector(face.others, "above", 0.5, 0.0, "width of a second face, over the first's"),
     "turned": Detector(face.turned, "above", 0.34, 0.06, "how far the nose is off the middle, eyes to mouth as unit"),

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlencode, urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from facegen.errors import UsageError
 
@@ -65,26 +65,18 @@ def access_for(host: str, token: str | None) -> Access:
     return Access(token, frozenset(names))
 
 
-class Guard:
-    """ASGI middleware that refuses what `Access` does not allow, and adds headers that lock the page down."""
+class Guard(BaseHTTPMiddleware):
+    """Refuses what `Access` does not allow, and adds headers that lock the page down."""
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
-        self._app = app
+        super().__init__(app)
         self._access = access
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Answer a request, or pass it on."""
-        if scope["type"] != "http":  # the server's own start and end; there are no web sockets here
-            await self._app(scope, receive, send)
-            return
-
-        async def send_locked(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_HEADERS)
-            await send(message)
-
-        answer = refusal(Request(scope), self._access) or self._app
-        await answer(scope, receive, send_locked)
+        answer = refusal(request, self._access) or await call_next(request)
+        answer.headers.update(_HEADERS)
+        return answer
 
 
 def refusal(request: Request, access: Access) -> Response | None:

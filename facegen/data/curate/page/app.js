@@ -145,6 +145,7 @@ function duration(seconds) {
 }
 
 async function showSummary() {
+  $("exported").textContent = ""; // before a click can export
   $("labelling").hidden = true;
   $("summary").hidden = false;
   $("back").hidden = faces.length === 0;

@@ -13,7 +13,6 @@ export async function fillSummary(rater) {
   $("agreement").textContent = agreementOf(agreement, rows.length);
   $("dispute").hidden = disputed === 0;
   $("dispute").textContent = disputed === 1 ? "Look again at the disputed face" : `Look again at the ${number(disputed)} disputed faces`;
-  $("exported").textContent = "";
 }
 
 export async function exportLabels() {
