@@ -157,10 +157,7 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
     help="Crops whose pixels are read at most, evenly spread; the manifest describes the others.",
 )
 def stats(folder: Path, out: Path | None, pictures: int) -> None:
-    """Show what SET is made of: a page with counts, histograms, a mean face and a contact sheet.
-
-    SET is what facegen data prepare made, or any folder of aligned square crops.
-    """
+    """Show what SET, or any folder of aligned crops, is made of: counts, histograms, a mean face, a contact sheet."""
     from rich.box import SIMPLE
     from rich.console import Console
     from rich.markup import escape
@@ -248,23 +245,23 @@ def _clean(folder: Path, detectors: dict[str, Detector], per_person: int | None,
     with time_left(console) as progress:
         task = progress.add_task("looking", total=len(cleaning.entries))
         todo = cleaning.unmeasured(lambda: progress.advance(task))
-    failed = _follow(console, "measuring", len(todo), cleaning.measure(todo, jobs))
+    failed = _follow(console, "measuring", todo, cleaning.measure(todo, jobs))
     pairs = cleaning.near_pairs()
     faces = cleaning.unembedded(pairs, everybody=per_person is not None)
-    failed |= _follow(console, "comparing", len(faces), cleaning.embed(faces, jobs))
+    failed |= _follow(console, "comparing", faces, cleaning.embed(faces, jobs))
     entries = cleaning.decide(pairs, detectors, per_person)
     _print_decisions(entries, detectors, len(failed))
     click.echo(write_page(folder, entries, detectors))
     return failed
 
 
-def _follow(console: Console, what: str, total: int, outcomes: Iterable[Outcome]) -> set[Path]:
+def _follow(console: Console, what: str, todo: Sequence[Task], outcomes: Iterable[Outcome]) -> set[Path]:
     """Show the time left and each failure while outcomes come; returns the files that failed."""
     from facegen.cli.summary import time_left
 
     failed = set()
     with time_left(console) as progress:
-        for outcome in progress.track(outcomes, total, description=what):
+        for outcome in progress.track(outcomes, len(todo), description=what):
             if outcome.error:
                 click.echo(f"Error: {outcome.error}", err=True)
                 failed.add(outcome.source)
@@ -282,13 +279,12 @@ def _print_decisions(entries: list[Entry], detectors: dict[str, Detector], faile
 
 def _reasons_table(entries: list[Entry], detectors: dict[str, Detector]) -> Table:
     """A row for each reason: crops, crops with no other reason, threshold."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from facegen.data.clean.report import counts
 
-    table = Table(box=None, pad_edge=False)
-    for name in ("reason", "crops", "it alone", "dropped"):
-        table.add_column(name, justify="right" if name in ("crops", "it alone") else "left")
+    numbers = (Column(name, justify="right") for name in ("crops", "it alone"))
+    table = Table("reason", *numbers, "dropped", box=None, pad_edge=False)
     for reason, count, alone in counts(entries):
         limit = f"{detectors[reason].worse} {detectors[reason].threshold:g}" if reason in detectors else "--per-person"
         table.add_row(reason, str(count), str(alone), limit)
@@ -298,6 +294,6 @@ def _reasons_table(entries: list[Entry], detectors: dict[str, Detector]) -> Tabl
 def _export(folder: Path) -> None:
     from facegen.data.curate.labels import export
 
-    written = export(folder)
-    click.echo(f"{folder / written.manifest}: {written.keep} keep, {written.drop} drop, {written.ties} ties, "
-               f"{written.unlabelled} unlabelled")  # fmt: skip
+    done = export(folder)
+    counts = f"{done.keep} keep, {done.drop} drop, {done.ties} ties, {done.unlabelled} unlabelled"
+    click.echo(f"{folder / done.manifest}: {counts}")
