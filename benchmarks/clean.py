@@ -3,10 +3,9 @@
     python -m benchmarks.clean --data ../shared/data/portraits768 --out /tmp/cleaned [--spoiled 209]
 
 Half of the people chose the thresholds (`choosing_half`); the figures are of the others. Some of their pictures are
-spoiled by benchmarks.spoil and mixed with the rest. Printed: for each kind of spoiling, how much is dropped, and the
-reasons; for each detector, what it flags and how much of that is spoiled (precision); recall at the shipped thresholds,
-and where 5 % of the clean pictures are dropped (all thresholds changed together, by "doubt"). A duplicate counts as
-found if it or its source is dropped as one. --out holds the set and its page afterwards.
+spoiled by benchmarks.spoil and mixed with the rest. Prints how much of each kind of spoiling is dropped, and why; the
+precision of each detector; and recall as shipped and with 5 % of the clean pictures dropped (all thresholds changed
+together, by "doubt"). A duplicate counts as found if it or its source is dropped as one.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python -m benchmarks.clean_people --data ../shared/data/portraits768
 
 The London set shows everybody twice, neutral and smiling; as many portraits of other sources show one person each.
-Printed, for several distances and both halves of the people (see benchmarks.clean; the shipped distance was chosen on
-the first): how many second pictures are dropped, and how many people are lost, as somebody else stands for them.
+Prints for several distances, and both halves of the people (see benchmarks.clean), how many second pictures are
+dropped, and how many people are lost, as somebody else is kept for them.
 """
 
 from __future__ import annotations

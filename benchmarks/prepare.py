@@ -2,8 +2,7 @@
 
     python -m benchmarks.prepare FOLDER [--size 512] [--runs 3]
 
-Prints CPU seconds for each photo, in one process with one thread, the least of the runs: time that other programs on
-the machine take does not count.
+Prints CPU seconds for each photo, in one process with one thread, the least of the runs.
 """
 
 from __future__ import annotations

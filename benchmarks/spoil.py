@@ -18,7 +18,6 @@ from facegen.media.images import read_image, resize, write_image
 
 Picture = NDArray[np.uint8]
 Rng = np.random.Generator
-PREFIX = "spoiled"
 
 
 def focus(rgb: Picture, rng: Rng) -> Picture:
@@ -210,14 +209,14 @@ def spoil(files: Sequence[Path], out: Path) -> list[str]:
     rng, names = np.random.default_rng(0), []
     for number, index in enumerate(track(rng.permutation(len(files)).tolist(), "spoiling")):
         kind, file = list(KINDS)[number % len(KINDS)], files[index]
-        names.append(f"{PREFIX}-{kind}-{file.name}.png")
+        names.append(f"spoiled-{kind}-{file.name}.png")
         write_image(out / names[-1], np.ascontiguousarray(KINDS[kind](read_image(file).rgb, rng)))
     return names
 
 
 def kind_of(name: str) -> str:
     """The key of `KINDS` for a file's name; "" for a clean picture."""
-    return name.split("-")[1] if name.startswith(f"{PREFIX}-") else ""
+    return name.split("-")[1] if name.startswith("spoiled-") else ""
 
 
 def source_name(name: str) -> str:
