@@ -52,18 +52,15 @@ def checks() -> Iterator[Check]:
     """Check everything, in the order printed."""
     yield Check("facegen", __version__)
     yield Check("python", f"{platform.python_version()} on {platform.platform()}")
-    yield from map(_version, PACKAGES)
+    for package in PACKAGES:
+        try:
+            yield Check(package, metadata.version(package))
+        except metadata.PackageNotFoundError:
+            yield Check(package, "not installed under this name")
     yield from _machine()
     yield from _weights()
     yield _attempt("landmark model", _landmarks)
     yield _attempt("self-test", _sample)
-
-
-def _version(package: str) -> Check:
-    try:
-        return Check(package, metadata.version(package))
-    except metadata.PackageNotFoundError:
-        return Check(package, "not installed under this name")
 
 
 def _machine() -> Iterator[Check]:
@@ -101,8 +98,7 @@ def _landmarks() -> str:
 
     from facegen.faces.landmarks import landmarks_in_head
 
-    points = landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points
-    return f"{len(points)} points"
+    return f"{len(landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points)} points"
 
 
 def _sample() -> str:

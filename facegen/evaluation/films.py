@@ -42,7 +42,7 @@ class Film:
         """Read each frame, (H, W, 3), in order.
 
         Raises:
-            ImageError: if one cannot be read.
+            FileError: if one cannot be read.
         """
         if self.path.is_dir():
             yield from (read_image(file).rgb for file in find_pictures([self.path]))
@@ -61,7 +61,7 @@ def open_film(path: Path, fps: Fraction) -> Film:
     """Find a film's properties; a folder of frames has `fps` of them a second.
 
     Raises:
-        ImageError: if it cannot be read.
+        FileError: if it cannot be read.
     """
     if path.is_dir():
         files = find_pictures([path])
@@ -80,7 +80,7 @@ def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Callable[[str],
         report: gets a line on each film.
     Raises:
         UsageError: if one is named twice, or sizes or frame rates differ, as their figures would not be comparable.
-        ImageError: if one cannot be read.
+        FileError: if one cannot be read.
     """
     if len(set(paths)) < len(paths):
         raise UsageError(f"{' '.join(map(str, paths))}: names the same film twice; name each once.")
