@@ -123,6 +123,7 @@ def test_folders_exist(folder: str) -> None:
 def test_wheel_bundles_recipes_and_weights() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert set(wheel["only-include"]) == {"facegen", *wheel["sources"]}
+    assert wheel["exclude"] == ["weights/training"]  # what only training needs
     assert wheel["sources"] == {name: f"facegen/_bundled/{name}" for name in ("pipelines", "weights")}
 
 

@@ -14,11 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from facegen.data.manifest import Entry, write_manifest
-from facegen.data.split import DataConfig, known_landmarks, load_square, split_files, training_files
-from facegen.errors import FileError, TrainingError
+from facegen.errors import TrainingError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
-from facegen.files import sha256_of
 from facegen.media.images import write_image
 from facegen.training.datasets import (
     FaceDataset,
@@ -46,146 +43,6 @@ def faces(folder: Path, seed: int = 0) -> FaceDataset:
 def tiles(folder: Path, *, config: TileConfig = DEFAULT, side: int = 96, **changes: Any) -> TileDataset:
     options: dict[str, Any] = {"tile": 8, "scale": 8, "guide": "rgb", "seed": 0} | changes
     return TileDataset(files_in(folder), side=side, config=config, **options)
-
-
-class TestTrainingFiles:
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        for name in ("studio/a.png", "studio/deep/b.JPG", "web/c.png", "web/notes.txt", "d.webp"):
-            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-            (tmp_path / name).touch()
-        return tmp_path
-
-    def names(self, folder: Path, **config: Any) -> list[str]:
-        return [f.relative_to(folder).as_posix() for f in training_files(folder, DataConfig(**config))]
-
-    def test_pictures_of_all_folders_are_sorted(self, folder: Path) -> None:
-        assert self.names(folder) == ["d.webp", "studio/a.png", "studio/deep/b.JPG", "web/c.png"]
-
-    def test_patterns_and_limit(self, folder: Path) -> None:
-        assert self.names(folder, include=["studio/*"]) == ["studio/a.png", "studio/deep/b.JPG"]
-        assert self.names(folder, include=["*.webp", "web/*"]) == ["d.webp", "web/c.png"]
-        assert self.names(folder, limit=1) == ["d.webp"]
-
-    def test_held_out_pictures_do_not_depend_on_the_pattern(self, folder: Path) -> None:
-        kept = set(self.names(folder, held_out=2))
-        assert len(kept) == 2
-        assert set(self.names(folder, held_out=2, include=["*/*", "*.webp"])) == kept
-
-    def test_nothing_to_train_on(self, folder: Path) -> None:
-        with pytest.raises(TrainingError, match=r"of 4 pictures, none to train on matches film/\*; 0 are held out"):
-            training_files(folder, DataConfig(include=("film/*",)))
-        with pytest.raises(TrainingError, match=r"none to train on matches \*; 4 are held out"):
-            training_files(folder, DataConfig(held_out=9))
-
-    def test_missing_folder(self, tmp_path: Path) -> None:
-        with pytest.raises(TrainingError, match="none: no such folder"):
-            training_files(tmp_path / "none", DataConfig())
-
-
-class TestSets:
-    """Folders with a manifest."""
-
-    ENTRIES = (
-        Entry("pictures/ann-1.png", "ann.jpg"),
-        Entry("pictures/ann-2.png", "ann.jpg", face=2),
-        Entry("pictures/bob-1.png", "bob.jpg", decision="drop"),
-        Entry("pictures/cat-1.png", "cat.jpg", decision="drop", label="keep"),
-        Entry("pictures/dan-1.png", "dan.jpg", label="drop"),
-    )
-
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        """Its pictures are no pictures: what is not kept is not even looked for."""
-        write_manifest(tmp_path, self.ENTRIES)
-        (tmp_path / "pictures").mkdir()
-        (tmp_path / "pictures" / "stray.png").touch()
-        return tmp_path
-
-    def names(self, folder: Path, **config: Any) -> tuple[list[str], ...]:
-        return tuple([file.stem for file in side] for side in split_files(folder, DataConfig(**config)))
-
-    def test_crops_that_are_kept_are_trained_on(self, folder: Path) -> None:
-        assert self.names(folder) == (["ann-1", "ann-2", "cat-1"], [])
-
-    def test_patterns_are_of_paths_below_the_set(self, folder: Path) -> None:
-        assert self.names(folder, include=["pictures/c*"]) == (["cat-1"], [])
-
-    def test_crops_of_one_photo_are_not_parted(self, folder: Path) -> None:
-        for held_out in range(3):
-            sides = self.names(folder, held_out=held_out)
-            assert sorted(sides[0] + sides[1]) == ["ann-1", "ann-2", "cat-1"]
-            assert len({"ann-1", "ann-2"} & set(sides[0])) in (0, 2)
-
-    def test_judging_does_not_change_who_is_held_out(self, folder: Path) -> None:
-        write_manifest(folder, [Entry(e.file, e.source) for e in self.ENTRIES])
-        before = self.names(folder, held_out=2)
-        write_manifest(folder, self.ENTRIES)
-        after = self.names(folder, held_out=2)
-        assert set(after[1]) <= set(before[1])
-        assert set(after[0]) <= set(before[0])
-
-    def test_a_manifest_that_is_wrong(self, folder: Path) -> None:
-        (folder / "manifest.csv").write_text("file\nx.png\n")
-        with pytest.raises(FileError, match=r"manifest\.csv: line 1 has no column 'source'"):
-            split_files(folder, DataConfig())
-
-    def test_landmarks_are_shares_of_the_side(self, folder: Path) -> None:
-        points = tuple((float(n), 2.0 * n) for n in range(68))
-        write_manifest(folder, [Entry("a.png", "a", landmarks=points, size=100), Entry("b.png", "b")])
-        known = known_landmarks(folder)
-        assert known.keys() == {folder / "a.png"}
-        np.testing.assert_allclose(known[folder / "a.png"], np.array(points) / 100)
-        assert known_landmarks(folder / "pictures") == {}
-
-    def test_landmarks_of_a_picture_that_was_changed_are_left_out_and_told(self, folder: Path) -> None:
-        points = ((1.0, 2.0),) * 68
-        names = ("same.png", "edited.png")
-        for name in names:
-            (folder / name).write_bytes(name.encode())
-        sums = (sha256_of(folder / names[0]), sha256_of(folder / names[0]))
-        entries = [Entry(n, n, landmarks=points, size=8, sha256=s) for n, s in zip(names, sums, strict=True)]
-        write_manifest(folder, entries)
-        told: list[str] = []
-        assert known_landmarks(folder, told.append).keys() == {folder / "same.png"}
-        assert len(told) == 1
-        assert "edited.png: 1 crop(s) changed since their landmarks were found" in told[0]
-
-    def test_known_landmarks_are_not_looked_for(self, head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        a, b, c = files_in(head_folder)
-        shares = np.random.default_rng(0).random((68, 2))
-        looked = tiles(head_folder).points
-        data = tiles(head_folder, landmarks={a: shares, c: shares})
-        np.testing.assert_allclose(data.points[0], shares * 96)
-        np.testing.assert_array_equal(data.points[1], looked[1])
-        monkeypatch.setattr("facegen.training.datasets.landmarks_in_head", None)
-        assert len(tiles(head_folder, landmarks=dict.fromkeys((a, b, c), shares)).points) == 3
-
-
-class TestLoadSquare:
-    def test_resizes_to_the_side(self, head_folder: Path, head: NDArray[np.uint8]) -> None:
-        pictures, kept = load_square(files_in(head_folder), 192)
-        np.testing.assert_array_equal(pictures[0], head)
-        assert kept == files_in(head_folder)
-        assert load_square(kept, 24)[0].shape == (3, 24, 24, 3)
-
-    def test_what_cannot_be_used_is_reported_and_left_out(self, head_folder: Path, head: NDArray[np.uint8]) -> None:
-        write_image(head_folder / "wide.png", np.ascontiguousarray(head[:100]))
-        (head_folder / "damaged.png").write_bytes((head_folder / "a.png").read_bytes()[:500])
-        (head_folder / "empty.png").touch()
-        warnings: list[str] = []
-        pictures, kept = load_square(files_in(head_folder), 32, warnings.append)
-        assert len(pictures) == 3
-        assert [file.stem for file in kept] == ["a", "b", "c"]
-        assert len(warnings) == 3
-        assert "damaged.png" in warnings[0]
-        assert "empty.png" in warnings[1]
-        assert "wide.png: 192x100 is not square; aligned head crops are expected" in warnings[2]
-
-    def test_none_left(self, tmp_path: Path) -> None:
-        (tmp_path / "empty.png").touch()
-        with pytest.raises(TrainingError, match="None of the 1 pictures could be used"):
-            load_square([tmp_path / "empty.png"], 32, lambda _: None)
 
 
 class TestOrder:
@@ -428,3 +285,14 @@ def test_pictures_smaller_than_the_crop_are_told_and_left_out(head_folder: Path,
     assert told == [f"{files[3]}: 64x48 is smaller than the crop of 64 px. Left out."]
     with pytest.raises(TrainingError, match="None of the 1 pictures could be used"):
         PairDataset(files[3:], side=96, scale=4, config=config, seed=0, warn=told.append)
+
+
+def test_known_landmarks_are_not_looked_for(head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b, c = files_in(head_folder)
+    shares = np.random.default_rng(0).random((68, 2))
+    looked = tiles(head_folder).points
+    data = tiles(head_folder, landmarks={a: shares, c: shares})
+    np.testing.assert_allclose(data.points[0], shares * 96)
+    np.testing.assert_array_equal(data.points[1], looked[1])
+    monkeypatch.setattr("facegen.training.datasets.landmarks_in_head", None)
+    assert len(tiles(head_folder, landmarks=dict.fromkeys((a, b, c), shares)).points) == 3
