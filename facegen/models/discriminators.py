@@ -117,9 +117,11 @@ class PatchDiscriminator(nn.Module):
         return logits
 
 
-def patch_conv(cin: int, cout: int, norm: Norm, *, stride: int, norm_after: bool = True) -> nn.Sequential:
+def patch_conv(
+    cin: int, cout: int, norm: Norm, *, stride: int, kernel: int | None = None, norm_after: bool = True
+) -> nn.Sequential:
     """A convolution that keeps or halves the side (stride 1 or 2), its norm, and a leaky ReLU."""
-    conv = nn.Conv2d(cin, cout, 4 if stride == 2 else 3, stride=stride, padding=1)
+    conv = nn.Conv2d(cin, cout, kernel or (4 if stride == 2 else 3), stride=stride, padding=1)
     layers: list[nn.Module] = [spectral_norm(conv) if norm == "spectral" else conv]
     if norm_after and norm == "batch":
         layers.append(nn.BatchNorm2d(cout))

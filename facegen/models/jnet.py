@@ -91,7 +91,7 @@ def _he(weight: Tensor, *, fan_in: int, share: float = 1.0) -> None:
         weight.normal_(0, math.sqrt(share * GAIN / fan_in))
 
 
-def _he_init(module: nn.Module) -> None:
+def he_init(module: nn.Module) -> None:
     """He init of a convolution: PyTorch's default starves a network this deep without batchnorm."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         taps = module.kernel_size[0] * module.kernel_size[1]
@@ -155,7 +155,7 @@ class UpBlock(nn.Module):
 
         Otherwise the bottleneck, which knows nothing of places, drowns the picture.
         """
-        self.apply(_he_init)
+        self.apply(he_init)
         if isinstance(self.up, nn.Sequential):
             next(self.up.parameters()).data.mul_(GAIN**-0.5)  # no activation follows
         if skip:
@@ -184,7 +184,7 @@ class TrunkBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(_conv(width, width), _activation(), _conv(width, width))
-        self.branch.apply(_he_init)
+        self.branch.apply(he_init)
         nn.init.zeros_(next(self.branch[2].parameters()))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -214,8 +214,8 @@ class JNet(nn.Module):
         self.trunk = nn.Sequential(*(TrunkBlock(config.decoder_widths[self._own_side]) for _ in range(config.trunk)))
         self.to_rgb = nn.Conv2d(config.decoder_widths[-1], 3, 3, padding=1)
         self.act = _activation()
-        self.encoder.apply(_he_init)
-        _he_init(self.to_rgb)
+        self.encoder.apply(he_init)
+        he_init(self.to_rgb)
         self.register_buffer("lift", _bicubic_matrix(config.tile, config.scale), persistent=False)
         self.lift: Tensor
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.discriminators import Norm
+from facegen.models.discriminators import Norm, patch_conv
 from facegen.models.jnet import Base, on_base
 
 BRANCH_GAIN = 0.1
@@ -139,7 +139,7 @@ class SRGANDiscriminator(nn.Module):
         cin = 6 if config.condition else 3
         for i in range(8):
             cout = config.width * 2 ** (i // 2)
-            layers.append(_discriminating(cin, cout, stride=1 + i % 2, norm=config.norm if i else "none"))
+            layers.append(patch_conv(cin, cout, config.norm if i else "none", stride=1 + i % 2, kernel=3))
             cin = cout
         self.maps = nn.Sequential(*layers)
         dense: list[nn.Module] = [nn.Linear(cin * config.grid**2, config.dense), nn.Linear(config.dense, 1)]
@@ -188,11 +188,3 @@ def _up(config: SRGANConfig) -> nn.Sequential:
     if config.upsample == "pixelshuffle":
         return nn.Sequential(_conv(config, width, 4 * width), nn.PixelShuffle(2), PReLU(width))
     return nn.Sequential(nn.Upsample(scale_factor=2, mode="nearest"), _conv(config, width, width), PReLU(width))
-
-
-def _discriminating(cin: int, cout: int, *, stride: int, norm: Norm) -> nn.Sequential:
-    conv = nn.Conv2d(cin, cout, 3, stride=stride, padding=1)
-    layers: list[nn.Module] = [spectral_norm(conv) if norm == "spectral" else conv]
-    if norm == "batch":
-        layers.append(nn.BatchNorm2d(cout))
-    return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))

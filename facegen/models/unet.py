@@ -13,7 +13,7 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
 from facegen.models.discriminators import MinibatchDiscrimination, Norm, patch_conv
-from facegen.models.jnet import Base, on_base
+from facegen.models.jnet import Base, he_init, on_base
 
 BatchNorm = Literal["batch", "none"]
 
@@ -52,7 +52,7 @@ class UNet(nn.Module):
         self.config = config = config or UNetConfig()
         down, last = (3, *config.widths), len(config.widths) - 1
         self.encoder = nn.ModuleList(
-            _halving(a, b, config.norm if 0 < i < last else "none") for i, (a, b) in enumerate(pairwise(down))
+            patch_conv(a, b, config.norm, stride=2, norm_after=0 < i < last) for i, (a, b) in enumerate(pairwise(down))
         )
         beyond = config.scale.bit_length() - 1
         couts = (*config.widths[-2::-1], *(config.outer_width,) * (1 + beyond))
@@ -60,7 +60,7 @@ class UNet(nn.Module):
         cins = (config.widths[-1], *(cout + skip for cout, skip in zip(couts, skips, strict=True)))
         self.decoder = nn.ModuleList(_doubling(cin, cout, config) for cin, cout in zip(cins, couts, strict=False))
         self.to_rgb = nn.Conv2d(cins[-1], 3, 3, padding=1)
-        self.apply(_initialise)
+        self.apply(he_init)
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, low_res: Tensor) -> Tensor:
@@ -148,13 +148,6 @@ class GridDiscriminator(nn.Module):
         return [self.maps(seen)]
 
 
-def _halving(cin: int, cout: int, norm: BatchNorm) -> nn.Sequential:
-    layers: list[nn.Module] = [nn.Conv2d(cin, cout, 4, stride=2, padding=1)]
-    if norm == "batch":
-        layers.append(nn.BatchNorm2d(cout))
-    return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))
-
-
 def _doubling(cin: int, cout: int, config: UNetConfig) -> nn.Sequential:
     if config.upsample == "deconv":
         layers: list[nn.Module] = [nn.ConvTranspose2d(cin, cout, 4, stride=2, padding=1)]
@@ -167,14 +160,3 @@ def _doubling(cin: int, cout: int, config: UNetConfig) -> nn.Sequential:
             layers.append(nn.BatchNorm2d(cout))
         layers.append(nn.LeakyReLU(0.2, inplace=True))
     return nn.Sequential(*layers)
-
-
-def _initialise(module: nn.Module) -> None:
-    """He init for a leaky ReLU; a transposed convolution's kernel is spread over stride^2 output pixels."""
-    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-        taps = module.kernel_size[0] * module.kernel_size[1]
-        if isinstance(module, nn.ConvTranspose2d):
-            taps //= module.stride[0] * module.stride[1]
-        nn.init.normal_(module.weight, 0, (2 / 1.04 / (module.in_channels * taps)) ** 0.5)
-        assert module.bias is not None
-        nn.init.zeros_(module.bias)
