@@ -53,7 +53,7 @@ class RunConfig(Strict):
     batch: int = Field(default=16, ge=1)
     """Pictures per step, over all processes."""
     images: int = Field(default=1_000_000, ge=1)
-    """Stop after this many training pictures (or tiles) seen."""
+    """Stop after this many pictures (or tiles)."""
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     """"auto" takes bfloat16 where the processor or GPU is faster in it."""
@@ -131,8 +131,7 @@ class JNetLoss(FeatureLoss):
     """Weight of an additional projected discriminator."""
     pooled_l1: Weight = WeightSchedule(start=50.0)
     pooled_side: int = Field(default=32, ge=1)
-    """For pooled_l1: side that upscaled and real tile are average-pooled to; the tile's own side is L1 of all pixels.
-    """
+    """For pooled_l1: side that both tiles are average-pooled to; the tile's own side makes it L1 of all pixels."""
     crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the discriminators and the feature loss see."""
 
@@ -206,7 +205,7 @@ class DCGANRecipe(Strict):
 
     @model_validator(mode="after")
     def _features_are_at_hand(self) -> DCGANRecipe:
-        if self.plain is not None and self.loss.reconstruction:
+        if self.loss.reconstruction and self.plain is not None:
             raise ValueError("loss.reconstruction compares features of the projected discriminator; [plain] has none")
         if self.loss.reconstruction and not self.generator.mapped:
             raise ValueError("loss.reconstruction needs generator.mapped = true, to draw where its latents are found")

@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        parameters: Iterable[nn.Parameter],
+        params: Iterable[nn.Parameter],
         *,
         lr: float,
         betas: tuple[float, float] = (0.9, 0.99),
@@ -51,7 +51,7 @@ class Muon(torch.optim.Optimizer):
         eps: float = 1e-8,
     ) -> None:
         """`betas` and `eps` are Adam's; `momentum` is that of Muon's average."""
-        super().__init__(parameters, {"lr": lr, "betas": betas, "momentum": momentum, "eps": eps})
+        super().__init__(params, {"lr": lr, "betas": betas, "momentum": momentum, "eps": eps})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from facegen.arrays import to_picture
-from facegen.errors import ShapeError
 from facegen.training.config import OptimizerConfig
 from facegen.training.muon import Muon
 from facegen.training.random import Draws
@@ -36,6 +35,17 @@ class Phase:
     """The phase does not run before this many images are seen."""
     clip_norm: float = 0.0
     """Longer gradients are shortened to it; 0 leaves them unchanged."""
+
+    @classmethod
+    def discriminator(cls, module: nn.Module, config: OptimizerConfig) -> Phase:
+        """The discriminator's turn, by Adam."""
+        return cls("discriminator", module, torch.optim.Adam(**_options(module, config)))
+
+    @classmethod
+    def generator(cls, module: nn.Module, config: OptimizerConfig, interval: int = 1) -> Phase:
+        """The generator's turn, by the optimizer that the recipe names."""
+        optimizer = (Muon if config.generator == "muon" else torch.optim.Adam)(**_options(module, config))
+        return cls("generator", module, optimizer, interval, config.generator_from, config.clip_norm)
 
 
 class Objective(Protocol):
@@ -78,21 +88,9 @@ class Objective(Protocol):
         ...
 
 
-def adam(module: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
-    """Adam with the recipe's settings, for the parameters that train."""
-    return torch.optim.Adam(_trained(module), lr=config.learning_rate, betas=config.betas)
-
-
-def generator_phase(module: nn.Module, config: OptimizerConfig, interval: int = 1) -> Phase:
-    """The generator's turn, with the recipe's settings."""
-    optimizer: torch.optim.Optimizer = adam(module, config)
-    if config.generator == "muon":
-        optimizer = Muon(_trained(module), lr=config.learning_rate, betas=config.betas)
-    return Phase("generator", module, optimizer, interval, config.generator_from, config.clip_norm)
-
-
-def _trained(module: nn.Module) -> list[nn.Parameter]:
-    return [p for p in module.parameters() if p.requires_grad]
+def _options(module: nn.Module, config: OptimizerConfig) -> dict[str, Any]:
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    return {"params": trained, "lr": config.learning_rate, "betas": config.betas}
 
 
 def placed(module: Module, device: torch.device) -> Module:
@@ -120,77 +118,7 @@ def mean_logit(logits: Sequence[Tensor]) -> Tensor:
     return torch.stack([x.detach().float().mean() for x in logits]).mean()
 
 
-class HistoricalAverage(nn.Module):
-    """Mean of a network's parameters over all their values so far; the penalty pulls them there (Salimans et al. 2016).
-
-    The mean is over all values it was updated with; before the first update it is the parameters at construction. Its
-    buffers hold all it knows, so a checkpoint keeps it.
-    """
-
-    mean: Tensor
-    count: Tensor
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.register_buffer("mean", _parameters(module).detach().clone())  # (parameters,)
-        self.register_buffer("count", torch.tensor(0))
-
-    def penalty(self, module: nn.Module) -> Tensor:
-        """Squared distance of the parameters from their mean, |theta - mean|^2, per parameter; with their gradient."""
-        return (_parameters(module) - self.mean).square().mean()
-
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Add the parameters' present values to the mean; once a step."""
-        self.count += 1
-        self.mean += (_parameters(module) - self.mean) / self.count
 
 
-class ReplayBuffer(nn.Module):
-    """Earlier generated pictures, shown again so that the discriminator does not forget them (Shrivastava et al. 2017).
-
-    Picture by picture, as CycleGAN does (Zhu et al. 2017): until the buffer is full each is kept and passed on; from
-    then on each is exchanged, with probability 1/2, for a kept one at random, whose place it takes. They are kept as
-    uint8, in buffers that a checkpoint saves, so an exchanged picture comes back up to 1/255 off, clamped.
-    """
-
-    pictures: Tensor
-    count: Tensor
-
-    def __init__(self, capacity: int, channels: int, side: int) -> None:
-        super().__init__()
-        self.register_buffer("pictures", torch.zeros(capacity, channels, side, side, dtype=torch.uint8))
-        self.register_buffer("count", torch.tensor(0))
-
-    @torch.no_grad()
-    def mix(self, fake: Tensor, rng: torch.Generator) -> Tensor:
-        """Exchange about half of (B, C, H, W) pictures in [-1, 1], without gradient, and keep those taken out.
-
-        `rng` is asked for the same number of draws however full the buffer is.
-
-        Raises:
-            ShapeError: if the pictures differ in size from the buffer's.
-        """
-        if fake.ndim != 4 or fake.shape[1:] != self.pictures.shape[1:]:
-            sides = ", ".join(str(n) for n in self.pictures.shape[1:])
-            raise ShapeError(f"ReplayBuffer: pictures have shape {tuple(fake.shape)}, expected (B, {sides}).")
-        capacity = len(self.pictures)
-        exchanged = (torch.rand(len(fake), generator=rng) < 0.5).tolist()
-        places = torch.randint(capacity, (len(fake),), generator=rng).tolist()
-        kept = ((fake.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        mixed = fake.detach().clone()
-        filled = int(self.count)
-        for i, picture in enumerate(kept):
-            if filled < capacity:
-                self.pictures[filled] = picture
-                filled += 1
-            elif exchanged[i]:
-                mixed[i] = self.pictures[places[i]].float() / 127.5 - 1
-                self.pictures[places[i]] = picture
-        self.count.fill_(filled)
-        return mixed
 
 
-def _parameters(module: nn.Module) -> Tensor:
-    """All of a network's parameters as one float32 vector, in whatever memory format they are."""
-    return torch.cat([p.float().reshape(-1) for p in module.parameters()])

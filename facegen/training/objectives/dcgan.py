@@ -24,20 +24,16 @@ from facegen.models.projected import ProjectedDiscriminator
 from facegen.training.config import DCGANRecipe
 from facegen.training.datasets import FaceDataset
 from facegen.training.distributed import mean_over_processes, processes
-from facegen.training.losses import ADVERSARIAL, feature_matching, gradient_penalty, prior_divergence, r1_penalty
-from facegen.training.objectives.base import (
+from facegen.training.losses import (
+    ADVERSARIAL,
     HistoricalAverage,
-    Losses,
-    Phase,
     ReplayBuffer,
-    adam,
-    average_of,
-    generator_phase,
-    mean_logit,
-    placed,
-    to_device,
-    to_uint8,
+    feature_matching,
+    gradient_penalty,
+    prior_divergence,
+    r1_penalty,
 )
+from facegen.training.objectives.base import Losses, Phase, average_of, mean_logit, placed, to_device, to_uint8
 from facegen.training.random import Draws, diffaugment
 
 SHOWN, VALIDATED = 64, 256
@@ -154,13 +150,11 @@ class DCGANObjective:
             encoder = placed(self.reconstruction.encoder, device)
             generating = nn.ModuleList([self.generator, encoder])
             self.modules["encoder"] = self.companions["-encoder"] = encoder
-        heads_adam = adam(heads, optimizer)
-        self.phases: tuple[Phase, ...] = (
-            Phase("discriminator", heads, heads_adam),
-            generator_phase(generating, optimizer, loss.generator_interval),
-        )
+        discriminator = Phase.discriminator(heads, optimizer)
+        generator = Phase.generator(generating, optimizer, loss.generator_interval)
+        self.phases: tuple[Phase, ...] = (discriminator, generator)
         if loss.r1:
-            self.phases += (Phase("r1", heads, heads_adam, interval=loss.r1_interval),)
+            self.phases += (Phase("r1", heads, discriminator.optimizer, interval=loss.r1_interval),)
         rng = torch.Generator().manual_seed(0)
         self.fixed_z = torch.randn(VALIDATED, recipe.generator.z_dim, generator=rng)
 

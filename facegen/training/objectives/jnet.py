@@ -17,16 +17,7 @@ from facegen.models.projected import ProjectedDiscriminator
 from facegen.training.config import JNetRecipe
 from facegen.training.datasets import TileDataset
 from facegen.training.losses import ADVERSARIAL, pooled_l1
-from facegen.training.objectives.base import (
-    Losses,
-    Phase,
-    adam,
-    average_of,
-    generator_phase,
-    mean_logit,
-    placed,
-    to_device,
-)
+from facegen.training.objectives.base import Losses, Phase, average_of, mean_logit, placed, to_device
 from facegen.training.objectives.content import ContentLoss, validate
 from facegen.training.random import Draws
 
@@ -83,8 +74,8 @@ class JNetObjective:
             heads = self.projected.heads
             self.discriminators["heads"] = self.modules["heads"] = self.companions["-heads"] = heads
         self.phases = (
-            Phase("discriminator", self.discriminators, adam(self.discriminators, recipe.optimizer)),
-            generator_phase(self.generator, recipe.optimizer),
+            Phase.discriminator(self.discriminators, recipe.optimizer),
+            Phase.generator(self.generator, recipe.optimizer),
         )
 
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:

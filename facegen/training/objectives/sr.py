@@ -15,19 +15,8 @@ from facegen.models.srgan import SRGANDiscriminator, SRGANGenerator
 from facegen.models.unet import GridDiscriminator, UNet
 from facegen.training.config import SRGANRecipe, UNetRecipe
 from facegen.training.datasets import PairDataset
-from facegen.training.losses import ADVERSARIAL, feature_matching, learned_similarity
-from facegen.training.objectives.base import (
-    HistoricalAverage,
-    Losses,
-    Phase,
-    ReplayBuffer,
-    adam,
-    average_of,
-    generator_phase,
-    mean_logit,
-    placed,
-    to_device,
-)
+from facegen.training.losses import ADVERSARIAL, HistoricalAverage, ReplayBuffer, feature_matching, learned_similarity
+from facegen.training.objectives.base import Losses, Phase, average_of, mean_logit, placed, to_device
 from facegen.training.objectives.content import ContentLoss, validate
 from facegen.training.random import Draws
 
@@ -53,11 +42,10 @@ class UpscalerObjective:
         self.ema = (average_of(self.generator), self.generator)
         self.modules: dict[str, nn.Module] = {"generator": self.generator, "average": self.ema[0]}
         self.companions: dict[str, nn.Module] = {}
-        self.phases: tuple[Phase, ...] = (generator_phase(self.generator, optimizer),)
+        self.phases: tuple[Phase, ...] = (Phase.generator(self.generator, optimizer),)
         if self.discriminator is not None:
             self.modules["discriminator"] = self.companions["-discriminator"] = self.discriminator
-            turn = Phase("discriminator", self.discriminator, adam(self.discriminator, optimizer))
-            self.phases = (turn, *self.phases)
+            self.phases = (Phase.discriminator(self.discriminator, optimizer), *self.phases)
         planes = 6 if recipe.discriminator.condition else 3
         self.replay = ReplayBuffer(loss.replay, planes, recipe.pairs.crop).to(device) if loss.replay else None
         self.history = HistoricalAverage(self.generator).to(device) if loss.historical else None

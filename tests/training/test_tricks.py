@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
-from facegen.training.objectives.base import HistoricalAverage, ReplayBuffer
+from facegen.training.losses import HistoricalAverage, ReplayBuffer
 
 
 def net(*values: float) -> nn.Linear:
