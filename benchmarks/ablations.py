@@ -18,12 +18,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.data.split import known_landmarks, split_files
 from facegen.evaluation.features import pooled_features
 from facegen.evaluation.metrics import detail, feature_distance, frechet_distance, nyquist_peak, psnr
@@ -72,7 +71,6 @@ BICUBIC = "bicubic"
 MEASURED, SHOWN, BATCH, PATCH = 192, 8, 8, 128
 """Tiles measured, tiles on the sheet, tiles at a time, side of the patches of the patch Frechet distance."""
 FIGURES = ("feature distance", "patch Frechet", "PSNR, dB", "detail", "Nyquist peak")
-Picture = NDArray[np.uint8]
 
 
 def line_recipe(name: str, count: int) -> JNetRecipe:
@@ -98,10 +96,10 @@ def kept_out(recipe: JNetRecipe, data: Path) -> TileDataset:
     return TileDataset(unseen, config=CLEAN, seed=0, landmarks=known_landmarks(data), **sides)
 
 
-def measure(upscale: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[dict[str, float], list[Picture]]:
+def measure(upscale: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[dict[str, float], list[RGB]]:
     """The figures of the kept-out tiles, upscaled, and the first ones themselves."""
     network = load_efficientnet("lite2")
-    rows, pictures, real = [], list[Picture](), list[Picture]()
+    rows, pictures, real = [], list[RGB](), list[RGB]()
     for start in range(0, MEASURED, BATCH):
         stacks, originals = tiles.batch(start, BATCH)
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
@@ -109,8 +107,8 @@ def measure(upscale: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[di
         for image, original in zip(upscaled, originals, strict=True):
             distance, noise = feature_distance(network, image, original), psnr(image, original)
             rows.append((distance, noise, detail(image, original, tiles.scale), nyquist_peak(image)))
-        pictures += [to_picture(image) for image in upscaled]
-        real += [to_picture(image) for image in originals]
+        pictures += [to_rgb(image) for image in upscaled]
+        real += [to_rgb(image) for image in originals]
     features, wanted = (pooled_features(network, _patches(some), PATCH) for some in (pictures, real))
     distance, noise, rough, peak = (float(x) for x in np.mean(rows, axis=0))
     values = (distance, frechet_distance(features, wanted), noise, rough, peak)
@@ -127,7 +125,7 @@ def print_table(found: Mapping[str, Mapping[str, float]]) -> None:
     Console().print(table)
 
 
-def _patches(pictures: Sequence[Picture]) -> NDArray[np.uint8]:
+def _patches(pictures: Sequence[RGB]) -> RGB:
     """(N, PATCH, PATCH, 3): the pictures in patches."""
     steps = range(0, pictures[0].shape[0] - PATCH + 1, PATCH)
     return np.stack([p[y : y + PATCH, x : x + PATCH] for p in pictures for y in steps for x in steps])
@@ -142,7 +140,7 @@ def main() -> None:
     options = parser.parse_args()
     tiles = kept_out(line_recipe("plain", options.tiles), options.data)
     found: dict[str, dict[str, float]] = {}
-    rows: dict[str, list[Picture]] = {}
+    rows: dict[str, list[RGB]] = {}
     found[BICUBIC], rows[BICUBIC] = measure(lambda stacks: enlarge(stacks[:, :3], tiles.scale), tiles)
     for name in options.only:
         recipe = line_recipe(name, options.tiles)
@@ -150,7 +148,7 @@ def main() -> None:
         found[name], rows[name] = measure(network, kept_out(recipe, options.data))
         with replacing(options.out / "figures.json") as temporary:
             temporary.write_text(json.dumps(found, indent=2), encoding="utf-8")
-    rows["original"] = [to_picture(picture) for picture in tiles.batch(0, BATCH)[1]][:SHOWN]
+    rows["original"] = [to_rgb(picture) for picture in tiles.batch(0, BATCH)[1]][:SHOWN]
     labels = [name if not i else "" for name in rows for i in range(SHOWN)]
     pictures = [picture for row in rows.values() for picture in row]
     write_image(options.out / "sheet.png", contact_sheet(pictures, columns=SHOWN, side=160, labels=labels))

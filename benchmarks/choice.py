@@ -27,7 +27,7 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import to_rgb, to_tensor
 from facegen.data.split import split as split_files
 from facegen.evaluation.features import Features, pooled_features
 from facegen.evaluation.metrics import feature_distance, frechet_distance
@@ -83,7 +83,7 @@ def read_original(file: Path, number: int) -> Original:
 
 def patch_features(network: EfficientNetLite, image: Tensor, original: Original) -> Features:
     """Features of a picture's patches: (PATCHES, C)."""
-    picture = to_picture(image)
+    picture = to_rgb(image)
     patches = np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in original.corners])
     return pooled_features(network, patches, PATCH)
 
@@ -164,7 +164,7 @@ def main() -> None:
         table.add_row(variants, way, *cells(row, real))
     Console(width=160).print(table)
     if options.sheet:
-        images = [to_picture(image) for image in pictures.values()]
+        images = [to_rgb(image) for image in pictures.values()]
         write_image(options.sheet, contact_sheet(images, columns=len(WAYS), labels=list(pictures)))
 
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch.nn.functional as F
-from numpy.typing import NDArray
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.media.images import read_image, resize, write_image
 from facegen.media.sheets import contact_sheet
 from facegen.ops.consistency import downsample_area
@@ -24,18 +22,18 @@ FOLDER = Path("docs/images")
 LOW, SIDE = 96, 768
 
 
-def samples(pipeline: FacePipeline, seeds: list[int]) -> NDArray[np.uint8]:
+def samples(pipeline: FacePipeline, seeds: list[int]) -> RGB:
     """Faces of the seeds side by side, half size."""
-    pictures = [to_picture(pipeline.sample(seed, SIDE).image) for seed in seeds]
+    pictures = [to_rgb(pipeline.sample(seed, SIDE).image) for seed in seeds]
     return contact_sheet([resize(picture, (SIDE // 2, SIDE // 2)) for picture in pictures], columns=len(seeds))
 
 
-def upscaled(pipeline: FacePipeline, portrait: Path) -> NDArray[np.uint8]:
+def upscaled(pipeline: FacePipeline, portrait: Path) -> RGB:
     """A 96 px reduction by bicubic interpolation, the same upscaled, and the original."""
     real = to_tensor(read_image(portrait).rgb)
     low = downsample_area(real, (LOW, LOW))
     bicubic = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
-    pictures = [to_picture(image) for image in (bicubic, pipeline(low, SIDE).image, real)]
+    pictures = [to_rgb(image) for image in (bicubic, pipeline(low, SIDE).image, real)]
     return contact_sheet([resize(picture, (512, 512)) for picture in pictures], columns=3)
 
 

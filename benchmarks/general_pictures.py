@@ -16,15 +16,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from facegen.arrays import RGB
 from facegen.errors import ImageError
 from facegen.media.images import read_image, resize, write_image
 
-Picture = NDArray[np.uint8]
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 """Package -> where its pictures lie in it."""
 FILES = {
@@ -55,7 +54,7 @@ def shares(names: Iterable[str], count: int) -> dict[str, int]:
     return {name: count // len(listed) + (i < count % len(listed)) for i, name in enumerate(listed)}
 
 
-def squares(picture: Picture, side: int, count: int, seed: int) -> Iterator[Picture]:
+def squares(picture: RGB, side: int, count: int, seed: int) -> Iterator[RGB]:
     """Random squares, (side, side, 3), of a picture whose sides are not shorter."""
     rng = np.random.default_rng(seed)
     height, width = picture.shape[:2]

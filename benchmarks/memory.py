@@ -15,20 +15,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from skimage import data
 
 from benchmarks.commands import Usage, run
+from facegen.arrays import RGB
 from facegen.media.images import find_pictures, read_image, write_image
 
-Picture = NDArray[np.uint8]
 WIDTH, HEIGHT = 11_600, 8_600
 SAMPLE = ["sample", "--seeds", "7", "--size", "4096", "--candidates", "2"]
 
 
-def crowd(photos: list[Picture], size: tuple[int, int]) -> Picture:
+def crowd(photos: list[RGB], size: tuple[int, int]) -> RGB:
     """Photos in the cells of a grid, each at its own size, its middle in the cell's; what does not fit is cut off.
 
     Args:
@@ -50,7 +49,7 @@ def crowd(photos: list[Picture], size: tuple[int, int]) -> Picture:
     return picture
 
 
-def _middle(photo: Picture, most: tuple[int, int]) -> Picture:
+def _middle(photo: RGB, most: tuple[int, int]) -> RGB:
     top, left = (max(0, (have - of) // 2) for have, of in zip(photo.shape, most, strict=False))
     return photo[top:, left:][: most[0], : most[1]]
 

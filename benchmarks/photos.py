@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.evaluation.metrics import detail, feature_distance, psnr
 from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
@@ -32,19 +31,18 @@ from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.photo import Background, PhotoOptions, restore_photo
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 
-Picture = NDArray[np.uint8]
-Way = Callable[[Picture, int], Picture]
+Way = Callable[[RGB, int], RGB]
 HEAD_SIDES = (64, 128, 256)
 SHOWN = 320
 """Side of the close-ups on the sheet, in pixels."""
 
 
-def bicubic(photo: Picture, scale: int) -> Picture:
+def bicubic(photo: RGB, scale: int) -> RGB:
     """Enlarge by bicubic interpolation."""
-    return to_picture(enlarge(to_tensor(photo)[None], scale)[0].clamp(0, 1))
+    return to_rgb(enlarge(to_tensor(photo)[None], scale)[0].clamp(0, 1))
 
 
-def lanczos(photo: Picture, scale: int) -> Picture:
+def lanczos(photo: RGB, scale: int) -> RGB:
     """Enlarge by Lanczos interpolation."""
     return resize(photo, (photo.shape[1] * scale, photo.shape[0] * scale))
 
@@ -74,18 +72,18 @@ def spread(folder: Path, count: int) -> list[Path]:
     return files[:: max(len(files) // count, 1)][:count]
 
 
-def shrinkable(file: Path, scale: int) -> tuple[Picture, Picture, HeadFrame] | None:
+def shrinkable(file: Path, scale: int) -> tuple[RGB, RGB, HeadFrame] | None:
     """A photo cropped to whole low-res pixels, its shrunk copy, and its largest head; None without a head."""
     rgb = read_image(file).rgb
     height, width = (length // scale * scale for length in rgb.shape[:2])
     original = np.ascontiguousarray(rgb[:height, :width])
-    small = to_picture(downsample_area(to_tensor(original), (height // scale, width // scale)))
+    small = to_rgb(downsample_area(to_tensor(original), (height // scale, width // scale)))
     heads = heads_in_photo(small)
     return (original, small, heads[0].frame.scaled(scale)) if heads else None
 
 
 def measure(
-    network: EfficientNetLite, result: Picture, original: Picture, small: Picture, frame: HeadFrame
+    network: EfficientNetLite, result: RGB, original: RGB, small: RGB, frame: HeadFrame
 ) -> tuple[float, ...]:
     """The figures of one result, all of `FIGURES` but the seconds."""
     side, scale = int(frame.side) // 8 * 8, original.shape[0] // small.shape[0]
@@ -94,7 +92,7 @@ def measure(
     return psnr(ours, real), feature_distance(network, ours, real), detail(ours, real, scale), fit
 
 
-def compare_all(files: list[Path], scale: int, named: dict[str, Way]) -> tuple[Table, Picture | None]:
+def compare_all(files: list[Path], scale: int, named: dict[str, Way]) -> tuple[Table, RGB | None]:
     """Restore every shrunk photo in every way; the means, and close-ups of the heads with the originals'."""
     network, sheet = load_efficientnet("lite2"), []
     rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in named}
@@ -114,14 +112,14 @@ def compare_all(files: list[Path], scale: int, named: dict[str, Way]) -> tuple[T
     return table, np.vstack(sheet) if sheet else None
 
 
-def _timed(named: dict[str, Way], photo: Picture, scale: int) -> Iterator[tuple[str, Picture, float]]:
+def _timed(named: dict[str, Way], photo: RGB, scale: int) -> Iterator[tuple[str, RGB, float]]:
     for name, way in named.items():
         before = time.process_time()
         result = way(photo, scale)
         yield name, result, time.process_time() - before
 
 
-def close_up(rgb: Picture, frame: HeadFrame) -> Picture:
+def close_up(rgb: RGB, frame: HeadFrame) -> RGB:
     """The eyes and what is around them, (SHOWN, SHOWN, 3)."""
     center = (frame.center[0] - frame.down[0] / 10, frame.center[1] - frame.down[1] / 10)
     half = HeadFrame(center, (frame.right[0] / 2, frame.right[1] / 2), (frame.down[0] / 2, frame.down[1] / 2))

@@ -19,12 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.data.split import split
 from facegen.evaluation.metrics import feature_distance, psnr
 from facegen.faces.landmarks import faces_in_photo
@@ -38,17 +37,17 @@ from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 HELD_OUT, LOW, SIDE = 60, 96, 768
 
 
-def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str]], list[NDArray[np.uint8]]]:
+def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str]], list[RGB]]:
     """Draw the seeds; how many have a face, how well they fit, their seams."""
     found = 0
     fits: list[float] = []
     seams: list[SeamGauge] = []
     content: list[float] = []
     borders = 0
-    pictures: list[NDArray[np.uint8]] = []
+    pictures: list[RGB] = []
     for seed in track(range(seeds), "samples"):
         upscaled = pipeline.sample(seed, SIDE)
-        picture = to_picture(upscaled.image)
+        picture = to_rgb(upscaled.image)
         found += bool(faces_in_photo(picture))
         fits.append(low_res_psnr(upscaled.image, upscaled.reference))
         seams.append(seam_gauge(upscaled.image, upscaled.plan))
@@ -69,7 +68,7 @@ def seam_rows(seams: SeamGauge, content: SeamGauge) -> list[tuple[str, str]]:
     return [(f"{name}, mean / worst line", f"{gauge.mean:.3f} / {gauge.max:.3f}") for name, gauge in gauges.items()]
 
 
-def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple[str, str]], list[NDArray[np.uint8]]]:
+def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple[str, str]], list[RGB]]:
     """Upscale reductions of kept-out portraits; fit, seams, and distances beside bicubic."""
     network = load_efficientnet("lite2")
     fits: list[float] = []
@@ -82,14 +81,14 @@ def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple
         low = downsample_area(real, (LOW, LOW))
         upscaled = pipeline(low, SIDE)
         enlarged = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
-        found, bicubic = (to_tensor(to_picture(x)) for x in (upscaled.image, enlarged))
+        found, bicubic = (to_tensor(to_rgb(x)) for x in (upscaled.image, enlarged))
         fits.append(low_res_psnr(upscaled.image, low))
         seams.append(seam_gauge(upscaled.image, upscaled.plan))
         content += content_ratios(upscaled.image, upscaled.plan)
         borders += border_count(upscaled.plan)
         ours.append((psnr(found, real), feature_distance(network, found, real)))
         bicubics.append((psnr(bicubic, real), feature_distance(network, bicubic, real)))
-        pictures += [resize(to_picture(x), (256, 256)) for x in (bicubic, found, real)]
+        pictures += [resize(to_rgb(x), (256, 256)) for x in (bicubic, found, real)]
     (quality, distance), (peer_quality, peer_distance) = (np.mean(rows, axis=0) for rows in (ours, bicubics))
     rows = [
         ("fit to the 96 px input, lowest / median", f"{min(fits):.1f} / {statistics.median(fits):.1f} dB"),

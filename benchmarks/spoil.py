@@ -14,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from facegen.arrays import RGB
 from facegen.media.images import read_image, resize, write_image
 
-Picture = NDArray[np.uint8]
 Rng = np.random.Generator
 
 
-def focus(rgb: Picture, rng: Rng) -> Picture:
+def focus(rgb: RGB, rng: Rng) -> RGB:
     """Out of focus: a disk of 0.9 to 2.5 % of the side across."""
     across = round(len(rgb) * rng.uniform(0.009, 0.025)) | 1
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across)).astype(np.float32)
     return _filter(rgb, disk)
 
 
-def motion(rgb: Picture, rng: Rng) -> Picture:
+def motion(rgb: RGB, rng: Rng) -> RGB:
     """A shaken camera: a line of 2 to 6 % of the side, in any direction."""
     length = round(len(rgb) * rng.uniform(0.02, 0.06)) | 1
     line, angle = np.zeros((length, length), np.float32), rng.uniform(0, np.pi)
@@ -37,24 +37,24 @@ def motion(rgb: Picture, rng: Rng) -> Picture:
     return _filter(rgb, line)
 
 
-def dark(rgb: Picture, rng: Rng) -> Picture:
+def dark(rgb: RGB, rng: Rng) -> RGB:
     """Far too dark: 8 to 25 % of the light, and the noise that comes with it."""
     return _picture(rgb * rng.uniform(0.08, 0.25) + rng.normal(0, 1.5, rgb.shape))
 
 
-def blown(rgb: Picture, rng: Rng) -> Picture:
+def blown(rgb: RGB, rng: Rng) -> RGB:
     """Overexposed: 1.9 to 3 times the light."""
     return _picture(rgb * rng.uniform(1.9, 3.0))
 
 
-def jpeg(rgb: Picture, rng: Rng) -> Picture:
+def jpeg(rgb: RGB, rng: Rng) -> RGB:
     """Hard JPEG, at 50 to 100 % of the size, enlarged again."""
     side = round(len(rgb) * rng.uniform(0.5, 1))
     quality = int(rng.integers(5, 16))
     return resize(_coded(resize(rgb, (side, side)), quality), (len(rgb), len(rgb)))
 
 
-def noise(rgb: Picture, rng: Rng) -> Picture:
+def noise(rgb: RGB, rng: Rng) -> RGB:
     """Grain of 18 to 50 steps, in colour or not, of one to two pixels."""
     side = round(len(rgb) / rng.uniform(1, 2))
     grain = rng.normal(0, rng.uniform(18, 50), (side, side, int(rng.choice([1, 3])))).astype(np.float32)
@@ -62,7 +62,7 @@ def noise(rgb: Picture, rng: Rng) -> Picture:
     return _picture(rgb + enlarged.reshape(*rgb.shape[:2], -1))
 
 
-def halftone(rgb: Picture, rng: Rng) -> Picture:
+def halftone(rgb: RGB, rng: Rng) -> RGB:
     """Printed: a screen of dots 0.65 to 1.4 % of the side apart, in black or in each colour at an angle of its own."""
     period, colours = len(rgb) * rng.uniform(0.0065, 0.014), bool(rng.integers(2))
     angles = np.radians((15, 75, 0) if colours else (45, 45, 45))
@@ -73,7 +73,7 @@ def halftone(rgb: Picture, rng: Rng) -> Picture:
     return _picture(cv2.GaussianBlur(dots.clip(0, 255), (0, 0), 0.8))
 
 
-def moire(rgb: Picture, rng: Rng) -> Picture:
+def moire(rgb: RGB, rng: Rng) -> RGB:
     """Taken off a screen: two fine gratings that beat."""
     y, x = np.mgrid[: len(rgb), : len(rgb)].astype(np.float32)
     total = np.zeros(rgb.shape[:2], np.float32)
@@ -83,7 +83,7 @@ def moire(rgb: Picture, rng: Rng) -> Picture:
     return _picture(rgb * (1 + rng.uniform(0.12, 0.3) * total[..., None]))
 
 
-def cartoon(rgb: Picture, rng: Rng) -> Picture:
+def cartoon(rgb: RGB, rng: Rng) -> RGB:
     """Flat colours with black outlines."""
     flat = _bilateral(rgb, 6)
     levels = int(rng.integers(5, 9))
@@ -93,14 +93,14 @@ def cartoon(rgb: Picture, rng: Rng) -> Picture:
     return np.asarray(cv2.bitwise_and(flat, flat, mask=lines), dtype=np.uint8)
 
 
-def pencil(rgb: Picture, rng: Rng) -> Picture:
+def pencil(rgb: RGB, rng: Rng) -> RGB:
     """Drawn with pencils, in grey or in colour."""
     sigma = float(rng.uniform(20, 80))
     grey, colour = cv2.pencilSketch(_bgr(rgb), sigma_s=sigma, sigma_r=0.07, shade_factor=0.04)
     return np.repeat(grey[..., None], 3, axis=2) if rng.integers(2) else _bgr(np.asarray(colour, dtype=np.uint8))
 
 
-def painting(rgb: Picture, rng: Rng) -> Picture:
+def painting(rgb: RGB, rng: Rng) -> RGB:
     """Painted: broad strokes of an edge-keeping filter, or dabs of the most frequent colour around."""
     if rng.integers(2):
         return _bgr(np.asarray(cv2.stylization(_bgr(rgb), sigma_s=60, sigma_r=float(rng.uniform(0.3, 0.6)))))
@@ -112,21 +112,21 @@ def painting(rgb: Picture, rng: Rng) -> Picture:
     return np.asarray(cv2.medianBlur(enlarged, 5), dtype=np.uint8)
 
 
-def grey(rgb: Picture, rng: Rng) -> Picture:
+def grey(rgb: RGB, rng: Rng) -> RGB:
     """Black and white, or toned brown as an old print."""
     luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
     tone = np.ones(3) if rng.integers(2) else np.array([1.08, 0.95, rng.uniform(0.65, 0.8)])
     return _picture(luma * tone)
 
 
-def tint(rgb: Picture, rng: Rng) -> Picture:
+def tint(rgb: RGB, rng: Rng) -> RGB:
     """A strong cast of coloured light."""
     cast = np.array([(0.45, 1.1, 0.5), (0.4, 0.7, 1.4), (1.2, 0.4, 1.2), (1.3, 1.1, 0.25), (1.4, 0.35, 0.35)])
     weight = rng.uniform(0.75, 1)
     return _picture(rgb * (weight * cast[rng.integers(len(cast))] + 1 - weight))
 
 
-def cover_eyes(rgb: Picture, rng: Rng) -> Picture:
+def cover_eyes(rgb: RGB, rng: Rng) -> RGB:
     """Sunglasses, a bar, or a hand's worth of something else over the eyes of an aligned face."""
     if rng.integers(2):
         return _sunglasses(rgb, rng)
@@ -134,7 +134,7 @@ def cover_eyes(rgb: Picture, rng: Rng) -> Picture:
     return _patch(rgb, box * len(rgb), rng)
 
 
-def cover_mouth(rgb: Picture, rng: Rng) -> Picture:
+def cover_mouth(rgb: RGB, rng: Rng) -> RGB:
     """A mask, or something held before the mouth of an aligned face."""
     mask = [[0.27, 0.60], [0.5, 0.56], [0.73, 0.60], [0.71, 0.76], [0.5, 0.90], [0.29, 0.76]]
     held = [[0.36, 0.66], [0.66, 0.64], [0.68, 0.84], [0.34, 0.86]]
@@ -142,7 +142,7 @@ def cover_mouth(rgb: Picture, rng: Rng) -> Picture:
     return _patch(rgb, (shape + rng.uniform(-0.02, 0.02, shape.shape)) * len(rgb), rng)
 
 
-def wrong_place(rgb: Picture, rng: Rng) -> Picture:
+def wrong_place(rgb: RGB, rng: Rng) -> RGB:
     """Cut badly: shifted, turned, too far or too near."""
     side, kind = len(rgb), rng.integers(4)
     angle = float(rng.choice([-1, 1]) * rng.uniform(25, 180)) if kind == 0 else 0.0
@@ -154,7 +154,7 @@ def wrong_place(rgb: Picture, rng: Rng) -> Picture:
     return np.asarray(cv2.warpAffine(rgb, matrix, (side, side), borderMode=cv2.BORDER_REFLECT_101), dtype=np.uint8)
 
 
-def two_faces(rgb: Picture, rng: Rng) -> Picture:
+def two_faces(rgb: RGB, rng: Rng) -> RGB:
     """Two heads of similar size share the crop (the same head twice, one mirrored)."""
     side = len(rgb)
     half = resize(rgb, (side // 2, side // 2))
@@ -165,7 +165,7 @@ def two_faces(rgb: Picture, rng: Rng) -> Picture:
     return np.asarray(canvas, dtype=np.uint8)
 
 
-def text(rgb: Picture, rng: Rng) -> Picture:
+def text(rgb: RGB, rng: Rng) -> RGB:
     """A caption, or a watermark repeated over the picture."""
     side, layer, white = len(rgb), rgb.copy(), (255, 255, 255)
     font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX]))
@@ -184,7 +184,7 @@ def text(rgb: Picture, rng: Rng) -> Picture:
     return _picture(weight * layer.astype(np.float32) + (1 - weight) * rgb)
 
 
-def duplicate(rgb: Picture, rng: Rng) -> Picture:
+def duplicate(rgb: RGB, rng: Rng) -> RGB:
     """The same picture again: saved anew, a little moved, lighter, or smaller."""
     side = len(rgb)
     turn, zoom = rng.uniform(-2, 2), rng.uniform(0.97, 1.03)
@@ -194,7 +194,7 @@ def duplicate(rgb: Picture, rng: Rng) -> Picture:
     return _coded(_picture(moved * rng.uniform(0.9, 1.1) + rng.uniform(-8, 8)), int(rng.integers(80, 95)))
 
 
-KINDS: dict[str, Callable[[Picture, Rng], Picture]] = {
+KINDS: dict[str, Callable[[RGB, Rng], RGB]] = {
     function.__name__: function
     for function in (
         focus, motion, dark, blown, jpeg, noise, halftone, moire, cartoon, pencil, painting, grey, tint, cover_eyes,
@@ -224,7 +224,7 @@ def source_name(name: str) -> str:
     return name.split("-", 2)[2].removesuffix(".png")
 
 
-def _sunglasses(rgb: Picture, rng: Rng) -> Picture:
+def _sunglasses(rgb: RGB, rng: Rng) -> RGB:
     """Two dark lenses, a bridge, and the sky in them."""
     side, layer = len(rgb), rgb.copy()
     shade = int(rng.integers(5, 45))
@@ -238,7 +238,7 @@ def _sunglasses(rgb: Picture, rng: Rng) -> Picture:
     return _picture(0.9 * layer.astype(np.float32) + 0.1 * sky)
 
 
-def _patch(rgb: Picture, polygon: NDArray[np.float64], rng: Rng) -> Picture:
+def _patch(rgb: RGB, polygon: NDArray[np.float64], rng: Rng) -> RGB:
     """Cover a polygon: by one colour, by skin from the forehead's height, or by the picture's lower edge."""
     side, mask = len(rgb), np.zeros(rgb.shape[:2], np.float32)
     cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 1.0, cv2.LINE_AA)
@@ -255,25 +255,25 @@ def _patch(rgb: Picture, polygon: NDArray[np.float64], rng: Rng) -> Picture:
     return _picture(share * cover + (1 - share) * rgb)
 
 
-def _bilateral(rgb: Picture, times: int) -> Picture:
+def _bilateral(rgb: RGB, times: int) -> RGB:
     for _ in range(times):
         rgb = np.asarray(cv2.bilateralFilter(rgb, 9, 30, 9), dtype=np.uint8)
     return rgb
 
 
-def _coded(rgb: Picture, quality: int) -> Picture:
+def _coded(rgb: RGB, quality: int) -> RGB:
     """As a JPEG of this quality shows it."""
     _, content = cv2.imencode(".jpg", _bgr(rgb), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return _bgr(np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), dtype=np.uint8))
 
 
-def _filter(rgb: Picture, kernel: NDArray[np.float32]) -> Picture:
+def _filter(rgb: RGB, kernel: NDArray[np.float32]) -> RGB:
     return np.asarray(cv2.filter2D(rgb, -1, kernel / kernel.sum(), borderType=cv2.BORDER_REFLECT_101), dtype=np.uint8)
 
 
-def _picture(values: NDArray[np.floating]) -> Picture:
+def _picture(values: NDArray[np.floating]) -> RGB:
     return np.asarray(np.rint(np.clip(values, 0, 255)), dtype=np.uint8)
 
 
-def _bgr(rgb: Picture) -> Picture:
+def _bgr(rgb: RGB) -> RGB:
     return np.ascontiguousarray(rgb[..., ::-1])

@@ -37,13 +37,12 @@ from torch.profiler import ProfilerActivity, profile
 from torch.profiler import record_function as step
 
 from benchmarks.commands import Usage, run
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.evaluation.temporal import TemporalMeter, TemporalMetrics
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.media.record import RECORD_KEY, record_text
 from facegen.media.sheets import contact_sheet
-from facegen.media.video_reader import Frame
 from facegen.media.video_writer import write_video
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 from facegen.video.carry import enlarge
@@ -86,13 +85,13 @@ def faces(pipeline: FacePipeline, number: int, length: Length) -> Iterator[Tenso
     return (pipeline.draw(walk.latent(frame)) for frame in range(length.frames))
 
 
-def upscaled(pipeline: FacePipeline, film: Iterable[Tensor], length: Length) -> Iterator[dict[str, Frame]]:
+def upscaled(pipeline: FacePipeline, film: Iterable[Tensor], length: Length) -> Iterator[dict[str, RGB]]:
     """Yield each frame of a walk in every way, and the low-res one enlarged."""
     upscalers = {name: TemporalUpscaler(pipeline, options, fps=length.fps) for name, options in WAYS.items()}
     for face in film:
         frames = {name: upscaler.upscale_face(face, length.size) for name, upscaler in upscalers.items()}
-        shown = {name: to_picture(frame.image) for name, frame in frames.items()}
-        reference = to_picture(frames[ONE_BY_ONE].upscaled.reference)
+        shown = {name: to_rgb(frame.image) for name, frame in frames.items()}
+        reference = to_rgb(frames[ONE_BY_ONE].upscaled.reference)
         base = enlarge(reference, shown[ONE_BY_ONE].shape[:2])
         yield shown | {LOW_RES: np.rint(255 * base).astype(np.uint8)}
 
@@ -106,7 +105,7 @@ def walk_figures(pipeline: FacePipeline, number: int, length: Length, folder: Pa
     if path.is_file() and (kept := json.loads(path.read_text(encoding="utf-8")))["key"] == key:
         return {row: TemporalMetrics(**figures) for row, figures in kept["figures"].items()}
     meters = {row: TemporalMeter(length.fps) for row in (*WAYS, LOW_RES)}
-    shown: dict[str, Frame] = {}
+    shown: dict[str, RGB] = {}
     for shown in upscaled(pipeline, faces(pipeline, number, length), length):
         for row, meter in meters.items():
             meter.add(shown[row])
@@ -129,7 +128,7 @@ def seconds(pipeline: FacePipeline, options: TemporalOptions, size: int) -> dict
         profile(activities=[ProfilerActivity.CPU]) as profiler,
     ):
         for face in film:
-            shown = to_picture(upscaler.upscale_face(face, size).image)
+            shown = to_rgb(upscaler.upscale_face(face, size).image)
             with step("facegen.keep"):
                 store.add(shown, upscaler.state())
         with step("facegen.encode"):

@@ -12,17 +12,15 @@ from collections.abc import Callable, Iterator
 from itertools import count, product
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.media.images import resize
 from facegen.ops.blending import ramp
 from facegen.ops.consistency import add_missing_detail, back_project, decibels, downsample_area, resample
 from facegen.ops.tiling import TilePlan, plan_tiles
 from facegen.pipeline import FacePipeline
 
-Picture = NDArray[np.uint8]
 Progress = Callable[[int, int], object]
 """Called with the number of blocks done and of all blocks."""
 
@@ -36,7 +34,7 @@ BLOCK, MARGIN = 96, 8
 """Side of the blocks that are back-projected at a time, and what is read around one, in photo pixels."""
 
 
-def blank_canvas(height: int, width: int) -> Picture:
+def blank_canvas(height: int, width: int) -> RGB:
     """A black (height, width, 3) picture; a large one lies in a temporary file that goes with it."""
     shape = (height, width, 3)
     if math.prod(shape) <= IN_MEMORY:
@@ -48,9 +46,9 @@ def blank_canvas(height: int, width: int) -> Picture:
 
 
 def fill_background(
-    canvas: Picture,
+    canvas: RGB,
     pipeline: FacePipeline,
-    photo: Picture,
+    photo: RGB,
     background: str,
     progress: Progress = lambda _done, _all: None,
 ) -> None:
@@ -63,7 +61,7 @@ def fill_background(
         enlarge(canvas, photo)
 
 
-def enlarge(canvas: Picture, photo: Picture) -> None:
+def enlarge(canvas: RGB, photo: RGB) -> None:
     """Fill a canvas of a whole number of times the photo's size with it, by Lanczos, strip by strip."""
     height, width = photo.shape[:2]
     scale = canvas.shape[0] // height
@@ -75,7 +73,7 @@ def enlarge(canvas: Picture, photo: Picture) -> None:
 
 
 def upscale_background(
-    canvas: Picture, pipeline: FacePipeline, photo: Picture, progress: Progress = lambda _done, _all: None
+    canvas: RGB, pipeline: FacePipeline, photo: RGB, progress: Progress = lambda _done, _all: None
 ) -> None:
     """Upscale a photo without a guide, block by block, at its own resolution, and shrink that to the canvas.
 
@@ -98,15 +96,15 @@ def upscale_background(
     plan = plan_tiles(height, width, tile=block, overlap=min(OVERLAP, block // 2))
     done = count(1)
 
-    def upscale(top: int, left: int) -> Picture:
+    def upscale(top: int, left: int) -> RGB:
         upscaled = pipeline.upscale_plain(to_tensor(photo[top : top + block, left : left + block]))
         progress(next(done), len(plan))
-        return to_picture(resample(upscaled, (scale * block, scale * block)))
+        return to_rgb(resample(upscaled, (scale * block, scale * block)))
 
     mosaic(canvas, plan, upscale)
 
 
-def mosaic(canvas: Picture, plan: TilePlan, make: Callable[[int, int], Picture]) -> None:
+def mosaic(canvas: RGB, plan: TilePlan, make: Callable[[int, int], RGB]) -> None:
     """Fill a canvas with overlapping blocks, made one at a time, and cross-faded along cosines.
 
     Args:
@@ -126,7 +124,7 @@ def mosaic(canvas: Picture, plan: TilePlan, make: Callable[[int, int], Picture])
         written = scale * top + side
 
 
-def _cross_fade(place: Picture, block: Picture, shared: int, axis: int) -> None:
+def _cross_fade(place: RGB, block: RGB, shared: int, axis: int) -> None:
     """Write a block over its place, whose first `shared` lines along the axis show its neighbour: cross-faded there."""
     across = (slice(None),) * axis
     before, after = (*across, slice(0, max(shared, 0))), (*across, slice(max(shared, 0), None))
@@ -137,7 +135,7 @@ def _cross_fade(place: Picture, block: Picture, shared: int, axis: int) -> None:
         place[before] = np.rint(old + share * (block[before] - old))
 
 
-def back_project_photo(canvas: Picture, photo: Picture, fidelity: float) -> tuple[Picture, float]:
+def back_project_photo(canvas: RGB, photo: RGB, fidelity: float) -> tuple[RGB, float]:
     """Shift a canvas smoothly so that its area-downsampled version returns the photo; see `back_project`.
 
     A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with
@@ -166,7 +164,7 @@ def back_project_photo(canvas: Picture, photo: Picture, fidelity: float) -> tupl
         agreeing = _agreeing(image, shown, low_res, fidelity)
         inner = (slice(None), slice(top - first, bottom - first), slice(left - outer, right - outer))
         place = result[cell * top : cell * bottom, cell * left : cell * right]
-        place[:] = to_picture(agreeing[_grown(inner, cell)])
+        place[:] = to_rgb(agreeing[_grown(inner, cell)])
         error += _squared_error(place, low_res[inner])
     return result, decibels(error / max(3 * rows * columns, 1))
 
@@ -183,7 +181,7 @@ def _grown(part: tuple[slice, ...], cell: int) -> tuple[slice, ...]:
     return (part[0], *(slice(cell * along.start, cell * along.stop) for along in part[1:]))
 
 
-def _squared_error(block: Picture, low_res: Tensor) -> float:
+def _squared_error(block: RGB, low_res: Tensor) -> float:
     """Sum of the squared differences of a block's area means to a low-res block."""
     error = downsample_area(to_tensor(block), (low_res.shape[1], low_res.shape[2])) - low_res
     return float(error.double().square().sum())

@@ -10,11 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.errors import FileError, ImageError
 from facegen.files import replacing
 from facegen.media.images import picture_facts, read_image, to_pillow, write_image
@@ -88,12 +87,12 @@ def _verdict(scores: list[float], winner: int, names: tuple[str, ...]) -> dict[s
     }
 
 
-def vote_map(upscaled: Upscaled) -> NDArray[np.uint8]:
+def vote_map(upscaled: Upscaled) -> RGB:
     """Tint each tile of the picture by its chosen candidate, with a legend below: (H + legend, W, 3)."""
     height, width = upscaled.image.shape[-2:]
     count = len(upscaled.names)
     won = choice_map(upscaled.chosen, upscaled.plan, width // upscaled.plan.width, count)
-    tinted = to_picture(torch.lerp(upscaled.image.cpu(), won, TINT))
+    tinted = to_rgb(torch.lerp(upscaled.image.cpu(), won, TINT))
     sheet = Image.new("RGB", (width, height + LINE * count), "white")
     sheet.paste(to_pillow(tinted), (0, 0))
     draw, tiles = ImageDraw.Draw(sheet), upscaled.chosen.bincount(minlength=count).tolist()
@@ -118,28 +117,28 @@ def write_stages(upscaled: Upscaled, face: Tensor, folder: Path) -> Path:
     return folder
 
 
-def stage_pictures(upscaled: Upscaled, face: Tensor) -> dict[str, NDArray[np.uint8]]:
+def stage_pictures(upscaled: Upscaled, face: Tensor) -> dict[str, RGB]:
     """Show the steps by name: face, low-res, guide (an "rgb" one), tiles, candidates, chosen, blended, final."""
     plan, count = upscaled.plan, upscaled.candidates.shape[1]
     scale = upscaled.image.shape[-1] // plan.width
     chosen = gather(upscaled.candidates, upscaled.chosen).float()
-    candidates = [to_picture(candidate) for tile in upscaled.candidates for candidate in tile]
+    candidates = [to_rgb(candidate) for tile in upscaled.candidates for candidate in tile]
     guide = {"guide": _shown(upscaled.stack[3:])} if upscaled.stack.shape[0] == 6 else {}
     return {
         "face": _shown(face),
         "low-res": _shown(upscaled.stack[:3]),
         **guide,
-        "tiles": contact_sheet([to_picture(tile) for tile in chosen], columns=len(plan.columns)),
+        "tiles": contact_sheet([to_rgb(tile) for tile in chosen], columns=len(plan.columns)),
         "candidates": contact_sheet(candidates, columns=count * len(plan.columns), side=128),
-        "chosen": to_picture(choice_map(upscaled.chosen, plan, scale, count)),
-        "blended": to_picture(blend(chosen, plan)),
-        "final": to_picture(upscaled.image),
+        "chosen": to_rgb(choice_map(upscaled.chosen, plan, scale, count)),
+        "blended": to_rgb(blend(chosen, plan)),
+        "final": to_rgb(upscaled.image),
     }
 
 
-def _shown(image: Tensor) -> NDArray[np.uint8]:
+def _shown(image: Tensor) -> RGB:
     """Enlarge a small picture, each pixel to a square."""
-    picture = to_picture(image)
+    picture = to_rgb(image)
     times = max(1, SHOWN_SIDE // picture.shape[0])
     return np.asarray(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
 
@@ -203,14 +202,14 @@ def inspect_picture(path: Path, source: Path | None = None) -> Inspection:
     )
 
 
-def _sharpness(rgb: NDArray[np.uint8]) -> float:
+def _sharpness(rgb: RGB) -> float:
     if min(rgb.shape[:2]) < 3:
         return 0.0
     image = to_tensor(rgb)
     return float(laplacian(image[None, None], ScoreContext(image[None])))
 
 
-def _seams(rgb: NDArray[np.uint8], record: Record) -> tuple[SeamGauge | None, SeamGauge | None]:
+def _seams(rgb: RGB, record: Record) -> tuple[SeamGauge | None, SeamGauge | None]:
     """Return the gauge of the seams, and of other lines if it can be measured here."""
     if record.seams or not record.upscaled:
         return record.seams, None
@@ -222,7 +221,7 @@ def _seams(rgb: NDArray[np.uint8], record: Record) -> tuple[SeamGauge | None, Se
     return over_all([upscaled.seams for upscaled in record.upscaled]), None
 
 
-def _agreement(path: Path, rgb: NDArray[np.uint8], source: Path) -> Agreement:
+def _agreement(path: Path, rgb: RGB, source: Path) -> Agreement:
     wanted = read_image(source, keep_profile=True).rgb
     (height, width), (tall, wide) = wanted.shape[:2], rgb.shape[:2]
     scale = tall // height

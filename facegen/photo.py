@@ -7,11 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background
 from facegen.errors import UsageError, did_you_mean
 from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
@@ -21,7 +19,6 @@ from facegen.ops.consistency import back_project, downsample_area, resample
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.pipeline import FacePipeline, Upscaled
 
-Picture = NDArray[np.uint8]
 UpscaleFace = Callable[[Tensor, int], Upscaled]  # an aligned head (3, S, S) and a size, as a pipeline is called
 Faces = Literal["all", "largest"]
 Background = Literal["lanczos", "tiles", "keep"]
@@ -72,7 +69,7 @@ class PhotoOptions:
 class Restored:
     """An upscaled photo and what happened to its faces."""
 
-    rgb: Picture
+    rgb: RGB
     """(scale*H, scale*W, 3); a large one lies in a temporary file that goes with it."""
     scale: int
     upscaled: int
@@ -92,7 +89,7 @@ class Restored:
 class UpscaledHead:
     """A head that was upscaled by itself."""
 
-    rgb: Picture
+    rgb: RGB
     """(size, size, 3)."""
     upscaled: Upscaled
     """The head before it was back-projected and brought to its size; `candidates` is empty, as in `Restored`."""
@@ -107,7 +104,7 @@ def photo_scale(frames: Sequence[HeadFrame]) -> int:
 
 def restore_photo(
     pipeline: FacePipeline,
-    rgb: Picture,
+    rgb: RGB,
     options: PhotoOptions | None = None,
     progress: Progress = lambda _done, _all: None,
 ) -> Restored:
@@ -144,7 +141,7 @@ def restore_photo(
 
 
 def restore_face(
-    pipeline: FacePipeline, rgb: Picture, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
+    pipeline: FacePipeline, rgb: RGB, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
 ) -> Upscaled | None:
     """Upscale one head of a photo, aligned, from all the pixels that the photo has of it, up to the recipe's
     `head_side`.
@@ -166,19 +163,19 @@ def restore_face(
     return _shrunk((upscale_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
 
 
-def crop_heads(pipeline: FacePipeline, rgb: Picture, size: int = HEAD_SIDE) -> list[UpscaledHead]:
+def crop_heads(pipeline: FacePipeline, rgb: RGB, size: int = HEAD_SIDE) -> list[UpscaledHead]:
     """Every head of a photo, aligned, upscaled and alone, the largest first."""
     frames = [head.frame for head in heads_in_photo(rgb)]
     return [upscale_aligned(pipeline, crop_head(rgb, frame, round(frame.side)), size) for frame in frames]
 
 
-def upscale_aligned(pipeline: FacePipeline, head: Picture, size: int = HEAD_SIDE) -> UpscaledHead:
+def upscale_aligned(pipeline: FacePipeline, head: RGB, size: int = HEAD_SIDE) -> UpscaledHead:
     """Upscale an aligned head crop, (S, S, 3) to (size, size, 3), and back-project it to all of its pixels."""
     picture = to_tensor(head)
     side = head.shape[0] * math.ceil(size / head.shape[0])
     upscaled = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
     image = resample(upscaled.image, (side, side))
-    rgb = to_picture(back_project(image, picture.to(image.device), pipeline.recipe.fidelity))
+    rgb = to_rgb(back_project(image, picture.to(image.device), pipeline.recipe.fidelity))
     return UpscaledHead(rgb if side == size else resize(rgb, (size, size)), _shrunk(upscaled, side))
 
 
@@ -197,7 +194,7 @@ def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[Head
     return [frame for frame in chosen if frame.side >= options.face_size_min]
 
 
-def _scale(rgb: Picture, wanted: Sequence[HeadFrame], options: PhotoOptions) -> int:
+def _scale(rgb: RGB, wanted: Sequence[HeadFrame], options: PhotoOptions) -> int:
     """The scale asked for, or that of the heads as far as `LARGEST` allows."""
     if options.background == "keep":
         return 1
@@ -207,9 +204,9 @@ def _scale(rgb: Picture, wanted: Sequence[HeadFrame], options: PhotoOptions) -> 
 
 
 def paste_heads(
-    canvas: Picture,
+    canvas: RGB,
     pipeline: FacePipeline,
-    rgb: Picture,
+    rgb: RGB,
     frames: Sequence[HeadFrame],
     upscale_faces: Sequence[UpscaleFace] = (),
 ) -> list[tuple[HeadFrame, Upscaled]]:
@@ -225,13 +222,13 @@ def paste_heads(
     for frame, upscale_face in reversed(list(zip(frames, upscale_faces or [pipeline] * len(frames), strict=True))):
         upscaled = restore_face(pipeline, rgb, frame, scale, upscale_face)
         if upscaled is not None:
-            picture, place = to_picture(upscaled.image), frame.scaled(scale)
+            picture, place = to_rgb(upscaled.image), frame.scaled(scale)
             paste_head(canvas, picture, place, soft_mask(len(picture)))
             heads.insert(0, (place, upscaled))
     return heads
 
 
-def _seams(canvas: Picture, rgb: Picture, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:
+def _seams(canvas: RGB, rgb: RGB, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:
     """Cut the heads out of the canvas again, as large as they were upscaled, and measure their tiles' borders against
     the photo's own lines there.
     """
@@ -251,7 +248,7 @@ def _check_known(key: str, value: str, known: Sequence[str]) -> None:
         raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}.")
 
 
-def _check_size(rgb: Picture, scale: int) -> None:
+def _check_size(rgb: RGB, scale: int) -> None:
     height, width = rgb.shape[0] * scale, rgb.shape[1] * scale
     if height * width > LARGEST:
         raise UsageError(

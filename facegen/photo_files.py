@@ -8,9 +8,9 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from facegen.arrays import RGB
 from facegen.errors import FileError, ImageError
 from facegen.explain import write_explanation
 from facegen.jobs import Task
@@ -159,11 +159,11 @@ class FileUpscaler:
         self,
         task: Task,
         path: Path,
-        rgb: NDArray[np.uint8],
+        rgb: RGB,
         picture: Picture,
         heads: Sequence[Upscaled],
         *,
-        alpha: NDArray[np.uint8] | None = None,
+        alpha: RGB | None = None,
         fit: float | None = None,
         seams: SeamGauge | None = None,
     ) -> tuple[Path, ...]:

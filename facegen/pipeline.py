@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import to_rgb, to_tensor
 from facegen.candidates import Candidates, make_candidates, wanted_variants
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
@@ -204,7 +204,7 @@ class FacePipeline:
         # 1. The picture at the low-res size, (3, h, w).
         low_res = resample(picture, self._low_res_size(picture, size))
         # 2. Its landmarks, in low-res pixels, and the guide painted from them, (G, h, w).
-        found = landmarks_in_head(to_picture(picture)) if landmarks == "find" else landmarks
+        found = landmarks_in_head(to_rgb(picture)) if landmarks == "find" else landmarks
         found = found and found.scaled(low_res.shape[2] / picture.shape[2])
         stack = torch.cat([low_res, self._guide(low_res, found)])
         # 3. The tiles, in low-res pixels.

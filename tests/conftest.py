@@ -11,6 +11,7 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.media.images import write_image
 
 
@@ -48,19 +49,19 @@ def face_points(side: float) -> NDArray[np.float64]:
 
 
 @pytest.fixture(scope="session")
-def astronaut() -> NDArray[np.uint8]:
+def astronaut() -> RGB:
     """(512, 512, 3): a photo with one face, 93 px wide."""
     return np.asarray(skimage.data.astronaut(), dtype=np.uint8)  # type: ignore[no-untyped-call]
 
 
 @pytest.fixture(scope="session")
-def head(astronaut: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def head(astronaut: RGB) -> RGB:
     """(192, 192, 3): the head out of that photo."""
     return np.ascontiguousarray(astronaut[24:216, 128:320])
 
 
 @pytest.fixture
-def head_folder(tmp_path: Path, head: NDArray[np.uint8]) -> Path:
+def head_folder(tmp_path: Path, head: RGB) -> Path:
     """A folder of three different square pictures, 192 px."""
     for name, picture in (("a", head), ("b", head // 2), ("c", 255 - head[::-1])):
         write_image(tmp_path / "heads" / f"{name}.png", np.ascontiguousarray(picture))

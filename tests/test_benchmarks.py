@@ -6,12 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from benchmarks.choice import FIGURES, WAYS, Original, cells, measure_way
 from benchmarks.peers import RRDBNet
 from benchmarks.speed import shares, tile_seconds, timed
-from facegen.arrays import to_tensor
+from facegen.arrays import RGB, to_tensor
 from facegen.media.images import resize
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
@@ -38,7 +37,7 @@ def test_tiles_are_timed_in_every_precision(tmp_path: Path) -> None:
 
 
 def test_every_way_to_choose_is_measured(
-    tmp_path: Path, head: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, head: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("benchmarks.choice.SIDE", 256)
     monkeypatch.setattr("benchmarks.choice.LOW", 32)

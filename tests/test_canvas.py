@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from facegen import canvas as module
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.canvas import back_project_photo, blank_canvas, enlarge, fill_background, mosaic, upscale_background
 from facegen.media.images import resize
 from facegen.ops.blending import blend
@@ -21,17 +21,15 @@ from facegen.ops.tiling import plan_tiles, split
 from facegen.pipeline import FacePipeline
 from tests import tiny
 
-Picture = NDArray[np.uint8]
 
-
-def error(result: Picture, photo: Picture) -> float:
+def error(result: RGB, photo: RGB) -> float:
     """Largest difference of the area-downsampled result to the photo, in 8-bit steps."""
     shrunk = downsample_area(to_tensor(result).double(), (photo.shape[0], photo.shape[1]))
     return float((shrunk * 255 - to_tensor(photo).double() * 255).abs().max())
 
 
 @pytest.fixture
-def photo(astronaut: Picture) -> Picture:
+def photo(astronaut: RGB) -> RGB:
     """(91, 70, 3), with black and white in it."""
     part = np.ascontiguousarray(astronaut[60:151, 180:250])
     part[:20], part[40:50, 30:40] = 0, 255
@@ -54,33 +52,33 @@ def test_a_canvas_keeps_what_was_written() -> None:
 
 
 @pytest.mark.usefixtures("where")
-def test_enlarging_by_strips_is_enlarging(photo: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_enlarging_by_strips_is_enlarging(photo: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STRIP", 10)
     canvas = blank_canvas(3 * 91, 3 * 70)
     enlarge(canvas, photo)
     np.testing.assert_array_equal(canvas, resize(photo, (3 * 70, 3 * 91)))
 
 
-def test_a_mosaic_of_a_pictures_own_blocks_is_the_picture(photo: Picture) -> None:
+def test_a_mosaic_of_a_pictures_own_blocks_is_the_picture(photo: RGB) -> None:
     large = resize(photo, (140, 182))
     canvas, plan = blank_canvas(182, 140), plan_tiles(91, 70, tile=32, overlap=8)
     mosaic(canvas, plan, lambda top, left: large[2 * top : 2 * top + 64, 2 * left : 2 * left + 64])
     np.testing.assert_array_equal(canvas, large)
 
 
-def test_a_mosaic_is_cross_faded_as_tiles_are(photo: Picture) -> None:
+def test_a_mosaic_is_cross_faded_as_tiles_are(photo: RGB) -> None:
     plan = plan_tiles(91, 70, tile=32, overlap=8)
     tiles = split(to_tensor(photo), plan) * torch.linspace(0.5, 1, len(plan))[:, None, None, None]
     made = dict(zip(plan.boxes, tiles, strict=True))
     canvas = blank_canvas(91, 70)
-    mosaic(canvas, plan, lambda top, left: to_picture(made[top, left]))
-    assert np.abs(canvas.astype(int) - to_picture(blend(tiles, plan))).max() <= 2  # each fade rounds to 8 bits
+    mosaic(canvas, plan, lambda top, left: to_rgb(made[top, left]))
+    assert np.abs(canvas.astype(int) - to_rgb(blend(tiles, plan))).max() <= 2  # each fade rounds to 8 bits
 
 
 @pytest.mark.parametrize("scale", [2, 3, 5])
 @pytest.mark.parametrize("block", [15, 96])
 def test_a_back_projected_canvas_shrinks_to_the_photo(
-    photo: Picture, scale: int, block: int, monkeypatch: pytest.MonkeyPatch
+    photo: RGB, scale: int, block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "BLOCK", block)
     rng = np.random.default_rng(0)
@@ -93,12 +91,12 @@ def test_a_back_projected_canvas_shrinks_to_the_photo(
     )
 
 
-def shrunk(rgb: Picture, scale: int) -> NDArray[np.float64]:
+def shrunk(rgb: RGB, scale: int) -> NDArray[np.float64]:
     height, width = rgb.shape[0] // scale, rgb.shape[1] // scale
     return np.asarray(rgb.reshape(height, scale, width, scale, 3).mean(axis=(1, 3)))
 
 
-def test_blocks_leave_no_borders(photo: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_leave_no_borders(photo: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error that is the same everywhere is taken away the same everywhere."""
     results = []
     for block in (15, 96):
@@ -109,14 +107,14 @@ def test_blocks_leave_no_borders(photo: Picture, monkeypatch: pytest.MonkeyPatch
     assert np.abs(results[0] - results[1]).mean() < 0.05
 
 
-def test_without_fidelity_nothing_changes(photo: Picture) -> None:
+def test_without_fidelity_nothing_changes(photo: RGB) -> None:
     canvas = np.full((182, 140, 3), 100, np.uint8)
     result, fit = back_project_photo(canvas, photo, fidelity=0.0)
     assert fit < 20
     assert (result == 100).all()
 
 
-def test_at_the_photos_own_size_means_of_four_are_held(photo: Picture) -> None:
+def test_at_the_photos_own_size_means_of_four_are_held(photo: RGB) -> None:
     noise = np.random.default_rng(0).integers(-30, 30, photo.shape)
     noise[:50] = 0
     canvas = (photo.astype(int) + noise).clip(0, 255).astype(np.uint8)
@@ -127,7 +125,7 @@ def test_at_the_photos_own_size_means_of_four_are_held(photo: Picture) -> None:
 
 
 @pytest.mark.usefixtures("where")
-def test_an_equal_canvas_stays(photo: Picture) -> None:
+def test_an_equal_canvas_stays(photo: RGB) -> None:
     result, fit = back_project_photo(photo, photo, fidelity=1.0)
     assert fit == math.inf
     np.testing.assert_array_equal(result, photo)
@@ -144,33 +142,33 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
 
 
 @pytest.fixture(scope="module")
-def cat() -> Picture:
+def cat() -> RGB:
     """(150, 101, 3): a picture without a human face."""
     whole = np.asarray(skimage.data.chelsea(), dtype=np.uint8)  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(whole[:150, :101])
 
 
-def filled(pipeline: FacePipeline, photo: Picture, scale: int, how: str) -> Picture:
+def filled(pipeline: FacePipeline, photo: RGB, scale: int, how: str) -> RGB:
     canvas = blank_canvas(scale * photo.shape[0], scale * photo.shape[1])
     fill_background(canvas, pipeline, photo, how)
     return canvas
 
 
-def test_lanczos_is_lanczos(pipeline: FacePipeline, cat: Picture) -> None:
+def test_lanczos_is_lanczos(pipeline: FacePipeline, cat: RGB) -> None:
     np.testing.assert_array_equal(filled(pipeline, cat, 3, "lanczos"), resize(cat, (303, 450)))
 
 
 @pytest.mark.parametrize("how", ["tiles", "lanczos", "keep"])
-def test_at_its_own_size_a_photo_is_kept(pipeline: FacePipeline, cat: Picture, how: str) -> None:
+def test_at_its_own_size_a_photo_is_kept(pipeline: FacePipeline, cat: RGB, how: str) -> None:
     np.testing.assert_array_equal(filled(pipeline, cat, 1, how), cat)
 
 
-def test_tiles_are_the_networks(pipeline: FacePipeline, cat: Picture) -> None:
+def test_tiles_are_the_networks(pipeline: FacePipeline, cat: RGB) -> None:
     upscaled, plain = filled(pipeline, cat, 4, "tiles").astype(int), resize(cat, (404, 600))
     assert 0.5 < np.abs(upscaled - plain).mean() < 20
 
 
-def test_blocks_do_not_show(pipeline: FacePipeline, cat: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_blocks_do_not_show(pipeline: FacePipeline, cat: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = filled(pipeline, cat, 4, "tiles").astype(int)
     monkeypatch.setattr(module, "UPSCALED_BLOCK", 48)
     assert np.abs(filled(pipeline, cat, 4, "tiles") - whole).mean() < 3
@@ -184,7 +182,7 @@ def test_less_than_a_tile(pipeline: FacePipeline, shape: tuple[int, int]) -> Non
     assert np.abs(canvas.astype(int) - 128).mean() < 25
 
 
-def test_every_block_is_told(pipeline: FacePipeline, cat: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_block_is_told(pipeline: FacePipeline, cat: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "UPSCALED_BLOCK", 72)
     told: list[tuple[int, int]] = []
     canvas = blank_canvas(2 * cat.shape[0], 2 * cat.shape[1])
@@ -196,10 +194,10 @@ def test_every_block_is_told(pipeline: FacePipeline, cat: Picture, monkeypatch: 
 
 
 @pytest.mark.parametrize("scale", [2, 3, 8])
-def test_tiles_are_raised_at_the_photos_own_resolution(pipeline: FacePipeline, cat: Picture, scale: int) -> None:
+def test_tiles_are_raised_at_the_photos_own_resolution(pipeline: FacePipeline, cat: RGB, scale: int) -> None:
     """What is shrunk to the canvas is the network's picture of the photo as it is."""
     photo = np.ascontiguousarray(cat[:40, :40])
     upscaled = pipeline.upscale_plain(to_tensor(photo))
     assert upscaled.shape == (3, 320, 320)
-    expected = to_picture(resample(upscaled, (40 * scale, 40 * scale)))
+    expected = to_rgb(resample(upscaled, (40 * scale, 40 * scale)))
     np.testing.assert_array_equal(filled(pipeline, photo, scale, "tiles"), expected)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from benchmarks.clean_people import chosen, counts
 from benchmarks.spoil import kind_of, source_name, spoil
+from facegen.arrays import RGB
 from facegen.media.images import write_image
 
 
@@ -36,7 +37,7 @@ def test_as_many_others_as_of_people_shown_twice() -> None:
     assert set(files[:4]) < set(found)
 
 
-def test_a_spoiled_picture_is_named_after_its_kind_and_source(tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_a_spoiled_picture_is_named_after_its_kind_and_source(tmp_path: Path, head: RGB) -> None:
     (name,) = spoil([write_image(tmp_path / "an-n.png", head)], tmp_path)
     assert (tmp_path / name).is_file()
     assert (kind_of(name), source_name(name)) == ("focus", "an-n.png")

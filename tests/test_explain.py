@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from facegen.arrays import to_picture
+from facegen.arrays import to_rgb
 from facegen.errors import ImageError
 from facegen.explain import LINE, TINT, explain, stage_pictures, vote_map, write_explanation, write_stages
 from facegen.faces.guide import GuideMode
@@ -115,6 +115,6 @@ def test_stages_of_a_sample(tmp_path: Path, guide: GuideMode) -> None:
         "blended": (384, 384),
         "final": (384, 384),
     }
-    assert np.array_equal(pictures["final"], to_picture(upscaled.image))
+    assert np.array_equal(pictures["final"], to_rgb(upscaled.image))
     folder = write_stages(upscaled, face, tmp_path / "new" / "stages")
     assert [path.name.partition("-")[2] for path in sorted(folder.iterdir())] == [f"{name}.png" for name in pictures]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from benchmarks import general_pictures
 from benchmarks.general_pictures import find_files, main, shares, squares
+from facegen.arrays import RGB
 from facegen.data.split import source_of
 from facegen.media.images import read_image, write_image
 
@@ -25,7 +25,7 @@ def test_pictures_give_equally_many() -> None:
     assert shares("abc", 11) == {"a": 4, "b": 4, "c": 3}
 
 
-def test_squares_are_parts_of_the_picture(astronaut: NDArray[np.uint8]) -> None:
+def test_squares_are_parts_of_the_picture(astronaut: RGB) -> None:
     flat = np.zeros((90, 120, 3), np.uint8)
     flat[:, :60] = 200
     cut = list(squares(flat, 40, 8, seed=1))
@@ -37,7 +37,7 @@ def test_squares_are_parts_of_the_picture(astronaut: NDArray[np.uint8]) -> None:
 
 
 def test_the_command_writes_what_it_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], astronaut: NDArray[np.uint8]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], astronaut: RGB
 ) -> None:
     files = [write_image(tmp_path / "from" / f"{name}.png", astronaut[:s, :s]) for name, s in (("a_b", 80), ("c", 20))]
     monkeypatch.setattr(general_pictures, "find_files", lambda: files)

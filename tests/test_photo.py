@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen import photo
-from facegen.arrays import to_tensor
+from facegen.arrays import RGB, to_tensor
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame, head_frame
 from facegen.faces.detect import FoundHead, heads_in_photo
@@ -27,7 +27,6 @@ from facegen.photo import PhotoOptions, crop_heads, photo_scale, restore_face, r
 from facegen.pipeline import FacePipeline, Upscaled
 from tests import tiny
 
-Picture = NDArray[np.uint8]
 LANCZOS = PhotoOptions(background="lanczos")
 
 
@@ -42,19 +41,19 @@ def pipeline(recipe: Path) -> FacePipeline:
 
 
 @pytest.fixture(scope="module")
-def portrait(astronaut: Picture) -> Picture:
+def portrait(astronaut: RGB) -> RGB:
     """(200, 190, 3): the astronaut's head, 173 px with its surroundings, and some of what is behind."""
     return np.ascontiguousarray(astronaut[20:220, 130:320])
 
 
 @pytest.fixture(scope="module")
-def small(astronaut: Picture) -> Picture:
+def small(astronaut: RGB) -> RGB:
     """(128, 128, 3): the astronaut with a face of 23 px."""
     return resize(astronaut, (128, 128))
 
 
 @pytest.fixture(scope="module")
-def cat() -> Picture:
+def cat() -> RGB:
     """(150, 101, 3): a picture without a human face."""
     whole = np.asarray(skimage.data.chelsea(), dtype=np.uint8)  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(whole[:150, :101])
@@ -68,13 +67,13 @@ def distance(frame: HeadFrame, height: int, width: int) -> NDArray[np.float64]:
     return np.asarray(np.maximum(*along) - frame.side / 2)
 
 
-def shrunk_error(result: Picture, original: Picture) -> float:
+def shrunk_error(result: RGB, original: RGB) -> float:
     """Largest difference of the area-downsampled result to the photo, in 8-bit steps."""
     shrunk = downsample_area(to_tensor(result).double(), (original.shape[0], original.shape[1]))
     return float((shrunk * 255 - to_tensor(original).double() * 255).abs().max())
 
 
-def softened(rgb: Picture) -> Picture:
+def softened(rgb: RGB) -> RGB:
     """Blurred, so that it lacks detail below 2 x 2 pixels."""
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), 2), dtype=np.uint8)
 
@@ -84,7 +83,7 @@ def softened(rgb: Picture) -> Picture:
 
 @pytest.mark.parametrize(("scale", "background"), [(2, "tiles"), (3, "lanczos"), (4, "lanczos")])
 def test_shrunk_it_is_the_photo_again(
-    pipeline: FacePipeline, portrait: Picture, scale: int, background: photo.Background
+    pipeline: FacePipeline, portrait: RGB, scale: int, background: photo.Background
 ) -> None:
     """Everywhere, within 1/255: in the head, across its soft edge, and around."""
     done = restore_photo(pipeline, portrait, PhotoOptions(scale=scale, background=background))
@@ -95,12 +94,12 @@ def test_shrunk_it_is_the_photo_again(
     assert done.fit > 50
 
 
-def test_black_white_and_saturated_photos_too(pipeline: FacePipeline, portrait: Picture) -> None:
+def test_black_white_and_saturated_photos_too(pipeline: FacePipeline, portrait: RGB) -> None:
     harsh = ((portrait.astype(int) - 128) * 4 + 128).clip(0, 255).astype(np.uint8)
     assert shrunk_error(restore_photo(pipeline, harsh, PhotoOptions(scale=2, background="lanczos")).rgb, harsh) <= 1
 
 
-def test_fidelity_loosens_it(recipe: Path, portrait: Picture) -> None:
+def test_fidelity_loosens_it(recipe: Path, portrait: RGB) -> None:
     fits = []
     for fidelity in (0, 0.5, 1):
         loose = FacePipeline.load(recipe, ["candidates.variants=[]", f"fidelity={fidelity}"])
@@ -108,7 +107,7 @@ def test_fidelity_loosens_it(recipe: Path, portrait: Picture) -> None:
     assert fits[0] < fits[1] < fits[2]
 
 
-def test_the_networks_are_in_the_head_and_the_background(pipeline: FacePipeline, portrait: Picture) -> None:
+def test_the_networks_are_in_the_head_and_the_background(pipeline: FacePipeline, portrait: RGB) -> None:
     [head] = heads_in_photo(portrait)
     outside = distance(head.frame, 200, 190).repeat(2, 0).repeat(2, 1)
     nothing, heads, tiles = (
@@ -125,7 +124,7 @@ def test_the_networks_are_in_the_head_and_the_background(pipeline: FacePipeline,
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
-def test_without_a_face_all_of_it_is_background(pipeline: FacePipeline, cat: Picture, scale: int) -> None:
+def test_without_a_face_all_of_it_is_background(pipeline: FacePipeline, cat: RGB, scale: int) -> None:
     done = restore_photo(pipeline, cat, PhotoOptions(scale=scale))
     assert (done.upscaled, done.left, done.scale, done.heads, done.seams) == (0, 0, scale, (), None)
     assert done.rgb.shape == (150 * scale, 101 * scale, 3)
@@ -153,7 +152,7 @@ def test_long_strips(pipeline: FacePipeline, width: int, height: int) -> None:
 # --- the scale
 
 
-def test_scale_is_chosen_for_the_largest_head(pipeline: FacePipeline, small: Picture) -> None:
+def test_scale_is_chosen_for_the_largest_head(pipeline: FacePipeline, small: RGB) -> None:
     [head] = heads_in_photo(small)
     done = restore_photo(pipeline, small, LANCZOS)
     assert done.scale == photo_scale([head.frame]) == 8
@@ -166,7 +165,7 @@ def test_photo_scale(sides: list[float], scale: int) -> None:
 
 
 def test_the_scale_chosen_keeps_the_result_within_bounds(
-    pipeline: FacePipeline, small: Picture, monkeypatch: pytest.MonkeyPatch
+    pipeline: FacePipeline, small: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photo, "LARGEST", 9 * 128 * 128)
     assert restore_photo(pipeline, small, LANCZOS).scale == 3
@@ -185,7 +184,7 @@ def test_too_large(pipeline: FacePipeline) -> None:
 
 
 @pytest.mark.parametrize("options", [PhotoOptions(background="keep"), PhotoOptions(scale=1)])
-def test_kept_background_is_the_photos_own(pipeline: FacePipeline, portrait: Picture, options: PhotoOptions) -> None:
+def test_kept_background_is_the_photos_own(pipeline: FacePipeline, portrait: RGB, options: PhotoOptions) -> None:
     portrait = softened(portrait)
     done = restore_photo(pipeline, portrait, options)
     [head] = heads_in_photo(portrait)
@@ -198,7 +197,7 @@ def test_kept_background_is_the_photos_own(pipeline: FacePipeline, portrait: Pic
     assert np.abs(means[0] - means[1]).max() <= 1
 
 
-def test_at_scale_one_pores_and_grain_are_kept_to_the_byte(pipeline: FacePipeline, portrait: Picture) -> None:
+def test_at_scale_one_pores_and_grain_are_kept_to_the_byte(pipeline: FacePipeline, portrait: RGB) -> None:
     """What the networks make is softer than this photo nearly everywhere; there the photo stays what it is."""
     grain = np.random.default_rng(0).integers(-25, 26, portrait.shape)
     sharp = (portrait.astype(int) // 2 + 64 + grain).astype(np.uint8)
@@ -207,7 +206,7 @@ def test_at_scale_one_pores_and_grain_are_kept_to_the_byte(pipeline: FacePipelin
     np.testing.assert_array_equal(done.rgb, sharp)
 
 
-def test_at_scale_one_an_odd_edge_stays(pipeline: FacePipeline, portrait: Picture) -> None:
+def test_at_scale_one_an_odd_edge_stays(pipeline: FacePipeline, portrait: RGB) -> None:
     odd = softened(np.ascontiguousarray(portrait[:151, 20:171]))  # the head reaches over the edges
     done = restore_photo(pipeline, odd, PhotoOptions(background="keep"))
     assert done.upscaled == 1
@@ -218,7 +217,7 @@ def test_at_scale_one_an_odd_edge_stays(pipeline: FacePipeline, portrait: Pictur
 
 @pytest.mark.parametrize(("side", "upscaled"), [(100, True), (255, True), (256, True), (511, True), (512, False)])
 def test_which_heads_have_room_for_detail_at_scale_one(
-    pipeline: FacePipeline, astronaut: Picture, side: int, upscaled: bool
+    pipeline: FacePipeline, astronaut: RGB, side: int, upscaled: bool
 ) -> None:
     frame = HeadFrame((250.0, 250.0), (side / 2, 0.0), (0.0, side / 2))
     called: list[tuple[int, int]] = []
@@ -257,7 +256,7 @@ def test_options_out_of_range(make: Callable[[], PhotoOptions], message: str) ->
 
 
 @pytest.fixture(scope="module")
-def pair(portrait: Picture) -> Picture:
+def pair(portrait: RGB) -> RGB:
     """(220, 330, 3): a head of 173 px and one of 87 px."""
     picture = np.full((220, 330, 3), 100, np.uint8)
     picture[10:210, :190], picture[100:200, 220:315] = portrait, resize(portrait, (95, 100))
@@ -274,7 +273,7 @@ def pair(portrait: Picture) -> Picture:
     ],
 )
 def test_which_heads_are_raised(
-    pipeline: FacePipeline, pair: Picture, options: PhotoOptions, upscaled: int, left: int
+    pipeline: FacePipeline, pair: RGB, options: PhotoOptions, upscaled: int, left: int
 ) -> None:
     done = restore_photo(pipeline, pair, options)
     assert (done.upscaled, done.left, len(done.heads)) == (upscaled, left, upscaled)
@@ -286,7 +285,7 @@ def test_which_heads_are_raised(
 
 
 def test_of_heads_that_overlap_the_largest_lies_on_top(
-    pipeline: FacePipeline, portrait: Picture, monkeypatch: pytest.MonkeyPatch
+    pipeline: FacePipeline, portrait: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def found(*sides: float) -> None:
         heads = [FoundHead(HeadFrame((95, 100), (side / 2, 0), (0, side / 2)), 0.9) for side in sides]
@@ -300,7 +299,7 @@ def test_of_heads_that_overlap_the_largest_lies_on_top(
     np.testing.assert_array_equal(both.rgb, alone)
 
 
-def test_head_finer_than_what_can_be_made_is_left(recipe: Path, head: Picture) -> None:
+def test_head_finer_than_what_can_be_made_is_left(recipe: Path, head: RGB) -> None:
     """A head of at least 8 times the recipe's `head_side` stays as it is, and is counted."""
     large = resize(head, (400, 400))
     done = restore_photo(FacePipeline.load(recipe, ["head_side=32"]), large, PhotoOptions(scale=1))
@@ -309,7 +308,7 @@ def test_head_finer_than_what_can_be_made_is_left(recipe: Path, head: Picture) -
 
 
 @pytest.mark.parametrize("scale", [2, 8])
-def test_raise_head(recipe: Path, astronaut: Picture, scale: int) -> None:
+def test_raise_head(recipe: Path, astronaut: RGB, scale: int) -> None:
     """From all that the photo shows of it."""
     pipeline = FacePipeline.load(recipe, ["candidates.variants=[]", "head_side=256"])
     [found] = heads_in_photo(astronaut)
@@ -327,7 +326,7 @@ def test_raise_head(recipe: Path, astronaut: Picture, scale: int) -> None:
     [(128, 2, 128, 512), (128, 4, 128, 1024), (128, 8, 128, 1024), (64, 2, 64, 512)],
 )
 def test_raise_head_from_no_more_than_the_recipe_says(
-    recipe: Path, astronaut: Picture, head_side: int, scale: int, low: int, side: int
+    recipe: Path, astronaut: RGB, head_side: int, scale: int, low: int, side: int
 ) -> None:
     """A head of 173 px: shrunk to `low`, upscaled 8 times, and shrunk to the next half or quarter that is enough."""
     [found] = heads_in_photo(astronaut)
@@ -338,7 +337,7 @@ def test_raise_head_from_no_more_than_the_recipe_says(
     assert upscaled.fit > 40
 
 
-def test_head_at_the_border(pipeline: FacePipeline, astronaut: Picture) -> None:
+def test_head_at_the_border(pipeline: FacePipeline, astronaut: RGB) -> None:
     """The frame reaches beyond the picture; no dark edges."""
     cut = np.ascontiguousarray(astronaut[60:190, 165:295])
     done = restore_photo(pipeline, cut, PhotoOptions(scale=2, background="lanczos"))
@@ -347,7 +346,7 @@ def test_head_at_the_border(pipeline: FacePipeline, astronaut: Picture) -> None:
     assert np.concatenate([edges[0], edges[-1], edges[:, 0], edges[:, -1]]).mean() < 12
 
 
-def test_a_tilted_head_is_raised(pipeline: FacePipeline, astronaut: Picture) -> None:
+def test_a_tilted_head_is_raised(pipeline: FacePipeline, astronaut: RGB) -> None:
     matrix = cv2.getRotationMatrix2D((220, 150), 40, 1)
     tilted = np.asarray(cv2.warpAffine(astronaut, matrix, (400, 300), borderMode=cv2.BORDER_REFLECT), np.uint8)
     done = restore_photo(pipeline, tilted, PhotoOptions(scale=2, background="lanczos", faces="largest"))
@@ -362,20 +361,20 @@ def test_a_tilted_head_is_raised(pipeline: FacePipeline, astronaut: Picture) -> 
 
 
 @pytest.mark.parametrize("size", [100, 400])
-def test_crop_heads(pipeline: FacePipeline, astronaut: Picture, size: int) -> None:
+def test_crop_heads(pipeline: FacePipeline, astronaut: RGB, size: int) -> None:
     [head] = crop_heads(pipeline, astronaut, size)
     assert head.rgb.shape == (size, size, 3)
     [again] = heads_in_photo(head.rgb)
     assert again.frame.side == pytest.approx(size, rel=0.1)
 
 
-def test_no_heads_to_crop(pipeline: FacePipeline, cat: Picture) -> None:
+def test_no_heads_to_crop(pipeline: FacePipeline, cat: RGB) -> None:
     assert crop_heads(pipeline, cat) == []
 
 
 @pytest.mark.parametrize("side", [16, 96, 200, 768])
 @pytest.mark.parametrize("size", [300, 768])
-def test_raise_aligned(pipeline: FacePipeline, head: Picture, side: int, size: int) -> None:
+def test_raise_aligned(pipeline: FacePipeline, head: RGB, side: int, size: int) -> None:
     crop = resize(head, (side, side))
     done = upscale_aligned(pipeline, crop, size)
     upscaled = done.rgb
@@ -390,7 +389,7 @@ def test_raise_aligned(pipeline: FacePipeline, head: Picture, side: int, size: i
 # --- memory and chance
 
 
-def test_restoring_draws_on_no_global_randomness(pipeline: FacePipeline, small: Picture) -> None:
+def test_restoring_draws_on_no_global_randomness(pipeline: FacePipeline, small: RGB) -> None:
     before = torch.get_rng_state()
     options = PhotoOptions(scale=2)
     first = restore_photo(pipeline, small, options).rgb

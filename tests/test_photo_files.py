@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
+from facegen.arrays import RGB
 from facegen.errors import FileError, ImageError
 from facegen.jobs import Task
 from facegen.media.images import Origin, picture_facts, read_image, resize, write_image
@@ -44,7 +44,7 @@ def upscale_one(recipe: Path, tmp_path: Path) -> Upscale:
 
 
 @pytest.fixture
-def photo(tmp_path: Path, astronaut: NDArray[np.uint8]) -> Path:
+def photo(tmp_path: Path, astronaut: RGB) -> Path:
     """A photo with a face and a camera's EXIF."""
     exif = Image.Exif()
     exif[Base.Make] = "Camera"
@@ -123,7 +123,7 @@ def test_files_of_others_and_inputs_are_kept(upscale_one: Upscale, photo: Path, 
     upscale_one(photo, before_after=True)
 
 
-def test_an_aligned_head_and_its_votes(upscale_one: Upscale, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_an_aligned_head_and_its_votes(upscale_one: Upscale, tmp_path: Path, head: RGB) -> None:
     aligned = write_image(tmp_path / "head.png", resize(head, (96, 96)))
     done = upscale_one(aligned, kind="aligned", size=256, explain=True)
     assert [path.name for path in done.written] == [
@@ -139,7 +139,7 @@ def test_an_aligned_head_and_its_votes(upscale_one: Upscale, tmp_path: Path, hea
         upscale_one(write_image(tmp_path / "wide.png", head[:95, :96]), kind="aligned")
 
 
-def test_heads_alone_and_none(upscale_one: Upscale, photo: Path, tmp_path: Path, astronaut: NDArray[np.uint8]) -> None:
+def test_heads_alone_and_none(upscale_one: Upscale, photo: Path, tmp_path: Path, astronaut: RGB) -> None:
     done = upscale_one(photo, kind="crop", size=256)
     assert [path.name for path in done.written] == ["photo-head.png"]
     assert (done.after, done.faces) == ((256, 256), 1)

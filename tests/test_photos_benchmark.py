@@ -6,17 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from benchmarks.photos import FIGURES, SHOWN, bicubic, compare_all, lanczos, measure, shrinkable, ways
+from facegen.arrays import RGB
 from facegen.media.images import write_image
 from facegen.models.efficientnet import load_efficientnet
 from tests import tiny
 
-Picture = NDArray[np.uint8]
 
-
-def test_every_way_is_compared(tmp_path: Path, astronaut: Picture) -> None:
+def test_every_way_is_compared(tmp_path: Path, astronaut: RGB) -> None:
     write_image(tmp_path / "photo.png", astronaut[:301, 90:390])
     write_image(tmp_path / "empty.png", np.full((60, 60, 3), 128, np.uint8))
     named = {"bicubic": bicubic, "lanczos": lanczos} | {
@@ -32,7 +30,7 @@ def test_every_way_is_compared(tmp_path: Path, astronaut: Picture) -> None:
     assert 0 < np.abs(originals - enlarged).mean() < 12
 
 
-def test_the_original_is_the_best_result(tmp_path: Path, astronaut: Picture) -> None:
+def test_the_original_is_the_best_result(tmp_path: Path, astronaut: RGB) -> None:
     write_image(tmp_path / "photo.png", astronaut[:300, 90:390])
     found = shrinkable(tmp_path / "photo.png", 2)
     assert found is not None

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import to_rgb, to_tensor
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GuideMode
 from facegen.ops.consistency import downsample_area, low_res_psnr, resample
@@ -330,7 +330,7 @@ def test_resample_shrinks_by_area_along_the_axis_that_shrinks() -> None:
 @pytest.mark.skipif(len(weight_folders()) < 3, reason="no shipped weights in this checkout")
 def test_shipped_weights_draw_a_face() -> None:
     upscaled = FacePipeline.load(overrides=["candidates.variants=[]", "choice.scorers.discriminator=1"]).sample(0, 256)
-    picture = to_picture(upscaled.image)
+    picture = to_rgb(upscaled.image)
     assert picture.std() > 20
     assert upscaled.fit >= 40
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from facegen import project as projecting
-from facegen.arrays import to_tensor
+from facegen.arrays import RGB, to_tensor
 from facegen.errors import ImageError, UsageError, WeightsError
 from facegen.media.images import write_image
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
@@ -46,7 +45,7 @@ def test_a_drawn_face_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.cosine_similarity(found.z, z, dim=0) > 0.95
 
 
-def test_a_head_comes_nearer_and_every_step_is_told(head: NDArray[np.uint8]) -> None:
+def test_a_head_comes_nearer_and_every_step_is_told(head: RGB) -> None:
     steps: list[int] = []
     found = project(tiny.generator(), to_tensor(head), steps=8, progress=steps.append)
     assert steps == list(range(1, 9))
@@ -57,7 +56,7 @@ def test_a_head_comes_nearer_and_every_step_is_told(head: NDArray[np.uint8]) -> 
     assert torch.equal(found.z, again.z)
 
 
-def test_the_prior_keeps_latents_short(head: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_prior_keeps_latents_short(head: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths = []
     for prior in (0.0, 100.0):
         monkeypatch.setattr(projecting, "PRIOR", prior)
@@ -101,7 +100,7 @@ def test_what_is_not_at_hand_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "pip install" in guide.lacking
 
 
-def test_heads_are_cut_out_of_photos(astronaut: NDArray[np.uint8], tmp_path: Path) -> None:
+def test_heads_are_cut_out_of_photos(astronaut: RGB, tmp_path: Path) -> None:
     head = head_in(write_image(tmp_path / "photo.png", astronaut), 64)
     assert head.shape == (3, 64, 64)
     with pytest.raises(ImageError, match=r"grey\.png: no face found; choose a photo"):

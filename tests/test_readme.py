@@ -8,10 +8,9 @@ import sys
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.manifest import read_manifest
 from facegen.media.images import read_image, resize, write_image
 from facegen.media.video_reader import Clip
@@ -27,7 +26,7 @@ MADE = [
 
 
 @pytest.fixture
-def folder(tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, astronaut: RGB, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with what the README supposes: photo.jpg, clip.mp4, head.png, photos/, faces/, portraits/,
     pipelines/."""
     write_image(tmp_path / "photo.jpg", astronaut)
@@ -112,7 +111,7 @@ def test_training_then_sampling(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS if c.split()[1] == "evaluate"])
-def test_evaluating(line: str, folder: Path, astronaut: NDArray[np.uint8]) -> None:
+def test_evaluating(line: str, folder: Path, astronaut: RGB) -> None:
     for name in ("film.mp4", "me.mp4"):
         write_video(folder / name, [astronaut[:128, 160 + n : 288 + n] for n in range(4)], Fraction(5))
     run(line, folder)

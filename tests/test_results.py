@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import RecipeError
 from facegen.jobs import Task
 from facegen.media.images import picture_text, read_image, write_image
@@ -90,7 +90,7 @@ def test_what_others_saved_in_its_place_is_not_it(options: UpresOptions, task: T
 
 
 def test_the_first_head_and_every_vote_map_count(
-    options: UpresOptions, tmp_path: Path, astronaut: NDArray[np.uint8]
+    options: UpresOptions, tmp_path: Path, astronaut: RGB
 ) -> None:
     task = Task(write_image(tmp_path / "face.png", astronaut[:200, 100:340]), tmp_path / "out" / "face")
     for asked in (replace(options, kind="crop", size=256), replace(options, explain=True)):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pipeline_options
 def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tuple[str, ...], device: str) -> None:
     """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it."""
-    from facegen.arrays import to_picture
+    from facegen.arrays import to_rgb
     from facegen.media.images import resize, write_image
     from facegen.media.record import record_text
 
@@ -33,7 +33,7 @@ def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tu
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo)
     upscaled = pipeline(pipeline.draw(z), size)
-    picture = to_picture(upscaled.image)
+    picture = to_rgb(upscaled.image)
     if picture.shape[0] != size:
         picture = resize(picture, (size, size))
     options = {"size": size, "recipe": recipe, "set": overrides}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from facegen.arrays import RGB
 from facegen.cli.options import (
     Seeds,
     Size,
@@ -20,8 +21,6 @@ from facegen.cli.options import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
     from facegen.pipeline import FacePipeline
 
@@ -58,7 +57,7 @@ def sample(
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
     options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}
-    sheet: dict[str, NDArray[np.uint8]] = {}
+    sheet: dict[str, RGB] = {}
 
     def draw(seed: int) -> None:
         picture = _write_sample(pipeline, seed, out, options, stages=stages, explain=explain)
@@ -72,9 +71,9 @@ def sample(
 
 def _write_sample(
     pipeline: FacePipeline, seed: int, out: Path, options: dict[str, Any], *, stages: bool, explain: bool
-) -> NDArray[np.uint8]:
+) -> RGB:
     """Draw one seed, write the files asked for, and return the picture."""
-    from facegen.arrays import to_picture
+    from facegen.arrays import to_rgb
     from facegen.explain import write_explanation, write_stages
     from facegen.media.images import resize, write_image
     from facegen.media.record import record_text
@@ -83,7 +82,7 @@ def _write_sample(
     z = pipeline.latent(seed)
     face = pipeline.draw(z)
     upscaled = pipeline(face, size)
-    picture = to_picture(upscaled.image)
+    picture = to_rgb(upscaled.image)
     if picture.shape[0] != size:
         picture = resize(picture, (size, size))
     name = f"seed{seed:04d}-{size}"
@@ -98,7 +97,7 @@ def _write_sample(
 
 
 def _write_grid(
-    path: Path, pictures: dict[str, NDArray[np.uint8]], seeds: tuple[int, ...], options: dict[str, Any]
+    path: Path, pictures: dict[str, RGB], seeds: tuple[int, ...], options: dict[str, Any]
 ) -> Path:
     """Write a contact sheet that carries the command that makes it."""
     from facegen.media.images import write_image

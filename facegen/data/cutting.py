@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from facegen.arrays import RGB
 from facegen.data.manifest import Entry
 from facegen.errors import ImageError, ShapeError
 from facegen.faces.align import HeadFrame, Points, crop_head, frame_matrix, transform_points
@@ -109,12 +110,12 @@ class PhotoCutter:
         )  # fmt: skip
         return Cut(task.source, photo=photo, entries=tuple(entries))
 
-    def _reason_against(self, rgb: NDArray[np.uint8], frame: HeadFrame) -> str:
+    def _reason_against(self, rgb: RGB, frame: HeadFrame) -> str:
         if frame.side < self.size:
             return TOO_SMALL
         return OUTSIDE if share_outside(rgb, frame) > CUT_OFF else ""
 
-    def _write(self, source: str, sha256: str, face: int, rgb: NDArray[np.uint8], head: FoundHead) -> Entry:
+    def _write(self, source: str, sha256: str, face: int, rgb: RGB, head: FoundHead) -> Entry:
         crop = crop_head(rgb, head.frame, self.size)
         unique = hashlib.sha256(f"{sha256} {source}".encode()).hexdigest()[:8]
         file = f"{PICTURES}/{PurePosixPath(source).stem[:LONGEST_STEM]}-{face}-{unique}{self.suffix}"
@@ -133,7 +134,7 @@ class PhotoCutter:
         )
 
 
-def find_heads(rgb: NDArray[np.uint8], size: int) -> list[FoundHead]:
+def find_heads(rgb: RGB, size: int) -> list[FoundHead]:
     """Find the heads in a photo, the largest first; in a smaller copy of it if the crops are large.
 
     Args:
@@ -146,7 +147,7 @@ def find_heads(rgb: NDArray[np.uint8], size: int) -> list[FoundHead]:
     return [head.scaled(1 / factor) for head in heads]
 
 
-def landmarks_of(head: FoundHead, crop: NDArray[np.uint8]) -> Points:
+def landmarks_of(head: FoundHead, crop: RGB) -> Points:
     """dlib's 68 points (x, y) in pixels of a head's crop: those that its frame comes from, or else found in the crop.
 
     Args:
@@ -176,7 +177,7 @@ def turn(frame: HeadFrame) -> float:
     return math.degrees(math.atan2(frame.right[1], frame.right[0]))
 
 
-def share_outside(rgb: NDArray[np.uint8], frame: HeadFrame) -> float:
+def share_outside(rgb: RGB, frame: HeadFrame) -> float:
     """Share of a head's square that lies outside the photo, 0..1, estimated from 32 x 32 points."""
     steps = (np.arange(32) + 0.5) / 16 - 1
     right, down = np.meshgrid(steps, steps)
@@ -185,7 +186,7 @@ def share_outside(rgb: NDArray[np.uint8], frame: HeadFrame) -> float:
     return float(1 - ((points >= 0) & (points < (width, height))).all(axis=-1).mean())
 
 
-def sharpness(rgb: NDArray[np.uint8]) -> float:
+def sharpness(rgb: RGB) -> float:
     """Variance of the 4-neighbour Laplacian of luma in [0, 1], in the middle half of a crop, where the face is.
 
     Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (2000). It compares crops of one size;

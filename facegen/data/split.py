@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from facegen.arrays import RGB
 from facegen.data.manifest import MANIFEST, read_manifest
 from facegen.errors import ImageError, TrainingError, UsageError
 from facegen.faces.align import Points
@@ -211,7 +211,7 @@ def training_files(folder: Path, config: DataConfig) -> list[Path]:
     return split_files(folder, config)[0][: config.limit]
 
 
-def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, NDArray[np.uint8]]]:
+def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, RGB]]:
     """Yield each file with its picture (H, W, 3); those that cannot be read are reported to `warn`."""
     for file in files:
         try:
@@ -222,7 +222,7 @@ def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, NDArray[
         yield file, rgb
 
 
-def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[NDArray[np.uint8], list[Path]]:
+def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[RGB, list[Path]]:
     """Read aligned square pictures into one array; those that cannot be read are reported to `warn` and omitted.
 
     Returns:

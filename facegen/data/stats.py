@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.cutting import head_pose, sharpness
 from facegen.data.manifest import Entry, entries_of
 from facegen.data.prepare import read_ledger
@@ -46,9 +47,9 @@ class Stats:
     """The values by the names of `FIGURES`, of the kept crops for which they are known; none is empty."""
     read: int
     """Kept crops whose pixels were read."""
-    mean_face: NDArray[np.uint8]
+    mean_face: RGB
     """(256, 256, 3), the mean of those."""
-    sheet: NDArray[np.uint8]
+    sheet: RGB
     """A contact sheet of some of them."""
 
 
@@ -116,7 +117,7 @@ def write_page(path: Path, stats: Stats, folder: Path) -> Path:
 
 def _measured(
     folder: Path, entries: Iterable[Entry], seen: Callable[[], None], warn: Callable[[str], None]
-) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
+) -> Iterator[tuple[Entry, RGB]]:
     for entry in entries:
         try:
             yield _measure(folder, entry)
@@ -125,7 +126,7 @@ def _measured(
         seen()
 
 
-def _measure(folder: Path, entry: Entry) -> tuple[Entry, NDArray[np.uint8]]:
+def _measure(folder: Path, entry: Entry) -> tuple[Entry, RGB]:
     """Complete a crop's entry, and shrink its picture to (256, 256, 3).
 
     What the manifest knows is not measured again, unless the file has changed since.
@@ -141,7 +142,7 @@ def _measure(folder: Path, entry: Entry) -> tuple[Entry, NDArray[np.uint8]]:
     return replace(entry, landmarks=points, size=side, sharpness=entry.sharpness or sharpness(rgb)), small
 
 
-def _brightness(small: NDArray[np.uint8]) -> float:
+def _brightness(small: RGB) -> float:
     middle = small[MEAN_SIDE // 4 : -MEAN_SIDE // 4, MEAN_SIDE // 4 : -MEAN_SIDE // 4]
     return float((middle @ np.array(WEIGHTS)).mean() / 255)
 

@@ -8,14 +8,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError
 from facegen.evaluation.report import Sheet
 from facegen.media.images import write_image
 from facegen.media.sheets import contact_sheet
 
-Picture = NDArray[np.uint8]
 KINDS = ("single", "row", "sheet", "difference")
 """Kinds of files that can be written; see `Album`."""
 INPUT, TRUTH = "input", "original"
@@ -42,12 +41,12 @@ class Album:
 
     def __init__(self, out: Path, kinds: Collection[str], about: str) -> None:
         self.out, self.kinds, self.about = out, kinds, about
-        self._rows: list[Picture] = []
-        self._close: list[Picture] = []
-        self._differences: list[Picture] = []
+        self._rows: list[RGB] = []
+        self._close: list[RGB] = []
+        self._differences: list[RGB] = []
         self._against = ""
 
-    def add(self, name: str, low: Picture, results: Mapping[str, Picture], original: Picture | None = None) -> None:
+    def add(self, name: str, low: RGB, results: Mapping[str, RGB], original: RGB | None = None) -> None:
         """Add one picture.
 
         Args:
@@ -72,7 +71,7 @@ class Album:
         if original is not None and len(self._close) < CLOSE_UPS:
             self._close.append(_row({column: close_up(x) for column, x in shown.items()}))
 
-    def _write(self, name: str, shown: Mapping[str, Picture], maps: Mapping[str, Picture]) -> None:
+    def _write(self, name: str, shown: Mapping[str, RGB], maps: Mapping[str, RGB]) -> None:
         if "single" in self.kinds:
             for column, picture in shown.items():
                 write_image(self.out / "single" / file_name(column) / f"{name}.png", picture)
@@ -96,7 +95,7 @@ class Album:
         return tuple(sheets.values())
 
 
-def difference_map(a: Picture, b: Picture) -> Picture:
+def difference_map(a: RGB, b: RGB) -> RGB:
     """Show where two pictures, (H, W, 3), differ: the mean over channels of |a - b|, from black to `FULL` and more.
 
     Raises:
@@ -110,14 +109,14 @@ def difference_map(a: Picture, b: Picture) -> Picture:
     return np.ascontiguousarray(bgr[..., ::-1], dtype=np.uint8)
 
 
-def _row(pictures: Mapping[str, Picture], side: int | None = None) -> Picture:
+def _row(pictures: Mapping[str, RGB], side: int | None = None) -> RGB:
     """Pictures side by side, named below; each fitted to a square of `side`, or at its own size."""
     shown = list(pictures.values())
     label_height = side // 10 if side else max(20, max(picture.shape[0] for picture in shown) // 24)
     return contact_sheet(shown, len(shown), side, labels=list(pictures), label_height=label_height)
 
 
-def close_up(head: Picture) -> Picture:
+def close_up(head: RGB) -> RGB:
     """Cut the eye out of an aligned head, (S, S, 3)."""
     height, width = head.shape[:2]
     left, top, right, bottom = (round(share * side) for share, side in zip(EYE, (width, height) * 2, strict=True))

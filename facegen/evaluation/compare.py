@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.errors import ImageError, UsageError
 from facegen.evaluation.album import Album
 from facegen.evaluation.features import PairDistance
-from facegen.evaluation.portraits import NAMES, ORIGINAL, Picture, Portrait, PortraitMeter, read_portrait
+from facegen.evaluation.portraits import NAMES, ORIGINAL, Portrait, PortraitMeter, read_portrait
 from facegen.evaluation.report import BASELINE, Evaluation, Figure, Protocol, Sheet, ratio
 from facegen.evaluation.upscalers import Setting, Upscaler, from_pipeline, load_upscalers
 from facegen.media.images import read_image
@@ -120,7 +120,7 @@ class Comparison:
         meter, low_size = PortraitMeter(self.device, lpips), (self.sides.low, self.sides.low)
         album, seconds = Album(self.out, self.kinds, f"Portraits, {self.sides}"), []
         for file, original in self._read(files, "portraits", lambda file: read_portrait(file, self.sides.high)):
-            low = to_picture(downsample_area(to_tensor(original), low_size))
+            low = to_rgb(downsample_area(to_tensor(original), low_size))
             results, times = self._upscale(low)
             name = file.relative_to(root or file.parent).with_suffix("")
             album.add("-".join(name.parts), low, results, original)
@@ -154,8 +154,8 @@ class Comparison:
         return Evaluation(TITLE, columns, self._figures, self._sheets, {**models, **facts}, legend, names)
 
     def _read(
-        self, files: Sequence[Path], what: str, read: Callable[[Path], Picture]
-    ) -> Iterator[tuple[Path, Picture]]:
+        self, files: Sequence[Path], what: str, read: Callable[[Path], RGB]
+    ) -> Iterator[tuple[Path, RGB]]:
         """The files that can be used; the reason why the others cannot is reported."""
         for file in self.track(files, what):
             try:
@@ -165,12 +165,12 @@ class Comparison:
                 continue
             yield file, rgb
 
-    def _upscale(self, low: Picture) -> tuple[dict[str, Picture], dict[str, float]]:
+    def _upscale(self, low: RGB) -> tuple[dict[str, RGB], dict[str, float]]:
         """Model -> (s*h, s*w, 3); model -> seconds."""
         results, seconds = {}, {}
         for model in self.models:
             began = time.perf_counter()
-            results[model.name] = to_picture(model.upscale_to(to_tensor(low), self.sides.scale))
+            results[model.name] = to_rgb(model.upscale_to(to_tensor(low), self.sides.scale))
             seconds[model.name] = time.perf_counter() - began
         return results, seconds
 
@@ -223,7 +223,7 @@ def _with_ratio(figure: Figure) -> Figure:
     return replace(figure, values={**figure.values, RATIO: ratio(ours, bicubic)})
 
 
-def read_small(file: Path) -> Picture:
+def read_small(file: Path) -> RGB:
     """Read a small picture of any shape, (h, w, 3).
 
     Raises:

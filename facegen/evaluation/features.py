@@ -20,12 +20,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.arrays import RGB
 from facegen.errors import MissingExtraError, ShapeError, WeightsError, one_line
 from facegen.models.efficientnet import EfficientNetLite
 
 Features = NDArray[np.float64]
 """(N, D)."""
-Extractor = Callable[[NDArray[np.uint8]], Features]
+Extractor = Callable[[RGB], Features]
 """Pictures, (N, H, W, 3), to features, (N, D)."""
 PairDistance = Callable[[Tensor, Tensor], float]
 """How far two images, (3, H, W) in [0, 1], are apart."""
@@ -39,7 +40,7 @@ BATCH = 16
 
 
 def pooled_features(
-    network: EfficientNetLite, pictures: NDArray[np.uint8], side: int, *, batch: int = BATCH, device: str = "cpu"
+    network: EfficientNetLite, pictures: RGB, side: int, *, batch: int = BATCH, device: str = "cpu"
 ) -> Features:
     """Compute one vector for each picture, (N, H, W, 3) uint8: the global averages of the network's last map.
 
@@ -63,7 +64,7 @@ def pooled_features(
     return _in_batches(look, pictures, device, batch) if len(pictures) else np.zeros((0, network.channels[-1]))
 
 
-def _in_batches(look: Callable[[Tensor], Tensor], pictures: NDArray[np.uint8], device: str, batch: int) -> Features:
+def _in_batches(look: Callable[[Tensor], Tensor], pictures: RGB, device: str, batch: int) -> Features:
     """Apply `look`, (B, 3, H, W) uint8 to (B, D), to (N, H, W, 3) uint8: (N, D)."""
     found = []
     with torch.inference_mode():

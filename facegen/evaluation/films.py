@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from facegen.arrays import RGB
 from facegen.errors import UsageError
 from facegen.evaluation.report import Evaluation, Figure, Protocol, Sheet
 from facegen.evaluation.temporal import FLOW, TemporalMeter, TemporalMetrics
@@ -38,7 +36,7 @@ class Film:
     size: tuple[int, int]  # width, height
     count: int  # of frames, as far as is known
 
-    def frames(self) -> Iterator[NDArray[np.uint8]]:
+    def frames(self) -> Iterator[RGB]:
         """Read each frame, (H, W, 3), in order.
 
         Raises:

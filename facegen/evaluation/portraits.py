@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_tensor
+from facegen.arrays import RGB, to_tensor
 from facegen.errors import ImageError
 from facegen.evaluation import metrics
 from facegen.evaluation.features import LAYER, LPIPS, MAPS, Features, PairDistance, pooled_features
@@ -23,7 +23,6 @@ from facegen.ops.consistency import low_res_psnr
 from facegen.ops.seams import seam_gauge
 from facegen.ops.tiling import TilePlan
 
-Picture = NDArray[np.uint8]
 ORIGINAL = "original"
 """Column of the portraits before reduction; it has only the figures that need no original."""
 PATCH, PATCHES, PATCH_SEED = 128, 32, 0
@@ -51,8 +50,8 @@ class Portrait:
     """A portrait and the results of upscaling its reduction."""
 
     low_res: Tensor  # (3, h, w) in [0, 1]
-    original: Picture  # (s*h, s*w, 3)
-    results: Mapping[str, Picture]  # column -> (s*h, s*w, 3), as a file would hold it
+    original: RGB  # (s*h, s*w, 3)
+    results: Mapping[str, RGB]  # column -> (s*h, s*w, 3), as a file would hold it
     plan: TilePlan | None = None
     """Tiles whose seams are measured; None measures none."""
 
@@ -123,13 +122,13 @@ class PortraitMeter:
         sets = {column: np.concatenate(features) for column, features in self._patches.items()}
         return {column: metrics.frechet_distance(x, sets[ORIGINAL]) for column, x in sets.items() if column != ORIGINAL}
 
-    def _look(self, picture: Picture) -> _Seen:
+    def _look(self, picture: RGB) -> _Seen:
         landmarks = landmarks_in_head(picture)
         maps = metrics.feature_maps(self._network, to_tensor(picture).to(self.device))
         return _Seen(maps, landmarks.points, identity(picture, landmarks))
 
 
-def read_portrait(file: Path, side: int) -> Picture:
+def read_portrait(file: Path, side: int) -> RGB:
     """Read a portrait as (side, side, 3); a larger one is reduced.
 
     Raises:

@@ -9,12 +9,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from textwrap import wrap
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.markup import escape
 from rich.table import Table
 
+from facegen.arrays import RGB
 from facegen.media.report import bar_chart, picture_url, render, write_text
 
 BASELINE = "bicubic"
@@ -59,7 +58,7 @@ class Sheet:
     """Pictures to look at along with the figures."""
 
     caption: str
-    picture: NDArray[np.uint8]  # (H, W, 3)
+    picture: RGB  # (H, W, 3)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.data.split import Split, load_square, spread
 from facegen.errors import UsageError
 from facegen.evaluation import metrics
@@ -21,7 +21,6 @@ from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
 from facegen.precision import autocast
 
-Pictures = NDArray[np.uint8]
 Tell = Callable[[str], None]
 SAMPLES, REAL, TRAINED, RATIO = "samples", "kept-out", "training", "ratio"
 """Columns of one generator alone and of the kept-out pictures; the pictures trained on; the column of quotients."""
@@ -103,18 +102,18 @@ def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) ->
     return next(iter(found.values()))
 
 
-def _draw(name: str, pipeline: FacePipeline, count: int, report: Tell) -> Pictures:
+def _draw(name: str, pipeline: FacePipeline, count: int, report: Tell) -> RGB:
     """Seeds 0 to `count` - 1: (count, side, side, 3), the pictures that `FacePipeline.draw` gives one by one."""
     report(f"{_prefix(name)}drawing {count} samples of {pipeline.generator.config.side} px")
     pictures = []
     for start in range(0, count, BATCH):
         z = torch.stack([pipeline.latent(seed) for seed in range(start, min(start + BATCH, count))])
         with torch.inference_mode(), autocast(pipeline.recipe.precision, pipeline.device):
-            pictures += [to_picture(image) for image in pipeline.generator.draw(z.to(pipeline.device))]
+            pictures += [to_rgb(image) for image in pipeline.generator.draw(z.to(pipeline.device))]
     return np.stack(pictures)
 
 
-def _features(sets: Mapping[str, Pictures], side: int, device: str, report: Tell) -> dict[str, Features]:
+def _features(sets: Mapping[str, RGB], side: int, device: str, report: Tell) -> dict[str, Features]:
     network, found = load_efficientnet("lite2").to(device), {}
     for column, pictures in sets.items():
         report(f"looking at {len(pictures)} pictures with EfficientNet-Lite2: {column}")
@@ -184,7 +183,7 @@ def _copying(distances: Mapping[str, Features], protocol: Protocol) -> Figure:
     return Figure(name, _with_ratios(low), protocol, "ratio over 1")
 
 
-def _found(sets: Mapping[str, Pictures], protocol: Protocol, report: Tell) -> Figure:
+def _found(sets: Mapping[str, RGB], protocol: Protocol, report: Tell) -> Figure:
     report("looking for faces with dlib")
     shares = {column: float(np.mean([landmarks_in_head(x).detected for x in sets[column]])) for column in sets}
     return Figure("Share with a face", _with_ratios(shares), protocol, "higher")
@@ -206,7 +205,7 @@ def _prefix(name: str) -> str:
 
 
 def _sheets(
-    name: str, drawn: Pictures, trained: Pictures, distances: Features, nearest: NDArray[np.int64]
+    name: str, drawn: RGB, trained: RGB, distances: Features, nearest: NDArray[np.int64]
 ) -> tuple[Sheet, Sheet]:
     """The first samples; and those nearest to a training picture, which is on the right of each."""
     shown = list(drawn[:SHOWN])

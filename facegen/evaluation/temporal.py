@@ -1,6 +1,6 @@
 """Temporal metrics of a film: warping error, flicker, landmark jitter, sharpness, measured frame by frame.
 
-Motion between two frames is found by Farneback's flow (G. Farneback, "Two-Frame Motion Estimation Based on Polynomial
+Motion between two frames is found by Farneback's flow (G. Farneback, "Two-RGB Motion Estimation Based on Polynomial
 Expansion", SCIA 2003), which no other part of facegen uses, on frames reduced by area to a quarter of their sides: fine
 detail, which is what flickers, does not affect it.
 """
@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError, UsageError
 from facegen.faces.landmarks import faces_in_photo
 from facegen.ops.flow import Flow, resize_flow, trust, warp
 
 Plane = NDArray[np.float32]
-Frame = NDArray[np.uint8]
 REDUCED = 4
 """Factor by which frames are reduced for the flow."""
 SURE = 0.5
@@ -73,7 +73,7 @@ class TemporalMeter:
         self._frames: deque[_Measured] = deque(maxlen=2)
         self._points: deque[NDArray[np.float64] | None] = deque(maxlen=3)
 
-    def add(self, frame: Frame) -> None:
+    def add(self, frame: RGB) -> None:
         """Measure the next frame, (H, W, 3) uint8.
 
         Raises:
@@ -92,7 +92,7 @@ class TemporalMeter:
         if self._faces:
             self._add_points(frame)
 
-    def _add_points(self, frame: Frame) -> None:
+    def _add_points(self, frame: RGB) -> None:
         """Find the largest face; a film whose first frame shows none is not searched further."""
         faces = faces_in_photo(frame)
         self._faces = bool(faces or self._points)
@@ -123,16 +123,16 @@ class TemporalMeter:
 class _Measured:
     """A frame and its motion from the one before; the first has none."""
 
-    frame: Frame  # (H, W, 3)
+    frame: RGB  # (H, W, 3)
     luma: Plane  # (H, W), 0..255
     fine: Plane  # (H, W): the luma minus its Gaussian mean
-    reduced: Frame  # (h, w): the luma, reduced by area
+    reduced: RGB  # (h, w): the luma, reduced by area
     flow: Flow | None  # (H, W, 2): where each pixel was in the frame before
     back: Flow | None  # (H, W, 2): where each pixel of the frame before is in this one
     sure: NDArray[Any]  # (H, W) bool: where `flow` is trusted
 
 
-def _measure(frame: Frame, before: _Measured | None) -> _Measured:
+def _measure(frame: RGB, before: _Measured | None) -> _Measured:
     luma = np.asarray(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), dtype=np.float32)
     fine = luma - cv2.GaussianBlur(luma, (0, 0), max(FINE * min(luma.shape), 1))
     size = (luma.shape[1], luma.shape[0])
@@ -145,7 +145,7 @@ def _measure(frame: Frame, before: _Measured | None) -> _Measured:
     return _Measured(frame, luma, fine, reduced, resize_flow(flow, size), resize_flow(back, size), sure)
 
 
-def _farneback(before: Frame, after: Frame) -> Flow:
+def _farneback(before: RGB, after: RGB) -> Flow:
     """Where each pixel of a reduced frame was in the one before: (h, w, 2)."""
     still = np.zeros((*after.shape, 2), dtype=np.float32)
     flow = cv2.calcOpticalFlowFarneback(after, before, still, 0.5, 4, 15, 3, 7, 1.5, 0)

@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import to_rgb, to_tensor
 from facegen.errors import MissingExtraError, UsageError, WeightsError, did_you_mean, one_line
 from facegen.media.images import resize
 from facegen.models.srgan import SRGANGenerator
@@ -109,7 +109,7 @@ def _bicubic(name: str, source: str, setting: Setting) -> Upscaler:
 def _lanczos(name: str, source: str, setting: Setting) -> Upscaler:
     def enlarge(low_res: Tensor) -> Tensor:
         size = (low_res.shape[-1] * setting.scale, low_res.shape[-2] * setting.scale)
-        return to_tensor(resize(to_picture(low_res), size))
+        return to_tensor(resize(to_rgb(low_res), size))
 
     return Upscaler(name, setting.scale, enlarge, "interpolation (Pillow, 3 lobes)")
 

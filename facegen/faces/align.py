@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ImageError, ShapeError, UsageError
 
 Points = NDArray[np.floating]
@@ -103,7 +104,7 @@ def transform_points(points: Points, matrix: Points) -> Points:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def crop_head(rgb: NDArray[np.uint8], frame: HeadFrame, size: int, *, antialias: bool = True) -> NDArray[np.uint8]:
+def crop_head(rgb: RGB, frame: HeadFrame, size: int, *, antialias: bool = True) -> RGB:
     """Cut the frame out of a photo, upright, and mirrored where the frame leaves the photo.
 
     Args:
@@ -147,7 +148,7 @@ def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
     return ((1 + np.cos(np.pi * distance)) / 2).astype(np.float32)
 
 
-def paste_head(photo: NDArray[np.uint8], head: NDArray[np.uint8], frame: HeadFrame, mask: NDArray[np.floating]) -> None:
+def paste_head(photo: RGB, head: RGB, frame: HeadFrame, mask: NDArray[np.floating]) -> None:
     """Put a head back into the photo that `crop_head` took it from; only pixels inside the frame change.
 
     Args:
@@ -195,12 +196,12 @@ def _bounds(frame: HeadFrame, width: int, height: int, margin: int = 0) -> tuple
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _check_picture(name: str, rgb: NDArray[np.uint8]) -> None:
+def _check_picture(name: str, rgb: RGB) -> None:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ShapeError(f"{name} is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
 
 
-def _check_head(head: NDArray[np.uint8], mask: NDArray[np.floating]) -> None:
+def _check_head(head: RGB, mask: NDArray[np.floating]) -> None:
     _check_picture("head", head)
     if head.shape[0] != head.shape[1] or mask.shape != head.shape[:2]:
         raise ShapeError(f"paste_head: head {head.shape} and mask {mask.shape}, expected (S, S, 3) and (S, S).")

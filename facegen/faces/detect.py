@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ImageError
 from facegen.faces.align import HeadFrame, Points, crop_head, frame_matrix, head_frame, transform_points
 from facegen.faces.landmarks import landmarks_in_head
@@ -61,7 +62,7 @@ class FoundHead:
         return FoundHead(frame, self.score, None if self.landmarks is None else self.landmarks + np.array([x, y]))
 
 
-def heads_in_photo(rgb: NDArray[np.uint8], smallest: float = 0) -> list[FoundHead]:
+def heads_in_photo(rgb: RGB, smallest: float = 0) -> list[FoundHead]:
     """Every head in a photo, the largest first: upright, tilted by up to 60 degrees, or in profile.
 
     Args:
@@ -76,7 +77,7 @@ def heads_in_photo(rgb: NDArray[np.uint8], smallest: float = 0) -> list[FoundHea
     return sorted(_distinct(seen), key=lambda head: -head.frame.side)
 
 
-def _factors(rgb: NDArray[np.uint8], smallest: float) -> list[float]:
+def _factors(rgb: RGB, smallest: float) -> list[float]:
     """Sizes at which to search, each once, up to the first that shows the smallest head; none of a strip so thin that
     no face fits in."""
     shortest, longest = sorted(rgb.shape[:2])
@@ -86,7 +87,7 @@ def _factors(rgb: NDArray[np.uint8], smallest: float) -> list[float]:
     return [factor for factor in factors if factor <= enough and shortest * factor >= 8]
 
 
-def _search(rgb: NDArray[np.uint8], factor: float) -> list[FoundHead]:
+def _search(rgb: RGB, factor: float) -> list[FoundHead]:
     """Heads that YuNet proposes in the photo at `factor` times its size."""
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
     small = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=interpolation)
@@ -98,7 +99,7 @@ def _search(rgb: NDArray[np.uint8], factor: float) -> list[FoundHead]:
     return heads
 
 
-def _set_upright(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
+def _set_upright(rgb: RGB, head: FoundHead) -> FoundHead | None:
     """Set the head's frame by dlib's landmarks; None if dlib sees no face and YuNet's score is low."""
     near, left, top = _surroundings(rgb, head.frame)
     factor = min(1.0, UPRIGHT_SIDE / head.frame.side)
@@ -116,14 +117,14 @@ def _set_upright(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
     return found.scaled(1 / factor).moved(left, top) if confirmed or head.score >= SURE else None
 
 
-def _surroundings(rgb: NDArray[np.uint8], frame: HeadFrame) -> tuple[NDArray[np.uint8], int, int]:
+def _surroundings(rgb: RGB, frame: HeadFrame) -> tuple[RGB, int, int]:
     """The part of a photo in which a head may still turn out to be, and where its left and top are in the photo."""
     (x, y), reach = frame.center, 2 * frame.side
     left, top = max(int(x - reach), 0), max(int(y - reach), 0)
     return rgb[top : int(y + reach) + 1, left : int(x + reach) + 1], left, top
 
 
-def _search_upright(rgb: NDArray[np.uint8], head: FoundHead) -> FoundHead | None:
+def _search_upright(rgb: RGB, head: FoundHead) -> FoundHead | None:
     """Find the head again in its upright crop; None if that shows none, or another."""
     crop = crop_head(rgb, head.frame, UPRIGHT_SIDE, antialias=False)
     landmarks = landmarks_in_head(crop, SOUGHT_SIDE)
@@ -142,12 +143,12 @@ def _to_photo(frame: HeadFrame) -> Points:
     return np.asarray(cv2.invertAffineTransform(frame_matrix(frame, UPRIGHT_SIDE)), dtype=np.float64)
 
 
-def _best_points(rgb: NDArray[np.uint8]) -> NDArray[np.float64] | None:
+def _best_points(rgb: RGB) -> NDArray[np.float64] | None:
     """YuNet's points of the face it is surest of."""
     return max(_faces(rgb), key=lambda face: face[1], default=(None, 0.0))[0]
 
 
-def _faces(rgb: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
+def _faces(rgb: RGB) -> list[tuple[NDArray[np.float64], float]]:
     """YuNet's faces in a picture: landmarks (68, 2) of which only those are set that `head_frame` reads, and score."""
     return [(_landmarks(row), float(row[14])) for row in yunet_faces(rgb, LIKELY)]
 
@@ -169,7 +170,7 @@ def _frame(points: Points) -> HeadFrame | None:
         return None
 
 
-def _inside(frame: HeadFrame, rgb: NDArray[np.uint8]) -> bool:
+def _inside(frame: HeadFrame, rgb: RGB) -> bool:
     height, width = rgb.shape[:2]
     return bool(0 <= frame.center[0] < width and 0 <= frame.center[1] < height)
 
@@ -188,7 +189,7 @@ def _same_head(one: HeadFrame, other: HeadFrame) -> bool:
     return near and 0.5 < one.side / other.side < 2
 
 
-def yunet_faces(rgb: NDArray[np.uint8], score: float) -> NDArray[np.float32]:
+def yunet_faces(rgb: RGB, score: float) -> NDArray[np.float32]:
     """Find faces in an (H, W, 3) picture by YuNet, of at least this score in [0, 1].
 
     Returns:

@@ -6,12 +6,11 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from torch.profiler import record_function as step
 
+from facegen.arrays import RGB, Points
 from facegen.errors import ShapeError, UsageError
 
-Points = NDArray[np.float64]
 GuideMode = Literal["rgb", "channels", "none"]
 
 COLOURS = {
@@ -52,7 +51,7 @@ def regions(points: Points) -> dict[str, list[Points]]:
 
 
 @step("facegen.guide")
-def paint_guide(points: Points, side: int, mode: GuideMode = "rgb", *, present: bool = True) -> NDArray[np.uint8]:
+def paint_guide(points: Points, side: int, mode: GuideMode = "rgb", *, present: bool = True) -> RGB:
     """Paint the guide of one face.
 
     Args:
@@ -89,7 +88,7 @@ def paint_guide(points: Points, side: int, mode: GuideMode = "rgb", *, present: 
     return np.stack([_shrink(plane, side) for plane in planes], axis=-1)
 
 
-def _shrink(canvas: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _shrink(canvas: RGB, side: int) -> RGB:
     return np.asarray(cv2.resize(canvas, (side, side), interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.faces.landmarks import Landmarks, model_path
 
 RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
@@ -22,7 +23,7 @@ def _network() -> Any:
     return dlib.face_recognition_model_v1(str(model_path(RECOGNITION)))
 
 
-def identity(rgb: NDArray[np.uint8], landmarks: Landmarks) -> NDArray[np.float64]:
+def identity(rgb: RGB, landmarks: Landmarks) -> NDArray[np.float64]:
     """Embedding of a face: dlib's ResNet of 29 layers (King 2017), on a 150 px crop that the landmarks align.
 
     Args:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.profiler import record_function as step
 
+from facegen.arrays import RGB
 from facegen.errors import MissingExtraError
 
 PREDICTOR = "shape_predictor_68_face_landmarks.dat"
@@ -65,7 +66,7 @@ def model_path(name: str) -> Path:
     return Path(spec.origin).parent / "models" / name
 
 
-def _points(rgb: NDArray[np.uint8], box: Any) -> NDArray[np.float64]:
+def _points(rgb: RGB, box: Any) -> NDArray[np.float64]:
     shape = _predictor()(rgb, box)
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64) + 0.5  # pixel centres
 
@@ -79,7 +80,7 @@ def _enlarged(box: Any, factor: float) -> Any:
     return dlib.rectangle(*(round(edge * factor) for edge in (box.left(), box.top(), box.right(), box.bottom())))
 
 
-def _resized(rgb: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def _resized(rgb: RGB, factor: float) -> RGB:
     if factor == 1:
         return np.ascontiguousarray(rgb)
     interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
@@ -87,7 +88,7 @@ def _resized(rgb: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 
 @step("facegen.landmarks")
-def landmarks_in_head(rgb: NDArray[np.uint8], sought: int = HEAD_SIDE) -> Landmarks:
+def landmarks_in_head(rgb: RGB, sought: int = HEAD_SIDE) -> Landmarks:
     """Landmarks of the one face in an FFHQ-aligned head crop.
 
     Args:
@@ -109,7 +110,7 @@ def landmarks_in_head(rgb: NDArray[np.uint8], sought: int = HEAD_SIDE) -> Landma
     return Landmarks(_points(picture, box) / factor, detected=bool(boxes))
 
 
-def faces_in_photo(rgb: NDArray[np.uint8]) -> list[Landmarks]:
+def faces_in_photo(rgb: RGB) -> list[Landmarks]:
     """Landmarks of every face in a photo, largest first.
 
     The photo is searched at growing sizes until a face is found, so that a face may fill the picture or be a fiftieth

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
+from facegen.arrays import RGB
 from facegen.errors import FacegenError, ImageError, MissingExtraError
 from facegen.media.metadata import orientation
 
@@ -169,7 +170,7 @@ def _from_sixteen_bits(path: Path) -> Image.Image:
     return Image.fromarray(cv2.cvtColor(_rounded(samples.astype(np.uint16, copy=False)), order))
 
 
-def _rounded(samples: NDArray[np.uint16]) -> NDArray[np.uint8]:
+def _rounded(samples: NDArray[np.uint16]) -> RGB:
     return np.asarray(cv2.convertScaleAbs(samples, alpha=1 / 257), dtype=np.uint8)  # 65535 / 257 = 255
 
 

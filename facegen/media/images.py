@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from facegen.arrays import RGB
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import replacing
 from facegen.media.decoding import opened, refuse_several, split_alpha, to_rgb, upright
@@ -53,9 +53,9 @@ _WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
 class Picture:
     """A decoded picture: upright, 8 bits a sample."""
 
-    rgb: NDArray[np.uint8]
+    rgb: RGB
     """(H, W, 3), in sRGB, or in `origin.profile` if there is one."""
-    alpha: NDArray[np.uint8] | None = None
+    alpha: RGB | None = None
     """(H, W), 0 is transparent; None if the file has no transparency."""
     origin: Origin = PLAIN
     """The file's metadata, which results made from it keep."""
@@ -99,8 +99,8 @@ def read_image(path: str | Path, *, keep_profile: bool = False) -> Picture:
 
 def write_image(
     path: str | Path,
-    rgb: NDArray[np.uint8],
-    alpha: NDArray[np.uint8] | None = None,
+    rgb: RGB,
+    alpha: RGB | None = None,
     text: Mapping[str, str] | None = None,
     *,
     origin: Origin = PLAIN,
@@ -152,7 +152,7 @@ def picture_text(path: str | Path) -> dict[str, str]:
     return dict(picture_facts(path).text)
 
 
-def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+def resize(rgb: RGB, size: tuple[int, int]) -> RGB:
     """Resize (H, W, 3) uint8 to `size` = (width, height) with Pillow's Lanczos filter, antialiased when shrinking.
 
     Raises:
@@ -173,7 +173,7 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
     return [found for path in paths for found in _expanded(path)]
 
 
-def to_pillow(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None = None, keep_alpha: bool = True) -> Image.Image:
+def to_pillow(rgb: RGB, alpha: RGB | None = None, keep_alpha: bool = True) -> Image.Image:
     """Convert (H, W, 3) uint8, and (H, W) alpha or None, to Pillow's picture; without `keep_alpha`, lay it on white.
 
     Raises:
@@ -197,7 +197,7 @@ def _format_of(path: Path) -> tuple[str, dict[str, Any]]:
     return _WRITABLE[path.suffix.lower()]
 
 
-def _check_arrays(rgb: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> None:
+def _check_arrays(rgb: RGB, alpha: RGB | None) -> None:
     if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ShapeError(f"picture is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
     if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from facegen.arrays import RGB
 from facegen.errors import FileError, MissingExtraError
 from facegen.files import replacing
 from facegen.media.images import to_pillow
@@ -66,7 +67,7 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def picture_url(rgb: NDArray[np.uint8]) -> str:
+def picture_url(rgb: RGB) -> str:
     """Encode a picture, (H, W, 3) uint8, as a JPEG in a data URL."""
     content = BytesIO()
     to_pillow(rgb).save(content, "JPEG", quality=90)

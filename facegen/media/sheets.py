@@ -7,9 +7,9 @@ from itertools import zip_longest
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from facegen.arrays import RGB
 from facegen.errors import UsageError
 from facegen.media.images import resize, to_pillow
 
@@ -20,13 +20,13 @@ FILM_SHOWN, FILM_COLUMNS, FILM_SIDE = 24, 6, 192
 
 
 def contact_sheet(
-    pictures: Sequence[NDArray[np.uint8]],
+    pictures: Sequence[RGB],
     columns: int | None = None,
     side: int | None = None,
     gap: int = 4,
     labels: Sequence[str] | None = None,
     label_height: int = 16,
-) -> NDArray[np.uint8]:
+) -> RGB:
     """Lay pictures out in rows on white.
 
     Args:
@@ -63,7 +63,7 @@ def contact_sheet(
     return np.array(sheet)
 
 
-def before_after(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def before_after(before: RGB, after: RGB) -> RGB:
     """Show a picture, enlarged by bicubic interpolation, and its upscaled copy side by side, with labels.
 
     Args:
@@ -91,9 +91,9 @@ class FilmSheet:
 
     def __init__(self, count: int, fps: Fraction) -> None:
         self.every, self.fps = max(math.ceil(count / FILM_SHOWN), 1), fps
-        self.kept: dict[int, NDArray[np.uint8]] = {}
+        self.kept: dict[int, RGB] = {}
 
-    def watch(self, frames: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    def watch(self, frames: Iterable[RGB]) -> Iterator[RGB]:
         """Yield (H, W, 3) frames unchanged, in order from the first, and collect some."""
         for number, rgb in enumerate(frames):
             if number % self.every == 0:
@@ -103,7 +103,7 @@ class FilmSheet:
                 )
             yield rgb
 
-    def picture(self) -> NDArray[np.uint8]:
+    def picture(self) -> RGB:
         """Make the sheet: (H, W, 3), each frame with its time below.
 
         Raises:
@@ -113,7 +113,7 @@ class FilmSheet:
         return contact_sheet(list(self.kept.values()), FILM_COLUMNS, labels=labels)
 
 
-def _at_most(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _at_most(rgb: RGB, side: int) -> RGB:
     """Shrink a picture whose longest side is more."""
     height, width = rgb.shape[:2]
     share = side / max(height, width)

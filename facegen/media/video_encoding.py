@@ -28,8 +28,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from av.video.stream import VideoStream
 
+from facegen.arrays import RGB
 from facegen.errors import FileError, ShapeError, one_line
-from facegen.media.video_reader import EXACT, Frame, open_media, start_of
+from facegen.media.video_reader import EXACT, open_media, start_of
 
 THREADS = 4
 """Threads of every encoder, on every machine: the bytes of some codecs depend on their number."""
@@ -60,7 +61,7 @@ LOSSLESS = Codec("matroska", "ffv1", "bgr0", {"level": "3", "slices": "4"})
 class FrameStream:
     """The frames of a film with their times."""
 
-    frames: Iterable[tuple[Frame, int, int]]
+    frames: Iterable[tuple[RGB, int, int]]
     """(H, W, 3) uint8, all of one size, each with the tick at which it appears and the ticks it stays."""
     tick: Fraction
     """Seconds."""
@@ -88,7 +89,7 @@ def write_film(path: Path, codec: Codec, stream: FrameStream, audio: Path | None
         output.mux(pictures.encode(None))
 
 
-def _checked(frames: Iterable[tuple[Frame, int, int]]) -> Iterator[tuple[Frame, int, int]]:
+def _checked(frames: Iterable[tuple[RGB, int, int]]) -> Iterator[tuple[RGB, int, int]]:
     size: tuple[int, ...] = ()
     for rgb, start, length in frames:
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.shape != (size or rgb.shape):
@@ -123,7 +124,7 @@ def _timed(frame: VideoFrame, start: int, length: int, tick: Fraction) -> VideoF
     return frame
 
 
-def _from_rgb(rgb: Frame, pixels: str) -> VideoFrame:
+def _from_rgb(rgb: RGB, pixels: str) -> VideoFrame:
     """Convert (H, W, 3) to a frame in one of FFmpeg's pixel formats; YCbCr gets even sides."""
     height, width = rgb.shape[:2]
     wide, high = _coded_size((width, height), pixels)
@@ -226,7 +227,7 @@ def write_gif(path: Path, codec: Codec, stream: FrameStream, fields: Mapping[str
     """
     times: list[tuple[int, int]] = []  # Matroska rounds them
 
-    def noted() -> Iterator[tuple[Frame, int, int]]:
+    def noted() -> Iterator[tuple[RGB, int, int]]:
         for rgb, start, length in stream.frames:
             times.append((start, length))
             yield rgb, start, length

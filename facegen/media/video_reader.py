@@ -16,11 +16,9 @@ from av.error import FFmpegError
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace, Interpolation
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import FileError, one_line
-
-Frame = NDArray[np.uint8]
 
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 """Suffixes of the files that are read as films."""
@@ -67,7 +65,7 @@ class Clip:
         height, width = first[1].shape[:2]
         self.size = (width, height)
 
-    def frames(self) -> Generator[tuple[Fraction, Frame], None, None]:
+    def frames(self) -> Generator[tuple[Fraction, RGB], None, None]:
         """Yield each frame, (H, W, 3), with its time in seconds from the start of the file, where its sound starts too.
 
         Frames of a variable rate keep their times. A frame that is not later than the one before is left out, as
@@ -139,7 +137,7 @@ def start_of(file: InputContainer) -> Fraction:
     return Fraction(file.start_time or 0, av.time_base)
 
 
-def _upright(frame: VideoFrame, stream: VideoStream) -> Frame:
+def _upright(frame: VideoFrame, stream: VideoStream) -> RGB:
     """Convert a frame to (H, W, 3) RGB in full range, with square pixels, turned as the file asks."""
     likely = Colorspace.ITU709 if frame.height >= HD_LINES else Colorspace.ITU601
     rgb = frame.reformat(

@@ -15,12 +15,12 @@ from pathlib import Path
 import torch
 from av.error import FFmpegError
 
+from facegen.arrays import RGB
 from facegen.errors import FileError, UsageError, did_you_mean, one_line
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.media.metadata import IPTC, SOURCE_TYPES, Label, packet
 from facegen.media.video_encoding import LOSSLESS, Codec, FrameStream, write_film, write_gif
-from facegen.media.video_reader import Frame
 
 FINEST = 1_000_000_000
 """Ticks a second that containers can count; times that need more are rounded to `COARSER` a second."""
@@ -65,7 +65,7 @@ _XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 
 def write_video(
     path: Path,
-    frames: Iterable[Frame],
+    frames: Iterable[RGB],
     fps: Fraction,
     *,
     audio: Path | None = None,
@@ -139,7 +139,7 @@ def written_pictures(folder: Path) -> list[Path]:
     return sorted(folder.glob(PICTURES))
 
 
-def _stream(path: Path, frames: Iterable[Frame], fps: Fraction, times: Sequence[Fraction] | None) -> FrameStream:
+def _stream(path: Path, frames: Iterable[RGB], fps: Fraction, times: Sequence[Fraction] | None) -> FrameStream:
     """The frames with the ticks they appear at; errors as `write_video` says, at once or after the last frame."""
     if fps <= 0:
         raise UsageError(f"fps is {fps}, expected more than 0 frames a second.")
@@ -156,7 +156,7 @@ def _stream(path: Path, frames: Iterable[Frame], fps: Fraction, times: Sequence[
     return FrameStream(_timed(path, frames, [round(time / tick) for time in times], round(1 / fps / tick)), tick, fps)
 
 
-def _timed(path: Path, frames: Iterable[Frame], starts: Sequence[int], last: int) -> Iterator[tuple[Frame, int, int]]:
+def _timed(path: Path, frames: Iterable[RGB], starts: Sequence[int], last: int) -> Iterator[tuple[RGB, int, int]]:
     lengths = [*(later - earlier for earlier, later in pairwise(starts)), max(last, 1)]
     left = iter(zip(starts, lengths, strict=True))
     for rgb in frames:

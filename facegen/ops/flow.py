@@ -12,11 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError
 
 Flow = NDArray[np.float32]
 """(H, W, 2): right and down, in pixels, from a pixel of the later picture to where it was in the earlier one."""
-Picture = TypeVar("Picture", NDArray[np.uint8], NDArray[np.float32])
+Picture = TypeVar("Picture", RGB, NDArray[np.float32])
 LEAST_SIDE = 12
 """Shortest side that DIS takes; its patches are 8 px, and it works at half the size."""
 DOUBT, SHARE = 0.5, 0.01
@@ -25,7 +26,7 @@ N. Sundaram, T. Brox, K. Keutzer, "Dense Point Trajectories by GPU-Accelerated L
 2010, eq. 5."""
 
 
-def flow_between(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> Flow:
+def flow_between(before: RGB, after: RGB) -> Flow:
     """Where each pixel of a picture was in an earlier one.
 
     Args:

@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from facegen.arrays import RGB
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.training.checkpoints import save_if_best
@@ -65,7 +64,7 @@ class Callback:
     def on_log(self, run: Run, stats: Stats) -> None:
         """Every `log_images`: mean losses, speed."""
 
-    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
+    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
         """Every `preview_images`: the result of `Objective.validate`."""
 
     def on_end(self, run: Run) -> None:
@@ -86,7 +85,7 @@ class StatsFile(Callback):
         with (run.folder / STATS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(stats) + "\n")
 
-    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
+    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
         found = {f"validation/{name}": round(value, 5) for name, value in figures.items()}
         self.on_log(run, {"step": run.step, "images": run.images_seen, **found})
 
@@ -105,7 +104,7 @@ def read_stats(folder: Path) -> list[Stats]:
 class Samples(Callback):
     """samples/IMAGES.png, the same sheet over time, and losses.png, the curves so far."""
 
-    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
+    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
         write_image(run.folder / "samples" / f"{run.images_seen:09d}.png", sheet)
 
     def on_end(self, run: Run) -> None:
@@ -131,7 +130,7 @@ class TensorBoard(Callback):
             if name not in ("step", "images"):
                 self.writer.add_scalar(name, value, run.images_seen)
 
-    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
+    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
         self.writer.add_image("samples", sheet, run.images_seen, dataformats="HWC")
         self.on_log(run, {f"validation/{name}": value for name, value in figures.items()})
 
@@ -154,7 +153,7 @@ class Watchdog(Callback):
                 "teaches nothing. A lower learning rate, or loss.r1, helps."
             )
 
-    def on_validation(self, run: Run, sheet: NDArray[np.uint8], figures: Figures) -> None:
+    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
         diversity = figures.get("diversity", math.inf)
         if diversity < COLLAPSED:
             self.warn(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from facegen.arrays import RGB
 from facegen.data.split import Warn, load_square, readable
 from facegen.errors import TrainingError
 from facegen.faces.align import Points
@@ -223,7 +224,7 @@ class PairDataset:
         return recolour(unit, gain=gain, contrast=contrast, saturation=saturation) if c.recolour else unit
 
 
-def _load(files: Sequence[Path], side: int, least: int, warn: Warn) -> tuple[list[NDArray[np.uint8]], list[Path]]:
+def _load(files: Sequence[Path], side: int, least: int, warn: Warn) -> tuple[list[RGB], list[Path]]:
     """Pictures as (H, W, 3) uint8, and their files; unreadable and too small ones are reported and omitted."""
     pictures, kept = [], []
     for file, rgb in readable(files, warn):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.profiler import record_function as step
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError
 from facegen.ops.flow import Flow, flow_between, resize_flow, trust, warp
 from facegen.video.store import State
@@ -67,11 +68,11 @@ class DetailCarrier:
     """Carries detail through frames of one size: `carried` before a frame is finished, `keep` after."""
 
     def __init__(self) -> None:
-        self._low_res: NDArray[np.uint8] | None = None
+        self._low_res: RGB | None = None
         self._detail: NDArray[np.float16] | None = None
 
     @step("facegen.flow")
-    def carried(self, low_res: NDArray[np.uint8], size: tuple[int, ...]) -> Carried | None:
+    def carried(self, low_res: RGB, size: tuple[int, ...]) -> Carried | None:
         """Move the previous frame's detail to the next frame.
 
         Args:
@@ -93,7 +94,7 @@ class DetailCarrier:
         trusted = np.asarray(cv2.resize(believed, wide, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
         return Carried(enlarge(low_res, size), detail, trusted)
 
-    def keep(self, low_res: NDArray[np.uint8], image: Plane) -> None:
+    def keep(self, low_res: RGB, image: Plane) -> None:
         """Remember a finished frame, (H, W, 3) in [0, 1], for the next."""
         self._low_res, self._detail = low_res, (image - enlarge(low_res, image.shape[:2])).astype(np.float16)
 
@@ -107,13 +108,13 @@ class DetailCarrier:
         self._low_res, self._detail = state.get("low_res"), state.get("detail")
 
 
-def enlarge(low_res: NDArray[np.uint8], size: tuple[int, ...]) -> Plane:
+def enlarge(low_res: RGB, size: tuple[int, ...]) -> Plane:
     """Enlarge (h, w, 3) uint8 by bicubic interpolation to (H, W, 3) in [0, 1]; size is (H, W)."""
     large = cv2.resize(low_res.astype(np.float32) / 255, (size[1], size[0]), interpolation=cv2.INTER_CUBIC)
     return np.asarray(large.clip(0, 1), dtype=np.float32)
 
 
-def motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[Flow, Plane]:
+def motion(before: RGB, after: RGB) -> tuple[Flow, Plane]:
     """Find the flow between two low-res pictures, (h, w, 3), and how far to trust it.
 
     Returns:
@@ -129,7 +130,7 @@ def motion(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> tuple[Flow, P
     return flow, np.asarray(believed * np.exp2(-np.square(change / CHANGE)), dtype=np.float32)
 
 
-def _scaled(picture: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def _scaled(picture: RGB, factor: float) -> RGB:
     large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     return np.asarray(large, dtype=np.uint8)
 

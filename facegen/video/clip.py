@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.canvas import back_project_photo, blank_canvas, fill_background
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.detect import heads_in_photo
 from facegen.faces.landmarks import landmarks_in_head
-from facegen.media.video_reader import Clip, Frame
+from facegen.media.video_reader import Clip
 from facegen.photo import PhotoOptions, paste_heads, photo_scale, wanted_heads
 from facegen.pipeline import FacePipeline, Upscaled
 from facegen.video.carry import Carried, DetailCarrier, Plane
@@ -119,7 +119,7 @@ class ClipUpscaler:
         self._tracker, self._carrier = HeadTracker(fps), DetailCarrier()
         self.heads, self.fit = 0, math.inf
 
-    def upscale_frame(self, rgb: Frame) -> Frame:
+    def upscale_frame(self, rgb: RGB) -> RGB:
         """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3), and back-project it as `restore_photo` does."""
         size = (self.scale * rgb.shape[0], self.scale * rgb.shape[1])
         carried = self._carrier.carried(rgb, size)
@@ -135,7 +135,7 @@ class ClipUpscaler:
         self._carrier.keep(rgb, _plane(result))
         return result
 
-    def _paste_heads(self, canvas: Frame, rgb: Frame) -> None:
+    def _paste_heads(self, canvas: RGB, rgb: RGB) -> None:
         """Follow the heads into this frame, upscale those of the options, and paste them."""
         followed = self._tracker.follow(_heads(rgb, self.options))
         wanted = wanted_heads([head.frame for head in followed], self.options)
@@ -146,10 +146,10 @@ class ClipUpscaler:
 
     def _upscale_face(self, head: TrackedHead, face: Tensor, size: int) -> Upscaled:
         """Upscale an aligned head, (3, S, S), with its landmarks smoothed over time."""
-        landmarks = smooth_landmarks(head.points, landmarks_in_head(to_picture(face)), face.shape[-1])
+        landmarks = smooth_landmarks(head.points, landmarks_in_head(to_rgb(face)), face.shape[-1])
         return self.pipeline(face, size, landmarks=landmarks)
 
-    def _mix(self, canvas: Frame, rgb: Frame, carried: Carried) -> None:
+    def _mix(self, canvas: RGB, rgb: RGB, carried: Carried) -> None:
         """Mix the previous frame's detail into this one's; a background that is kept stays unchanged."""
         fresh = _plane(canvas)
         mixed = carried.mix(fresh)
@@ -162,23 +162,23 @@ class ClipUpscaler:
         counts = {"heads": np.array(self.heads), "fit": np.array(self.fit)}
         return counts | joined({"tracker": self._tracker.state()})
 
-    def restore(self, rgb: Frame, result: Frame, state: State) -> None:
+    def restore(self, rgb: RGB, result: RGB, state: State) -> None:
         """Go on after the frame `rgb`, which became `result` and `state`."""
         self.heads, self.fit = int(state["heads"]), float(state["fit"])
         self._tracker.restore(part(state, "tracker"))
         self._carrier.keep(rgb, _plane(result))
 
 
-def _plane(rgb: Frame) -> Plane:
+def _plane(rgb: RGB) -> Plane:
     """uint8 to float32 in [0, 1]."""
     return rgb.astype(np.float32) / np.float32(255)
 
 
-def _heads(rgb: Frame, options: PhotoOptions) -> list[HeadFrame]:
+def _heads(rgb: RGB, options: PhotoOptions) -> list[HeadFrame]:
     return [head.frame for head in heads_in_photo(rgb, smallest=options.face_size_min)]
 
 
-def _first_frames(clip: Clip) -> Iterator[Frame]:
+def _first_frames(clip: Clip) -> Iterator[RGB]:
     """Read `SCALE_FRAMES` frames of the first `SCALE_SECONDS`."""
     step = max(round(clip.fps * SCALE_SECONDS / SCALE_FRAMES), 1)
     with closing(clip.frames()) as frames:

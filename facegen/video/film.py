@@ -15,12 +15,12 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.errors import UsageError
 from facegen.media.images import picture_text, resize, write_image
 from facegen.media.record import RECORD_KEY
 from facegen.media.sheets import FilmSheet, contact_sheet
-from facegen.media.video_reader import Frame, video_text
+from facegen.media.video_reader import video_text
 from facegen.media.video_writer import find_codec, write_video, written_pictures
 from facegen.pipeline import FacePipeline
 from facegen.video.interpolate import interpolate
@@ -213,11 +213,11 @@ class Cell:
         self.pipeline, self.walk, self.options = pipeline, walk, options
         self._temporal = TemporalUpscaler(pipeline, options.temporal, fps=float(options.fps))
 
-    def picture(self, frame: int) -> Frame:
+    def picture(self, frame: int) -> RGB:
         """Make the (size, size, 3) picture of a frame; drawn alone, as a batch would change its last bits."""
         face, size = self.pipeline.draw(self.walk.latent(frame % self.walk.count)), self.options.size
         image = self._temporal.upscale_face(face, size).image if self.options.upscaled else face
-        picture = to_picture(image)
+        picture = to_rgb(image)
         return picture if picture.shape[0] == size else resize(picture, (size, size))
 
     def go_round(self) -> None:
@@ -237,7 +237,7 @@ class Cell:
 
 def _make_frames(
     cells: Sequence[Cell], columns: int, state: State | None, frames: range
-) -> Iterator[tuple[Frame, State]]:
+) -> Iterator[tuple[RGB, State]]:
     """Make the frames of one face, or of a grid.
 
     Args:
@@ -259,7 +259,7 @@ def _make_frames(
         yield shown, joined({str(number): cell.state() for number, cell in enumerate(cells)})
 
 
-def _closed(frames: Iterator[Frame], lead: int, count: int) -> Iterator[Frame]:
+def _closed(frames: Iterator[RGB], lead: int, count: int) -> Iterator[RGB]:
     """Yield the `count` frames that come after the first `lead`; the last of them fade into these."""
     leading = list(islice(frames, lead))
     for number, frame in enumerate(frames, start=lead - count + 1):  # the last frame has number `lead`
@@ -269,7 +269,7 @@ def _closed(frames: Iterator[Frame], lead: int, count: int) -> Iterator[Frame]:
         yield frame
 
 
-def _write(file: FilmFile, made_fps: Fraction, frames: Iterator[Frame], track: Track) -> list[Path]:
+def _write(file: FilmFile, made_fps: Fraction, frames: Iterator[RGB], track: Track) -> list[Path]:
     """Encode the frames, and write the sheet if there is to be one."""
     fps = made_fps * file.interpolate
     if file.interpolate > 1:

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator
 import cv2
 import numpy as np
 
+from facegen.arrays import RGB
 from facegen.errors import UsageError
-from facegen.media.video_reader import Frame
 from facegen.ops.flow import flow_between, trust, warp
 
 FACTORS = (2, 4)
 
 
-def interpolate(frames: Iterable[Frame], factor: int, *, loop: bool = False) -> Iterator[Frame]:
+def interpolate(frames: Iterable[RGB], factor: int, *, loop: bool = False) -> Iterator[RGB]:
     """Put factor - 1 frames between each two; only two frames are in memory at a time.
 
     Args:
@@ -35,7 +35,7 @@ def interpolate(frames: Iterable[Frame], factor: int, *, loop: bool = False) -> 
     return _interpolated(iter(frames), [step / factor for step in range(1, factor)], loop)
 
 
-def _interpolated(frames: Iterator[Frame], times: list[float], loop: bool) -> Iterator[Frame]:
+def _interpolated(frames: Iterator[RGB], times: list[float], loop: bool) -> Iterator[RGB]:
     first = latest = next(frames, None)
     if first is None or latest is None:
         return
@@ -48,7 +48,7 @@ def _interpolated(frames: Iterator[Frame], times: list[float], loop: bool) -> It
         yield from _between(latest, first, times)
 
 
-def _between(before: Frame, after: Frame, times: Iterable[float]) -> Iterator[Frame]:
+def _between(before: RGB, after: RGB, times: Iterable[float]) -> Iterator[RGB]:
     """Make the frames at some times from 0, that of `before`, to 1, that of `after`.
 
     The flow at a time between is that of H. Jiang et al., "Super SloMo" (CVPR 2018), eq. 4.

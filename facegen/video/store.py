@@ -17,6 +17,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import FileError
 from facegen.files import replacing
 from facegen.media.images import read_image, write_image
@@ -92,7 +93,7 @@ class FrameStore:
         with np.load(self._state(self.done), allow_pickle=False) as file:
             return dict(file)
 
-    def add(self, rgb: NDArray[np.uint8], state: State) -> None:
+    def add(self, rgb: RGB, state: State) -> None:
         """Keep the next frame, (H, W, 3), and the state that the one after it needs.
 
         Raises:
@@ -108,12 +109,12 @@ class FrameStore:
         self.done = number
         self._state(number - STATES_KEPT).unlink(missing_ok=True)
 
-    def latest(self) -> tuple[NDArray[np.uint8], dict[str, NDArray[Any]]] | None:
+    def latest(self) -> tuple[RGB, dict[str, NDArray[Any]]] | None:
         """The latest frame and its state; None if there is no frame yet."""
         state = self.state()
         return None if state is None else (read_image(self._frame(self.done)).rgb, state)
 
-    def frames(self) -> Iterator[NDArray[np.uint8]]:
+    def frames(self) -> Iterator[RGB]:
         """Read the frames one by one."""
         for number in range(1, self.done + 1):
             yield read_image(self._frame(number)).rgb

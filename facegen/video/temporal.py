@@ -12,11 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.candidates import Candidates
 from facegen.errors import UsageError
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
-from facegen.media.video_reader import Frame
 from facegen.ops.blending import blend
 from facegen.ops.choice import gather
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
@@ -90,7 +89,7 @@ class TemporalUpscaler:
         """
         landmarks = self.locate(face)
         side = self.pipeline.low_res_side(size)
-        low_res = to_picture(finest_reference(face, resample(face, (side, side)), self.pipeline.scale))
+        low_res = to_rgb(finest_reference(face, resample(face, (side, side)), self.pipeline.scale))
         carried = self._carried(low_res, self.pipeline.scale * side)
         extend = partial(self._with_previous, carried=carried)
         upscaled = self.pipeline(face, size, landmarks=landmarks, extend=extend)
@@ -101,14 +100,14 @@ class TemporalUpscaler:
 
     def locate(self, face: Tensor) -> Landmarks:
         """Find the landmarks of the next frame's face, (3, s, s), in its pixels; smoothed if the options say so."""
-        found = landmarks_in_head(to_picture(face))
+        found = landmarks_in_head(to_rgb(face))
         return smooth_landmarks(self._points, found, face.shape[-1]) if self.options.landmarks else found
 
     def follow(self, face: Tensor) -> None:
         """Show a face, (3, s, s), to the landmarks' filter and the camera without upscaling it."""
         self._camera(_marks(self.locate(face).points / face.shape[-1]))
 
-    def _carried(self, low_res: Frame, side: int) -> Carried | None:
+    def _carried(self, low_res: RGB, side: int) -> Carried | None:
         """Move the previous frame's detail to this frame, if any measure needs it."""
         needed = self.options.previous or self.options.carry
         return self._carrier.carried(low_res, (side, side)) if needed else None

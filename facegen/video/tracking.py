@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import Points
 from facegen.errors import ShapeError, UsageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.landmarks import Landmarks
 from facegen.video.store import State, joined, part
-
-Points = NDArray[np.float64]
 
 SAME = 0.3
 """Heads of two frames are one from this overlap on: intersection over union of their upright boxes."""

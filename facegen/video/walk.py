@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
+from facegen.arrays import Points
 from facegen.errors import FileError, ShapeError, UsageError, WeightsError, did_you_mean
 from facegen.media.record import latent_sha256, read_latent, read_record
 from facegen.pipeline import FacePipeline
@@ -22,7 +23,6 @@ Curve = Literal["spline", "slerp"]
 Easing = Literal["linear", "ease"]
 CURVES: tuple[Curve, ...] = get_args(Curve)
 EASINGS: tuple[Easing, ...] = get_args(Easing)
-Points = NDArray[np.float64]
 
 OPPOSITE = 1e-6
 """Two unit vectors whose sum is shorter are opposite: no way between them is the shortest."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.media.images import resize, write_image
 from tests.cli.conftest import Facegen, leftovers
 
 
 @pytest.fixture(scope="module")
-def heads(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> Path:
+def heads(tmp_path_factory: pytest.TempPathFactory, head: RGB) -> Path:
     """Four heads of 256 px."""
     folder = tmp_path_factory.mktemp("heads")
     for number in range(4):
@@ -23,7 +23,7 @@ def heads(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> 
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> Path:
+def small(tmp_path_factory: pytest.TempPathFactory, head: RGB) -> Path:
     """One head of 32 px."""
     return write_image(tmp_path_factory.mktemp("small") / "me.png", resize(head, (32, 32))).parent
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.manifest import read_manifest
 from facegen.files import LOCK
 from facegen.media.images import write_image
@@ -15,7 +15,7 @@ from tests.cli.conftest import Facegen, leftovers
 
 
 @pytest.fixture
-def raw(tmp_path: Path, astronaut: NDArray[np.uint8]) -> Path:
+def raw(tmp_path: Path, astronaut: RGB) -> Path:
     """A photo of a face, and one of none."""
     write_image(tmp_path / "raw" / "ann.png", np.ascontiguousarray(astronaut[:320, 60:380]))
     write_image(tmp_path / "raw" / "wall.png", np.full((64, 64, 3), 99, np.uint8))

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.manifest import read_manifest
 from facegen.files import LOCK, sole_writer
 from facegen.media.images import write_image
 from tests.cli.conftest import Facegen, leftovers
 
 
-def spoil(folder: Path, head: NDArray[np.uint8]) -> Path:
+def spoil(folder: Path, head: RGB) -> Path:
     """A folder of a picture and a dark one."""
     write_image(folder / "a.png", head)
     write_image(folder / "dark.png", head // 10)
     return folder
 
 
-def test_a_folder_is_cleaned(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_a_folder_is_cleaned(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     result = facegen("data", "clean", spoil(tmp_path, head))
     assert result.exit_code == 0, result.output
     assert "2 measured" in result.stdout
@@ -30,7 +30,7 @@ def test_a_folder_is_cleaned(facegen: Facegen, tmp_path: Path, head: NDArray[np.
     assert [path.name for path in leftovers(tmp_path)] == [LOCK]
 
 
-def test_other_thresholds_decide_anew(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_other_thresholds_decide_anew(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     facegen("data", "clean", spoil(tmp_path, head))
     result = facegen("data", "clean", tmp_path, "--threshold", "dark=0.01", "--per-person", 1)
     assert result.exit_code == 0, result.output
@@ -38,7 +38,7 @@ def test_other_thresholds_decide_anew(facegen: Facegen, tmp_path: Path, head: ND
 
 
 def test_a_damaged_crop_is_named_and_the_others_are_done(
-    facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]
+    facegen: Facegen, tmp_path: Path, head: RGB
 ) -> None:
     spoil(tmp_path, head)
     (tmp_path / "damaged.png").write_bytes(b"no picture")
@@ -49,7 +49,7 @@ def test_a_damaged_crop_is_named_and_the_others_are_done(
     assert "1 failed" in result.stdout
 
 
-def test_wrong_calls_change_nothing(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_wrong_calls_change_nothing(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     spoil(tmp_path, head)
     result = facegen("data", "clean", tmp_path, "--threshold", "darkness=1")
     assert result.exit_code == 2
@@ -60,7 +60,7 @@ def test_wrong_calls_change_nothing(facegen: Facegen, tmp_path: Path, head: NDAr
 
 
 def test_a_set_that_another_command_writes_is_left_alone(
-    facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]
+    facegen: Facegen, tmp_path: Path, head: RGB
 ) -> None:
     folder = spoil(tmp_path / "set", head)
     with sole_writer(folder):
@@ -74,7 +74,7 @@ def test_a_set_that_another_command_writes_is_left_alone(
 
 
 @pytest.mark.slow
-def test_several_processes_write_the_same_manifest(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_several_processes_write_the_same_manifest(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     for jobs in (1, 3):
         folder = spoil(tmp_path / str(jobs), head)
         write_image(folder / "lighter.png", (head * 0.95 + 12).astype(np.uint8))

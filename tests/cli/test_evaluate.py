@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.media.images import resize, write_image
 from facegen.media.video_writer import write_video
 from tests import tiny
@@ -17,7 +17,7 @@ from tests.cli.conftest import Facegen, leftovers
 
 
 @pytest.fixture(scope="module")
-def heads(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> Path:
+def heads(tmp_path_factory: pytest.TempPathFactory, head: RGB) -> Path:
     """Twelve heads of 128 px."""
     folder = tmp_path_factory.mktemp("heads")
     for number in range(12):
@@ -59,7 +59,7 @@ def test_two_generators(facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_pa
 
 
 def test_stage_2(
-    facegen: Facegen, tiny_recipe: Path, head: NDArray[np.uint8], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    facegen: Facegen, tiny_recipe: Path, head: RGB, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facegen.evaluation.compare.LOW", 32)
     monkeypatch.setattr("facegen.evaluation.portraits.PATCHES", 4)
@@ -76,7 +76,7 @@ def test_stage_2(
 
 
 @pytest.fixture
-def two_films(tmp_path: Path, head: NDArray[np.uint8]) -> tuple[Path, Path]:
+def two_films(tmp_path: Path, head: RGB) -> tuple[Path, Path]:
     """A still film as a file, and one that flickers as a folder of frames; 10 frames a second."""
     small, rng = resize(head, (96, 96)), np.random.default_rng(0)
     still = [small] * 4

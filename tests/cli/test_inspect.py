@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from facegen.arrays import to_tensor
+from facegen.arrays import RGB, to_tensor
 from facegen.media.images import read_image, resize, write_image
 from facegen.media.record import record_text
 from facegen.ops.seams import SeamGauge, seam_gauge
@@ -61,7 +60,7 @@ def test_a_resized_sample_has_the_recorded_seams(facegen: Facegen, tiny_recipe: 
 
 
 def test_a_photo_has_the_values_of_the_whole(
-    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: NDArray[np.uint8]
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: RGB
 ) -> None:
     pipeline = FacePipeline.load(tiny_recipe)
     source = write_image(tmp_path / "photo.png", head)
@@ -79,7 +78,7 @@ def test_a_photo_has_the_values_of_the_whole(
     assert found["seams"]["max"] == max(gauge.max for gauge in gauges)
 
 
-def test_a_foreign_picture(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_a_foreign_picture(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     path = write_image(tmp_path / "a.webp", head)
     found = json.loads(facegen("inspect", path, "--json").stdout)
     assert (found["format"], found["width"], found["height"]) == ("WEBP", 192, 192)
@@ -89,7 +88,7 @@ def test_a_foreign_picture(facegen: Facegen, tmp_path: Path, head: NDArray[np.ui
     assert "the file has no facegen record" in " ".join(table.stdout.split())
 
 
-def test_agreement_with_the_source(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_agreement_with_the_source(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     small = write_image(tmp_path / "small.png", resize(head, (100, 80)))
     squares = np.repeat(np.repeat(read_image(small).rgb, 2, axis=0), 2, axis=1)
     exact = write_image(tmp_path / "exact.png", squares)
@@ -103,14 +102,14 @@ def test_agreement_with_the_source(facegen: Facegen, tmp_path: Path, head: NDArr
     assert "dB, largest difference 8.00 of 255" in " ".join(facegen("inspect", off, "--source", small).stdout.split())
 
 
-def test_source_of_another_size(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_source_of_another_size(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     picture, source = write_image(tmp_path / "a.png", head), write_image(tmp_path / "b.png", head[:100])
     result = facegen("inspect", picture, "--source", source)
     assert result.exit_code == 1
     assert f"a.png: is 192x192, not a whole number of times as large as {source}, 192x100" in result.stderr
 
 
-def test_one_bad_picture_of_several(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_one_bad_picture_of_several(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     paths = [write_image(tmp_path / name, head) for name in ("a.png", "b.png")]
     result = facegen("inspect", paths[0], tmp_path / "missing.png", paths[1], "--json")
     assert result.exit_code == 1

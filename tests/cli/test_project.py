@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.media.images import picture_facts, read_image, write_image
 from facegen.media.record import read_record
 from facegen.pipeline import FacePipeline
@@ -17,7 +16,7 @@ from tests.cli.conftest import Facegen
 
 
 def test_the_latent_is_in_the_file(
-    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facegen.project.STEPS", 2)
     photo, out = write_image(tmp_path / "photo.png", astronaut), tmp_path / "deep" / "face.png"
@@ -27,7 +26,7 @@ def test_the_latent_is_in_the_file(
     assert f"{photo}: distance " in result.stderr
     pipeline = FacePipeline.load(tiny_recipe)
     image = pipeline(pipeline.draw(latent_in(pipeline, out)), 256).image
-    assert np.array_equal(read_image(out).rgb, to_picture(image))
+    assert np.array_equal(read_image(out).rgb, to_rgb(image))
     record = read_record(out)
     assert (record.argv[:2], record.seed) == (("project", "photo.png"), None)
     assert picture_facts(out).source_type == "trainedAlgorithmicMedia"

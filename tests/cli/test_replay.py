@@ -7,10 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.media.images import picture_text, read_image, write_image
 from facegen.media.record import RECORD_KEY
 from tests.cli.conftest import Facegen, leftovers
@@ -46,7 +45,7 @@ def test_a_sample_to_the_byte(facegen: Facegen, tiny_recipe: Path, tmp_path: Pat
     [["--scale", 2], ["--aligned", "--size", 300], ["--crop", "--size", 200], ["--scale", 1, "--format", "jpg"]],
 )
 def test_a_photo_to_the_byte(
-    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: NDArray[np.uint8], words: list[object]
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: RGB, words: list[object]
 ) -> None:
     photo = write_image(tmp_path / "it's me.png", head)
     result = facegen("upres", photo, *words, "--recipe", tiny_recipe, "--out", tmp_path / "out")
@@ -59,7 +58,7 @@ def test_a_photo_to_the_byte(
 
 
 def test_a_renamed_source_and_a_renamed_picture(
-    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: NDArray[np.uint8]
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: RGB
 ) -> None:
     photo = write_image(tmp_path / "photo.png", head)
     facegen("upres", photo, "--aligned", "--size", 256, "--recipe", tiny_recipe, "--out", tmp_path / "out")
@@ -73,7 +72,7 @@ def test_a_renamed_source_and_a_renamed_picture(
 
 
 def test_source_is_found_next_to_the_picture_by_its_hash(
-    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photo = write_image(tmp_path / "photo.png", head)
     facegen("upres", photo, "--aligned", "--size", 256, "--recipe", tiny_recipe, "--out", tmp_path / "out")
@@ -118,7 +117,7 @@ def test_a_picture_saved_again_is_reported(facegen: Facegen, tiny_recipe: Path, 
     assert "the records are the same; samples differ by at most " in result.stderr
 
 
-def test_a_picture_without_a_record(facegen: Facegen, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_a_picture_without_a_record(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     result = facegen("replay", write_image(tmp_path / "a.png", head))
     assert result.exit_code == 1
     assert "a.png: has no facegen record" in result.stderr

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facegen.arrays import to_picture
+from facegen.arrays import to_rgb
 from facegen.media.images import picture_facts, picture_text, read_image
 from facegen.media.record import read_record
 from facegen.pipeline import FacePipeline
@@ -28,7 +28,7 @@ def test_files_are_named_and_listed(facegen: Facegen, tiny_recipe: Path, tmp_pat
 
 def test_the_picture_is_the_pipelines(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     facegen("sample", "--seeds", "3,4", "--size", 256, "--recipe", tiny_recipe, "--out", tmp_path)
-    expected = to_picture(FacePipeline.load(tiny_recipe).sample(4, 256).image)
+    expected = to_rgb(FacePipeline.load(tiny_recipe).sample(4, 256).image)
     assert np.array_equal(read_image(tmp_path / "seed0004-256.png").rgb, expected)
 
 

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
+from facegen.arrays import RGB
 from facegen.media.images import picture_text, read_image, resize, write_image
 from tests.cli.conftest import Facegen, leftovers
-
-Picture = NDArray[np.uint8]
 
 
 @pytest.fixture
@@ -29,7 +27,7 @@ def upres(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> Facegen:
 
 
 @pytest.fixture(scope="session")
-def plain() -> Picture:
+def plain() -> RGB:
     """(24, 40, 3): a ramp."""
     y, x = np.mgrid[:24, :40]
     return np.stack([x * 6, y * 10, 255 - x * 6], axis=-1).astype(np.uint8)
@@ -39,13 +37,13 @@ def written(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-def jpeg(picture: Picture, mode: str = "RGB") -> bytes:
+def jpeg(picture: RGB, mode: str = "RGB") -> bytes:
     buffer = BytesIO()
     Image.fromarray(picture).convert(mode).save(buffer, "JPEG")
     return buffer.getvalue()
 
 
-def save_odd_but_good(folder: Path, plain: Picture) -> list[Path]:
+def save_odd_but_good(folder: Path, plain: RGB) -> list[Path]:
     """Pictures that are unusual, and have to be upscaled all the same."""
     folder.mkdir()
     write_image(folder / "one pixel.png", plain[:1, :1])
@@ -56,7 +54,7 @@ def save_odd_but_good(folder: Path, plain: Picture) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def save_bad(folder: Path, plain: Picture) -> dict[str, Path]:
+def save_bad(folder: Path, plain: RGB) -> dict[str, Path]:
     """What is wrong -> a file of that kind."""
     folder.mkdir()
     bad = {
@@ -74,7 +72,7 @@ def save_bad(folder: Path, plain: Picture) -> dict[str, Path]:
     return bad
 
 
-def test_good_and_bad_pictures_in_one_command(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+def test_good_and_bad_pictures_in_one_command(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
     good, bad = save_odd_but_good(tmp_path / "good", plain), save_bad(tmp_path / "bad", plain)
     mixed = [path for pair in zip(good, bad.values(), strict=True) for path in pair]
     result = upres(*mixed, "--scale", 2)
@@ -91,7 +89,7 @@ def test_good_and_bad_pictures_in_one_command(upres: Facegen, tmp_path: Path, pl
     assert not leftovers(out)
 
 
-def test_odd_pictures_keep_what_they_show(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+def test_odd_pictures_keep_what_they_show(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
     files = save_odd_but_good(tmp_path / "good", plain)
     assert upres(*files, "--scale", 4).exit_code == 0
     for path in files:
@@ -105,7 +103,7 @@ def test_odd_pictures_keep_what_they_show(upres: Facegen, tmp_path: Path, plain:
     assert np.abs(resize(alpha[..., None].repeat(3, 2), (40, 24))[..., 0].astype(int) - plain[..., 0]).max() <= 3
 
 
-def test_folders_are_mirrored(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+def test_folders_are_mirrored(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
     for name in ("b.png", "sub/dir/a.jpg", ".hidden.png"):
         write_image(tmp_path / "in" / name, plain)
     (tmp_path / "in" / "notes.txt").write_text("no picture")
@@ -114,7 +112,7 @@ def test_folders_are_mirrored(upres: Facegen, tmp_path: Path, plain: Picture) ->
     assert written(tmp_path / "out") == ["b-x1.png", "sub/dir/a-x1.png"]
 
 
-def test_results_are_not_upscaled_again(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: Picture) -> None:
+def test_results_are_not_upscaled_again(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: RGB) -> None:
     write_image(tmp_path / "a.png", plain)
     for _ in range(2):
         words = ("--scale", 1, "--recipe", tiny_recipe, "--out", tmp_path / "out")
@@ -125,7 +123,7 @@ def test_results_are_not_upscaled_again(facegen: Facegen, tiny_recipe: Path, tmp
     assert f"--out {tmp_path}: is the folder that is upscaled" in refused.stderr
 
 
-def test_files_of_one_name_keep_apart(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+def test_files_of_one_name_keep_apart(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
     paths = [tmp_path / name for name in ("x/a.png", "y/a.png", "y/a-2.png", "z/a.jpg", "z/A.png")]
     for number, path in enumerate(paths):
         write_image(path, np.full_like(plain, 40 * number))
@@ -137,7 +135,7 @@ def test_files_of_one_name_keep_apart(upres: Facegen, tmp_path: Path, plain: Pic
         assert abs(read_image(tmp_path / "out" / name).rgb.mean() - 40 * number) < 2
 
 
-def test_an_input_is_never_overwritten(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: Picture) -> None:
+def test_an_input_is_never_overwritten(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: RGB) -> None:
     for name in ("a.png", "a-x2.png"):
         write_image(tmp_path / name, plain)
     before = (tmp_path / "a-x2.png").read_bytes()
@@ -149,7 +147,7 @@ def test_an_input_is_never_overwritten(facegen: Facegen, tiny_recipe: Path, tmp_
     assert (tmp_path / "a-x2-x2.png").is_file()
 
 
-def test_photo_with_a_face(upres: Facegen, tmp_path: Path, astronaut: Picture) -> None:
+def test_photo_with_a_face(upres: Facegen, tmp_path: Path, astronaut: RGB) -> None:
     write_image(tmp_path / "my photo.png", astronaut[:240, 100:340])
     result = upres(tmp_path / "my photo.png", "--background", "lanczos")
     assert result.exit_code == 0
@@ -158,14 +156,14 @@ def test_photo_with_a_face(upres: Facegen, tmp_path: Path, astronaut: Picture) -
     assert read_image(tmp_path / "out" / "my photo-x5.png").rgb.shape == (1200, 1200, 3)
 
 
-def test_head_that_is_large_already(upres: Facegen, tmp_path: Path, head: Picture) -> None:
+def test_head_that_is_large_already(upres: Facegen, tmp_path: Path, head: RGB) -> None:
     write_image(tmp_path / "a.png", resize(head, (1300, 1300)))
     result = upres(tmp_path / "a.png", "--background", "keep")
     assert result.exit_code == 0
     assert result.stderr == f"{tmp_path / 'a.png'}: 1 head(s) left to the background.\n"
 
 
-def test_crop(upres: Facegen, tmp_path: Path, astronaut: Picture, plain: Picture) -> None:
+def test_crop(upres: Facegen, tmp_path: Path, astronaut: RGB, plain: RGB) -> None:
     write_image(tmp_path / "one.png", resize(astronaut, (256, 256)))
     write_image(tmp_path / "two.png", np.concatenate([astronaut[:, 60:380], astronaut[:, 380:59:-1]], axis=1))
     write_image(tmp_path / "none.png", plain)
@@ -177,7 +175,7 @@ def test_crop(upres: Facegen, tmp_path: Path, astronaut: Picture, plain: Picture
         assert read_image(tmp_path / "out" / name).rgb.shape == (256, 256, 3)
 
 
-def test_aligned(upres: Facegen, tmp_path: Path, head: Picture, plain: Picture) -> None:
+def test_aligned(upres: Facegen, tmp_path: Path, head: RGB, plain: RGB) -> None:
     write_image(tmp_path / "head.png", resize(head, (96, 96)))
     write_image(tmp_path / "tiny.png", resize(head, (15, 15)))
     write_image(tmp_path / "wide.png", plain)
@@ -201,7 +199,7 @@ def test_text_in_the_file_makes_it_again(
     facegen: Facegen,
     upres: Facegen,
     tmp_path: Path,
-    head: Picture,
+    head: RGB,
     words: tuple[str, ...],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -248,7 +246,7 @@ def test_no_photos(facegen: Facegen) -> None:
 
 
 def test_result_that_would_be_too_large_names_the_photo(
-    upres: Facegen, tmp_path: Path, plain: Picture, monkeypatch: pytest.MonkeyPatch
+    upres: Facegen, tmp_path: Path, plain: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facegen.photo.LARGEST", 10_000)
     write_image(tmp_path / "big.png", plain)
@@ -258,7 +256,7 @@ def test_result_that_would_be_too_large_names_the_photo(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX alone")
-def test_name_that_is_no_text(upres: Facegen, tmp_path: Path, plain: Picture) -> None:
+def test_name_that_is_no_text(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.png")
     try:
         path.touch()

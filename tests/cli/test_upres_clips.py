@@ -8,8 +8,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.media.images import resize, write_image
 from facegen.media.video_reader import Clip, video_text
 from facegen.media.video_writer import write_video
@@ -17,7 +17,6 @@ from facegen.video.store import FrameStore
 from tests.cli.conftest import Facegen, leftovers
 from tests.video.films import beep, moving
 
-Picture = NDArray[np.uint8]
 TIMES = [Fraction(n, 100) for n in (0, 4, 10, 12, 16)]
 QUICK = ("--scale", 2)
 
@@ -33,7 +32,7 @@ def upres(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> Facegen:
 
 
 @pytest.fixture
-def clip(tmp_path: Path, astronaut: Picture) -> Path:
+def clip(tmp_path: Path, astronaut: RGB) -> Path:
     """in/walk.mp4: 5 frames of 95 x 81 px at a variable rate, with sound."""
     frames = moving(resize(astronaut, (128, 128)), 5, (94, 80))
     sound = beep(tmp_path / "beep.mp4", 0.2)

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from numpy.typing import NDArray
 
 from facegen import photo_files as upscaling
+from facegen.arrays import RGB
 from facegen.cli.main import cli
 from facegen.errors import UsageError
 from facegen.media.images import picture_text, read_image, write_image
@@ -24,7 +24,6 @@ from facegen.photo import Restored, restore_photo
 from facegen.pipeline import FacePipeline
 from tests.cli.conftest import Facegen, leftovers
 
-Picture = NDArray[np.uint8]
 FACEGEN = [sys.executable, "-m", "facegen"]
 
 
@@ -128,7 +127,7 @@ def test_a_picture_that_fails_does_not_stop_the_others(
 ) -> None:
     errors = iter([UsageError("too large."), None, ZeroDivisionError("a bug")])
 
-    def fail(pipeline: FacePipeline, rgb: Picture, *rest: Any) -> Restored:
+    def fail(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored:
         error = next(errors)
         if error:
             raise error
@@ -146,9 +145,9 @@ def test_a_picture_that_fails_does_not_stop_the_others(
 def test_interrupted_it_says_how_to_go_on(
     upres: Facegen, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[Picture] = []
+    calls: list[RGB] = []
 
-    def interrupted(pipeline: FacePipeline, rgb: Picture, *rest: Any) -> Restored:
+    def interrupted(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored:
         calls.append(rgb)
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -167,7 +166,7 @@ def test_interrupted_it_says_how_to_go_on(
 def test_nothing_of_a_picture_is_kept_for_the_next(upres: Facegen, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[weakref.ref[Restored]] = []
 
-    def watched(pipeline: FacePipeline, rgb: Picture, *rest: Any) -> Restored:
+    def watched(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored:
         assert [one for one in made if one() is not None] == []
         done = restore_photo(pipeline, rgb, *rest)
         made.append(weakref.ref(done))

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.media.images import read_image, resize, write_image
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, latent_text, record_text
 from facegen.media.video_reader import Clip, video_text
@@ -51,7 +50,7 @@ def test_film_of_seeds(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> N
 
 
 def test_keyframes_of_seeds_then_pictures_then_photos(
-    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("facegen.project.STEPS", 2)
     pipeline = FacePipeline.load(tiny_recipe)
@@ -128,7 +127,7 @@ def test_every_cell_begins_at_its_seed(facegen: Facegen, tiny_recipe: Path, tmp_
     frames = [read_image(path).rgb for path in sorted((tmp_path / "grid").iterdir())]
     assert [frame.shape for frame in frames] == [(2 * 64 + GAP, 3 * 64 + 2 * GAP, 3)] * 2
     pipeline = FacePipeline.load(tiny_recipe)
-    face = resize(to_picture(pipeline.draw(pipeline.latent(4))), (64, 64))
+    face = resize(to_rgb(pipeline.draw(pipeline.latent(4))), (64, 64))
     assert np.abs(frames[0][-64:, 64 + GAP : 128 + GAP].astype(int) - face).max() <= 1
     assert (frames[0] != frames[1]).any()
 
@@ -139,7 +138,7 @@ def test_larger_cells_are_upscaled(facegen: Facegen, tiny_recipe: Path, tmp_path
     assert result.exit_code == 0, result.output
     [(_, frame)] = Clip(tmp_path / "grid.mkv").frames()
     assert frame.shape == (160, 320 + GAP, 3)
-    upscaled = resize(to_picture(FacePipeline.load(tiny_recipe).sample(0, 160).image), (160, 160))
+    upscaled = resize(to_rgb(FacePipeline.load(tiny_recipe).sample(0, 160).image), (160, 160))
     assert np.abs(frame[:, :160].astype(int) - upscaled).max() <= 4
     record = Record.model_validate_json(video_text(tmp_path / "grid.mkv")[RECORD_KEY])
     assert record.argv[:7] == ("grid-walk", "--seeds", "0,1", "--columns", "4", "--stops", "2")

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data import manifest as saving
 from facegen.data.cutting import Cut, PhotoCutter, find_heads, landmarks_of, share_outside, sharpness
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
@@ -29,18 +29,17 @@ from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task
 from facegen.media.images import read_image, resize, write_image
 
-Picture = NDArray[np.uint8]
 SIZE = 96
 
 
 @pytest.fixture(scope="module")
-def photo(astronaut: Picture) -> Picture:
+def photo(astronaut: RGB) -> RGB:
     """(320, 320, 3): the astronaut's head, 190 px, and room around it."""
     return np.ascontiguousarray(astronaut[:320, 60:380])
 
 
 @pytest.fixture
-def raw(tmp_path: Path, photo: Picture) -> Path:
+def raw(tmp_path: Path, photo: RGB) -> Path:
     """Three photos: one in a folder, one darker, one without a face."""
     write_image(tmp_path / "raw" / "sub" / "ann.png", photo)
     write_image(tmp_path / "raw" / "bob.png", photo // 2)
@@ -70,7 +69,7 @@ def entries(out: Path) -> dict[str, Entry]:
 
 
 class TestCutting:
-    def test_a_crop_and_its_row(self, raw: Path, out: Path, photo: Picture) -> None:
+    def test_a_crop_and_its_row(self, raw: Path, out: Path, photo: RGB) -> None:
         run(raw, out)
         entry = entries(out)["sub/ann.png"]
         crop = read_image(out / entry.file).rgb
@@ -86,7 +85,7 @@ class TestCutting:
         assert apart.mean() < 0.01 * SIZE
         assert entry.sharpness == sharpness(crop)
 
-    def test_landmarks_of_a_crop_are_those_that_set_its_frame(self, photo: Picture) -> None:
+    def test_landmarks_of_a_crop_are_those_that_set_its_frame(self, photo: RGB) -> None:
         [head] = heads_in_photo(photo)
         crop = crop_head(photo, head.frame, 256)
         eyes = landmarks_of(head, crop)[36:48].mean(axis=0)
@@ -103,13 +102,13 @@ class TestCutting:
         assert read_manifest(out) == []
         assert not (out / "pictures").exists()
 
-    def test_heads_cut_off_are_listed_and_not_written(self, tmp_path: Path, out: Path, astronaut: Picture) -> None:
+    def test_heads_cut_off_are_listed_and_not_written(self, tmp_path: Path, out: Path, astronaut: RGB) -> None:
         write_image(tmp_path / "raw" / "cut.png", np.ascontiguousarray(astronaut[40:240, 190:400]))
         run(tmp_path / "raw", out, size=64)
         assert "cut.png,1," in (out / LEFT_OUT).read_text()
         assert "cut off" in (out / LEFT_OUT).read_text()
 
-    def test_every_face_of_a_photo(self, tmp_path: Path, out: Path, photo: Picture) -> None:
+    def test_every_face_of_a_photo(self, tmp_path: Path, out: Path, photo: RGB) -> None:
         both = np.full((320, 640, 3), 90, np.uint8)
         both[:, :320] = photo
         both[60:260, 400:600] = resize(photo, (200, 200))
@@ -120,13 +119,13 @@ class TestCutting:
         assert first.frame[2] > second.frame[2]
         assert first.file != second.file
 
-    def test_large_photos_are_searched_smaller(self, photo: Picture) -> None:
+    def test_large_photos_are_searched_smaller(self, photo: RGB) -> None:
         large = resize(photo, (1600, 1600))
         [head], [found] = heads_in_photo(large), find_heads(large, 768)
         assert math.dist(head.frame.center, found.frame.center) < 0.02 * head.frame.side
         assert found.frame.side == pytest.approx(head.frame.side, rel=0.05)
 
-    def test_share_outside(self, photo: Picture) -> None:
+    def test_share_outside(self, photo: RGB) -> None:
         def share(x: float, y: float) -> float:
             return share_outside(photo, HeadFrame((x, y), (50, 0), (0, 50)))
 
@@ -134,7 +133,7 @@ class TestCutting:
         assert share(0, 160) == pytest.approx(0.5)
         assert share(320, 0) == pytest.approx(0.75)
 
-    def test_sharpness_falls_with_blur_and_ignores_the_border(self, photo: Picture) -> None:
+    def test_sharpness_falls_with_blur_and_ignores_the_border(self, photo: RGB) -> None:
         blurred = resize(resize(photo, (80, 80)), (320, 320))
         framed = photo.copy()
         framed[:60] = np.random.default_rng(0).integers(0, 256, (60, 320, 3))
@@ -158,7 +157,7 @@ class TestAgain:
         assert (out / MANIFEST).read_bytes() == before
         assert [entry.source for entry in read_manifest(out)] == ["bob.png", "sub/ann.png"]
 
-    def test_new_and_changed_photos_are(self, raw: Path, out: Path, photo: Picture) -> None:
+    def test_new_and_changed_photos_are(self, raw: Path, out: Path, photo: RGB) -> None:
         run(raw, out)
         old = entries(out)["bob.png"].file
         write_image(raw / "bob.png", 255 - photo // 3)
@@ -189,7 +188,7 @@ class TestAgain:
             "gone, crops kept": 0,
         }  # fmt: skip
 
-    def test_a_copy_stands_in_when_the_first_is_changed(self, raw: Path, out: Path, photo: Picture) -> None:
+    def test_a_copy_stands_in_when_the_first_is_changed(self, raw: Path, out: Path, photo: RGB) -> None:
         shutil.copy(raw / "bob.png", raw / "zoe.png")
         run(raw, out)
         write_image(raw / "bob.png", 255 - photo // 3)
@@ -278,7 +277,7 @@ def test_the_order_in_which_photos_come_does_not_matter(raw: Path, out: Path, mo
 
 
 @pytest.mark.slow
-def test_two_processes_killed_and_begun_again(raw: Path, out: Path, tmp_path: Path, photo: Picture) -> None:
+def test_two_processes_killed_and_begun_again(raw: Path, out: Path, tmp_path: Path, photo: RGB) -> None:
     for number in range(12):
         write_image(raw / f"more-{number}.png", np.ascontiguousarray(photo[number:, : 320 - number]))
     run(raw, out)

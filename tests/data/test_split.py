@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.manifest import Entry, write_manifest
 from facegen.data.split import (
     DataConfig,
@@ -284,13 +284,13 @@ class TestSets:
 
 
 class TestLoadSquare:
-    def test_resizes_to_the_side(self, head_folder: Path, head: NDArray[np.uint8]) -> None:
+    def test_resizes_to_the_side(self, head_folder: Path, head: RGB) -> None:
         pictures, kept = load_square(sorted(head_folder.iterdir()), 192)
         np.testing.assert_array_equal(pictures[0], head)
         assert kept == sorted(head_folder.iterdir())
         assert load_square(kept, 24)[0].shape == (3, 24, 24, 3)
 
-    def test_what_cannot_be_used_is_reported_and_left_out(self, head_folder: Path, head: NDArray[np.uint8]) -> None:
+    def test_what_cannot_be_used_is_reported_and_left_out(self, head_folder: Path, head: RGB) -> None:
         write_image(head_folder / "wide.png", np.ascontiguousarray(head[:100]))
         (head_folder / "damaged.png").write_bytes((head_folder / "a.png").read_bytes()[:500])
         (head_folder / "empty.png").touch()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.cutting import LeftOut, Photo, sharpness
 from facegen.data.manifest import Entry, entries_of, write_manifest
 from facegen.data.prepare import Ledger, save_ledger
@@ -40,7 +40,7 @@ def prepared(head_folder: Path) -> Path:
     return head_folder
 
 
-def test_a_plain_folder_is_measured_from_its_pictures(head_folder: Path, head: NDArray[np.uint8]) -> None:
+def test_a_plain_folder_is_measured_from_its_pictures(head_folder: Path, head: RGB) -> None:
     stats, warnings = look(head_folder)
     assert warnings == []
     assert stats.counts == {"crops": 3, "kept": 3, "dropped": 0, "labelled by people": 0}
@@ -86,7 +86,7 @@ def test_few_pictures_are_read_of_many(prepared: Path) -> None:
     assert (stats.read, len(stats.figures["brightness"]), len(stats.figures["yaw"])) == (1, 1, 2)
 
 
-def test_what_cannot_be_read_is_told(head_folder: Path, head: NDArray[np.uint8]) -> None:
+def test_what_cannot_be_read_is_told(head_folder: Path, head: RGB) -> None:
     (head_folder / "a.png").write_bytes(b"no picture")
     write_image(head_folder / "wide.png", resize(head, (64, 32)))
     stats, warnings = look(head_folder)

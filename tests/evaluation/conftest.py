@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.evaluation import portraits as measuring
 from facegen.evaluation import samples
 from facegen.evaluation.upscalers import Setting
@@ -39,7 +39,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
 
 
 @pytest.fixture(scope="session")
-def heads(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> Path:
+def heads(tmp_path_factory: pytest.TempPathFactory, head: RGB) -> Path:
     """Twenty heads of 128 px: one face in different light and places."""
     folder = tmp_path_factory.mktemp("heads")
     for number in range(20):
@@ -71,7 +71,7 @@ def setting(weights: Path) -> Setting:
 
 
 @pytest.fixture(scope="session")
-def portraits(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> Path:
+def portraits(tmp_path_factory: pytest.TempPathFactory, head: RGB) -> Path:
     """Two heads of 256 px and larger, and what must be left out: one too small, one not square, one no picture."""
     folder = tmp_path_factory.mktemp("portraits")
     large = resize(head, (256, 256))

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError
 from facegen.evaluation.album import EYE, FULL, KINDS, SHOWN, SHOWN_SIDE, Album, close_up, difference_map, file_name
 from facegen.media.images import read_image, resize
 from tests.cli.conftest import leftovers
 
 
-def flat(value: int, side: int = 64) -> NDArray[np.uint8]:
+def flat(value: int, side: int = 64) -> RGB:
     """A grey picture."""
     return np.full((side, side, 3), value, np.uint8)
 
@@ -24,7 +24,7 @@ def files(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_every_kind_of_file_is_written(tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_every_kind_of_file_is_written(tmp_path: Path, head: RGB) -> None:
     album = Album(tmp_path, KINDS, "Portraits")
     original = resize(head, (96, 96))
     album.add("me", resize(head, (12, 12)), {"a": flat(0, 96), "../b c": original}, original)

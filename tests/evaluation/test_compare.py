@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.evaluation import portraits as measuring
 from facegen.evaluation.compare import LARGEST, Comparison, Sides, read_small
@@ -117,7 +117,7 @@ def test_the_json_and_the_page_are_written(found: Evaluation, tmp_path: Path) ->
 
 
 def test_pictures_of_ones_own_have_sheets_and_no_figures(
-    setting: Setting, weights: Path, tmp_path: Path, head: NDArray[np.uint8]
+    setting: Setting, weights: Path, tmp_path: Path, head: RGB
 ) -> None:
     files = [
         write_image(tmp_path / "in" / f"{n}.png", resize(head, size)) for n, size in (("a", (24, 24)), ("b", (30, 12)))
@@ -159,7 +159,7 @@ def test_portraits_are_brought_to_the_side(portraits: Path) -> None:
             read_portrait(portraits / f"{name}.png", 256)
 
 
-def test_own_pictures_have_any_shape_but_not_any_size(tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_own_pictures_have_any_shape_but_not_any_size(tmp_path: Path, head: RGB) -> None:
     small = write_image(tmp_path / "small.png", resize(head, (LARGEST, 20)))
     assert read_small(small).shape == (20, LARGEST, 3)
     large = write_image(tmp_path / "large.png", resize(head, (LARGEST + 1, 20)))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.arrays import RGB
 from facegen.errors import MissingExtraError, ShapeError, WeightsError
 from facegen.evaluation import features as published
 from facegen.evaluation.features import (
@@ -33,7 +33,7 @@ def lite2() -> EfficientNetLite:
     return load_efficientnet("lite2")
 
 
-def noise(count: int, side: int) -> NDArray[np.uint8]:
+def noise(count: int, side: int) -> RGB:
     return np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
 
 
@@ -67,7 +67,7 @@ def test_no_pictures_give_no_vectors(lite2: EfficientNetLite) -> None:
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((1, 8, 8, 3)), np.zeros((8, 8, 3), np.uint8)])
-def test_other_arrays_are_refused(lite2: EfficientNetLite, wrong: NDArray[np.uint8]) -> None:
+def test_other_arrays_are_refused(lite2: EfficientNetLite, wrong: RGB) -> None:
     with pytest.raises(ShapeError, match=r"expected uint8 \(N, H, W, 3\)"):
         pooled_features(lite2, wrong, 32)
 

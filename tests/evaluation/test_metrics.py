@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_tensor
+from facegen.arrays import RGB, to_tensor
 from facegen.errors import ShapeError, UsageError
 from facegen.evaluation.features import Features
 from facegen.evaluation.metrics import (
@@ -40,7 +39,7 @@ def lite2() -> EfficientNetLite:
 
 
 @pytest.fixture(scope="module")
-def picture(head: NDArray[np.uint8]) -> Tensor:
+def picture(head: RGB) -> Tensor:
     return to_tensor(head)
 
 

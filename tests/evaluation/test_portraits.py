@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.arrays import RGB
 from facegen.errors import UsageError
 from facegen.evaluation import compare
 from facegen.evaluation import portraits as measuring
@@ -22,7 +21,7 @@ COLUMNS = (OURS, BASELINE, LANCZOS, ORIGINAL, RATIO)
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory, head: NDArray[np.uint8]) -> list[Path]:
+def files(tmp_path_factory: pytest.TempPathFactory, head: RGB) -> list[Path]:
     """Two portraits of 256 px and larger, one that is too small, one that is not square, one that is no picture."""
     folder = tmp_path_factory.mktemp("portraits")
     large = resize(head, (256, 256))

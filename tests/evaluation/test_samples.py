@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.data.split import Split, read_split
 from facegen.errors import UsageError
 from facegen.evaluation import samples
@@ -103,7 +102,7 @@ def test_collapse_is_caught(pipeline: FacePipeline, split: Split, monkeypatch: p
 
 def test_drawing_in_batches_changes_no_picture(pipeline: FacePipeline, split: Split) -> None:
     drawn = samples._draw(SAMPLES, pipeline, BATCH + 3, quiet)
-    alone = [to_picture(pipeline.draw(pipeline.latent(seed))) for seed in range(BATCH + 3)]
+    alone = [to_rgb(pipeline.draw(pipeline.latent(seed))) for seed in range(BATCH + 3)]
     assert np.abs(drawn.astype(int) - alone).max() <= 1  # a bfloat16 kernel may round otherwise
 
 
@@ -115,11 +114,11 @@ def both(pipeline: FacePipeline, split: Split) -> tuple[Evaluation, list[str], l
     reported: list[str] = []
     looked: list[int] = []
 
-    def look(network: EfficientNetLite, pictures: NDArray[np.uint8], side: int, device: str) -> Features:
+    def look(network: EfficientNetLite, pictures: RGB, side: int, device: str) -> Features:
         looked.append(len(pictures))
         return pooled_features(network, pictures, side, device=device)
 
-    def inception(pictures: NDArray[np.uint8]) -> Features:
+    def inception(pictures: RGB) -> Features:
         return np.asarray(pictures.mean(axis=(1, 2)))  # (N, 3): mean colours
 
     with pytest.MonkeyPatch.context() as patch:

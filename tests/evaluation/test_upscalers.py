@@ -8,13 +8,11 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_tensor
+from facegen.arrays import RGB, to_tensor
 from facegen.errors import FacegenError, MissingExtraError, UsageError, WeightsError
 from facegen.evaluation import upscalers
 from facegen.evaluation.upscalers import BY_KIND, BY_NAME, Setting, Upscaler, load_upscalers
@@ -45,7 +43,7 @@ def test_every_upscaler_enlarges_any_picture(
     assert torch.equal(upscaled, upscaler.upscale_to(low, 8))
 
 
-def test_interpolations_keep_the_picture(setting: Setting, head: NDArray[np.uint8]) -> None:
+def test_interpolations_keep_the_picture(setting: Setting, head: RGB) -> None:
     low = to_tensor(resize(head, (48, 48)))
     for upscaler in load_upscalers(["bicubic", "lanczos"], setting):
         assert upscaler.scale == 8
@@ -53,7 +51,7 @@ def test_interpolations_keep_the_picture(setting: Setting, head: NDArray[np.uint
         assert low_res_psnr(upscaler(low), low) > 35
 
 
-def test_the_jnet_runs_in_its_pipeline(setting: Setting, weights: Path, head: NDArray[np.uint8]) -> None:
+def test_the_jnet_runs_in_its_pipeline(setting: Setting, weights: Path, head: RGB) -> None:
     low = to_tensor(resize(head, (32, 32)))
     expected = FacePipeline.load(weights / "tiny.toml")(low, 256).image
     by_name, by_folder = load_upscalers(["jnet", f"{weights}/jnet/"], setting)
@@ -62,7 +60,7 @@ def test_the_jnet_runs_in_its_pipeline(setting: Setting, weights: Path, head: ND
         assert upscaler.folders == (weights / "jnet",)
 
 
-def test_overrides_reach_the_pipeline(setting: Setting, weights: Path, head: NDArray[np.uint8]) -> None:
+def test_overrides_reach_the_pipeline(setting: Setting, weights: Path, head: RGB) -> None:
     low = to_tensor(resize(head, (32, 32)))
     loose = Setting(8, setting.recipe, ("fidelity=0",))
     upscaled = [load_upscalers(["jnet"], each)[0](low) for each in (setting, loose)]

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.faces.align import HeadFrame, crop_head, frame_matrix, head_frame, paste_head, soft_mask, transform_points
 
@@ -30,15 +31,15 @@ def square(center: tuple[float, float], side: float, degrees: float = 0.0) -> He
     return HeadFrame(center, (x, y), (-y, x))
 
 
-def smooth_photo(height: int = 240, width: int = 320) -> NDArray[np.uint8]:
+def smooth_photo(height: int = 240, width: int = 320) -> RGB:
     y, x = np.mgrid[:height, :width] / 25.0
     waves = [np.sin(x + 0.3 * y), np.cos(0.7 * y), np.sin(0.5 * x - y)]
     return (127.5 + 100 * np.stack(waves, axis=-1)).astype(np.uint8)
 
 
 def pasted_on(
-    photo: NDArray[np.uint8], head: NDArray[np.uint8], frame: HeadFrame, mask: NDArray[np.floating]
-) -> NDArray[np.uint8]:
+    photo: RGB, head: RGB, frame: HeadFrame, mask: NDArray[np.floating]
+) -> RGB:
     """A copy of the photo with the head pasted."""
     result = photo.copy()
     paste_head(result, head, frame, mask)

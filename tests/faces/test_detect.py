@@ -10,13 +10,12 @@ import pytest
 import skimage.data
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.faces import detect as detection
 from facegen.faces.align import HeadFrame, head_frame
 from facegen.faces.detect import YUNET, FoundHead, heads_in_photo
 from facegen.faces.landmarks import faces_in_photo
 from facegen.media.images import resize
-
-Picture = NDArray[np.uint8]
 
 
 def tilt(frame: HeadFrame) -> float:
@@ -24,7 +23,7 @@ def tilt(frame: HeadFrame) -> float:
     return math.degrees(math.atan2(frame.right[1], frame.right[0]))
 
 
-def turned(rgb: Picture, degrees: float) -> tuple[Picture, NDArray[np.float64]]:
+def turned(rgb: RGB, degrees: float) -> tuple[RGB, NDArray[np.float64]]:
     """A photo turned clockwise about its middle, mirrored at its edges, and the matrix that turns its points."""
     height, width = rgb.shape[:2]
     matrix = np.asarray(cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1), dtype=np.float64)
@@ -32,12 +31,12 @@ def turned(rgb: Picture, degrees: float) -> tuple[Picture, NDArray[np.float64]]:
 
 
 @pytest.fixture(scope="module")
-def upright(astronaut: Picture) -> HeadFrame:
+def upright(astronaut: RGB) -> HeadFrame:
     """The astronaut's head by dlib alone."""
     return head_frame(faces_in_photo(astronaut)[0].points)
 
 
-def test_an_upright_head_is_where_dlib_sees_it(astronaut: Picture, upright: HeadFrame) -> None:
+def test_an_upright_head_is_where_dlib_sees_it(astronaut: RGB, upright: HeadFrame) -> None:
     [head] = heads_in_photo(astronaut)
     assert head.score > 0.9
     assert math.dist(head.frame.center, upright.center) < 4
@@ -45,7 +44,7 @@ def test_an_upright_head_is_where_dlib_sees_it(astronaut: Picture, upright: Head
     assert abs(tilt(head.frame) - tilt(upright)) < 3
 
 
-def test_landmarks_are_those_that_set_the_frame(astronaut: Picture) -> None:
+def test_landmarks_are_those_that_set_the_frame(astronaut: RGB) -> None:
     photo = np.full((1400, 1400, 3), 90, np.uint8)
     photo[700:1300, 600:1200] = resize(astronaut[:320, 60:380], (600, 600))  # shrunk for the upright look, and far off
     [head] = heads_in_photo(photo)
@@ -61,7 +60,7 @@ def test_landmarks_are_those_that_set_the_frame(astronaut: Picture) -> None:
 
 
 @pytest.mark.parametrize("degrees", [-45, -30, 30, 45])
-def test_a_tilted_head(astronaut: Picture, upright: HeadFrame, degrees: float) -> None:
+def test_a_tilted_head(astronaut: RGB, upright: HeadFrame, degrees: float) -> None:
     photo, matrix = turned(astronaut[:320, 60:380], degrees)
     heads = heads_in_photo(photo)
     center = matrix @ (upright.center[0] - 60, upright.center[1], 1)
@@ -71,7 +70,7 @@ def test_a_tilted_head(astronaut: Picture, upright: HeadFrame, degrees: float) -
     assert abs(tilt(head.frame) - tilt(upright) - degrees) < 5
 
 
-def test_small_heads_beside_a_large_one_come_after_it(astronaut: Picture) -> None:
+def test_small_heads_beside_a_large_one_come_after_it(astronaut: RGB) -> None:
     photo = np.full((640, 900, 3), 90, np.uint8)
     photo[:640, :640] = resize(np.ascontiguousarray(astronaut[24:216, 128:320]), (640, 640))
     photo[20:84, 700:764] = resize(astronaut[24:216, 128:320], (64, 64))
@@ -83,7 +82,7 @@ def test_small_heads_beside_a_large_one_come_after_it(astronaut: Picture) -> Non
 
 
 @pytest.mark.parametrize("side", [64, 128, 1500])
-def test_any_size_of_photo(astronaut: Picture, upright: HeadFrame, side: int) -> None:
+def test_any_size_of_photo(astronaut: RGB, upright: HeadFrame, side: int) -> None:
     [head] = heads_in_photo(resize(astronaut, (side, side)))
     assert head.frame.side == pytest.approx(upright.side * side / 512, rel=0.1)
 
@@ -106,7 +105,7 @@ def test_the_surer_of_two_frames_of_one_head_is_kept() -> None:
     assert detection._distinct(heads) == [heads[1], heads[2], heads[3]]
 
 
-def test_a_weak_proposal_needs_dlib(monkeypatch: pytest.MonkeyPatch, astronaut: Picture, upright: HeadFrame) -> None:
+def test_a_weak_proposal_needs_dlib(monkeypatch: pytest.MonkeyPatch, astronaut: RGB, upright: HeadFrame) -> None:
     """Where dlib sees nothing, the frame stays, if it was sure; where it sees a face, weak proposals count as well."""
     for score in (0.65, 0.9):
         assert detection._set_upright(astronaut, FoundHead(upright, score)) is not None

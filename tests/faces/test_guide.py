@@ -7,8 +7,8 @@ from typing import cast
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError, UsageError
 from facegen.faces.guide import COLOURS, GUIDE_CHANNELS, GuideMode, paint_guide
 from tests.conftest import MIRROR, face_points
@@ -16,7 +16,7 @@ from tests.conftest import MIRROR, face_points
 SIDE = 128
 
 
-def colour_at(guide: NDArray[np.uint8], x: float, y: float) -> tuple[int, ...]:
+def colour_at(guide: RGB, x: float, y: float) -> tuple[int, ...]:
     """The colour at a place given as shares of the side."""
     return tuple(int(v) for v in guide[int(y * len(guide)), int(x * len(guide))])
 

@@ -3,16 +3,17 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.faces.identity import SAME_PERSON, identity, identity_distance
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.images import resize
 
 
-def embedded(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+def embedded(rgb: RGB) -> NDArray[np.float64]:
     return identity(rgb, landmarks_in_head(rgb))
 
 
-def test_same_face_is_near_and_something_else_is_not(head: NDArray[np.uint8]) -> None:
+def test_same_face_is_near_and_something_else_is_not(head: RGB) -> None:
     face = embedded(head)
     assert face.shape == (128,)
     assert identity_distance(face, face) == 0

@@ -6,20 +6,18 @@ import importlib.util
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import MissingExtraError
 from facegen.faces import landmarks
 from facegen.faces.landmarks import faces_in_photo, landmarks_in_head
 
-Picture = NDArray[np.uint8]
 
-
-def noise(height: int, width: int) -> Picture:
+def noise(height: int, width: int) -> RGB:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_one_face_is_found_in_the_photo(astronaut: Picture) -> None:
+def test_one_face_is_found_in_the_photo(astronaut: RGB) -> None:
     (face,) = faces_in_photo(astronaut)
     assert face.detected
     assert face.points.shape == (68, 2)
@@ -30,13 +28,13 @@ def test_one_face_is_found_in_the_photo(astronaut: Picture) -> None:
     assert chin[1] > left_eye[1] + 40
 
 
-def test_points_do_not_depend_on_what_lies_around(astronaut: Picture) -> None:
+def test_points_do_not_depend_on_what_lies_around(astronaut: RGB) -> None:
     whole = faces_in_photo(astronaut)[0].points
     cut = faces_in_photo(np.ascontiguousarray(astronaut[20:320, 100:400]))[0].points
     assert abs(whole - (cut + np.array([100, 20]))).mean() < 4
 
 
-def test_largest_face_comes_first(astronaut: Picture) -> None:
+def test_largest_face_comes_first(astronaut: RGB) -> None:
     face = astronaut[24:216, 128:320]
     small = face[::2, ::2]
     photo = np.zeros((192, 320, 3), np.uint8)
@@ -51,7 +49,7 @@ def test_no_face_gives_an_empty_list(shape: tuple[int, int]) -> None:
     assert faces_in_photo(noise(*shape)) == []
 
 
-def test_head_is_found_and_its_points_lie_inside(head: Picture) -> None:
+def test_head_is_found_and_its_points_lie_inside(head: RGB) -> None:
     found = landmarks_in_head(head)
     assert found.detected
     assert found.points.min() > 0
@@ -68,12 +66,12 @@ def test_head_without_a_face_falls_back_to_the_canonical_box(side: int) -> None:
     assert found.points.max() <= 1.05 * side  # in noise a chin may lie a little below the box
 
 
-def test_head_points_scale_with_the_picture(head: Picture) -> None:
+def test_head_points_scale_with_the_picture(head: RGB) -> None:
     half = np.ascontiguousarray(head[::2, ::2])
     assert abs(landmarks_in_head(half).scaled(2).points - landmarks_in_head(head).points).mean() < 2.5
 
 
-def test_scaled_keeps_whether_it_was_detected(head: Picture) -> None:
+def test_scaled_keeps_whether_it_was_detected(head: RGB) -> None:
     found = landmarks_in_head(head)
     np.testing.assert_array_equal(found.scaled(3).points, found.points * 3)
     assert found.scaled(3).detected

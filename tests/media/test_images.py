@@ -11,13 +11,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
+from facegen.arrays import RGB
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.media.images import find_pictures, picture_text, read_image, resize, write_image
 
 Reader = Callable[[Path], object]
 
 
-def scene(height: int = 40, width: int = 60) -> NDArray[np.uint8]:
+def scene(height: int = 40, width: int = 60) -> RGB:
     """Return a smooth picture whose four corners differ, so that every turn and mirroring shows."""
     y, x = np.mgrid[:height, :width]
     red, green = 255 * x / (width - 1), 255 * y / (height - 1)

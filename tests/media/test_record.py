@@ -10,10 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from facegen import __version__
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.errors import FileError, WeightsError
 from facegen.media.images import write_image
 from facegen.media.record import (
@@ -49,7 +48,7 @@ def test_record_of_a_sample(pipeline: FacePipeline, recipe: Path, tmp_path: Path
     options = {"seeds": 7, "size": 320, "recipe": "tiny", "set": ("fidelity=0.5",)}
     text = record_text(pipeline, "sample", options, upscaled=[upscaled], z=z)
     assert text["facegen"] == "sample --seeds 7 --size 320 --recipe tiny --set fidelity=0.5"
-    record = read_record(write_image(tmp_path / "a.jpg", to_picture(upscaled.image), text=text))
+    record = read_record(write_image(tmp_path / "a.jpg", to_rgb(upscaled.image), text=text))
     assert (record.facegen, record.torch, record.device) == (__version__, torch.__version__, "cpu")
     assert record.argv == tuple(text["facegen"].split())
     assert record.recipe == pipeline.recipe.model_dump(mode="json")
@@ -69,7 +68,7 @@ def test_record_of_a_sample(pipeline: FacePipeline, recipe: Path, tmp_path: Path
     assert made.seams == seam_gauge(upscaled.image, upscaled.plan)
 
 
-def test_record_of_a_photo(pipeline: FacePipeline, tmp_path: Path, head: NDArray[np.uint8]) -> None:
+def test_record_of_a_photo(pipeline: FacePipeline, tmp_path: Path, head: RGB) -> None:
     source = write_image(tmp_path / "it's me.png", head)
     text = record_text(pipeline, "upres", {"scale": 2, "strip": True, "crop": False, "size": None}, source=source)
     assert text["facegen"] == """upres 'it'"'"'s me.png' --scale 2 --strip"""

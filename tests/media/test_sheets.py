@@ -4,14 +4,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import UsageError
 from facegen.media.images import resize
 from facegen.media.sheets import COMPARED_SIDE, FILM_SHOWN, FilmSheet, before_after, contact_sheet
 
 
-def solid(value: int, height: int = 10, width: int = 10) -> NDArray[np.uint8]:
+def solid(value: int, height: int = 10, width: int = 10) -> RGB:
     return np.full((height, width, 3), value, np.uint8)
 
 
@@ -63,7 +63,7 @@ def test_contact_sheet_refuses_what_makes_no_sheet() -> None:
         contact_sheet([solid(0)], labels=["a", "b"])
 
 
-def test_before_after_shows_the_enlarged_input_next_to_the_result(head: NDArray[np.uint8]) -> None:
+def test_before_after_shows_the_enlarged_input_next_to_the_result(head: RGB) -> None:
     small = resize(head, (96, 96))
     sheet = before_after(small, head)
     assert sheet.shape == (192 + 16, 192 + 4 + 192, 3)

@@ -8,21 +8,20 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
+from facegen.arrays import RGB
 from facegen.errors import FileError
 from facegen.media.images import resize
 from facegen.media.video_reader import Clip
 from facegen.media.video_writer import write_video
 from tests.video.films import beep, moving
 
-Picture = NDArray[np.uint8]
 FPS = Fraction(30_000, 1001)
 
 
 @pytest.fixture(scope="session")
-def film(astronaut: Picture) -> list[Picture]:
+def film(astronaut: RGB) -> list[RGB]:
     """8 frames of 64 x 96 px."""
     return moving(resize(astronaut, (128, 128)), 8, (96, 64))
 
@@ -43,7 +42,7 @@ def test_colours_come_back_within_a_few_steps(tmp_path: Path, suffix: str) -> No
         assert (context.colorspace, context.color_range) == (1, 1)
 
 
-def test_odd_sides_repeat_an_edge(tmp_path: Path, film: list[Picture]) -> None:
+def test_odd_sides_repeat_an_edge(tmp_path: Path, film: list[RGB]) -> None:
     odd = [np.ascontiguousarray(frame[:63, :95]) for frame in film[:2]]
     _, rgb = next(Clip(write_video(tmp_path / "film.mp4", odd, FPS)).frames())
     assert rgb.shape == (64, 96, 3)
@@ -72,7 +71,7 @@ def test_a_film_that_does_not_tell_its_matrix_has_its_sizes(tmp_path: Path, line
      ("mp3", ".mkv", "mp3"), ("mp4", ".mp4", "aac")],
 )  # fmt: skip
 def test_longer_sound_is_cut_at_the_end(
-    tmp_path: Path, film: list[Picture], sound: str, suffix: str, codec: str
+    tmp_path: Path, film: list[RGB], sound: str, suffix: str, codec: str
 ) -> None:
     audio = beep(tmp_path / f"beep.{sound}", seconds=2)
     path = write_video(tmp_path / f"film{suffix}", film * 3, Fraction(24), audio=audio)
@@ -88,7 +87,7 @@ def test_longer_sound_is_cut_at_the_end(
     assert Clip(path).duration == pytest.approx(1, abs=0.03)
 
 
-def test_shorter_sound_is_left_shorter(tmp_path: Path, film: list[Picture]) -> None:
+def test_shorter_sound_is_left_shorter(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.mp4", film * 3, Fraction(24), audio=beep(tmp_path / "beep.wav", seconds=0.5))
     with av.open(str(path)) as file:
         stream = file.streams.audio[0]
@@ -96,7 +95,7 @@ def test_shorter_sound_is_left_shorter(tmp_path: Path, film: list[Picture]) -> N
     assert Clip(path).duration == pytest.approx(1, abs=0.01)
 
 
-def test_files_without_sound(tmp_path: Path, film: list[Picture]) -> None:
+def test_files_without_sound(tmp_path: Path, film: list[RGB]) -> None:
     silent, text = write_video(tmp_path / "silent.mp4", film, Fraction(24)), tmp_path / "text.mp3"
     text.write_text("no sound")
     with pytest.raises(FileError, match=r"silent\.mp4: has no sound"):
@@ -106,7 +105,7 @@ def test_files_without_sound(tmp_path: Path, film: list[Picture]) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["silent.mp4", "text.mp3"]
 
 
-def test_a_gif_loops_in_good_colours(tmp_path: Path, film: list[Picture]) -> None:
+def test_a_gif_loops_in_good_colours(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.gif", film, Fraction(25))
     with Image.open(path) as file:
         assert (file.n_frames, file.info["loop"]) == (8, 0)  # type: ignore[attr-defined]

@@ -9,24 +9,22 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import FileError
 from facegen.media.images import resize
 from facegen.media.video_reader import Clip, is_clip, video_text
 from facegen.media.video_writer import write_video
 from tests.video.films import beep, moving
 
-Picture = NDArray[np.uint8]
-
 
 @pytest.fixture(scope="session")
-def film(astronaut: Picture) -> list[Picture]:
+def film(astronaut: RGB) -> list[RGB]:
     """6 frames of 96 x 64 px (width, height)."""
     return moving(resize(astronaut, (128, 128)), 6, (96, 64))
 
 
-def write_oddly(path: Path, film: list[Picture], *, turned: int = 0, aspect: Fraction = Fraction(1)) -> Path:
+def write_oddly(path: Path, film: list[RGB], *, turned: int = 0, aspect: Fraction = Fraction(1)) -> Path:
     """An mp4 that wants its frames turned counterclockwise, or stretched sideways."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25, options={"crf": "10"})
@@ -39,7 +37,7 @@ def write_oddly(path: Path, film: list[Picture], *, turned: int = 0, aspect: Fra
     return path
 
 
-def test_what_a_clip_says(tmp_path: Path, film: list[Picture]) -> None:
+def test_what_a_clip_says(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.mp4", film, Fraction(24), audio=beep(tmp_path / "beep.wav", 1))
     clip = Clip(path)
     assert (clip.fps, clip.size, clip.count, clip.has_audio) == (Fraction(24), (96, 64), 6, True)
@@ -49,7 +47,7 @@ def test_what_a_clip_says(tmp_path: Path, film: list[Picture]) -> None:
 
 
 @pytest.mark.parametrize("turned", [90, 180, -90])
-def test_turned_frames_stand_upright(tmp_path: Path, film: list[Picture], turned: int) -> None:
+def test_turned_frames_stand_upright(tmp_path: Path, film: list[RGB], turned: int) -> None:
     clip = Clip(write_oddly(tmp_path / "film.mp4", film, turned=turned))
     upright = np.rot90(film[0], turned // 90)
     _, rgb = next(clip.frames())
@@ -57,17 +55,17 @@ def test_turned_frames_stand_upright(tmp_path: Path, film: list[Picture], turned
     assert np.abs(rgb.astype(int) - upright).mean() < 6
 
 
-def test_pixels_become_square(tmp_path: Path, film: list[Picture]) -> None:
+def test_pixels_become_square(tmp_path: Path, film: list[RGB]) -> None:
     assert Clip(write_oddly(tmp_path / "film.mp4", film, aspect=Fraction(4, 3))).size == (128, 64)
 
 
-def test_the_iterator_can_be_left_early(tmp_path: Path, film: list[Picture]) -> None:
+def test_the_iterator_can_be_left_early(tmp_path: Path, film: list[RGB]) -> None:
     frames = Clip(write_video(tmp_path / "film.mp4", film, Fraction(24))).frames()
     assert [time for time, _ in islice(frames, 2)] == [0, Fraction(1, 24)]
     frames.close()
 
 
-def test_files_that_are_no_film(tmp_path: Path, film: list[Picture]) -> None:
+def test_files_that_are_no_film(tmp_path: Path, film: list[RGB]) -> None:
     text, sound = tmp_path / "text.mp4", beep(tmp_path / "sound.mp3", 0.2)
     text.write_text("just words")
     with pytest.raises(FileError, match=r"text\.mp4: cannot be read as a film"):
@@ -80,7 +78,7 @@ def test_files_that_are_no_film(tmp_path: Path, film: list[Picture]) -> None:
         Clip(sound)
 
 
-def test_a_file_cut_short_in_its_first_frame(tmp_path: Path, film: list[Picture]) -> None:
+def test_a_file_cut_short_in_its_first_frame(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.mp4", film, Fraction(24))
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdat") + 100])
@@ -94,7 +92,7 @@ def test_films_are_told_by_their_names() -> None:
     assert not is_clip(Path("mp4"))
 
 
-def test_somebody_elses_comment_is_no_text_of_ours(tmp_path: Path, film: list[Picture]) -> None:
+def test_somebody_elses_comment_is_no_text_of_ours(tmp_path: Path, film: list[RGB]) -> None:
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as file:
         file.metadata["comment"] = "Holiday, 2019"

@@ -10,21 +10,20 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError, UsageError
 from facegen.media.images import read_image, resize
 from facegen.media.video_reader import Clip, video_text
 from facegen.media.video_writer import VIDEO_SUFFIXES, write_video
 from tests.video.films import beep, moving
 
-Picture = NDArray[np.uint8]
 FPS = Fraction(30_000, 1001)
 FILMS = [suffix for suffix in VIDEO_SUFFIXES if suffix != ".gif"]
 
 
 @pytest.fixture(scope="session")
-def film(astronaut: Picture) -> list[Picture]:
+def film(astronaut: RGB) -> list[RGB]:
     """8 frames of 64 x 96 px."""
     return moving(resize(astronaut, (128, 128)), 8, (96, 64))
 
@@ -34,7 +33,7 @@ def times_of(path: Path) -> list[Fraction]:
 
 
 @pytest.mark.parametrize("suffix", FILMS)
-def test_frames_and_times_come_back(tmp_path: Path, film: list[Picture], suffix: str) -> None:
+def test_frames_and_times_come_back(tmp_path: Path, film: list[RGB], suffix: str) -> None:
     path = write_video(tmp_path / f"film{suffix}", iter(film), FPS)
     found = list(Clip(path).frames())
     assert len(found) == 8
@@ -46,12 +45,12 @@ def test_frames_and_times_come_back(tmp_path: Path, film: list[Picture], suffix:
 
 
 @pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
-def test_same_frames_same_bytes(tmp_path: Path, film: list[Picture], suffix: str) -> None:
+def test_same_frames_same_bytes(tmp_path: Path, film: list[RGB], suffix: str) -> None:
     one, two = (write_video(tmp_path / f"{name}{suffix}", film[:4], FPS) for name in "ab")
     assert one.read_bytes() == two.read_bytes()
 
 
-def test_h264_does_not_depend_on_what_memory_contained(tmp_path: Path, film: list[Picture]) -> None:
+def test_h264_does_not_depend_on_what_memory_contained(tmp_path: Path, film: list[RGB]) -> None:
     """On a processor with AVX-512, x264 would write other bytes for two of five of these."""
     found = set()
     for number in range(6):
@@ -60,14 +59,14 @@ def test_h264_does_not_depend_on_what_memory_contained(tmp_path: Path, film: lis
     assert len(found) == 1
 
 
-def test_av1(tmp_path: Path, film: list[Picture]) -> None:
+def test_av1(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.webm", film, FPS, codec="av1")
     with av.open(str(path)) as file:
         assert file.streams.video[0].codec.canonical_name == "av1"
     assert len(times_of(path)) == 8
 
 
-def test_times_of_a_variable_rate_are_kept_exactly(tmp_path: Path, film: list[Picture]) -> None:
+def test_times_of_a_variable_rate_are_kept_exactly(tmp_path: Path, film: list[RGB]) -> None:
     times = [Fraction(n, 900) for n in (13, 40, 41, 90, 120, 150, 151, 300)]
     path = write_video(tmp_path / "film.mp4", film, FPS, times=times)
     with av.open(str(path)) as file:
@@ -75,19 +74,19 @@ def test_times_of_a_variable_rate_are_kept_exactly(tmp_path: Path, film: list[Pi
         assert [frame.pts * stream.time_base for frame in file.decode(stream)] == times  # type: ignore[operator]
 
 
-def test_a_folder_of_frames(tmp_path: Path, film: list[Picture]) -> None:
+def test_a_folder_of_frames(tmp_path: Path, film: list[RGB]) -> None:
     folder = write_video(tmp_path / "frames", film, FPS, text={"facegen": "video"})
     names = sorted(path.name for path in folder.iterdir())
     assert names == [f"frame-{number:06d}.png" for number in range(1, 9)]
     np.testing.assert_array_equal(read_image(folder / names[2]).rgb, film[2])
 
 
-def test_an_mp4_starts_with_its_index(tmp_path: Path, film: list[Picture]) -> None:
+def test_an_mp4_starts_with_its_index(tmp_path: Path, film: list[RGB]) -> None:
     data = write_video(tmp_path / "film.mp4", film, FPS).read_bytes()
     assert 0 < data.index(b"moov") < data.index(b"mdat")
 
 
-def test_what_is_refused(tmp_path: Path, film: list[Picture]) -> None:
+def test_what_is_refused(tmp_path: Path, film: list[RGB]) -> None:
     silent = write_video(tmp_path / "silent.mp4", film, FPS)
     with pytest.raises(UsageError, match=r"'\.mp5'; did you mean '\.mp4'\? Known: \.mp4, \.webm"):
         write_video(tmp_path / "film.mp5", film, FPS)
@@ -107,7 +106,7 @@ def test_what_is_refused(tmp_path: Path, film: list[Picture]) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mov", ".mkv", ".gif"])
-def test_what_the_film_says(tmp_path: Path, film: list[Picture], suffix: str) -> None:
+def test_what_the_film_says(tmp_path: Path, film: list[RGB], suffix: str) -> None:
     text = {"facegen": 'video --seeds 1,2 -o "ünï.mp4"', "facegen-record": '{"a": 1}', "title": "A walk"}
     path = write_video(tmp_path / f"film{suffix}", film[:2], FPS, text=text)
     found = video_text(path)
@@ -123,7 +122,7 @@ def test_what_the_film_says(tmp_path: Path, film: list[Picture], suffix: str) ->
 
 @pytest.mark.skipif(shutil.which("ffprobe") is None, reason="Debian's ffmpeg is not installed")
 @pytest.mark.parametrize("suffix", FILMS)
-def test_ffprobe_agrees(tmp_path: Path, film: list[Picture], suffix: str) -> None:
+def test_ffprobe_agrees(tmp_path: Path, film: list[RGB], suffix: str) -> None:
     audio = beep(tmp_path / "beep.wav", seconds=2)
     path = write_video(tmp_path / f"film{suffix}", film * 3, Fraction(24), audio=audio)
     entries = "format=duration:stream=codec_type,nb_read_frames,r_frame_rate"

@@ -5,15 +5,15 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError
 from facegen.ops.flow import LEAST_SIDE, flow_between, resize_flow, trust, warp
 
 INSIDE = (slice(24, -24), slice(24, -24))
 
 
-def moved(picture: NDArray[np.uint8], right: float, down: float) -> NDArray[np.uint8]:
+def moved(picture: RGB, right: float, down: float) -> RGB:
     """The picture, its content shifted."""
     matrix = np.array([[1, 0, right], [0, 1, down]], dtype=np.float64)
     shifted = cv2.warpAffine(picture, matrix, picture.shape[1::-1], flags=4, borderMode=cv2.BORDER_REFLECT_101)
@@ -21,21 +21,21 @@ def moved(picture: NDArray[np.uint8], right: float, down: float) -> NDArray[np.u
 
 
 @pytest.mark.parametrize(("right", "down"), [(3.0, 0.0), (-1.5, 2.0), (0.0, 0.0)])
-def test_a_shift_is_found(head: NDArray[np.uint8], right: float, down: float) -> None:
+def test_a_shift_is_found(head: RGB, right: float, down: float) -> None:
     flow = flow_between(head, moved(head, right, down))
     assert flow.dtype == np.float32
     middle = np.median(flow[INSIDE].reshape(-1, 2), axis=0)
     np.testing.assert_allclose(middle, [-right, -down], atol=0.15)
 
 
-def test_warping_along_the_flow_gives_the_later_picture(head: NDArray[np.uint8]) -> None:
+def test_warping_along_the_flow_gives_the_later_picture(head: RGB) -> None:
     after = moved(head, 3, -2)
     warped = warp(head, flow_between(head, after))
     error = np.abs(warped.astype(float) - after)[INSIDE].mean()
     assert error < 0.15 * np.abs(head.astype(float) - after)[INSIDE].mean()
 
 
-def test_no_flow_leaves_every_type_as_it_is(head: NDArray[np.uint8]) -> None:
+def test_no_flow_leaves_every_type_as_it_is(head: RGB) -> None:
     still = np.zeros((*head.shape[:2], 2), dtype=np.float32)
     assert np.array_equal(warp(head, still), head)
     plane = head[..., 0].astype(np.float32)
@@ -76,7 +76,7 @@ def test_trust_is_half_at_the_bound() -> None:
     np.testing.assert_allclose(trust(still, back)[:, :7], 0.5, rtol=1e-5)
 
 
-def test_what_is_covered_is_not_trusted(head: NDArray[np.uint8]) -> None:
+def test_what_is_covered_is_not_trusted(head: RGB) -> None:
     after = moved(head, 2, 0)
     after[80:120, 80:120] = np.random.default_rng(0).integers(0, 255, (40, 40, 3))
     believed = trust(flow_between(head, after), flow_between(after, head))
@@ -90,7 +90,7 @@ def test_pictures_too_small_for_flow_stand_still() -> None:
     assert np.isfinite(flow_between(least, least)).all()
 
 
-def test_threads_leave_no_trace(head: NDArray[np.uint8]) -> None:
+def test_threads_leave_no_trace(head: RGB) -> None:
     threads, after, found = cv2.getNumThreads(), moved(head, 2, 1), []
     try:
         for count in (1, 3):
@@ -101,7 +101,7 @@ def test_threads_leave_no_trace(head: NDArray[np.uint8]) -> None:
     assert found[0] == found[1]
 
 
-def test_sizes_must_agree(head: NDArray[np.uint8]) -> None:
+def test_sizes_must_agree(head: RGB) -> None:
     with pytest.raises(ShapeError, match=r"pictures have shapes \(192, 192, 3\) and \(96, 192, 3\)"):
         flow_between(head, head[::2])
     with pytest.raises(ShapeError, match="see resize_flow"):

@@ -17,10 +17,10 @@ import matplotlib.figure
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from rich.console import Console
 from tensorboardX.proto.event_pb2 import Event
 
+from facegen.arrays import RGB
 from facegen.media.images import read_image
 from facegen.training.callbacks import (
     DPI,
@@ -116,7 +116,7 @@ class TestSamples:
 
     def test_sheets_are_named_after_the_images_seen(self, tmp_path: Path) -> None:
         for images in (8, 12_345_678):
-            sheet: NDArray[np.uint8] = SHEET + np.uint8(images % 7)
+            sheet: RGB = SHEET + np.uint8(images % 7)
             Samples().on_validation(trainer_in(tmp_path, images), sheet, {"score": 1.0})
             assert np.array_equal(read_image(tmp_path / "samples" / f"{images:09d}.png").rgb, sheet)
         assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == ["000000008.png", "012345678.png"]

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from facegen.arrays import RGB
 from facegen.errors import TrainingError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.media.images import write_image
@@ -220,7 +220,7 @@ def test_low_res_is_the_high_res_one_reduced(head_folder: Path, reduction: Reduc
     assert max(low.max(), high.max()) <= 1
 
 
-def test_reduction_is_that_of_pillow(astronaut: NDArray[np.uint8]) -> None:
+def test_reduction_is_that_of_pillow(astronaut: RGB) -> None:
     crop = astronaut[:96, 128:224]
     high = torch.from_numpy(crop.copy()).permute(2, 0, 1)[None] / 255
     for reduction, filter_ in (("bicubic", Image.Resampling.BICUBIC), ("area", Image.Resampling.BOX)):

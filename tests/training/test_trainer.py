@@ -19,9 +19,9 @@ import pytest
 import tomli_w
 import torch
 from filelock import FileLock
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facegen.arrays import RGB
 from facegen.errors import TrainingError
 from facegen.media.images import read_image
 from facegen.training.callbacks import Callback, Run, Samples, Stats, StatsFile, read_stats
@@ -72,7 +72,7 @@ class Duel:
             return {"total": total * (float("nan") if step == self.broken_at else 1), "noise": noise.mean()}
         return {"total": (self.critic(noise) - self.critic(self.line(x))).square().mean()}
 
-    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
+    def validate(self) -> tuple[RGB, dict[str, float]]:
         self.drawn += 1
         return np.full((4, 4, 3), 77, np.uint8), {"score": self.line.weight.abs().sum().item()}
 

@@ -9,12 +9,13 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.audio.stream import AudioStream
-from numpy.typing import NDArray
+
+from facegen.arrays import RGB
 
 RATE = 44_100
 
 
-def moving(rgb: NDArray[np.uint8], frames: int, size: tuple[int, int], step: int = 3) -> list[NDArray[np.uint8]]:
+def moving(rgb: RGB, frames: int, size: tuple[int, int], step: int = 3) -> list[RGB]:
     """A camera of `size` = (width, height) that moves along the diagonal of a picture."""
     width, height = size
     return [np.ascontiguousarray(rgb[n * step :][:height, n * step :][:, :width]) for n in range(frames)]

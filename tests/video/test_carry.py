@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError
 from facegen.video.carry import STRENGTH, Carried, DetailCarrier, enlarge
 from tests.ops.test_flow import moved
@@ -21,7 +22,7 @@ def noise(seed: int, size: tuple[int, int]) -> Plane:
     return np.asarray(cv2.GaussianBlur(rough, (0, 0), 1), dtype=np.float32)
 
 
-def film(head: NDArray[np.uint8], count: int, step: float = 0.5) -> list[tuple[NDArray[np.uint8], Plane]]:
+def film(head: RGB, count: int, step: float = 0.5) -> list[tuple[RGB, Plane]]:
     """A head that moves right by `step` low-res pixels a frame, each frame upscaled with detail of its own."""
     low = np.asarray(cv2.resize(head, (64, 64), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     pictures = [moved(low, step * number, 0) for number in range(count)]
@@ -29,7 +30,7 @@ def film(head: NDArray[np.uint8], count: int, step: float = 0.5) -> list[tuple[N
     return [(x, (enlarge(x, large) * 0.6 + 0.2 + noise(n, large)).clip(0, 1)) for n, x in enumerate(pictures)]
 
 
-def carry(carrier: DetailCarrier, low: NDArray[np.uint8], upscaled: Plane, strength: float = STRENGTH) -> Plane:
+def carry(carrier: DetailCarrier, low: RGB, upscaled: Plane, strength: float = STRENGTH) -> Plane:
     """Finish the next frame with the detail of those before."""
     carried = carrier.carried(low, upscaled.shape[:2])
     mixed = upscaled if carried is None else carried.mix(upscaled, strength)
@@ -41,12 +42,12 @@ def laplacian(picture: Plane) -> float:
     return float(cv2.Laplacian(picture, cv2.CV_32F).var())
 
 
-def test_the_first_frame_is_left_as_it_is(head: NDArray[np.uint8]) -> None:
+def test_the_first_frame_is_left_as_it_is(head: RGB) -> None:
     ((low, upscaled),) = film(head, 1)
     assert np.array_equal(carry(DetailCarrier(), low, upscaled), upscaled)
 
 
-def test_detail_moves_with_the_head_and_stays_sharp(head: NDArray[np.uint8]) -> None:
+def test_detail_moves_with_the_head_and_stays_sharp(head: RGB) -> None:
     frames, carrier = film(head, 8), DetailCarrier()
     carried = [carry(carrier, low, upscaled) for low, upscaled in frames]
     shift = round(0.5 * SCALE)
@@ -61,7 +62,7 @@ def test_detail_moves_with_the_head_and_stays_sharp(head: NDArray[np.uint8]) -> 
     assert laplacian(carried[-1]) == pytest.approx(laplacian(fresh[-1]), rel=0.1)
 
 
-def test_a_cut_carries_nothing_over(head: NDArray[np.uint8]) -> None:
+def test_a_cut_carries_nothing_over(head: RGB) -> None:
     ((low, upscaled),) = film(head, 1)
     other = np.ascontiguousarray(255 - low[::-1])
     large = enlarge(other, upscaled.shape[:2]) * 0.6 + 0.2 + noise(9, upscaled.shape[:2])
@@ -71,7 +72,7 @@ def test_a_cut_carries_nothing_over(head: NDArray[np.uint8]) -> None:
     assert difference.mean() < 0.01
 
 
-def test_detail_of_equal_frames_is_kept(head: NDArray[np.uint8]) -> None:
+def test_detail_of_equal_frames_is_kept(head: RGB) -> None:
     ((low, upscaled),) = film(head, 1)
     carrier = DetailCarrier()
     carry(carrier, low, upscaled)
@@ -91,7 +92,7 @@ def test_a_mean_of_two_details_is_as_sharp_as_either() -> None:
     np.testing.assert_allclose(half.mix(fresh, 0.0), fresh, atol=1e-6)
 
 
-def test_restored_it_goes_on_bit_for_bit(head: NDArray[np.uint8]) -> None:
+def test_restored_it_goes_on_bit_for_bit(head: RGB) -> None:
     frames, whole, second = film(head, 4), DetailCarrier(), DetailCarrier()
     second.restore(whole.state())
     for low, upscaled in frames[:2]:
@@ -101,7 +102,7 @@ def test_restored_it_goes_on_bit_for_bit(head: NDArray[np.uint8]) -> None:
         assert np.array_equal(carry(whole, low, upscaled), carry(second, low, upscaled))
 
 
-def test_another_size_is_refused(head: NDArray[np.uint8]) -> None:
+def test_another_size_is_refused(head: RGB) -> None:
     ((low, upscaled),) = film(head, 1)
     carrier = DetailCarrier()
     carrier.keep(low, upscaled)

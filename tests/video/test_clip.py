@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import UsageError
 from facegen.media.images import resize
 from facegen.media.video_reader import Clip
@@ -24,19 +24,18 @@ from facegen.video.store import FrameStore
 from tests import tiny
 from tests.video.films import moving
 
-Picture = NDArray[np.uint8]
 FPS = Fraction(24)
 TWICE = PhotoOptions(scale=2, background="tiles")
 
 
 @pytest.fixture(scope="session")
-def film(astronaut: Picture) -> list[Picture]:
+def film(astronaut: RGB) -> list[RGB]:
     """4 frames of 120 x 104 px, a face in them all."""
     return moving(resize(astronaut, (160, 160)), 4, (120, 104))
 
 
 @pytest.fixture(scope="session")
-def clip(film: list[Picture], tmp_path_factory: pytest.TempPathFactory) -> Clip:
+def clip(film: list[RGB], tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return Clip(write_video(tmp_path_factory.mktemp("clip") / "clip.mkv", film, FPS))
 
 
@@ -45,7 +44,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
     return FacePipeline.load(tiny.save_all(tmp_path_factory.mktemp("tiny")))
 
 
-def warping_error(frames: list[Picture], film: list[Picture]) -> float:
+def warping_error(frames: list[RGB], film: list[RGB]) -> float:
     """Mean difference between each frame and the one before, moved along the flow of the film enlarged."""
     shown = [resize(rgb, (2 * rgb.shape[1], 2 * rgb.shape[0])) for rgb in film]
     errors = []
@@ -64,7 +63,7 @@ def test_the_scale_is_the_largest_heads(clip: Clip) -> None:
 
 
 def test_frames_flicker_less_than_one_by_one_and_fit_the_clip(
-    pipeline: FacePipeline, clip: Clip, film: list[Picture], tmp_path: Path
+    pipeline: FacePipeline, clip: Clip, film: list[RGB], tmp_path: Path
 ) -> None:
     counted: list[tuple[int, int | None]] = []
     with FrameStore(tmp_path / "frames", {}) as store:
@@ -80,7 +79,7 @@ def test_frames_flicker_less_than_one_by_one_and_fit_the_clip(
 
 
 def test_a_stopped_clip_goes_on_with_the_same_frames(
-    pipeline: FacePipeline, clip: Clip, film: list[Picture], tmp_path: Path
+    pipeline: FacePipeline, clip: Clip, film: list[RGB], tmp_path: Path
 ) -> None:
     def stop(done: int, _: int | None) -> None:
         if done == 2:
@@ -98,7 +97,7 @@ def test_a_stopped_clip_goes_on_with_the_same_frames(
         np.testing.assert_array_equal(list(store.frames()), expected)
 
 
-def test_a_background_that_is_kept_stays_pixel_for_pixel(film: list[Picture], tmp_path: Path) -> None:
+def test_a_background_that_is_kept_stays_pixel_for_pixel(film: list[RGB], tmp_path: Path) -> None:
     pipeline = FacePipeline.load(tiny.save_all(tmp_path))
     for net in (pipeline.upscaler,):  # as it is, a tiny network makes no detail that the heads lack
         torch.nn.init.normal_(net.to_rgb.weight, std=1.0, generator=torch.Generator().manual_seed(0))
@@ -112,7 +111,7 @@ def test_a_background_that_is_kept_stays_pixel_for_pixel(film: list[Picture], tm
     np.testing.assert_array_equal(result[:, -6:], rgb[:, -6:])
 
 
-def test_a_cut_leaves_nothing_behind(pipeline: FacePipeline, film: list[Picture]) -> None:
+def test_a_cut_leaves_nothing_behind(pipeline: FacePipeline, film: list[RGB]) -> None:
     options = PhotoOptions(scale=2, background="lanczos")
     noise = np.random.default_rng(0).integers(0, 256, film[0].shape, dtype=np.uint8)
     upscaler = ClipUpscaler(pipeline, 2, options, fps=24)

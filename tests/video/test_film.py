@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.errors import UsageError
 from facegen.media.images import read_image, resize
 from facegen.media.record import RECORD_KEY, Record, record_text
@@ -57,7 +56,7 @@ def film_file(
     return FilmFile(path=path, text=text, count=count, interpolate=interpolate, loop=loop)
 
 
-def frames(path: Path) -> list[NDArray[np.uint8]]:
+def frames(path: Path) -> list[RGB]:
     return [rgb for _, rgb in Clip(path).frames()]
 
 
@@ -111,7 +110,7 @@ def test_a_frame_is_what_the_pipeline_makes_of_its_latent(pipeline: FacePipeline
     assert len(shown) == 4
     for number in (0, 3):
         image = pipeline(pipeline.draw(way.latent(number)), SIZE).image
-        expected = resize(to_picture(image), (SIZE, SIZE))
+        expected = resize(to_rgb(image), (SIZE, SIZE))
         assert np.abs(shown[number].astype(int) - expected).max() <= 3  # YCbCr rounds
 
 
@@ -123,7 +122,7 @@ def test_a_grid_shows_each_walk_in_its_cell(pipeline: FacePipeline, tmp_path: Pa
     assert grid.shape == (2 * SIZE + GAP, 2 * SIZE + GAP, 3)
     for cell, way in enumerate(ways):
         top, left = (place * (SIZE + GAP) for place in divmod(cell, 2))
-        face = resize(to_picture(pipeline.draw(way.latent(1))), (SIZE, SIZE))
+        face = resize(to_rgb(pipeline.draw(way.latent(1))), (SIZE, SIZE))
         assert np.array_equal(grid[top : top + SIZE, left : left + SIZE], face)
     assert (grid[-SIZE:, -SIZE:] == 255).all()
 

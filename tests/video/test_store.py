@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.errors import FileError
 from facegen.video.store import JSON, FrameStore, State
 
@@ -30,7 +30,7 @@ with FrameStore(Path(sys.argv[1]), {}) as store:
 """
 
 
-def grey(value: int) -> NDArray[np.uint8]:
+def grey(value: int) -> RGB:
     return np.full((4, 4, 3), value, np.uint8)
 
 

@@ -9,10 +9,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_picture, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.candidates import Candidates
 from facegen.errors import UsageError
 from facegen.evaluation.temporal import TemporalMeter
@@ -33,7 +32,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
 
 
 @pytest.fixture(scope="module")
-def faces(head: NDArray[np.uint8]) -> list[Tensor]:
+def faces(head: RGB) -> list[Tensor]:
     """A head that moves to the right by a pixel a frame."""
     small = cv2.resize(head, (128, 128), interpolation=cv2.INTER_AREA)
     return [to_tensor(moved(np.asarray(small, dtype=np.uint8), step, 0)) for step in range(5)]
@@ -59,7 +58,7 @@ def test_together_they_flicker_less_and_are_as_sharp(pipeline: FacePipeline, fac
     for options in (OFF, TemporalOptions()):
         meter = TemporalMeter(12, faces=False)
         for image in film(pipeline, options, faces):
-            meter.add(to_picture(image))
+            meter.add(to_rgb(image))
         found[options] = meter.result()
     alone, together = found[OFF], found[TemporalOptions()]
     assert alone.flicker is not None
@@ -104,7 +103,7 @@ def test_the_previous_frame_does_not_grow_sharper_by_itself(pipeline: FacePipeli
     for name in (options, OFF):
         meter = TemporalMeter(12, faces=False)
         for image in film(pipeline, name, [faces[step] for step in (0, 1, 2, 3, 4, 3, 2, 1)]):
-            meter.add(to_picture(image))
+            meter.add(to_rgb(image))
         sharpness[name] = meter.result().sharpness
     assert 0.95 < sharpness[options] / sharpness[OFF] < 1.2
 

@@ -11,6 +11,7 @@ import imagehash
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.clean.face import View, view_crop
 from facegen.data.clean.judge import PICTURE_WISE, VERSION, Detector, Pair, decide, is_measured, near_pairs
 from facegen.data.cutting import sharpness
@@ -36,7 +37,7 @@ class Measured(Outcome):
 
     entry: Entry | None = None
     """Its entry with landmarks, size, sharpness and a measure for each of `PICTURE_WISE`."""
-    hashed: NDArray[np.uint8] | None = None
+    hashed: RGB | None = None
     """(32,): the bits of its perceptual hash."""
 
 
@@ -96,7 +97,7 @@ class Fingerprints:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FINGERPRINTS
-        self.hashes: dict[str, NDArray[np.uint8]] = {}
+        self.hashes: dict[str, RGB] = {}
         """SHA-256 -> (32,)."""
         self.embeddings: dict[str, NDArray[np.float64]] = {}
         """SHA-256 -> (128,), of those that were asked for."""
@@ -221,11 +222,11 @@ class Cleaning:
             self.fingerprints.embeddings[self.entries[outcome.source].sha256] = outcome.embedding
 
 
-def perceptual_hash(view: View) -> NDArray[np.uint8]:
+def perceptual_hash(view: View) -> RGB:
     """The signs of the lowest 16 x 16 cosine components of the crop's luma (imagehash.phash), packed into (32,)."""
     return np.packbits(imagehash.phash(to_pillow(view.rgb), hash_size=HASH_SIDE).hash)
 
 
-def _points(rgb: NDArray[np.uint8], entry: Entry) -> NDArray[np.float64]:
+def _points(rgb: RGB, entry: Entry) -> NDArray[np.float64]:
     """dlib's points in a crop, (68, 2), from its entry or found."""
     return np.array(entry.landmarks) if len(entry.landmarks) == 68 else landmarks_in_head(rgb).points

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from facegen.arrays import RGB, Points
 from facegen.errors import ShapeError
 from facegen.faces.detect import yunet_faces
 
@@ -30,7 +31,6 @@ CLIPPED = 252
 COARSE = 2.0
 """Sigma in pixels of the blur that the eyes are compared with."""
 Grey = NDArray[np.float32]
-Points = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ class Face:
 class View:
     """A head crop, prepared once for all detectors."""
 
-    fine: NDArray[np.uint8]
+    fine: RGB
     """(F, F, 3); F is 512, or the crop's own side if that is less: it is never enlarged."""
     points: Points
     """(68, 2): dlib's landmarks, in pixels of `rgb`."""
 
     @cached_property
-    def rgb(self) -> NDArray[np.uint8]:
+    def rgb(self) -> RGB:
         """(256, 256, 3)."""
         return _resized(self.fine, SIDE)
 
@@ -91,7 +91,7 @@ class View:
         return tuple(sorted(faces, key=lambda face: -face.width))
 
 
-def view_crop(rgb: NDArray[np.uint8], points: Points) -> View:
+def view_crop(rgb: RGB, points: Points) -> View:
     """Prepare a crop for the detectors.
 
     Args:
@@ -199,10 +199,10 @@ def _structure(luma: Grey) -> NDArray[np.float64]:
     return np.asarray(gradient @ gradient.T, dtype=np.float64) / gradient.shape[1]
 
 
-def _resized(rgb: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _resized(rgb: RGB, side: int) -> RGB:
     interpolation = cv2.INTER_AREA if len(rgb) > side else cv2.INTER_CUBIC
     return np.asarray(cv2.resize(rgb, (side, side), interpolation=interpolation), dtype=np.uint8)
 
 
-def _luma(rgb: NDArray[np.uint8]) -> Grey:
+def _luma(rgb: RGB) -> Grey:
     return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), dtype=np.float32) * np.float32(1 / 255)

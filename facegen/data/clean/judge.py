@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.clean import face, patterns
 from facegen.data.clean.face import View
 from facegen.data.manifest import DOUBT, TWIN, Entry
@@ -158,7 +159,7 @@ def decide(
     return decided if per_person is None else _without_crowds(decided, embeddings, per_person)
 
 
-def near_pairs(hashes: NDArray[np.uint8], bits: int = NEAR) -> Iterator[Pair]:
+def near_pairs(hashes: RGB, bits: int = NEAR) -> Iterator[Pair]:
     """Yield the pairs of crops whose perceptual hashes differ by less than `bits` bits, in order.
 
     Args:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from facegen.data.clean.face import SIDE, Grey, Points, View
+from facegen.arrays import Points
+from facegen.data.clean.face import SIDE, Grey, View
 
 USUAL = Path(__file__).parent / "usual.npz"
 """For eyes and mouth: mean description, the axes of its usual changes, and its usual distance from them."""

@@ -7,12 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from facegen.arrays import to_picture
+from facegen.arrays import RGB, to_rgb
 from facegen.training.config import OptimizerConfig
 from facegen.training.muon import Muon
 from facegen.training.random import Draws
@@ -83,7 +81,7 @@ class Objective(Protocol):
         """The phase's losses for the result of `begin`; the one to minimise is called "total"."""
         ...
 
-    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
+    def validate(self) -> tuple[RGB, dict[str, float]]:
         """A fixed sheet of the average's pictures, and its figures; of "score", lower is better."""
         ...
 
@@ -108,9 +106,9 @@ def to_device(pictures: Tensor, device: torch.device) -> Tensor:
     return pictures.to(device, memory_format=torch.channels_last, non_blocking=True)
 
 
-def to_uint8(pictures: Tensor) -> list[NDArray[np.uint8]]:
+def to_uint8(pictures: Tensor) -> list[RGB]:
     """(B, 3, H, W) in [0, 1] to a list of (H, W, 3) uint8."""
-    return [to_picture(picture.float().cpu()) for picture in pictures]
+    return [to_rgb(picture.float().cpu()) for picture in pictures]
 
 
 def mean_logit(logits: Sequence[Tensor]) -> Tensor:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 
+from facegen.arrays import RGB
 from facegen.errors import ShapeError, TrainingError
 from facegen.media.sheets import contact_sheet
 from facegen.models.efficientnet import EfficientNetLite, Name, feature_loss, load_efficientnet, maps_loss
@@ -156,14 +156,14 @@ class ContentLoss:
 @torch.no_grad()
 def validate(
     unseen: PairDataset | TileDataset, network: nn.Module, distance: ContentLoss, device: torch.device
-) -> tuple[NDArray[np.uint8], dict[str, float]]:
+) -> tuple[RGB, dict[str, float]]:
     """Upscale pairs that are not trained on.
 
     Returns:
         a sheet with rows of bicubic, upscaled and real pictures; the mean distance to the real ones of the upscaled
         ones ("score") and of the bicubic ones.
     """
-    sheet: list[NDArray[np.uint8]] = []
+    sheet: list[RGB] = []
     distances = []
     for start in range(0, VALIDATED, BATCH):
         low, real = (to_device(x, device) for x in unseen.batch(start, BATCH))

@@ -10,9 +10,9 @@ from functools import cached_property
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facegen.arrays import RGB
 from facegen.evaluation.features import Features, pooled_features
 from facegen.evaluation.metrics import diversity, frechet_distance
 from facegen.media.sheets import contact_sheet
@@ -125,7 +125,7 @@ class Reconstruction:
 class DCGANObjective:
     """The losses of the recipe's [loss], over one generator and one discriminator."""
 
-    def __init__(self, recipe: DCGANRecipe, data: FaceDataset, unseen: NDArray[np.uint8], device: torch.device) -> None:
+    def __init__(self, recipe: DCGANRecipe, data: FaceDataset, unseen: RGB, device: torch.device) -> None:
         self.recipe, self.data, self.unseen, self.device = recipe, data, unseen, device
         loss, optimizer = recipe.loss, recipe.optimizer
         self.generator = placed(DCGANGenerator(recipe.generator), device)
@@ -228,7 +228,7 @@ class DCGANObjective:
         coarse, finer = (_at(pictures, s, pictures.shape[-1]) for s in (side, 2 * side))
         return torch.lerp(coarse, finer, max(2 * progress - 1, 0))
 
-    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
+    def validate(self) -> tuple[RGB, dict[str, float]]:
         """Samples of the average; their Frechet distance from unseen pictures ("score"), and their diversity.
 
         Measured by EfficientNet-Lite0, which training knows as well: only for comparing checkpoints of one run.
@@ -238,7 +238,7 @@ class DCGANObjective:
         figures = {"score": frechet_distance(samples, real), "diversity": diversity(samples) / diversity(real)}
         return contact_sheet(list(pictures[:SHOWN])), figures
 
-    def _features(self, pictures: NDArray[np.uint8]) -> Features:
+    def _features(self, pictures: RGB) -> Features:
         return pooled_features(self._network, pictures, self.recipe.generator.side, device=str(self.device))
 
     @cached_property
@@ -249,7 +249,7 @@ class DCGANObjective:
     def _unseen_features(self) -> Features:
         return self._features(self.unseen[:VALIDATED])
 
-    def _samples(self) -> NDArray[np.uint8]:
+    def _samples(self) -> RGB:
         """(VALIDATED, side, side, 3), the same latents at every call."""
         average, latents = copy.deepcopy(self.ema[0]), self.fixed_z.to(self.device)
         calibrate_batchnorm(average, latents)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facegen.arrays import RGB
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.efficientnet import STAGE_ENDS, Name
 from facegen.models.jnet import JNet
@@ -150,7 +149,7 @@ class JNetObjective:
         y, x = draws.shared(0, side - window + 1, 2)
         return y, x, window
 
-    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
+    def validate(self) -> tuple[RGB, dict[str, float]]:
         """Tiles that are not trained on, upscaled by the average; see `content.validate`."""
         return validate(self.unseen, self.ema[0], self.content, self.device)
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from facegen.arrays import RGB
 from facegen.models.jnet import enlarge
 from facegen.models.srgan import SRGANDiscriminator, SRGANGenerator
 from facegen.models.unet import GridDiscriminator, UNet
@@ -110,7 +109,7 @@ class UpscalerObjective:
         self.history.update(self.generator)
         return penalty
 
-    def validate(self) -> tuple[NDArray[np.uint8], dict[str, float]]:
+    def validate(self) -> tuple[RGB, dict[str, float]]:
         """Crops that are not trained on, upscaled by the average; see `content.validate`."""
         return validate(self.unseen, self.ema[0], self.content, self.device)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.clean.face import View, view_crop
 from facegen.faces.align import crop_head
 from facegen.faces.detect import heads_in_photo
@@ -16,25 +17,25 @@ from facegen.media.images import write_image
 
 
 @pytest.fixture(scope="session")
-def portrait(astronaut: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def portrait(astronaut: RGB) -> RGB:
     """(192, 192, 3): the astronaut's head in the FFHQ frame."""
     return crop_head(astronaut, heads_in_photo(astronaut)[0].frame, 192)
 
 
 @pytest.fixture(scope="session")
-def points(portrait: NDArray[np.uint8]) -> NDArray[np.float64]:
+def points(portrait: RGB) -> NDArray[np.float64]:
     """(68, 2): its landmarks."""
     return landmarks_in_head(portrait).points
 
 
 @pytest.fixture
-def view(portrait: NDArray[np.uint8], points: NDArray[np.float64]) -> View:
+def view(portrait: RGB, points: NDArray[np.float64]) -> View:
     """The portrait as detectors see it."""
     return view_crop(portrait, points)
 
 
 @pytest.fixture
-def crops(tmp_path: Path, portrait: NDArray[np.uint8]) -> Path:
+def crops(tmp_path: Path, portrait: RGB) -> Path:
     """A plain folder: the portrait, a copy a little lighter, a black and white one, and one mirrored."""
     grey = np.repeat(portrait.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
     lighter = (portrait * 0.95 + 12).astype(np.uint8)

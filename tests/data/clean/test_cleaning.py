@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.clean.cleaning import FINGERPRINTS, Cleaning, Fingerprints
 from facegen.data.clean.judge import DETECTORS, PICTURE_WISE
 from facegen.data.manifest import TWIN, Entry, read_manifest, write_manifest
@@ -51,7 +52,7 @@ def test_a_run_without_news_measures_nothing_and_writes_the_same_bytes(crops: Pa
     assert (crops / "manifest.csv").read_bytes() == before
 
 
-def test_only_a_changed_crop_is_measured_again(crops: Path, portrait: NDArray[np.uint8]) -> None:
+def test_only_a_changed_crop_is_measured_again(crops: Path, portrait: RGB) -> None:
     before = {entry.file: entry for entry in clean(crops)[0]}
     write_image(crops / "mirrored.png", np.ascontiguousarray(portrait[::-1] // 8))
     cleaning = Cleaning(crops)

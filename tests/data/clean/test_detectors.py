@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.spoil import KINDS
+from facegen.arrays import RGB
 from facegen.data.clean.face import View, focus, view_crop
 from facegen.data.clean.judge import DETECTORS, PICTURE_WISE, doubt, reasons, with_thresholds
 from facegen.data.clean.patterns import blocks, letters, noise
@@ -32,25 +33,25 @@ def test_a_good_portrait_passes(view: View) -> None:
 
 
 @pytest.mark.parametrize("kind", FOUND_BY)
-def test_what_was_spoiled_is_found(portrait: NDArray[np.uint8], points: NDArray[np.float64], kind: str) -> None:
+def test_what_was_spoiled_is_found(portrait: RGB, points: NDArray[np.float64], kind: str) -> None:
     spoiled = np.ascontiguousarray(KINDS[kind](portrait, np.random.default_rng(5)))
     assert FOUND_BY[kind] in reasons(measured(view_crop(spoiled, points)), DETECTORS)
 
 
-def blurred(rgb: NDArray[np.uint8], width: float, height: float) -> NDArray[np.uint8]:
+def blurred(rgb: RGB, width: float, height: float) -> RGB:
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), sigmaX=width, sigmaY=height), dtype=np.uint8)
 
 
 @pytest.mark.parametrize(("width", "height"), [(3.0, 3.0), (6.0, 0.01), (0.01, 6.0)])
 def test_blur_in_any_direction_is_found(
-    portrait: NDArray[np.uint8], points: NDArray[np.float64], width: float, height: float
+    portrait: RGB, points: NDArray[np.float64], width: float, height: float
 ) -> None:
     found = [focus(view_crop(blurred(portrait, share * width, share * height), points)) for share in (0.2, 0.5, 1)]
     assert found == sorted(found, reverse=True)
     assert found[-1] < DETECTORS["blurred"].threshold < found[0]
 
 
-def test_sunglasses_are_found(portrait: NDArray[np.uint8], points: NDArray[np.float64]) -> None:
+def test_sunglasses_are_found(portrait: RGB, points: NDArray[np.float64]) -> None:
     rgb = portrait.copy()
     for eye in (points[36:42], points[42:48]):
         x, y = np.rint(eye.mean(axis=0)).astype(int).tolist()
@@ -67,7 +68,7 @@ def test_noise_is_measured_in_steps(points: NDArray[np.float64]) -> None:
 
 @pytest.mark.parametrize("enlarged", [1.0, 1.37])
 def test_a_hard_jpeg_shows_its_blocks_at_any_size(
-    portrait: NDArray[np.uint8], points: NDArray[np.float64], enlarged: float
+    portrait: RGB, points: NDArray[np.float64], enlarged: float
 ) -> None:
     _, coded = cv2.imencode(".jpg", resize(portrait, (400, 400)), [cv2.IMWRITE_JPEG_QUALITY, 8])
     decoded = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), dtype=np.uint8)
@@ -76,7 +77,7 @@ def test_a_hard_jpeg_shows_its_blocks_at_any_size(
     assert before < DETECTORS["blocks"].threshold < after
 
 
-def test_letters_are_counted_by_the_row(portrait: NDArray[np.uint8], points: NDArray[np.float64]) -> None:
+def test_letters_are_counted_by_the_row(portrait: RGB, points: NDArray[np.float64]) -> None:
     rgb = resize(portrait, (512, 512))
     cv2.putText(rgb, "SAMPLE", (40, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 255, 255), 3)
     assert letters(view_crop(rgb, points * 512 / 192)) == 6

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
+from facegen.arrays import RGB
 from facegen.data.curate.curation import Pictures, doubtful_first, face_key
 from facegen.data.manifest import DOUBT, Entry, entries_of
 from facegen.errors import ImageError
@@ -28,14 +28,14 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
-def test_shrunk_to_the_side_asked_for_and_never_enlarged(tmp_path: Path, suffix: str, head: NDArray[np.uint8]) -> None:
+def test_shrunk_to_the_side_asked_for_and_never_enlarged(tmp_path: Path, suffix: str, head: RGB) -> None:
     write_image(tmp_path / f"a{suffix}", np.ascontiguousarray(np.tile(head, (5, 4, 1))))  # 768 x 960
     pictures = Pictures(tmp_path, entries_of(tmp_path))
     assert size_of(pictures.jpeg(key(tmp_path, f"a{suffix}"), 384)) == (307, 384)
     assert size_of(pictures.jpeg(key(tmp_path, f"a{suffix}"), 2048)) == (768, 960)
 
 
-def test_colours_stay(head_folder: Path, head: NDArray[np.uint8]) -> None:
+def test_colours_stay(head_folder: Path, head: RGB) -> None:
     content = Pictures(head_folder, entries_of(head_folder)).jpeg(key(head_folder), 384)
     with Image.open(BytesIO(content)) as picture:
         assert np.abs(np.asarray(picture).astype(int) - head).mean() < 3
@@ -63,7 +63,7 @@ def test_keys_are_of_one_set(head_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["../secret.png", "link.png", "folder/secret.png"])
-def test_what_leads_out_of_the_set_is_refused(head_folder: Path, head: NDArray[np.uint8], file: str) -> None:
+def test_what_leads_out_of_the_set_is_refused(head_folder: Path, head: RGB, file: str) -> None:
     write_image(head_folder.parent / "secret.png", head)
     (head_folder / "link.png").symlink_to(head_folder.parent / "secret.png")
     (head_folder / "folder").symlink_to(head_folder.parent)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.data.manifest import read_manifest
 from facegen.media.images import write_image
 from tests.data.curate.running import Running
@@ -38,7 +38,7 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def running(tmp_path: Path, head: NDArray[np.uint8]) -> Iterator[Running]:
+def running(tmp_path: Path, head: RGB) -> Iterator[Running]:
     """Six faces, each of another colour, served."""
     for number in range(FACES):
         write_image(tmp_path / "faces" / f"{number}.png", np.roll(head, number, axis=2) // (1 + number // 3))
