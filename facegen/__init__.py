@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
 
 __all__ = ["FacePipeline", "__version__", "restore_photo"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _EXPORTS = {"FacePipeline": "facegen.pipeline", "restore_photo": "facegen.photo"}
 
 
