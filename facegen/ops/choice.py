@@ -45,13 +45,8 @@ def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float 
 
 
 def gather(candidates: Tensor, index: Tensor) -> Tensor:
-    """Take the chosen candidate of each tile.
+    """Take the chosen candidate of each tile: (T, K, 3, h, w) and (T,) int64 in 0..K-1 -> (T, 3, h, w).
 
-    Args:
-        candidates: (T, K, 3, h, w).
-        index: (T,) int64 in 0..K-1.
-    Returns:
-        (T, 3, h, w).
     Raises:
         ShapeError: if there is not one index per tile.
     """
@@ -69,7 +64,6 @@ def choice_map(index: Tensor, plan: TilePlan, scale: int, k: int) -> Tensor:
 
     Args:
         index: (T,) int64 in 0..k-1, from `choose`.
-        plan: geometry in low-res pixels.
         scale: size of the picture over the plan's.
         k: number of candidates per tile; it fixes the hues.
     Returns:

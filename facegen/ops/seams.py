@@ -44,14 +44,9 @@ def seam_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> Se
 
 
 def content_ratios(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> list[float]:
-    """Measure lines away from borders and edges as `seam_gauge` measures borders.
+    """Measure lines away from borders and edges as `seam_gauge`, with the same arguments, measures borders.
 
     They lie between two low-res pixels, as borders do: enlarging alone makes steps there differ from those within one.
-
-    Args:
-        image, plan, plain: as for `seam_gauge`.
-    Raises:
-        ShapeError: as `seam_gauge`.
     """
     return _ratios(image, plan, plain, _away_from_borders)
 
@@ -59,12 +54,8 @@ def content_ratios(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -
 def content_gauge(ratios: Sequence[float], lines: int) -> SeamGauge:
     """Give the seam gauge that hairs and edges alone would have: borders show only where they measure more.
 
-    Args:
-        ratios: of lines that are no borders, see `content_ratios`.
-        lines: how many borders were measured; of more lines the worst is worse.
-    Returns:
-        The mean, and for the maximum what the worst of so many lines exceeds in half of all draws: the quantile
-        0.5^(1/lines). 1.0 if there are no lines.
+    The maximum is what the worst of so many of the `content_ratios` exceeds in half of all draws: the quantile
+    0.5^(1/lines). 1.0 if there are no lines.
     """
     if not ratios or not lines:
         return SeamGauge(1.0, 1.0)
@@ -88,8 +79,7 @@ def border_lines(starts: tuple[int, ...], tile: int, length: int) -> list[int]:
 
 
 Lines = Callable[[list[int], int, int], list[int]]
-"""The high-res borders along one axis, its length and the scale to the lines to measure: the first pixel after each
-step."""
+"""High-res borders along an axis, its length and the scale -> lines to measure: the first pixel after each step."""
 
 
 def _at_borders(borders: list[int], length: int, scale: int) -> list[int]:

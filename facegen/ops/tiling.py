@@ -66,10 +66,8 @@ def plan_tiles(height: int, width: int, tile: int = 32, overlap: int = 16) -> Ti
         height, width: the low-res picture, at least `tile` each.
         tile: side of a tile.
         overlap: least overlap of neighbours, in 0..tile-1; with 0 they still overlap where the size is no multiple.
-    Returns:
-        The plan.
     Raises:
-        UsageError: if a tile does not fit into the picture, or the overlap is outside 0..tile-1.
+        UsageError: as `TilePlan`.
 
     >>> plan_tiles(96, 96).rows
     (0, 16, 32, 48, 64)
@@ -97,16 +95,10 @@ def split(image: Tensor, plan: TilePlan) -> Tensor:
 
 
 def scale_of(image: Tensor, plan: TilePlan, *, caller: str) -> int:
-    """Tell how many times larger than its plan an image (C, s*H, s*W) is.
+    """Return the whole s, at least 1, of an image (C, s*H, s*W) for a plan of H x W.
 
-    Args:
-        image: the picture.
-        plan: geometry in low-res pixels.
-        caller: the function whose argument the image is, for the message.
-    Returns:
-        s, at least 1.
     Raises:
-        ShapeError: if there is no such whole number.
+        ShapeError: if there is none; names the caller.
     """
     scale = image.shape[-1] // plan.width
     if scale < 1 or image.ndim != 3 or tuple(image.shape[1:]) != (scale * plan.height, scale * plan.width):
