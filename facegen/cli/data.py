@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +16,12 @@ from facegen.cli.options import Size, make_folder
 from facegen.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from rich.console import Console
     from rich.table import Table
 
     from facegen.data.clean.judge import Detector
     from facegen.data.manifest import Entry
     from facegen.data.prepare import Preparation
-    from facegen.jobs import Outcome, Task
+    from facegen.jobs import Outcome
 
 _SET = click.argument("folder", metavar="SET", type=click.Path(path_type=Path, exists=True, file_okay=False))
 
@@ -67,8 +66,9 @@ def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> Non
     with sole_writer(out):
         preparation = Preparation(PhotoCutter(raw, out, size, f".{file_format}"))
         try:
-            todo = _changes(preparation)
-            outcomes = _cut(preparation, todo, jobs)
+            with _steps("looked at", len(preparation.tasks)) as seen:
+                todo = preparation.find_changes(seen)
+            outcomes = _follow("photos", len(todo), preparation.cut(todo, jobs))
         except KeyboardInterrupt:
             click.echo("\nStopped; finished work is saved. To continue, run the same command again.", err=True)
             sys.exit(130)
@@ -163,14 +163,12 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from facegen.cli.summary import error_console, time_left
     from facegen.data.stats import SUMMARY_HEAD, measure_set, summary_rows, write_page
 
     _need("stats", "matplotlib")
     unread: list[str] = []
-    with time_left(error_console()) as progress:
-        line = progress.add_task("crops", total=pictures)
-        found = measure_set(folder, pictures, lambda: progress.advance(line), unread.append)
+    with _steps("crops", pictures) as seen:
+        found = measure_set(folder, pictures, seen, unread.append)
     for reason in unread:
         click.echo(f"Error: {reason}", err=True)
     console = Console()
@@ -192,25 +190,25 @@ def _need(command: str, *modules: str) -> None:
         raise MissingExtraError(f"facegen data {command} needs more packages; pip install 'facegen[data]'")
 
 
-def _changes(preparation: Preparation) -> list[Task]:
-    """List the photos to cut, showing the time left."""
+@contextmanager
+def _steps(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Show the time left; the body calls the function it is given after each step."""
     from facegen.cli.summary import error_console, time_left
 
     with time_left(error_console()) as progress:
-        line = progress.add_task("looked at", total=len(preparation.tasks))
-        return preparation.find_changes(lambda: progress.advance(line))
+        line = progress.add_task(what, total=total)
+        yield lambda: progress.advance(line)
 
 
-def _cut(preparation: Preparation, todo: Sequence[Task], jobs: int) -> list[Outcome]:
-    """Cut photos, reporting each failure at once."""
-    from facegen.cli.summary import error_console, time_left
-
+def _follow(what: str, total: int, coming: Generator[Outcome, None, None]) -> list[Outcome]:
+    """Collect outcomes, reporting each failure at once."""
     outcomes: list[Outcome] = []
-    with time_left(error_console()) as progress, closing(preparation.cut(todo, jobs)) as coming:
-        for outcome in progress.track(coming, len(todo), description="photos"):
+    with _steps(what, total) as seen, closing(coming):
+        for outcome in coming:
             outcomes.append(outcome)
             if outcome.error:
                 click.echo(f"{outcome.trace}Error: {outcome.error}", err=True)
+            seen()
     return outcomes
 
 
@@ -236,35 +234,20 @@ def _print_totals(preparation: Preparation, outcomes: Sequence[Outcome]) -> None
 
 def _clean(folder: Path, detectors: dict[str, Detector], per_person: int | None, jobs: int) -> set[Path]:
     """Measure, decide and report; returns the files that failed."""
-    from facegen.cli.summary import error_console, time_left
     from facegen.data.clean.cleaning import Cleaning
     from facegen.data.clean.report import write_page
 
-    console = error_console()
     cleaning = Cleaning(folder)
-    with time_left(console) as progress:
-        task = progress.add_task("looking", total=len(cleaning.entries))
-        todo = cleaning.unmeasured(lambda: progress.advance(task))
-    failed = _follow(console, "measuring", todo, cleaning.measure(todo, jobs))
+    with _steps("looking", len(cleaning.entries)) as seen:
+        todo = cleaning.unmeasured(seen)
+    outcomes = _follow("measuring", len(todo), cleaning.measure(todo, jobs))
     pairs = cleaning.near_pairs()
     faces = cleaning.unembedded(pairs, everybody=per_person is not None)
-    failed |= _follow(console, "comparing", faces, cleaning.embed(faces, jobs))
+    outcomes += _follow("comparing", len(faces), cleaning.embed(faces, jobs))
+    failed = {outcome.source for outcome in outcomes if outcome.error}
     entries = cleaning.decide(pairs, detectors, per_person)
     _print_decisions(entries, detectors, len(failed))
     click.echo(write_page(folder, entries, detectors))
-    return failed
-
-
-def _follow(console: Console, what: str, todo: Sequence[Task], outcomes: Iterable[Outcome]) -> set[Path]:
-    """Show the time left and each failure while outcomes come; returns the files that failed."""
-    from facegen.cli.summary import time_left
-
-    failed = set()
-    with time_left(console) as progress:
-        for outcome in progress.track(outcomes, len(todo), description=what):
-            if outcome.error:
-                click.echo(f"Error: {outcome.error}", err=True)
-                failed.add(outcome.source)
     return failed
 
 

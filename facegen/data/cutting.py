@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from facegen.arrays import RGB
@@ -44,7 +43,6 @@ class LeftOut:
     side: float
     """Side of its square in the photo, in pixels."""
     reason: str
-    """`TOO_SMALL` or `OUTSIDE`."""
 
 
 class Photo(BaseModel):
@@ -60,9 +58,8 @@ class Photo(BaseModel):
     duplicate_of: str = ""
     """The photo with the same bytes whose crops stand for both; "" if it is this one."""
     faces: int = 0
-    """Heads found in it."""
+    """Heads found in it, with those left out."""
     left_out: tuple[LeftOut, ...] = ()
-    """Those of them that were not cut out."""
 
 
 @dataclass(frozen=True)
@@ -76,32 +73,26 @@ class Cut(Outcome):
 
 @dataclass(frozen=True)
 class PhotoCutter:
-    """Cuts the heads out of one photo after the other; picklable."""
+    """Cuts the heads out of photos below `raw` into the set `out`; picklable."""
 
     raw: Path
-    """Folder of the photos."""
     out: Path
-    """Folder of the set."""
     size: int
     """Side of the crops in pixels; smaller heads are omitted, not enlarged."""
     suffix: str
-    """Suffix of the crops' files; ".png" is lossless."""
 
     def __call__(self, task: Task) -> Cut:
-        """Write the crops of one photo.
-
-        Raises:
-            ImageError: if the photo cannot be read, or a crop cannot be written.
-        """
+        """Write the crops of one photo."""
         source = name_below(self.raw, task.source)
         sha256, status = sha256_of(task.source), task.source.stat()
         rgb = read_image(task.source).rgb
         entries: list[Entry] = []
         left_out: list[LeftOut] = []
         for face, head in enumerate(find_heads(rgb, self.size), start=1):
-            reason = self._reason_against(rgb, head.frame)
-            if reason:
-                left_out.append(LeftOut(face, round(head.frame.side, 1), reason))
+            if head.frame.side < self.size:
+                left_out.append(LeftOut(face, round(head.frame.side, 1), TOO_SMALL))
+            elif share_outside(rgb, head.frame) > CUT_OFF:
+                left_out.append(LeftOut(face, round(head.frame.side, 1), OUTSIDE))
             else:
                 entries.append(self._write(source, sha256, face, rgb, head))
         photo = Photo(
@@ -109,11 +100,6 @@ class PhotoCutter:
             left_out=tuple(left_out),
         )  # fmt: skip
         return Cut(task.source, photo=photo, entries=tuple(entries))
-
-    def _reason_against(self, rgb: RGB, frame: HeadFrame) -> str:
-        if frame.side < self.size:
-            return TOO_SMALL
-        return OUTSIDE if share_outside(rgb, frame) > CUT_OFF else ""
 
     def _write(self, source: str, sha256: str, face: int, rgb: RGB, head: FoundHead) -> Entry:
         crop = crop_head(rgb, head.frame, self.size)
@@ -135,12 +121,7 @@ class PhotoCutter:
 
 
 def find_heads(rgb: RGB, size: int) -> list[FoundHead]:
-    """Find the heads in a photo, the largest first; in a smaller copy of it if the crops are large.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        size: side of the crops in pixels; heads of less than a quarter of it may be missing.
-    """
+    """Find the heads in a photo, the largest first; those under a quarter of the crops' size may be missing."""
     factor = min(1.0, SEARCHED_SIDE / size)
     searched = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else rgb
     heads = heads_in_photo(np.asarray(searched, dtype=np.uint8), smallest=REPORTED * size * factor)
@@ -148,22 +129,14 @@ def find_heads(rgb: RGB, size: int) -> list[FoundHead]:
 
 
 def landmarks_of(head: FoundHead, crop: RGB) -> Points:
-    """dlib's 68 points (x, y) in pixels of a head's crop: those that its frame comes from, or else found in the crop.
-
-    Args:
-        crop: (S, S, 3) uint8.
-    """
+    """dlib's 68 points (x, y) in pixels of a head's crop: those that its frame comes from, or found in it."""
     if head.landmarks is None:
         return landmarks_in_head(crop).points
     return transform_points(head.landmarks, frame_matrix(head.frame, len(crop)))
 
 
 def name_below(raw: Path, photo: Path) -> str:
-    """A photo's path below the folder of photos, with "/" between folders.
-
-    Raises:
-        ImageError: if it is not UTF-8, and so cannot be written into the manifest.
-    """
+    """A photo's path below the folder of photos; ImageError if it is not UTF-8, as the manifest is."""
     name = photo.relative_to(raw).as_posix()
     try:
         name.encode()
@@ -191,11 +164,6 @@ def sharpness(rgb: RGB) -> float:
 
     Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (2000). It compares crops of one size;
     a larger crop of the same face has less.
-
-    Args:
-        rgb: (S, S, 3) uint8 aligned crop.
-    Returns:
-        at least 0, rounded to 6 digits.
     """
     quarter = rgb.shape[0] // 4
     middle = rgb[quarter : rgb.shape[0] - quarter, quarter : rgb.shape[1] - quarter]
@@ -224,14 +192,11 @@ DISTANCE = 3.0
 
 @dataclass(frozen=True)
 class Pose:
-    """Degrees by which a head is turned; all 0 if it is upright and faces the viewer."""
+    """Degrees by which a head is turned towards the viewer's right, upwards, and clockwise."""
 
     yaw: float
-    """Towards the viewer's right."""
     pitch: float
-    """Upwards."""
     roll: float
-    """Leaning clockwise."""
 
 
 def head_pose(landmarks: Points, side: float) -> Pose:
@@ -241,22 +206,14 @@ def head_pose(landmarks: Points, side: float) -> Pose:
     spreads by 4 degrees, the pitch by 7 and the roll by 0.5 (standard deviations).
 
     Args:
-        landmarks: (68, 2) points (x, y) in dlib's order, in pixels of an aligned crop.
-        side: side of the crop in pixels.
-    Raises:
-        ShapeError: if `landmarks` is not (68, 2).
+        landmarks: (68, 2) points (x, y) in dlib's order, in pixels of an aligned crop with this side.
     """
     if landmarks.shape != (68, 2):
         raise ShapeError(f"head_pose: landmarks have shape {landmarks.shape}, expected (68, 2).")
     camera = np.array([(DISTANCE * side, 0, side / 2), (0, DISTANCE * side, side / 2), (0, 0, 1)], np.float64)
     points = np.ascontiguousarray(landmarks[list(LANDMARKS)], dtype=np.float64)
     _, rotation, _ = cv2.solvePnP(TYPICAL_HEAD, points, camera, None, flags=cv2.SOLVEPNP_SQPNP)
-    return _pose(np.asarray(cv2.Rodrigues(rotation)[0], dtype=np.float64))
-
-
-def _pose(turned: NDArray[np.float64]) -> Pose:
-    """Read a (3, 3) rotation matrix: where the nose points, and how the line through the eyes leans."""
-    x, y, z = -turned[:, 2]
-    across = turned[:, 0]
-    yaw, pitch = math.atan2(x, -z), math.asin(max(-1.0, min(1.0, -y)))
-    return Pose(math.degrees(yaw), math.degrees(pitch), math.degrees(math.atan2(across[1], across[0])))
+    turned = np.asarray(cv2.Rodrigues(rotation)[0], dtype=np.float64)
+    across, (x, y, z) = turned[:, 0], -turned[:, 2]  # along the eyes; where the nose points
+    yaw, pitch, roll = math.atan2(x, -z), math.asin(max(-1.0, min(1.0, -y))), math.atan2(across[1], across[0])
+    return Pose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))

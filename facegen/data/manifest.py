@@ -45,8 +45,7 @@ class Entry:
     face: int = 1
     """Number of the face in the photo, the largest first, from 1 on."""
     frame: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    """The crop's square in the photo: centre x, centre y and side in pixels, clockwise turn in degrees; zeros if
-    not known."""
+    """The crop's square in the photo: centre x and y and side in pixels, clockwise turn in degrees; or zeros."""
     landmarks: tuple[tuple[float, float], ...] = ()
     """dlib's 68 points (x, y) in pixels of the crop; empty if not known."""
     size: int = 0
@@ -56,11 +55,9 @@ class Entry:
     sha256: str = ""
     """Hash of the crop's file; "" if not known."""
     decision: Decision = ""
-    """The decision of `facegen data clean`."""
+    """The decision of `facegen data clean`, for these reasons and by these measures."""
     reasons: tuple[str, ...] = ()
-    """The reasons for it."""
     measures: dict[str, float] = field(default_factory=dict, hash=False)
-    """The numbers behind it."""
     label: Decision = ""
     """The label that people gave in `facegen data curate`; it wins over the decision."""
     extra: dict[str, str] = field(default_factory=dict, hash=False)
@@ -72,11 +69,7 @@ class Entry:
         return (self.label or self.decision) != "drop"
 
     def of_bytes(self, sha256: str) -> Entry:
-        """The entry for a crop whose file has this hash now; values that other bytes gave are cleared.
-
-        A crop may be retouched by hand: its landmarks, size, sharpness, measures and decision are found again then;
-        people's label stays.
-        """
+        """The entry for a crop whose file has this hash now: if it was retouched, all but people's label is cleared."""
         if self.sha256 in ("", sha256):
             return self
         return replace(self, sha256=sha256, landmarks=(), size=0, sharpness=0, measures={}, decision="", reasons=())
@@ -95,8 +88,6 @@ def read_manifest(folder: Path, *, without: Collection[str] = ()) -> list[Entry]
 
     Args:
         without: columns to skip, for callers that do not write the entries: landmarks take a third of the time.
-    Raises:
-        FileError: if there is none, or a row is wrong; naming the file, the line and the column.
     """
     path = folder / MANIFEST
     try:
@@ -109,11 +100,7 @@ def read_manifest(folder: Path, *, without: Collection[str] = ()) -> list[Entry]
 
 
 def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
-    """Write a set's manifest, complete or not at all; returns its path.
-
-    Raises:
-        FileError: if it cannot be written.
-    """
+    """Write a set's manifest, complete or not at all; returns its path."""
     entries = list(entries)
     path = folder / MANIFEST
     others = dict.fromkeys(name for entry in entries for name in entry.extra)
@@ -134,11 +121,6 @@ def entries_of(folder: Path, *, without: Collection[str] = ()) -> list[Entry]:
     """The entries of a set's manifest, or, in a plain folder, one for each picture file below it, in order of name.
 
     No picture of a plain folder is read: its entries have neither landmarks nor size, sharpness and hashes.
-
-    Args:
-        without: as in `read_manifest`.
-    Raises:
-        FileError: if the manifest is wrong, or there is neither a manifest nor a picture.
     """
     if (folder / MANIFEST).is_file():
         return read_manifest(folder, without=without)
@@ -156,8 +138,7 @@ def run_saving(
     """Do the work of every task, saving as it goes; close the iterator to stop early.
 
     Args:
-        jobs: processes; no more than there are tasks are started.
-        take: receives each outcome, in the order in which they come, before it is yielded.
+        take: receives each outcome before it is yielded.
         save: called every few seconds, at the end, and when the iterator is closed.
     """
     jobs = min(jobs, max(len(todo), 1))
@@ -177,7 +158,6 @@ def run_saving(
 
 
 def _read(path: Path, table: Any, without: Collection[str]) -> list[Entry]:
-    """Read the rows of an open CSV file."""
     entries: dict[str, Entry] = {}
     try:
         columns: list[str] = next(table, [])
@@ -208,16 +188,15 @@ def _entry(where: str, cells: Mapping[str, str], without: Collection[str]) -> En
         text = cells.get(name, "")
         if name in without or (not text and name not in _REQUIRED):
             continue
-        parser = _PARSERS[name]
         try:
+            parser = _PARSERS[name]
             values[name] = parser.validate_python(text) if name in _TEXTS else parser.validate_json(text)
         except ValidationError as error:
             reason = error.errors(include_url=False)[0]["msg"]
             raise FileError(f"{where}, column {name}: {text[:60]!r} is wrong: {reason}.") from None
     if any(part in ("", ".", "..") for part in values["file"].split("/")):
-        raise FileError(
-            f"{where}, column file: {values['file']!r} is wrong: expected a path below the set, without '..'."
-        )
+        text = values["file"]
+        raise FileError(f"{where}, column file: {text!r} is wrong: expected a path below the set, without '..'.")
     return Entry(**values)
 
 

@@ -28,7 +28,6 @@ class Ledger(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     raw: str
-    """Folder of the photos."""
     size: int
     suffix: str
     photos: dict[str, Photo] = Field(default_factory=dict)
@@ -37,8 +36,6 @@ class Ledger(BaseModel):
 class Preparation:
     """A folder of photos being turned into a set.
 
-    Args:
-        cutter: names both folders, the crops' size and format.
     Raises:
         UsageError: if the set was made with other settings, or is the folder of photos itself.
         FileError: if there is no photo, or the set's ledger or manifest cannot be read.
@@ -57,14 +54,10 @@ class Preparation:
             self.entries.setdefault(entry.source, []).append(entry)
 
     def find_changes(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
-        """List the photos to cut: a photo of the same name, size and time, or with the same bytes, is done already.
+        """List the photos to cut, in order of name, calling `seen` after each photo in the folder.
 
-        Of photos with the same bytes one is cut: the one that was cut before, or the first by name.
-
-        Args:
-            seen: called after each photo.
-        Returns:
-            the tasks to do, in order of name.
+        A photo of the same name, size and time, or with the same bytes, is done already. Of photos with the same bytes
+        one is cut: the one that was cut before, or the first by name.
         """
         photos = self.ledger.photos
         found: dict[str, Photo | None] = {}
@@ -87,16 +80,8 @@ class Preparation:
         return todo
 
     def cut(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
-        """Cut photos, saving every few seconds and at the end.
-
-        Close the iterator to stop early; what is done by then is saved.
-
-        Args:
-            jobs: processes.
-        Raises:
-            FileError: if the set cannot be written.
-        """
-        yield from run_saving(todo, self.cutter, jobs, self._take, self._save)
+        """Cut photos, saving every few seconds and at the end; close the iterator to stop early."""
+        return run_saving(todo, self.cutter, jobs, self._take, self._save)
 
     def totals(self, failed: int) -> dict[str, int]:
         """Count the photos that are in the folder now, their faces, and other photos that the set has crops of."""
@@ -160,11 +145,7 @@ class Preparation:
 
 
 def read_ledger(folder: Path) -> Ledger | None:
-    """Read a set's ledger; None if there is none.
-
-    Raises:
-        FileError: if the file cannot be read.
-    """
+    """Read a set's ledger; None if there is none."""
     path = folder / LEDGER
     try:
         return Ledger.model_validate_json(path.read_bytes())
@@ -176,12 +157,7 @@ def read_ledger(folder: Path) -> Ledger | None:
 
 
 def open_ledger(folder: Path, asked: Ledger) -> Ledger:
-    """Read a set's ledger and compare it with the settings asked for; a new set gets these.
-
-    Raises:
-        UsageError: if the set was prepared from other photos or with other settings.
-        FileError: if the file cannot be read.
-    """
+    """Read a set's ledger; a new set gets the settings asked for, and one made with others raises UsageError."""
     known = read_ledger(folder)
     if known is None or not known.photos:
         return asked
@@ -194,11 +170,7 @@ def open_ledger(folder: Path, asked: Ledger) -> Ledger:
 
 
 def save_ledger(folder: Path, ledger: Ledger) -> None:
-    """Write a set's ledger and the list of omitted heads, both in order of name.
-
-    Raises:
-        FileError: if a file cannot be written.
-    """
+    """Write a set's ledger and the list of omitted heads, both in order of name."""
     photos = dict(sorted(ledger.photos.items()))
     content = ledger.model_copy(update={"photos": photos}).model_dump(mode="json")
     table = StringIO()

@@ -54,10 +54,6 @@ def split(
     People are taken in the order of the SHA-256 of their names until at least `held_out` pictures are kept out, so the
     choice depends neither on the order of the files nor on a random seed.
 
-    Args:
-        paths: picture files.
-        held_out: least number of pictures to keep out; 0 keeps none.
-        person: names the person that a picture shows.
     Returns:
         (training, held out), each sorted.
     """
@@ -98,7 +94,6 @@ def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path
 
     Raises:
         TrainingError: if there is no such folder, or it holds no fitting picture to train on.
-        FileError: if the set's manifest is wrong.
     """
     if not folder.is_dir():
         raise TrainingError(f"--data {folder}: no such folder.")
@@ -133,13 +128,11 @@ def read_split(data: Path, weights: Path | None, held_out: int | None, include: 
     """Split the pictures below a folder as the training of `weights` did.
 
     Args:
-        data: the folder that was trained on.
         weights: a weight folder; if it holds the recipe that made it, its [data] table is followed. Without one, all
             pictures are kept out, or as many as stated.
         held_out, include: as in a training recipe; they override it.
     Raises:
         UsageError: if nothing says how many pictures were kept out, or none were.
-        TrainingError: if the folder holds no fitting pictures.
     """
     stated: dict[str, Any] = {"include": tuple(include)} if include else {}
     if weights is None and not held_out:
@@ -168,11 +161,7 @@ def read_split(data: Path, weights: Path | None, held_out: int | None, include: 
 
 
 def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, include: Sequence[str]) -> Split:
-    """Read the one split that all these weights, if any, share; see `read_split`.
-
-    Raises:
-        UsageError: as `read_split`, and if they were trained on different pictures.
-    """
+    """Read the one split that all these weights, if any, share; UsageError if they do not. See `read_split`."""
     first, *others = (read_split(data, folder, held_out, include) for folder in weights or (None,))
     for folder, split in zip(weights[1:], others, strict=True):
         if (split.training, split.kept_out) != (first.training, first.kept_out):
@@ -187,9 +176,6 @@ def known_landmarks(folder: Path, warn: Warn = print) -> dict[Path, Points]:
     """Read the landmarks in a set's manifest: (68, 2) for each file, as shares of the crop's side; {} without one.
 
     Those of a file that has changed since are omitted and reported to `warn`.
-
-    Raises:
-        FileError: if the manifest is wrong.
     """
     entries = read_manifest(folder) if (folder / MANIFEST).is_file() else []
     found = {folder / e.file: e for e in entries if len(e.landmarks) == 68 and e.size}
@@ -203,11 +189,7 @@ def known_landmarks(folder: Path, warn: Warn = print) -> dict[Path, Points]:
 
 
 def training_files(folder: Path, config: DataConfig) -> list[Path]:
-    """List the files to train on, sorted.
-
-    Raises:
-        TrainingError: if the folder holds no fitting picture.
-    """
+    """List the files to train on, sorted."""
     return split_files(folder, config)[0][: config.limit]
 
 
@@ -223,12 +205,9 @@ def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, RGB]]:
 
 
 def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[RGB, list[Path]]:
-    """Read aligned square pictures into one array; those that cannot be read are reported to `warn` and omitted.
+    """Read aligned square pictures into one array (N, side, side, 3), and list the N files.
 
-    Returns:
-        (N, side, side, 3) uint8 and the N files.
-    Raises:
-        TrainingError: if none can be read.
+    Those that cannot be read are reported to `warn` and omitted; TrainingError if none can.
     """
     pictures, kept = [], []
     for file, rgb in readable(files, warn):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -46,24 +46,18 @@ class Stats:
     figures: dict[str, NDArray[np.float64]]
     """The values by the names of `FIGURES`, of the kept crops for which they are known; none is empty."""
     read: int
-    """Kept crops whose pixels were read."""
+    """Kept crops whose pixels were read, for `mean_face` and `sheet`."""
     mean_face: RGB
-    """(256, 256, 3), the mean of those."""
     sheet: RGB
-    """A contact sheet of some of them."""
 
 
 def measure_set(folder: Path, pictures: int, seen: Callable[[], None], warn: Callable[[str], None]) -> Stats:
     """Measure a set, or a plain folder of aligned crops.
 
     Args:
-        pictures: crops whose pixels are read, at most, spread evenly over the kept ones; the manifest describes the
-            others.
+        pictures: crops whose pixels are read, at most; the manifest describes the others.
         seen: called after each of them.
         warn: receives the reason for each crop that cannot be read; these are omitted.
-    Raises:
-        FileError: if there is no set, or none of its crops can be read.
-        UsageError: if no crop is kept.
     """
     entries = entries_of(folder)
     kept = [entry for entry in entries if entry.kept]
@@ -95,12 +89,7 @@ def summary_rows(stats: Stats) -> list[tuple[str, ...]]:
 
 
 def write_page(path: Path, stats: Stats, folder: Path) -> Path:
-    """Write a page that needs no other file; figures whose values are all equal get no histogram.
-
-    Raises:
-        FileError: if it cannot be written.
-        MissingExtraError: if matplotlib is not installed.
-    """
+    """Write a page that needs no other file; figures whose values are all equal get no histogram."""
     return write_report(
         path,
         "stats.html.j2",
@@ -127,10 +116,7 @@ def _measured(
 
 
 def _measure(folder: Path, entry: Entry) -> tuple[Entry, RGB]:
-    """Complete a crop's entry, and shrink its picture to (256, 256, 3).
-
-    What the manifest knows is not measured again, unless the file has changed since.
-    """
+    """Complete a crop's entry with what the manifest does not know, and shrink its picture to (256, 256, 3)."""
     path = folder / entry.file
     entry = entry.of_bytes(sha256_of(path))
     rgb = read_image(path).rgb
@@ -148,17 +134,14 @@ def _brightness(small: RGB) -> float:
 
 
 def _figures(entries: Iterable[Entry]) -> dict[str, list[float]]:
-    """The values that the entries know, by the names of `FIGURES`."""
     figures: dict[str, list[float]] = {name: [] for name in FIGURES}
     for entry in entries:
         values = {"size": entry.size, "side": entry.frame[2], "sharpness": entry.sharpness}
-        for name, value in values.items():
-            if value:
-                figures[name].append(value)
+        values = {name: value for name, value in values.items() if value}  # 0: not known
         if len(entry.landmarks) == 68 and entry.size:
-            pose = head_pose(np.array(entry.landmarks), entry.size)
-            for name in ("yaw", "pitch", "roll"):
-                figures[name].append(getattr(pose, name))
+            values |= asdict(head_pose(np.array(entry.landmarks), entry.size))
+        for name, value in values.items():
+            figures[name].append(value)
     return figures
 
 

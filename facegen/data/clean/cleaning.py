@@ -36,7 +36,6 @@ class Measured(Outcome):
     """A crop that was measured."""
 
     entry: Entry | None = None
-    """Its entry with landmarks, size, sharpness and a measure for each of `PICTURE_WISE`."""
     hashed: RGB | None = None
     """(32,): the bits of its perceptual hash."""
 
@@ -51,10 +50,9 @@ class Embedded(Outcome):
 
 @dataclass(frozen=True)
 class CropMeasurer:
-    """Reads a crop and measures it."""
+    """Reads a crop and measures it; landmarks in its entry are not found again."""
 
     known: Mapping[Path, Entry]
-    """Entries by file; landmarks in them are not found again."""
 
     def __call__(self, task: Task) -> Measured:
         known = self.known[task.source]
@@ -75,10 +73,9 @@ class CropMeasurer:
 
 @dataclass(frozen=True)
 class CropEmbedder:
-    """Reads a crop and embeds its face."""
+    """Reads a crop and embeds its face; landmarks in its entry are not found again."""
 
     known: Mapping[Path, Entry]
-    """Entries by file; landmarks in them are not found again."""
 
     def __call__(self, task: Task) -> Embedded:
         rgb = read_image(task.source).rgb
@@ -87,29 +84,17 @@ class CropEmbedder:
 
 
 class Fingerprints:
-    """Perceptual hashes and embeddings of a set's crops, by the SHA-256 of the file; kept next to the manifest.
-
-    Args:
-        folder: the set; its file is read if there is one.
-    Raises:
-        FileError: if the file cannot be read.
-    """
+    """Perceptual hashes (32,) and embeddings (128,) of crops, by the SHA-256 of the file; kept next to the manifest."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FINGERPRINTS
         self.hashes: dict[str, RGB] = {}
-        """SHA-256 -> (32,)."""
         self.embeddings: dict[str, NDArray[np.float64]] = {}
-        """SHA-256 -> (128,), of those that were asked for."""
         if self.path.is_file():
             self._read()
 
     def save(self) -> None:
-        """Write the file, complete or not at all.
-
-        Raises:
-            FileError: if it cannot be written.
-        """
+        """Write the file, complete or not at all."""
         arrays = {
             "hashed": np.array(list(self.hashes), dtype="U64"),
             "hashes": np.array(list(self.hashes.values()), dtype=np.uint8).reshape(-1, 32),
@@ -132,11 +117,7 @@ class Fingerprints:
 
 
 class Cleaning:
-    """A set of crops, or a plain folder of them.
-
-    Raises:
-        FileError: if there are none, or the manifest or the fingerprints cannot be read.
-    """
+    """A set of crops, or a plain folder of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -144,11 +125,7 @@ class Cleaning:
         self.fingerprints = Fingerprints(folder)
 
     def unmeasured(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
-        """List the crops without measures, or whose file has changed since.
-
-        Args:
-            seen: called after each file.
-        """
+        """List the crops without measures, or whose file has changed since, calling `seen` after each crop."""
         todo = []
         for path, entry in self.entries.items():
             if not self._is_measured(path, entry):
@@ -157,15 +134,9 @@ class Cleaning:
         return todo
 
     def measure(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
-        """Measure crops; the measures are saved every few seconds, at the end, and when the iterator is closed.
-
-        Args:
-            jobs: processes.
-        Raises:
-            FileError: if the set cannot be written.
-        """
+        """Measure crops; the measures are saved every few seconds, at the end, and when the iterator is closed."""
         known = {task.source: self.entries[task.source] for task in todo}
-        yield from run_saving(todo, CropMeasurer(known), jobs, self._take_measured, self.save)
+        return run_saving(todo, CropMeasurer(known), jobs, self._take_measured, self.save)
 
     def near_pairs(self) -> list[Pair]:
         """Pairs of measured crops with near hashes, by their index among `measured`."""
@@ -182,7 +153,7 @@ class Cleaning:
     def embed(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
         """Embed the faces of crops; saved as in `measure`."""
         known = {task.source: self.entries[task.source] for task in todo}
-        yield from run_saving(todo, CropEmbedder(known), jobs, self._take_embedded, self.save)
+        return run_saving(todo, CropEmbedder(known), jobs, self._take_embedded, self.save)
 
     def decide(self, pairs: Sequence[Pair], detectors: Mapping[str, Detector], per_person: int | None) -> list[Entry]:
         """Decide on every measured crop, and save; returns their entries."""
@@ -196,11 +167,7 @@ class Cleaning:
         return [e for e in self.entries.values() if is_measured(e) and e.sha256 in self.fingerprints.hashes]
 
     def save(self) -> None:
-        """Write the manifest and the fingerprints.
-
-        Raises:
-            FileError: if a file cannot be written.
-        """
+        """Write the manifest and the fingerprints."""
         self.fingerprints.save()
         write_manifest(self.folder, self.entries.values())
 
@@ -228,5 +195,4 @@ def perceptual_hash(view: View) -> RGB:
 
 
 def _points(rgb: RGB, entry: Entry) -> NDArray[np.float64]:
-    """dlib's points in a crop, (68, 2), from its entry or found."""
     return np.array(entry.landmarks) if len(entry.landmarks) == 68 else landmarks_in_head(rgb).points

@@ -35,12 +35,11 @@ Grey = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Face:
-    """A face that YuNet finds."""
+    """A face that YuNet finds; places and lengths in pixels of the 256 px picture."""
 
     points: Points
-    """(5, 2): the eye on the left of the picture, the other, nose, mouth corners, in pixels of the 256 px picture."""
+    """(5, 2): the eye on the left of the picture, the other, nose, mouth corners."""
     width: float
-    """Width of its box, in the same pixels."""
     score: float
     """Confidence, 0..1."""
 
@@ -97,8 +96,6 @@ def view_crop(rgb: RGB, points: Points) -> View:
     Args:
         rgb: (S, S, 3), a head crop in the FFHQ frame.
         points: (68, 2) dlib's landmarks in pixels of `rgb`.
-    Raises:
-        ShapeError: if `rgb` is not square, or there are not 68 points.
     """
     if rgb.ndim != 3 or rgb.shape[0] != rgb.shape[1] or rgb.shape[2] != 3 or points.shape != (68, 2):
         raise ShapeError(f"crop {rgb.shape}, landmarks {points.shape}; expected a square one (S, S, 3) and (68, 2).")
@@ -136,10 +133,7 @@ def turned(view: View) -> float:
 
 
 def brightest(view: View) -> float:
-    """Luma in [0, 1] that only 1 % of the face exceeds.
-
-    Dark skin has highlights, and eyes have whites; an underexposed picture has neither.
-    """
+    """Luma that 1 % of the face exceeds: highlights and the whites of the eyes, which an underexposed picture lacks."""
     return float(np.percentile(view.luma[view.face], 99))
 
 

@@ -32,7 +32,6 @@ class Detector:
     measure: Callable[[View], float] | None
     """None for a measure that needs the whole set."""
     worse: Literal["above", "below"]
-    """The side of the threshold on which a crop is dropped."""
     threshold: float
     usual: float
     """Median of clean portraits."""
@@ -93,11 +92,7 @@ Embeddings = Mapping[str, NDArray[np.float64]]
 
 
 def with_thresholds(settings: Iterable[str]) -> dict[str, Detector]:
-    """Return the detectors with some thresholds changed: "blurred=1.4".
-
-    Raises:
-        UsageError: if a setting is not NAME=NUMBER, or names no detector, or is on the wrong side of the usual.
-    """
+    """Return the detectors with some thresholds changed: "blurred=1.4"; UsageError if a setting is wrong."""
     detectors = dict(DETECTORS)
     for setting in settings:
         name, _, text = setting.partition("=")
@@ -109,7 +104,7 @@ def with_thresholds(settings: Iterable[str]) -> dict[str, Detector]:
 
 
 def severities(measures: Mapping[str, float], detectors: Mapping[str, Detector]) -> dict[str, float]:
-    """Severity for each detector that has a measure."""
+    """The severity of each measure by its detector."""
     return {name: detector.severity(measures[name]) for name, detector in detectors.items() if name in measures}
 
 
@@ -142,7 +137,7 @@ def decide(
     labelled "keep" come before all others then, crops that are dropped for another reason after them.
 
     Args:
-        entries: with the measures of every detector that needs one picture alone.
+        entries: with the measures of `PICTURE_WISE`.
         pairs: crops with near perceptual hashes, by their index among the entries.
         per_person: crops of one person to keep at most; None keeps all.
     Returns:
@@ -160,11 +155,7 @@ def decide(
 
 
 def near_pairs(hashes: RGB, bits: int = NEAR) -> Iterator[Pair]:
-    """Yield the pairs of crops whose perceptual hashes differ by less than `bits` bits, in order.
-
-    Args:
-        hashes: (N, 32), packed bits.
-    """
+    """Yield the pairs of crops whose perceptual hashes, (N, 32) packed, differ by less than `bits` bits, in order."""
     words = np.ascontiguousarray(hashes).view(np.uint64)  # (N, 4)
     for start in range(0, len(words), ROWS):
         rows = words[start : start + ROWS]
@@ -180,8 +171,7 @@ def duplicates(
     """Find the crops that repeat a better one: index -> that one's index and the bits by which they differ.
 
     Args:
-        pairs: from `near_pairs`.
-        embeddings: one for each crop that is in a pair; None if it could not be read.
+        embeddings: one for each crop; None if it is in no pair, or could not be read.
         ranks: 0 is the best crop; of two that show the same the better one stays.
     """
     found: dict[int, tuple[int, int]] = {}
@@ -196,19 +186,12 @@ def duplicates(
 
 
 def crowding(
-    embeddings: Sequence[NDArray[np.float64]],
-    ranks: Sequence[int],
-    per_person: int,
-    distance: float = PERSON_DISTANCE,
+    embeddings: Sequence[NDArray[np.float64]], ranks: Sequence[int], per_person: int, distance: float = PERSON_DISTANCE
 ) -> list[int]:
     """Indexes of crops beyond the best `per_person` of each person.
 
     People are clusters of embeddings (Chinese whispers, Biemann 2006), made by dlib: two people who look alike can
     become one, and one person at very different ages two.
-
-    Args:
-        ranks: 0 is the best crop.
-        distance: of embeddings, below which two faces are linked.
     """
     import dlib
 
@@ -256,13 +239,8 @@ def _without_crowds(entries: list[Entry], embeddings: Embeddings, per_person: in
 
 
 def _ranks(entries: Sequence[Entry]) -> list[int]:
-    """The rank of each crop, 0 for the best."""
-
     def worth(index: int) -> tuple[bool, bool, float, str]:
         entry = entries[index]
         return entry.label != "keep", entry.decision == "drop", -entry.measures["blurred"], entry.file
 
-    ranks = [0] * len(entries)
-    for rank, index in enumerate(sorted(range(len(entries)), key=worth)):
-        ranks[index] = rank
-    return ranks
+    return [int(rank) for rank in np.argsort(sorted(range(len(entries)), key=worth))]  # 0 is the best

@@ -94,11 +94,7 @@ def strangeness(name: str, described: NDArray[np.float64]) -> float:
 
 
 def description(view: View, name: str) -> NDArray[np.float64]:
-    """Describe a patch by cells of oriented gradients (Dalal & Triggs 2005), normalised together, and their lightness.
-
-    Args:
-        name: a key of `PATCHES`.
-    """
+    """Describe a patch by cells of oriented gradients (Dalal & Triggs 2005), normalised together, and of lightness."""
     luma = cv2.cvtColor(_patch(view, name), cv2.COLOR_RGB2GRAY)
     dx, dy = cv2.Sobel(luma, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(luma, cv2.CV_32F, 0, 1) / 8
     size, turn = cv2.magnitude(dx, dy), np.arctan2(dy, dx) % np.pi
@@ -191,7 +187,6 @@ def letters(view: View) -> float:
 
 
 def _box(luma: Grey, centre: Points, reach_x: float, reach_y: float) -> Grey:
-    """Cut out the surroundings of a point, at least one pixel."""
     x, y = centre.clip(0, SIDE - 1)
     rows = slice(int(max(y - reach_y, 0)), int(y + reach_y) + 1)
     return luma[rows, int(max(x - reach_x, 0)) : int(x + reach_x) + 1]
@@ -224,7 +219,6 @@ def _grid_spectrum(luma: Grey) -> NDArray[np.float64]:
 
 
 def _mouth(view: View) -> tuple[slice, slice]:
-    """Rows and columns of the mouth in the fine picture."""
     points = view.points[48:68] * (len(view.fine) / SIDE)
     (left, top), (right, bottom) = points.min(axis=0).clip(0), points.max(axis=0).clip(0)
     return slice(int(top), int(bottom) + 1), slice(int(left), int(right) + 1)

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import quote
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facegen.data.clean.judge import DETECTORS, DUPLICATE, PERSON, Detector
 from facegen.data.manifest import TWIN, Entry
@@ -21,20 +20,11 @@ SHOWN, THUMB = 8, 112
 """Crops in a row, and their side in pixels."""
 REACH = 2.5
 """A histogram ends at this severity, and as far below the usual; values beyond count as there."""
-_MEANINGS = {name: detector.meaning for name, detector in DETECTORS.items()} | {
-    PERSON: "crops of one person beyond --per-person"
-}
+_MEANINGS = {PERSON: "crops of one person beyond --per-person"} | {n: d.meaning for n, d in DETECTORS.items()}
 
 
 def write_page(folder: Path, entries: Sequence[Entry], detectors: Mapping[str, Detector]) -> Path:
-    """Write clean.html into the set's folder; it needs no other file, but links to the crops.
-
-    Args:
-        entries: with decisions.
-    Raises:
-        FileError: if it cannot be written.
-        MissingExtraError: if matplotlib is not installed.
-    """
+    """Write clean.html into the set's folder; it needs no other file, but links to the crops."""
     return write_report(
         folder / REPORT,
         "clean.html.j2",
@@ -59,7 +49,6 @@ def counts(entries: Sequence[Entry]) -> list[tuple[str, int, int]]:
 
 
 def _section(folder: Path, name: str, detector: Detector, entries: Sequence[Entry]) -> dict[str, object]:
-    """One detector: histogram, worst crops, those on both sides of the threshold, best crops."""
     found = sorted(entries, key=lambda entry: -detector.severity(entry.measures[name]))
     past = sum(detector.severity(entry.measures[name]) > 1 for entry in found)
     rows = {
@@ -68,19 +57,14 @@ def _section(folder: Path, name: str, detector: Detector, entries: Sequence[Entr
         "just kept": found[past : past + SHOWN],
         "best": found[max(past + SHOWN, len(found) - SHOWN) :],
     }
-    values = _clipped(np.array([entry.measures[name] for entry in found]), detector)
+    low, high = sorted(detector.usual + reach * (detector.threshold - detector.usual) for reach in (-REACH, REACH))
+    values = np.array([entry.measures[name] for entry in found]).clip(low, high)
     return {
         "name": name,
         "histogram": histogram(values, mark=detector.threshold),
         "caption": f"{detector.meaning}; dropped {detector.worse} {detector.threshold:g}: {past} of {len(found)}",
         "rows": {title: [_crop(folder, name, entry) for entry in row] for title, row in rows.items()},
     }
-
-
-def _clipped(values: NDArray[np.float64], detector: Detector) -> NDArray[np.float64]:
-    reach = REACH * (detector.threshold - detector.usual)
-    low, high = sorted((detector.usual - reach, detector.usual + reach))
-    return values.clip(low, high)
 
 
 def _crop(folder: Path, name: str, entry: Entry) -> dict[str, str]:

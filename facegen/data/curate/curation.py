@@ -37,9 +37,8 @@ class Face:
     position: int
     """Place in the order of showing, from 0 on."""
     decision: Decision
-    """The decision of `facegen data clean`."""
     reasons: tuple[str, ...]
-    """The reasons for it."""
+    """The reasons of `facegen data clean` for its decision."""
     label: Decision = ""
     """Label by the rater who asks."""
 
@@ -49,7 +48,6 @@ class Progress:
     """How far a rater is."""
 
     total: int
-    """Faces in the set."""
     keep: int
     drop: int
     seconds_each: float | None
@@ -83,8 +81,7 @@ class Pictures:
         """A crop as JPEG, its longer side at most `side` pixels, never enlarged.
 
         Raises:
-            ImageError: if the key is unknown, the file is gone, damaged, or lies outside the set.
-            MissingExtraError: as `facegen.media.images.read_image`.
+            ImageError: if the key is unknown, or the file is gone, damaged, or outside the set.
         """
         return self._made(key, side)
 
@@ -100,7 +97,6 @@ class Pictures:
         return content.getvalue()
 
     def _path(self, key: str) -> Path:
-        """The path of a crop's file, with links followed."""
         file = self._files.get(key)
         if file is None:
             raise ImageError(f"face {key!r}: is not in this set; reload the page.")
@@ -120,11 +116,6 @@ class Curation:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Read the set and all its labels.
-
-        Raises:
-            FileError: as `entries_of` and `LabelLog`.
-        """
         entries = doubtful_first(entries_of(folder, without=("landmarks", "frame")))
         self.folder = folder = folder.resolve()
         self.pictures = Pictures(folder, entries)
@@ -156,17 +147,11 @@ class Curation:
     def progress(self, rater: str) -> Progress:
         """How far a rater is."""
         labels = [label for _, label in self._labels(rater)]
-        return Progress(
-            len(self._faces), labels.count("keep"), labels.count("drop"), self._log(rater).seconds_each
-        )  # fmt: skip
+        keep, drop = labels.count("keep"), labels.count("drop")
+        return Progress(len(self._faces), keep, drop, self._log(rater).seconds_each)
 
     def label(self, rater: str, key: str, label: Decision) -> Progress:
-        """Label a face, or take its label back with ""; it is on the disk when this returns.
-
-        Raises:
-            UsageError: if the face is not in this set.
-            FileError: if the label cannot be written.
-        """
+        """Label a face, or take its label back with ""; it is on the disk when this returns."""
         file = self.pictures.file_of(key)
         if file is None:
             raise UsageError(f"face {key!r}: is not in this set; reload the page.")
@@ -215,10 +200,9 @@ def doubtful_first(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def margin(entry: Entry) -> float:
-    """Distance of an entry's doubt from the opposite decision, 0 or more.
+    """Distance of an entry's doubt from the opposite decision; 0 before a decision.
 
-    0 also where nothing was decided yet; infinite where it is dropped for a reason that no measure gives, as for a
-    person who is there often enough.
+    Infinite where it is dropped for a reason that no measure gives, as for a person who is there often enough.
     """
     doubt = entry.measures.get(DOUBT)
     if doubt is None or not entry.decision:
@@ -229,16 +213,14 @@ def margin(entry: Entry) -> float:
 
 def face_key(folder: Path, file: str) -> str:
     """20 hex digits that stand for a crop of a set, the same in every run; the folder has to be resolved."""
-    name = f"{folder}\0{file}"
-    return hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:20]
+    return hashlib.sha256(f"{folder}\0{file}".encode(errors="surrogateescape")).hexdigest()[:20]
 
 
 def _reasons(entry: Entry) -> tuple[str, ...]:
     """The reasons of `clean`; for a duplicate, with the crop that it repeats."""
     twin = entry.extra.get(TWIN, "")
-    return tuple(
-        f"{reason} of {_shown(twin)}" if reason == "duplicate" and twin else reason for reason in entry.reasons
-    )
+    named = {"duplicate": f"duplicate of {_shown(twin)}"} if twin else {}
+    return tuple(named.get(reason, reason) for reason in entry.reasons)
 
 
 def _shown(file: str) -> str:

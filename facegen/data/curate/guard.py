@@ -10,10 +10,9 @@ import hmac
 import re
 import secrets
 import socket
-from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
@@ -47,11 +46,7 @@ class Access:
 
 
 def access_for(host: str, token: str | None) -> Access:
-    """Make the rules for a server that listens on `host`.
-
-    Raises:
-        UsageError: if others could reach it and there is no token, or the token is weak.
-    """
+    """Make the rules for a server that listens on `host`; UsageError if others reach it without a good token."""
     if token is not None and not re.fullmatch(_TOKEN, token):
         raise UsageError("--token: expected 8 to 128 letters, digits, '-', '.', '_' and '~'; "
                          f"for example {secrets.token_urlsafe(12)}.")  # fmt: skip
@@ -89,7 +84,7 @@ def refusal(request: Request, access: Access) -> Response | None:
     if access.token is None or _has_token(request, access.token):
         return None
     if request.url.path == "/" and _is_same(request.query_params.get("token", ""), access.token):
-        return _welcome(request.query_params, access.token)
+        return _welcome(request, access.token)
     return PlainTextResponse("Open the address that facegen data curate printed, with its token.", 401)
 
 
@@ -107,12 +102,9 @@ def _is_foreign(request: Request, host: str) -> bool:
     origin = request.headers.get("origin")
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
         return True
-    is_visit = request.method == "GET" and request.url.path == "/" and _fetch(request, "mode") == "navigate"
-    return _fetch(request, "site") not in ("", "same-origin", "none") and not is_visit
-
-
-def _fetch(request: Request, what: str) -> str:
-    return request.headers.get(f"sec-fetch-{what}", "")
+    is_navigation = request.headers.get("sec-fetch-mode") == "navigate"
+    is_visit = request.method == "GET" and request.url.path == "/" and is_navigation
+    return request.headers.get("sec-fetch-site", "") not in ("", "same-origin", "none") and not is_visit
 
 
 def _has_token(request: Request, token: str) -> bool:
@@ -126,9 +118,9 @@ def _is_same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), token.encode())
 
 
-def _welcome(query: Mapping[str, str], token: str) -> Response:
+def _welcome(request: Request, token: str) -> Response:
     """Store the token in a cookie and remove it from the address, which bystanders may see."""
-    rest = urlencode({name: value for name, value in query.items() if name != "token"})
+    rest = request.url.remove_query_params("token").query
     answer = RedirectResponse(f"/?{rest}" if rest else "/", 303)
     answer.set_cookie(COOKIE, token, httponly=True, samesite="lax")
     return answer

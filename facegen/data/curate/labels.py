@@ -45,11 +45,7 @@ class LabelLog:
     """The labels of one rater; several threads may use it, one process at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file, and repair a last line that a crash tore: it is completed if whole, cut off if not.
-
-        Raises:
-            FileError: if the file cannot be read or repaired, or a line before the last is wrong.
-        """
+        """Read the file, and repair a last line that a crash tore: it is completed if whole, cut off if not."""
         self._path = path
         self._lock = threading.Lock()
         self._labels: dict[str, Decision] = {}
@@ -95,11 +91,7 @@ class LabelLog:
 
 
 def log_path(folder: Path, rater: str) -> Path:
-    """The file of a rater's labels.
-
-    Raises:
-        UsageError: if the name cannot be a rater's.
-    """
+    """The file of a rater's labels; UsageError if the name cannot be a rater's."""
     if not _is_rater(rater):
         raise UsageError(f"rater {rater!r}: expected at most {RATER_LENGTH} letters, digits and '_', with a space or "
                          "'-' between.")  # fmt: skip
@@ -107,11 +99,7 @@ def log_path(folder: Path, rater: str) -> Path:
 
 
 def raters_of(folder: Path) -> list[str]:
-    """The raters who have labelled the set, in order of name.
-
-    Raises:
-        FileError: if the folder of labels cannot be listed.
-    """
+    """The raters who have labelled the set, in order of name."""
     labels = folder / FOLDER
     try:
         names = [path.stem for path in labels.iterdir() if path.suffix == SUFFIX] if labels.is_dir() else []
@@ -125,8 +113,6 @@ def read_labels(folder: Path) -> dict[str, dict[str, Decision]]:
 
     Returns:
         rater -> file -> "keep", "drop", or "" where a label was taken back.
-    Raises:
-        FileError: if a file cannot be read, or a line before the last is wrong.
     """
     return {rater: {line.file: line.label for line in _read(log_path(folder, rater))[0]} for rater in raters_of(folder)}
 
@@ -136,7 +122,6 @@ class Agreement:
     """How far raters agree on the faces that all of them labelled."""
 
     faces: int
-    """Number of these faces."""
     same: float
     """Share of them on which all say the same, 0..1."""
 
@@ -144,8 +129,7 @@ class Agreement:
 def agreement(raters: Iterable[Mapping[str, Decision]]) -> Agreement | None:
     """Compare the labels of raters, file -> label; "" counts as none, and raters without a label do not count.
 
-    Returns:
-        None with fewer than two raters, or if no face was labelled by all of them.
+    None with fewer than two raters, or if no face was labelled by all of them.
     """
     given = [{file: label for file, label in labels.items() if label} for labels in raters]
     given = [labels for labels in given if labels]
@@ -169,7 +153,6 @@ class Exported:
     """Counts of the faces in an export to the manifest."""
 
     manifest: str
-    """The file written."""
     keep: int
     drop: int
     ties: int
@@ -179,12 +162,7 @@ class Exported:
 
 
 def export(folder: Path) -> Exported:
-    """Write the majority's labels into the manifest on the disk; a plain folder gets a manifest.
-
-    Raises:
-        FileError: as `entries_of`, `read_labels` and `write_manifest`.
-        UsageError: if another process is writing the manifest.
-    """
+    """Write the majority's labels into the manifest on the disk; a plain folder gets a manifest."""
     if not (folder / MANIFEST).is_file():
         entries_of(folder)  # nothing is written into a folder without pictures
     with sole_writer(folder):

@@ -38,7 +38,6 @@ class Start(BaseModel):
     rater: str | None
     """The rater, if the command line names one."""
     raters: list[str]
-    """Raters who have labelled before."""
     sides: tuple[int, ...] = SIDES
 
 
@@ -49,7 +48,7 @@ class Session(BaseModel):
     faces: list[Face]
     """The next ones to label."""
     history: list[Face]
-    """The latest ones labelled, in order."""
+    """The latest ones labelled."""
 
 
 class Swipe(BaseModel):
@@ -65,8 +64,7 @@ def create_app(curation: Curation, access: Access, rater: str | None = None) -> 
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, access=access)
     app.add_exception_handler(FacegenError, _explain)
-    _add_page(app)
-    _add_pictures(app, curation)
+    _add_files(app, curation)
 
     @app.get("/api/start")
     def start() -> Start:
@@ -101,11 +99,7 @@ def create_app(curation: Curation, access: Access, rater: str | None = None) -> 
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port, 0 for a free one; connections made before the server is ready wait.
-
-    Raises:
-        UsageError: if the address cannot be used.
-    """
+    """Take a port, 0 for a free one; connections made before the server is ready wait."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with ExitStack() as on_failure:
@@ -142,7 +136,8 @@ def _outward_address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _add_page(app: FastAPI) -> None:
+def _add_files(app: FastAPI, curation: Curation) -> None:
+    """Send the page, its scripts and styles, and the pictures."""
     page = files(__package__) / "page"
 
     @app.get("/")
@@ -155,8 +150,6 @@ def _add_page(app: FastAPI) -> None:
             raise HTTPException(404)
         return Response((page / name).read_bytes(), media_type=ASSETS[name])
 
-
-def _add_pictures(app: FastAPI, curation: Curation) -> None:
     @app.get("/pictures/{key}")
     def picture(key: str, side: int) -> Response:
         if side not in SIDES:
@@ -168,10 +161,6 @@ def _add_pictures(app: FastAPI, curation: Curation) -> None:
 
 
 def _explain(request: Request, error: Exception) -> Response:
-    """Turn a facegen error into an answer that the page shows."""
+    """Turn a facegen error into an answer that the page shows; bytes of a file's name that are no text become "?"."""
     status = 422 if isinstance(error, UsageError) else 500
-    return JSONResponse({"detail": _plain(str(error))}, status)
-
-
-def _plain(text: str) -> str:
-    return text.encode(errors="replace").decode()
+    return JSONResponse({"detail": str(error).encode(errors="replace").decode()}, status)
