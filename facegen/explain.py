@@ -26,25 +26,14 @@ from facegen.ops.scoring import ScoreContext, laplacian
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 from facegen.pipeline import Upscaled
 
-TINT = 0.4
-"""Share of the chosen candidate's colour in the vote map; the rest is the picture."""
-LINE = 18
-"""Height of a line of the legend, in pixels."""
+TINT, LINE = 0.4, 18
+"""The vote map: share of the chosen candidate's colour, the rest is the picture; height of a line of its legend."""
 SHOWN_SIDE = 384
 """Small pictures are enlarged to about this side, each pixel a square."""
 
 
 def write_explanation(upscaled: Upscaled, stem: Path) -> list[Path]:
-    """Write STEM-explain.png, the vote map with its legend, and STEM-explain.json, the result of `explain`.
-
-    Args:
-        upscaled: what the pipeline returned.
-        stem: path without an ending; missing folders are made.
-    Returns:
-        the two paths.
-    Raises:
-        FileError: if a file cannot be written.
-    """
+    """Write STEM-explain.png, the vote map with its legend, and STEM-explain.json, the result of `explain`."""
     paths = [stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json")]
     write_image(paths[0], vote_map(upscaled), label="composite")
     try:
@@ -105,13 +94,7 @@ def vote_map(upscaled: Upscaled) -> RGB:
 
 
 def write_stages(upscaled: Upscaled, face: Tensor, folder: Path) -> Path:
-    """Write the steps on the way to a picture as numbered PNGs.
-
-    Args:
-        upscaled: what the pipeline returned.
-        face: (3, S, S) in [0, 1], the input.
-        folder: made if missing.
-    """
+    """Write the steps on the way from a face, (3, S, S) in [0, 1], to a picture as numbered PNGs."""
     for number, (name, picture) in enumerate(stage_pictures(upscaled, face).items(), start=1):
         write_image(folder / f"{number}-{name}.png", picture, label="generated")
     return folder
@@ -145,11 +128,10 @@ def _shown(image: Tensor) -> RGB:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of the area-downsampled picture with its source."""
+    """Agreement of the area-downsampled picture with its source; inf dB if they are equal."""
 
     scale: int
     psnr: float
-    """dB; inf if they are equal."""
     largest: float
     """Largest difference, in steps of 255."""
 
@@ -165,25 +147,17 @@ class Inspection:
     """The command that makes it; None, as `record`, if another program wrote the picture."""
     record: Record | None
     source_type: str | None
-    """IPTC's digital source type, such as "trainedAlgorithmicMedia"."""
     sharpness: float
-    """Variance of the Laplacian of luma in [0, 1]; see `facegen.ops.scoring.laplacian`."""
+    """Variance of the Laplacian of luma in [0, 1]."""
     seams: SeamGauge | None
     """Measured here in a sample; in a photo as recorded, for the whole or over its heads; None if unknown."""
     content: SeamGauge | None
-    """The same measure at lines of a sample that are no seams, see `content_gauge`; else None."""
+    """The same measure at lines of a sample that are no seams; else None."""
     agreement: Agreement | None
-    """None if no source was given."""
 
 
 def inspect_picture(path: Path, source: Path | None = None) -> Inspection:
-    """Read a picture and measure it.
-
-    Args:
-        source: the photo it was made from, to measure the agreement.
-    Raises:
-        FileError: if a file cannot be read, or the picture is not a whole number of times as large as the source.
-    """
+    """Read a picture and measure it, also its agreement with the photo it was made from, if that is given."""
     facts = picture_facts(path)
     record = read_record(path) if RECORD_KEY in facts.text else None
     rgb = read_image(path, keep_profile=True).rgb
@@ -226,9 +200,7 @@ def _agreement(path: Path, rgb: RGB, source: Path) -> Agreement:
     (height, width), (tall, wide) = wanted.shape[:2], rgb.shape[:2]
     scale = tall // height
     if not scale or (tall, wide) != (scale * height, scale * width):
-        raise ImageError(
-            f"{path}: is {wide}x{tall}, not a whole number of times as large as {source}, {width}x{height}; "
-            "choose the --source it was made from."
-        )
+        mismatch = f"is {wide}x{tall}, not a whole number of times as large as {source}, {width}x{height}"
+        raise ImageError(f"{path}: {mismatch}; choose the --source it was made from.")
     error = (downsample_area(to_tensor(rgb), (height, width)) - to_tensor(wanted)).double()
     return Agreement(scale, decibels(float(error.square().mean())), float(error.abs().max()) * 255)

@@ -28,11 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file's bytes.
-
-    Raises:
-        FileError: if it cannot be read.
-    """
+    """Hash a file's bytes."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -61,10 +57,7 @@ def sole_process(folder: Path, taken: str) -> Iterator[None]:
 
     Args:
         folder: made if missing; a hidden lock file stays in it.
-        taken: the message if another process has locked it.
-    Raises:
-        UsageError: if another process has locked it.
-        FileError: if the folder cannot be written.
+        taken: the message of the UsageError if another process has locked it.
     """
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
@@ -82,12 +75,6 @@ def sole_process(folder: Path, taken: str) -> Iterator[None]:
 
 
 def sole_writer(folder: Path) -> AbstractContextManager[None]:
-    """Lock a training set, from before its manifest is read until it is written.
-
-    Raises:
-        UsageError: on entering, if another process has locked it.
-        FileError: on entering, if the set's folder cannot be written.
-    """
-    return sole_process(
-        folder, f"{folder}: another facegen data command is at work on this set; wait for it, or end it first."
-    )
+    """Lock a training set, from before its manifest is read until it is written."""
+    taken = f"{folder}: another facegen data command is at work on this set; wait for it, or end it first."
+    return sole_process(folder, taken)

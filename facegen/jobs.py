@@ -47,22 +47,19 @@ class Outcome:
     error: str = ""
     """Why there is no result, naming the file; empty if there is one."""
     trace: str = ""
-    """The traceback of an unexpected error."""
 
 
 Work = Callable[[Task], Outcome]
 
 
 def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[Task]:
-    """List every picture below the paths once, each with a target of its own below `out`, which mirrors the folders.
+    """List every picture, and with `clips` every clip, below the paths once.
+
+    Each has a target of its own below `out`, which mirrors the folders.
 
     Hidden files and folders, links to folders, and `out` itself are skipped. A path that does not exist, and a
-    folder that cannot be listed or holds no picture, stay in the list; the work on them reports what is wrong.
-
-    Args:
-        clips: also list the clips in folders.
-    Raises:
-        UsageError: if a folder is `out` itself: the next run would upscale its results.
+    folder that cannot be listed or holds no picture, stay in the list; the work on them reports what is wrong. A
+    folder that is `out` itself is a UsageError: the next run would upscale its results.
     """
     suffixes = (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) if clips else PICTURE_SUFFIXES
     names: dict[Path, Path] = {}  # source -> its name below `out`
@@ -103,15 +100,13 @@ def _kept_apart(names: Iterable[Path]) -> list[Path]:
 
 
 def run(tasks: Sequence[Task], work: Work, jobs: int = 1) -> Generator[Outcome, None, None]:
-    """Do the work of every task; one that fails becomes an outcome with an error.
+    """Do the work of every task; yield the outcomes as they are ready, those that failed with an error.
 
     Close the iterator to stop early; unfinished work is dropped.
 
     Args:
         work: picklable if there are several jobs, as it is sent to each process.
         jobs: processes; they share this one's threads. A single job runs in this process.
-    Returns:
-        the outcomes, in the order in which they are ready.
     """
     if jobs == 1:
         yield from (attempt(work, task) for task in tasks)
@@ -179,8 +174,7 @@ def _outcome(future: Future[Outcome], task: Task) -> Outcome:
         return Outcome(task.source, error=_named(task, reason))
 
 
-_work: Work
-"""The work of this process, if it is one of several."""
+_work: Work  # of this process, if it is one of several
 
 
 def _set_up(work: Work, threads: int | None) -> None:

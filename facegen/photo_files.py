@@ -14,7 +14,8 @@ from facegen.arrays import RGB
 from facegen.errors import FileError, ImageError
 from facegen.explain import write_explanation
 from facegen.jobs import Task
-from facegen.media.images import Origin, Picture, find_pictures, picture_text, read_image, write_image
+from facegen.media.images import Picture, find_pictures, picture_text, read_image, write_image
+from facegen.media.metadata import Origin
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, record_text
 from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip, video_text
@@ -59,20 +60,11 @@ class FileUpscaler:
         return FacePipeline.load(options.recipe_path, options.overrides, device=resolve_device(options.device))
 
     def load(self) -> None:
-        """Load the networks now.
-
-        Raises:
-            RecipeError, WeightsError: as `FacePipeline.load`.
-        """
+        """Load the networks now."""
         _ = self.pipeline
 
     def __call__(self, task: Task) -> Upscaling:
-        """Upscale a picture or clip and write the results, the main one last.
-
-        Raises:
-            FileError: if the file cannot be read, does not suit the options, or a result cannot be written.
-            UsageError: if the options do not suit the picture.
-        """
+        """Upscale a picture or clip and write the results, the main one last."""
         find_pictures([task.source])  # explains what is wrong with a path that is no file
         if is_clip(task.source):
             return self._clip(task)
@@ -87,9 +79,7 @@ class FileUpscaler:
         done = restore_photo(self.pipeline, picture.rgb, self.options.photo, partial(self.on_part, task.source))
         height, width = done.rgb.shape[:2]
         path = self._path(task, f"-x{done.scale}")
-        written = self._write(
-            task, path, done.rgb, picture, done.heads, alpha=picture.alpha, fit=done.fit, seams=done.seams
-        )
+        written = self._write(task, path, done.rgb, picture, done.heads, picture.alpha, done.fit, done.seams)
         return Upscaling(
             task.source, written, after=(width, height), faces=done.upscaled, seams=done.seams, fit=done.fit,
             note=_note(done),
@@ -140,11 +130,7 @@ class FileUpscaler:
         )  # fmt: skip
 
     def _path(self, task: Task, ending: str, suffix: str = "") -> Path:
-        """Return where a result goes, by default with the suffix of the options.
-
-        Raises:
-            FileError: if a file is there that must not be replaced.
-        """
+        """Return where a result goes; raise a FileError if a file is there that must not be replaced."""
         path = task.target.with_name(f"{task.target.name}{ending}{suffix or self.options.suffix}")
         for taken in (path, before_after_path(path)) if self.options.before_after else (path,):
             if taken.resolve() in self.inputs:
@@ -162,7 +148,6 @@ class FileUpscaler:
         rgb: RGB,
         picture: Picture,
         heads: Sequence[Upscaled],
-        *,
         alpha: RGB | None = None,
         fit: float | None = None,
         seams: SeamGauge | None = None,

@@ -20,7 +20,6 @@ Kind = Literal["photo", "crop", "aligned"]
 SCALES = range(1, 9)
 """Scales that the name of a photo's result may contain."""
 CLIP_SUFFIX = ".mp4"
-"""The format of upscaled clips."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +47,7 @@ class UpresOptions:
     """Make existing results again, and replace files that facegen did not write."""
 
     def recorded(self, *, clip: bool = False) -> dict[str, Any]:
-        """Return the options that shape the result, as parameters of `facegen upres`, without default values.
-
-        Args:
-            clip: omit the options that do not apply to clips.
-        """
+        """Return the options that shape a picture or clip, as parameters of `facegen upres`, without default values."""
         named: dict[str, Any] = {} if self.kind == "photo" else {self.kind: True, "size": self.size}
         usual = PhotoOptions()
         named |= {name: value for name, value in vars(self.photo).items() if value != getattr(usual, name)}
@@ -70,7 +65,6 @@ class Upscaling(Outcome):
     before: tuple[int, int] | None = None
     """Width and height of the source; None if it was not read."""
     after: tuple[int, int] | None = None
-    """Width and height of the result."""
     faces: int | None = None
     """Heads upscaled; None if they were not counted."""
     seams: SeamGauge | None = None
@@ -89,18 +83,11 @@ def vote_stem(result: Path, number: int) -> Path:
 
 
 class DoneBefore:
-    """Recognise files that were upscaled before with the same options, recipe and weights, by their results' records.
-
-    Args:
-        options: of this run.
-    Raises:
-        RecipeError: if the recipe is wrong.
-    """
+    """Recognises files that were upscaled before with the same options, recipe and weights, by the results' records."""
 
     def __init__(self, options: UpresOptions) -> None:
         self.options = options
-        recipe = load_recipe(options.recipe_path, PipelineRecipe, options.overrides)
-        self.recipe = recipe.model_dump(mode="json")
+        self.recipe = load_recipe(options.recipe_path, PipelineRecipe, options.overrides).model_dump(mode="json")
 
     def __call__(self, task: Task) -> Outcome | None:
         """Return the outcome of the earlier run; None if the file is still to be upscaled."""

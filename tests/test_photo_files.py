@@ -15,7 +15,8 @@ from PIL.ExifTags import Base
 from facegen.arrays import RGB
 from facegen.errors import FileError, ImageError
 from facegen.jobs import Task
-from facegen.media.images import Origin, picture_facts, read_image, resize, write_image
+from facegen.media.images import picture_facts, read_image, resize, write_image
+from facegen.media.metadata import Origin
 from facegen.media.record import read_record
 from facegen.photo import PhotoOptions
 from facegen.photo_files import FileUpscaler

@@ -11,7 +11,7 @@ import click
 
 from facegen import __version__
 from facegen.cli.evaluate import at_hand, show, tell
-from facegen.cli.options import Listed, Size, make_folder, pipeline_options, recipe_path
+from facegen.cli.options import FOLDER, PATH, Listed, Size, make_folder, pipeline_options, recipe_path
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -33,41 +33,25 @@ def _pictures() -> tuple[str, ...]:
 
 
 @click.command()
-@click.argument(
-    "portraits", metavar="[DIR]", required=False, type=click.Path(path_type=Path, exists=True, file_okay=False)
-)
+@click.argument("portraits", metavar="[DIR]", required=False, type=FOLDER)
 @click.option(
-    "--models",
-    type=Names(),
-    default="bicubic,lanczos,jnet",
-    show_default=True,
-    metavar="NAMES",
+    "--models", type=Names(), default="bicubic,lanczos,jnet", metavar="NAMES",
     help="bicubic, lanczos, jnet (the recipe's), shipped weights, weight folders, published .pth or .safetensors.",
 )
+@click.option("--inputs", type=PATH, metavar="DIR", help="Folder of your own small pictures to upscale too.")
+@click.option("--low", type=Size(), default=96, help="Side that portraits are reduced to.")
+@click.option("--size", type=Size(), default=768, help="Side they are upscaled to and compared at.")
+@click.option("--pictures", type=click.IntRange(min=2), default=60, help="Portraits at most.")
 @click.option(
-    "--inputs", type=click.Path(path_type=Path), metavar="DIR", help="Folder of your own small pictures to upscale too."
-)
-@click.option("--low", type=Size(), default=96, show_default=True, help="Side that portraits are reduced to.")
-@click.option("--size", type=Size(), default=768, show_default=True, help="Side they are upscaled to and compared at.")
-@click.option("--pictures", type=click.IntRange(min=2), default=60, show_default=True, help="Portraits at most.")
-@click.option(
-    "--held-out",
-    type=click.IntRange(min=0),
-    default=None,
+    "--held-out", type=click.IntRange(min=0),
     help="Pictures kept out of training.  [default: as the recipes in the weight folders say]",
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help='Portraits of DIR that match: "studio/*".')
 @click.option(
-    "--write",
-    type=Listed("kind", _pictures),
-    default="sheet",
-    show_default=True,
-    metavar="KINDS",
+    "--write", type=Listed("kind", _pictures), default="sheet", metavar="KINDS",
     help="Pictures to write in addition to the page, from single,row,sheet,difference; or none.",
 )
-@click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("comparison"), show_default=True, help="Folder to write to."
-)
+@click.option("--out", type=PATH, default=Path("comparison"), help="Folder to write to.")
 @pipeline_options
 def compare(
     portraits: Path | None,

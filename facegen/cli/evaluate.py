@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from facegen import __version__
 from facegen.cli.film_options import Rate
-from facegen.cli.options import load_pipeline, make_folder, pipeline_options
+from facegen.cli.options import FILE, PATH, load_pipeline, make_folder, pipeline_options
 from facegen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -28,46 +29,25 @@ ROLES = {"dcgan": "generator", "jnet": "upscaler"}
 
 @click.command()
 @click.argument("measured", nargs=-1, required=True, metavar="WEIGHTS... | FILMS...")
-@click.option("--data", type=click.Path(path_type=Path), help="For weights: folder of pictures, as in training.")
+@click.option("--data", type=PATH, help="For weights: folder of pictures, as in training.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    default=Path("evaluation"),
-    show_default=True,
-    help="Folder for evaluation.json and evaluation.html.",
+    "--out", type=PATH, default=Path("evaluation"), help="Folder for evaluation.json and evaluation.html."
 )
+@click.option("--samples", type=click.IntRange(min=1), default=1000, help="Stage 1: samples to draw.")
+@click.option("--pictures", type=click.IntRange(min=2), default=60, help="Stage 2: portraits to upscale.")
 @click.option(
-    "--samples", type=click.IntRange(min=1), default=1000, show_default=True, help="Stage 1: samples to draw."
-)
-@click.option(
-    "--pictures", type=click.IntRange(min=2), default=60, show_default=True, help="Stage 2: portraits to upscale."
-)
-@click.option(
-    "--held-out",
-    type=click.IntRange(min=0),
-    default=None,
+    "--held-out", type=click.IntRange(min=0),
     help="Pictures kept out of training.  [default: as the recipe in the weight folder says]",
 )
 @click.option(
-    "--include",
-    multiple=True,
-    metavar="PATTERN",
+    "--include", multiple=True, metavar="PATTERN",
     help='Measure on those below --data that match: "studio/*".  [default: as the recipe]',
 )
 @click.option(
-    "--inception",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    default=None,
-    metavar="FILE",
+    "--inception", type=FILE, metavar="FILE",
     help="Stage 1: torch-fidelity's Inception weights, for the FID.  [default: torch.hub's copy, if there is one]",
 )
-@click.option(
-    "--fps",
-    type=Rate(),
-    default=Fraction(30),
-    show_default=True,
-    help="Frame rate of films that are folders of frames.",
-)
+@click.option("--fps", type=Rate(), default=Fraction(30), help="Frame rate of films that are folders of frames.")
 @pipeline_options
 def evaluate(
     measured: tuple[str, ...],
@@ -88,10 +68,13 @@ def evaluate(
 
     Several generators are measured side by side, on the same pictures; so are films.
     """
+    from facegen.evaluation.films import evaluate_films
+
     films = _films(measured)
     if films:
         make_folder(out)
-        show(_evaluate_films(films, fps), out, "evaluation")
+        evaluation = evaluate_films(films, fps, tell)
+        show(replace(evaluation, facts={**evaluation.facts, "facegen": __version__}), out, "evaluation")
         return
     if data is None:
         raise UsageError("--data is missing; weights are measured on the pictures below a folder, as in training.")
@@ -143,20 +126,8 @@ def at_hand(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded | None:
         return None
 
 
-def _evaluate_films(films: Sequence[Path], fps: Fraction) -> Evaluation:
-    from facegen import __version__
-    from facegen.evaluation.films import evaluate_films
-
-    evaluation = evaluate_films(films, fps, tell)
-    return replace(evaluation, facts={**evaluation.facts, "facegen": __version__})
-
-
 def _films(measured: Sequence[str]) -> list[Path]:
-    """The films; none if all arguments are names of weights.
-
-    Raises:
-        UsageError: if there are some of each.
-    """
+    """Return the films; none if all arguments are names of weights, an error if there are some of each."""
     from facegen.evaluation.films import is_film
 
     films = [Path(name) for name in measured if is_film(Path(name))]
@@ -188,26 +159,18 @@ def _stage_2(pipelines: dict[str, FacePipeline], split: Split, count: int, facts
 
 
 def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:
-    """Find the role of all the weights in a pipeline.
-
-    Raises:
-        UsageError: if they make no pictures, or are several that do not fit in one table.
-    """
+    """Find the role of all the weights in a pipeline; several must fit in one table."""
     for folder, card in zip(folders, cards, strict=True):
         if card.kind not in ROLES:
             raise UsageError(f"{folder}: holds a {card.kind}, which makes no pictures; name a dcgan or a jnet.")
         if len(cards) > 1 and card.kind != "dcgan":
-            raise UsageError(f"{folder}: holds a {card.kind}; only generators (dcgan) are measured side by side, so "
-                             "measure it by itself.")  # fmt: skip
+            reason = "only generators (dcgan) are measured side by side, so measure it by itself."
+            raise UsageError(f"{folder}: holds a {card.kind}; {reason}")
     return ROLES[cards[0].kind]
 
 
 def _columns(weights: Sequence[str], cards: Sequence[Card]) -> list[str]:
-    """Name the columns of the table: as the cards do, or as the user did where two cards agree.
-
-    Raises:
-        UsageError: if weights are named twice.
-    """
+    """Name the columns of the table: as the cards do, or as the user did where two cards agree."""
     from facegen.evaluation.samples import SAMPLES
 
     if len(cards) == 1:
@@ -221,8 +184,6 @@ def _columns(weights: Sequence[str], cards: Sequence[Card]) -> list[str]:
 
 
 def _facts(cards: Sequence[Card], data: Path, recipe: str, overrides: tuple[str, ...]) -> dict[str, str]:
-    from facegen import __version__
-
     return {
         "weights": ", ".join(card.name for card in cards),
         "kind": cards[0].kind,

@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from facegen.cli.options import Listed, Size
+from facegen.cli.options import FILE, PATH, Listed, Option, Size, add_options
 from facegen.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from facegen.video.film import FilmFile, FilmOptions, Item
     from facegen.video.walk import Walk
 
-Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 MEASURES = ("landmarks", "hysteresis", "previous", "carry")
 """The measures of --steady; see `TemporalOptions`."""
 MAX_RATE, MAX_SECONDS = 240, 24 * 3600
@@ -46,9 +45,8 @@ class Rate(click.ParamType[Fraction]):
         found = re.fullmatch(r"\d{1,9}(\.\d{1,9}|/\d{1,9})?", str(value))
         rate = Fraction(str(value)) if found and not re.search(r"/0+$", str(value)) else Fraction(0)
         if not 0 < rate <= MAX_RATE:
-            self.fail(
-                f"{value!r} is no frame rate; expected more than 0, at most {MAX_RATE}: 30, 30000/1001.", param, ctx
-            )
+            expected = f"expected more than 0, at most {MAX_RATE}: 30, 30000/1001."
+            self.fail(f"{value!r} is no frame rate; {expected}", param, ctx)
         return rate
 
 
@@ -73,11 +71,7 @@ class FilmRequest:
     keep_frames: bool
 
     def check(self) -> None:
-        """Refuse what cannot be made, before any work is done for it.
-
-        Raises:
-            UsageError: if options exclude each other, or the film cannot be written as asked.
-        """
+        """Refuse what cannot be made, before any work is done for it."""
         if not self.steady and self.without:
             raise UsageError("--no-steady leaves all measures out; omit --without.")
         self._file({})
@@ -96,10 +90,8 @@ class FilmRequest:
 
         Args:
             keyframes: the latents that each face goes through.
-            command: recorded in the film.
             options: of the command, recorded before those of the request.
             upscaled: False shows the generator's own faces.
-            columns: faces in a row.
         """
         import numpy as np
 
@@ -179,37 +171,29 @@ def film_options(*, size: int, seconds: float, loop: bool) -> Option:
             request = FilmRequest(**{field.name: options.pop(field.name) for field in fields(FilmRequest)})
             return command(request=request, **options)
 
-        wrapped: Callable[..., Any] = with_request
-        for option in reversed(_options(size, seconds, loop)):
-            wrapped = option(wrapped)
-        return wrapped
+        return add_options(_options(size, seconds, loop), with_request)
 
     return decorate
 
 
 def _options(size: int, seconds: float, loop: bool) -> list[Option]:
     """List the options in the order of the help."""
-    length, path = click.FloatRange(0, MAX_SECONDS, min_open=True), click.Path(path_type=Path)
-    existing = click.Path(exists=True, dir_okay=False, path_type=Path)
+    length = click.FloatRange(0, MAX_SECONDS, min_open=True)
     measures = Listed("measure", lambda: MEASURES, none=False)
-
-    def option(*names: str, **attributes: Any) -> Option:
-        return click.option(*names, show_default=True, **attributes)
-
     return [
-        option("-o", "--out", type=path, default=Path("out/film.mp4"), help=_OUT),
-        option("--seconds", type=length, default=seconds, help="Length of the film."),
-        option("--fps", type=Rate(), default="30", help="Frames a second: 30, 30000/1001."),
-        option("--size", type=Size(), default=size, help="Side of a face in pixels."),
-        option("--loop/--no-loop", default=loop, help="Go back to the first keyframe."),
-        option("--path", type=click.Choice(["spline", "slerp"]), default="spline", help=_PATH),
-        option("--easing", type=click.Choice(["linear", "ease"]), default="linear", help=_EASING),
-        click.option("--audio", type=existing, help="File whose sound accompanies the film."),
-        option("--interpolate", type=click.Choice([1, 2, 4]), default=1, help=_INTERPOLATE),
+        click.option("-o", "--out", type=PATH, default=Path("out/film.mp4"), help=_OUT),
+        click.option("--seconds", type=length, default=seconds, help="Length of the film."),
+        click.option("--fps", type=Rate(), default="30", help="Frames a second: 30, 30000/1001."),
+        click.option("--size", type=Size(), default=size, help="Side of a face in pixels."),
+        click.option("--loop/--no-loop", default=loop, help="Go back to the first keyframe."),
+        click.option("--path", type=click.Choice(["spline", "slerp"]), default="spline", help=_PATH),
+        click.option("--easing", type=click.Choice(["linear", "ease"]), default="linear", help=_EASING),
+        click.option("--audio", type=FILE, help="File whose sound accompanies the film."),
+        click.option("--interpolate", type=click.Choice([1, 2, 4]), default=1, help=_INTERPOLATE),
         click.option("--codec", help="av1 for .webm; other suffixes have one codec each."),
-        option("--steady/--no-steady", default=True, help="Keep details still over time."),
+        click.option("--steady/--no-steady", default=True, help="Keep details still over time."),
         click.option("--without", type=measures, default=(), metavar="MEASURES", help=_WITHOUT),
-        option("--stabilize", type=click.FloatRange(0, 1), default=0.0, help=_STABILIZE),
+        click.option("--stabilize", type=click.FloatRange(0, 1), default=0.0, help=_STABILIZE),
         click.option("--sheet", is_flag=True, help="Write a contact sheet of the film too."),
         click.option("--keep-frames", is_flag=True, help="Keep the lossless frames, in a folder next to the film."),
     ]

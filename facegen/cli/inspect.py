@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.options import for_each
+from facegen.cli.options import PATH, for_each
 
 if TYPE_CHECKING:
     from facegen.explain import Inspection
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("pictures", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("pictures", nargs=-1, required=True, type=PATH)
 @click.option(
-    "--source", type=click.Path(path_type=Path),
+    "--source", type=PATH,
     help="The photo it was made from: measure how well the picture, shrunk again, agrees with it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each picture, with the whole record.")

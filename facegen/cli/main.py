@@ -58,7 +58,7 @@ class Commands(click.Group):
             ctx.exit(error.exit_status)
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="facegen")
 def cli() -> None:
     """Draw high-resolution faces, or upscale the faces in your photos."""

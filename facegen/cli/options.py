@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
-from functools import wraps
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import reduce, wraps
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
 
 Item = TypeVar("Item")
+Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 MAX_SEEDS = 100_000
+PATH = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 class Seeds(click.ParamType[tuple[int, ...]]):
@@ -57,13 +61,7 @@ class Size(click.ParamType[int]):
 
 
 class Listed(click.ParamType[tuple[str, ...]]):
-    """Comma-separated words from a known list: flip,contrast.
-
-    Args:
-        word: one of them, in messages.
-        known: returns the list; called when the option is read.
-        none: accept "none" for an empty list.
-    """
+    """Comma-separated words from a list that `known` returns when the option is read, or "none": flip,contrast."""
 
     def __init__(self, word: str, known: Callable[[], Collection[str]], *, none: bool = True) -> None:
         self.name, self.word, self.known, self.none = f"{word}s", word, known, none
@@ -86,23 +84,17 @@ def _variants() -> Collection[str]:
     return KINDS
 
 
-out_option = click.option(
-    "--out", type=click.Path(path_type=Path), default=Path("out"), show_default=True, help="Folder for the results."
-)
+out_option = click.option("--out", type=PATH, default=Path("out"), help="Folder for the results.")
 format_option = click.option(
-    "--format", "file_format", type=click.Choice(["png", "jpg", "webp", "tif"]), default="png", show_default=True,
+    "--format", "file_format", type=click.Choice(["png", "jpg", "webp", "tif"]), default="png",
     help="File format of the results.",
 )  # fmt: skip
+_SET_HELP = "Change a value of the recipe: fidelity=0.5."
+_COUNT_HELP = "Number of candidates per tile; the best one is used."
 _PIPELINE_OPTIONS = (
-    click.option(
-        "--recipe", default="portrait", show_default=True, help="Name of a recipe in pipelines/, or a TOML file."
-    ),
-    click.option(
-        "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of the recipe: fidelity=0.5."
-    ),
-    click.option(
-        "--candidates", type=click.IntRange(min=1), help="Number of candidates per tile; the best one is used."
-    ),
+    click.option("--recipe", default="portrait", help="Name of a recipe in pipelines/, or a TOML file."),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP),
+    click.option("--candidates", type=click.IntRange(min=1), help=_COUNT_HELP),
     click.option(
         "--variants", type=Listed("kind", _variants), metavar="KINDS",
         help="How the input of a tile is varied to get more candidates, from flip,contrast,saturation,shift; or none.",
@@ -111,9 +103,8 @@ _PIPELINE_OPTIONS = (
         "--fidelity", type=click.FloatRange(0, 1),
         help="How closely the result, shrunk again, must match the input: from 0, not at all, to 1, exactly.",
     ),
-    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:1 or mps."),
+    click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps."),
 )  # fmt: skip
-"""Options of `pipeline_options`, in the order of the help."""
 
 
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -140,10 +131,12 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         added = (f"{key}={json.dumps(value)}" for key, value in given.items())
         return command(overrides=(*overrides, *added), **options)
 
-    wrapped: Callable[..., Any] = with_shortcuts
-    for option in reversed(_PIPELINE_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+    return add_options(_PIPELINE_OPTIONS, with_shortcuts)
+
+
+def add_options(options: Sequence[Option], command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add options to a command, in the order of its help."""
+    return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FacePipeline:
@@ -155,11 +148,7 @@ def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FaceP
 
 
 def need_packages(*modules: str) -> None:
-    """Check that packages of the extra "train" are installed, before they are imported.
-
-    Raises:
-        MissingExtraError: with the pip command that installs those missing.
-    """
+    """Check that packages of the extra "train" are installed, before they are imported."""
     absent = [module.replace("_", "-") for module in modules if find_spec(module) is None]
     if absent:
         raise MissingExtraError(f"Training packages are not installed: pip install {' '.join(absent)}")
@@ -178,11 +167,7 @@ def recipe_path(recipe: str) -> Path:
 
 
 def make_folder(out: Path) -> None:
-    """Make the folder for the results, before any work is done.
-
-    Raises:
-        FileError: if it cannot be made.
-    """
+    """Make the folder for the results, before any work is done."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.options import Size, load_pipeline, pipeline_options
+from facegen.cli.options import FILE, PATH, Size, load_pipeline, pipeline_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,11 +17,9 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("photo", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), help="Picture to write.  [default: out/<photo>-projected.png]"
-)
-@click.option("--size", type=Size(), default=768, show_default=True, help="Side of the picture in pixels.")
+@click.argument("photo", type=FILE)
+@click.option("-o", "--out", type=PATH, help="Picture to write.  [default: out/<photo>-projected.png]")
+@click.option("--size", type=Size(), default=768, help="Side of the picture in pixels.")
 @pipeline_options
 def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tuple[str, ...], device: str) -> None:
     """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it."""

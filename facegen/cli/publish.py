@@ -19,10 +19,10 @@ from facegen.cli.options import need_packages
     type=click.Path(path_type=Path),
     help="Folder of weight folders.",
 )
-@click.option("--recipe", default="", help="Recipe file that the card names.  [default: RUN's own copy]")
+@click.option("--recipe", help="Recipe file that the card names.  [default: RUN's own copy]")
 @click.option("--best", is_flag=True, help="The checkpoint with the best score, not the newest.")
 @click.option("--licence", default=None, help="Terms of use that the card states.")
-def publish(run: Path, name: str, out: Path, recipe: str, best: bool, licence: str | None) -> None:
+def publish(run: Path, name: str, out: Path, recipe: str | None, best: bool, licence: str | None) -> None:
     """Turn the averaged weights of a training RUN into a weight folder called NAME."""
     need_packages("lightning_fabric")
     from facegen.training.publish import LICENCE

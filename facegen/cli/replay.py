@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.options import make_folder, out_option
+from facegen.cli.options import PATH, make_folder, out_option
 from facegen.errors import FileError, UsageError
 from facegen.files import replacing, sha256_of
 
@@ -31,9 +31,9 @@ GONE = {"calm": 0, "choice.strategy": "joint"}
 
 
 @click.command()
-@click.argument("picture", type=click.Path(path_type=Path))
+@click.argument("picture", type=PATH)
 @click.option(
-    "--source", type=click.Path(path_type=Path),
+    "--source", type=PATH,
     help="The photo it was made from.  [default: the file of that name next to the picture, or in this folder]",
 )
 @out_option
@@ -50,9 +50,8 @@ def replay(picture: Path, source: Path | None, out: Path, device: str | None) ->
         command = shlex.join(("facegen", *record.argv))
         raise FileError(f"{picture}: a film of a walk is not made again by replay; run its command: {command}")
     if record.argv[0] not in REPLAYED:
-        raise FileError(
-            f"{picture}: its record names the command {record.argv[0]!r}, expected {' or '.join(REPLAYED)}."
-        )
+        expected = " or ".join(REPLAYED)
+        raise FileError(f"{picture}: its record names the command {record.argv[0]!r}, expected {expected}.")
     _check_recipe(record, picture)
     check_weights(record)
     photo = _source(record, picture, source)
@@ -109,10 +108,8 @@ def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
         raise UsageError(f"{picture}: was made from a photo named {wanted.name!r}; say with --source where it is.")
     found = sha256_of(given)
     if found != wanted.sha256:
-        raise UsageError(
-            f"--source {given}: is not the photo that {picture} was made from: its SHA-256 is {found}, "
-            f"expected {wanted.sha256}."
-        )
+        hashes = f"its SHA-256 is {found}, expected {wanted.sha256}."
+        raise UsageError(f"--source {given}: is not the photo that {picture} was made from: {hashes}")
     return given
 
 

@@ -21,15 +21,14 @@ from facegen.cli.options import (
 )
 
 if TYPE_CHECKING:
-
     from facegen.pipeline import FacePipeline
 
 SHEET_SIDE = 256
 
 
 @click.command()
-@click.option("--seeds", type=Seeds(), default="0", show_default=True, help="Seeds and ranges of seeds: 0,3-7.")
-@click.option("--size", type=Size(), default=768, show_default=True, help="Width and height of each picture in pixels.")
+@click.option("--seeds", type=Seeds(), default="0", help="Seeds and ranges of seeds: 0,3-7.")
+@click.option("--size", type=Size(), default=768, help="Width and height of each picture in pixels.")
 @out_option
 @format_option
 @click.option("--grid", is_flag=True, help="Also write all faces as one contact sheet.")
@@ -96,9 +95,7 @@ def _write_sample(
     return picture
 
 
-def _write_grid(
-    path: Path, pictures: dict[str, RGB], seeds: tuple[int, ...], options: dict[str, Any]
-) -> Path:
+def _write_grid(path: Path, pictures: dict[str, RGB], seeds: tuple[int, ...], options: dict[str, Any]) -> Path:
     """Write a contact sheet that carries the command that makes it."""
     from facegen.media.images import write_image
     from facegen.media.record import COMMAND_KEY, arguments

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from facegen.cli.options import Size, format_option, make_folder, out_option, pipeline_options, recipe_path
+from facegen.cli.options import PATH, Size, format_option, make_folder, out_option, pipeline_options, recipe_path
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -26,37 +26,35 @@ PICTURE_OPTIONS = ("crop", "aligned", "before_after", "explain")
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, required=True, type=PATH)
 @out_option
 @click.option(
     "--scale", type=click.IntRange(1, 8),
     help="Enlarge photos this many times.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
 )
 @click.option(
-    "--faces", type=click.Choice(["all", "largest"]), default="all", show_default=True,
+    "--faces", type=click.Choice(["all", "largest"]), default="all",
     help="Which faces to upscale; the others are treated as background.",
 )
 @click.option(
-    "--face-size-min", type=click.IntRange(min=0), default=0, show_default=True, metavar="PIXELS",
+    "--face-size-min", type=click.IntRange(min=0), default=0, metavar="PIXELS",
     help="Treat heads that are smaller than this in the photo as background.",
 )
 @click.option(
-    "--background", type=click.Choice(["lanczos", "tiles", "keep"]), default="lanczos", show_default=True,
+    "--background", type=click.Choice(["lanczos", "tiles", "keep"]), default="lanczos",
     help="What to do with the rest of the photo. lanczos: enlarge it by Lanczos interpolation. tiles: upscale it by "
     "the same network, which takes a minute or two per megapixel without a GPU. keep: change nothing but the faces; "
     "the photo keeps its size.",
 )
 @click.option("--crop", is_flag=True, help="Cut out every head, upright, and upscale it to --size.")
 @click.option("--aligned", is_flag=True, help="PHOTOS are square crops of upright heads; upscale each to --size.")
-@click.option(
-    "--size", type=Size(), default=768, show_default=True, help="Side of what --crop and --aligned write, in pixels."
-)
+@click.option("--size", type=Size(), default=768, help="Side of what --crop and --aligned write, in pixels.")
 @format_option
 @click.option("--strip", is_flag=True, help="Do not copy metadata such as camera, place and time (EXIF, XMP).")
 @click.option("--before-after", is_flag=True, help="Also write the original and the result side by side.")
 @click.option("--explain", is_flag=True, help="Also write which candidate was chosen for each tile, and why.")
 @click.option("--overwrite", is_flag=True, help="Make results again, and replace files that facegen did not write.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Upscale this many at a time.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Upscale this many at a time.")
 @pipeline_options
 def upres(
     photos: tuple[Path, ...],

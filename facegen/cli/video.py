@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +28,11 @@ class Files(click.ParamType[tuple[Path, ...]]):
 @click.command()
 @click.option("--seeds", type=Seeds(), default=(), metavar="SEEDS", help="Keyframes from seeds and ranges: 1,5-9.")
 @click.option(
-    "--from",
-    "pictures",
-    type=Files(),
-    multiple=True,
-    metavar="FILES",
+    "--from", "pictures", type=Files(), multiple=True, metavar="FILES",
     help="Keyframes from faces that facegen sample or project wrote: a.png,b.png.",
 )
 @click.option(
-    "--project",
-    "photos",
-    type=Files(),
-    multiple=True,
-    metavar="FILES",
+    "--project", "photos", type=Files(), multiple=True, metavar="FILES",
     help="Keyframes nearest to the heads in photos; facegen project finds them once for several films.",
 )
 @film_options(size=768, seconds=12, loop=False)
@@ -74,26 +65,19 @@ def video(
     ]
     options = {
         "seeds": ",".join(map(str, seeds)) or None,
-        "from": _names(faces),
-        "project": _names(heads),
+        "from": ",".join(path.name for path in faces) or None,
+        "project": ",".join(path.name for path in heads) or None,
         "recipe": recipe,
         "set": overrides,
     }
     request.make(pipeline, [keyframes], command="video", options=options)
 
 
-def _names(paths: Iterable[Path]) -> str | None:
-    return ",".join(path.name for path in paths) or None
-
-
 @click.command(name="grid-walk")
-@click.option("--seeds", type=Seeds(), default="0-15", show_default=True, help="One face for each: 0-15.")
-@click.option("--columns", type=click.IntRange(min=1), default=4, show_default=True, help="Faces in a row.")
+@click.option("--seeds", type=Seeds(), default="0-15", help="One face for each: 0-15.")
+@click.option("--columns", type=click.IntRange(min=1), default=4, help="Faces in a row.")
 @click.option(
-    "--stops",
-    type=click.IntRange(min=2),
-    default=3,
-    show_default=True,
+    "--stops", type=click.IntRange(min=2), default=3,
     help="Seeds that each face goes through: its own and those after it.",
 )
 @film_options(size=192, seconds=8, loop=True)
@@ -117,7 +101,7 @@ def grid_walk(
     pipeline = load_pipeline(recipe, overrides, device)
     latents = [pipeline.latent(seed) for seed in seeds]
     keyframes = [[latents[(cell + stop) % len(seeds)] for stop in range(stops)] for cell in range(len(seeds))]
-    seeds_text = ",".join(map(str, seeds))
-    options = {"seeds": seeds_text, "columns": columns, "stops": stops, "recipe": recipe, "set": overrides}
+    shown = ",".join(map(str, seeds))
+    options = {"seeds": shown, "columns": columns, "stops": stops, "recipe": recipe, "set": overrides}
     upscaled = request.size > pipeline.generator.config.side
     request.make(pipeline, keyframes, command="grid-walk", options=options, upscaled=upscaled, columns=columns)

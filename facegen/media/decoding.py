@@ -38,12 +38,11 @@ _NEAR_SRGB = 2
 
 @contextmanager
 def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
-    """Open a picture file; any error of Pillow inside the block becomes one that names the file.
+    """Open a picture file; any error of Pillow inside the block becomes an ImageError that names the file.
 
     Args:
         any_size: also open what is too large to be decoded.
     Raises:
-        ImageError: if it is missing, empty, unreadable, damaged, cut short, too large, or no picture.
         MissingExtraError: if it is HEIC or AVIF, and its reader is not installed.
     """
     try:
@@ -70,11 +69,7 @@ def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
 
 
 def refuse_several(path: Path, file: ImageFile.ImageFile) -> None:
-    """Refuse animations and files of several pages.
-
-    Raises:
-        ImageError: naming how many pictures there are.
-    """
+    """Refuse animations and files of several pages."""
     count = getattr(file, "n_frames", 1)
     if count > 1 and file.format in _ANIMATED:
         raise ImageError(f"{path}: is an animation of {count} frames; save the one you want as PNG.")
@@ -107,11 +102,8 @@ def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def to_rgb(colour: Image.Image, profile: bytes | None, keep_profile: bool) -> tuple[Image.Image, bytes | None]:
-    """Convert L, RGB or CMYK to RGB.
+    """Convert L, RGB or CMYK to sRGB, or with `keep_profile` leave RGB unchanged; ignore a damaged profile.
 
-    Args:
-        profile: describes the colours; ignored if it is damaged or belongs to another mode.
-        keep_profile: leave RGB in its own profile instead of converting it to sRGB.
     Returns:
         the picture, and the profile of its values; None is sRGB.
     """

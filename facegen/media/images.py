@@ -19,21 +19,7 @@ from facegen.arrays import RGB
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import replacing
 from facegen.media.decoding import opened, refuse_several, split_alpha, to_rgb, upright
-from facegen.media.metadata import (
-    PLAIN,
-    Label,
-    Origin,
-    carried_exif,
-    carried_xmp,
-    save_options,
-    source_type_of,
-    text_of,
-)
-
-__all__ = [
-    "PICTURE_SUFFIXES", "Facts", "Label", "Origin", "Picture", "find_pictures", "picture_facts", "picture_text",
-    "read_image", "resize", "to_pillow", "write_image",
-]  # fmt: skip
+from facegen.media.metadata import PLAIN, Label, Origin, origin_of, save_options, source_type_of, text_of
 
 PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of the files that `find_pictures` lists."""
@@ -93,8 +79,7 @@ def read_image(path: str | Path, *, keep_profile: bool = False) -> Picture:
         found = file.info.get("icc_profile")  # not in `picture`: turning and rounding make new ones without it
         colour, alpha = split_alpha(picture)
         rgb, profile = to_rgb(colour, found, keep_profile)
-        origin = Origin(carried_exif(file, profile), profile, carried_xmp(file))
-        return Picture(np.array(rgb), None if alpha is None else np.array(alpha), origin)
+        return Picture(np.array(rgb), None if alpha is None else np.array(alpha), origin_of(file, profile))
 
 
 def write_image(
@@ -134,31 +119,18 @@ def write_image(
 
 
 def picture_facts(path: str | Path) -> Facts:
-    """Read format and metadata of a picture file, without decoding its pixels.
-
-    Raises:
-        ImageError, MissingExtraError: as `read_image`, but animations and pictures of any size are accepted.
-    """
+    """Read format and metadata of a picture file of any size, or of an animation, without decoding its pixels."""
     with opened(Path(path), any_size=True) as file:
         return Facts(str(file.format), text_of(file), source_type_of(file))
 
 
 def picture_text(path: str | Path) -> dict[str, str]:
-    """Read the text that `write_image` wrote into a picture file (a PNG's text chunks); {} if there is none.
-
-    Raises:
-        ImageError, MissingExtraError: as `picture_facts`.
-    """
+    """Read the text that `write_image` wrote into a picture file (a PNG's text chunks); {} if there is none."""
     return dict(picture_facts(path).text)
 
 
 def resize(rgb: RGB, size: tuple[int, int]) -> RGB:
-    """Resize (H, W, 3) uint8 to `size` = (width, height) with Pillow's Lanczos filter, antialiased when shrinking.
-
-    Raises:
-        ShapeError: if `rgb` is not (H, W, 3) uint8.
-        UsageError: if a side of `size` is below 1.
-    """
+    """Resize (H, W, 3) uint8 to `size` = (width, height) with Pillow's Lanczos filter, antialiased when shrinking."""
     if min(size) < 1:
         raise UsageError(f"resize: size is {size[0]} x {size[1]}, expected at least 1 x 1.")
     return np.array(to_pillow(rgb).resize(size, Image.Resampling.LANCZOS))
@@ -174,11 +146,7 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
 
 
 def to_pillow(rgb: RGB, alpha: RGB | None = None, keep_alpha: bool = True) -> Image.Image:
-    """Convert (H, W, 3) uint8, and (H, W) alpha or None, to Pillow's picture; without `keep_alpha`, lay it on white.
-
-    Raises:
-        ShapeError: if an array has another shape or type.
-    """
+    """Convert (H, W, 3) uint8, and (H, W) alpha or None, to Pillow's picture; without `keep_alpha`, lay it on white."""
     _check_arrays(rgb, alpha)
     picture = Image.fromarray(rgb)
     if alpha is None:

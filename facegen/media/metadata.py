@@ -69,15 +69,19 @@ class Origin:
     profile: bytes | None = None
     """The ICC profile of the values; None is sRGB."""
     xmp: bytes | None = None
-    """What people wrote into the XMP packet: captions, keywords, rights; see `carried_xmp`."""
+    """What people wrote into the XMP packet: captions, keywords, rights; see `carry`."""
 
 
 PLAIN = Origin()
-"""No metadata."""
 
 
-def carried_exif(file: Image.Image, profile: bytes | None) -> bytes | None:
-    """Return EXIF for an `Origin`, as it describes upright values in `profile`; None if there is none, or damaged."""
+def origin_of(file: Image.Image, profile: bytes | None) -> Origin:
+    """Return the metadata of an open file that describe upright values in `profile` too."""
+    return Origin(_carried_exif(file, profile), profile, carry(_packet_in(file)))
+
+
+def _carried_exif(file: Image.Image, profile: bytes | None) -> bytes | None:
+    """Return EXIF for an `Origin`; None if there is none, or damaged."""
     try:
         found = file.getexif()
         exif = Image.Exif()
@@ -104,11 +108,7 @@ def orientation(file: Image.Image) -> int:
 
 
 def save_options(file_format: str, text: Mapping[str, str], origin: Origin, label: Label | None) -> dict[str, Any]:
-    """Return the options with which Pillow's `save` writes text, origin and label into a file of this format.
-
-    Raises:
-        UsageError: if a key of `text` is not 1 to 79 printable ASCII characters.
-    """
+    """Return the options with which Pillow's `save` writes text, origin and label into a file of this format."""
     for key in text:
         if not (1 <= len(key) <= 79 and key.isascii() and key.isprintable()):
             raise UsageError(f"text key {key!r}: expected 1 to 79 printable ASCII characters.")
@@ -151,11 +151,6 @@ def source_type_of(file: Image.Image) -> str | None:
     return simple_properties(_packet_in(file)).get(_SOURCE_TYPE, "").strip().rpartition("/")[2] or None
 
 
-def carried_xmp(file: Image.Image) -> bytes | None:
-    """Return XMP for an `Origin`; None if there is nothing to keep."""
-    return carry(_packet_in(file))
-
-
 def _packet_in(file: Image.Image) -> bytes | None:
     found = file.info.get("xmp") or file.info.get(_XMP_CHUNK)
     return found.encode() if isinstance(found, str) else found
@@ -172,12 +167,7 @@ def _xmp_for(text: Mapping[str, str], origin: Origin, label: Label | None) -> by
 
 
 def packet(properties: Mapping[str, str], carried: bytes | None = None) -> bytes:
-    """Write an XMP packet.
-
-    Args:
-        properties: "{namespace}name" -> value.
-        carried: what `carry` took from the source's packet.
-    """
+    """Write an XMP packet of "{namespace}name" -> value, and of what `carry` took from the source's packet."""
     description = Element(f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
     for name, value in properties.items():
         ElementTree.SubElement(description, name).text = value

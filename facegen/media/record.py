@@ -41,7 +41,6 @@ class UpscaledRecord(_Table):
 
     plan: TilePlan
     candidates: tuple[str, ...]
-    """Their names."""
     choices: tuple[int, ...]
     """Index of the chosen candidate, for each tile of the plan."""
     fit: float | None
@@ -67,18 +66,16 @@ class SourceRecord(_Table):
 
 
 class Record(_Table):
-    """Everything that a picture depends on."""
+    """Everything that a picture depends on: versions, machine, command, recipe, weights, inputs."""
 
     facegen: str
-    """Version."""
     torch: str
-    """Version."""
     platform: str
     device: str
     argv: tuple[str, ...]
     """The command line after `facegen`: the command, the source's name if there is one, the options."""
     recipe: dict[str, Any]
-    """The recipe with all its values, also those left at their default."""
+    """All its values, also those left at their default."""
     weights: dict[str, str]
     """Name in the recipe -> SHA-256 of the weights."""
     seed: int | None = None
@@ -134,17 +131,10 @@ def record_text(
     """Return the text for `write_image` that records how a picture was made.
 
     Args:
-        pipeline: made the picture.
-        command: "sample", for example.
         options: those that shape the picture, as `arguments` takes them; an integer "seeds" is a sample's seed.
         upscaled: what the pipeline returned, in order.
-        source: the photo the picture was made from.
-        z: (z_dim,) the latent it was drawn from.
-        keyframes: (z_dim,) the latents of a film's keyframes.
+        z, keyframes: (z_dim,) latents: the one it was drawn from, those of a film's keyframes.
         fit, seams: measured in a whole photo's result.
-    Raises:
-        FileError: if the source cannot be read.
-        WeightsError: if the weights' cards cannot be read.
     """
     argv = arguments(command, options, source)
     seed = seeds if isinstance(seeds := options.get("seeds"), int) else None
@@ -186,18 +176,12 @@ def arguments(command: str, options: Mapping[str, Any], source: Path | None = No
 
 
 def read_record(path: str | Path) -> Record:
-    """Read a picture's or film's record.
-
-    Raises:
-        FileError: if the file cannot be read, or has no record, or a damaged one.
-    """
+    """Read a picture's or film's record; raise a FileError if there is none, or a damaged one."""
     path = Path(path)
     text = (video_text(path) if is_clip(path) else picture_text(path)).get(RECORD_KEY)
     if text is None:
-        raise FileError(
-            f"{path}: has no facegen record; expected a picture that facegen sample or upres wrote and no other "
-            "program has saved since."
-        )
+        expected = "a picture that facegen sample or upres wrote and no other program has saved since"
+        raise FileError(f"{path}: has no facegen record; expected {expected}.")
     try:
         return Record.model_validate_json(text)
     except ValidationError as error:
@@ -206,18 +190,12 @@ def read_record(path: str | Path) -> Record:
 
 
 def check_weights(record: Record) -> None:
-    """Check that the weights here are those that the picture was made with.
-
-    Raises:
-        WeightsError: naming those that are missing or different.
-    """
+    """Check that the weights here are those that the picture was made with; else raise a WeightsError."""
     for name, wanted in record.weights.items():
         found = _sha256_of_weights(name)
         if found != wanted:
-            raise WeightsError(
-                f"weights {name!r}: their SHA-256 is {found}, but the picture was made with {wanted}; "
-                f"get those of facegen {record.facegen}."
-            )
+            hashes = f"their SHA-256 is {found}, but the picture was made with {wanted}"
+            raise WeightsError(f"weights {name!r}: {hashes}; get those of facegen {record.facegen}.")
 
 
 def latent_sha256(z: Tensor) -> str:
@@ -231,13 +209,7 @@ def latent_text(z: Tensor) -> str:
 
 
 def read_latent(text: str, source: Path) -> Tensor:
-    """Decode the (z_dim,) float32 latent that `latent_text` wrote.
-
-    Args:
-        source: the picture whose record holds it, for the message.
-    Raises:
-        FileError: if the text is damaged.
-    """
+    """Decode the (z_dim,) float32 latent that `latent_text` wrote into the record of `source`."""
     try:
         values = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
     except (binascii.Error, ValueError):

@@ -54,11 +54,7 @@ def render(template: str, **context: object) -> str:
 
 
 def write_text(path: Path, text: str) -> Path:
-    """Write text as UTF-8, complete or not at all; file names that are not Unicode are written with backslashes.
-
-    Raises:
-        FileError: if it cannot be written.
-    """
+    """Write text as UTF-8, complete or not at all; file names that are not Unicode are written with backslashes."""
     try:
         with replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -75,22 +71,13 @@ def picture_url(rgb: RGB) -> str:
 
 
 def need_charts() -> None:
-    """Check that charts can be drawn; commands call it before the work that ends in a chart.
-
-    Raises:
-        MissingExtraError: if matplotlib is not installed.
-    """
+    """Check that matplotlib is installed; commands call it before the work that ends in a chart."""
     if find_spec("matplotlib") is None:
         raise MissingExtraError("The report's charts are drawn by matplotlib: pip install matplotlib")
 
 
 def histogram(values: ArrayLike, *, mark: float | None = None) -> str:
-    """Draw how often each value occurs, as an SVG of 330 x 110 px in a data URL.
-
-    Args:
-        values: finite numbers, at least one.
-        mark: where a red line stands, as at a threshold.
-    """
+    """Draw how often each finite value occurs, with a red line at `mark`, as an SVG of 330 x 110 px in a data URL."""
     numbers = np.asarray(values, dtype=np.float64).ravel()
     ends = [float(numbers.min()), float(numbers.max())] + ([] if mark is None else [mark])
     low, high = min(ends), max(ends)
@@ -113,7 +100,7 @@ def bar_chart(values: Mapping[str, float], *, best: str | None = None, line: flo
     Args:
         values: name -> finite number, from the top, at least one; it is written behind its bar.
         best: the bar in full colour; the others are pale.
-        line: where a dashed line stands, as at a baseline.
+        line: where a dashed line stands.
     """
     names = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in values]
     colors = [BLUE if name == best else PALE for name in values]

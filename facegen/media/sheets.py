@@ -27,20 +27,13 @@ def contact_sheet(
     labels: Sequence[str] | None = None,
     label_height: int = 16,
 ) -> RGB:
-    """Lay pictures out in rows on white.
+    """Lay (H, W, 3) uint8 pictures of any sizes out in rows on white.
 
     Args:
-        pictures: (H, W, 3) uint8 each, of any sizes.
         columns: pictures in a row; by default the grid is nearly square.
         side: resize each picture to fit a square of this many pixels.
         gap: white pixels between the pictures.
-        labels: a line of text below each picture, cut if it is wider.
-        label_height: height of these lines in pixels.
-    Returns:
-        (H, W, 3) uint8.
-    Raises:
-        ShapeError: if a picture is not (H, W, 3) uint8.
-        UsageError: if there is no picture, a number is too small, or labels and pictures differ in count.
+        labels: a line of text below each picture, `label_height` pixels high, cut if it is wider.
     """
     if not pictures or gap < 0 or any(number is not None and number < 1 for number in (columns, side, label_height)):
         asked = f"{len(pictures)} pictures, columns={columns}, side={side}, gap={gap}, label_height={label_height}"
@@ -57,22 +50,15 @@ def contact_sheet(
     sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
     for index, (picture, label) in enumerate(zip_longest(fitted, labels or ())):
         row, column = divmod(index, columns)
-        sheet.paste(
-            _cell(picture, (width, height), label, label_height), (column * (width + gap), row * (height + gap))
-        )
+        cell = _cell(picture, (width, height), label, label_height)
+        sheet.paste(cell, (column * (width + gap), row * (height + gap)))
     return np.array(sheet)
 
 
 def before_after(before: RGB, after: RGB) -> RGB:
     """Show a picture, enlarged by bicubic interpolation, and its upscaled copy side by side, with labels.
 
-    Args:
-        before: (H, W, 3) uint8.
-        after: (H', W', 3) uint8; both are shown at its size, or at `COMPARED_SIDE` if it is larger.
-    Returns:
-        (H'', W'', 3) uint8.
-    Raises:
-        ShapeError: if a picture is not (H, W, 3) uint8.
+    Both are (H, W, 3) uint8, and shown at the size of `after`, or at `COMPARED_SIDE` if it is larger.
     """
     upscaled = to_pillow(_at_most(after, COMPARED_SIDE))
     enlarged = to_pillow(_at_most(before, COMPARED_SIDE)).resize(upscaled.size, Image.Resampling.BICUBIC)
@@ -82,12 +68,7 @@ def before_after(before: RGB, after: RGB) -> RGB:
 
 
 class FilmSheet:
-    """Collects every n-th frame of a film, reduced, for a contact sheet.
-
-    Args:
-        count: frames of the film.
-        fps: frames a second.
-    """
+    """Collects every n-th frame of a film of `count` frames, reduced, for a contact sheet."""
 
     def __init__(self, count: int, fps: Fraction) -> None:
         self.every, self.fps = max(math.ceil(count / FILM_SHOWN), 1), fps
@@ -97,30 +78,27 @@ class FilmSheet:
         """Yield (H, W, 3) frames unchanged, in order from the first, and collect some."""
         for number, rgb in enumerate(frames):
             if number % self.every == 0:
-                share = FILM_SIDE / max(rgb.shape[:2])
-                self.kept[number] = resize(
-                    rgb, (max(round(rgb.shape[1] * share), 1), max(round(rgb.shape[0] * share), 1))
-                )
+                self.kept[number] = resize(rgb, _scaled(rgb, FILM_SIDE / max(rgb.shape[:2])))
             yield rgb
 
     def picture(self) -> RGB:
-        """Make the sheet: (H, W, 3), each frame with its time below.
-
-        Raises:
-            UsageError: if there was no frame.
-        """
+        """Make the sheet: (H, W, 3), each frame with its time below."""
         labels = [f"{float(number / self.fps):.2f} s" for number in self.kept]
         return contact_sheet(list(self.kept.values()), FILM_COLUMNS, labels=labels)
 
 
 def _at_most(rgb: RGB, side: int) -> RGB:
     """Shrink a picture whose longest side is more."""
-    height, width = rgb.shape[:2]
-    share = side / max(height, width)
+    share = side / max(rgb.shape[:2])
     if share >= 1:
         return rgb
-    size = (max(round(width * share), 1), max(round(height * share), 1))
-    return np.asarray(cv2.resize(rgb, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return np.asarray(cv2.resize(rgb, _scaled(rgb, share), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _scaled(rgb: RGB, share: float) -> tuple[int, int]:
+    """Return (width, height) of a reduced picture, at least 1 each."""
+    height, width = rgb.shape[:2]
+    return max(round(width * share), 1), max(round(height * share), 1)
 
 
 def _cell(picture: Image.Image, size: tuple[int, int], label: str | None, label_height: int) -> Image.Image:

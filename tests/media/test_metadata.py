@@ -14,7 +14,7 @@ from PIL.ExifTags import IFD, Base
 
 from facegen import __version__
 from facegen.errors import UsageError
-from facegen.media.images import Label, picture_facts, picture_text, read_image, write_image
+from facegen.media.images import picture_facts, picture_text, read_image, write_image
 from facegen.media.metadata import (
     DC,
     FACEGEN,
@@ -23,6 +23,7 @@ from facegen.media.metadata import (
     RDF,
     SOURCE_TYPES,
     XMP,
+    Label,
     carry,
     packet,
     simple_properties,
