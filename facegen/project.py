@@ -38,28 +38,21 @@ class Guide:
 
     features: EfficientNetLite | None = None
     encoder: LatentEncoder | None = None
-    lacking: str = ""
-    """Why something is missing, as one line; "" if nothing is."""
+    lacking: str = ""  # why something is missing, as one line; "" if nothing is
 
 
 @dataclass(frozen=True)
 class Projection:
     """The latent found. Distances are those that were optimised, without the prior: 0 is the same picture."""
 
-    z: Tensor
-    """(z_dim,) float32."""
-    start: Tensor
-    """(z_dim,) where the search began: the encoder's guess, or the mean."""
+    z: Tensor  # (z_dim,) float32
+    start: Tensor  # (z_dim,) where the search began: the encoder's guess, or the mean
     start_distance: float
     distance: float
 
 
 def load_guide(generator: str) -> Guide:
-    """Load the feature network, and the encoder that was trained with a generator, as far as they are installed.
-
-    Args:
-        generator: name or folder of its weights; the encoder's is the same with "-encoder" added.
-    """
+    """Load the feature network and the encoder of a generator, named or in a folder, as far as they are installed."""
     try:
         features = load_efficientnet("lite0")
     except MissingExtraError as error:
@@ -101,7 +94,6 @@ def project(
         steps: of the search; 0 takes the encoder's guess.
         progress: called with the number of each step done, from 1.
     Raises:
-        UsageError: if `steps` is negative.
         WeightsError: if the encoder was made for a generator of another latent.
     """
     if steps < 0:
@@ -127,7 +119,7 @@ def project(
 
 def distance(face: Tensor, wanted: Tensor, features: EfficientNetLite | None) -> Tensor:
     """Measure how far two (1, 3, S, S) pictures in [0, 1] are apart, in pixels at several scales and in features."""
-    pixels = torch.stack([F.l1_loss(_means(face, n), _means(wanted, n)) for n in FACTORS]).mean()
+    pixels = torch.stack([F.l1_loss(F.avg_pool2d(face, n), F.avg_pool2d(wanted, n)) for n in FACTORS]).mean()
     if features is None:
         return COLOURS * pixels
     return COLOURS * pixels + feature_loss(features, face, wanted, weights=(1.0,) * len(STAGE_ENDS))
@@ -151,7 +143,3 @@ def first_guess(generator: DCGANGenerator, head: Tensor, guide: Guide) -> Tensor
     offset = (mean - generator.latent_mean).T  # (z_dim, 1): the map's inverse gives z
     z: Tensor = torch.linalg.solve_triangular(generator.latent_factor, offset, upper=False).T
     return z
-
-
-def _means(pictures: Tensor, factor: int) -> Tensor:
-    return F.avg_pool2d(pictures, factor) if factor > 1 else pictures

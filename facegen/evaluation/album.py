@@ -31,12 +31,7 @@ class Album:
 
     Files: single/MODEL/NAME.png; row/NAME.png, the input, every model and the original side by side at full size;
     difference/NAME.png, the maps of `difference_map` side by side; and sheet.png, close-ups.png and differences.png,
-    which the page shows too.
-
-    Args:
-        out: folder to write to.
-        kinds: of `KINDS`, the files to write.
-        about: what the pictures are, for the captions.
+    which the page shows too. `kinds`, of `KINDS`, are written; `about` is the caption.
     """
 
     def __init__(self, out: Path, kinds: Collection[str], about: str) -> None:
@@ -47,16 +42,13 @@ class Album:
         self._against = ""
 
     def add(self, name: str, low: RGB, results: Mapping[str, RGB], original: RGB | None = None) -> None:
-        """Add one picture.
+        """Add one picture, `low`: (h, w, 3); its files are called `name`.
 
         Args:
-            name: of the files, without a suffix.
-            low: (h, w, 3), what was upscaled.
             results: model -> (s*h, s*w, 3).
             original: (s*h, s*w, 3) of an aligned head, if there is one; without it, maps compare with the first model.
         Raises:
             ImageError: if a file cannot be written.
-            ShapeError: if the pictures differ in size.
         """
         shown = {**results} if original is None else {**results, TRUTH: original}
         self._against = TRUTH if original is not None else next(iter(results))
@@ -96,11 +88,7 @@ class Album:
 
 
 def difference_map(a: RGB, b: RGB) -> RGB:
-    """Show where two pictures, (H, W, 3), differ: the mean over channels of |a - b|, from black to `FULL` and more.
-
-    Raises:
-        ShapeError: if they differ in size.
-    """
+    """Show where two pictures, (H, W, 3), differ: the mean over channels of |a - b|, from black to `FULL` and more."""
     if a.shape != b.shape:
         raise ShapeError(f"difference_map: pictures have shapes {a.shape} and {b.shape}, expected the same.")
     apart = np.abs(a.astype(np.int16) - b).mean(axis=2)  # (H, W)

@@ -41,11 +41,7 @@ Track = Callable[[Sequence[Path], str], Iterable[Path]]
 
 @dataclass(frozen=True)
 class Sides:
-    """Sides of portraits in pixels: reduced to `low`, upscaled to `high`.
-
-    Raises:
-        UsageError: if `high` is not `low` times a whole number of at least 2.
-    """
+    """Sides of portraits in pixels: reduced to `low`, upscaled to `high`, at least twice it and a multiple."""
 
     low: int
     high: int
@@ -70,11 +66,9 @@ class Comparison:
     """Compares models on portraits and on pictures of the user's own, and gives one evaluation.
 
     Args:
-        models: with different names.
         sides: of the portraits; other pictures are upscaled by the same scale.
         device: where the networks that measure run.
         report: gets a line on each picture that is left out.
-        track: shows the progress.
         out: folder to write pictures to; those of the user's own go into out/inputs.
         kinds: of `facegen.evaluation.album.KINDS`, the pictures to write.
     """
@@ -110,8 +104,7 @@ class Comparison:
             files: square heads of at least `sides.high` px; others are reported and left out.
             split: how they were chosen, for the protocol.
             root: the folder that they lie below; the names of written files follow their places in it.
-            lpips: measures LPIPS; without it there is none.
-            plan: tiles whose seams are measured in every result; without it there is no seam gauge.
+            plan: tiles whose seams are measured in every result.
         Raises:
             UsageError: if fewer than two can be used.
             MissingExtraError: if EfficientNet-Lite2 or matplotlib are not installed.
@@ -153,9 +146,7 @@ class Comparison:
         legend = f"Values are means over the portraits; {ORIGINAL}: the portraits before they were reduced."
         return Evaluation(TITLE, columns, self._figures, self._sheets, {**models, **facts}, legend, names)
 
-    def _read(
-        self, files: Sequence[Path], what: str, read: Callable[[Path], RGB]
-    ) -> Iterator[tuple[Path, RGB]]:
+    def _read(self, files: Sequence[Path], what: str, read: Callable[[Path], RGB]) -> Iterator[tuple[Path, RGB]]:
         """The files that can be used; the reason why the others cannot is reported."""
         for file in self.track(files, what):
             try:
@@ -224,11 +215,7 @@ def _with_ratio(figure: Figure) -> Figure:
 
 
 def read_small(file: Path) -> RGB:
-    """Read a small picture of any shape, (h, w, 3).
-
-    Raises:
-        ImageError: if it cannot be read, or a side is longer than `LARGEST`.
-    """
+    """Read a picture of any shape, (h, w, 3); raises ImageError where a side is longer than `LARGEST`."""
     rgb = read_image(file).rgb
     if max(rgb.shape[:2]) > LARGEST:
         raise ImageError(

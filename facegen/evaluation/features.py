@@ -44,12 +44,8 @@ def pooled_features(
 ) -> Features:
     """Compute one vector for each picture, (N, H, W, 3) uint8: the global averages of the network's last map.
 
-    Pictures of another side are resized to `side`, antialiased bicubic. The network is on `device`.
-
-    Returns:
-        (N, C); C is 352 for Lite2.
-    Raises:
-        ShapeError: if the pictures are not (N, H, W, 3) uint8.
+    Pictures of another side are resized to `side`, antialiased bicubic. The network is on `device`. The result is
+    (N, C); C is 352 for Lite2.
     """
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
         raise ShapeError(f"pictures are {pictures.dtype} of shape {pictures.shape}, expected uint8 (N, H, W, 3).")
@@ -82,10 +78,10 @@ def hub_file(name: str) -> Path:
 def load_inception(file: Path | None = None, device: str = "cpu") -> Extractor:
     """Load the network of the FID (Heusel et al. 2017): torch-fidelity's port of TensorFlow's Inception-v3.
 
+    Pictures, (N, H, W, 3) uint8, are resized to 299 px as TensorFlow 1 did, bilinear, and become (N, 2048).
+
     Args:
         file: its weights; by default torch.hub's copy.
-    Returns:
-        (N, H, W, 3) uint8 to (N, 2048); pictures are resized to 299 px as TensorFlow 1 did, bilinear.
     Raises:
         MissingExtraError: if the package or the file is missing; names both.
         WeightsError: if the file holds something else.
@@ -97,8 +93,7 @@ def load_inception(file: Path | None = None, device: str = "cpu") -> Extractor:
     try:
         network = module.FeatureExtractorInceptionV3("inception", ["2048"], feature_extractor_weights_path=str(file))
     except (OSError, EOFError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
-        reason = one_line(error)
-        raise WeightsError(f"{file}: holds no weights of torch-fidelity's Inception ({reason}).") from None
+        raise WeightsError(f"{file}: holds no weights of torch-fidelity's Inception ({one_line(error)}).") from None
     network = network.to(device)
     return lambda pictures: _in_batches(lambda x: network(x)[0], pictures, device, BATCH)
 
@@ -137,6 +132,5 @@ def _working(figure: str, package: str) -> Iterator[None]:
     try:
         yield
     except (ImportError, RuntimeError) as error:
-        reason = one_line(error)
-        text = f"{figure} left out: {package} is installed but does not work here ({reason})."
+        text = f"{figure} left out: {package} is installed but does not work here ({one_line(error)})."
         raise MissingExtraError(text) from None

@@ -37,11 +37,7 @@ class Film:
     count: int  # of frames, as far as is known
 
     def frames(self) -> Iterator[RGB]:
-        """Read each frame, (H, W, 3), in order.
-
-        Raises:
-            FileError: if one cannot be read.
-        """
+        """Read each frame, (H, W, 3), in order."""
         if self.path.is_dir():
             yield from (read_image(file).rgb for file in find_pictures([self.path]))
         else:
@@ -56,11 +52,7 @@ def is_film(path: Path) -> bool:
 
 
 def open_film(path: Path, fps: Fraction) -> Film:
-    """Find a film's properties; a folder of frames has `fps` of them a second.
-
-    Raises:
-        FileError: if it cannot be read.
-    """
+    """Find a film's properties; a folder of frames has `fps` of them a second."""
     if path.is_dir():
         files = find_pictures([path])
         height, width = read_image(files[0]).rgb.shape[:2]
@@ -70,12 +62,8 @@ def open_film(path: Path, fps: Fraction) -> Film:
 
 
 def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Callable[[str], None]) -> Evaluation:
-    """Measure films, frame by frame.
+    """Measure films for which `is_film` is true, frame by frame; `fps` is the rate of those that are folders.
 
-    Args:
-        paths: films for which `is_film` is true.
-        fps: frames a second of those that are folders.
-        report: gets a line on each film.
     Raises:
         UsageError: if one is named twice, or sizes or frame rates differ, as their figures would not be comparable.
         FileError: if one cannot be read.

@@ -52,8 +52,7 @@ class Portrait:
     low_res: Tensor  # (3, h, w) in [0, 1]
     original: RGB  # (s*h, s*w, 3)
     results: Mapping[str, RGB]  # column -> (s*h, s*w, 3), as a file would hold it
-    plan: TilePlan | None = None
-    """Tiles whose seams are measured; None measures none."""
+    plan: TilePlan | None = None  # tiles whose seams are measured
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,8 @@ class _Seen:
 class PortraitMeter:
     """Measures portraits that are added one by one; all must have the same columns.
 
-    Args:
-        device: where EfficientNet-Lite2 runs.
-        lpips: measures LPIPS; without it there is none.
     Raises:
-        MissingExtraError: if the package with EfficientNet-Lite2 is not installed.
+        MissingExtraError: if the package with EfficientNet-Lite2, which runs on `device`, is not installed.
     """
 
     def __init__(self, device: str = "cpu", lpips: PairDistance | None = None) -> None:
@@ -83,7 +79,6 @@ class PortraitMeter:
         self._patches: dict[str, list[Features]] = {}
 
     def add(self, portrait: Portrait) -> None:
-        """Measure a portrait."""
         self.count += 1
         true, seen = to_tensor(portrait.original), self._look(portrait.original)
         rng = np.random.default_rng((PATCH_SEED, self.count))
@@ -129,11 +124,7 @@ class PortraitMeter:
 
 
 def read_portrait(file: Path, side: int) -> RGB:
-    """Read a portrait as (side, side, 3); a larger one is reduced.
-
-    Raises:
-        ImageError: if it cannot be read, is not square, or is too small.
-    """
+    """Read a portrait as (side, side, 3) and reduce a larger one; raises ImageError where it is not square or small."""
     rgb = read_image(file).rgb
     if rgb.shape[0] != rgb.shape[1] or rgb.shape[0] < side:
         raise ImageError(

@@ -26,16 +26,11 @@ _HEADER = 9
 class Protocol:
     """How a figure was measured; figures of different protocols must not be compared."""
 
-    features: str
-    """The network and layer that looked at the pictures, or what was compared where there is none."""
-    count: int
-    """N: pictures (or patches) on each side of the comparison."""
-    resize: str
-    """How pictures were brought to the size they were measured at."""
-    split: str
-    """Which pictures were compared with which."""
-    seed: int | None = None
-    """Seed of everything drawn at random for the measurement; None if nothing was."""
+    features: str  # the network and layer that looked at the pictures, or what was compared where there is none
+    count: int  # N: pictures (or patches) on each side of the comparison
+    resize: str  # how pictures were brought to the size they were measured at
+    split: str  # which pictures were compared with which
+    seed: int | None = None  # of everything drawn at random for the measurement; None if nothing was
 
     def __str__(self) -> str:
         seed = "" if self.seed is None else f"; seed {self.seed}"
@@ -49,8 +44,7 @@ class Figure:
     name: str
     values: dict[str, float | None]  # column -> value; None where the quantity has no meaning
     protocol: Protocol
-    wanted: str = ""
-    """A good value, as in "lower" or "1"."""
+    wanted: str = ""  # a good value, as in "lower" or "1"
 
 
 @dataclass(frozen=True)
@@ -66,15 +60,12 @@ class Evaluation:
     """Figures of one or several things side by side, and sheets of what was measured."""
 
     title: str
-    columns: tuple[str, ...]
-    """Columns of the table; a figure need not have a value for each."""
+    columns: tuple[str, ...]  # of the table; a figure need not have a value for each
     figures: tuple[Figure, ...]
     sheets: tuple[Sheet, ...]
-    facts: dict[str, str]
-    """Weights, hash, data, command."""
+    facts: dict[str, str]  # weights, hash, data, command
     legend: str = ""
-    charted: tuple[str, ...] = ()
-    """Columns with a bar in the page's charts; without any there are no charts."""
+    charted: tuple[str, ...] = ()  # columns with a bar in the page's charts; without any there are no charts
 
 
 def ratio(value: float, base: float) -> float | None:
@@ -86,7 +77,6 @@ def write_evaluation(evaluation: Evaluation, out: Path, name: str) -> list[Path]
     """Write NAME.json, the facts and figures, and NAME.html into a folder, each complete or not at all.
 
     Raises:
-        FileError: if the folder cannot be written.
         MissingExtraError: if the page has charts and matplotlib is not installed.
     """
     texts = {f"{name}.json": to_json(evaluation), f"{name}.html": to_html(evaluation)}
@@ -147,15 +137,13 @@ def _chart(figure: Figure, columns: tuple[str, ...]) -> str:
 
 def best_of(values: Mapping[str, float], wanted: str) -> str | None:
     """Find the column nearest to what is wanted: "higher", "lower", or a number; None for anything else."""
-    if not values:
-        return None
     if wanted in ("higher", "lower"):
-        return (max if wanted == "higher" else min)(values, key=values.__getitem__)
+        return (max if wanted == "higher" else min)(values, key=values.__getitem__, default=None)
     try:
         target = float(wanted)
     except ValueError:
         return None
-    return min(values, key=lambda column: abs(values[column] - target))
+    return min(values, key=lambda column: abs(values[column] - target), default=None)
 
 
 def format_value(value: float | None) -> str:
@@ -165,24 +153,19 @@ def format_value(value: float | None) -> str:
 
 def _rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
     """The cells of each figure: name and protocol's number, a value for each column, what is wanted."""
-    numbers = _protocols(evaluation)
-    return [
-        (
-            f"{figure.name} [{numbers[str(figure.protocol)]}]",
-            *(format_value(figure.values.get(column)) for column in evaluation.columns),
-            figure.wanted,
-        )
-        for figure in evaluation.figures
-    ]
+    protocols, rows = _protocols(evaluation), []
+    for figure in evaluation.figures:
+        values = [format_value(figure.values.get(column)) for column in evaluation.columns]
+        rows.append((f"{figure.name} [{protocols.index(str(figure.protocol)) + 1}]", *values, figure.wanted))
+    return rows
 
 
-def _protocols(evaluation: Evaluation) -> dict[str, int]:
-    """Each protocol's text -> its number, in order of appearance, from 1 on."""
-    texts = dict.fromkeys(str(figure.protocol) for figure in evaluation.figures)
-    return {text: number for number, text in enumerate(texts, start=1)}
+def _protocols(evaluation: Evaluation) -> list[str]:
+    """The protocols' texts, in order of appearance."""
+    return list(dict.fromkeys(str(figure.protocol) for figure in evaluation.figures))
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
     """The lines below the table."""
-    notes = [f"[{number}] {text}" for text, number in _protocols(evaluation).items()]
+    notes = [f"[{number}] {text}" for number, text in enumerate(_protocols(evaluation), start=1)]
     return [*notes, evaluation.legend] if evaluation.legend else notes

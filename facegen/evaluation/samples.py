@@ -59,8 +59,7 @@ def evaluate_samples(
     Args:
         pipelines: column -> whose generator draws it; a single one is `SAMPLES`.
         split: of the training of all of them.
-        report: gets a line on each step.
-        inception: features for the FID; without it there is none.
+        inception: features for the FID.
     Raises:
         UsageError: if there are too few samples or kept-out pictures, or the generators' sides differ.
         TrainingError: if no picture can be used.
@@ -144,9 +143,8 @@ def _fid(features: Mapping[str, Features], protocols: Protocols) -> Figure:
     protocol = protocols(f"{INCEPTION}; mean over blocks of N samples", n)
     resized = f"{protocol.resize}; then {INCEPTION_SIDE} px, bilinear as TensorFlow 1"
     protocol = replace(protocol, resize=resized, seed=HALVES_SEED)
-    return Figure(
-        f"FID at N = {n} (Inception-v3)", _with_ratios({c: x[0] for c, x in measured.items()}), protocol, "lower"
-    )
+    values = {column: x[0] for column, x in measured.items()}
+    return Figure(f"FID at N = {n} (Inception-v3)", _with_ratios(values), protocol, "lower")
 
 
 def _against_half(
@@ -167,14 +165,8 @@ def _against_half(
 
 
 def _compare(block: Features, half: Features) -> list[float]:
-    precision, recall = metrics.precision_recall(block, half, NEIGHBOURS)
-    return [
-        metrics.frechet_distance(block, half),
-        metrics.kernel_distance(block, half),
-        precision,
-        recall,
-        metrics.diversity(block),
-    ]
+    distances = metrics.frechet_distance(block, half), metrics.kernel_distance(block, half)
+    return [*distances, *metrics.precision_recall(block, half, NEIGHBOURS), metrics.diversity(block)]
 
 
 def _copying(distances: Mapping[str, Features], protocol: Protocol) -> Figure:
@@ -204,16 +196,14 @@ def _prefix(name: str) -> str:
     return "" if name == SAMPLES else f"{name}: "
 
 
-def _sheets(
-    name: str, drawn: RGB, trained: RGB, distances: Features, nearest: NDArray[np.int64]
-) -> tuple[Sheet, Sheet]:
+def _sheets(name: str, drawn: RGB, trained: RGB, distances: Features, nearest: NDArray[np.int64]) -> list[Sheet]:
     """The first samples; and those nearest to a training picture, which is on the right of each."""
     shown = list(drawn[:SHOWN])
     order = np.argsort(distances)[:CLOSEST]
     pairs = [picture for i in order for picture in (drawn[i], trained[nearest[i]])]
     labels = [label for i in order for label in (f"seed {i}", f"{distances[i]:.2f} away")]
     near = "The samples nearest to a training picture, each with it on the right"
-    return (
+    return [
         Sheet(f"{_prefix(name)}Seeds 0 to {len(shown) - 1}, not selected", contact_sheet(shown)),
         Sheet(f"{_prefix(name)}{near}", contact_sheet(pairs, columns=8, labels=labels)),
-    )
+    ]

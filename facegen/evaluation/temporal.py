@@ -56,10 +56,8 @@ class TemporalMeter:
     """Measures a film whose frames are added one by one; two of them are kept.
 
     Args:
-        fps: frames per second.
+        fps: frames per second, more than 0.
         faces: False does not look for landmarks, half of the work.
-    Raises:
-        UsageError: if the frame rate is not positive.
     """
 
     def __init__(self, fps: float, *, faces: bool = True) -> None:
@@ -74,11 +72,7 @@ class TemporalMeter:
         self._points: deque[NDArray[np.float64] | None] = deque(maxlen=3)
 
     def add(self, frame: RGB) -> None:
-        """Measure the next frame, (H, W, 3) uint8.
-
-        Raises:
-            ShapeError: if it is of another size than those before.
-        """
+        """Measure the next frame, (H, W, 3) uint8, of the same size as those before."""
         if self._frames and frame.shape != self._frames[-1].frame.shape:
             raise ShapeError(f"frame {len(self._sharpness) + 1} has shape {frame.shape}, expected "
                              f"{self._frames[-1].frame.shape} as those before.")  # fmt: skip
@@ -103,11 +97,7 @@ class TemporalMeter:
             self._jitter.append(100 * float(np.linalg.norm(three[0] - 2 * three[1] + three[2], axis=1).mean()) / eyes)
 
     def result(self) -> TemporalMetrics:
-        """Compute the metrics of the frames so far.
-
-        Raises:
-            UsageError: if there were none.
-        """
+        """Compute the metrics of the frames so far, at least one."""
         count = len(self._sharpness)
         if not count:
             raise UsageError("TemporalMeter: no frames, so there is nothing to measure.")
@@ -165,8 +155,7 @@ def _flicker_energy(first: _Measured, middle: _Measured, last: _Measured) -> flo
     assert last.back is not None
     sure = middle.sure & (warp(last.sure.astype(np.float32), last.back, cv2.INTER_LINEAR) >= SURE)
     around = warp(first.fine, middle.flow, cv2.INTER_CUBIC) + warp(last.fine, last.back, cv2.INTER_CUBIC)
-    second = around - 2 * middle.fine
-    return _mean(np.square(second), sure)
+    return _mean(np.square(around - 2 * middle.fine), sure)
 
 
 def _mean(values: Plane, where: NDArray[Any]) -> float:

@@ -38,31 +38,21 @@ FILE_SUFFIXES = (".pth", ".safetensors")
 class Setting:
     """The comparison that upscalers are made for."""
 
-    scale: int
-    """Interpolations are made for it, networks have their own."""
-    recipe: Path = DEFAULT_RECIPE
-    overrides: tuple[str, ...] = ()
-    """Overrides of the recipe; a J-net runs in its pipeline."""
+    scale: int  # interpolations are made for it, networks have their own
+    recipe: Path = DEFAULT_RECIPE  # a J-net runs in its pipeline
+    overrides: tuple[str, ...] = ()  # of the recipe
     device: str = "cpu"
 
 
 @dataclass(frozen=True)
 class Upscaler:
-    """A way to upscale a picture.
+    """A way to upscale a picture."""
 
-    Raises:
-        UsageError: if its scale is below 2.
-    """
-
-    name: str
-    """Heads its column."""
-    scale: int
-    function: Callable[[Tensor], Tensor]
-    """(3, h, w) to (3, scale*h, scale*w), in [0, 1]."""
-    about: str
-    """A description for the page."""
-    folders: tuple[Path, ...] = ()
-    """Weight folders; their recipes say which pictures were trained on."""
+    name: str  # heads its column
+    scale: int  # at least 2
+    function: Callable[[Tensor], Tensor]  # (3, h, w) to (3, scale*h, scale*w), in [0, 1]
+    about: str  # a description for the page
+    folders: tuple[Path, ...] = ()  # of weights; their recipes say which pictures were trained on
 
     def __post_init__(self) -> None:
         if self.scale < 2:
@@ -74,10 +64,7 @@ class Upscaler:
             return self.function(low_res).float().clamp(0, 1).cpu()
 
     def upscale_to(self, low_res: Tensor, scale: int) -> Tensor:
-        """Upscale repeatedly until the result is `scale` times as large or larger, then reduce it by area.
-
-        (3, h, w) in [0, 1] to (3, scale*h, scale*w) in [0, 1].
-        """
+        """Apply it until the result is large enough, then reduce it by area to (3, scale*h, scale*w)."""
         image, size = low_res, (low_res.shape[-2] * scale, low_res.shape[-1] * scale)
         for _ in range(self.passes(scale)):
             image = self(image)
@@ -158,19 +145,13 @@ def _published(name: str, source: str, setting: Setting) -> Upscaler:
     try:
         spandrel = importlib.import_module("spandrel")
     except (ImportError, RuntimeError) as error:  # a torchvision that is missing, or made for another torch
-        reason = one_line(error)
         raise MissingExtraError(
-            f"{source}: spandrel is installed but does not work here ({reason}); install the torchvision that fits "
-            f"torch {torch.__version__}."
+            f"{source}: spandrel is installed but does not work here ({one_line(error)}); install the torchvision that "
+            f"fits torch {torch.__version__}."
         ) from None
     model = _read_published(spandrel, source, setting.device)
-
-    def enlarge(low_res: Tensor) -> Tensor:
-        upscaled: Tensor = model(low_res[None].to(setting.device))[0]
-        return upscaled
-
     about = f"{model.architecture.name}, {Path(source).name}, read by spandrel {spandrel.__version__}"
-    return Upscaler(name, model.scale, enlarge, about)
+    return Upscaler(name, model.scale, lambda low_res: model(low_res[None].to(setting.device))[0], about)
 
 
 def _read_published(spandrel: Any, source: str, device: str) -> Any:

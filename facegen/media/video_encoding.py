@@ -44,14 +44,11 @@ class Codec:
 
     container: str
     encoder: str
-    pixels: str
-    """FFmpeg's name of the pixel format."""
+    pixels: str  # FFmpeg's name of the pixel format
     options: Mapping[str, str] = field(default_factory=dict)
     container_options: Mapping[str, str] = field(default_factory=dict)
-    copied: tuple[str, ...] = ()
-    """Audio codecs that the container takes as they are."""
-    sound: str = ""
-    """Encoder of other sound; "" if the container has none."""
+    copied: tuple[str, ...] = ()  # audio codecs that the container takes as they are
+    sound: str = ""  # encoder of other sound; "" if the container has none
 
 
 LOSSLESS = Codec("matroska", "ffv1", "bgr0", {"level": "3", "slices": "4"})
@@ -63,8 +60,7 @@ class FrameStream:
 
     frames: Iterable[tuple[RGB, int, int]]
     """(H, W, 3) uint8, all of one size, each with the tick at which it appears and the ticks it stays."""
-    tick: Fraction
-    """Seconds."""
+    tick: Fraction  # in seconds
     fps: Fraction
 
 
@@ -174,11 +170,7 @@ class _Soundtrack:
         self._input.close()
 
     def play_until(self, time: Fraction) -> None:
-        """Write the packets that end by this time of the film, in seconds; the next one waits.
-
-        Raises:
-            FileError: if the sound is damaged.
-        """
+        """Write the packets that end by this time of the film, in seconds; the next one waits."""
         while (packet := self._next or self._read()) is not None:
             self._next = packet
             if ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base > time:
@@ -221,9 +213,6 @@ def write_gif(path: Path, codec: Codec, stream: FrameStream, fields: Mapping[str
     """Write a GIF that loops forever, in the 256 colours that suit all its frames best.
 
     The palette needs all frames before the first is drawn, so they pass through a lossless film.
-
-    Raises:
-        ShapeError, FFmpegError, OSError: see `write_film`.
     """
     times: list[tuple[int, int]] = []  # Matroska rounds them
 

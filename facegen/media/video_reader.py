@@ -41,14 +41,10 @@ class Clip:
     """
 
     path: Path
-    fps: Fraction
-    """Average frames a second."""
-    size: tuple[int, int]
-    """Width and height of an upright frame with square pixels."""
-    count: int | None
-    """Number of frames; None if the file does not say."""
-    duration: Fraction | None
-    """Seconds; None if the file does not say."""
+    fps: Fraction  # average frames a second
+    size: tuple[int, int]  # width and height of an upright frame with square pixels
+    count: int | None  # of frames; None if the file does not say
+    duration: Fraction | None  # in seconds; None if the file does not say
     has_audio: bool
 
     def __init__(self, path: Path) -> None:
@@ -69,10 +65,7 @@ class Clip:
         """Yield each frame, (H, W, 3), with its time in seconds from the start of the file, where its sound starts too.
 
         Frames of a variable rate keep their times. A frame that is not later than the one before is left out, as
-        players never show it. Close the iterator to stop early.
-
-        Raises:
-            FileError: if the file is damaged.
+        players never show it. Close the iterator to stop early. A damaged file raises FileError.
         """
         number, latest = 0, Fraction(-1)
         with closing(open_media(self.path, "video")) as film:
@@ -86,8 +79,8 @@ class Clip:
                         yield time, _upright(frame, stream)
                         latest = time
             except FFmpegError as error:
-                where = f"after frame {number}"
-                raise FileError(f"{self.path}: is damaged {where} ({one_line(error)}); repair it first.") from None
+                text = f"{self.path}: is damaged after frame {number} ({one_line(error)}); repair it first."
+                raise FileError(text) from None
 
     def _time(self, frame: VideoFrame, number: int, start: Fraction) -> Fraction:
         if frame.pts is None or frame.time_base is None:
@@ -101,11 +94,7 @@ def is_clip(path: Path) -> bool:
 
 
 def video_text(path: Path) -> dict[str, str]:
-    """The text that `write_video` put into a film; {} if there is none.
-
-    Raises:
-        FileError: if the file cannot be read as a film.
-    """
+    """The text that `write_video` put into a film; {} if there is none."""
     with closing(open_media(path, "video")) as film:
         fields = {key.lower(): value for key, value in film.metadata.items()}
     try:

@@ -90,9 +90,7 @@ def write_video(
         codec: instead of the suffix's own: "av1" for .webm.
         label: how the film was made; stated in words, and in .mp4 as IPTC's digital source type.
     Raises:
-        UsageError: if suffix or codec is unknown, there is no frame, `times` are not as many as frames or do not
-            rise, or GIF or PNG frames should have sound.
-        ShapeError: if a frame is not (H, W, 3) uint8, or its size is not the first one's.
+        UsageError: see `find_codec`; also if there is no frame, or `times` are not as many as frames or do not rise.
         FileError: if the sound cannot be read or the film not written.
     """
     chosen = find_codec(path, codec, sound=audio is not None)

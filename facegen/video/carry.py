@@ -18,7 +18,7 @@ from torch.profiler import record_function as step
 from facegen.arrays import RGB
 from facegen.errors import ShapeError
 from facegen.ops.flow import Flow, flow_between, resize_flow, trust, warp
-from facegen.video.store import State
+from facegen.video.store import State, nonempty
 
 Plane = NDArray[np.float32]
 
@@ -42,12 +42,9 @@ GAIN = (0.8, 1.6)
 class Carried:
     """The previous frame's detail, moved to where this frame shows the same things."""
 
-    base: Plane
-    """(H, W, 3) in [0, 1]: this frame's low-res picture, enlarged."""
-    detail: Plane
-    """(H, W, 3), to be added to `base`."""
-    trust: Plane
-    """(H, W) in [0, 1]."""
+    base: Plane  # (H, W, 3) in [0, 1]: this frame's low-res picture, enlarged
+    detail: Plane  # (H, W, 3), to be added to `base`
+    trust: Plane  # (H, W) in [0, 1]
 
     @step("facegen.carry")
     def mix(self, fresh: Plane, strength: float = STRENGTH) -> Plane:
@@ -65,7 +62,7 @@ class Carried:
 
 
 class DetailCarrier:
-    """Carries detail through frames of one size: `carried` before a frame is finished, `keep` after."""
+    """Carries detail through frames of one size: `carried` is called before a frame is finished, `keep` after."""
 
     def __init__(self) -> None:
         self._low_res: RGB | None = None
@@ -73,15 +70,11 @@ class DetailCarrier:
 
     @step("facegen.flow")
     def carried(self, low_res: RGB, size: tuple[int, ...]) -> Carried | None:
-        """Move the previous frame's detail to the next frame.
+        """Move the previous frame's detail to the next frame; None before the first.
 
         Args:
             low_res: (h, w, 3), the next frame before it is upscaled.
             size: (height, width) of the upscaled frame.
-        Returns:
-            None before the first frame.
-        Raises:
-            ShapeError: if a size differs from the previous frame's.
         """
         if self._low_res is None or self._detail is None:
             return None
@@ -100,11 +93,9 @@ class DetailCarrier:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that the next frame needs; {} before the first."""
-        found = {"low_res": self._low_res, "detail": self._detail}
-        return {name: array for name, array in found.items() if array is not None}
+        return nonempty({"low_res": self._low_res, "detail": self._detail})
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was taken."""
         self._low_res, self._detail = state.get("low_res"), state.get("detail")
 
 
@@ -115,24 +106,19 @@ def enlarge(low_res: RGB, size: tuple[int, ...]) -> Plane:
 
 
 def motion(before: RGB, after: RGB) -> tuple[Flow, Plane]:
-    """Find the flow between two low-res pictures, (h, w, 3), and how far to trust it.
+    """Find the flow between two low-res pictures, (h, w, 3), and how far to trust it: (H, W, 2), (H, W) in [0, 1].
 
-    Returns:
-        (H, W, 2) flow and (H, W) trust in [0, 1], at the pictures' size or at `FLOW_SIDE`, whichever is larger. Trust
-        falls where the flows forth and back differ and where the picture itself changes along the flow.
+    (H, W) is the pictures' size or `FLOW_SIDE`, whichever is larger. Trust falls where the flows forth and back differ
+    and where the picture itself changes along the flow.
     """
     factor = max(FLOW_SIDE / max(before.shape[:2]), 1.0)
-    earlier, later = (_scaled(picture, factor) for picture in (before, after))
+    enlarged = (cv2.resize(x, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC) for x in (before, after))
+    earlier, later = (np.asarray(picture, dtype=np.uint8) for picture in enlarged)
     flow = flow_between(earlier, later)
     believed = trust(flow, flow_between(later, earlier))
     moved = warp(earlier, flow, cv2.INTER_LINEAR).astype(np.float32)
     change = cv2.GaussianBlur(np.abs(later - moved).mean(-1) / 255, (0, 0), 2)
     return flow, np.asarray(believed * np.exp2(-np.square(change / CHANGE)), dtype=np.float32)
-
-
-def _scaled(picture: RGB, factor: float) -> RGB:
-    large = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
-    return np.asarray(large, dtype=np.uint8)
 
 
 def _sharpness(detail: Plane) -> Plane:

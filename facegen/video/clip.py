@@ -43,10 +43,8 @@ CUT = 0.1
 class UpscaledClip:
     """An upscaled clip, whose frames lie in the store."""
 
-    times: tuple[Fraction, ...]
-    """Times of the frames in seconds."""
-    heads: int
-    """Most heads upscaled in one frame."""
+    times: tuple[Fraction, ...]  # of the frames, in seconds
+    heads: int  # most heads upscaled in one frame
     fit: float
     """The worst frame's PSNR in dB of the area-downsampled result to the clip's own frame; inf if all are equal."""
 
@@ -56,7 +54,6 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
 
     Raises:
         UsageError: if the frames would exceed `LARGEST` pixels.
-        FileError: if the clip is damaged.
     """
     width, height = clip.size
     most = math.isqrt(LARGEST // (width * height))
@@ -86,7 +83,6 @@ def upscale_clip(
 
     Args:
         scale: see `clip_scale`; at most 8.
-        options: which heads to upscale, and how the rest is filled.
         store: its key must depend on all these arguments.
     Raises:
         FileError: if the clip is damaged, or the frames cannot be written.
@@ -106,13 +102,7 @@ def upscale_clip(
 
 
 class ClipUpscaler:
-    """Upscales the frames of one clip in order.
-
-    Args:
-        scale: enlargement of every frame.
-        options: which heads to upscale, and how the rest is filled.
-        fps: frames a second.
-    """
+    """Upscales the frames of one clip in order."""
 
     def __init__(self, pipeline: FacePipeline, scale: int, options: PhotoOptions, *, fps: float) -> None:
         self.pipeline, self.scale, self.options = pipeline, scale, options
@@ -159,8 +149,7 @@ class ClipUpscaler:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that the next frame needs besides this one and its result."""
-        counts = {"heads": np.array(self.heads), "fit": np.array(self.fit)}
-        return counts | joined({"tracker": self._tracker.state()})
+        return {"heads": np.array(self.heads), "fit": np.array(self.fit)} | joined({"tracker": self._tracker.state()})
 
     def restore(self, rgb: RGB, result: RGB, state: State) -> None:
         """Go on after the frame `rgb`, which became `result` and `state`."""

@@ -10,10 +10,9 @@ from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facegen.arrays import RGB, to_rgb
 from facegen.errors import UsageError
@@ -47,20 +46,12 @@ class Track(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class FilmOptions:
-    """The options that shape the frames of a film, besides its walks.
+    """The options that shape the frames of a film, besides its walks."""
 
-    Raises:
-        UsageError: if a value is out of range.
-    """
-
-    fps: Fraction = Fraction(30)
-    """Frames made a second; interpolation puts more between them."""
-    size: int = 768
-    """Side of a face in pixels."""
-    upscaled: bool = True
-    """False resizes the generator's own faces."""
-    columns: int = 1
-    """Faces in a row of a grid."""
+    fps: Fraction = Fraction(30)  # frames made a second; interpolation puts more between them
+    size: int = 768  # side of a face in pixels
+    upscaled: bool = True  # False resizes the generator's own faces
+    columns: int = 1  # faces in a row of a grid
     temporal: TemporalOptions = field(default_factory=TemporalOptions)
 
     def __post_init__(self) -> None:
@@ -83,24 +74,15 @@ class FilmFile:
         UsageError: if suffix or codec is unknown, the file cannot hold sound, or a loop cannot be interpolated.
     """
 
-    path: Path
-    """See `write_video` for what the suffix means."""
-    text: Mapping[str, str]
-    """The film's record; see `record_text`."""
-    count: int
-    """Frames of the film; with interpolation fewer are `made`."""
-    interpolate: int = 1
-    """Frames of the film for each frame made: 1, 2 or 4."""
-    loop: bool = False
-    """The first frame follows the last, so interpolation fills that gap too."""
-    audio: Path | None = None
-    """A file whose sound accompanies the film."""
-    codec: str | None = None
-    """None is the suffix's own; see `write_video`."""
-    sheet: bool = False
-    """Write a contact sheet too."""
+    path: Path  # see `write_video` for what the suffix means
+    text: Mapping[str, str]  # the film's record; see `record_text`
+    count: int  # frames of the film; with interpolation fewer are `made`
+    interpolate: int = 1  # frames of the film for each frame made: 1, 2 or 4
+    loop: bool = False  # the first frame follows the last, so interpolation fills that gap too
+    audio: Path | None = None  # a file whose sound accompanies the film
+    codec: str | None = None  # None is the suffix's own; see `write_video`
+    sheet: bool = False  # write a contact sheet too
     keep_frames: bool = False
-    """Keep the folder of frames."""
 
     def __post_init__(self) -> None:
         find_codec(self.path, self.codec, sound=self.audio is not None)
@@ -123,7 +105,6 @@ class FilmFile:
 
     @property
     def sheet_path(self) -> Path:
-        """out.mp4 -> out-sheet.png"""
         return self.path.with_name(f"{self.path.stem}-sheet.png")
 
 
@@ -136,14 +117,10 @@ def written_before(file: FilmFile) -> bool:
     """Tell if the same command has made the film, and its sheet if it is to have one, from the same files."""
     if file.frames.exists() or not file.path.exists() or (file.sheet and not file.sheet_path.is_file()):
         return False
-    text = video_text(file.path) if file.path.is_file() else _folder_text(file)
-    return file.text.items() <= text.items()
-
-
-def _folder_text(file: FilmFile) -> dict[str, str]:
-    """The text in a film's PNG frames; {} if there are too few or too many."""
+    if file.path.is_file():
+        return file.text.items() <= video_text(file.path).items()
     pictures = written_pictures(file.path)
-    return picture_text(pictures[-1]) if len(pictures) == file.count else {}
+    return len(pictures) == file.count and file.text.items() <= picture_text(pictures[-1]).items()
 
 
 def make_film(
@@ -162,12 +139,10 @@ def make_film(
 
     Args:
         walks: one for each face, all of `file.made` frames.
-        track: shows progress.
         say: gets a line when frames were there already or had to be dropped.
     Returns:
         the files written.
     Raises:
-        UsageError: if there is no walk, or one is of another length.
         FileError: if a file cannot be written or read.
     """
     if {walk.count for walk in walks} != {file.made}:
@@ -191,13 +166,10 @@ def make_film(
 def frames_key(walks: Sequence[Walk], options: FilmOptions, text: Mapping[str, str]) -> dict[str, JSON]:
     """Everything that the bytes of a film's frames depend on."""
     record = json.loads(text[RECORD_KEY])
-    shaping = {key: record[key] for key in SHAPING}
-    return shaping | {
-        "walks": [
-            asdict(walk.options)
-            | {"count": walk.count, "keyframes": hashlib.sha256(walk.keyframes.tobytes()).hexdigest()}
-            for walk in walks
-        ],
+    hashes = [hashlib.sha256(walk.keyframes.tobytes()).hexdigest() for walk in walks]
+    found = zip(walks, hashes, strict=True)
+    return {key: record[key] for key in SHAPING} | {
+        "walks": [asdict(walk.options) | {"count": walk.count, "keyframes": keyframes} for walk, keyframes in found],
         "fps": str(options.fps),
         "size": options.size,
         "upscaled": options.upscaled,
@@ -211,12 +183,12 @@ class Cell:
 
     def __init__(self, pipeline: FacePipeline, walk: Walk, options: FilmOptions) -> None:
         self.pipeline, self.walk, self.options = pipeline, walk, options
-        self._temporal = TemporalUpscaler(pipeline, options.temporal, fps=float(options.fps))
+        self.temporal = TemporalUpscaler(pipeline, options.temporal, fps=float(options.fps))
 
     def picture(self, frame: int) -> RGB:
         """Make the (size, size, 3) picture of a frame; drawn alone, as a batch would change its last bits."""
         face, size = self.pipeline.draw(self.walk.latent(frame % self.walk.count)), self.options.size
-        image = self._temporal.upscale_face(face, size).image if self.options.upscaled else face
+        image = self.temporal.upscale_face(face, size).image if self.options.upscaled else face
         picture = to_rgb(image)
         return picture if picture.shape[0] == size else resize(picture, (size, size))
 
@@ -224,39 +196,27 @@ class Cell:
         """Let the camera see the whole walk once, so that a loop begins where it ends."""
         if self.options.upscaled and self.options.temporal.stabilize:
             for frame in range(self.walk.count):
-                self._temporal.follow(self.pipeline.draw(self.walk.latent(frame)))
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next frame needs of those before."""
-        return self._temporal.state()
-
-    def restore(self, state: State) -> None:
-        """Go on where `state` was taken."""
-        self._temporal.restore(state)
+                self.temporal.follow(self.pipeline.draw(self.walk.latent(frame)))
 
 
 def _make_frames(
     cells: Sequence[Cell], columns: int, state: State | None, frames: range
 ) -> Iterator[tuple[RGB, State]]:
-    """Make the frames of one face, or of a grid.
+    """Make the frames of one face, or of a grid, each with the state after it.
 
     Args:
-        cells: one for each face.
-        columns: faces in a row of the grid.
         state: after the frame before the first of these; None where the film begins.
         frames: their numbers; negative ones lead to frame 0 of a loop.
-    Yields:
-        each frame, and the state after it.
     """
     for number, cell in enumerate(cells):
         if state is not None:
-            cell.restore(part(state, str(number)))
+            cell.temporal.restore(part(state, str(number)))
         elif cell.walk.options.loop:
             cell.go_round()
     for frame in frames:
         pictures = [cell.picture(frame) for cell in cells]
         shown = pictures[0] if len(cells) == 1 else contact_sheet(pictures, columns, gap=GAP)
-        yield shown, joined({str(number): cell.state() for number, cell in enumerate(cells)})
+        yield shown, joined({str(number): cell.temporal.state() for number, cell in enumerate(cells)})
 
 
 def _closed(frames: Iterator[RGB], lead: int, count: int) -> Iterator[RGB]:

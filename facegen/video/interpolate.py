@@ -26,9 +26,6 @@ def interpolate(frames: Iterable[RGB], factor: int, *, loop: bool = False) -> It
         loop: whether the first frame follows the last, so that frames are put between these too.
     Returns:
         factor * (N - 1) + 1 frames, or factor * N of a loop; those given are among them, unchanged.
-    Raises:
-        UsageError: if the factor is another.
-        ShapeError: if the frames differ in size.
     """
     if factor not in FACTORS:
         raise UsageError(f"frames cannot be interpolated {factor} times; expected 2 or 4.")

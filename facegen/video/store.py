@@ -35,6 +35,11 @@ def joined(parts: Mapping[str, State]) -> dict[str, NDArray[Any]]:
     return {f"{name}.{key}": array for name, state in parts.items() for key, array in state.items()}
 
 
+def nonempty(state: Mapping[str, NDArray[Any] | None]) -> dict[str, NDArray[Any]]:
+    """Omit the arrays that are not there yet."""
+    return {key: array for key, array in state.items() if array is not None}
+
+
 def part(state: State, name: str) -> dict[str, NDArray[Any]]:
     """Take the state of one part out of a joined one; {} if there is none."""
     prefix = f"{name}."
@@ -47,9 +52,7 @@ class FrameStore:
     Close it, or use it as a context manager, to let another process go on; the folder stays until `remove`.
 
     Args:
-        folder: made if it is not there.
-        key: everything that shapes the frames. Frames of another key in the folder are dropped.
-        warn: gets a line when frames are dropped.
+        key: everything that shapes the frames. Frames of another key in the folder are dropped, with a line to `warn`.
     Raises:
         FileError: if another process works there, or the folder cannot be written.
     """
@@ -63,9 +66,8 @@ class FrameStore:
             self._lock = FileLock(folder / LOCK)
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise FileError(
-                f"{folder}: another process is making these frames; wait for it, or end it first."
-            ) from None
+            text = f"{folder}: another process is making these frames; wait for it, or end it first."
+            raise FileError(text) from None
         except OSError as error:
             raise FileError(f"{folder}: cannot be written ({error.strerror}); choose another folder.") from None
         try:
@@ -94,11 +96,7 @@ class FrameStore:
             return dict(file)
 
     def add(self, rgb: RGB, state: State) -> None:
-        """Keep the next frame, (H, W, 3), and the state that the one after it needs.
-
-        Raises:
-            FileError: if they cannot be written.
-        """
+        """Keep the next frame, (H, W, 3), and the state that the one after it needs."""
         number = self.done + 1
         try:
             with replacing(self._state(number)) as temporary, temporary.open("wb") as file:

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import RGB, to_rgb
+from facegen.arrays import to_rgb
 from facegen.candidates import Candidates
 from facegen.errors import UsageError
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
@@ -22,7 +22,7 @@ from facegen.ops.consistency import ROUNDING, back_project, finest_reference, re
 from facegen.ops.tiling import split
 from facegen.pipeline import FacePipeline, Upscaled
 from facegen.video.carry import Carried, DetailCarrier, Plane
-from facegen.video.store import State, joined, part
+from facegen.video.store import State, joined, nonempty, part
 from facegen.video.tracking import BETA, CUTOFF, OneEuroFilter, smooth_landmarks
 
 PREVIOUS = "previous"
@@ -37,37 +37,25 @@ CAMERA_CUTOFF = 0.15
 class TemporalOptions:
     """The measures against flicker; each works by itself."""
 
-    landmarks: bool = True
-    """Smooth landmarks over time, and keep them where the detector misses."""
-    hysteresis: bool = True
-    """Keep the chosen candidate of a tile unless another is clearly better."""
-    previous: bool = True
-    """Add the previous frame, moved along the optical flow, as one more candidate."""
-    carry: bool = True
-    """Carry detail along the optical flow; see `facegen.video.carry`."""
-    stabilize: float = 0.0
-    """Share of the face's motion, turns and size included, that a camera following it takes out, 0..1."""
+    landmarks: bool = True  # smooth landmarks over time, and keep them where the detector misses
+    hysteresis: bool = True  # keep the chosen candidate of a tile unless another is clearly better
+    previous: bool = True  # add the previous frame, moved along the optical flow, as one more candidate
+    carry: bool = True  # carry detail along the optical flow; see `facegen.video.carry`
+    stabilize: float = 0.0  # share of the face's motion, turns and size included, that a camera takes out, 0..1
 
 
 @dataclass(frozen=True)
 class TemporalFrame:
     """A finished frame and how it was made."""
 
-    image: Tensor
-    """(3, S, S) in [0, 1]."""
-    upscaled: Upscaled
-    """The pipeline's result, before detail was carried and the camera moved."""
+    image: Tensor  # (3, S, S) in [0, 1]
+    upscaled: Upscaled  # the pipeline's result, before detail was carried and the camera moved
 
 
 class TemporalUpscaler:
     """Upscales the frames of one film in order. The same frames always become the same bytes.
 
-    Args:
-        pipeline: upscales each frame.
-        options: with everything off, each frame is the pipeline's own result.
-        fps: frames a second.
-    Raises:
-        UsageError: if `stabilize` is outside 0..1, or the frame rate is not positive.
+    With all options off, each frame is the pipeline's own result.
     """
 
     def __init__(self, pipeline: FacePipeline, options: TemporalOptions, *, fps: float) -> None:
@@ -81,16 +69,12 @@ class TemporalUpscaler:
         """Each tile's latest choice among the network's own candidates."""
 
     def upscale_face(self, face: Tensor, size: int) -> TemporalFrame:
-        """Upscale the next frame.
-
-        Args:
-            face: (3, s, s) in [0, 1], an aligned head.
-            size: side of the frames in pixels, as for `FacePipeline.__call__`.
-        """
+        """Upscale the next frame, an aligned head, (3, s, s) in [0, 1]; `size` is as for `FacePipeline.__call__`."""
         landmarks = self.locate(face)
         side = self.pipeline.low_res_side(size)
         low_res = to_rgb(finest_reference(face, resample(face, (side, side)), self.pipeline.scale))
-        carried = self._carried(low_res, self.pipeline.scale * side)
+        needed = self.options.previous or self.options.carry
+        carried = self._carrier.carried(low_res, (self.pipeline.scale * side,) * 2) if needed else None
         extend = partial(self._with_previous, carried=carried)
         upscaled = self.pipeline(face, size, landmarks=landmarks, extend=extend)
         image = self._with_detail(upscaled, carried)
@@ -106,11 +90,6 @@ class TemporalUpscaler:
     def follow(self, face: Tensor) -> None:
         """Show a face, (3, s, s), to the landmarks' filter and the camera without upscaling it."""
         self._camera(_marks(self.locate(face).points / face.shape[-1]))
-
-    def _carried(self, low_res: RGB, side: int) -> Carried | None:
-        """Move the previous frame's detail to this frame, if any measure needs it."""
-        needed = self.options.previous or self.options.carry
-        return self._carrier.carried(low_res, (side, side)) if needed else None
 
     def _with_previous(self, candidates: Candidates, *, carried: Carried | None) -> Candidates:
         """Add the previous frame as one more candidate, and a bonus for each tile's previous choice."""
@@ -159,15 +138,10 @@ class TemporalUpscaler:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that the next frame needs of those before."""
-        return joined({
-            "points": self._points.state(),
-            "camera": self._camera.state(),
-            "carrier": self._carrier.state(),
-            "choice": {} if self._chosen is None else {"winners": self._chosen},
-        })  # fmt: skip
+        parts = {"points": self._points.state(), "camera": self._camera.state(), "carrier": self._carrier.state()}
+        return joined(parts | {"choice": nonempty({"winners": self._chosen})})
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was taken: the next frames become what they would have become there."""
         self._points.restore(part(state, "points"))
         self._camera.restore(part(state, "camera"))
         self._carrier.restore(part(state, "carrier"))
@@ -180,12 +154,9 @@ def _marks(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find the shift, turn and growth that bring points nearest to others, in least squares (S. Umeyama, 1991).
+    """Find the shift, turn and growth, a (2, 3) matrix, that bring points nearest to others (S. Umeyama, 1991).
 
-    Args:
-        source, target: (N, 2) points (x, y), N at least 2, not all of one place.
-    Returns:
-        (2, 3) affine matrix.
+    Points are (N, 2), N at least 2, not all of one place.
     """
     points = [array[:, 0] + 1j * array[:, 1] for array in (source, target)]
     here, there = (z - z.mean() for z in points)

@@ -14,7 +14,7 @@ from facegen.arrays import Points
 from facegen.errors import ShapeError, UsageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.landmarks import Landmarks
-from facegen.video.store import State, joined, part
+from facegen.video.store import State, joined, nonempty, part
 
 SAME = 0.3
 """Heads of two frames are one from this overlap on: intersection over union of their upright boxes."""
@@ -36,8 +36,6 @@ class OneEuroFilter:
         cutoff: in Hz, at rest; lower is smoother.
         beta: rise of the cutoff, in Hz per unit of speed (units of the values a second); higher lags less.
         speed_cutoff: in Hz, of the low-pass on the speed.
-    Raises:
-        UsageError: if a number is not positive (`beta`: negative).
     """
 
     def __init__(self, fps: float, *, cutoff: float = 1.0, beta: float = 0.0, speed_cutoff: float = 1.0) -> None:
@@ -50,13 +48,7 @@ class OneEuroFilter:
         self._speed: Points | None = None
 
     def __call__(self, measured: Points) -> Points:
-        """Smooth the next measurement; the first one passes unchanged.
-
-        Args:
-            measured: of any shape, the same at every call.
-        Raises:
-            ShapeError: if the shape changes.
-        """
+        """Smooth the next measurement, of the same shape at every call; the first one passes unchanged."""
         if self.values is None or self._speed is None:
             self.values, self._speed = measured.astype(np.float64), np.zeros(measured.shape)
             return self.values
@@ -74,19 +66,16 @@ class OneEuroFilter:
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Everything that the next measurement is smoothed with; {} before the first."""
-        return {} if self.values is None or self._speed is None else {"values": self.values, "speed": self._speed}
+        return nonempty({"values": self.values, "speed": self._speed})
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was taken."""
         self.values, self._speed = state.get("values"), state.get("speed")
 
 
 def smooth_landmarks(smoother: OneEuroFilter, found: Landmarks, side: int) -> Landmarks:
     """Smooth the landmarks of the next frame; where the detector missed them, the latest ones stay.
 
-    Args:
-        smoother: its values are shares of the head's side.
-        side: of the aligned head, in pixels of the landmarks.
+    The smoother's values are shares of the head's side, which is in pixels of the landmarks.
     """
     if found.detected or smoother.values is None:
         return Landmarks(smoother(found.points / side) * side, found.detected)
@@ -94,12 +83,7 @@ def smooth_landmarks(smoother: OneEuroFilter, found: Landmarks, side: int) -> La
 
 
 class TrackedHead:
-    """One head in the frames of a clip.
-
-    Args:
-        fps: frames a second.
-        unit: the head's side in photo pixels when it was first found; speed counts in it.
-    """
+    """One head in the frames of a clip; `unit` is its side in photo pixels when it was first found."""
 
     def __init__(self, fps: float, unit: float) -> None:
         self.unit, self.missed = unit, 0
@@ -109,7 +93,6 @@ class TrackedHead:
         """Smooths the landmarks; see `smooth_landmarks`."""
 
     def move(self, found: HeadFrame) -> None:
-        """Take in where the head was found in the next frame."""
         self.missed = 0
         self.place(np.array([found.center, found.right]) / self.unit)
 
@@ -120,13 +103,11 @@ class TrackedHead:
         return HeadFrame((x, y), (right, down), (-down, right))
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next frame needs."""
         filters = joined({"place": self.place.state(), "points": self.points.state()})
         return {"head": np.array([self.unit, self.missed])} | filters
 
     @classmethod
     def restored(cls, fps: float, state: State) -> TrackedHead:
-        """The head of which `state` was taken."""
         head = cls(fps, float(state["head"][0]))
         head.missed = int(state["head"][1])
         head.place.restore(part(state, "place"))
@@ -135,11 +116,7 @@ class TrackedHead:
 
 
 class HeadTracker:
-    """Follows all heads of a clip.
-
-    Args:
-        fps: frames a second.
-    """
+    """Follows all heads of a clip."""
 
     def __init__(self, fps: float) -> None:
         self.fps = fps
@@ -155,9 +132,8 @@ class HeadTracker:
             head.missed += 1
         for frame in found:
             self._nearest(frame).move(frame)
-        self.heads = sorted(
-            (head for head in self.heads if head.missed <= BRIDGED * self.fps), key=lambda head: -head.frame.side
-        )
+        present = [head for head in self.heads if head.missed <= BRIDGED * self.fps]
+        self.heads = sorted(present, key=lambda head: -head.frame.side)
         return self.heads
 
     def _nearest(self, frame: HeadFrame) -> TrackedHead:
@@ -174,11 +150,9 @@ class HeadTracker:
         self.heads = []
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next frame needs."""
         return joined({str(number): head.state() for number, head in enumerate(self.heads)})
 
     def restore(self, state: State) -> None:
-        """Go on where `state` was taken."""
         numbers = sorted({int(key.partition(".")[0]) for key in state})
         self.heads = [TrackedHead.restored(self.fps, part(state, str(number))) for number in numbers]
 

@@ -30,19 +30,13 @@ OPPOSITE = 1e-6
 
 @dataclass(frozen=True)
 class WalkOptions:
-    """The way from keyframe to keyframe.
-
-    Raises:
-        UsageError: if a name is unknown.
-    """
+    """The way from keyframe to keyframe."""
 
     path: Curve = "spline"
     """"slerp" follows great circles from each keyframe to the next (Shoemake 1985), at a constant speed on each;
     "spline" a cubic spline through all of them, without a corner."""
-    easing: Easing = "linear"
-    """"ease" comes to rest at every keyframe (smoothstep)."""
-    loop: bool = False
-    """Go on from the last keyframe to the first; the frame after the last would be the first again."""
+    easing: Easing = "linear"  # "ease" comes to rest at every keyframe (smoothstep)
+    loop: bool = False  # go on from the last keyframe to the first; the frame after the last would be the first again
 
     def __post_init__(self) -> None:
         for key, value, known in (("path", self.path, CURVES), ("easing", self.easing, EASINGS)):
@@ -60,9 +54,7 @@ class Walk:
     Args:
         keyframes: (N, z_dim), two or more, none of them zero, none the opposite of the one before it.
         count: frames of the film.
-        options: None for the defaults.
     Raises:
-        ShapeError: if the keyframes are not (N, z_dim).
         UsageError: if there are too few keyframes or frames, or there is no way to a keyframe.
     """
 
@@ -82,13 +74,7 @@ class Walk:
         self._length_spline = CubicSpline(knots, np.log(self._lengths), bc_type=ends)
 
     def latent(self, frame: int) -> Tensor:
-        """z of a frame: (z_dim,) float32.
-
-        Args:
-            frame: 0 to count - 1.
-        Raises:
-            UsageError: if there is no such frame.
-        """
+        """z of a frame, 0 to count - 1: (z_dim,) float32."""
         if not 0 <= frame < self.count:
             raise UsageError(f"Walk: frame {frame} of {self.count}; expected 0 to {self.count - 1}.")
         segment, share = self._position(frame)
@@ -134,8 +120,6 @@ def _directions(points: Points, lengths: Points) -> Points:
 def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
     """Read the (z_dim,) latent that a picture was drawn from out of the record in its file.
 
-    Args:
-        pipeline: its generator must be the one that drew the picture.
     Raises:
         FileError: if the picture has no record, was not drawn from a latent, or its record contradicts itself.
         WeightsError: if another generator drew it.
