@@ -16,8 +16,6 @@ from facegen.cli.options import Size, make_folder
 from facegen.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from facegen.data.clean.judge import Detector
     from facegen.data.manifest import Entry
     from facegen.data.prepare import Preparation
@@ -38,20 +36,13 @@ def data() -> None:
     "--size", type=Size(), default=768, show_default=True, help="Side of the crops; smaller heads are omitted."
 )
 @click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["png", "webp"]),
-    default="png",
-    show_default=True,
+    "--format", "file_format", type=click.Choice(["png", "webp"]), default="png", show_default=True,
     help="Format of the crops: png loses nothing, webp (quality 95) takes a fifth of the space.",
-)
+)  # fmt: skip
 @click.option(
-    "--jobs",
-    type=click.IntRange(min=1),
-    default=lambda: len(os.sched_getaffinity(0)),
-    show_default="one for each core",
-    help="Photos cut at a time.",
-)
+    "--jobs", type=click.IntRange(min=1), default=lambda: len(os.sched_getaffinity(0)),
+    show_default="one for each core", help="Photos cut at a time.",
+)  # fmt: skip
 def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> None:
     """Cut every face out of the photos below RAW, upright, into a set that facegen train reads.
 
@@ -81,10 +72,9 @@ def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> Non
     "--threshold", "settings", multiple=True, metavar="NAME=NUMBER", help="Set a detector's threshold: blurred=1.3."
 )
 @click.option(
-    "--per-person",
-    type=click.IntRange(min=1),
+    "--per-person", type=click.IntRange(min=1),
     help="Keep at most so many crops of one person; takes longer the first time.  [default: all]",
-)
+)  # fmt: skip
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that measure.")
 def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs: int) -> None:
     """Measure every crop of SET and mark in its manifest what to drop, and why.
@@ -122,7 +112,11 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
     labels into SET/manifest.csv.
     """
     if only_export:
-        _export(folder)
+        from facegen.data.curate.labels import export
+
+        done = export(folder)
+        counts = f"{done.keep} keep, {done.drop} drop, {done.ties} ties, {done.unlabelled} unlabelled"
+        click.echo(f"{folder / done.manifest}: {counts}")
         return
     _need("curate", "fastapi", "uvicorn")
     from facegen.data.curate.curation import Curation
@@ -150,12 +144,9 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
 @_SET
 @click.option("--out", type=click.Path(path_type=Path), help="The page to write.  [default: SET/stats.html]")
 @click.option(
-    "--pictures",
-    type=click.IntRange(min=1),
-    default=500,
-    show_default=True,
+    "--pictures", type=click.IntRange(min=1), default=500, show_default=True,
     help="Crops whose pixels are read at most, evenly spread; the manifest describes the others.",
-)
+)  # fmt: skip
 def stats(folder: Path, out: Path | None, pictures: int) -> None:
     """Show what SET, or any folder of aligned crops, is made of: counts, histograms, a mean face, a contact sheet."""
     from rich.box import SIMPLE
@@ -252,16 +243,8 @@ def _clean(folder: Path, detectors: dict[str, Detector], per_person: int | None,
 
 
 def _print_decisions(entries: list[Entry], detectors: dict[str, Detector], failed: int) -> None:
+    """Print a row for each reason: crops, crops with no other reason, threshold; and the totals."""
     from rich.console import Console
-
-    dropped = sum(entry.decision == "drop" for entry in entries)
-    Console().print(_reasons_table(entries, detectors), highlight=False)
-    totals = {"measured": len(entries), "to keep": len(entries) - dropped, "to drop": dropped, "failed": failed}
-    click.echo(", ".join(f"{count} {name}" for name, count in totals.items() if count or name != "failed") + ".")
-
-
-def _reasons_table(entries: list[Entry], detectors: dict[str, Detector]) -> Table:
-    """A row for each reason: crops, crops with no other reason, threshold."""
     from rich.table import Column, Table
 
     from facegen.data.clean.report import counts
@@ -271,12 +254,7 @@ def _reasons_table(entries: list[Entry], detectors: dict[str, Detector]) -> Tabl
     for reason, count, alone in counts(entries):
         limit = f"{detectors[reason].worse} {detectors[reason].threshold:g}" if reason in detectors else "--per-person"
         table.add_row(reason, str(count), str(alone), limit)
-    return table
-
-
-def _export(folder: Path) -> None:
-    from facegen.data.curate.labels import export
-
-    done = export(folder)
-    counts = f"{done.keep} keep, {done.drop} drop, {done.ties} ties, {done.unlabelled} unlabelled"
-    click.echo(f"{folder / done.manifest}: {counts}")
+    Console().print(table, highlight=False)
+    dropped = sum(entry.decision == "drop" for entry in entries)
+    totals = {"measured": len(entries), "to keep": len(entries) - dropped, "to drop": dropped, "failed": failed}
+    click.echo(", ".join(f"{count} {name}" for name, count in totals.items() if count or name != "failed") + ".")

@@ -107,12 +107,13 @@ class PhotoCutter:
         file = f"{PICTURES}/{PurePosixPath(source).stem[:LONGEST_STEM]}-{face}-{unique}{self.suffix}"
         path = write_image(self.out / file, crop)
         x, y = head.frame.center
+        turn = math.degrees(math.atan2(head.frame.right[1], head.frame.right[0]))  # clockwise
         return Entry(
             file=file,
             source=source,
             source_sha256=sha256,
             face=face,
-            frame=(round(x, 2), round(y, 2), round(head.frame.side, 2), round(turn(head.frame), 2)),
+            frame=(round(x, 2), round(y, 2), round(head.frame.side, 2), round(turn, 2)),
             landmarks=tuple((x, y) for x, y in landmarks_of(head, crop).round(2).tolist()),
             size=self.size,
             sharpness=sharpness(crop),
@@ -143,11 +144,6 @@ def name_below(raw: Path, photo: Path) -> str:
     except UnicodeEncodeError:
         raise ImageError(f"{photo}: the file's name is not UTF-8 text; rename it.") from None
     return name
-
-
-def turn(frame: HeadFrame) -> float:
-    """Degrees by which a head leans clockwise, -180 to 180."""
-    return math.degrees(math.atan2(frame.right[1], frame.right[0]))
 
 
 def share_outside(rgb: RGB, frame: HeadFrame) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.arrays import RGB
-from facegen.data.clean.face import View, view_crop
+from facegen.data.clean.face import view_crop
 from facegen.data.clean.judge import PICTURE_WISE, VERSION, Detector, Pair, decide, is_measured, near_pairs
 from facegen.data.cutting import sharpness
 from facegen.data.manifest import Entry, entries_of, run_saving, write_manifest
@@ -37,7 +37,7 @@ class Measured(Outcome):
 
     entry: Entry | None = None
     hashed: RGB | None = None
-    """(32,): the bits of its perceptual hash."""
+    """(32,): the signs of the lowest 16 x 16 cosine components of its luma, packed."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class CropMeasurer:
             measures={name: float(f"{measure(view):.5g}") for name, measure in PICTURE_WISE.items()}
             | {MEASURED: VERSION},
         )
-        return Measured(task.source, entry=entry, hashed=perceptual_hash(view))
+        lowest = imagehash.phash(to_pillow(view.rgb), hash_size=HASH_SIDE).hash
+        return Measured(task.source, entry=entry, hashed=np.packbits(lowest))
 
 
 @dataclass(frozen=True)
@@ -187,11 +188,6 @@ class Cleaning:
     def _take_embedded(self, outcome: Outcome) -> None:
         if isinstance(outcome, Embedded) and outcome.embedding is not None:
             self.fingerprints.embeddings[self.entries[outcome.source].sha256] = outcome.embedding
-
-
-def perceptual_hash(view: View) -> RGB:
-    """The signs of the lowest 16 x 16 cosine components of the crop's luma (imagehash.phash), packed into (32,)."""
-    return np.packbits(imagehash.phash(to_pillow(view.rgb), hash_size=HASH_SIDE).hash)
 
 
 def _points(rgb: RGB, entry: Entry) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import cv2
@@ -57,14 +57,18 @@ MOST = 800
 """Shapes of one polarity that count, the largest first: leaves and curls can be any number."""
 
 
-def eyes_hidden(view: View) -> float:
-    """How unlike the eyes of clean portraits these are; see `strangeness`."""
-    return strangeness("eyes", description(view, "eyes"))
+def hidden(name: str, view: View) -> float:
+    """Distance of the eyes, or the mouth, from those of clean portraits, over the usual distance.
+
+    Measured from the space of their descriptions (principal components), which was made without a covered face.
+    """
+    mean, axes, usual = (_usual()[f"{name}_{part}"] for part in ("mean", "axes", "distance"))
+    offset = description(view, name) - mean
+    outside = float(offset @ offset - np.sum((axes @ offset) ** 2))
+    return math.sqrt(max(outside, 0.0)) / float(usual)
 
 
-def mouth_hidden(view: View) -> float:
-    """How unlike the mouths of clean portraits this one is; see `strangeness`."""
-    return strangeness("mouth", description(view, "mouth"))
+eyes_hidden, mouth_hidden = partial(hidden, "eyes"), partial(hidden, "mouth")
 
 
 def eye_light(view: View) -> float:
@@ -80,17 +84,6 @@ def eye_light(view: View) -> float:
     cheek = max(float(np.median(_box(view.luma, centre, 0.1 * unit, 0.1 * unit))) for centre in cheeks)
     eye = max(float(np.percentile(_box(view.luma, centre, 0.22 * unit, 0.13 * unit), 80)) for centre in eyes)
     return eye / max(cheek, 0.02)
-
-
-def strangeness(name: str, described: NDArray[np.float64]) -> float:
-    """Distance of a description from the space of usual ones (principal components), over the usual distance.
-
-    The space was made without a single covered face: whatever hides eyes or mouth makes their place unlike them.
-    """
-    mean, axes, usual = (_usual()[f"{name}_{part}"] for part in ("mean", "axes", "distance"))
-    offset = described - mean
-    outside = float(offset @ offset - np.sum((axes @ offset) ** 2))
-    return math.sqrt(max(outside, 0.0)) / float(usual)
 
 
 def description(view: View, name: str) -> NDArray[np.float64]:

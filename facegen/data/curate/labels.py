@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Literal, get_args
+from typing import get_args
 
 from facegen.data.manifest import MANIFEST, Decision, entries_of, write_manifest
 from facegen.errors import FileError, UsageError
@@ -165,21 +165,16 @@ def export(folder: Path) -> Exported:
     """Write the majority's labels into the manifest on the disk; a plain folder gets a manifest."""
     if not (folder / MANIFEST).is_file():
         entries_of(folder)  # nothing is written into a folder without pictures
-    with sole_writer(folder):
-        return _export(folder)
-
-
-def _export(folder: Path) -> Exported:
-    entries = entries_of(folder)
-    raters = list(read_labels(folder).values())
-    counts: dict[Decision | Literal["none"], int] = {"keep": 0, "drop": 0, "": 0, "none": 0}
+    counts = Counter[str]()
     labelled = []
-    for entry in entries:
-        said = [labels[entry.file] for labels in raters if entry.file in labels]
-        label = majority(said) if said else entry.label
-        counts[label if any(said) else "none"] += 1
-        labelled.append(replace(entry, label=label))
-    write_manifest(folder, labelled)
+    with sole_writer(folder):
+        entries, raters = entries_of(folder), read_labels(folder).values()
+        for entry in entries:
+            said = [labels[entry.file] for labels in raters if entry.file in labels]
+            label = majority(said) if said else entry.label
+            counts[label if any(said) else "none"] += 1
+            labelled.append(replace(entry, label=label))
+        write_manifest(folder, labelled)
     return Exported(MANIFEST, counts["keep"], counts["drop"], counts[""], counts["none"])
 
 
