@@ -1,28 +1,17 @@
-"""The errors that facegen raises, and the exit status each becomes on the command line.
-
-FacegenError             1   anything below; catch this one to catch them all
-├── FileError            1   a file or folder cannot be read or written; names it
-│   └── ImageError       1   the same of a picture, or it does not show what is needed
-├── ShapeError           1   a tensor or array of another shape than stated (also a ValueError)
-├── WeightsError         1   weights missing, damaged, or made for another network
-├── TrainingError        1   training cannot start or go on (data, checkpoint, non-finite loss)
-├── MissingExtraError    1   an optional package is needed; names the pip command
-└── UsageError           2   a value the caller chose is wrong (also a ValueError)
-    └── RecipeError      2   a recipe file or override is wrong; names the file and the key
-"""
+"""The errors that facegen raises. On the command line, a `UsageError` exits with status 2, the others with 1."""
 
 import difflib
 from collections.abc import Iterable
 
 
 class FacegenError(Exception):
-    """Base of every error that facegen reports on purpose: one line, for a person."""
+    """Base of every error that facegen reports on purpose: one line, for a person. Catch this one to catch them all."""
 
     exit_status = 1
 
 
 class FileError(FacegenError):
-    """A file or folder cannot be read or written: a film, a manifest, a record."""
+    """A file or folder, which the message names, cannot be read or written."""
 
 
 class ImageError(FileError):
@@ -34,15 +23,15 @@ class ShapeError(FacegenError, ValueError):
 
 
 class WeightsError(FacegenError):
-    """Weights are missing, damaged, or belong to another network."""
+    """Weights are missing, damaged, or made for another network."""
 
 
 class TrainingError(FacegenError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or go on: data, a checkpoint, a loss that is not finite."""
 
 
 class MissingExtraError(FacegenError):
-    """An optional package is not installed."""
+    """An optional package is not installed; the message names the pip command."""
 
 
 class UsageError(FacegenError, ValueError):
@@ -52,7 +41,7 @@ class UsageError(FacegenError, ValueError):
 
 
 class RecipeError(UsageError):
-    """A recipe file, or an override of one of its keys, is wrong."""
+    """A recipe file or an override is wrong; the message names the file and the key."""
 
 
 def one_line(error: Exception, length: int = 200) -> str:

@@ -46,8 +46,6 @@ def _shipped(name: str) -> Path:
 
 PIPELINES = _shipped("pipelines")
 WEIGHTS = _shipped("weights")
-
-
 LOCK = ".lock"
 
 

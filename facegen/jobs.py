@@ -55,11 +55,10 @@ Work = Callable[[Task], Outcome]
 def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[Task]:
     """List every picture, and with `clips` every clip, below the paths once.
 
-    Each has a target of its own below `out`, which mirrors the folders.
-
-    Hidden files and folders, links to folders, and `out` itself are skipped. A path that does not exist, and a
-    folder that cannot be listed or holds no picture, stay in the list; the work on them reports what is wrong. A
-    folder that is `out` itself is a UsageError: the next run would upscale its results.
+    Each has a target of its own below `out`, which mirrors the folders. Hidden files and folders, links to folders,
+    and `out` itself are skipped. A path that does not exist, and a folder that cannot be listed or holds no picture,
+    stay in the list; the work on them reports what is wrong. A folder that is `out` itself is a UsageError: the next
+    run would upscale its results.
     """
     suffixes = (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) if clips else PICTURE_SUFFIXES
     names: dict[Path, Path] = {}  # source -> its name below `out`

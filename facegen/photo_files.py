@@ -35,20 +35,15 @@ OnPart = Callable[[Path, int, int | None], object]
 """Called with the source, how many of its frames or background blocks are done, and of how many, if known."""
 
 
-def _ignore(_source: Path, _done: int, _all: int | None) -> None:
-    """Show no progress."""
-
-
 class FileUpscaler:
     """Upscales one file after the other.
 
     Args:
-        options: for every file.
         inputs: resolved paths of the run's sources, which are never overwritten.
         on_part: called after each frame of a clip, and each block of a photo's background upscaled in tiles.
     """
 
-    def __init__(self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = _ignore) -> None:
+    def __init__(self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = lambda *_: None) -> None:
         self.options = options
         self.inputs = frozenset(inputs)
         self.on_part = on_part
@@ -58,10 +53,6 @@ class FileUpscaler:
         """The networks, loaded when first used."""
         options = self.options
         return FacePipeline.load(options.recipe_path, options.overrides, device=resolve_device(options.device))
-
-    def load(self) -> None:
-        """Load the networks now."""
-        _ = self.pipeline
 
     def __call__(self, task: Task) -> Upscaling:
         """Upscale a picture or clip and write the results, the main one last."""

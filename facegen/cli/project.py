@@ -31,9 +31,7 @@ def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tu
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo)
     upscaled = pipeline(pipeline.draw(z), size)
-    picture = to_rgb(upscaled.image)
-    if picture.shape[0] != size:
-        picture = resize(picture, (size, size))
+    picture = resize(to_rgb(upscaled.image), (size, size))
     options = {"size": size, "recipe": recipe, "set": overrides}
     text = record_text(pipeline, "project", options, upscaled=[upscaled], source=photo, z=z)
     click.echo(write_image(out, picture, text=text, label="generated"))

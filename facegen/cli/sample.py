@@ -81,9 +81,7 @@ def _write_sample(
     z = pipeline.latent(seed)
     face = pipeline.draw(z)
     upscaled = pipeline(face, size)
-    picture = to_rgb(upscaled.image)
-    if picture.shape[0] != size:
-        picture = resize(picture, (size, size))
+    picture = resize(to_rgb(upscaled.image), (size, size))
     name = f"seed{seed:04d}-{size}"
     text = record_text(pipeline, "sample", {"seeds": seed} | options, upscaled=[upscaled], z=z)
     text["fit"] = f"{upscaled.fit:.1f} dB"

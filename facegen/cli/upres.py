@@ -162,7 +162,7 @@ def _outcomes(tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int) -> Gener
         return
     jobs = min(jobs, len(todo))
     if jobs == 1:
-        upscaler.load()  # now, as an error here is the fault of no picture
+        _ = upscaler.pipeline  # loaded now, as an error here is the fault of no picture
     with time_left(error_console()) as progress, closing(run(todo, upscaler, jobs)) as coming:
         if jobs == 1:
             upscaler.on_part = _parts_in(progress)
