@@ -22,8 +22,6 @@ from facegen.jobs import Outcome, Task
 from facegen.media.images import read_image, write_image
 from facegen.ops.color import WEIGHTS
 
-PICTURES = "pictures"
-"""Folder of the crops, below the set."""
 SEARCHED_SIDE = 256
 """Photos are searched at the size at which a head as large as the crop has this side in pixels."""
 REPORTED = 0.25
@@ -104,7 +102,7 @@ class PhotoCutter:
     def _write(self, source: str, sha256: str, face: int, rgb: RGB, head: FoundHead) -> Entry:
         crop = crop_head(rgb, head.frame, self.size)
         unique = hashlib.sha256(f"{sha256} {source}".encode()).hexdigest()[:8]
-        file = f"{PICTURES}/{PurePosixPath(source).stem[:LONGEST_STEM]}-{face}-{unique}{self.suffix}"
+        file = f"pictures/{PurePosixPath(source).stem[:LONGEST_STEM]}-{face}-{unique}{self.suffix}"
         path = write_image(self.out / file, crop)
         x, y = head.frame.center
         turn = math.degrees(math.atan2(head.frame.right[1], head.frame.right[0]))  # clockwise

@@ -25,8 +25,6 @@ from facegen.media.images import read_image, to_pillow
 
 MEASURED = "version"
 """Key in an entry's measures of the version that made them."""
-HASH_SIDE = 16
-"""Bits a side of the perceptual hash: 256 in all."""
 FINGERPRINTS = "clean.npz"
 """File in the set's folder; it can be deleted, and is made again."""
 
@@ -68,8 +66,8 @@ class CropMeasurer:
             measures={name: float(f"{measure(view):.5g}") for name, measure in PICTURE_WISE.items()}
             | {MEASURED: VERSION},
         )
-        lowest = imagehash.phash(to_pillow(view.rgb), hash_size=HASH_SIDE).hash
-        return Measured(task.source, entry=entry, hashed=np.packbits(lowest))
+        hashed = np.packbits(imagehash.phash(to_pillow(view.rgb), hash_size=16).hash)
+        return Measured(task.source, entry=entry, hashed=hashed)
 
 
 @dataclass(frozen=True)

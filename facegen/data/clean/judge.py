@@ -68,16 +68,12 @@ DETECTORS = {
     "duplicate": Detector(None, "below", 48.0, 128.0, "bits of 256 by which a better picture of the same face differs"),
 }
 """Name, which is the reason given in the manifest -> detector."""
-DUPLICATE = "duplicate"
-"""The measure that needs the whole set."""
-PERSON = "person"
-"""The reason of pictures beyond --per-person."""
+DUPLICATE, PERSON = "duplicate", "person"
+"""The measure that needs the whole set; the reason of pictures beyond --per-person."""
 PICTURE_WISE = {name: detector.measure for name, detector in DETECTORS.items() if detector.measure is not None}
 """Name -> measure, of those that need one picture alone."""
-BITS = 256
-"""Bits of a perceptual hash."""
-NEAR = 64
-"""Differing bits from which two crops are not compared any further."""
+BITS, NEAR = 256, 64
+"""Bits of a perceptual hash; differing bits from which two crops are not compared any further."""
 SAME_FACE = 0.12
 """Distance of embeddings above which two crops with near hashes are different pictures. Copies that were moved,
 lightened and saved again: 0.03 to 0.12; one person, neutral and smiling, in the same light: 0.11 to 0.34."""

@@ -48,11 +48,10 @@ WEIGHTS = {
 """For each feature; a logistic regression by benchmarks/clean_models.py."""
 BIAS = 6.744
 
-STROKE = 15
-"""Pixels that a stroke of a letter is wide at most."""
+STROKE, HEIGHTS = 15, (7, 64)
+"""Pixels that a stroke of a letter is wide at most, and that a letter is high, from and to."""
 CONTRAST = 0.12
 """Luma by which a letter is lighter, or darker, than its surroundings."""
-HEIGHTS = (7, 64)
 MOST = 800
 """Shapes of one polarity that count, the largest first: leaves and curls can be any number."""
 

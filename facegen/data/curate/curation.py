@@ -23,7 +23,6 @@ SIDES = (384, 512, 768, 1024, 1536, 2048)
 """Sides in pixels in which pictures are sent."""
 CACHED = 128
 """Versions that are kept in memory: about 60 MB in the largest size, 10 MB at 768 px."""
-_QUALITY = 88
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Pictures:
             picture, _ = to_rgb(colour, file.info.get("icc_profile"), keep_profile=False)
             picture.thumbnail((side, side), Image.Resampling.LANCZOS)
             content = BytesIO()
-            picture.save(content, "JPEG", quality=_QUALITY)
+            picture.save(content, "JPEG", quality=88)
         return content.getvalue()
 
     def _path(self, key: str) -> Path:

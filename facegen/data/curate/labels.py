@@ -28,8 +28,7 @@ FOLDER = "labels"
 SUFFIX = ".jsonl"
 RATER_PATTERN, RATER_LENGTH = r"\w+([ -]\w+)*", 32
 """Names of raters, which become file names: letters, digits and "_", with a space or "-" between, and their length."""
-_PACE_OVER = 30
-"""Labels that the pace is measured over."""
+_PACE_OVER = 30  # labels
 
 
 @dataclass(frozen=True)
@@ -242,16 +241,14 @@ def _append(path: Path, line: Line) -> None:
             except OSError:
                 file.truncate(size)
                 raise
-        if is_new:
+        if is_new and os.name == "posix":  # others cannot open folders
             _sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from None
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until a new file's name is on the disk too; only POSIX can open folders."""
-    if os.name != "posix":
-        return
+    """Wait until a new file's name is on the disk too."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -23,10 +23,8 @@ ASSETS = {
     "style.css": "text/css", "summary.js": "text/javascript",
 }  # fmt: skip
 """Files of the page other than index.html -> their type; nothing else in that folder is sent."""
-AHEAD = 40
-"""Faces sent to the page at once."""
-BEHIND = 50
-"""Labelled faces that the page can take back after a reload."""
+AHEAD, BEHIND = 40, 50
+"""Faces sent to the page at once; labelled faces that it can take back after a reload."""
 Rater = Annotated[str, Field(pattern=f"^{RATER_PATTERN}$", max_length=RATER_LENGTH)]
 
 
