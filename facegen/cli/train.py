@@ -12,6 +12,8 @@ import click
 from facegen.cli.options import need_packages
 
 if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
     from facegen.training.start import AnyRecipe
 
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -80,7 +82,7 @@ def train(
     need_packages("lightning_fabric", "matplotlib", "tensorboardX")
     import torch
 
-    from facegen.training.distributed import end_processes
+    from facegen.training.distributed import end_processes, make_fabric
     from facegen.training.start import load_training_recipe
 
     if threads is not None:
@@ -95,36 +97,24 @@ def train(
         raise click.UsageError("Missing option '--out': the run folder to write to.")
     if resume and begin_with is not None:
         raise click.UsageError("--from begins a run and --resume continues one; give only one of them.")
+    fabric = make_fabric(resolved.run.precision, device=device, devices=devices)
     try:
-        _train(resolved, data, out, resume, begin_with, seconds, device, devices)
+        _train(resolved, data, out, seconds, fabric, resume=resume, begin_with=begin_with)
     finally:
         end_processes()
 
 
-def _train(
-    recipe: AnyRecipe,
-    data: Path,
-    out: Path,
-    resume: bool,
-    begin_with: str | None,
-    seconds: float | None,
-    device: str,
-    devices: int,
-) -> None:
+def _train(recipe: AnyRecipe, data: Path, out: Path, seconds: float | None, fabric: Fabric, **beginning: Any) -> None:
     from facegen.training.callbacks import Samples, StatsFile, TensorBoard, TrainingProgress, Watchdog
     from facegen.training.checkpoints import checkpoints
-    from facegen.training.distributed import make_fabric
     from facegen.training.start import make_trainer
 
-    fabric = make_fabric(recipe.run.precision, device=device, devices=devices)
     fabric.launch()
     progress = TrainingProgress()
     watchdog = Watchdog(progress.warn, bounded=recipe.loss.kind != "wasserstein")
     callbacks = (StatsFile(), Samples(), TensorBoard(), watchdog, progress)
     say, warn = (click.echo, progress.warn) if fabric.is_global_zero else (_silent, _silent)
-    trainer = make_trainer(
-        recipe, data, out, resume=resume, begin_with=begin_with, callbacks=callbacks, fabric=fabric, warn=warn
-    )
+    trainer = make_trainer(recipe, data, out, callbacks=callbacks, fabric=fabric, warn=warn, **beginning)
     say(f"Training from {trainer.images_seen} images seen, into {out}.")
     try:
         trainer.run(float("inf") if seconds is None else seconds)

@@ -5,16 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
 
 
-class DCGANConfig(BaseModel):
+class DCGANConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `DCGANGenerator`, stored in the card of its weights."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     z_dim: int = Field(default=128, ge=1)
     """Length of the latent vector z."""
@@ -85,15 +83,7 @@ class DCGANGenerator(nn.Module):
         self.apply(_init_dcgan)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Draw one picture per row of z.
-
-        Args:
-            z: (B, z_dim) latent vectors, standard normal.
-        Returns:
-            (B, 3, side, side) in [-1, 1].
-        Raises:
-            ShapeError: if z has another shape.
-        """
+        """Draw one picture per row of z: (B, z_dim) standard normal to (B, 3, side, side) in [-1, 1]."""
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:
             raise ShapeError(f"DCGANGenerator: z has shape {tuple(z.shape)}, expected (B, {self.config.z_dim}).")
         return self.synthesise(self.mapped(z))
@@ -116,8 +106,7 @@ class DCGANGenerator(nn.Module):
 
     def draw(self, z: Tensor) -> Tensor:
         """`forward`, in [0, 1] float32."""
-        picture: Tensor = self(z)
-        return picture.float().add(1).div(2).clamp(0, 1)
+        return torch.clamp(self(z).float().add(1).div(2), 0, 1)
 
 
 def _init_dcgan(module: nn.Module) -> None:
@@ -131,10 +120,6 @@ def _init_dcgan(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-BATCH = 32
-"""Pictures drawn at a time."""
-
-
 def calibrate_batchnorm(generator: nn.Module, z: Tensor) -> None:
     """Measure a generator's batchnorm statistics over its pictures for (N, z_dim) z, and leave it in eval mode.
 
@@ -146,6 +131,6 @@ def calibrate_batchnorm(generator: nn.Module, z: Tensor) -> None:
         norm.momentum = None  # a plain average over all batches
     generator.train()
     with torch.no_grad():
-        for batch in torch.split(z, BATCH):
+        for batch in torch.split(z, 32):
             generator(batch)
     generator.eval()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
@@ -14,10 +14,8 @@ from facegen.errors import ShapeError
 Norm = Literal["spectral", "batch", "none"]
 
 
-class PlainConfig(BaseModel):
+class PlainConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `DCGANDiscriminator`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     widths: tuple[PositiveInt, ...] = Field(default=(32, 64, 128, 256, 512), min_length=1)
     """Channels after each halving, down to 4 px."""
@@ -63,10 +61,8 @@ class DCGANDiscriminator(nn.Module):
         return [self.heads[:-1](pictures)]
 
 
-class PatchConfig(BaseModel):
+class PatchConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `PatchDiscriminator`, stored in the card of its weights."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (24, 48, 96, 128)
     """Channels after the three stride-2 convolutions and after the join with the low-res input."""
@@ -95,15 +91,10 @@ class PatchDiscriminator(nn.Module):
         self.logits = spectral_norm(last) if config.norm == "spectral" else last
 
     def forward(self, tiles: Tensor, stack: Tensor) -> Tensor:
-        """Logits per patch: high where the tile looks real for its input.
+        """Logits per patch, (B, 1, h/2, w/2): high where the tile looks real for its input.
 
-        Args:
-            tiles: (B, 3, 8h, 8w) in [0, 1].
-            stack: (B, condition_channels, h, w) in [0, 1], the input the tiles were upscaled from.
-        Returns:
-            (B, 1, h/2, w/2) logits.
-        Raises:
-            ShapeError: if the two do not fit each other.
+        Tiles are (B, 3, 8h, 8w) in [0, 1]; `stack`, (B, condition_channels, h, w) in [0, 1], is what they were upscaled
+        from.
         """
         planes = self.config.condition_channels
         fitting = (*stack.shape[:1], 3, *(8 * side for side in stack.shape[2:]))
@@ -113,8 +104,7 @@ class PatchDiscriminator(nn.Module):
                 f"tiles have shape {tuple(tiles.shape)}, expected (B, 3, 8h, 8w)."
             )
         x = self.down(tiles * 2 - 1)  # (B, c, h, w)
-        logits: Tensor = self.logits(self.join(torch.cat([x, (stack * 2 - 1).to(x.dtype)], dim=1)))
-        return logits
+        return cast(Tensor, self.logits(self.join(torch.cat([x, (stack * 2 - 1).to(x.dtype)], dim=1))))
 
 
 def patch_conv(
@@ -128,29 +118,29 @@ def patch_conv(
     return nn.Sequential(*layers, nn.LeakyReLU(0.2, inplace=True))
 
 
+def check_pictures(name: str, pictures: Tensor, *, least: int, channels: int = 3) -> None:
+    """Refuse all but (B, channels, H, W) of at least `least` px with a ShapeError; `name` begins its message."""
+    if pictures.ndim != 4 or pictures.shape[1] != channels or min(pictures.shape[-2:]) < least:
+        raise ShapeError(
+            f"{name} shape {tuple(pictures.shape)}, expected (B, {channels}, H, W) of at least {least} px."
+        )
+
+
 class MinibatchDiscrimination(nn.Module):
     """Adds to each picture's features how near the rest of the batch is (Salimans et al. 2016, section 3.2).
 
-    A trained tensor T (A, B, C) maps the features to B points M_b of C numbers. Picture i gets
-    o_b = sum over j of exp(-|M_ib - M_jb|_1), from 1 (alone) to the batch's size (all alike); j = i counts, as in the
-    paper. At the start, features of unit variance are about one apart for any A and C, where exp(-x) has a slope.
+    A trained tensor T (A, B, C) maps the features to B points M_b of C numbers. Picture i gets o_b = sum over j of
+    exp(-|M_ib - M_jb|_1), from 1 (alone) to the batch's size (all alike); j = i counts, as in the paper. At the start,
+    features of unit variance are about one apart for any A and C, where exp(-x) has a slope.
     """
 
     def __init__(self, features: int, kernels: int = 100, dims: int = 5) -> None:
-        """A, B and C; the defaults for the last two are those of the paper's code."""
+        """A, B and C; the defaults are those of the paper's code."""
         super().__init__()
         self.kernel = nn.Parameter(torch.randn(features, kernels, dims) / (dims * features**0.5))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Append the nearness to the features.
-
-        Args:
-            features: (N, A), a batch of N pictures; flattened and pooled by the caller.
-        Returns:
-            (N, A + B), in the features' dtype.
-        Raises:
-            ShapeError: if the features are not (N, A).
-        """
+        """Append the nearness to features of N pictures: (N, A) to (N, A + B), in the features' dtype."""
         count, kernels, dims = self.kernel.shape
         if features.ndim != 2 or features.shape[1] != count:
             raise ShapeError(

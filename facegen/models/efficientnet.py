@@ -40,8 +40,7 @@ class SameConv(nn.Conv2d):
             # A strided depthwise convolution is a plain one with lines omitted; its own gradient is slow on CPUs.
             (y0, x0) = (1 - n % 2 for n in x.shape[-2:])  # of an even side the odd lines are kept
             return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)[..., y0::s, x0::s]
-        total = [max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:]]  # height, width
-        (h, w) = total
+        h, w = (max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:])
         x = F.pad(x, (w // 2, w - w // 2, h // 2, h - h // 2))
         return F.conv2d(x, self.weight, self.bias, s, 0, 1, self.groups)
 
@@ -59,8 +58,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = F.relu6(self.expand(x)) if self.expand is not None else x
-        y = F.relu6(self.depthwise(y))
-        y = self.project(y)  # (B, cout, H/stride, W/stride)
+        y = self.project(F.relu6(self.depthwise(y)))  # (B, cout, H/stride, W/stride)
         return x + y if self.residual else y
 
 
@@ -87,14 +85,7 @@ class EfficientNetLite(nn.Module):
                 self.channels.append(cout)
 
     def forward(self, x: Tensor, count: int = len(STAGE_ENDS)) -> list[Tensor]:
-        """Feature maps of pictures.
-
-        Args:
-            x: (B, 3, H, W) in [-1, 1], the scaling these networks were trained with.
-            count: number of maps to return; the layers after the last of them are not run.
-        Returns:
-            up to five maps, at strides 2, 4, 8, 16 and 32, with `self.channels` channels.
-        """
+        """The first `count` feature maps, at strides 2, 4, 8, 16 and 32, of (B, 3, H, W) pictures in [-1, 1]."""
         x = F.relu6(self.stem(x))
         maps = []
         for i, stage in enumerate(self.stages):
@@ -136,13 +127,8 @@ def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor,
     """Distance of two batches in a frozen network's features, channel-normalised as in LPIPS (Zhang et al. 2018).
 
     Every place of every map is scaled to unit length over its channels; squared differences are summed over channels,
-    averaged over places and summed over maps.
-
-    Args:
-        network: gives as many maps of pictures in [-1, 1] as its second argument asks for, finest first.
-        a: (B, 3, H, W) in [0, 1]; gradients reach it alone.
-        b: (B, 3, H, W) in [0, 1].
-        weights: one for each map, finest first; further maps are not compared.
+    averaged over places and summed over maps, times their `weights`, finest first. Both batches are (B, 3, H, W) in
+    [0, 1]; gradients reach the first alone.
     """
     with torch.no_grad():
         wanted = network(b * 2 - 1, len(weights))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from facegen.models.projected import FEATURE_STDS
@@ -17,10 +17,8 @@ GRID = 4
 """Side of the map that the latents are read from."""
 
 
-class EncoderConfig(BaseModel):
+class EncoderConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `LatentEncoder`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     z_dim: int = Field(default=128, ge=1)
     """Length of the latent vector z."""
@@ -47,18 +45,12 @@ class LatentEncoder(nn.Module):
         nn.init.zeros_(self.log_variance.bias)
 
     def forward(self, picture: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The distribution of z.
+        """The mean and the logarithm of the variance of z, (B, z_dim) each.
 
-        Args:
-            picture: (B, 3, H, W) in [-1, 1].
-            maps: the frozen network's maps of it at strides 16 and 32.
-        Returns:
-            mean and logarithm of the variance, (B, z_dim) each.
+        Pictures are (B, 3, H, W) in [-1, 1]; `maps` are the frozen network's of them at strides 16 and 32.
         """
         middle, coarse = (m / spread for m, spread in zip(maps, FEATURE_STDS[-2:], strict=True))
         read = [self.middle(middle), self.coarse(coarse), self.colours(F.adaptive_avg_pool2d(picture, 4 * GRID))]
         x = torch.cat([F.adaptive_avg_pool2d(F.leaky_relu(r, 0.2), GRID) for r in read], dim=1)  # (B, 224, 4, 4)
         x = F.leaky_relu(self.hidden(x.flatten(1)), 0.2)
-        mean: Tensor = self.mean(x)
-        log_variance: Tensor = self.log_variance(x).clamp(*LOG_VARIANCE)
-        return mean, log_variance
+        return self.mean(x), self.log_variance(x).clamp(*LOG_VARIANCE)

@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, Field, PositiveInt, model_validator
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
@@ -22,10 +22,8 @@ RESIDUAL_GAIN = 0.3
 Without it, and a zero start, the first steps overshoot and their gradients stall Adam for a thousand more."""
 
 
-class JNetConfig(BaseModel):
+class JNetConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `JNet`, stored in the card of its weights. Tuples run from coarse to fine."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     in_channels: int = Field(default=6, ge=3)
     """RGB plus the guide's planes."""
@@ -75,16 +73,6 @@ class JNetConfig(BaseModel):
         return tuple(max(16, int(w * self.encoder_width)) for w in (*sides, self.decoder_widths[0]))
 
 
-FIGURE = JNetConfig(
-    decoder_widths=(256, 256, 128, 64, 64, 64, 64, 64),
-    decoder_depths=(2,) * 8,
-    encoder_width=1.0,
-    upsample="deconv",
-    base="none",
-)
-"""The network as drawn in the original's method figure."""
-
-
 def _he(weight: Tensor, *, fan_in: int, share: float = 1.0) -> None:
     """Normal weights after which a leaky ReLU's output has the variance of the input, times `share`."""
     with torch.no_grad():
@@ -109,12 +97,7 @@ def _bicubic_matrix(side: int, scale: int) -> Tensor:
 
 
 def coarsen_chroma(images: Tensor, side: int) -> Tensor:
-    """Replace colours by means of `side` x `side` pixels, interpolated linearly; the luma stays.
-
-    Args:
-        images: (B, 3, H, W), any range, with sides that `side` divides.
-        side: in pixels; 1 changes nothing.
-    """
+    """Replace colours of (B, 3, H, W) by means of `side` px a side, interpolated linearly; the luma stays."""
     if side == 1:
         return images
     bright = luma(images)[:, None]
@@ -178,18 +161,23 @@ class UpBlock(nn.Module):
         return x
 
 
-class TrunkBlock(nn.Module):
-    """Two 3x3 convolutions added to the input (Lim et al. 2017, EDSR), starting at nothing."""
+class Residual(nn.Module):
+    """Layers whose output is added to their input."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
-        self.branch = nn.Sequential(_conv(width, width), _activation(), _conv(width, width))
-        self.branch.apply(he_init)
-        nn.init.zeros_(next(self.branch[2].parameters()))
+        self.branch = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
         upscaled: Tensor = x + self.branch(x)
         return upscaled
+
+
+def _trunk_block(width: int) -> Residual:
+    """Two 3x3 convolutions added to the input (Lim et al. 2017, EDSR), starting at nothing."""
+    block = Residual(_conv(width, width), _activation(), _conv(width, width)).apply(he_init)
+    nn.init.zeros_(next(block.branch[2].parameters()))
+    return block
 
 
 class JNet(nn.Module):
@@ -211,7 +199,7 @@ class JNet(nn.Module):
             UpBlock(cin=cin, skip=skip, cout=cout, depth=depth, upsample=config.upsample, norm=config.norm)
             for cin, skip, cout, depth in zip(cins, skips, config.decoder_widths, config.decoder_depths, strict=True)
         )
-        self.trunk = nn.Sequential(*(TrunkBlock(config.decoder_widths[self._own_side]) for _ in range(config.trunk)))
+        self.trunk = nn.Sequential(*(_trunk_block(config.decoder_widths[self._own_side]) for _ in range(config.trunk)))
         self.to_rgb = nn.Conv2d(config.decoder_widths[-1], 3, 3, padding=1)
         self.act = _activation()
         self.encoder.apply(he_init)
@@ -221,14 +209,12 @@ class JNet(nn.Module):
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, stack: Tensor) -> Tensor:
-        """Upscale a batch of tiles.
+        """Upscale tiles.
 
         Args:
             stack: (B, in_channels, tile, tile) in [0, 1]: RGB first, then the guide.
         Returns:
             (B, 3, scale*tile, scale*tile), near [0, 1] but not clamped.
-        Raises:
-            ShapeError: if the stack has another shape.
         """
         c = self.config
         if stack.ndim != 4 or stack.shape[1:] != (c.in_channels, c.tile, c.tile):
@@ -260,14 +246,9 @@ def enlarge(low_res: Tensor, scale: int) -> Tensor:
 
 
 def on_base(out: Tensor, low_res: Tensor, base: Base) -> Tensor:
-    """Turn a network's last map into a picture.
+    """Turn a network's last map, (B, 3, s*h, s*w), into a float32 picture near [0, 1].
 
-    Args:
-        out: (B, 3, s*h, s*w), any values.
-        low_res: (B, 3, h, w) in [0, 1], the picture that was upscaled.
-        base: "bicubic" adds the map to the enlarged picture; "none" takes (tanh + 1) / 2 of it.
-    Returns:
-        (B, 3, s*h, s*w) float32, near [0, 1]; within it for "none".
+    "bicubic" adds the map to the enlarged `low_res`, (B, 3, h, w) in [0, 1]; "none" takes (tanh + 1) / 2 of it.
     """
     if base == "none":
         return torch.tanh(out.float()).add(1).div(2)

@@ -7,22 +7,20 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.discriminators import MinibatchStddev
+from facegen.models.discriminators import MinibatchStddev, check_pictures
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 
 FEATURE_STDS = (8.7, 8.2, 8.4, 2.7)
 """Deviations of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces; divided by them, the variance is 1."""
 
 
-class ProjectedConfig(BaseModel):
+class ProjectedConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `ProjectedDiscriminator`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mix: int = Field(default=64, ge=1)
     """Channels of the finest mixed map; coarser ones have 2x, 4x and 8x as many, at most `mix_max`."""
@@ -79,25 +77,11 @@ class ProjectedDiscriminator(nn.Module):
         self.heads = ProjectedHeads(config)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Logits of each head.
-
-        Args:
-            pictures: (B, 3, H, W) in [-1, 1]; at 128 px, the least, the heads see 32, 16, 8 and 4 px maps.
-        Returns:
-            four (B, 1, h, w) tensors of logits, finest first.
-        Raises:
-            ShapeError: if the pictures are smaller, or not RGB.
-        """
+        """Four (B, 1, h, w) tensors of logits, finest first, of (B, 3, H, W) pictures in [-1, 1], 128 px at least."""
         return self.logits(self._maps(pictures))
 
     def logits(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """Logits of each head, as `forward` gives, for pictures whose maps are known already.
-
-        Args:
-            maps: the five maps by `self.features` of pictures in [-1, 1].
-        Raises:
-            ShapeError: if the coarsest is smaller than 4 px.
-        """
+        """`forward` for pictures whose five maps by `self.features` are known already."""
         if min(maps[-1].shape[-2:]) < 4:
             raise ShapeError(
                 f"ProjectedDiscriminator: the map at stride 32 has shape {tuple(maps[-1].shape)}, expected at least "
@@ -111,14 +95,8 @@ class ProjectedDiscriminator(nn.Module):
         return [cast(nn.Sequential, head)[:-1](m) for head, m in zip(self.heads, mixed, strict=True)]
 
     def _maps(self, pictures: Tensor) -> list[Tensor]:
-        """The frozen network's maps, at strides 2 to 32."""
-        if pictures.ndim != 4 or pictures.shape[1] != 3 or min(pictures.shape[-2:]) < self.SMALLEST:
-            raise ShapeError(
-                f"ProjectedDiscriminator: pictures have shape {tuple(pictures.shape)}, expected (B, 3, H, W) "
-                f"of at least {self.SMALLEST} px."
-            )
-        maps: list[Tensor] = self.features(pictures)
-        return maps
+        check_pictures("ProjectedDiscriminator: pictures have", pictures, least=self.SMALLEST)
+        return cast(list[Tensor], self.features(pictures))
 
     def _mixed(self, maps: Sequence[Tensor]) -> list[Tensor]:
         """The four mixed maps, finest first; the map at stride 2 is not used."""

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.discriminators import Norm, patch_conv
-from facegen.models.jnet import Base, on_base
+from facegen.models.discriminators import Norm, check_pictures, patch_conv
+from facegen.models.jnet import Base, Residual, on_base
 
 BRANCH_GAIN = 0.1
 """Residual branches without batchnorm begin with this share of He's weights, as ESRGAN's do (Wang et al. 2018)."""
 
 
-class SRGANConfig(BaseModel):
+class SRGANConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `SRGANGenerator`, stored in the card of its weights."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scale: Literal[2, 4, 8] = 4
     """Enlargement, one x2 step for each factor of two."""
@@ -49,21 +47,6 @@ class PReLU(nn.PReLU):
         return F.prelu(x, self.weight.to(x.dtype))
 
 
-class ResidualBlock(nn.Module):
-    """Convolution, norm, PReLU, convolution, norm; added to the input."""
-
-    def __init__(self, config: SRGANConfig) -> None:
-        super().__init__()
-        width = config.width
-        self.branch = nn.Sequential(
-            _conv(config, width, width), *_norm(config), PReLU(width), _conv(config, width, width), *_norm(config)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        upscaled: Tensor = x + self.branch(x)
-        return upscaled
-
-
 class SRGANGenerator(nn.Module):
     """SRResNet: residual blocks under one long skip, then x2 steps."""
 
@@ -72,7 +55,7 @@ class SRGANGenerator(nn.Module):
         self.config = config = config or SRGANConfig()
         width, ends = config.width, config.end_kernel
         self.head = nn.Sequential(_conv(config, 3, width, ends), PReLU(width))
-        self.blocks = nn.Sequential(*(ResidualBlock(config) for _ in range(config.blocks)))
+        self.blocks = nn.Sequential(*(_block(config) for _ in range(config.blocks)))
         self.join = nn.Sequential(_conv(config, width, width), *_norm(config))
         self.ups = nn.Sequential(*(_up(config) for _ in range(config.scale.bit_length() - 1)))
         self.to_rgb = _conv(config, width, 3, ends)
@@ -90,15 +73,7 @@ class SRGANGenerator(nn.Module):
         self.to_rgb.weight.data.mul_(0.0 if self.config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, low_res: Tensor) -> Tensor:
-        """Upscale a batch of pictures.
-
-        Args:
-            low_res: (B, 3, h, w) in [0, 1], of any side above half of `end_kernel`.
-        Returns:
-            (B, 3, scale*h, scale*w), near [0, 1] but not clamped.
-        Raises:
-            ShapeError: if the pictures have another shape.
-        """
+        """Upscale (B, 3, h, w) in [0, 1] to (B, 3, scale*h, scale*w), near [0, 1] but not clamped."""
         least = self.config.end_kernel // 2 + 1
         if low_res.ndim != 4 or low_res.shape[1] != 3 or min(low_res.shape[-2:]) < least:
             raise ShapeError(
@@ -110,10 +85,8 @@ class SRGANGenerator(nn.Module):
         return on_base(self.to_rgb(self.ups(x)), low_res, self.config.base)
 
 
-class SRGANDiscriminatorConfig(BaseModel):
+class SRGANDiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `SRGANDiscriminator`, stored in the card of its weights."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     width: int = Field(default=64, ge=1)
     """Channels of the first two convolutions; they double at every second one."""
@@ -150,27 +123,17 @@ class SRGANDiscriminator(nn.Module):
         )
 
     def forward(self, seen: Tensor) -> Tensor:
-        """One logit per picture: high where it looks real.
+        """One logit per picture, (B, 1): high where it looks real.
 
-        Args:
-            seen: (B, 3, H, W) in [-1, 1] of at least 16 px; with `condition`, (B, 6, H, W): the enlarged low-res
-                picture follows.
-        Returns:
-            (B, 1) logits.
-        Raises:
-            ShapeError: if `seen` has another shape.
+        `seen` is (B, 3, H, W) in [-1, 1] of at least 16 px; with `condition`, (B, 6, H, W): the enlarged low-res
+        picture follows.
         """
-        logits: Tensor = self.logits(self.activations(seen)[0])
-        return logits
+        return cast(Tensor, self.logits(self.activations(seen)[0]))
 
     def activations(self, seen: Tensor) -> list[Tensor]:
         """The dense layers' input before averaging: a list of one (B, 8*width, H/16, W/16) map."""
         planes = 6 if self.config.condition else 3
-        if seen.ndim != 4 or seen.shape[1] != planes or min(seen.shape[-2:]) < self.SMALLEST:
-            raise ShapeError(
-                f"SRGANDiscriminator: seen has shape {tuple(seen.shape)}, expected (B, {planes}, H, W) of at least "
-                f"{self.SMALLEST} px."
-            )
+        check_pictures("SRGANDiscriminator: seen has", seen, least=self.SMALLEST, channels=planes)
         return [self.maps(seen)]
 
 
@@ -180,6 +143,13 @@ def _conv(config: SRGANConfig, cin: int, cout: int, kernel: int = 3) -> nn.Conv2
 
 def _norm(config: SRGANConfig) -> list[nn.Module]:
     return [nn.BatchNorm2d(config.width)] if config.norm == "batch" else []
+
+
+def _block(config: SRGANConfig) -> Residual:
+    width = config.width
+    return Residual(
+        _conv(config, width, width), *_norm(config), PReLU(width), _conv(config, width, width), *_norm(config)
+    )
 
 
 def _up(config: SRGANConfig) -> nn.Sequential:

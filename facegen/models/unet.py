@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from facegen.errors import ShapeError
-from facegen.models.discriminators import MinibatchDiscrimination, Norm, patch_conv
+from facegen.models.discriminators import MinibatchDiscrimination, Norm, check_pictures, patch_conv
 from facegen.models.jnet import Base, he_init, on_base
 
 BatchNorm = Literal["batch", "none"]
 
 
-class UNetConfig(BaseModel):
+class UNetConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `UNet`, stored in the card of its weights."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     scale: Literal[1, 2, 4, 8] = 2
     """Enlargement: one outer upsampling layer for each factor of two; 1 is an autoencoder."""
@@ -64,21 +62,12 @@ class UNet(nn.Module):
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, low_res: Tensor) -> Tensor:
-        """Upscale a batch of pictures.
-
-        Args:
-            low_res: (B, 3, h, w) in [0, 1], of any side; inside it is padded so that every halving is even.
-        Returns:
-            (B, 3, scale*h, scale*w), near [0, 1] but not clamped.
-        Raises:
-            ShapeError: if the pictures have another shape.
-        """
+        """Upscale (B, 3, h, w) in [0, 1] to (B, 3, scale*h, scale*w), near [0, 1] but not clamped; any side does."""
         if low_res.ndim != 4 or low_res.shape[1] != 3 or 0 in low_res.shape:
             raise ShapeError(f"UNet: low_res has shape {tuple(low_res.shape)}, expected (B, 3, h, w).")
         height, width = low_res.shape[-2:]
         step = 2 ** len(self.config.widths)
-        padded = F.pad(low_res * 2 - 1, (0, -width % step, 0, -height % step), mode="replicate")
-        maps = [padded]
+        maps = [F.pad(low_res * 2 - 1, (0, -width % step, 0, -height % step), mode="replicate")]  # to halve evenly
         for conv in self.encoder:
             maps.append(conv(maps[-1]))  # (B, w, h/2^i, w/2^i)
         x = maps.pop()
@@ -90,10 +79,8 @@ class UNet(nn.Module):
         return on_base(out, low_res, self.config.base)
 
 
-class GridConfig(BaseModel):
+class GridConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `GridDiscriminator`, stored in the card of its weights."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     widths: tuple[PositiveInt, ...] = Field(default=(64, 128, 256, 512, 512), min_length=1)
     """Channels after each halving; five stop at a 4 x 4 grid of a 128 px picture, three at 16 x 16."""
@@ -120,31 +107,20 @@ class GridDiscriminator(nn.Module):
         self.logits = spectral_norm(last) if config.norm == "spectral" else last
 
     def forward(self, seen: Tensor) -> Tensor:
-        """Logits per cell: high where the picture looks real.
+        """Logits per cell, (B, 1, H / 2^n, W / 2^n) for n widths: high where the picture looks real.
 
-        Args:
-            seen: (B, 6, H, W) in [-1, 1]: the picture, then the low-res one enlarged; without `condition`
-                (B, 3, H, W).
-        Returns:
-            (B, 1, H / 2^n, W / 2^n) logits for n widths.
-        Raises:
-            ShapeError: if `seen` has another shape, or is too small to be halved as often.
+        `seen` is (B, 6, H, W) in [-1, 1]: the picture, then the low-res one enlarged; without `condition` (B, 3, H, W).
         """
         x = self.activations(seen)[0]
         if self.batch is not None:
             nearness = self.batch(x.mean(dim=(2, 3)))[:, x.shape[1] :]  # (B, kernels)
             x = torch.cat([x, nearness[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
-        logits: Tensor = self.logits(x)
-        return logits
+        return cast(Tensor, self.logits(x))
 
     def activations(self, seen: Tensor) -> list[Tensor]:
         """The last layer's input, without the nearness of the batch: a list of one (B, C, H / 2^n, W / 2^n) map."""
         planes, least = 6 if self.config.condition else 3, 2 ** len(self.config.widths)
-        if seen.ndim != 4 or seen.shape[1] != planes or min(seen.shape[-2:]) < least:
-            raise ShapeError(
-                f"GridDiscriminator: seen has shape {tuple(seen.shape)}, expected (B, {planes}, H, W) of at least "
-                f"{least} px."
-            )
+        check_pictures("GridDiscriminator: seen has", seen, least=least, channels=planes)
         return [self.maps(seen)]
 
 

@@ -216,10 +216,7 @@ def draw_curves(stats: Sequence[Stats], path: Path) -> None:
 
 
 def curves_of(stats: Sequence[Stats], parts: Sequence[str], since: float = 0) -> dict[str, Curve]:
-    """The curves of the figures whose names end in one of `parts`, from `since` images on, sorted by name.
-
-    Figures that are not finite are skipped, and names without any figure left.
-    """
+    """The curves of the finite figures whose names end in one of `parts`, from `since` images on, sorted by name."""
     names = sorted({name for line in stats for name in line if "/" in name and name.rpartition("/")[2] in parts})
     recent = [line for line in stats if line["images"] >= since]
     found = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -64,24 +64,15 @@ def state_of(
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The result of `state_of`, on the processor.
-
-    Raises:
-        ValueError: if the file is damaged, with torch's reason in one line.
-    """
+    """The result of `state_of`, on the processor; a ValueError with torch's reason in one line for a damaged file."""
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # for a damaged file torch raises any of a dozen
         raise ValueError(one_line(error)) from None
-    return state
 
 
 def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]) -> None:
-    """Load a checkpoint into networks and optimizers, whose settings stay the recipe's.
-
-    Raises:
-        TrainingError: if it is damaged, or does not fit the recipe.
-    """
+    """Load a checkpoint into networks and optimizers, whose settings stay the recipe's."""
     try:
         state = read_checkpoint(path)
     except ValueError as error:

@@ -111,7 +111,6 @@ class FeatureLoss(Strict):
     """Distance of pictures in the features of a frozen network."""
 
     feature: float = Field(default=2.0, ge=0)
-    """Its weight."""
     feature_weights: tuple[NonNegativeFloat, ...] = Field(default=(1.0, 1.0, 0.5, 0.5, 0.5), min_length=1, max_length=5)
     """Weight of each map of the network, from stride 2 on."""
     features: tuple[Literal["lite0", "lite1"], ...] = Field(default=("lite0",), min_length=1)
@@ -168,7 +167,6 @@ class UpscalerLoss(FeatureLoss):
 
     @property
     def has_discriminator(self) -> bool:
-        """True if there is a discriminator."""
         return self.adversarial(0) > 0 or self.adversarial(EVER) > 0
 
     @model_validator(mode="after")
@@ -232,11 +230,9 @@ class JNetRecipe(Strict):
     @model_validator(mode="after")
     def _parts_fit(self) -> JNetRecipe:
         net, planes = self.generator, 3 + GUIDE_CHANNELS[self.guide]
-        inputs = {
-            "generator.in_channels": net.in_channels,
-            "discriminator.condition_channels": self.discriminator.condition_channels,
-        }
-        for key, channels in inputs.items():
+        condition = self.discriminator.condition_channels
+        inputs = (("generator.in_channels", net.in_channels), ("discriminator.condition_channels", condition))
+        for key, channels in inputs:
             if channels != planes:
                 raise ValueError(f'{key} is {channels}, expected {planes}: RGB and guide = "{self.guide}"')
         if net.scale != 8:

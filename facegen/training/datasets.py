@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from facegen.arrays import RGB
@@ -50,11 +50,7 @@ class FaceDataset:
 
     def __init__(self, files: Sequence[Path], side: int, seed: int, warn: Warn = print) -> None:
         self.pictures, self.files = load_square(files, side, warn)
-        self.order = Order(len(self.pictures), seed)
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.pictures)
+        self.order, self.seed = Order(len(self.pictures), seed), seed
 
     def batch(self, start: int, size: int) -> Tensor:
         """Items start, start+1, ... of the training order: (size, 3, side, side) in [-1, 1]."""
@@ -64,10 +60,8 @@ class FaceDataset:
         return torch.from_numpy(picked).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-class TileConfig(BaseModel):
+class TileConfig(BaseModel, extra="forbid", frozen=True):
     """How stage 2 tiles are cut, and how their low-res side is degraded."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     zoom_max: float = Field(default=1.5, ge=1)
     """Half of the tiles are cut up to this many times larger and shrunk, so that smaller heads are known too."""
@@ -86,8 +80,7 @@ class TileConfig(BaseModel):
 class TileDataset:
     """(stack, high-res tile) pairs for stage 2, cut at every offset from aligned portraits.
 
-    Args:
-        landmarks: known landmarks by file, as `known_landmarks` gives them; those of other files are detected.
+    `landmarks` are those known by file, as `known_landmarks` gives them; those of other files are detected.
     """
 
     def __init__(
@@ -110,18 +103,10 @@ class TileDataset:
             for file, picture in zip(self.files, self.pictures, strict=True)
         ]
         self.tile, self.scale, self.guide, self.config = tile, scale, guide, config
-        self.order = Order(len(self.pictures), seed)
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return len(self.pictures)
+        self.order, self.seed = Order(len(self.pictures), seed), seed
 
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        """Items start, start+1, ... of the training order.
-
-        Returns:
-            stacks (size, 3+G, tile, tile) and tiles (size, 3, s*tile, s*tile), both in [0, 1].
-        """
+        """Items start, start+1, ...: stacks (size, 3+G, tile, tile) and tiles (size, 3, s*tile, s*tile) in [0, 1]."""
         picked = zip(range(start, start + size), self.order.take(start, size), strict=True)
         pairs = [self._pair(picture, np.random.default_rng((self.seed, 2, item))) for item, picture in picked]
         stacks, tiles = (np.stack(side) for side in zip(*pairs, strict=True))
@@ -151,10 +136,8 @@ class TileDataset:
 Reduction = Literal["bicubic", "area"]
 
 
-class PairConfig(BaseModel):
+class PairConfig(BaseModel, extra="forbid", frozen=True):
     """How a high-res crop is cut, and how it is reduced to its low-res side."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     crop: int = Field(default=96, ge=8)
     """Side of the high-res crop; a multiple of the scale."""
@@ -184,33 +167,19 @@ class PairDataset:
     def __init__(
         self, files: Sequence[Path], *, side: int, scale: int, config: PairConfig, seed: int, warn: Warn = print
     ) -> None:
-        """Read the pictures.
-
-        Args:
-            side: pictures whose shorter side is longer are reduced to it.
-        Raises:
-            TrainingError: if no picture can be used.
-        """
+        """Read the pictures; those whose shorter side exceeds `side` are reduced to it."""
         self.scale, self.config, self.seed = scale, config, seed
         self.pictures, self.files = _load(files, side, config.crop, warn)
         self.order = Order(len(self.pictures), seed)
 
-    def __len__(self) -> int:
-        return len(self.pictures)
-
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        """Items start, start+1, ... of the training order.
-
-        Returns:
-            low_res (size, 3, crop/s, crop/s) and high_res (size, 3, crop, crop), both in [0, 1].
-        """
+        """Items start, start+1, ...: (size, 3, crop/s, crop/s) and (size, 3, crop, crop), both in [0, 1]."""
         picked = zip(range(start, start + size), self.order.take(start, size), strict=True)
         crops = np.stack([self._crop(picture, np.random.default_rng((self.seed, 3, item))) for item, picture in picked])
         high = torch.from_numpy(crops).permute(0, 3, 1, 2)
         return reduce(high, self.scale, self.config.reduction), high
 
     def _crop(self, index: int, rng: np.random.Generator) -> Array:
-        """(crop, crop, 3) in [0, 1]."""
         c, picture = self.config, self.pictures[index]
         zoom = 1.0 if rng.random() < 0.5 else rng.uniform(1, c.zoom_max)
         cut = min(round(c.crop * zoom), *picture.shape[:2])
@@ -243,7 +212,6 @@ def _load(files: Sequence[Path], side: int, least: int, warn: Warn) -> tuple[lis
 
 
 def _unit(values: NDArray[Any]) -> Array:
-    """0..255 to [0, 1]."""
     return np.asarray(np.divide(values, 255, dtype=np.float32))
 
 

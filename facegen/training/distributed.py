@@ -24,12 +24,7 @@ from facegen.precision import Precision, resolve
 def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices: int = 1) -> Fabric:
     """A Fabric for `devices` processes of this machine, one to a device; under torchrun, for those that it started.
 
-    Args:
-        precision: as in the recipe.
-        device: "auto", "cpu" or "cuda".
-        devices: processes to start; torchrun's number takes precedence.
-    Raises:
-        UsageError: if there are not so many devices.
+    `device` is "auto", "cpu" or "cuda".
     """
     accelerator = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if accelerator == "cuda" and not torch.cuda.is_available():
@@ -41,13 +36,12 @@ def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     modes: dict[str, Literal["bf16-mixed", "32-true"]] = {"bf16": "bf16-mixed", "fp32": "32-true"}
-    several = devices * nodes > 1
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision on stderr
     return Fabric(
         accelerator=accelerator,
         devices=devices,
         num_nodes=nodes,
-        strategy="ddp" if several else "auto",
+        strategy="ddp" if devices * nodes > 1 else "auto",
         precision=modes[resolve(precision, accelerator)],
     )
 
@@ -75,11 +69,13 @@ def processes() -> int:
 
 def mean_over_processes(value: Tensor) -> Tensor:
     """The mean of a tensor over all processes, without a gradient; the tensor itself if there is only one."""
-    if processes() == 1:
-        return value
+    return value if processes() == 1 else _sum(value) / processes()
+
+
+def _sum(value: Tensor) -> Tensor:
     total = value.clone()
     dist.all_reduce(total)
-    return total / processes()
+    return total
 
 
 class _Sum(torch.autograd.Function):
@@ -87,22 +83,15 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(context: Any, value: Tensor) -> Tensor:
-        total = value.clone()
-        dist.all_reduce(total)
-        return total
+        return _sum(value)
 
     @staticmethod
     def backward(context: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total
+        return _sum(gradient)
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batchnorm with training statistics over all processes' pictures; PyTorch's SyncBatchNorm needs GPUs.
-
-    Its state is a BatchNorm2d's.
-    """
+    """Batchnorm with training statistics over all processes' pictures; PyTorch's SyncBatchNorm needs GPUs."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
@@ -135,11 +124,7 @@ def share_batchnorm(module: nn.Module) -> None:
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Lock the run folder; the system drops the lock with the process, however it ends.
-
-    Raises:
-        TrainingError: if another process trains in the folder.
-    """
+    """Lock the run folder; the system drops the lock with the process, however it ends."""
     try:
         with FileLock(folder / ".lock", timeout=0):
             yield

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError
@@ -29,7 +29,6 @@ class AdversarialLoss:
     real: Callable[[Tensor, Tensor], Tensor]
     """The discriminator's loss on real pictures: (logits, their labels) to a tensor whose mean counts."""
     fake: Callable[[Tensor, Tensor], Tensor]
-    """The same on generated pictures."""
     generated: Callable[[Tensor], Tensor]
     """The generator's loss."""
     labels: bool = True
@@ -44,7 +43,6 @@ class AdversarialLoss:
         return _mean(ours)
 
     def generator(self, fake: Logits) -> Tensor:
-        """The generator's loss."""
         return _mean([self.generated(f.float()).mean() for f in fake])
 
 
@@ -76,12 +74,7 @@ def r1_penalty(logits: Logits, real: Tensor) -> Tensor:
     """Half the squared length of the logits' gradient on real pictures, averaged over them (R1, Mescheder et al. 2018).
 
     The logits of a picture are summed over heads and places first, so that the penalty grows with their number squared.
-
-    Args:
-        logits: the discriminator's answer to `real`.
-        real: (B, C, H, W), with `requires_grad` set before the discriminator saw it.
-    Returns:
-        a scalar that can be minimised (the gradient's own graph is kept).
+    `requires_grad` of `real` must be set before the discriminator sees it.
     """
     total = _mean([x.float().sum() for x in logits]) * len(logits)
     (gradient,) = torch.autograd.grad(total, real, create_graph=True)
@@ -91,17 +84,8 @@ def r1_penalty(logits: Logits, real: Tensor) -> Tensor:
 def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """(|gradient of the critic| - 1)^2 between real and generated pictures (WGAN-GP, Gulrajani et al. 2017).
 
-    The critic's value is that of Wasserstein's loss: the mean logit over places, then over heads.
-
-    Args:
-        critic: gives the logits of pictures.
-        real: (B, C, H, W).
-        fake: (B, C, H, W); no gradient reaches the generator.
-        mix: (B,) in [0, 1], drawn evenly by the caller: the share of the real picture in the point between the two.
-    Returns:
-        a scalar that can be minimised, averaged over the batch.
-    Raises:
-        ShapeError: if the three do not fit each other.
+    The critic's value is that of Wasserstein's loss: the mean logit over places, then over heads. `mix`, (B,) drawn
+    evenly in [0, 1], is the share of the real picture in the point between the two. No gradient reaches the generator.
     """
     if fake.shape != real.shape or mix.shape != real.shape[:1]:
         raise ShapeError(
@@ -122,11 +106,8 @@ def feature_matching(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
     Activations are (B, C) or (B, C, h, w), of batches whose sizes may differ: summed over channels, averaged over
     places, then over maps. The real ones get no gradient.
     """
-    distances = [
-        (f.float().mean(dim=0) - r.detach().float().mean(dim=0)).square().sum(dim=0).mean()
-        for r, f in zip(real, fake, strict=True)
-    ]
-    return _mean(distances)
+    means = [(r.detach().float().mean(dim=0), f.float().mean(dim=0)) for r, f in zip(real, fake, strict=True)]
+    return _mean([(f - r).square().sum(dim=0).mean() for r, f in means])
 
 
 def learned_similarity(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor:
@@ -139,10 +120,7 @@ def learned_similarity(real: Sequence[Tensor], fake: Sequence[Tensor]) -> Tensor
 
 
 def prior_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL(N(mean, variance) | N(0, 1)) of (B, Z) latents in nats: summed over them, averaged over pictures.
-
-    (Kingma & Welling 2014.)
-    """
+    """KL(N(mean, variance) | N(0, 1)) of (B, Z) latents in nats, per picture (Kingma & Welling 2014)."""
     mean, log_variance = mean.float(), log_variance.float()
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(dim=1).mean() / 2
 
@@ -152,13 +130,11 @@ def pooled_l1(a: Tensor, b: Tensor, factor: int) -> Tensor:
     return F.l1_loss(F.avg_pool2d(a, factor), F.avg_pool2d(b, factor))
 
 
-class WeightSchedule(BaseModel):
+class WeightSchedule(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """The weight of a loss over a training: `start`, then on a straight line to `end`.
 
     `WeightSchedule(start=1)` is constant; `WeightSchedule(start=1, end=0, fade_from=n, fade_to=n)` is 0 from n on.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     start: float = Field(ge=0)
     end: float | None = Field(default=None, ge=0)
@@ -209,8 +185,7 @@ def _mean(losses: Sequence[Tensor]) -> Tensor:
 class HistoricalAverage(nn.Module):
     """Mean of a network's parameters over all their values so far; the penalty pulls them there (Salimans et al. 2016).
 
-    The mean is over all values it was updated with; before the first update it is the parameters at construction. Its
-    buffers hold all it knows, so a checkpoint keeps it.
+    Before the first update it is the parameters at construction.
     """
 
     mean: Tensor
@@ -253,19 +228,15 @@ class ReplayBuffer(nn.Module):
         """Exchange about half of (B, C, H, W) pictures in [-1, 1], without gradient, and keep those taken out.
 
         `rng` is asked for the same number of draws however full the buffer is.
-
-        Raises:
-            ShapeError: if the pictures differ in size from the buffer's.
         """
         if fake.ndim != 4 or fake.shape[1:] != self.pictures.shape[1:]:
             sides = ", ".join(str(n) for n in self.pictures.shape[1:])
             raise ShapeError(f"ReplayBuffer: pictures have shape {tuple(fake.shape)}, expected (B, {sides}).")
-        capacity = len(self.pictures)
+        capacity, filled = len(self.pictures), int(self.count)
         exchanged = (torch.rand(len(fake), generator=rng) < 0.5).tolist()
         places = torch.randint(capacity, (len(fake),), generator=rng).tolist()
         kept = ((fake.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         mixed = fake.detach().clone()
-        filled = int(self.count)
         for i, picture in enumerate(kept):
             if filled < capacity:
                 self.pictures[filled] = picture
@@ -278,5 +249,5 @@ class ReplayBuffer(nn.Module):
 
 
 def _parameters(module: nn.Module) -> Tensor:
-    """All of a network's parameters as one float32 vector, in whatever memory format they are."""
+    """All of a network's parameters as one float32 vector."""
     return torch.cat([p.float().reshape(-1) for p in module.parameters()])

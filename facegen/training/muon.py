@@ -5,7 +5,7 @@ PyTorch's own takes no convolutions, and pytorch-optimizer's makes matrices orth
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,6 +15,8 @@ LEAST_ROWS = 4
 """Matrices with fewer rows, such as a layer onto three colours, are left to Adam, like biases."""
 LENGTH = 0.2
 """Root mean square of an update over the learning rate: Adam's usual one, so that its rates fit."""
+MOMENTUM, EPS = 0.95, 1e-8
+"""Momentum of Muon's average; Adam's epsilon."""
 # The polynomial that brings all singular values near 1 in five rounds (Jordan et al. 2024)
 _A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
 
@@ -41,22 +43,13 @@ class Muon(torch.optim.Optimizer):
     (Liu et al. 2025, "Muon is Scalable for LLM Training"), so Adam's learning rates fit.
     """
 
-    def __init__(
-        self,
-        params: Iterable[nn.Parameter],
-        *,
-        lr: float,
-        betas: tuple[float, float] = (0.9, 0.99),
-        momentum: float = 0.95,
-        eps: float = 1e-8,
-    ) -> None:
-        """`betas` and `eps` are Adam's; `momentum` is that of Muon's average."""
-        super().__init__(params, {"lr": lr, "betas": betas, "momentum": momentum, "eps": eps})
+    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, float] = (0.9, 0.99)) -> None:
+        """`betas` are Adam's."""
+        super().__init__(params, {"lr": lr, "betas": betas})
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Descend once; closures are not supported."""
-        assert closure is None
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -78,9 +71,8 @@ def _is_matrix(parameter: Tensor) -> bool:
 
 
 def _descend_matrix(parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-    momentum = group["momentum"]
-    state["average"].lerp_(gradient, 1 - momentum)
-    ahead = gradient.lerp(state["average"], momentum).flatten(1)
+    state["average"].lerp_(gradient, 1 - MOMENTUM)
+    ahead = gradient.lerp(state["average"], MOMENTUM).flatten(1)
     update = orthogonalised(ahead) * (LENGTH * max(ahead.shape) ** 0.5)
     parameter.add_(update.view(parameter.shape), alpha=-group["lr"])
 
@@ -89,5 +81,5 @@ def _descend_adam(parameter: Tensor, gradient: Tensor, state: dict[str, Any], gr
     (first, second), steps = group["betas"], state["step"].item()
     state["average"].lerp_(gradient, 1 - first)
     state["square"].lerp_(gradient.square(), 1 - second)
-    length = (state["square"] / (1 - second**steps)).sqrt_().add_(group["eps"])
+    length = (state["square"] / (1 - second**steps)).sqrt_().add_(EPS)
     parameter.addcdiv_(state["average"] / (1 - first**steps), length, value=-group["lr"])

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from pydantic import BaseModel
 
 from facegen.errors import TrainingError, UsageError, one_line
-from facegen.models.dcgan import DCGANGenerator, calibrate_batchnorm
-from facegen.models.discriminators import PatchDiscriminator
-from facegen.models.encoder import EncoderConfig, LatentEncoder
-from facegen.models.jnet import JNet
-from facegen.models.projected import ProjectedHeads
+from facegen.models.dcgan import calibrate_batchnorm
+from facegen.models.encoder import EncoderConfig
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
-from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe, UNetRecipe
-from facegen.training.objectives.sr import networks_of
+from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
-from facegen.weights import APART, TRAINING, Card, Kind, save_weights
+from facegen.weights import APART, MODELS, TRAINING, Card, Kind, save_weights
 
 LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
 """The terms on a card unless others are given; true for any pictures."""
@@ -41,8 +37,6 @@ LIMITS: dict[Kind, str] = {
 STAND_IN = "EfficientNet-Lite0's features stood in for VGG19's in its feature loss."
 CALIBRATION_LATENTS = 512
 
-States = Mapping[str, Mapping[str, Tensor]]
-"""The state of each module of a checkpoint."""
 Found = tuple[Kind, str, Any]
 """Kind, suffix of the name, network with its weights."""
 
@@ -57,18 +51,14 @@ def publish(
         name: name of the weights; the discriminators go to training/NAME-patchgan, NAME-heads or NAME-discriminator.
         out: the folder of the weight folders.
         recipe_name: the recipe file that the card names.
-        licence: the terms of use that the card states.
         best: take the checkpoint with the best score while training instead of the newest.
     Returns:
         the folders written.
-    Raises:
-        TrainingError: if the run has no checkpoint, or it is damaged or another recipe's.
-        UsageError: if the name is not one of a folder.
     """
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise UsageError(f"name {name!r}: expected letters, digits, '.', '_', '+' or '-'; --out is where it goes.")
     recipe = resolved_recipe(run)
-    networks, images_seen = _networks_of(recipe, _checkpoint(run, best))
+    networks, images_seen = _loaded(recipe, _checkpoint(run, best))
     sources = _sources(run)
     resolved = (run / RESOLVED).read_bytes()
     written = []
@@ -93,7 +83,6 @@ def publish(
 
 
 def _limits(kind: Kind, recipe: AnyRecipe) -> str:
-    """The card's text on the weights' use, and on the network that replaced VGG19 in SRGAN's training."""
     stood_in = kind == "srgan" and isinstance(recipe, SRGANRecipe) and recipe.loss.feature and not recipe.loss.vgg19
     return f"{LIMITS[kind]} {STAND_IN}" if stood_in else LIMITS[kind]
 
@@ -113,51 +102,36 @@ def _checkpoint(run: Path, best: bool) -> Path:
     return found[0]
 
 
-def _networks_of(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[Found], int]:
+def _loaded(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[Found], int]:
     """The networks to publish, from a checkpoint file, and the images it has seen."""
+    found: list[Found] = []
     try:
         state = read_checkpoint(checkpoint)
-        if isinstance(recipe, JNetRecipe):
-            return _jnet(recipe, state["modules"]), state["images"]
-        if isinstance(recipe, DCGANRecipe):
-            return _dcgan(recipe, state["modules"]), state["images"]
-        return _upscaler(recipe, state["modules"]), state["images"]
+        for kind, suffix, config, module in _parts(recipe):
+            network = MODELS[kind][1](config)
+            network.load_state_dict(state["modules"][module])
+            found.append((kind, suffix, network))
+        images_seen = state["images"]
     except (ValueError, RuntimeError, KeyError) as error:
         raise TrainingError(f"{checkpoint}: damaged, or not of the run's recipe ({one_line(error)}).") from None
+    if isinstance(recipe, DCGANRecipe):
+        rng = torch.Generator().manual_seed(0)
+        calibrate_batchnorm(found[0][2], torch.randn(CALIBRATION_LATENTS, recipe.generator.z_dim, generator=rng))
+    return found, images_seen
 
 
-def _jnet(recipe: JNetRecipe, states: States) -> list[Found]:
-    found: list[Found] = [
-        ("jnet", "", _loaded(JNet(recipe.generator), states["average"])),
-        ("patchgan", "-patchgan", _loaded(PatchDiscriminator(recipe.discriminator), states["discriminator"])),
-    ]
-    if recipe.loss.projected:
-        found.append(("heads", "-heads", _loaded(ProjectedHeads(recipe.projected), states["heads"])))
-    return found
-
-
-def _dcgan(recipe: DCGANRecipe, states: States) -> list[Found]:
-    generator = _loaded(DCGANGenerator(recipe.generator), states["average"])
-    rng = torch.Generator().manual_seed(0)
-    calibrate_batchnorm(generator, torch.randn(CALIBRATION_LATENTS, recipe.generator.z_dim, generator=rng))
-    found: list[Found] = [("dcgan", "", generator)]
-    if recipe.loss.reconstruction:
-        encoder = LatentEncoder(EncoderConfig(z_dim=recipe.generator.z_dim))
-        found.append(("encoder", "-encoder", _loaded(encoder, states["encoder"])))
-    if recipe.plain is None:
-        found.append(("heads", "-heads", _loaded(ProjectedHeads(recipe.discriminator), states["heads"])))
-    return found
-
-
-def _upscaler(recipe: SRGANRecipe | UNetRecipe, states: States) -> list[Found]:
-    generator, discriminator = networks_of(recipe)
-    found: list[Found] = [(recipe.kind, "", _loaded(generator, states["average"]))]
-    if recipe.loss.has_discriminator:
+def _parts(recipe: AnyRecipe) -> Iterator[tuple[Kind, str, BaseModel, str]]:
+    """Kind, suffix of the name, config and module of each network to publish, the generator's first."""
+    yield recipe.kind, "", recipe.generator, "average"
+    if isinstance(recipe, JNetRecipe):
+        yield "patchgan", "-patchgan", recipe.discriminator, "discriminator"
+        if recipe.loss.projected:
+            yield "heads", "-heads", recipe.projected, "heads"
+    elif isinstance(recipe, DCGANRecipe):
+        if recipe.loss.reconstruction:
+            yield "encoder", "-encoder", EncoderConfig(z_dim=recipe.generator.z_dim), "encoder"
+        if recipe.plain is None:
+            yield "heads", "-heads", recipe.discriminator, "heads"
+    elif recipe.loss.has_discriminator:
         kind: Kind = "srgan-discriminator" if recipe.kind == "srgan" else "unet-discriminator"
-        found.append((kind, "-discriminator", _loaded(discriminator, states["discriminator"])))
-    return found
-
-
-def _loaded(network: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
-    network.load_state_dict(dict(state))
-    return network
+        yield kind, "-discriminator", recipe.discriminator, "discriminator"

@@ -45,11 +45,7 @@ PICTURES, STEPS = 8, 3
 
 
 def load_training_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
-    """Read a training recipe; its `kind` says which.
-
-    Raises:
-        RecipeError: naming file and key.
-    """
+    """Read a training recipe; its `kind` says which."""
     kind = read_toml(path).get("kind")
     if not isinstance(kind, str) or kind not in RECIPES:
         raise RecipeError(f"{path}: kind is {kind!r}, expected one of {', '.join(RECIPES)} in a training recipe.")
@@ -72,7 +68,6 @@ def make_trainer(
     Args:
         resume: go on from the newest checkpoint in `out`.
         begin_with: published weights (their name, or a folder) that a new run starts from.
-        callbacks: called by the trainer.
         fabric: this process among others; a single one if omitted.
         warn: called with a message about pictures that are omitted.
     Raises:
@@ -106,11 +101,7 @@ def make_trainer(
 
 
 def resolved_recipe(out: Path) -> AnyRecipe:
-    """The recipe a run folder was made with.
-
-    Raises:
-        TrainingError: if the folder is not a run's.
-    """
+    """The recipe a run folder was made with."""
     if not (out / RESOLVED).is_file():
         raise TrainingError(f"{out}: not a run folder, it has no {RESOLVED}.")
     return load_training_recipe(out / RESOLVED)
@@ -124,17 +115,12 @@ def make_objective(
     warn: Warn,
     landmarks: Mapping[Path, Points],
 ) -> tuple[Objective, list[Path]]:
-    """The stage's networks, from the recipe's seed, and its pictures.
+    """The stage's networks, from the recipe's seed, and those of `files` that could be read.
 
-    Args:
-        files: pictures to train on.
-        unseen: pictures for samples and figures, of which a few are used; if there are none, those trained on.
-        landmarks: known landmarks by file, as `known_landmarks` gives them.
-    Returns:
-        the objective, and those of `files` that could be read.
+    Samples and figures are made of a few `unseen` pictures; if there are none, of those trained on.
     """
-    torch.manual_seed(recipe.run.seed)
     seed = recipe.run.seed
+    torch.manual_seed(seed)
     if isinstance(recipe, DCGANRecipe):
         side = recipe.generator.side
         faces = FaceDataset(files, side, seed, warn)
@@ -154,20 +140,16 @@ def make_objective(
 def begin_from(objective: Objective, name: str) -> int:
     """Start a run's networks from published weights, and from the discriminators published with them, if any.
 
-    Returns:
-        the images that the weights have seen already; the run counts on from there.
-    Raises:
-        WeightsError: if there are none, or they do not fit the recipe's networks.
+    The run counts on from the images that they have seen already, which are returned.
     """
     folder = find_weights(name)
-    card = read_card(folder)
     for network in objective.ema:
         _load(network, folder)
     for suffix, network in objective.companions.items():
         published = companion(folder, suffix)
         if (published / CARD_FILE).is_file():
             _load(network, published)
-    return card.images_seen
+    return read_card(folder).images_seen
 
 
 def _load(network: nn.Module, folder: Path) -> None:
@@ -189,9 +171,8 @@ class DryRun:
     """Number for each network that is saved."""
     pictures: int
     picture_bytes: int
-    """Memory of all pictures."""
     peak_bytes: int
-    """Peak memory of this process, or of the GPU, in the steps."""
+    """Of this process, or of the GPU, in the steps."""
     images_per_second: float
     """Without waiting for pictures."""
     seconds: float
@@ -199,11 +180,7 @@ class DryRun:
 
 
 def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = print) -> DryRun:
-    """Build the networks and time a few steps, writing nothing.
-
-    Raises:
-        TrainingError: if there is nothing to train on.
-    """
+    """Build the networks and time a few steps, writing nothing."""
     files = training_files(data, recipe.data)
     fabric = make_fabric(recipe.run.precision, device=device)
     landmarks = known_landmarks(data, warn)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -148,7 +147,7 @@ class Trainer:
                 a.lerp_(s, 1 - keep)
 
     def _log(self, seconds: float, images: int) -> None:
-        """Average the losses since the last time, over all processes, and tell the callbacks."""
+        """Average the losses since the last time, over all processes, for the callbacks."""
         stats: dict[str, Any] = {"step": self.step, "images": self.images_seen}
         stats["images_per_second"] = round(images / max(seconds, 1e-9), 2)
         stats["data_share"] = round(self._waited / max(seconds, 1e-9), 4)
@@ -171,11 +170,9 @@ class Trainer:
         return bool(self._mean(torch.tensor(float(flag))) > 0)
 
     def _mean(self, value: Tensor) -> Tensor:
-        """The mean over all processes."""
         return mean_over_processes(self.fabric.to_device(value)).cpu()
 
     def state(self) -> dict[str, Any]:
-        """The content of a checkpoint."""
         return state_of(self.step, self.images_seen, self.objective.modules, self.objective.phases)
 
     def save(self) -> None:
@@ -188,9 +185,6 @@ class Trainer:
         """Load the newest checkpoint of the run folder; False if there is none.
 
         The optimizers' settings and the batch are the recipe's, which may have changed; the images seen go on.
-
-        Raises:
-            TrainingError: if the checkpoint is damaged, or does not fit the recipe.
         """
         found = checkpoints(self.folder)
         if not found:
@@ -205,7 +199,7 @@ def _floats(module: nn.Module) -> list[Tensor]:
     return [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
 
 
-class Prefetch:
+class Prefetch(AbstractContextManager["Prefetch"]):
     """Makes the batches of the next steps in threads, so that each is ready when its step begins.
 
     Threads suffice, since OpenCV and NumPy release Python's lock in their loops; a batch is known from its step, so
@@ -226,11 +220,6 @@ class Prefetch:
                 self._coming[ahead] = self._pool.submit(self.make, ahead)
         return self._coming.pop(step).result()
 
-    def __enter__(self) -> Prefetch:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)

@@ -11,11 +11,19 @@ from pydantic import ValidationError
 from torch import nn
 
 from facegen.errors import ShapeError
-from facegen.models.jnet import FIGURE, JNet, JNetConfig, coarsen_chroma
+from facegen.models.jnet import JNet, JNetConfig, coarsen_chroma
 from facegen.ops.color import luma
 from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
 
 TINY = JNetConfig(tile=8, scale=8, decoder_widths=(12, 12, 8, 8, 6, 4), decoder_depths=(1, 2, 1, 2, 1, 1))
+FIGURE = JNetConfig(
+    decoder_widths=(256, 256, 128, 64, 64, 64, 64, 64),
+    decoder_depths=(2,) * 8,
+    encoder_width=1.0,
+    upsample="deconv",
+    base="none",
+)
+"""The network as drawn in the original's method figure."""
 Upsample = Literal["nearest", "deconv"]
 Base = Literal["bicubic", "none"]
 

@@ -67,7 +67,7 @@ class TestFaces:
     def test_shape_and_range(self, head_folder: Path) -> None:
         data = faces(head_folder)
         batch = data.batch(0, 4)
-        assert len(data) == 3
+        assert len(data.pictures) == 3
         assert batch.shape == (4, 3, 32, 32)
         assert batch.dtype == torch.float32
         assert batch.min() >= -1

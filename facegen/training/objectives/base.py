@@ -52,38 +52,30 @@ class Objective(Protocol):
     @property
     def phases(self) -> tuple[Phase, ...]:
         """The networks' turns, in order."""
-        ...
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
         """Everything that is saved: the networks, the average that is published, and the memory of the losses."""
-        ...
 
     @property
     def ema(self) -> tuple[nn.Module, nn.Module]:
         """(average, its source)."""
-        ...
 
     @property
     def companions(self) -> Mapping[str, nn.Module]:
         """The networks that are published with the average, by what is added to its name."""
-        ...
 
     def batch(self, start: int, size: int) -> Any:
         """Pictures number `start` and on of the endless training order; made in any thread, on the processor."""
-        ...
 
     def begin(self, batch: Any, draws: Draws) -> Any:
         """Generate what all phases of a step use, gradients kept."""
-        ...
 
     def losses(self, phase: str, pictures: Any, draws: Draws, images_seen: int) -> Losses:
         """The phase's losses for the result of `begin`; the one to minimise is called "total"."""
-        ...
 
     def validate(self) -> tuple[RGB, dict[str, float]]:
         """A fixed sheet of the average's pictures, and its figures; of "score", lower is better."""
-        ...
 
 
 def _options(module: nn.Module, config: OptimizerConfig) -> dict[str, Any]:
@@ -98,7 +90,6 @@ def placed(module: Module, device: torch.device) -> Module:
 
 
 def average_of(module: Module) -> Module:
-    """A copy to average into."""
     return copy.deepcopy(module).eval().requires_grad_(False)
 
 
@@ -114,9 +105,3 @@ def to_uint8(pictures: Tensor) -> list[RGB]:
 def mean_logit(logits: Sequence[Tensor]) -> Tensor:
     """Mean over the places of each head, then over heads."""
     return torch.stack([x.detach().float().mean() for x in logits]).mean()
-
-
-
-
-
-

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 
 from facegen.arrays import RGB
-from facegen.errors import ShapeError, TrainingError
+from facegen.errors import TrainingError
 from facegen.media.sheets import contact_sheet
+from facegen.models.discriminators import check_pictures
 from facegen.models.efficientnet import EfficientNetLite, Name, feature_loss, load_efficientnet, maps_loss
 from facegen.training.config import FeatureLoss
 from facegen.training.datasets import PairDataset, TileDataset
@@ -59,31 +60,16 @@ class VGG19Features(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The feature map of pictures.
-
-        Args:
-            x: (B, 3, H, W) in [0, 1], RGB, at least 16 px.
-        Returns:
-            (B, 512, H/16, W/16), negative values as well, sides rounded down.
-        Raises:
-            ShapeError: if the pictures are smaller, or not RGB.
-        """
-        if x.ndim != 4 or x.shape[1] != 3 or min(x.shape[-2:]) < SMALLEST:
-            raise ShapeError(
-                f"VGG19Features: pictures have shape {tuple(x.shape)}, expected (B, 3, H, W) of at least {SMALLEST} px."
-            )
-        features: Tensor = self.features((x - self.mean) / self.std)
-        return features
+        """(B, 3, H, W) in [0, 1] to (B, 512, H/16, W/16), negative values as well, sides rounded down."""
+        check_pictures("VGG19Features: pictures have", x, least=SMALLEST)
+        return cast(Tensor, self.features((x - self.mean) / self.std))
 
 
 def load_vgg19(path: Path) -> VGG19Features:
-    """Build the network with weights from a file, in eval mode, without gradients on its parameters.
+    """Build the network with torchvision's weights, in eval mode, without gradients on its parameters.
 
-    Args:
-        path: a state dict as of torchvision's vgg19, a .safetensors file or else one by torch.save, in single or half
-            precision; further keys (the classifier's) are ignored.
-    Raises:
-        TrainingError: if the file is missing, cannot be read, or is not VGG19's.
+    The file is a .safetensors file or else one by torch.save, in single or half precision; further keys (the
+    classifier's) are ignored.
     """
     state = _read(path)
     network = VGG19Features()
@@ -129,12 +115,6 @@ class ContentLoss:
     """The distance that the recipe names, in frozen networks' features."""
 
     def __init__(self, loss: FeatureLoss, device: torch.device) -> None:
-        """Load the networks.
-
-        Raises:
-            MissingExtraError: if an EfficientNet's weights are needed that are not installed.
-            TrainingError: if VGG19's weights are needed and cannot be read.
-        """
         self.weights = loss.feature_weights
         self.vgg = None if loss.vgg19 is None else placed(load_vgg19(loss.vgg19), device)
         names = () if self.vgg else loss.features
@@ -157,12 +137,7 @@ class ContentLoss:
 def validate(
     unseen: PairDataset | TileDataset, network: nn.Module, distance: ContentLoss, device: torch.device
 ) -> tuple[RGB, dict[str, float]]:
-    """Upscale pairs that are not trained on.
-
-    Returns:
-        a sheet with rows of bicubic, upscaled and real pictures; the mean distance to the real ones of the upscaled
-        ones ("score") and of the bicubic ones.
-    """
+    """A sheet of bicubic, upscaled and real pictures not trained on; mean distances to the real ones ("score": upscaled)."""
     sheet: list[RGB] = []
     distances = []
     for start in range(0, VALIDATED, BATCH):

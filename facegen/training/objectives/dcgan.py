@@ -6,6 +6,7 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -87,23 +88,16 @@ def learn_map(latents: Tensor, generators: Sequence[DCGANGenerator]) -> None:
 
 
 class Reconstruction:
-    """The VAE half of a VAE-GAN (Larsen et al. 2016): an encoder, and how well the generator draws what it found.
-
-    The features compared are the discriminator's own.
-    """
+    """The VAE half of a VAE-GAN (Larsen et al. 2016): the encoder, and the distance in the discriminator's features."""
 
     def __init__(self, generator: DCGANGenerator, average: DCGANGenerator, features: EfficientNetLite) -> None:
         self.generator, self.average, self.features = generator, average, features
         self.encoder = LatentEncoder(EncoderConfig(z_dim=generator.config.z_dim))
 
     def find(self, real: Tensor, z: Tensor) -> tuple[Tensor, Found]:
-        """Map z to latents, every second of them to one that the encoder found.
+        """Map z, (B, Z) standard normal, to latents, every second of them to one that the encoder finds in `real`.
 
-        Args:
-            real: (B, 3, H, W) in [-1, 1]; latents of every second picture are found.
-            z: (B, Z), standard normal; in those rows it is the noise about the means found.
-        Returns:
-            (B, Z) latents for `DCGANGenerator.synthesise`, and the distributions found.
+        There z is the noise about the means found. The distributions found are returned as well.
         """
         rows = torch.arange(0, len(real), 2, device=real.device)
         with torch.no_grad():
@@ -118,15 +112,14 @@ class Reconstruction:
         shift = draws.shared(0, SHIFT, 2)
         theirs, ours = (x[::2].roll(shift, dims=(2, 3)).add(1).div(2) for x in (real, fake))
         distance = feature_loss(self.features, ours, theirs, weights=(1.0,) * len(STAGE_ENDS))
-        distance = distance + COLOURS * F.l1_loss(ours, theirs)
-        return distance, prior_divergence(*found)
+        return distance + COLOURS * F.l1_loss(ours, theirs), prior_divergence(*found)
 
 
 class DCGANObjective:
     """The losses of the recipe's [loss], over one generator and one discriminator."""
 
     def __init__(self, recipe: DCGANRecipe, data: FaceDataset, unseen: RGB, device: torch.device) -> None:
-        self.recipe, self.data, self.unseen, self.device = recipe, data, unseen, device
+        self.recipe, self.unseen, self.device, self.batch = recipe, unseen, device, data.batch
         loss, optimizer = recipe.loss, recipe.optimizer
         self.generator = placed(DCGANGenerator(recipe.generator), device)
         self.discriminator: DCGANDiscriminator | ProjectedDiscriminator
@@ -157,9 +150,6 @@ class DCGANObjective:
             self.phases += (Phase("r1", heads, discriminator.optimizer, interval=loss.r1_interval),)
         rng = torch.Generator().manual_seed(0)
         self.fixed_z = torch.randn(VALIDATED, recipe.generator.z_dim, generator=rng)
-
-    def batch(self, start: int, size: int) -> Tensor:
-        return self.data.batch(start, size)
 
     def begin(self, batch: Tensor, draws: Draws) -> Step:
         z = draws.randn(len(batch), self.recipe.generator.z_dim).to(self.device)
@@ -212,8 +202,7 @@ class DCGANObjective:
 
     def _logits(self, pictures: Tensor, draws: Draws) -> Sequence[Tensor]:
         augmented = diffaugment(pictures, self.recipe.loss.augment, draws)
-        logits: Sequence[Tensor] = self.discriminator(augmented.contiguous(memory_format=torch.channels_last))
-        return logits
+        return cast(Sequence[Tensor], self.discriminator(augmented.contiguous(memory_format=torch.channels_last)))
 
     def _grown(self, pictures: Tensor, images_seen: int) -> Tensor:
         """Pictures at the resolution that training has grown to, enlarged again; the next one is faded in.
@@ -250,7 +239,7 @@ class DCGANObjective:
         return self._features(self.unseen[:VALIDATED])
 
     def _samples(self) -> RGB:
-        """(VALIDATED, side, side, 3), the same latents at every call."""
+        """The same latents at every call."""
         average, latents = copy.deepcopy(self.ema[0]), self.fixed_z.to(self.device)
         calibrate_batchnorm(average, latents)
         with torch.no_grad():
@@ -259,6 +248,5 @@ class DCGANObjective:
 
 
 def _at(pictures: Tensor, side: int, shown: int) -> Tensor:
-    """Reduce to `side` px by area mean, then enlarge to `shown`."""
     reduced = F.interpolate(pictures.float(), size=(side, side), mode="area")
     return F.interpolate(reduced, size=(shown, shown), mode="bilinear", align_corners=False)

@@ -26,12 +26,10 @@ Square = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of some tiles, and its maps by the frozen networks."""
+    """A square of some tiles in [0, 1], and its maps by each EfficientNet that a loss needs."""
 
     pictures: Tensor
-    """(B, 3, side, side) in [0, 1]."""
     maps: Mapping[Name, Sequence[Tensor]]
-    """Maps by each EfficientNet that a loss needs."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class JNetObjective:
     """Adversarial losses and feature loss on random crops, L1 on the average-pooled pair."""
 
     def __init__(self, recipe: JNetRecipe, data: TileDataset, unseen: TileDataset, device: torch.device) -> None:
-        self.recipe, self.data, self.unseen, self.device = recipe, data, unseen, device
+        self.recipe, self.unseen, self.device, self.batch = recipe, unseen, device, data.batch
         self.generator = placed(JNet(recipe.generator), device)
         self.discriminator = placed(PatchDiscriminator(recipe.discriminator), device)
         self.content = ContentLoss(recipe.loss, device)
@@ -77,9 +75,6 @@ class JNetObjective:
             Phase.generator(self.generator, recipe.optimizer),
         )
 
-    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        return self.data.batch(start, size)
-
     def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         stacks, real = (to_device(x, self.device) for x in batch)
         upscaled = self.generator(stacks)
@@ -92,9 +87,8 @@ class JNetObjective:
 
     def _crop(self, tiles: Tensor, window: Square) -> Crop:
         pictures = crop(tiles, window, 1)
-        return Crop(
-            pictures, {name: network(pictures * 2 - 1, count) for name, (network, count) in self.frozen.items()}
-        )
+        maps = {name: network(pictures * 2 - 1, count) for name, (network, count) in self.frozen.items()}
+        return Crop(pictures, maps)
 
     def losses(self, phase: str, pictures: Step, draws: Draws, images_seen: int) -> Losses:
         if phase == "discriminator":
@@ -150,7 +144,6 @@ class JNetObjective:
         return y, x, window
 
     def validate(self) -> tuple[RGB, dict[str, float]]:
-        """Tiles that are not trained on, upscaled by the average; see `content.validate`."""
         return validate(self.unseen, self.ema[0], self.content, self.device)
 
 

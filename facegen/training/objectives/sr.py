@@ -31,9 +31,9 @@ class UpscalerObjective:
     def __init__(
         self, recipe: SRGANRecipe | UNetRecipe, data: PairDataset, unseen: PairDataset, device: torch.device
     ) -> None:
-        self.recipe, self.data, self.unseen, self.device = recipe, data, unseen, device
+        self.recipe, self.unseen, self.device, self.batch = recipe, unseen, device, data.batch
         loss, optimizer = recipe.loss, recipe.optimizer
-        generator, discriminator = networks_of(recipe)
+        generator, discriminator = _networks_of(recipe)
         self.generator = placed(generator, device)
         self.discriminator = placed(discriminator, device) if loss.has_discriminator else None
         self.content = ContentLoss(loss, device)
@@ -50,9 +50,6 @@ class UpscalerObjective:
         self.history = HistoricalAverage(self.generator).to(device) if loss.historical else None
         memories = {"replay": self.replay, "history": self.history}
         self.modules |= {name: memory for name, memory in memories.items() if memory is not None}
-
-    def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        return self.data.batch(start, size)
 
     def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         low, real = (to_device(x, self.device) for x in batch)
@@ -85,7 +82,6 @@ class UpscalerObjective:
         return {"total": total, "real": mean_logit(logits[0]), "fake": mean_logit(logits[1])}
 
     def _teacher(self, low: Tensor, real: Tensor, fake: Tensor) -> Tensor:
-        """The generator's loss from the discriminator."""
         assert self.discriminator is not None
         upscaled = self._seen(fake, low)
         if self.recipe.loss.teacher == "logits":
@@ -103,21 +99,16 @@ class UpscalerObjective:
         return torch.cat([pictures, condition], dim=1) * 2 - 1
 
     def _historical(self) -> Tensor:
-        """The generator's distance from the mean of its past."""
         assert self.history is not None
         penalty = self.history.penalty(self.generator)
         self.history.update(self.generator)
         return penalty
 
     def validate(self) -> tuple[RGB, dict[str, float]]:
-        """Crops that are not trained on, upscaled by the average; see `content.validate`."""
         return validate(self.unseen, self.ema[0], self.content, self.device)
 
 
-def networks_of(
-    recipe: SRGANRecipe | UNetRecipe,
-) -> tuple[SRGANGenerator | UNet, SRGANDiscriminator | GridDiscriminator]:
-    """The recipe's generator and discriminator, untrained."""
+def _networks_of(recipe: SRGANRecipe | UNetRecipe) -> tuple[nn.Module, SRGANDiscriminator | GridDiscriminator]:
     if isinstance(recipe, SRGANRecipe):
         return SRGANGenerator(recipe.generator), SRGANDiscriminator(recipe.discriminator)
     return UNet(recipe.generator), GridDiscriminator(recipe.discriminator)
