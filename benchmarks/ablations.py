@@ -39,7 +39,8 @@ from facegen.training.start import load_training_recipe, make_trainer
 
 RECIPE = Path(__file__).parents[1] / "pipelines" / "train" / "jnet-8x.toml"
 COMMON = (
-    "generator.decoder_widths=[128,128,128,96,80,48,24,16]", "generator.trunk=0", "data.held_out=60",
+    "generator.decoder_widths=[128,128,128,96,80,48,24,16]", "generator.decoder_depths=[1,1,2,2,4,2,2,1]",
+    "generator.trunk=0", "loss.projected=0.4", "tiles.degraded=0.25", "data.held_out=60",
     "run.ema_images=600", "run.log_images=1000000", "run.preview_images=1000000",
 )  # fmt: skip
 CLEAN = TileConfig(zoom_max=1, degrade=0, recolour=0, guide_dropout=0, guide_jitter=0)

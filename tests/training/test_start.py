@@ -29,6 +29,8 @@ from facegen.training.trainer import Trainer
 from facegen.weights import load_network
 from tests.training.conftest import jnet_recipe
 
+PIPELINES = Path(__file__).parents[2] / "pipelines" / "train"
+
 
 def test_run_folder_holds_the_recipe_it_was_made_with(make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
     recipe = make_recipe(batch=1)
@@ -88,6 +90,15 @@ def test_deeper_j_net_begins_where_the_shallow_one_stopped(head_folder: Path, tm
         make_trainer(other, head_folder, tmp_path / "other", begin_with=str(tmp_path / "shallow"))
 
 
+def test_shipped_j_net_is_of_the_shape_that_its_recipe_gives(head_folder: Path, tmp_path: Path) -> None:
+    recipe = load_training_recipe(PIPELINES / "jnet-8x.toml")
+    trainer = make_trainer(recipe, head_folder, tmp_path / "run", begin_with="jnet-8x")
+    assert trainer.step == 166_592 // recipe.run.batch
+    shipped, _ = load_network("jnet-8x", JNet)
+    for network in trainer.objective.ema:
+        assert all(torch.equal(network.state_dict()[key], value) for key, value in shipped.state_dict().items())
+
+
 def test_unusable_pictures_are_reported(head_folder: Path, tmp_path: Path) -> None:
     (head_folder / "z.png").write_bytes(b"no picture")
     warnings: list[str] = []
@@ -110,7 +121,7 @@ def test_kind_chooses_the_recipe(write_toml: Callable[[str], Path]) -> None:
     assert (recipe.run.batch, recipe.run.seed) == (4, 7)
 
 
-TRAINING = sorted((Path(__file__).parents[2] / "pipelines" / "train").glob("*.toml"))
+TRAINING = sorted(PIPELINES.glob("*.toml"))
 
 
 def everything(folder: Path) -> dict[str, bytes]:
