@@ -137,7 +137,7 @@ class ContentLoss:
 def validate(
     unseen: PairDataset | TileDataset, network: nn.Module, distance: ContentLoss, device: torch.device
 ) -> tuple[RGB, dict[str, float]]:
-    """A sheet of bicubic, upscaled and real pictures not trained on; mean distances to the real ones ("score": upscaled)."""
+    """A sheet of bicubic, upscaled and real pictures not trained on; the mean distances of both to the real ones."""
     sheet: list[RGB] = []
     distances = []
     for start in range(0, VALIDATED, BATCH):
