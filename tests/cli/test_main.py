@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,14 @@ def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The real thing, in a process of its own."""
     code = "from facegen.cli.main import main\nmain()"
     return subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise() -> None:
+    code = "import os, sys, facegen.cli.main; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
+    for given, found in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
+        environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == ["False", found]
 
 
 def test_errors_of_ours_end_the_process_with_their_status(tmp_path: Path) -> None:
