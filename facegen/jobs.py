@@ -35,7 +35,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file; a kind of work may add fields of its own."""
+    """The result of one file; a kind of work may add fields of its own."""
 
     source: Path
     written: tuple[Path, ...] = ()

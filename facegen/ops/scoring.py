@@ -21,7 +21,7 @@ Discriminator = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class ScoreContext:
-    """What a scorer may use besides the candidates."""
+    """Inputs of a scorer besides the candidates."""
 
     stack: Tensor
     """(T, C, t, t) network input tiles in [0, 1], RGB first."""
