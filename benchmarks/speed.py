@@ -27,7 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.peers import RRDBNet
 from facegen.pipeline import FacePipeline
-from facegen.precision import Precision, autocast, resolve
+from facegen.runtime import Precision, autocast, resolve
 
 SIZE = 768
 

@@ -13,9 +13,8 @@ from facegen.errors import RecipeError
 from facegen.models.jnet import JNet
 from facegen.ops.tiling import TilePlan, split
 from facegen.ops.variants import Variant, apply_variant, shift_stack, undo_variant, unshift, variants_of
-from facegen.precision import Precision
 from facegen.recipe import CandidateOptions
-from facegen.runtime import in_batches
+from facegen.runtime import Precision, in_batches
 
 KEPT = torch.float16
 """How candidates are kept: half the memory of float32, and exact to 1/16 of an 8-bit step."""

@@ -23,8 +23,8 @@ from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.photo import Restored, crop_heads, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline, Upscaled
-from facegen.precision import resolve_device
 from facegen.results import CLIP_SUFFIX, UpresOptions, Upscaling, before_after_path, vote_stem
+from facegen.runtime import resolve_device
 from facegen.video.clip import clip_scale, upscale_clip
 from facegen.video.store import JSON, FrameStore
 

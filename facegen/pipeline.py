@@ -27,9 +27,8 @@ from facegen.ops.consistency import ROUNDING, back_project, finest_reference, lo
 from facegen.ops.scoring import ScoreContext, score
 from facegen.ops.tiling import TilePlan, plan_tiles, split
 from facegen.ops.variants import Variant
-from facegen.precision import autocast
 from facegen.recipe import PipelineRecipe, load_recipe
-from facegen.runtime import falls_back_to_cpu
+from facegen.runtime import autocast, falls_back_to_cpu
 from facegen.weights import load_network
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from facegen.errors import RecipeError, did_you_mean
 from facegen.ops.scoring import SCORERS
 from facegen.ops.variants import KINDS
-from facegen.precision import Precision
+from facegen.runtime import Precision
 
 Config = TypeVar("Config", bound=BaseModel)
 

@@ -78,7 +78,7 @@ def compare(
     from facegen.evaluation.features import load_lpips
     from facegen.evaluation.upscalers import Setting, load_upscalers
     from facegen.media.images import find_pictures
-    from facegen.precision import resolve_device
+    from facegen.runtime import resolve_device
 
     if portraits is None and inputs is None:
         raise click.UsageError("nothing to upscale: name a folder of portraits, or --inputs a folder of your pictures.")

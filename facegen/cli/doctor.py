@@ -66,7 +66,7 @@ def checks() -> Iterator[Check]:
 def _machine() -> Iterator[Check]:
     import torch
 
-    from facegen.precision import bf16_is_fast, resolve, resolve_device
+    from facegen.runtime import bf16_is_fast, resolve, resolve_device
 
     device = resolve_device("auto")
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()

@@ -79,8 +79,8 @@ def upres(
     from facegen.jobs import find_tasks
     from facegen.photo import PhotoOptions
     from facegen.photo_files import FileUpscaler
-    from facegen.precision import resolve_device
     from facegen.results import UpresOptions
+    from facegen.runtime import resolve_device
 
     _refuse_conflicts(crop, aligned)
     tasks = find_tasks(photos, out, clips=_takes_clips(photos))

@@ -19,7 +19,7 @@ from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.sheets import contact_sheet
 from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
-from facegen.precision import autocast
+from facegen.runtime import autocast
 
 Tell = Callable[[str], None]
 SAMPLES, REAL, TRAINED, RATIO = "samples", "kept-out", "training", "ratio"

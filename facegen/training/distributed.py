@@ -18,7 +18,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from facegen.errors import TrainingError, UsageError
-from facegen.precision import Precision, resolve
+from facegen.runtime import Precision, resolve
 
 
 def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices: int = 1) -> Fabric:

@@ -16,7 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from facegen.errors import TrainingError, UsageError
-from facegen.precision import Precision
+from facegen.runtime import Precision
 from facegen.training.callbacks import StatsFile, read_stats
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import DCGANRecipe, JNetRecipe

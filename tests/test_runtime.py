@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from facegen.precision import Precision, autocast, bf16_is_fast, resolve
+from facegen.runtime import Precision, autocast, bf16_is_fast, resolve
 
 
 def test_given_precisions_stand() -> None:
@@ -17,7 +17,7 @@ def test_given_precisions_stand() -> None:
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_auto_follows_the_processor(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
-    monkeypatch.setattr("facegen.precision.bf16_is_fast", lambda: fast)
+    monkeypatch.setattr("facegen.runtime.bf16_is_fast", lambda: fast)
     assert resolve("auto") == ("bf16" if fast else "fp32")
 
 
