@@ -156,9 +156,10 @@ class FacePipeline:
         return self.config.scale
 
     def latent(self, seed: int, truncation: float | None = None) -> Tensor:
-        """z of a seed: (z_dim,), normal, cut off at 2 x truncation (the recipe's) deviations; the same on every device.
+        """Draw the latent of a seed: (z_dim,), normal, cut off at 2 x truncation (the recipe's) standard deviations.
 
-        By the inverse of the normal distribution, so that a lower truncation draws the same face, only more typical.
+        It is the same on every device. The inverse of the normal distribution maps uniform numbers to it, so that a
+        lower truncation gives the same face, only more typical.
         """
         rng = torch.Generator().manual_seed(seed)
         uniform = torch.rand(self.generator.config.z_dim, generator=rng, dtype=torch.float64) * 2 - 1
