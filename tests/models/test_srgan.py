@@ -73,6 +73,7 @@ def test_bicubic_base_is_all_that_a_fresh_network_gives() -> None:
 
 def test_without_a_base_pictures_start_grey_and_stay_in_range() -> None:
     low = pictures(2)
+    torch.manual_seed(0)
     torch.testing.assert_close(SRGANGenerator(TINY)(low), torch.full((2, 3, 32, 32), 0.5), atol=0.1, rtol=0)
     upscaled = make()(low * 100)
     assert 0 <= upscaled.min() < upscaled.max() <= 1
