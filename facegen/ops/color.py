@@ -1,18 +1,12 @@
-"""Brightness of an RGB picture, as one plane."""
+"""Brightness of an RGB picture as one plane, and histograms matched to another picture's."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
-from skimage.exposure import match_histograms
 from torch import Tensor
 
 from facegen.errors import ShapeError
-
-if TYPE_CHECKING:  # whoever needs the weights alone need not wait for torch
-    from torch import Tensor
 
 WEIGHTS = (0.299, 0.587, 0.114)
 """ITU-R BT.601, which JPEG uses too; they sum to one, so a grey picture is its own luma."""
@@ -50,6 +44,8 @@ def match_histogram(picture: Tensor, reference: Tensor) -> Tensor:
             f"match_histogram: picture has shape {tuple(picture.shape)} and reference {tuple(reference.shape)}, "
             "expected (C, H, W) and (C, h, w)."
         )
+    from skimage.exposure import match_histograms  # slow to import, and `luma` is on every picture's way
+
     ours, theirs = (x.detach().float().cpu().numpy() for x in (picture, reference))
     matched = np.asarray(match_histograms(ours, theirs, channel_axis=0), np.float32)
     return torch.from_numpy(matched).clamp(0, 1).to(picture.device)

@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.ops.color import WEIGHTS
+
 Float = NDArray[np.float32]
 
 
@@ -31,7 +33,7 @@ def jpeg(image: Float, quality: int) -> Float:
 def recolour(image: Float, *, gain: float, contrast: float, saturation: float) -> Float:
     """Multiply brightness, contrast about 0.5 and saturation about luma of an (H, W, 3) image in [0, 1]; clipped."""
     image = (image * gain - 0.5) * contrast + 0.5
-    luma = image @ np.array([0.299, 0.587, 0.114], np.float32)
+    luma = image @ np.array(WEIGHTS, np.float32)
     return np.clip(luma[..., None] + (image - luma[..., None]) * saturation, 0, 1).astype(np.float32)
 
 
