@@ -33,10 +33,10 @@ def data() -> None:
 @click.argument("raw", type=click.Path(path_type=Path, exists=True, file_okay=False))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of the set; made, or added to.")
 @click.option(
-    "--size", type=Size(), default=768, show_default=True, help="Side of the crops; smaller heads are omitted."
+    "--size", type=Size(), default=768, help="Side of the crops; smaller heads are omitted."
 )
 @click.option(
-    "--format", "file_format", type=click.Choice(["png", "webp"]), default="png", show_default=True,
+    "--format", "file_format", type=click.Choice(["png", "webp"]), default="png",
     help="Format of the crops: png loses nothing, webp (quality 95) takes a fifth of the space.",
 )  # fmt: skip
 @click.option(
@@ -75,7 +75,7 @@ def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> Non
     "--per-person", type=click.IntRange(min=1),
     help="Keep at most so many crops of one person; takes longer the first time.  [default: all]",
 )  # fmt: skip
-@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that measure.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Processes that measure.")
 def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs: int) -> None:
     """Measure every crop of SET and mark in its manifest what to drop, and why.
 
@@ -96,9 +96,9 @@ def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs:
 @data.command(short_help="Look through the crops on a web page, and decide.")
 @click.argument("folder", metavar="SET", type=click.Path(path_type=Path))
 @click.option("--rater", default=None, metavar="NAME", help="Who labels.  [default: the page asks]")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; another needs --token.")
+@click.option("--host", default="127.0.0.1", help="Address to listen on; another needs --token.")
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8642, show_default=True, help="Port; 0 takes a free one."
+    "--port", type=click.IntRange(0, 65535), default=8642, help="Port; 0 takes a free one."
 )
 @click.option(
     "--token", default=None, envvar="FACEGEN_TOKEN", show_envvar=True, help="Word without which nobody is let in."
@@ -144,7 +144,7 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
 @_SET
 @click.option("--out", type=click.Path(path_type=Path), help="The page to write.  [default: SET/stats.html]")
 @click.option(
-    "--pictures", type=click.IntRange(min=1), default=500, show_default=True,
+    "--pictures", type=click.IntRange(min=1), default=500,
     help="Crops whose pixels are read at most, evenly spread; the manifest describes the others.",
 )  # fmt: skip
 def stats(folder: Path, out: Path | None, pictures: int) -> None:

@@ -15,7 +15,6 @@ from facegen.cli.options import need_packages
 @click.option(
     "--out",
     default=Path("weights"),
-    show_default=True,
     type=click.Path(path_type=Path),
     help="Folder of weight folders.",
 )

@@ -58,10 +58,9 @@ class Count(click.ParamType[int]):
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
     default="auto",
-    show_default=True,
     help="What to train on; auto takes a GPU if there is one.",
 )
-@click.option("--devices", type=click.IntRange(min=1), default=1, show_default=True, help="Processes, one to a device.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, help="Processes, one to a device.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads of each process.")
 @click.option("--dry-run", is_flag=True, help="Print the recipe, parameters, memory and speed; do not train.")
 def train(
