@@ -4,9 +4,8 @@ It also times the J-net in each precision: what the recipe's precision "auto" is
 
     python -m benchmarks.speed [--runs 5]
 
-Prints medians and ranges over the runs, after one warm-up. The peer's weights are random: its speed does not depend on
-them. It upscales the same 128 px face 4x and then would have to be enlarged or shrunk to the size asked for, which is
-not counted.
+Prints medians and ranges over the runs, after one warm-up. The peer upscales the same 128 px face 4x, and then would
+have to be enlarged or shrunk to the size asked for, which is not counted.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.peers import RRDBNet
+from benchmarks.peers import real_esrgan
 from facegen.pipeline import FacePipeline
 from facegen.runtime import Precision, autocast, resolve
 
@@ -99,7 +98,7 @@ def tile_seconds(pipeline: FacePipeline, runs: int) -> dict[str, float]:
 
 def peer(runs: int) -> list[float]:
     """Seconds of Real-ESRGAN's 4x network on one 128 px face, fp32 as it ships."""
-    network, face = RRDBNet().eval(), torch.rand(1, 3, 128, 128)
+    network, face = real_esrgan(), torch.rand(1, 3, 128, 128)
 
     def work() -> object:
         with torch.inference_mode():

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from benchmarks.choice import FIGURES, WAYS, Original, cells, measure_way
-from benchmarks.peers import RRDBNet
 from benchmarks.speed import shares, tile_seconds, timed
 from facegen.arrays import RGB, to_tensor
 from facegen.media.images import resize
@@ -52,9 +50,3 @@ def test_every_way_to_choose_is_measured(
         assert np.isfinite(figures).all()
         assert row.patches[0].shape[0] == 2
         assert len(cells(row, row.patches[0])) == len(FIGURES)
-
-
-def test_the_peer_is_the_size_of_its_paper() -> None:
-    assert 16.6e6 < sum(p.numel() for p in RRDBNet().parameters()) < 16.8e6
-    with torch.inference_mode():
-        assert RRDBNet(width=8, growth=4, blocks=1)(torch.rand(1, 3, 8, 8)).shape == (1, 3, 32, 32)
