@@ -120,12 +120,12 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
         return
     _need("curate", "fastapi", "uvicorn")
     from facegen.data.curate.curation import Curation
-    from facegen.data.curate.guard import access_for
     from facegen.data.curate.labels import FOLDER, log_path
-    from facegen.data.curate.server import address_of, create_app, listen, serve
+    from facegen.data.curate.server import create_app
     from facegen.files import sole_process
+    from facegen.web import access_for, address_of, listen, serve
 
-    access = access_for(host, token)
+    access = access_for(host, token, "facegen data curate")
     if rater is not None:
         log_path(folder, rater)  # refuses a wrong name now rather than at the first swipe
     with listen(host, port) as listener:

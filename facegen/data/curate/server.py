@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import socket
-from contextlib import ExitStack
 from importlib.resources import files
 from typing import Annotated
 
-import uvicorn
 from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
 from facegen.data.curate.curation import SIDES, Curation, Face, Progress, Summary
-from facegen.data.curate.guard import Access, Guard
 from facegen.data.curate.labels import RATER_LENGTH, RATER_PATTERN, Exported, export
 from facegen.data.manifest import Decision
 from facegen.errors import FacegenError, UsageError
+from facegen.web import Access, Guard
 
 ASSETS = {
     "api.js": "text/javascript", "app.js": "text/javascript", "deck.js": "text/javascript", "icon.svg": "image/svg+xml",
@@ -94,44 +91,6 @@ def create_app(curation: Curation, access: Access, rater: str | None = None) -> 
         return export(curation.folder)
 
     return app
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Take a port, 0 for a free one; connections made before the server is ready wait."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with ExitStack() as on_failure:
-            listener = on_failure.enter_context(socket.socket(family, kind, protocol))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(128)
-            on_failure.pop_all()
-    except OSError as error:
-        raise UsageError(f"--host {host} --port {port}: cannot be used ({error.strerror}); --port 0 takes a free one."
-                         ) from None  # fmt: skip
-    return listener
-
-
-def address_of(listener: socket.socket, host: str, token: str | None) -> str:
-    """The address to open in a browser; if the server listens everywhere, the one that others reach it by."""
-    name = _outward_address() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    query = f"?token={token}" if token else ""
-    return f"http://{name}:{listener.getsockname()[1]}/{query}"
-
-
-def serve(app: FastAPI, listener: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM, which end in KeyboardInterrupt or by that signal."""
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)).run([listener])
-
-
-def _outward_address() -> str:
-    """This machine's IPv4 address in its network, or its name without a network; nothing is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # RFC 5737: an address for documentation, which nobody has
-        except OSError:
-            return socket.gethostname()
-        return str(probe.getsockname()[0])
 
 
 def _add_files(app: FastAPI, curation: Curation) -> None:

@@ -12,8 +12,8 @@ import pytest
 from fastapi import FastAPI
 
 from facegen.data.curate.curation import Curation
-from facegen.data.curate.guard import access_for
 from facegen.data.curate.server import create_app
+from facegen.web import access_for
 
 ADDRESS = "http://127.0.0.1:8642"
 
@@ -56,7 +56,7 @@ def visit(head_folder: Path) -> Visit:
     """Open the page of the three faces; each call is a new process as far as the labels are concerned."""
 
     def start(host: str = "127.0.0.1", token: str | None = None, address: str = ADDRESS) -> Visitor:
-        return Visitor(create_app(Curation(head_folder), access_for(host, token)), address)
+        return Visitor(create_app(Curation(head_folder), access_for(host, token, "facegen data curate")), address)
 
     return start
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from facegen.data.curate.guard import access_for
 from facegen.errors import UsageError
+from facegen.web import access_for
 from tests.data.curate.conftest import Visit, Visitor
 
 TOKEN = "correct-horse"
@@ -111,14 +111,14 @@ def test_a_token_may_guard_this_machine_too(visit: Visit) -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.5", "::", "studio.example"])
 def test_others_on_the_network_need_a_token(host: str) -> None:
     with pytest.raises(UsageError, match=f"--host {host}: .* --token "):
-        access_for(host, None)
-    assert access_for(host, TOKEN).token == TOKEN
+        access_for(host, None, "facegen studio")
+    assert access_for(host, TOKEN, "facegen studio").token == TOKEN
 
 
 @pytest.mark.parametrize("token", ["", "short", "with space", "semi;colon", "ümlaut-token", "x" * 129])
 def test_weak_tokens_are_refused(token: str) -> None:
     with pytest.raises(UsageError, match="--token: expected 8 to 128 letters"):
-        access_for("127.0.0.1", token)
+        access_for("127.0.0.1", token, "facegen studio")
 
 
 def test_every_answer_is_locked_up(visitor: Visitor) -> None:

@@ -1,4 +1,4 @@
-"""Access to the page: refused to other sites, to other host names, and without the token where there is one.
+"""Pages served on this machine: refused to other sites, to other host names, and without the token if there is one.
 
 A page of another site can make a browser send requests here, and can point its own name at this machine (DNS
 rebinding). The first shows in the headers Origin and Sec-Fetch-Site, the second in the header Host.
@@ -10,20 +10,22 @@ import hmac
 import re
 import secrets
 import socket
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+import uvicorn
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from facegen.errors import UsageError
 
-COOKIE = "facegen_curate"
 _TOKEN = r"[A-Za-z0-9._~-]{8,128}"  # characters that neither an address nor a cookie has to escape
-_HEADERS = {
+HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -33,6 +35,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+"""Sent with every answer: the page may use its own files, and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -43,35 +46,51 @@ class Access:
     """Needed in every request; None asks for none, which only a loopback address may."""
     names: frozenset[str]
     """Allowed names in a request's Host, in lower case and without the port; numeric addresses are allowed as well."""
+    command: str
+    """The command that serves the page."""
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie that holds the token; cookies do not know ports, so each command has its own."""
+        return self.command.replace(" ", "_")
 
 
-def access_for(host: str, token: str | None) -> Access:
+def access_for(host: str, token: str | None, command: str) -> Access:
     """Make the rules for a server that listens on `host`; UsageError if others reach it without a good token."""
     if token is not None and not re.fullmatch(_TOKEN, token):
         raise UsageError("--token: expected 8 to 128 letters, digits, '-', '.', '_' and '~'; "
                          f"for example {secrets.token_urlsafe(12)}.")  # fmt: skip
     if not _is_loopback(host) and token is None:
-        raise UsageError(f"--host {host}: others on the network could see and label the faces; give them a token: "
+        raise UsageError(f"--host {host}: others on the network could use the page; give them a token: "
                          f"--token {secrets.token_urlsafe(12)}")  # fmt: skip
     names = {"localhost"}
     if not _is_loopback(host):
         own = socket.gethostname().lower()
         names |= {host.lower(), own, f"{own}.local"}
-    return Access(token, frozenset(names))
+    return Access(token, frozenset(names), command)
 
 
-class Guard(BaseHTTPMiddleware):
+class Guard:
     """Refuses what `Access` does not allow, and adds headers that lock the page down."""
 
-    def __init__(self, app: ASGIApp, access: Access) -> None:
-        super().__init__(app)
-        self._access = access
+    def __init__(self, app: ASGIApp, access: Access, headers: Mapping[str, str] = HEADERS) -> None:
+        self._app, self._access, self._headers = app, access, headers
 
-    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
-        """Answer a request, or pass it on."""
-        answer = refusal(request, self._access) or await call_next(request)
-        answer.headers.update(_HEADERS)
-        return answer
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on; pages have no web sockets."""
+        if scope["type"] == "http":
+            answer = refusal(Request(scope), self._access) or self._app
+            await answer(scope, receive, self._with_headers(send))
+        elif scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+
+    def _with_headers(self, send: Send) -> Send:
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(self._headers)
+            await send(message)
+
+        return send_with_headers
 
 
 def refusal(request: Request, access: Access) -> Response | None:
@@ -81,11 +100,11 @@ def refusal(request: Request, access: Access) -> Response | None:
         return PlainTextResponse(f"The name {host[:80]!r} is not one of this page.", 421)
     if _is_foreign(request, host):
         return PlainTextResponse("Requests from other sites are refused.", 403)
-    if access.token is None or _has_token(request, access.token):
+    if access.token is None or _has_token(request, access.cookie, access.token):
         return None
     if request.url.path == "/" and _is_same(request.query_params.get("token", ""), access.token):
-        return _welcome(request, access.token)
-    return PlainTextResponse("Open the address that facegen data curate printed, with its token.", 401)
+        return _welcome(request, access.cookie, access.token)
+    return PlainTextResponse(f"Open the address that {access.command} printed, with its token.", 401)
 
 
 def _may_be_called(host: str, access: Access) -> bool:
@@ -107,9 +126,9 @@ def _is_foreign(request: Request, host: str) -> bool:
     return request.headers.get("sec-fetch-site", "") not in ("", "same-origin", "none") and not is_visit
 
 
-def _has_token(request: Request, token: str) -> bool:
+def _has_token(request: Request, cookie: str, token: str) -> bool:
     kind, _, given = request.headers.get("authorization", "").partition(" ")
-    shown = given if kind.lower() == "bearer" else request.cookies.get(COOKIE, "")
+    shown = given if kind.lower() == "bearer" else request.cookies.get(cookie, "")
     return _is_same(shown, token)
 
 
@@ -118,12 +137,50 @@ def _is_same(given: str, token: str) -> bool:
     return hmac.compare_digest(given.encode(errors="replace"), token.encode())
 
 
-def _welcome(request: Request, token: str) -> Response:
+def _welcome(request: Request, cookie: str, token: str) -> Response:
     """Store the token in a cookie and remove it from the address, which bystanders may see."""
     rest = request.url.remove_query_params("token").query
     answer = RedirectResponse(f"/?{rest}" if rest else "/", 303)
-    answer.set_cookie(COOKIE, token, httponly=True, samesite="lax")
+    answer.set_cookie(cookie, token, httponly=True, samesite="lax")
     return answer
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take a port, 0 for a free one; connections made before the server is ready wait."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with ExitStack() as on_failure:
+            listener = on_failure.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(128)
+            on_failure.pop_all()
+    except OSError as error:
+        raise UsageError(f"--host {host} --port {port}: cannot be used ({error.strerror}); --port 0 takes a free one."
+                         ) from None  # fmt: skip
+    return listener
+
+
+def address_of(listener: socket.socket, host: str, token: str | None) -> str:
+    """The address to open in a browser; if the server listens everywhere, the one that others reach it by."""
+    name = _outward_address() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
+    query = f"?token={token}" if token else ""
+    return f"http://{name}:{listener.getsockname()[1]}/{query}"
+
+
+def serve(app: ASGIApp, listener: socket.socket) -> None:
+    """Serve until Ctrl-C or SIGTERM, which end in KeyboardInterrupt or by that signal."""
+    uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)).run([listener])
+
+
+def _outward_address() -> str:
+    """This machine's IPv4 address in its network, or its name without a network; nothing is sent."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: an address for documentation, which nobody has
+        except OSError:
+            return socket.gethostname()
+        return str(probe.getsockname()[0])
 
 
 def _is_loopback(name: str) -> bool:
