@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,8 @@ from facegen.ops.variants import Variant, apply_variant, shift_stack, undo_varia
 from facegen.recipe import CandidateOptions
 from facegen.runtime import Precision, in_batches
 
+Progress = Callable[[int, int], None]
+"""Takes how many tiles are upscaled, each variant counted, and how many there are; an exception from it cancels."""
 KEPT = torch.float16
 """How candidates are kept: half the memory of float32, and exact to 1/16 of an 8-bit step."""
 
@@ -54,7 +56,14 @@ def wanted_variants(options: CandidateOptions) -> tuple[Variant, ...]:
 
 @step("facegen.candidates")
 def make_candidates(
-    network: JNet, stack: Tensor, plan: TilePlan, variants: Sequence[Variant], *, batch: int, precision: Precision
+    network: JNet,
+    stack: Tensor,
+    plan: TilePlan,
+    variants: Sequence[Variant],
+    *,
+    batch: int,
+    precision: Precision,
+    progress: Progress | None = None,
 ) -> Tensor:
     """Upscale every variant of every tile.
 
@@ -65,6 +74,7 @@ def make_candidates(
         variants: as `wanted_variants` lists them; one with a shift comes after the identity.
         batch: tiles per network call, halved where a GPU's memory is too small for them.
         precision: what the network computes in.
+        progress: called after every batch.
     Returns:
         (T, K, 3, s*tile, s*tile) float16 in [0, 1].
     Raises:
@@ -79,4 +89,6 @@ def make_candidates(
             if variant.shifted:
                 images = unshift(images, kept[where, 0].float(), variant, scale)
             kept[where, k] = images.clamp(0, 1)
+            if progress is not None:
+                progress(k * len(plan) + where.stop, len(plan) * len(variants))
     return kept

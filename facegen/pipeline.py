@@ -13,14 +13,15 @@ from torch import Tensor
 from torch.profiler import record_function as step
 
 from facegen.arrays import to_rgb, to_tensor
-from facegen.candidates import Candidates, make_candidates, wanted_variants
+from facegen.candidates import Candidates, Progress, make_candidates, wanted_variants
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
-from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
+from facegen.faces.guide import GuideMode, paint_guide
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.files import PIPELINES
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
+from facegen.networks import check_networks, load_networks
 from facegen.ops.blending import blend
 from facegen.ops.choice import choose, gather
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, low_res_psnr, resample
@@ -29,13 +30,10 @@ from facegen.ops.tiling import TilePlan, plan_tiles, split
 from facegen.ops.variants import Variant
 from facegen.recipe import PipelineRecipe, load_recipe
 from facegen.runtime import autocast, falls_back_to_cpu
-from facegen.weights import load_network
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 PLAIN_OVERLAP = 8
 """Low-res pixels that tiles overlap by at most where every tile has one candidate."""
-DISCRIMINATOR_SCALE = 8
-"""Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
 
 Extend = Callable[[Candidates], Candidates]
 """Adds candidates, or a bonus on their scores, to those that the network made."""
@@ -75,8 +73,12 @@ class FacePipeline:
     Where a GPU's memory is too small, the network sees fewer tiles at a time; where it is too small for one, the
     pipeline moves to the processor, with a RuntimeWarning, and stays there.
 
+    `progress`, if set, is called after every batch of tiles with how many of the picture's are upscaled, each variant
+    counted, and how many there are. An exception from it cancels the picture, and the pipeline stays usable.
+
     Raises:
-        RecipeError: if the tiles overlap by a whole tile, or more candidates are asked for than there are.
+        RecipeError: if the tiles' side is no multiple of the J-net's or the overlap not below that, or more candidates
+            are asked for than there are.
         WeightsError: if the networks were not made for each other.
     """
 
@@ -93,8 +95,9 @@ class FacePipeline:
         self.recipe, self.guide = recipe, guide
         self.generator, self.upscaler, self.discriminator = generator, upscaler, discriminator
         self.config: JNetConfig = upscaler.config
+        self.progress: Progress | None = None
         self._variants = wanted_variants(recipe.candidates)
-        self._check_parts()
+        check_networks(recipe, upscaler=self.config, guide=guide, discriminator=discriminator)
         self.to(device)
 
     def to(self, device: str) -> None:
@@ -105,25 +108,6 @@ class FacePipeline:
         if self.discriminator is not None:
             self.discriminator.to(device)
 
-    def _check_parts(self) -> None:
-        """Check that the networks fit each other and the recipe."""
-        net, overlap, discriminator = self.config, self.recipe.tiles.overlap, self.discriminator
-        if overlap >= net.tile:
-            raise RecipeError(
-                f"tiles.overlap: {overlap}, expected less than {net.tile}, the side of the J-net's tiles."
-            )
-        if net.in_channels != 3 + GUIDE_CHANNELS[self.guide]:
-            raise WeightsError(
-                f"upscaler: the J-net takes {net.in_channels} channels, but RGB and guide {self.guide!r} are "
-                f"{3 + GUIDE_CHANNELS[self.guide]}; correct the guide in the card of its weights."
-            )
-        channels = None if discriminator is None else discriminator.config.condition_channels
-        if channels is not None and (channels != net.in_channels or net.scale != DISCRIMINATOR_SCALE):
-            raise WeightsError(
-                f"discriminator: takes {DISCRIMINATOR_SCALE}x tiles and {channels} channels, but the J-net makes "
-                f"{net.scale}x ones from {net.in_channels}; take the discriminator it was trained against."
-            )
-
     @classmethod
     def load(cls, path: Path = DEFAULT_RECIPE, overrides: Iterable[str] = (), *, device: str = "cpu") -> FacePipeline:
         """Read a recipe and the weights it names.
@@ -133,20 +117,8 @@ class FacePipeline:
             WeightsError: if weights are missing, damaged, or do not fit each other.
         """
         recipe = load_recipe(path, PipelineRecipe, overrides)
-        generator, _ = load_network(recipe.weights.generator, DCGANGenerator)
-        upscaler, card = load_network(recipe.weights.upscaler, JNet)
-        discriminator = None
-        if recipe.choice.scorers.get("discriminator"):
-            discriminator, _ = load_network(recipe.weights.discriminator, PatchDiscriminator)
         try:
-            return cls(
-                recipe,
-                generator=generator,
-                upscaler=upscaler,
-                guide=card.guide or "none",
-                discriminator=discriminator,
-                device=device,
-            )
+            return cls(recipe, **load_networks(recipe), device=device)
         except (RecipeError, WeightsError) as error:
             raise type(error)(f"{path}: {error}") from None
 
@@ -208,7 +180,7 @@ class FacePipeline:
         found = found and found.scaled(low_res.shape[2] / picture.shape[2])
         stack = torch.cat([low_res, self._guide(low_res, found)])
         # 3. The tiles, in low-res pixels.
-        plan = plan_tiles(low_res.shape[1], low_res.shape[2], tile=self.config.tile, overlap=self.recipe.tiles.overlap)
+        plan = self.plan(*low_res.shape[1:])
         # 4. The candidates of each tile, (T, K, 3, s*t, s*t).
         images = self._upscale_tiles(stack, plan, self._variants)
         names = tuple(variant.name for variant in self._variants)
@@ -237,8 +209,7 @@ class FacePipeline:
             (3, s*h, s*w) in [0, 1].
         """
         picture = picture.to(self.device)
-        overlap = min(self.recipe.tiles.overlap, PLAIN_OVERLAP)
-        plan = plan_tiles(picture.shape[1], picture.shape[2], tile=self.config.tile, overlap=overlap)
+        plan = self.plan(*picture.shape[1:], most=PLAIN_OVERLAP)
         stack = torch.cat([picture, self._guide(picture, None)])
         images = self._upscale_tiles(stack, plan, self._variants[:1])
         return back_project(blend(images[:, 0], plan).clamp_(0, 1), picture, self.recipe.fidelity, slack=ROUNDING)
@@ -254,6 +225,17 @@ class FacePipeline:
         scores = score(candidates.images, ScoreContext(tiles, discriminator), self.recipe.choice.scorers)
         total = scores if candidates.bonus is None else scores + candidates.bonus
         return scores, choose(candidates.images, total, candidates.plan, self.recipe.choice.agreement)
+
+    def plan(self, height: int, width: int, *, most: int | None = None) -> TilePlan:
+        """Lay the recipe's tiles over a low-res picture, or the largest multiples of the network's that fit.
+
+        Args:
+            height, width: at least the side of the network's tiles.
+            most: bound on the overlap.
+        """
+        own, overlap = self.config.tile, self.recipe.tiles.overlap
+        side = min(self.recipe.tiles.side or own, min(height, width) // own * own)
+        return plan_tiles(height, width, tile=side, overlap=overlap if most is None else min(overlap, most))
 
     def low_res_side(self, size: int) -> int:
         """Low-res pixels needed for `size` high-res ones.
@@ -279,8 +261,11 @@ class FacePipeline:
 
     def _upscale_tiles(self, stack: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
         """(T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
-        recipe = self.recipe
-        return make_candidates(self.upscaler, stack, plan, variants, batch=recipe.batch, precision=recipe.precision)
+        batch = max(self.recipe.batch * self.config.tile**2 // plan.tile**2, 1)
+        return make_candidates(
+            self.upscaler, stack, plan, variants,
+            batch=batch, precision=self.recipe.precision, progress=self.progress,
+        )  # fmt: skip
 
     def _discriminator_score(self, images: Tensor, stack: Tensor) -> Tensor:
         """(N, 3, h, w) images and the (N, C, t, t) stack they came from to their (N,) mean logits."""

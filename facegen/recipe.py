@@ -115,8 +115,11 @@ class WeightNames(_Table):
 
 
 class TileOptions(_Table):
-    """Geometry in low-res pixels; the tile's side is the J-net's."""
+    """Geometry in low-res pixels."""
 
+    side: int = Field(default=0, ge=0)
+    """Side of a tile, a multiple of the J-net's own; 0 takes that. Larger tiles have less overlap to compute twice. A
+    picture smaller than a tile gets the largest that fit."""
     overlap: int = Field(default=16, ge=0)
 
 
@@ -171,7 +174,8 @@ class PipelineRecipe(_Table):
     head_side: int = Field(default=256, ge=32)
     """Largest low-res side of a photo's head; a larger head is shrunk to it first. Time grows with its square."""
     batch: int = Field(default=10, ge=1)
-    """Tiles per network call: speed against memory. Another number may change the last bits of a picture."""
+    """Tiles per network call, fewer of larger ones: speed against memory. Another number may change the last bits of a
+    picture."""
     precision: Precision = "auto"
     weights: WeightNames = WeightNames()
     tiles: TileOptions = TileOptions()

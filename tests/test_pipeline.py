@@ -233,6 +233,63 @@ def test_landmarks_are_found_on_the_whole_head_and_scaled(pipeline: FacePipeline
     assert (upscaled.landmarks.points < 64).all()
 
 
+# --- larger tiles, progress
+
+
+@pytest.mark.parametrize(("side", "size", "tile", "tiles"), [
+    (0, 768, 32, 25), (32, 768, 32, 25), (64, 768, 64, 4), (96, 768, 96, 1), (96, 800, 96, 4), (96, 384, 32, 4),
+])  # fmt: skip
+def test_tiles_are_as_large_as_wanted_or_as_the_head_allows(
+    load: Load, side: int, size: int, tile: int, tiles: int
+) -> None:
+    upscaled = load(f"tiles.side={side}", "candidates.variants=[]")(smooth_head(128), size)
+    assert (upscaled.plan.tile, len(upscaled.plan)) == (tile, tiles)
+    assert upscaled.candidates.shape == (tiles, 1, 3, 8 * tile, 8 * tile)
+    assert upscaled.fit >= 40
+
+
+def test_large_tiles_are_scored_and_chosen_as_small_ones(load: Load) -> None:
+    upscaled = load("tiles.side=64", "choice.scorers.discriminator=1")(smooth_head(128), 768)
+    assert upscaled.scores.shape == (4, 2)
+    plain = load("tiles.side=64").upscale_plain(smooth_head(80))
+    assert plain.shape == (3, 640, 640)
+
+
+@pytest.mark.parametrize("side", [31, 48])
+def test_a_tile_that_is_no_multiple_of_the_networks_is_refused(recipe: Path, side: int) -> None:
+    with pytest.raises(RecipeError, match=rf"tiny\.toml: tiles\.side: {side}, expected a multiple of 32, the side of"):
+        FacePipeline.load(recipe, [f"tiles.side={side}"])
+
+
+def test_large_tiles_come_fewer_at_a_time(load: Load) -> None:
+    pipeline, seen = load("tiles.side=64", "batch=8", "candidates.variants=[]"), list[tuple[int, int]]()
+    pipeline.progress = lambda done, total: seen.append((done, total))
+    pipeline(smooth_head(128), 768)
+    assert seen == [(2, 4), (4, 4)]
+
+
+def test_progress_counts_the_tiles_of_every_variant(load: Load) -> None:
+    pipeline, seen = load("batch=3"), list[tuple[int, int]]()
+    pipeline.progress = lambda done, total: seen.append((done, total))
+    pipeline(smooth_head(64), 384)
+    assert seen == [(3, 8), (4, 8), (7, 8), (8, 8)]
+    seen.clear()
+    pipeline.upscale_plain(smooth_head(32))
+    assert seen == [(1, 1)]
+
+
+def test_an_exception_from_progress_cancels_the_picture_and_nothing_else(load: Load) -> None:
+    def cancel(done: int, total: int) -> None:
+        raise KeyboardInterrupt
+
+    pipeline = load()
+    pipeline.progress = cancel
+    with pytest.raises(KeyboardInterrupt):
+        pipeline(smooth_head(64), 384)
+    pipeline.progress = None
+    assert bytes_of(pipeline(smooth_head(64), 384)) == bytes_of(load()(smooth_head(64), 384))
+
+
 # --- recipes and weights that do not fit
 
 

@@ -23,7 +23,7 @@ from facegen.evaluation.upscalers import Setting, Upscaler, from_pipeline, load_
 from facegen.media.images import read_image
 from facegen.media.report import need_charts
 from facegen.ops.consistency import downsample_area
-from facegen.ops.tiling import TilePlan, plan_tiles
+from facegen.ops.tiling import TilePlan
 from facegen.pipeline import FacePipeline
 
 TITLE = "Ways to upscale a face, side by side"
@@ -192,8 +192,7 @@ def evaluate_portraits(
     sides = Sides(LOW, LOW * pipeline.scale)
     models = [from_pipeline(OURS, pipeline, "the pipeline"), *load_upscalers((BASELINE, LANCZOS), Setting(sides.scale))]
     comparison = Comparison(models, sides, device=pipeline.device, report=report, track=track)
-    plan = plan_tiles(LOW, LOW, tile=pipeline.config.tile, overlap=pipeline.recipe.tiles.overlap)
-    comparison.add_portraits(files, split, lpips=lpips, plan=plan)
+    comparison.add_portraits(files, split, lpips=lpips, plan=pipeline.plan(LOW, LOW))
     found = comparison.result({})
     return replace(
         found,

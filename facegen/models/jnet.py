@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
@@ -90,10 +91,12 @@ def he_init(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def _bicubic_matrix(side: int, scale: int) -> Tensor:
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _bicubic_matrix(side: int, scale: int, device: torch.device) -> Tensor:
     """(s*n, n): bicubic interpolation along an axis. For tiles, two products are ten times as fast as `interpolate`."""
     rows = F.interpolate(torch.eye(side)[None, None], size=(scale * side, side), mode="bicubic", align_corners=False)
-    return rows[0, 0]
+    return rows[0, 0].to(device)
 
 
 def coarsen_chroma(images: Tensor, side: int) -> Tensor:
@@ -204,36 +207,39 @@ class JNet(nn.Module):
         self.act = _activation()
         self.encoder.apply(he_init)
         he_init(self.to_rgb)
-        self.register_buffer("lift", _bicubic_matrix(config.tile, config.scale), persistent=False)
-        self.lift: Tensor
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, stack: Tensor) -> Tensor:
-        """Upscale tiles.
+        """Upscale tiles, or larger pictures, which the encoder takes down to more than one pixel.
 
         Args:
-            stack: (B, in_channels, tile, tile) in [0, 1]: RGB first, then the guide.
+            stack: (B, in_channels, h, w) in [0, 1]: RGB first, then the guide; h and w are multiples of the tile.
         Returns:
-            (B, 3, scale*tile, scale*tile), near [0, 1] but not clamped.
+            (B, 3, scale*h, scale*w), near [0, 1] but not clamped.
+        Raises:
+            ShapeError: if the stack has another shape.
         """
         c = self.config
-        if stack.ndim != 4 or stack.shape[1:] != (c.in_channels, c.tile, c.tile):
+        channels, *sides = stack.shape[1:]
+        if stack.ndim != 4 or channels != c.in_channels or any(side % c.tile or not side for side in sides):
             raise ShapeError(
-                f"JNet: stack has shape {tuple(stack.shape)}, expected (B, {c.in_channels}, {c.tile}, {c.tile})."
+                f"JNet: stack has shape {tuple(stack.shape)}, expected (B, {c.in_channels}, h, w) "
+                f"with h and w multiples of {c.tile}."
             )
         skips = [stack * 2 - 1]
         for conv, norm in zip(self.encoder, self.encoder_norms, strict=True):
-            skips.append(self.act(norm(conv(skips[-1]))))  # (B, w, tile/2^i, tile/2^i)
+            skips.append(self.act(norm(conv(skips[-1]))))  # (B, w, h/2^i, w/2^i)
         x = skips.pop()
         for i, block in enumerate(self.decoder):
             x = block(x, skips.pop() if skips else None)
             if i == self._own_side:
-                x = self.trunk(x)  # (B, w, tile, tile)
+                x = self.trunk(x)  # (B, w, h, w)
         out: Tensor = coarsen_chroma(self.to_rgb(x).float(), c.chroma)
         if c.base == "none":
             return torch.sigmoid(out)
+        down, across = (_bicubic_matrix(side, c.scale, stack.device) for side in sides)
         with torch.autocast(stack.device.type, enabled=False):
-            base: Tensor = self.lift @ stack[:, :3].float().contiguous() @ self.lift.T
+            base: Tensor = down @ stack[:, :3].float().contiguous() @ across.T
         return base + RESIDUAL_GAIN * out
 
 

@@ -109,9 +109,10 @@ def test_coarse_chroma_keeps_grey_and_slow_colours() -> None:
     assert coarsen_chroma(grey, 1) is grey
 
 
-@pytest.mark.parametrize("shape", [(1, 5, 8, 8), (1, 6, 16, 16), (6, 8, 8), (1, 6, 8, 4)])
+@pytest.mark.parametrize("shape", [(1, 5, 8, 8), (1, 6, 12, 12), (6, 8, 8), (1, 6, 8, 4), (1, 6, 0, 8)])
 def test_wrong_stack_is_named(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=r"JNet: stack has shape \(.*\), expected \(B, 6, 8, 8\)"):
+    message = r"JNet: stack has shape \(.*\), expected \(B, 6, h, w\) with h and w multiples of 8\."
+    with pytest.raises(ShapeError, match=message):
         make()(torch.zeros(shape))
 
 
@@ -122,6 +123,22 @@ def test_starts_as_its_bicubic_base() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         torch.testing.assert_close(make(fresh=True)(stack), base)
     assert (make()(stack) - base).abs().mean() > 0.01
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (24, 24), (8, 24)])
+def test_larger_pictures_are_upscaled_whole(height: int, width: int) -> None:
+    stack = F.interpolate(stacks(2), size=(height, width), mode="bilinear")
+    base = F.interpolate(stack[:, :3], scale_factor=8, mode="bicubic", align_corners=False)
+    torch.testing.assert_close(make(fresh=True)(stack), base)
+    assert make()(stack).shape == (2, 3, 8 * height, 8 * width)
+
+
+def test_a_picture_upscaled_without_gradients_is_no_bar_to_training_on_its_size() -> None:
+    stack = stacks(1, tile=40).requires_grad_()
+    with torch.inference_mode():
+        make()(stack.detach())
+    make()(stack).sum().backward()
+    assert stack.grad is not None
 
 
 def test_trunk_begins_as_the_identity_and_learns_from_there() -> None:

@@ -1,0 +1,67 @@
+"""The networks of a recipe: loaded, and checked to fit each other."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from facegen.errors import RecipeError, WeightsError
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
+from facegen.models.dcgan import DCGANGenerator
+from facegen.models.discriminators import PatchDiscriminator
+from facegen.models.jnet import JNet, JNetConfig
+from facegen.recipe import PipelineRecipe
+from facegen.weights import load_network
+
+DISCRIMINATOR_SCALE = 8
+"""Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
+
+
+class Networks(TypedDict):
+    """The networks of a recipe, on the processor, and the guide that the upscaler takes."""
+
+    generator: DCGANGenerator
+    upscaler: JNet
+    guide: GuideMode
+    discriminator: PatchDiscriminator | None
+    """None where no scorer asks for it."""
+
+
+def load_networks(recipe: PipelineRecipe) -> Networks:
+    """Load the weights that a recipe names.
+
+    Raises:
+        WeightsError: if weights are missing or damaged.
+    """
+    generator, _ = load_network(recipe.weights.generator, DCGANGenerator)
+    upscaler, card = load_network(recipe.weights.upscaler, JNet)
+    discriminator = None
+    if recipe.choice.scorers.get("discriminator"):
+        discriminator, _ = load_network(recipe.weights.discriminator, PatchDiscriminator)
+    return Networks(generator=generator, upscaler=upscaler, guide=card.guide or "none", discriminator=discriminator)
+
+
+def check_networks(
+    recipe: PipelineRecipe, *, upscaler: JNetConfig, guide: GuideMode, discriminator: PatchDiscriminator | None
+) -> None:
+    """Check that networks fit each other and the recipe.
+
+    Raises:
+        RecipeError: if the tiles' side is no multiple of the J-net's, or their overlap not below that.
+        WeightsError: if the networks were not made for each other.
+    """
+    tiles, own = recipe.tiles, upscaler.tile
+    if tiles.side % own:
+        raise RecipeError(f"tiles.side: {tiles.side}, expected a multiple of {own}, the side of the J-net's tiles.")
+    if tiles.overlap >= own:
+        raise RecipeError(f"tiles.overlap: {tiles.overlap}, expected less than {own}, the side of the J-net's tiles.")
+    if upscaler.in_channels != 3 + GUIDE_CHANNELS[guide]:
+        raise WeightsError(
+            f"upscaler: the J-net takes {upscaler.in_channels} channels, but RGB and guide {guide!r} are "
+            f"{3 + GUIDE_CHANNELS[guide]}; correct the guide in the card of its weights."
+        )
+    channels = None if discriminator is None else discriminator.config.condition_channels
+    if channels is not None and (channels != upscaler.in_channels or upscaler.scale != DISCRIMINATOR_SCALE):
+        raise WeightsError(
+            f"discriminator: takes {DISCRIMINATOR_SCALE}x tiles and {channels} channels, but the J-net makes "
+            f"{upscaler.scale}x ones from {upscaler.in_channels}; take the discriminator it was trained against."
+        )
