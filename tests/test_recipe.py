@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from facegen.arrays import RGB, to_tensor
 from facegen.errors import RecipeError
+from facegen.pipeline import FacePipeline
 from facegen.recipe import load_recipe, parse_recipe
 from facegen.training.config import JNetRecipe
 from facegen.training.start import load_training_recipe
@@ -135,6 +137,14 @@ def test_later_overrides_win(write_toml: Write) -> None:
 def test_bad_overrides(write_toml: Write, override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         load_recipe(write_toml("seed = 1"), Outer, [override])
+
+
+@pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.toml")), ids=lambda path: path.name)
+def test_bundled_pipelines_upscale_a_head(path: Path, head: RGB) -> None:
+    upscaled = FacePipeline.load(path)(to_tensor(head), 256)
+    assert upscaled.landmarks is not None
+    assert min(upscaled.image.shape[1:]) >= 256
+    assert upscaled.fit > 40
 
 
 @pytest.mark.parametrize("path", sorted((PIPELINES / "train").glob("*.toml")), ids=lambda path: path.name)

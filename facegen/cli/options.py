@@ -89,10 +89,19 @@ format_option = click.option(
     "--format", "file_format", type=click.Choice(["png", "jpg", "webp", "tif"]), default="png",
     help="File format of the results.",
 )  # fmt: skip
+DEFAULT_PRESET = "portrait"
+
+
+def _shipped_recipes() -> list[str]:
+    return sorted(path.stem for path in PIPELINES.glob("*.toml"))
+
+
+_PRESET_HELP = f"A recipe that facegen ships; docs/presets.md compares them.  [default: {DEFAULT_PRESET}]"
 _SET_HELP = "Change a value of the recipe: fidelity=0.5."
 _COUNT_HELP = "Number of candidates per tile; the best one is used."
 _PIPELINE_OPTIONS = (
-    click.option("--recipe", default="portrait", help="Name of a recipe in pipelines/, or a TOML file."),
+    click.option("--preset", type=click.Choice(_shipped_recipes()), help=_PRESET_HELP),
+    click.option("--recipe", metavar="FILE", help="A recipe of your own, a TOML file; instead of --preset."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP),
     click.option("--candidates", type=click.IntRange(min=1), help=_COUNT_HELP),
     click.option(
@@ -108,19 +117,24 @@ _PIPELINE_OPTIONS = (
 
 
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of every command that runs the pipeline: recipe, overrides, shortcuts for them, device.
+    """Add the options of every command that runs the pipeline: preset or recipe, overrides, shortcuts, device.
 
-    The command gets `recipe`, `overrides` and `device`. Shortcuts become overrides, and so are recorded.
+    The command gets `recipe`, a preset's name or a file's, `overrides` and `device`. Shortcuts become overrides, and so
+    are recorded.
     """
 
     @wraps(command)
     def with_shortcuts(
+        preset: str | None,
+        recipe: str | None,
         overrides: tuple[str, ...],
         candidates: int | None,
         variants: tuple[str, ...] | None,
         fidelity: float | None,
         **options: Any,
     ) -> Any:
+        if preset and recipe:
+            raise UsageError(f"--preset {preset} and --recipe {recipe} both name a recipe; leave one of them out.")
         shortcuts = {"candidates.count": candidates, "candidates.variants": variants, "fidelity": fidelity}
         given = {key: value for key, value in shortcuts.items() if value is not None}
         for key, override in product(given, overrides):
@@ -129,7 +143,7 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 option = "--candidates" if key == "candidates.count" else f"--{key.rpartition('.')[2]}"
                 raise UsageError(f"{option} and --set {override} both give {key}; leave one of them out.")
         added = (f"{key}={json.dumps(value)}" for key, value in given.items())
-        return command(overrides=(*overrides, *added), **options)
+        return command(recipe=preset or recipe or DEFAULT_PRESET, overrides=(*overrides, *added), **options)
 
     return add_options(_PIPELINE_OPTIONS, with_shortcuts)
 
@@ -161,7 +175,7 @@ def recipe_path(recipe: str) -> Path:
         return shipped
     if recipe.endswith(".toml"):
         return Path(recipe)
-    known = sorted(path.stem for path in PIPELINES.glob("*.toml"))
+    known = _shipped_recipes()
     hint = did_you_mean(recipe, known)
     raise UsageError(f"--recipe {recipe!r}: neither a .toml file nor a shipped recipe{hint} Known: {', '.join(known)}.")
 

@@ -18,6 +18,7 @@ from facegen.ops.variants import KINDS
 @pipeline_options
 def command(words: tuple[str, ...], **options: Any) -> None:
     """A command that says what it was given."""
+    click.echo(options["recipe"])
     click.echo(sorted(options))
     for override in options["overrides"]:
         click.echo(override)
@@ -28,7 +29,29 @@ def run(*words: str) -> Result:
 
 
 def test_a_command_gets_recipe_overrides_and_device() -> None:
-    assert run("a", "b").output == "['device', 'overrides', 'recipe']\n"
+    assert run("a", "b").output.splitlines()[1:] == ["['device', 'overrides', 'recipe']"]
+
+
+@pytest.mark.parametrize(
+    ("words", "recipe"),
+    [((), "portrait"), (("--preset", "portrait"), "portrait"), (("--recipe", "mine.toml"), "mine.toml")],
+)
+def test_a_recipe_is_a_preset_or_a_file(words: tuple[str, ...], recipe: str) -> None:
+    assert run(*words).output.splitlines()[0] == recipe
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--preset", "portrait", "--recipe", "mine.toml"), "--preset portrait and --recipe mine.toml both name a rec"),
+        (("--preset", "nope"), "'nope' is not"),
+        (("--preset", "train/jnet-8x"), "'train/jnet-8x' is not"),
+    ],
+)
+def test_two_recipes_and_unknown_presets_are_refused(words: tuple[str, ...], message: str) -> None:
+    result = CliRunner().invoke(cli, ["sample", *words])
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -43,7 +66,7 @@ def test_a_command_gets_recipe_overrides_and_device() -> None:
 )
 def test_shortcuts_become_overrides(words: list[str], override: str) -> None:
     result = run("--set", "batch=3", *words)
-    assert result.output.splitlines()[1:] == ["batch=3", override]
+    assert result.output.splitlines()[2:] == ["batch=3", override]
 
 
 @pytest.mark.parametrize(
