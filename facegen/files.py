@@ -46,6 +46,7 @@ def _shipped(name: str) -> Path:
 
 PIPELINES = _shipped("pipelines")
 WEIGHTS = _shipped("weights")
+DOCS = _shipped("docs")
 LOCK = ".lock"
 
 

@@ -120,11 +120,11 @@ def test_folders_exist(folder: str) -> None:
     assert (ROOT / folder).is_dir()
 
 
-def test_wheel_bundles_recipes_and_weights() -> None:
+def test_wheel_bundles_recipes_weights_and_pages() -> None:
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     assert set(wheel["only-include"]) == {"facegen", *wheel["sources"]}
-    assert wheel["exclude"] == ["weights/training"]  # what only training needs
-    assert wheel["sources"] == {name: f"facegen/_bundled/{name}" for name in ("pipelines", "weights")}
+    assert wheel["exclude"] == ["weights/training", "docs/images"]  # needed for training; shown by no terminal
+    assert wheel["sources"] == {name: f"facegen/_bundled/{name}" for name in ("pipelines", "weights", "docs")}
 
 
 @pytest.mark.parametrize("name", ["FacePipeline", "restore_photo"])

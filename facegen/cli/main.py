@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
@@ -27,6 +28,7 @@ COMMANDS = {
     "compare": "Compare upscalers side by side on the same pictures.",
     "publish": "Turn a training run into a weight folder.",
     "doctor": "Check the installation.",
+    "help": "Explain a command, or show a page of the documentation.",
 }
 MODULES = {"grid_walk": "video"}
 """Commands that share another's module."""
@@ -64,8 +66,26 @@ class Commands(click.Group):
             ctx.exit(error.exit_status)
 
 
+def _install_completion(context: click.Context, _: click.Parameter, shell: str | None) -> None:
+    if shell is None or context.resilient_parsing:
+        return
+    from facegen.cli.completion import install_completion
+
+    try:
+        written = install_completion(context.command, shell, Path.home())
+    except FacegenError as error:
+        click.echo(f"Error: {error}", err=True)
+        context.exit(error.exit_status)
+    click.echo(f"Written: {', '.join(map(str, written))}. Start a new shell to use it.")
+    context.exit()
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="facegen")
+@click.option(
+    "--install-completion", metavar="[bash|zsh|fish]", is_flag=False, flag_value="auto", expose_value=False,
+    is_eager=True, callback=_install_completion, help="Complete commands with the TAB key from now on, and exit.",
+)
 def cli() -> None:
     """Draw high-resolution faces, or upscale the faces in your photos."""
     if isinstance(sys.stdout, io.TextIOWrapper):
