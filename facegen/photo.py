@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
@@ -20,9 +21,8 @@ from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.pipeline import FacePipeline, Upscaled
 
 UpscaleFace = Callable[[Tensor, int], Upscaled]  # an aligned head (3, S, S) and a size, as a pipeline is called
-Faces = Literal["all", "largest"]
 Background = Literal["lanczos", "tiles", "keep"]
-FACES: tuple[Faces, ...] = get_args(Faces)
+FACES = ("all", "largest")
 BACKGROUNDS: tuple[Background, ...] = get_args(Background)
 
 HEAD_SIDE = 768
@@ -42,8 +42,8 @@ class PhotoOptions:
     scale: int | None = None
     """Enlargement of the photo, at least 1; None takes `photo_scale` of the heads to upscale, and 1 to keep the
     background. At 1 the photo stays as it is, and its heads get detail below 2 x 2 pixels where they lack it."""
-    faces: Faces = "all"
-    """Heads to upscale."""
+    faces: str = "all"
+    """Heads to upscale: "all", "largest", or their numbers, counted from the largest: "1,3"; "0" is none."""
     face_size_min: int = 0
     """Side of the smallest head to upscale, in pixels of the photo; a face is about half as wide as its head's
     frame."""
@@ -61,7 +61,8 @@ class PhotoOptions:
             )
         if self.face_size_min < 0:
             raise UsageError(f"face_size_min is {self.face_size_min}, expected 0 or more pixels of the photo.")
-        _check_known("faces", self.faces, FACES)
+        if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", self.faces):
+            _check_known("faces", self.faces, FACES, "; or numbers, as in 1,3")
         _check_known("background", self.background, BACKGROUNDS)
 
 
@@ -190,7 +191,11 @@ def _shrunk(upscaled: Upscaled, side: int) -> Upscaled:
 
 def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
     """The frames that the options ask for, of frames sorted by size."""
-    chosen = found[:1] if options.faces == "largest" else found
+    if options.faces in FACES:
+        chosen = found[:1] if options.faces == "largest" else found
+    else:
+        numbers = {int(number) for number in options.faces.split(",")}
+        chosen = [frame for number, frame in enumerate(found, start=1) if number in numbers]
     return [frame for frame in chosen if frame.side >= options.face_size_min]
 
 
@@ -243,9 +248,9 @@ def _seams(canvas: RGB, rgb: RGB, heads: Sequence[tuple[HeadFrame, Upscaled]]) -
     return over_all(gauges)
 
 
-def _check_known(key: str, value: str, known: Sequence[str]) -> None:
+def _check_known(key: str, value: str, known: Sequence[str], more: str = "") -> None:
     if value not in known:
-        raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}.")
+        raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}{more}.")
 
 
 def _check_size(rgb: RGB, scale: int) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from facegen.arrays import RGB
-from facegen.errors import FileError, ImageError
+from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import write_explanation
 from facegen.jobs import Task
 from facegen.media.images import Picture, find_pictures, picture_text, read_image, write_image
@@ -21,7 +21,7 @@ from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip, video_text
 from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge
-from facegen.photo import Restored, crop_heads, restore_photo, upscale_aligned
+from facegen.photo import FACES, Restored, crop_heads, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline, Upscaled
 from facegen.results import CLIP_SUFFIX, UpresOptions, Upscaling, before_after_path, vote_stem
 from facegen.runtime import resolve_device
@@ -79,6 +79,8 @@ class FileUpscaler:
     def _clip(self, task: Task) -> Upscaling:
         """Upscale a clip, its sound and times unchanged; a stopped run left its frames next to the result."""
         clip, pipeline, photo = Clip(task.source), self.pipeline, self.options.photo
+        if photo.faces not in FACES:
+            raise UsageError(f"{task.source}: faces have no numbers in a clip; expected --faces all or largest.")
         scale = clip_scale(clip, photo)
         path = self._path(task, f"-x{scale}", CLIP_SUFFIX)
         record = partial(record_text, pipeline, "upres", self.options.recorded(clip=True), source=clip.path)

@@ -243,7 +243,8 @@ def test_kept_background_needs_scale_one() -> None:
         (lambda: PhotoOptions(scale=0), "scale is 0, expected at least 1"),
         (lambda: PhotoOptions(face_size_min=-1), "face_size_min is -1, expected 0 or more"),
         (lambda: PhotoOptions(background="lancsoz"), "background 'lancsoz'; did you mean 'lanczos'?"),  # type: ignore[arg-type]
-        (lambda: PhotoOptions(faces="none"), "faces 'none'. Known: all, largest"),  # type: ignore[arg-type]
+        (lambda: PhotoOptions(faces="none"), "faces 'none'. Known: all, largest; or numbers, as in 1,3"),
+        (lambda: PhotoOptions(faces="1,"), "faces '1,'. Known: all, largest"),
     ],
 )
 def test_options_out_of_range(make: Callable[[], PhotoOptions], message: str) -> None:
@@ -268,6 +269,8 @@ def pair(portrait: RGB) -> RGB:
     [
         (PhotoOptions(scale=2, background="lanczos"), 2, 0),
         (PhotoOptions(scale=2, background="lanczos", faces="largest"), 1, 1),
+        (PhotoOptions(scale=2, background="lanczos", faces="2,9"), 1, 1),
+        (PhotoOptions(scale=2, background="lanczos", faces="0"), 0, 2),
         (PhotoOptions(scale=2, background="lanczos", face_size_min=120), 1, 1),
         (PhotoOptions(scale=2, background="lanczos", face_size_min=500), 0, 2),
     ],

@@ -33,8 +33,8 @@ PICTURE_OPTIONS = ("crop", "aligned", "before_after", "explain")
     help="Enlarge photos this many times.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
 )
 @click.option(
-    "--faces", type=click.Choice(["all", "largest"]), default="all",
-    help="Which faces to upscale; the others are treated as background.",
+    "--faces", metavar="[all|largest|NUMBERS]", default="all",
+    help="Which faces to upscale, also by number, counted from the largest: 1,3. The others are treated as background.",
 )
 @click.option(
     "--face-size-min", type=click.IntRange(min=0), default=0, metavar="PIXELS",

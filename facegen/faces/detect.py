@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -39,6 +40,7 @@ ROUNDS, SETTLED = 3, 0.01
 """Searches of the upright crop at most, and the share of its side by which a frame that is done may still turn."""
 SAME_HEAD = 0.35
 """Two frames whose centres are nearer than this part of the larger one's side show one head."""
+_LOCK = Lock()  # the detector holds the size of the picture that it looks at
 
 
 @dataclass(frozen=True)
@@ -195,10 +197,11 @@ def yunet_faces(rgb: RGB, score: float) -> NDArray[np.float32]:
     Returns:
         (N, 15): left, top, width, height, five points (x, y), score; in pixels.
     """
-    detector = _yunet()
-    detector.setScoreThreshold(score)
-    detector.setInputSize((rgb.shape[1], rgb.shape[0]))
-    _, found = detector.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+    with _LOCK:
+        detector = _yunet()
+        detector.setScoreThreshold(score)
+        detector.setInputSize((rgb.shape[1], rgb.shape[0]))
+        _, found = detector.detect(cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     return np.zeros((0, 15), np.float32) if found is None else np.asarray(found, np.float32)
 
 
