@@ -21,13 +21,14 @@ from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, read_record
 from facegen.media.sheets import contact_sheet
 from facegen.ops.blending import blend
 from facegen.ops.choice import choice_map, gather, hues
+from facegen.ops.color import luma
 from facegen.ops.consistency import decibels, downsample_area
 from facegen.ops.scoring import ScoreContext, laplacian
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 from facegen.pipeline import Upscaled
 
-TINT, LINE = 0.4, 18
-"""The vote map: share of the chosen candidate's colour, the rest is the picture; height of a line of its legend."""
+TINT, LINE = 0.5, 18
+"""The vote map: share of the chosen candidate's colour, the rest is the picture's luma; height of a legend's line."""
 SHOWN_SIDE = 384
 """Small pictures are enlarged to about this side, each pixel a square."""
 
@@ -50,9 +51,9 @@ def explain(upscaled: Upscaled) -> dict[str, Any]:
     Returns:
         "size": [width, height] of the picture; "candidates": their names, in the order of their hues; "tiles", row by
         row: "box" [left, top, width, height] in pixels of the picture, "winner", "scores" by name (in standard
-        deviations of the tile's candidates, higher is better), "runner_up", the best of the others, and "margin", the
-        winner's score less the runner-up's, negative where the neighbours overruled the scores. The last two are None
-        if there is a single candidate.
+        deviations of the tile's candidates, higher is better), "runner_up", the best of the others, "margin", the
+        winner's score less the runner-up's, and "reason", a sentence: neighbours may overrule the scores, so that tiles
+        agree where they overlap. The runner-up and margin are None if there is a single candidate.
     """
     height, width = upscaled.image.shape[-2:]
     scale = width // upscaled.plan.width
@@ -68,20 +69,31 @@ def explain(upscaled: Upscaled) -> dict[str, Any]:
 def _verdict(scores: list[float], winner: int, names: tuple[str, ...]) -> dict[str, Any]:
     others = [k for k in range(len(scores)) if k != winner]
     second = max(others, key=lambda k: scores[k], default=None)
+    margin = None if second is None else round(scores[winner] - scores[second], 4)
     return {
         "winner": names[winner],
         "scores": dict(zip(names, (round(score, 4) for score in scores), strict=True)),
         "runner_up": None if second is None else names[second],
-        "margin": None if second is None else round(scores[winner] - scores[second], 4),
+        "margin": margin,
+        "reason": _reason(None if second is None else names[second], margin),
     }
 
 
+def _reason(second: str | None, margin: float | None) -> str:
+    if margin is None:
+        return "It is the only candidate."
+    if margin < 0:
+        return f"Its score is lower than that of {second}, but it fits the neighbouring tiles better."
+    return "It has the highest score."
+
+
 def vote_map(upscaled: Upscaled) -> RGB:
-    """Tint each tile of the picture by its chosen candidate, with a legend below: (H + legend, W, 3)."""
+    """Tint each tile of the picture in grey by its chosen candidate, with a legend below: (H + legend, W, 3)."""
     height, width = upscaled.image.shape[-2:]
     count = len(upscaled.names)
     won = choice_map(upscaled.chosen, upscaled.plan, width // upscaled.plan.width, count)
-    tinted = to_rgb(torch.lerp(upscaled.image.cpu(), won, TINT))
+    grey = luma(upscaled.image.cpu()).expand(3, -1, -1)
+    tinted = to_rgb(torch.lerp(grey, won, TINT))
     sheet = Image.new("RGB", (width, height + LINE * count), "white")
     sheet.paste(to_pillow(tinted), (0, 0))
     draw, tiles = ImageDraw.Draw(sheet), upscaled.chosen.bincount(minlength=count).tolist()

@@ -49,6 +49,7 @@ def test_every_tile_is_reported(upscaled: Upscaled) -> None:
                 "scores": {"identity": 0.5, "flip": -1.0, "contrast 0.9": 0.25},
                 "runner_up": "contrast 0.9",
                 "margin": 0.25,
+                "reason": "It has the highest score.",
             },
             {
                 "box": [128, 0, 128, 128],
@@ -56,6 +57,7 @@ def test_every_tile_is_reported(upscaled: Upscaled) -> None:
                 "scores": {"identity": 1.25, "flip": -0.5, "contrast 0.9": -0.75},
                 "runner_up": "identity",
                 "margin": -1.75,
+                "reason": "Its score is lower than that of identity, but it fits the neighbouring tiles better.",
             },
         ],
     }

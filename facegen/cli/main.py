@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from facegen import __version__
-from facegen.errors import FacegenError
+from facegen.errors import FacegenError, did_you_mean
 
 COMMANDS = {
     "sample": "Draw faces.",
@@ -30,6 +30,14 @@ COMMANDS = {
     "doctor": "Check the installation.",
     "help": "Explain a command, or show a page of the documentation.",
 }
+OTHER_WORDS = {
+    "upres": ("upscale", "upsample", "restore", "enhance", "enlarge", "superres"),
+    "sample": ("generate", "draw", "face", "faces"),
+    "video": ("film", "walk", "interpolate"),
+    "evaluate": ("measure", "metrics", "test"),
+    "inspect": ("info", "show"),
+}
+"""Words that people try, by the command they want."""
 MODULES = {"grid_walk": "video"}
 """Commands that share another's module."""
 
@@ -52,6 +60,17 @@ class Commands(click.Group):
         command = getattr(importlib.import_module(f"facegen.cli.{MODULES.get(name, name)}"), name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; for another word for one, or a misspelt one, the error names it."""
+        word = args[0]
+        if word not in COMMANDS and not word.startswith("-") and not ctx.resilient_parsing:
+            wanted = next((name for name, words in OTHER_WORDS.items() if word in words), None)
+            hint = f"; use facegen {wanted}." if wanted else did_you_mean(word, COMMANDS)
+            ctx.fail(f"No such command {word!r}{hint} All are listed by facegen --help.")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

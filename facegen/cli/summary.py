@@ -18,6 +18,12 @@ from facegen.results import Upscaling
 WIDE = 10_000
 """Columns where there is no terminal, so that no line is wrapped or cut."""
 COLUMNS = ("file", "size", "faces", "seams", "fit", "seconds", "")
+GOOD_SEAMS = 1.05
+"""Mean seam gauge up to which nothing can be seen."""
+LEGEND = (
+    f"seams: how far the borders of tiles stand out; 1 is not at all, over {GOOD_SEAMS} (marked !) they may be seen.\n"
+    "fit: how well the result, shrunk again, matches its photo; over 45 dB no difference can be seen."
+)
 
 
 def error_console() -> Console:
@@ -48,6 +54,8 @@ def report_all(outcomes: Sequence[Outcome]) -> None:
     """Print the table and the totals of several files; exit with status 1 if any failed."""
     if len(outcomes) > 1:
         error_console().print(summary(outcomes))
+        if any(isinstance(outcome, Upscaling) and outcome.fit is not None for outcome in outcomes):
+            click.echo(LEGEND, err=True)
         click.echo(totals(outcomes), err=True)
     if any(outcome.error for outcome in outcomes):
         sys.exit(1)
@@ -72,7 +80,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         str(outcome.source),
         " -> ".join(sizes),
         "" if known.faces is None else str(known.faces),
-        "" if seams is None else f"{seams.mean:.3f}, at most {seams.max:.3f}",
+        "" if seams is None else f"{seams.mean:.3f}, at most {seams.max:.3f}{' !' if seams.mean > GOOD_SEAMS else ''}",
         "" if fit is None else "exact" if math.isinf(fit) else f"{fit:.1f} dB",
         "" if outcome.done_already else f"{outcome.seconds:.1f}",
         outcome.error.removeprefix(f"{outcome.source}: ") or ("done already" if outcome.done_already else outcome.note),

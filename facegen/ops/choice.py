@@ -19,6 +19,12 @@ from torch.profiler import record_function as step
 from facegen.errors import ShapeError, UsageError
 from facegen.ops.tiling import TilePlan
 
+OKABE_ITO = (
+    (230, 159, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167),
+    (240, 228, 66), (213, 94, 0), (86, 180, 233), (90, 90, 90),
+)  # fmt: skip
+"""Colours that colour-blind eyes can tell apart (Okabe & Ito 2008), in 8 bits; grey for their black."""
+
 ROUNDING = 1e-6
 """Differences of pixels in [0, 1] that float32 cannot tell apart; they are not worth a choice."""
 
@@ -81,7 +87,9 @@ def choice_map(index: Tensor, plan: TilePlan, scale: int, k: int) -> Tensor:
 
 
 def hues(k: int) -> Tensor:
-    """The colours of `choice_map`: (k, 3) in [0, 1]."""
+    """The colours of `choice_map`: (k, 3) in [0, 1]; up to eight can be told apart by colour-blind eyes too."""
+    if k <= len(OKABE_ITO):
+        return torch.tensor(OKABE_ITO[:k]) / 255
     return torch.tensor([colorsys.hsv_to_rgb(hue / k, 0.6, 0.9) for hue in range(k)])
 
 

@@ -51,6 +51,16 @@ def test_unknown_command(facegen: Facegen) -> None:
     assert "No such command 'smaple'" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("word", "wanted"),
+    [("upscale", "use facegen upres."), ("restore", "use facegen upres."), ("evalute", "did you mean 'evaluate'?")],
+)
+def test_other_words_and_misspelt_ones_lead_to_the_command(facegen: Facegen, word: str, wanted: str) -> None:
+    result = facegen(word, "photo.jpg")
+    assert result.exit_code == 2
+    assert f"No such command '{word}'; {wanted}" in result.stderr
+
+
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The real thing, in a process of its own."""
     code = "from facegen.cli.main import main\nmain()"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facegen.cli.summary import error_console, summary, time_left, totals
+from facegen.cli.summary import error_console, report_all, summary, time_left, totals
 from facegen.jobs import Outcome
 from facegen.ops.seams import SeamGauge
 from facegen.results import Upscaling
@@ -40,6 +40,18 @@ def test_rows_in_a_file_are_plain_and_whole(capsys: pytest.CaptureFixture[str]) 
         "old.png done already",
         "bad.png 0.0 is empty (0 bytes).",
     ]
+
+
+def test_seams_that_may_be_seen_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    error_console().print(summary([Upscaling(Path("a.png"), seams=SeamGauge(1.06, 1.2)), OUTCOMES[0]]))
+    first, second = capsys.readouterr().err.splitlines()[1:]
+    assert "1.060, at most 1.200 !" in first
+    assert "!" not in second
+
+
+def test_the_table_of_photos_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    report_all(OUTCOMES[:2])
+    assert "seams: how far" in capsys.readouterr().err
 
 
 def test_long_names_are_never_cut_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:

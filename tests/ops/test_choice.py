@@ -89,12 +89,21 @@ def test_gather_takes_one_of_each(rng: torch.Generator) -> None:
     assert all(torch.equal(chosen[t], candidates[t, k]) for t, k in enumerate(index.tolist()))
 
 
+@pytest.mark.parametrize("k", [1, 2, 8, 9, 20])
+def test_candidates_have_colours_that_differ(k: int) -> None:
+    colours = hues(k)
+    assert colours.shape == (k, 3)
+    assert len({tuple(colour) for colour in colours.tolist()}) == k
+    assert colours.min() >= 0
+    assert colours.max() <= 1
+
+
 def test_choice_map_shows_each_tile_in_its_hue() -> None:
     plan = plan_tiles(48, 32)  # two tiles, one above the other
     painted = choice_map(torch.tensor([0, 2]), plan, scale=2, k=3)
     assert painted.shape == (3, 96, 64)
-    assert painted[:, 0, 0].tolist() == pytest.approx([0.9, 0.36, 0.36])  # hue 0 of 3: red
-    assert painted[:, -1, -1].tolist() == pytest.approx([0.36, 0.36, 0.9])  # hue 2 of 3: blue
+    assert painted[:, 0, 0].mul(255).tolist() == pytest.approx([230, 159, 0])  # the first colour: orange
+    assert painted[:, -1, -1].mul(255).tolist() == pytest.approx([0, 158, 115])  # the third: green
     assert painted[0, :, 0].gt(0.5).sum() == 48  # the border runs between the two centres
     assert torch.equal(painted[:, -1, -1], hues(3)[2])
 
