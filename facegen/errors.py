@@ -1,6 +1,7 @@
 """The errors that facegen raises. On the command line, a `UsageError` exits with status 2, the others with 1."""
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -8,6 +9,9 @@ class FacegenError(Exception):
     """Base of every error that facegen reports on purpose: one line, for a person. Catch this one to catch them all."""
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class FileError(FacegenError):
@@ -42,6 +46,15 @@ class UsageError(FacegenError, ValueError):
 
 class RecipeError(UsageError):
     """A recipe file or an override is wrong; the message names the file and the key."""
+
+
+_UNPRINTABLE = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but the line's end, marks that turn the direction of text, and bytes that are no text."""
+
+
+def printable(text: object) -> str:
+    """Escape what a terminal would obey or no encoding holds, as a file's name or a record may have it."""
+    return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 def one_line(error: Exception, length: int = 200) -> str:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -11,24 +14,86 @@ from filelock import FileLock, Timeout
 
 from facegen.errors import FileError, UsageError
 
+if sys.platform != "win32":
+    import fcntl
+
+MARK = ".facegen-"
+"""Start of the names of temporary files, which facegen may delete."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name to write to; it becomes `path` at the end, or is removed if the body raises.
+    """Give a temporary file to write to; it becomes `path` at the end, or is removed if the body raises.
 
-    The name is `path` with ".tmp" added, so that the next process overwrites what a killed one left.
+    Its content is on the disk before it gets its name, so that a power cut leaves no half file either. The next process
+    overwrites what a killed one left; one that writes the same file at the same time waits.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_of(path)
+    claim = _claim(temporary)
     try:
         yield temporary
+        with temporary.open("r+b") as file:
+            os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
+    except BaseException:
         with suppress(OSError):
             temporary.unlink()
+        raise
+    finally:
+        os.close(claim)
+
+
+def temporary_of(path: Path) -> Path:
+    """Return the name under which `replacing` writes a file: hidden, of one length, never one of the user's."""
+    digest = hashlib.blake2s(os.fsencode(path.name), digest_size=8).hexdigest()
+    return path.with_name(f"{MARK}{digest}.tmp")
+
+
+def _claim(path: Path) -> int:
+    """Make a file and lock it, where the system can, as soon as no other process has; closing it unlocks it."""
+    while True:
+        if path.is_symlink():
+            path.unlink()
+        claim = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        if sys.platform == "win32":
+            return claim
+        with suppress(OSError):  # a network drive without locks
+            fcntl.flock(claim, fcntl.LOCK_EX)
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.fstat(claim), path.stat()):
+                return claim
+        os.close(claim)  # the other process gave that file its name meanwhile
+
+
+def is_plain(path: Path) -> bool:
+    """Return whether a path leads to a plain file; False, never an error, where it leads nowhere."""
+    try:
+        return path.is_file()
+    except OSError:  # a loop of links, a name too long, a folder that may not be read
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path leads to a folder; False, never an error, where it leads nowhere."""
+    try:
+        return path.is_dir()
+    except OSError:  # as above
+        return False
+
+
+def refuse_special(path: Path, error: type[FileError] = FileError) -> None:
+    """Refuse a pipe, socket or device, whose content may never come or never end; leave the rest to the reader."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise error(f"{path}: is a pipe, a socket or a device, expected a plain file; save it as one first.")
 
 
 def sha256_of(path: Path) -> str:
     """Hash a file's bytes."""
+    refuse_special(path)
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from facegen.errors import FileError, WeightsError
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task
+from facegen.media.completeness import is_whole
 from facegen.media.record import Record, arguments, check_weights, read_record
 from facegen.media.video_reader import is_clip
 from facegen.ops.seams import SeamGauge
@@ -95,7 +96,7 @@ class DoneBefore:
             record = _record(path)
             if record is not None and self._same(record, task.source):
                 others = self._others(path, heads=len(record.upscaled))
-                if all(file.is_file() for file in others):
+                if all(is_whole(file) for file in (*others, path)):
                     return Outcome(task.source, (*others, path), done_already=True)
         return None
 

@@ -1,11 +1,14 @@
 """Files are complete or not there at all; recipes and weights are found."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from facegen import files
-from facegen.files import PIPELINES, WEIGHTS, replacing
+from facegen.errors import FileError
+from facegen.files import PIPELINES, WEIGHTS, is_folder, is_plain, replacing, sha256_of, temporary_of
 
 
 def fill(path: Path) -> None:
@@ -32,6 +35,63 @@ def test_a_failure_leaves_the_old_one_alone(tmp_path: Path) -> None:
         fill(path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_of_the_users_lies_at_the_temporary_name(tmp_path: Path) -> None:
+    """Not X.png.tmp, and not the target of a link where a killed process left its file."""
+    (tmp_path / "a.png.tmp").write_text("mine")
+    (tmp_path / "letter").write_text("mine too")
+    temporary_of(tmp_path / "a.png").symlink_to(tmp_path / "letter")
+    with replacing(tmp_path / "a.png") as temporary:
+        temporary.write_text("new")
+    assert [path.read_text() for path in sorted(tmp_path.iterdir())] == ["new", "mine", "mine too"]
+
+
+def test_what_a_killed_process_left_is_used_again(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 251 + ".png")  # as long as a name can be
+    code = """
+import os, sys
+from pathlib import Path
+from facegen.files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("half of a very long text")
+    os._exit(1)
+"""
+    subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert [left.name.startswith(".facegen-") for left in tmp_path.iterdir()] == [True]
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+    assert [left.read_text() for left in tmp_path.iterdir()] == ["new"]
+
+
+def test_two_processes_that_write_one_file_write_it_whole(tmp_path: Path) -> None:
+    code = """
+import sys
+from pathlib import Path
+from facegen.files import replacing
+for _ in range(100):
+    with replacing(Path(sys.argv[1])) as temporary, temporary.open("w") as file:
+        for letter in sys.argv[2] * 20_000:
+            file.write(letter)
+    assert Path(sys.argv[1]).read_text() in ("a" * 20_000, "b" * 20_000)
+"""
+    runs = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "text"), letter]) for letter in "ab"]
+    assert [run.wait() for run in runs] == [0, 0]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_paths_that_lead_nowhere_are_no_error(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path / "loop", tmp_path / ("x" * 300), tmp_path / "a\0b", tmp_path / "none"):
+        assert not is_plain(path)
+        assert not is_folder(path)
+    assert is_folder(tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no device")
+def test_a_device_is_never_read() -> None:
+    with pytest.raises(FileError, match=r"^/dev/zero: is a pipe, a socket or a device, expected a plain file"):
+        sha256_of(Path("/dev/zero"))
 
 
 def test_a_checkout_has_recipes_and_weights() -> None:

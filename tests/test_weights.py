@@ -15,6 +15,7 @@ import torch
 
 import facegen.weights
 from facegen.errors import WeightsError
+from facegen.files import temporary_of
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.jnet import JNet
 from facegen.recipe import read_toml
@@ -213,7 +214,7 @@ def test_saving_again_replaces_both(folder: Path) -> None:
 
 def test_failed_save_leaves_the_old_weights(folder: Path) -> None:
     """A folder where the temporary file should go: the write fails, what was there still loads."""
-    (folder / (MODEL_FILE + ".tmp")).mkdir()
+    temporary_of(folder / MODEL_FILE).mkdir()
     with pytest.raises(WeightsError, match=r"cannot be written \(Is a directory\)"):
         save_weights(folder, tiny.upscaler(), read_card(folder))
     load_network(str(folder), DCGANGenerator)

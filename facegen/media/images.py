@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from io import BufferedRandom, FileIO, UnsupportedOperation
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,13 @@ _WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {"compression": "tiff_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
 }
+
+
+class _WithoutDescriptor(FileIO):
+    """A file that keeps its descriptor from Pillow, which would write to it without a look at what was not written."""
+
+    def fileno(self) -> int:
+        raise UnsupportedOperation
 
 
 @dataclass(frozen=True)
@@ -110,8 +118,8 @@ def write_image(
     options = options | save_options(file_format, text or {}, origin, label)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            to_pillow(rgb, alpha, keep_alpha=file_format != "JPEG").save(temporary, file_format, **options)
+        with replacing(path) as temporary, BufferedRandom(_WithoutDescriptor(temporary, "w+")) as file:
+            to_pillow(rgb, alpha, keep_alpha=file_format != "JPEG").save(file, file_format, **options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: cannot be written ({reason}); choose another folder, name or format.") from error

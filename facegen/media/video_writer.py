@@ -17,7 +17,7 @@ from av.error import FFmpegError
 
 from facegen.arrays import RGB
 from facegen.errors import FileError, UsageError, did_you_mean, one_line
-from facegen.files import replacing
+from facegen.files import is_folder, replacing
 from facegen.media.images import write_image
 from facegen.media.metadata import IPTC, SOURCE_TYPES, Label, packet
 from facegen.media.video_encoding import LOSSLESS, Codec, FrameStream, write_film, write_gif
@@ -104,7 +104,8 @@ def write_video(
         with replacing(path) as temporary:
             _write_file(temporary, chosen, stream, audio, text or {}, label)
     except (FFmpegError, OSError) as error:
-        raise FileError(f"{path}: cannot be written ({one_line(error)}); choose another folder or format.") from error
+        reason = error.strerror or one_line(error)
+        raise FileError(f"{path}: cannot be written ({reason}); choose another folder or format.") from error
     return path
 
 
@@ -115,7 +116,7 @@ def find_codec(path: Path, codec: str | None = None, *, sound: bool = False) -> 
         UsageError: if suffix or codec is unknown, or there should be sound where there can be none.
     """
     suffix = path.suffix.lower()
-    if (not suffix or path.is_dir()) and codec is None:
+    if (not suffix or is_folder(path)) and codec is None:
         chosen = None
     elif suffix not in _CODECS:
         hint = did_you_mean(suffix, VIDEO_SUFFIXES)
