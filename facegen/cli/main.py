@@ -20,6 +20,7 @@ COMMANDS = {
     "video": "Make a film that moves from face to face.",
     "grid-walk": "Make a film of many faces in a grid, all moving.",
     "project": "Find the drawn face that is nearest to a photo.",
+    "studio": "Restore photos, draw faces and make films on a web page.",
     "inspect": "Show how a picture was made, and measure it.",
     "replay": "Make a picture again from the record in its file.",
     "data": "Make a training set from photos: prepare, clean, curate, stats.",

@@ -1,0 +1,1 @@
+"""`facegen studio`: a web page that restores photos, draws faces and makes films of them."""

@@ -1,0 +1,78 @@
+"""The page: its tabs, its looks, and the web application that serves it to those who may use it."""
+
+from __future__ import annotations
+
+import secrets
+from importlib.resources import files
+
+import gradio as gr
+from fastapi import FastAPI
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from facegen.studio.restore import COOKIE, RestoreTab
+from facegen.studio.work import Studio
+from facegen.web import HEADERS, Access, Guard
+
+LARGEST_FILE = "200mb"
+EVENTS = 64
+"""Requests that may wait; more are refused."""
+_POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
+    "worker-src 'self' blob:; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""What Gradio's page needs; nothing can be fetched from elsewhere."""
+THEME = gr.themes.Default(
+    primary_hue="amber", neutral_hue="stone", font=["ui-sans-serif", "system-ui", "sans-serif"],
+    font_mono=["ui-monospace", "monospace"],
+).set(
+    button_primary_background_fill="*neutral_800", button_primary_background_fill_hover="*neutral_700",
+    button_primary_text_color="white", button_primary_background_fill_dark="*neutral_200",
+    button_primary_background_fill_hover_dark="*neutral_100", button_primary_text_color_dark="*neutral_900",
+)  # fmt: skip
+
+
+def build(studio: Studio) -> gr.Blocks:
+    """Build the page."""
+    page: gr.Blocks
+    with gr.Blocks(title="facegen studio", analytics_enabled=False) as page:
+        gr.Markdown("# facegen studio", elem_id="title")
+        with gr.Tabs(), gr.Tab("Restore"):
+            tab = RestoreTab(studio)
+        tab.connect_load(page)
+    page.queue(max_size=EVENTS, default_concurrency_limit=8)
+    return page
+
+
+async def _greet(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Give a browser that comes for the first time a name that no other can guess."""
+    answer = await call_next(request)
+    if request.url.path == "/" and COOKIE not in request.cookies:
+        answer.set_cookie(COOKIE, secrets.token_urlsafe(16), httponly=True, samesite="lax")
+    return answer
+
+
+def create_app(studio: Studio, access: Access) -> ASGIApp:
+    """Make the web application."""
+    page = files(__package__) / "page"
+    app = FastAPI(openapi_url=None)
+    app.middleware("http")(_greet)
+    app = gr.mount_gradio_app(
+        app,
+        build(studio),
+        path="/",
+        theme=THEME,
+        css=(page / "style.css").read_text(encoding="utf-8"),
+        head=(page / "head.html").read_text(encoding="utf-8"),
+        max_file_size=LARGEST_FILE,
+        footer_links=["api"],
+        run_history=False,
+        enable_monitoring=False,
+        pwa=False,
+        ssr_mode=False,
+        allowed_paths=[],
+    )
+    return Guard(app, access, HEADERS | {"Content-Security-Policy": _POLICY})

@@ -1,0 +1,308 @@
+"""The tab that restores photos."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from facegen.errors import FacegenError
+from facegen.studio.work import Job, Studio
+
+if TYPE_CHECKING:
+    from facegen.studio.photos import Photo
+
+SESSIONS = 100
+"""Visitors whose photos are remembered."""
+HINT = "<div class='hint'><p><b>Drop a photo.</b><br>Every face in it is found; choose which to restore.</p></div>"
+FORMATS = ["png", "jpg", "webp", "tif"]
+View = dict[Any, Any]
+COOKIE = "facegen_visitor"
+"""Names a browser, so that it finds its photos again after a reload."""
+
+
+@dataclass
+class Session:
+    """What one visitor's browser has on the tab; it survives a reload."""
+
+    folder: Path
+    photos: list[Photo] = field(default_factory=list)
+    current: int = 0
+    shows_result: bool = False
+    job: Job | None = None
+    archive: Path | None = None
+
+    @property
+    def photo(self) -> Photo | None:
+        """The photo that is shown large."""
+        return self.photos[self.current] if self.photos else None
+
+    @property
+    def works(self) -> bool:
+        """True while a job waits or runs."""
+        return self.job is not None and not self.job.done
+
+
+class RestoreTab:
+    """Builds the tab and answers what happens on it."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                self._build_options()
+            with gr.Column(scale=2, min_width=340):
+                self._build_view()
+        self._connect()
+
+    def _build_options(self) -> None:
+        studio = self._studio
+        self.files = gr.File(label="Photos", file_count="multiple", type="filepath", elem_id="photos", height=150)
+        with gr.Row():
+            self.preset = gr.Dropdown(list(studio.recipes), value=studio.recipe, label="Preset", min_width=120)
+            scales = [("auto", 0), *((f"{scale}×", scale) for scale in range(1, 9))]
+            self.scale = gr.Dropdown(scales, value=0, label="Scale", min_width=120)
+        with gr.Accordion("More", open=False):
+            self.fidelity = gr.Slider(
+                0, 1, 1, step=0.05, label="Fidelity", info="1 agrees with the photo, 0 is freer"
+            )
+            self.background = gr.Radio(
+                ["lanczos", "tiles", "keep"], value="lanczos", label="Background",
+                info="lanczos is quick, tiles is crisper and slow, keep changes faces alone",
+            )  # fmt: skip
+            self.format = gr.Radio(FORMATS, value="png", label="Format")
+        with gr.Row():
+            self.start = gr.Button("Restore", variant="primary", interactive=False)
+            self.cancel = gr.Button("Cancel", visible=False)
+        self.status = gr.HTML(elem_id="restore-status")
+
+    def _build_view(self) -> None:
+        self.hint = gr.HTML(HINT)
+        self.mode = gr.Radio(["Faces", "Before and after"], show_label=False, visible=False, container=False)
+        self.framed = gr.Image(
+            show_label=False, label="Faces found", visible=False, interactive=False, format="jpeg", buttons=[],
+            elem_id="framed",
+        )  # fmt: skip
+        self.faces = gr.CheckboxGroup([], label="Faces to restore", visible=False)
+        self.slider = gr.ImageSlider(
+            label="Before and after", show_label=False, visible=False, interactive=False, type="filepath",
+            buttons=["fullscreen"], max_height=720, elem_id="before-after",
+        )  # fmt: skip
+        self.strip = gr.Gallery(
+            show_label=False, label="All photos", visible=False, columns=6, height=150, allow_preview=False,
+            object_fit="cover", buttons=[], elem_id="strip",
+        )  # fmt: skip
+        with gr.Row():
+            self.download = gr.DownloadButton("Download", visible=False, variant="primary")
+            self.bundle = gr.DownloadButton("Download all as ZIP", visible=False)
+
+    @property
+    def shown(self) -> list[Any]:
+        """Every component that `_view` changes."""
+        return [
+            self.start, self.cancel, self.status, self.hint, self.mode, self.framed, self.faces, self.slider,
+            self.strip, self.download, self.bundle,
+        ]  # fmt: skip
+
+    def _connect(self) -> None:
+        usual: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        watch = usual | {"fn": self.watch, "outputs": self.shown, "concurrency_limit": None}
+        for happened in (self.files.upload, self.files.delete, self.files.clear):
+            happened(self.take, self.files, self.shown, **usual, concurrency_limit=4)
+        self.strip.select(self.choose, None, self.shown, **usual)
+        self.framed.select(self.toggle, None, self.shown, **usual)
+        self.faces.input(self.switch, self.faces, self.shown, **usual)
+        self.mode.input(self.turn, self.mode, self.shown, **usual)
+        self.preset.input(self.usual_fidelity, self.preset, self.fidelity, **usual)
+        options = [self.preset, self.scale, self.fidelity, self.background, self.format]
+        self.start.click(self.begin, options, self.shown, **usual).then(**watch)
+        self.cancel.click(self.stop, None, self.shown, **usual, queue=False)
+
+    def connect_load(self, page: gr.Blocks) -> None:
+        """Show what is there again after a reload."""
+        usual: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        again = page.load(self.resume, None, [self.files, *self.shown], **usual)
+        again.then(self.watch, None, self.shown, **usual, concurrency_limit=None)
+
+    # --- what happens
+
+    def session(self, request: gr.Request) -> Session:
+        """The session of a browser; the one unused for longest is forgotten if there are too many."""
+        key = visitor(request)
+        if key not in self._sessions:
+            self._sessions[key] = Session(self._studio.new_folder())
+        self._sessions.move_to_end(key)
+        while len(self._sessions) > SESSIONS:
+            self._sessions.popitem(last=False)
+        return self._sessions[key]
+
+    def take(self, request: gr.Request, files: list[str] | None) -> Iterator[View]:
+        """Look at photos that were dropped; those that are there stay as they are."""
+        from facegen.studio.photos import Photo  # imports torch, once the page is there
+
+        session = self.session(request)
+        known = {photo.path: photo for photo in session.photos}
+        paths = [self._studio.own(file) for file in files or []]
+        session.photos = [known.get(path) or Photo(path) for path in paths]
+        new = [photo for photo in session.photos if photo.path not in known]
+        session.current, session.archive = 0, None
+        session.shows_result = bool(session.photo and session.photo.pair)
+        for number, photo in enumerate(new, start=1):
+            yield {self.status: _progress("Looking for faces", (number - 1) / len(new))}
+            photo.look(session.folder)
+        yield self._view(session)
+
+    def resume(self, request: gr.Request) -> View:
+        """Show a session after a reload."""
+        session = self.session(request)
+        files = [str(photo.path) for photo in session.photos] or None
+        return {self.files: gr.update(value=files), **self._view(session)}
+
+    def choose(self, request: gr.Request, event: gr.SelectData) -> View:
+        """Show another photo."""
+        session = self.session(request)
+        session.current = min(int(event.index), len(session.photos) - 1)
+        session.shows_result = bool(session.photo and session.photo.pair)
+        return self._view(session)
+
+    def toggle(self, request: gr.Request, event: gr.SelectData) -> View:
+        """Switch the face at a point on or off."""
+        session = self.session(request)
+        if session.photo:
+            session.photo.toggle(*event.index)
+        return self._view(session)
+
+    def switch(self, request: gr.Request, on: list[int]) -> View:
+        """Switch faces on and off by their numbers."""
+        session = self.session(request)
+        if session.photo:
+            session.photo.off = set(range(1, len(session.photo.heads) + 1)) - set(on)
+        return self._view(session)
+
+    def turn(self, request: gr.Request, mode: str) -> View:
+        """Show the faces, or before and after."""
+        session = self.session(request)
+        session.shows_result = mode != "Faces"
+        return self._view(session)
+
+    def usual_fidelity(self, preset: str) -> float:
+        """The fidelity of a preset's recipe."""
+        from facegen.recipe import PipelineRecipe, load_recipe
+
+        return load_recipe(self._studio.recipe_path(preset), PipelineRecipe).fidelity
+
+    def begin(
+        self, request: gr.Request, preset: str, scale: int, fidelity: float, background: Any, suffix: Any
+    ) -> View:
+        """Start to restore every photo."""
+        from facegen.studio.photos import Wish, restore
+
+        session = self.session(request)
+        wish = Wish(preset, scale or None, fidelity, background, suffix)
+        if session.works or not session.photos:
+            return self._view(session)
+        try:
+            wish.options(self._studio, "all")  # refuses what contradicts itself
+            session.job = self._studio.start(lambda job: restore(self._studio, job, session.photos, wish))
+        except FacegenError as error:
+            raise gr.Error(str(error), title="Not started") from None
+        return self._view(session)
+
+    async def watch(self, request: gr.Request) -> AsyncIterator[View]:
+        """Show the progress of a job until it is done, then its results."""
+        session = self.session(request)
+        job = session.job
+        if job is None or job.done:
+            yield self._view(session)
+            return
+        async for _ in job.watch():
+            yield {self.status: job_progress(job)}
+        self._finish(session)
+        yield self._view(session)
+
+    def stop(self, request: gr.Request) -> View:
+        """Cancel the job."""
+        session = self.session(request)
+        if session.job is not None:
+            session.job.cancelled = True
+        return {self.status: "<p role='status'>Cancelling…</p>"}
+
+    # --- what is shown
+
+    def _finish(self, session: Session) -> None:
+        """Turn to the results, and bundle them."""
+        from facegen.studio.photos import archive
+
+        results = [photo.result for photo in session.photos if photo.result]
+        session.shows_result = bool(session.photo and session.photo.pair)
+        if len(results) > 1:
+            session.archive = archive(results, self._studio.new_folder() / "facegen.zip")
+
+    def _view(self, session: Session) -> View:
+        photo, several = session.photo, len(session.photos) > 1
+        pair = photo.pair if photo and session.shows_result else None
+        faces = photo is not None and photo.preview is not None and pair is None
+        numbers = list(range(1, len(photo.heads) + 1)) if photo else []
+        return {
+            self.start: gr.update(interactive=bool(session.photos) and not session.works),
+            self.cancel: gr.update(visible=session.works),
+            self.status: self._status(session),
+            self.hint: gr.update(visible=photo is None),
+            self.mode: gr.update(visible=bool(photo and photo.pair), value="Before and after" if pair else "Faces"),
+            self.framed: gr.update(visible=faces, value=photo.framed() if photo and faces else None),
+            self.faces: gr.update(
+                visible=faces and bool(numbers), choices=[(f"Face {n}", n) for n in numbers],
+                value=[n for n in numbers if photo and n not in photo.off],
+            ),
+            self.slider: gr.update(visible=pair is not None, value=pair),
+            self.strip: gr.update(
+                visible=several, selected_index=session.current if several else None,
+                value=[(str(photo.pair[1] if photo.pair else photo.preview), _caption(photo))
+                       for photo in session.photos if photo.preview] if several else None,
+            ),
+            self.download: gr.update(visible=bool(pair), value=photo.result if photo and pair else None),
+            self.bundle: gr.update(visible=session.archive is not None, value=session.archive),
+        }  # fmt: skip
+
+    def _status(self, session: Session) -> str:
+        if session.job is not None and not session.job.done:
+            return job_progress(session.job)
+        lines = [photo.error for photo in session.photos if photo.error]
+        if session.job is not None and session.job.error:
+            lines.append(session.job.error)
+        photo = session.photo
+        if photo is not None and photo.preview is not None and not photo.heads:
+            lines.append("No face found: the whole photo is treated as background.")
+        return "".join(f"<p role='status'>{escape(line)}</p>" for line in lines)
+
+
+def visitor(request: gr.Request) -> str:
+    """The name of a browser; a client without cookies has one for each of its sessions."""
+    return str(request.cookies.get(COOKIE) or request.session_hash)
+
+
+def job_progress(job: Job) -> str:
+    """A job's progress as HTML: a bar, what it is at, and the time left."""
+    if job.waits:
+        return _progress("Waiting for another job", 0)
+    left = job.seconds_left
+    return _progress(job.text or "Loading the networks", job.share, "" if left is None else f"{_time(left)} left")
+
+
+def _progress(text: str, share: float, left: str = "") -> str:
+    words = f"<span>{escape(text)}</span><span>{escape(left)}</span>"
+    return f"<div role='status' class='progress'><progress value='{share:.3f}'></progress><div>{words}</div></div>"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+
+
+def _caption(photo: Photo) -> str:
+    return f"✓ {photo.path.name}" if photo.result else photo.path.name

@@ -1,0 +1,156 @@
+"""Work that the page asks for: one job at a time, which goes on when the page is closed, and can be cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facegen.errors import FacegenError, FileError, UsageError
+from facegen.files import PIPELINES
+
+if TYPE_CHECKING:
+    from facegen.pipeline import FacePipeline
+
+WAITING = 32
+"""Jobs that may wait; more are refused."""
+LOOK = 0.25
+"""Seconds between two looks at a job's progress."""
+PIPELINES_KEPT = 4
+"""Sets of networks that stay loaded."""
+
+
+class CancelledError(Exception):
+    """Raised inside a job that its user has cancelled."""
+
+
+class Job:
+    """One piece of work and how far it is. Its own thread writes it, the page's threads read it.
+
+    Args:
+        work: called with the job, tells it how far it is, and returns the result.
+    """
+
+    def __init__(self, work: Callable[[Job], object]) -> None:
+        self._work = work
+        self.done, self.cancelled = False, False
+        self.share, self.text, self.error = 0.0, "", ""
+        self.result: object = None
+        self._started: float | None = None
+
+    def run(self) -> None:
+        """Do the work; an error becomes the job's message."""
+        self._started = time.monotonic()
+        try:
+            self.check()
+            self.result = self._work(self)
+        except CancelledError:
+            self.error = "Cancelled."
+        except FacegenError as error:
+            self.error = str(error)
+        except Exception as error:  # a full memory, a bug: the page says so, and the next job runs
+            self.error = f"Unexpected {type(error).__name__}: {error}"
+        finally:
+            self.done = True
+
+    def check(self) -> None:
+        """Raise `CancelledError` if the user has cancelled the job."""
+        if self.cancelled:
+            raise CancelledError
+
+    def tell(self, share: float, text: str) -> None:
+        """Say how far the job is, 0..1, and what it is at; raises `CancelledError`."""
+        self.check()
+        self.share, self.text = share, text
+
+    @property
+    def waits(self) -> bool:
+        """True if other jobs come first."""
+        return self._started is None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None as long as nobody can know."""
+        spent = 0.0 if self._started is None else time.monotonic() - self._started
+        return None if spent < 2 or self.share < 0.02 else spent * (1 - self.share) / self.share
+
+    async def watch(self) -> AsyncIterator[None]:
+        """Yield now and then until the job is done."""
+        while not self.done:
+            yield
+            await asyncio.sleep(LOOK)
+
+
+class Studio:
+    """What all visitors of a page share: the networks, the folder for their files, and the queue of jobs.
+
+    Args:
+        folder: for all files; nothing else is read, and nothing is written elsewhere.
+        recipe: name of a shipped recipe, or a TOML file; the page's preset.
+        device: torch's.
+    """
+
+    def __init__(self, folder: Path, recipe: str = "portrait", device: str = "auto") -> None:
+        self.folder = folder.resolve()
+        shipped = {path.stem: path for path in sorted(PIPELINES.glob("*.toml"))}
+        self.recipes = shipped if recipe in shipped else {recipe: Path(recipe)} | shipped
+        self.recipe, self._device = recipe, device
+        self._worker = ThreadPoolExecutor(1, "facegen")
+        self._jobs: list[Job] = []
+        self._load = lru_cache(PIPELINES_KEPT)(self._read)
+
+    @cached_property
+    def device(self) -> str:
+        """The torch device, found when it is first needed: that imports torch."""
+        from facegen.runtime import resolve_device
+
+        return resolve_device(self._device)
+
+    def pipeline(self, recipe: str, overrides: tuple[str, ...] = ()) -> FacePipeline:
+        """The networks of a recipe, by its name, loaded once."""
+        return self._load(recipe, overrides)
+
+    def _read(self, recipe: str, overrides: tuple[str, ...]) -> FacePipeline:
+        from facegen.pipeline import FacePipeline
+
+        return FacePipeline.load(self.recipe_path(recipe), overrides, device=self.device)
+
+    def recipe_path(self, recipe: str) -> Path:
+        """Find a recipe by the name that the page shows."""
+        if recipe not in self.recipes:
+            raise UsageError(f"preset {recipe!r} is not known; known: {', '.join(self.recipes)}.")
+        return self.recipes[recipe]
+
+    def start(self, work: Callable[[Job], object]) -> Job:
+        """Queue a job; UsageError if too many wait already."""
+        self._jobs = [job for job in self._jobs if not job.done]
+        if len(self._jobs) > WAITING:
+            raise UsageError(f"{len(self._jobs)} jobs are waiting already; try again when some are done.")
+        job = Job(work)
+        self._jobs.append(job)
+        self._worker.submit(job.run)
+        return job
+
+    def own(self, path: str | Path) -> Path:
+        """Check that a file lies in the studio's folder, also where links lead; FileError if not."""
+        found = Path(path).resolve()
+        if not found.is_relative_to(self.folder) or not found.is_file():
+            raise FileError(f"{Path(path).name}: is not one of the files dropped here; drop it again.")
+        return found
+
+    def new_folder(self) -> Path:
+        """Make a folder of a name that nobody can guess."""
+        folder = self.folder / secrets.token_urlsafe(16)
+        folder.mkdir(parents=True)
+        return folder
+
+    def close(self) -> None:
+        """Cancel what runs and what waits."""
+        for job in self._jobs:
+            job.cancelled = True
+        self._worker.shutdown()

@@ -1,0 +1,147 @@
+"""Photos on the page: faces found, switched, restored to the bytes that the command writes."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from facegen.arrays import RGB
+from facegen.cli.main import cli
+from facegen.media.images import picture_text, read_image, write_image
+from facegen.media.record import COMMAND_KEY
+from facegen.studio.photos import Meter, Photo, Wish, archive, restore
+from facegen.studio.work import CancelledError, Job, Studio
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    folder = tmp_path_factory.mktemp("studio")
+    made = Studio(folder / "files", str(tiny.save_all(folder)), "cpu")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def photo(studio: Studio, astronaut: RGB) -> Photo:
+    """Two heads of one person, the left one larger, with EXIF."""
+    head = astronaut[0:300, 80:380]
+    pair = np.full((300, 460, 3), 100, np.uint8)
+    pair[:, :300] = head
+    pair[60:210, 305:455] = head[::2, ::2]
+    exif = Image.Exif()
+    exif[271] = "Kodak"
+    path = studio.new_folder() / "pair.jpg"
+    Image.fromarray(pair).save(path, quality=95, exif=exif)
+    made = Photo(path)
+    made.look(path.parent)
+    return made
+
+
+def test_faces_are_found_and_switched_off_where_one_clicks(photo: Photo) -> None:
+    assert len(photo.heads) == 2
+    assert photo.faces == "all"
+    photo.toggle(*photo.heads[0].center)
+    assert (photo.off, photo.faces) == ({1}, "2")
+    photo.toggle(*photo.heads[1].center)
+    assert photo.faces == "0"
+    photo.toggle(*photo.heads[0].center)
+    photo.toggle(2, 2)  # beside them all
+    assert photo.faces == "1"
+
+
+def test_frames_show_which_faces_are_on(photo: Photo) -> None:
+    both = photo.framed()
+    photo.off = {2}
+    one = photo.framed()
+    assert both is not None
+    assert one is not None
+    (x, y), side = photo.heads[1].center, photo.heads[1].side
+    near = (slice(int(y - side), int(y + side)), slice(int(x - 0.75 * side), None))
+    changed = np.argwhere((both != one).any(axis=2))
+    assert len(changed) > 0
+    assert (both != one)[near].sum() == (both != one).sum()
+
+
+def test_a_photo_that_cannot_be_read_says_so_without_its_folder(studio: Studio) -> None:
+    path = studio.new_folder() / "broken.jpg"
+    path.write_bytes(b"\xff\xd8\xff\xe0 no picture")
+    photo = Photo(path)
+    photo.look(path.parent)
+    assert photo.error.startswith("broken.jpg: ")
+    assert str(studio.folder) not in photo.error
+    assert photo.framed() is None
+
+
+def test_the_result_is_what_the_command_writes(studio: Studio, photo: Photo, tmp_path: Path) -> None:
+    photo.off = {2}
+    wish = Wish(studio.recipe, scale=2, fidelity=0.5, background="lanczos", format="jpg")
+    outcomes = restore(studio, Job(lambda job: None), [photo], wish)
+    assert [outcome.error for outcome in outcomes] == [""]
+    assert photo.result is not None
+    options = ["--faces", "1", "--scale", "2", "--fidelity", "0.5", "--format", "jpg", "--device", "cpu"]
+    command = ["upres", str(photo.path), *options, "--recipe", studio.recipe, "--out", str(tmp_path)]
+    assert CliRunner().invoke(cli, command, catch_exceptions=False).exit_code == 0
+    assert photo.result.read_bytes() == (tmp_path / photo.result.name).read_bytes()
+    with Image.open(photo.result) as picture:
+        assert picture.getexif()[271] == "Kodak"
+    assert "--faces 1" in picture_text(photo.result)[COMMAND_KEY]
+    assert photo.pair is not None
+    assert read_image(photo.pair[0]).rgb.shape == read_image(photo.pair[1]).rgb.shape
+
+
+def test_of_several_photos_a_broken_one_spoils_nothing(studio: Studio, photo: Photo, head: RGB) -> None:
+    same_name = Photo(write_image(studio.new_folder() / "pair.png", head))
+    broken = Photo(studio.new_folder() / "broken.png")
+    broken.path.write_bytes(photo.path.read_bytes()[:2000])
+    job = Job(lambda job: None)
+    restore(studio, job, [photo, broken, same_name], Wish(studio.recipe, scale=2))
+    assert broken.error.startswith("broken.png: ")
+    assert broken.result is None
+    assert [one.result.name for one in (photo, same_name) if one.result] == ["pair-x2.png", "pair-2-x2.png"]
+    assert job.text.startswith("Photo 3 of 3 · Face 1 of 1")
+    assert photo.result is not None
+    bundle = archive([photo.result], studio.new_folder() / "all.zip")
+    assert zipfile.ZipFile(bundle).read("pair-x2.png") == photo.result.read_bytes()
+
+
+def test_cancelling_leaves_the_networks_usable(studio: Studio, photo: Photo) -> None:
+    job = Job(lambda job: None)
+    heard = Meter.tiles
+
+    def cancel_soon(meter: Meter, done: int, of: int) -> None:
+        job.cancelled = True
+        heard(meter, done, of)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Meter, "tiles", cancel_soon)
+        with pytest.raises(CancelledError):
+            restore(studio, job, [photo], Wish(studio.recipe, scale=2))
+    assert photo.result is None
+    assert not photo.error
+    restore(studio, Job(lambda job: None), [photo], Wish(studio.recipe, scale=2))
+    assert photo.result is not None
+
+
+def test_progress_never_goes_back() -> None:
+    job, shares = Job(lambda job: None), []
+    meter = Meter(job, "", 0.5, 0.5)
+    meter.begin(2, background=True)
+    for block in (1, 2):
+        meter.tiles(25, 25)  # the block's own
+        meter.block(Path("a.jpg"), block, 2)
+        shares.append(job.share)
+    for _ in range(2):
+        for done in (10, 20, 40):
+            meter.tiles(done, 40)
+            shares.append(job.share)
+    assert shares == sorted(shares)
+    assert shares[0] > 0.5
+    assert shares[-1] == 1
+    assert job.text == "Face 2 of 2 · 40 of 40 tiles"
