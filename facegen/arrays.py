@@ -13,6 +13,11 @@ Points = NDArray[np.float64]
 """Points (x, y), (N, 2), in pixels."""
 
 
+def exact(device: torch.device) -> torch.dtype:
+    """float64, or float32 on Apple's GPUs, which know no other."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
 def to_tensor(rgb: RGB) -> Tensor:
     """(H, W, C) uint8 to (C, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.ascontiguousarray(rgb)).permute(2, 0, 1).float() / 255

@@ -44,7 +44,8 @@ def autocast(precision: Precision, device: str = "cpu") -> AbstractContextManage
 
 
 def resolve_device(name: str) -> str:
-    """The torch device a name means here; "auto" takes CUDA where there is one, else the processor.
+    """The torch device a name means here; "auto" takes CUDA where there is one, else the processor;
+    `facegen.golden.choose_device` also takes Apple's GPU.
 
     Raises:
         UsageError: if there is no such device.

@@ -77,14 +77,14 @@ def compare(
     from facegen.evaluation.compare import Comparison, Sides
     from facegen.evaluation.features import load_lpips
     from facegen.evaluation.upscalers import Setting, load_upscalers
+    from facegen.golden import choose_device
     from facegen.media.images import find_pictures
-    from facegen.runtime import resolve_device
 
     if portraits is None and inputs is None:
         raise click.UsageError("nothing to upscale: name a folder of portraits, or --inputs a folder of your pictures.")
     sides = Sides(low, size)
     own = [] if inputs is None else find_pictures([inputs])
-    setting = Setting(sides.scale, recipe_path(recipe), overrides, resolve_device(device))
+    setting = Setting(sides.scale, recipe_path(recipe), overrides, choose_device(device))
     upscalers = load_upscalers(models, setting)
     facts = {"pipeline": " ".join((recipe, *overrides)), "facegen": __version__}
     comparison = Comparison(upscalers, sides, device=setting.device, report=tell, track=_track, out=out, kinds=write)

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _SET = click.argument("folder", metavar="SET", type=click.Path(path_type=Path, exists=True, file_okay=False))
 
 
+def _cores() -> int:
+    """Cores that this process may use; on macOS and Windows, all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 @click.group
 def data() -> None:
     """Make a training set from photos, clean it, look through it, describe it."""
@@ -40,7 +45,7 @@ def data() -> None:
     help="Format of the crops: png loses nothing, webp (quality 95) takes a fifth of the space.",
 )  # fmt: skip
 @click.option(
-    "--jobs", type=click.IntRange(min=1), default=lambda: len(os.sched_getaffinity(0)),
+    "--jobs", type=click.IntRange(min=1), default=lambda: _cores(),
     show_default="one for each core", help="Photos cut at a time.",
 )  # fmt: skip
 def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> None:

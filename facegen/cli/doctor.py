@@ -31,7 +31,7 @@ class Check:
 
 @click.command()
 def doctor() -> None:
-    """Print versions, device and weights, and draw a small face as a test.
+    """Print versions, device and weights, compare the golden picture, and draw a small face as a test.
 
     The exit status is 1 if something does not work.
     """
@@ -60,15 +60,17 @@ def checks() -> Iterator[Check]:
     yield from _machine()
     yield from _weights()
     yield _attempt("landmark model", _landmarks)
+    yield from _golden()
     yield _attempt("self-test", _sample)
 
 
 def _machine() -> Iterator[Check]:
     import torch
 
-    from facegen.runtime import bf16_is_fast, resolve, resolve_device
+    from facegen.golden import choose_device
+    from facegen.runtime import bf16_is_fast, resolve
 
-    device = resolve_device("auto")
+    device = choose_device("auto")
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     yield Check("device", f"{device} ({name})")
     yield Check("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors")
@@ -101,16 +103,31 @@ def _landmarks() -> str:
     return f"{len(landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points)} points"
 
 
+def _golden() -> Iterator[Check]:
+    """Compare the golden picture of the processor, and of each GPU; "auto" takes no Apple GPU that differs."""
+    import torch
+
+    from facegen.golden import CLOSE, difference
+
+    gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    for device in ("cpu", *(name for name, there in gpus.items() if there)):
+        found = difference(device)
+        verdict = f"differs by {found:.1f} of 255" + ("" if found < CLOSE else f"; do not use --device {device}")
+        yield Check(f"golden picture on {device}", verdict, found < CLOSE or device == "mps")
+
+
 def _sample() -> str:
     import torch
 
+    from facegen.golden import choose_device
     from facegen.pipeline import FacePipeline
 
     started = time.perf_counter()
-    image = FacePipeline.load().sample(seed=0, size=256).image
+    device = choose_device("auto")
+    image = FacePipeline.load(device=device).sample(seed=0, size=256).image
     if not torch.isfinite(image).all():
         raise FacegenError("the sample has pixels that are not numbers; try --set precision=fp32 with sample.")
-    return f"a {image.shape[-1]} px sample from seed 0 in {time.perf_counter() - started:.1f} s"
+    return f"a {image.shape[-1]} px sample from seed 0 in {time.perf_counter() - started:.1f} s on {device}"
 
 
 def _attempt(name: str, check: Callable[[], str]) -> Check:

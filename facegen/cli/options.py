@@ -155,10 +155,10 @@ def add_options(options: Sequence[Option], command: Callable[..., Any]) -> Calla
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FacePipeline:
     """Load the pipeline that the options of `pipeline_options` describe."""
+    from facegen.golden import choose_device
     from facegen.pipeline import FacePipeline
-    from facegen.runtime import resolve_device
 
-    return FacePipeline.load(recipe_path(recipe), overrides, device=resolve_device(device))
+    return FacePipeline.load(recipe_path(recipe), overrides, device=choose_device(device))
 
 
 def need_packages(*modules: str) -> None:

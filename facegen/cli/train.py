@@ -139,6 +139,7 @@ def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
     for name, count in found.parameters.items():
         click.echo(f"{name:<14} {count:>12,} parameters")
     click.echo(f"{'pictures':<14} {found.pictures:>12,} to train on, {found.picture_bytes / 2**20:,.0f} MiB in memory")
-    click.echo(f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, without the pictures")
+    if found.peak_bytes is not None:
+        click.echo(f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, without the pictures")
     click.echo(f"{'speed':<14} {found.images_per_second:>12,.1f} images/s here")
     click.echo(f"{'time':<14} {found.seconds / 3600:>12,.1f} h for {recipe.run.images:,} images")

@@ -76,11 +76,11 @@ def upres(
 
     Results that are there already are skipped. After Ctrl-C or a crash, run the same command again to go on.
     """
+    from facegen.golden import choose_device
     from facegen.jobs import find_tasks
     from facegen.photo import PhotoOptions
     from facegen.photo_files import FileUpscaler
     from facegen.results import UpresOptions
-    from facegen.runtime import resolve_device
 
     _refuse_conflicts(crop, aligned)
     tasks = find_tasks(photos, out, clips=_takes_clips(photos))
@@ -88,7 +88,7 @@ def upres(
     wanted = UpresOptions(
         recipe=recipe,
         recipe_path=recipe_path(recipe),
-        device=resolve_device(device),
+        device=choose_device(device),
         kind="crop" if crop else "aligned" if aligned else "photo",
         photo=photo,
         suffix=f".{file_format}",

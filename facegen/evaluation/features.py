@@ -66,7 +66,7 @@ def _in_batches(look: Callable[[Tensor], Tensor], pictures: RGB, device: str, ba
     with torch.inference_mode():
         for start in range(0, len(pictures), batch):
             x = torch.from_numpy(pictures[start : start + batch]).to(device).permute(0, 3, 1, 2)
-            found.append(look(x).double().cpu())
+            found.append(look(x).cpu().double())
     return np.asarray(torch.cat(found).numpy())
 
 

@@ -28,7 +28,7 @@ NEIGHBOUR_LINES = range(3, 13)
 def psnr(image: Tensor, original: Tensor) -> float:
     """Measure the peak signal-to-noise ratio over all RGB values, in dB; inf if they are equal."""
     _check_pair("psnr", image, original)
-    return decibels((image - original).double().square().mean().item())
+    return decibels((image - original).cpu().double().square().mean().item())
 
 
 def ssim(image: Tensor, original: Tensor) -> float:
@@ -36,7 +36,7 @@ def ssim(image: Tensor, original: Tensor) -> float:
     from skimage.metrics import structural_similarity
 
     _check_pair("ssim", image, original)
-    planes = [luma(x).double().cpu().numpy() for x in (image, original)]
+    planes = [luma(x).cpu().double().numpy() for x in (image, original)]
     options = {"data_range": 1.0, "gaussian_weights": True, "use_sample_covariance": False}
     return float(structural_similarity(*planes, **options))  # type: ignore[no-untyped-call]
 
@@ -107,7 +107,7 @@ def _lines(image: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _spectrum(image: Tensor) -> NDArray[np.float64]:
     """Power of the luma under a Hann window: (H, W), sides cut to even numbers for a line at the Nyquist frequency."""
-    plane = luma(image).double().cpu().numpy()
+    plane = luma(image).cpu().double().numpy()
     plane = plane[: plane.shape[0] // 2 * 2, : plane.shape[1] // 2 * 2]
     window = np.outer(*(np.hanning(side + 1)[:-1] for side in plane.shape))
     return np.asarray(np.abs(np.fft.fft2((plane - plane.mean()) * window)) ** 2 / np.square(window).sum())

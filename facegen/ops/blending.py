@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
+from facegen.arrays import exact
 from facegen.errors import ShapeError
 from facegen.ops.tiling import TilePlan
 
@@ -16,7 +17,7 @@ from facegen.ops.tiling import TilePlan
 def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
     """Merge overlapping tiles into one image with feathered weights.
 
-    The sum runs in float64, so the order of the tiles leaves no trace in the result.
+    The sum runs in float64 (on Apple's GPUs in float32), so the order of the tiles leaves no trace in the result.
 
     Args:
         tiles: one (C, s*tile, s*tile) tensor per box of `plan`, in plan order; any whole s. Half precision is blended
@@ -31,7 +32,7 @@ def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
     side = stack.shape[-1]
     scale = side // plan.tile
     dtype = torch.promote_types(stack.dtype, torch.float32)
-    canvas = stack.new_zeros(stack.shape[1], scale * plan.height, scale * plan.width, dtype=torch.float64)
+    canvas = stack.new_zeros(stack.shape[1], scale * plan.height, scale * plan.width, dtype=exact(stack.device))
     for (top, left), tile, weight in zip(plan.boxes, stack, _weights(plan, scale), strict=True):
         part = tile.to(dtype) * weight.to(tile.device, dtype)
         canvas[:, scale * top : scale * top + side, scale * left : scale * left + side] += part

@@ -46,7 +46,7 @@ def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float 
     """
     _check(candidates, scores, plan, agreement)
     across, down = _disagreement(candidates.detach(), plan)
-    quality = scores.detach().double().cpu().reshape(len(plan.rows), len(plan.columns), -1)  # (R, N, K)
+    quality = scores.detach().cpu().double().reshape(len(plan.rows), len(plan.columns), -1)  # (R, N, K)
     return label_grid(quality, agreement * across, agreement * down).flatten().to(scores.device)
 
 

@@ -76,7 +76,7 @@ def low_res_psnr(image: Tensor, low_res: Tensor) -> float:
     """
     _scale(image, low_res)
     error = downsample_area(image, (low_res.shape[-2], low_res.shape[-1])) - low_res
-    return decibels(error.double().square().mean().item())
+    return decibels(error.cpu().double().square().mean().item())
 
 
 def decibels(mean_square: float) -> float:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
+from facegen.arrays import exact
 from facegen.errors import ShapeError, UsageError, did_you_mean
 from facegen.ops.color import luma
 from facegen.ops.consistency import downsample_area
@@ -114,10 +115,10 @@ def _laplacian(plane: Tensor) -> Tensor:
 
 def _standardise(values: Tensor) -> Tensor:
     """Mean 0 and deviation 1 over the candidates of each tile; rounding noise becomes 0. (T, K) -> (T, K)."""
-    exact = values.detach().double()
-    deviation = exact - exact.mean(1, keepdim=True)
-    noise = 1e-5 * exact.abs().amax(1, keepdim=True) + 1e-8  # what float32 cannot tell apart
-    return (deviation / (exact.std(1, correction=0, keepdim=True) + noise)).float()
+    precise = values.detach().to(exact(values.device))
+    deviation = precise - precise.mean(1, keepdim=True)
+    noise = 1e-5 * precise.abs().amax(1, keepdim=True) + 1e-8  # what float32 cannot tell apart
+    return (deviation / (precise.std(1, correction=0, keepdim=True) + noise)).float()
 
 
 def _check(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> None:

@@ -103,8 +103,8 @@ def _ratios(image: Tensor, plan: TilePlan, plain: Tensor | None, lines: Lines) -
 
 def _ratios_of(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
     scale = scale_of(image, plan, caller="seam_gauge")
-    down = image.diff(dim=1).abs().mean((0, 2)).double()  # (s*H - 1,): entry i is the step from line i to i + 1
-    right = image.diff(dim=2).abs().mean((0, 1)).double()  # (s*W - 1,)
+    down = image.diff(dim=1).abs().mean((0, 2)).cpu().double()  # (s*H - 1,): entry i is the step from line i to i + 1
+    right = image.diff(dim=2).abs().mean((0, 1)).cpu().double()  # (s*W - 1,)
     ratios: list[float] = []
     for steps, starts, length in ((down, plan.rows, plan.height), (right, plan.columns, plan.width)):
         borders = [scale * border for border in border_lines(starts, plan.tile, length)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections import Counter
@@ -171,8 +170,8 @@ class DryRun:
     """Number for each network that is saved."""
     pictures: int
     picture_bytes: int
-    peak_bytes: int
-    """Of this process, or of the GPU, in the steps."""
+    peak_bytes: int | None
+    """Of this process, or of the GPU, in the steps; None on Windows, which does not tell."""
     images_per_second: float
     """Without waiting for pictures."""
     seconds: float
@@ -203,8 +202,12 @@ def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = 
     )
 
 
-def _peak(device: torch.device) -> int:
+def _peak(device: torch.device) -> int | None:
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    if sys.platform == "win32":
+        return None
+    import resource
+
     unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes, Linux kilobytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

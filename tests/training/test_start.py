@@ -143,6 +143,7 @@ def test_says_what_a_run_would_be_and_writes_nothing(
     assert (found.pictures, found.picture_bytes) == (3, 3 * side * side * 3)
     assert found.images_per_second > 0
     assert found.seconds == pytest.approx(10_000 / found.images_per_second)
+    assert found.peak_bytes is not None
     assert found.peak_bytes > 2**26  # PyTorch alone takes as much
 
 
