@@ -36,7 +36,7 @@ class SameConv(nn.Conv2d):
         k, s = self.kernel_size[0], self.stride[0]
         if s == 1:
             return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)
-        if self.groups > 1:
+        if self.groups > 1 and torch.is_grad_enabled():
             # A strided depthwise convolution is a plain one with lines omitted; its own gradient is slow on CPUs.
             (y0, x0) = (1 - n % 2 for n in x.shape[-2:])  # of an even side the odd lines are kept
             return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)[..., y0::s, x0::s]
@@ -57,8 +57,8 @@ class Block(nn.Module):
         self.residual = stride == 1 and cin == cout
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = F.relu6(self.expand(x)) if self.expand is not None else x
-        y = self.project(F.relu6(self.depthwise(y)))  # (B, cout, H/stride, W/stride)
+        y: Tensor = F.relu6(self.expand(x), inplace=True) if self.expand is not None else x
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))  # (B, cout, H/stride, W/stride)
         return x + y if self.residual else y
 
 
@@ -86,7 +86,7 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, x: Tensor, count: int = len(STAGE_ENDS)) -> list[Tensor]:
         """The first `count` feature maps, at strides 2, 4, 8, 16 and 32, of (B, 3, H, W) pictures in [-1, 1]."""
-        x = F.relu6(self.stem(x))
+        x = F.relu6(self.stem(x), inplace=True)
         maps = []
         for i, stage in enumerate(self.stages):
             x = stage(x)
@@ -120,6 +120,7 @@ def load_efficientnet(name: Name = "lite0") -> EfficientNetLite:
             _fold(block.expand, source, key + "_expand_conv", key + "_bn0")
         _fold(block.depthwise, source, key + "_depthwise_conv", key + "_bn1")
         _fold(block.project, source, key + "_project_conv", key + "_bn2")
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # twice as fast on CPUs
     return net.eval().requires_grad_(False)
 
 

@@ -101,6 +101,18 @@ def test_same_convolution_pads_the_odd_pixel_right_and_below() -> None:
     assert conv(x)[0, 0].tolist() == [[0, 2], [8, 10]]
 
 
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("sides", [(8, 8), (9, 7), (1, 4)])
+def test_a_strided_depthwise_convolution_is_the_same_with_gradients_and_without(
+    kernel: int, sides: tuple[int, int]
+) -> None:
+    conv = SameConv(4, 4, kernel, stride=2, groups=4)
+    x = torch.rand(2, 4, *sides)
+    with torch.no_grad():
+        alone = conv(x)
+    torch.testing.assert_close(conv(x), alone)
+
+
 def test_trunk_is_frozen_and_in_eval_mode(lite0: EfficientNetLite) -> None:
     assert not lite0.training
     assert not any(p.requires_grad for p in lite0.parameters())
