@@ -10,11 +10,10 @@ from torch import Tensor
 from torch.profiler import record_function as step
 
 from facegen.errors import RecipeError
-from facegen.models.jnet import JNet
 from facegen.ops.tiling import TilePlan, split
 from facegen.ops.variants import Variant, apply_variant, shift_stack, undo_variant, unshift, variants_of
 from facegen.recipe import CandidateOptions
-from facegen.runtime import Precision, in_batches
+from facegen.runtime import Run, in_batches
 
 Progress = Callable[[int, int], None]
 """Takes how many tiles are upscaled, each variant counted, and how many there are; an exception from it cancels."""
@@ -56,39 +55,38 @@ def wanted_variants(options: CandidateOptions) -> tuple[Variant, ...]:
 
 @step("facegen.candidates")
 def make_candidates(
-    network: JNet,
+    run: Run,
     stack: Tensor,
     plan: TilePlan,
     variants: Sequence[Variant],
     *,
+    scale: int,
     batch: int,
-    precision: Precision,
     progress: Progress | None = None,
 ) -> Tensor:
     """Upscale every variant of every tile.
 
     Args:
-        network: on the device of the stack.
+        run: the network.
         stack: (3+G, h, w) in [0, 1], the low-res picture and its guide.
         plan: geometry in low-res pixels.
         variants: as `wanted_variants` lists them; one with a shift comes after the identity.
+        scale: how many times the network enlarges.
         batch: tiles per network call, halved where a GPU's memory is too small for them.
-        precision: what the network computes in.
         progress: called after every batch.
     Returns:
         (T, K, 3, s*tile, s*tile) float16 in [0, 1].
     Raises:
         torch.OutOfMemoryError: if the memory is too small even for one tile.
     """
-    scale = network.config.scale
     kept = torch.empty(len(plan), len(variants), 3, *2 * (scale * plan.tile,), dtype=KEPT, device=stack.device)
     for k, variant in enumerate(variants):
         tiles = apply_variant(split(shift_stack(stack, variant), plan), variant)  # (T, 3+G, t, t)
-        for where, output in in_batches(network, tiles, batch, precision):
+        for where, output in in_batches(run, tiles, batch):
             images = undo_variant(output, variant)  # (N, 3, s*t, s*t)
             if variant.shifted:
                 images = unshift(images, kept[where, 0].float(), variant, scale)
-            kept[where, k] = images.clamp(0, 1)
+            kept[where, k] = images.clamp_(0, 1)
             if progress is not None:
                 progress(k * len(plan) + where.stop, len(plan) * len(variants))
     return kept

@@ -29,7 +29,7 @@ from facegen.ops.scoring import ScoreContext, score
 from facegen.ops.tiling import TilePlan, plan_tiles, split
 from facegen.ops.variants import Variant
 from facegen.recipe import PipelineRecipe, load_recipe
-from facegen.runtime import autocast, falls_back_to_cpu
+from facegen.runtime import autocast, falls_back_to_cpu, runner
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 PLAIN_OVERLAP = 8
@@ -105,6 +105,7 @@ class FacePipeline:
         self.device = device
         self.generator.to(device)
         self.upscaler.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._run = runner(self.upscaler, self.recipe.precision, device)
         if self.discriminator is not None:
             self.discriminator.to(device)
 
@@ -263,8 +264,7 @@ class FacePipeline:
         """(T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
         batch = max(self.recipe.batch * self.config.tile**2 // plan.tile**2, 1)
         return make_candidates(
-            self.upscaler, stack, plan, variants,
-            batch=batch, precision=self.recipe.precision, progress=self.progress,
+            self._run, stack, plan, variants, scale=self.scale, batch=batch, progress=self.progress,
         )  # fmt: skip
 
     def _discriminator_score(self, images: Tensor, stack: Tensor) -> Tensor:

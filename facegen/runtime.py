@@ -6,16 +6,21 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from facegen.errors import UsageError
+from facegen.models.jnet import JNet
+from facegen.models.lean import LeanJNet, can_be_lean
 
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
 Precision = Literal["auto", "bf16", "fp32"]
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+Run = Callable[[Tensor], Tensor]
+"""Computes a network: tiles (N, C, t, t) -> images (N, 3, h, w)."""
 
 
 def bf16_is_fast() -> bool:
@@ -72,16 +77,30 @@ class OnDevice(Protocol):
 Owner = TypeVar("Owner", bound=OnDevice)
 
 
-def in_batches(
-    network: nn.Module, tiles: Tensor, batch: int, precision: Precision = "fp32"
-) -> Iterator[tuple[slice, Tensor]]:
+def runner(network: nn.Module, precision: Precision, device: str) -> Run:
+    """Return the fastest way to compute a network here, without gradients.
+
+    Args:
+        network: on `device`; it is not changed, and changes of it later may not show in what is returned.
+    """
+    if device == "cpu" and can_be_lean(network):
+        return LeanJNet(cast(JNet, network), DTYPES[resolve(precision)])
+
+    def run(tiles: Tensor) -> Tensor:
+        with autocast(precision, device):
+            output: Tensor = network(tiles)
+        return output
+
+    return run
+
+
+def in_batches(run: Run, tiles: Tensor, batch: int) -> Iterator[tuple[slice, Tensor]]:
     """Run a network over tiles; when its memory runs out, half as many at a time from there on.
 
     Args:
-        network: (N, C, t, t) -> (N, 3, h, w), each tile by itself.
+        run: (N, C, t, t) -> (N, 3, h, w), each tile by itself.
         tiles: (T, C, t, t).
         batch: tiles at a time, at least 1.
-        precision: what the network computes in.
     Yields:
         which tiles, and their float32 output, in order, each tile once.
     Raises:
@@ -91,7 +110,7 @@ def in_batches(
     start = 0
     while start < len(tiles):
         chunk = tiles[start : start + batch]
-        output = _try(network, chunk, precision)
+        output = _try(run, chunk)
         if output is None:
             batch = len(chunk) // 2
             torch.cuda.empty_cache()
@@ -100,16 +119,14 @@ def in_batches(
         start += len(chunk)
 
 
-def _try(network: nn.Module, tiles: Tensor, precision: Precision) -> Tensor | None:
+def _try(run: Run, tiles: Tensor) -> Tensor | None:
     """None if the memory was too small: once the error is gone, so is what its traceback held on to."""
     try:
-        with autocast(precision, tiles.device.type):
-            output: Tensor = network(tiles)
+        return run(tiles)
     except torch.OutOfMemoryError:
         if len(tiles) == 1:
             raise
         return None
-    return output
 
 
 def falls_back_to_cpu(
