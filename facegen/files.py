@@ -14,9 +14,6 @@ from filelock import FileLock, Timeout
 
 from facegen.errors import FileError, UsageError
 
-if sys.platform != "win32":
-    import fcntl
-
 MARK = ".facegen-"
 """Start of the names of temporary files, which facegen may delete."""
 
@@ -40,7 +37,8 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink()
         raise
     finally:
-        os.close(claim)
+        if claim is not None:
+            os.close(claim)
 
 
 def temporary_of(path: Path) -> Path:
@@ -49,20 +47,26 @@ def temporary_of(path: Path) -> Path:
     return path.with_name(f"{MARK}{digest}.tmp")
 
 
-def _claim(path: Path) -> int:
-    """Make a file and lock it, where the system can, as soon as no other process has; closing it unlocks it."""
-    while True:
-        if path.is_symlink():
-            path.unlink()
-        claim = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
-        if sys.platform == "win32":
-            return claim
-        with suppress(OSError):  # a network drive without locks
-            fcntl.flock(claim, fcntl.LOCK_EX)
-        with suppress(FileNotFoundError):
-            if os.path.samestat(os.fstat(claim), path.stat()):
-                return claim
-        os.close(claim)  # the other process gave that file its name meanwhile
+if sys.platform == "win32":
+
+    def _claim(path: Path) -> int | None:
+        """Do nothing: Windows renames no file that is open."""
+
+else:
+    import fcntl
+
+    def _claim(path: Path) -> int | None:
+        """Make a file and lock it as soon as no other process has; closing it unlocks it."""
+        while True:
+            if path.is_symlink():
+                path.unlink()
+            claim = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+            with suppress(OSError):  # a network drive without locks
+                fcntl.flock(claim, fcntl.LOCK_EX)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(claim), path.stat()):
+                    return claim
+            os.close(claim)  # the other process gave that file its name meanwhile
 
 
 def is_plain(path: Path) -> bool:

@@ -25,14 +25,16 @@ from facegen.faces.detect import YUNET, _yunet
 ROOT = Path(__file__).parent.parent
 POSIX_ONLY = ("fcntl", "grp", "posix", "pty", "pwd", "resource", "syslog", "termios", "tty")
 BLOCKED = f"""
-import builtins, importlib, sys
+import builtins, importlib, sys, types
 usual = builtins.__import__
+windows = types.ModuleType("sys")
+windows.__dict__.update(vars(sys), platform="win32")
 
 def guarded(name, globals=None, *others):
     asking = (globals or {{}}).get("__name__", "")
     if asking.startswith("facegen") and name in {POSIX_ONLY}:
         raise ImportError(f"{{asking}} imports {{name}}, which Windows lacks")
-    return usual(name, globals, *others)
+    return windows if asking.startswith("facegen") and name == "sys" else usual(name, globals, *others)
 
 builtins.__import__ = guarded
 for module in sys.argv[1:]:
