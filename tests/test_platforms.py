@@ -30,11 +30,11 @@ usual = builtins.__import__
 windows = types.ModuleType("sys")
 windows.__dict__.update(vars(sys), platform="win32")
 
-def guarded(name, globals=None, *others):
+def guarded(name, globals=None, *others, **more):
     asking = (globals or {{}}).get("__name__", "")
     if asking.startswith("facegen") and name in {POSIX_ONLY}:
         raise ImportError(f"{{asking}} imports {{name}}, which Windows lacks")
-    return windows if asking.startswith("facegen") and name == "sys" else usual(name, globals, *others)
+    return windows if asking.startswith("facegen") and name == "sys" else usual(name, globals, *others, **more)
 
 builtins.__import__ = guarded
 for module in sys.argv[1:]:
