@@ -60,7 +60,7 @@ def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> Non
 
     make_folder(out)
     with sole_writer(out):
-        preparation = Preparation(PhotoCutter(raw, out, size, f".{file_format}"))
+        preparation = Preparation(PhotoCutter(raw, out, size, ".webp" if file_format == "webp" else ".png"))
         try:
             with _steps("looked at", len(preparation.tasks)) as seen:
                 todo = preparation.find_changes(seen)

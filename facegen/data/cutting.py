@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -13,6 +15,7 @@ from pydantic import BaseModel, ConfigDict
 
 from facegen.arrays import RGB
 from facegen.data.manifest import Entry
+from facegen.data.reading import Length, Pixels
 from facegen.errors import ImageError, ShapeError
 from facegen.faces.align import HeadFrame, Points, crop_head, frame_matrix, transform_points
 from facegen.faces.detect import FoundHead, heads_in_photo
@@ -29,18 +32,23 @@ REPORTED = 0.25
 CUT_OFF = 0.15
 """Share of a head's square outside the photo above which the head is omitted; cropping mirrors the photo there."""
 LONGEST_STEM = 80
-TOO_SMALL, OUTSIDE = "too small", "cut off"
+Suffix = Literal[".png", ".webp"]
+Reason = Literal["too small", "cut off"]
+TOO_SMALL: Reason = "too small"
+OUTSIDE: Reason = "cut off"
+CROP_NAME = re.compile(r"pictures/[^/]+-\d+-[0-9a-f]{8}\.(png|webp)")
+"""The names that crops get; files of other names are never deleted."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
     """A head that was found and not cut out."""
 
-    face: int
+    face: Pixels
     """Its number in the photo, the largest first, from 1 on."""
-    side: float
+    side: Length
     """Side of its square in the photo, in pixels."""
-    reason: str
+    reason: Reason
 
 
 class Photo(BaseModel):
@@ -55,7 +63,7 @@ class Photo(BaseModel):
     sha256: str
     duplicate_of: str = ""
     """The photo with the same bytes whose crops stand for both; "" if it is this one."""
-    faces: int = 0
+    faces: Pixels = 0
     """Heads found in it, with those left out."""
     left_out: tuple[LeftOut, ...] = ()
 
@@ -77,7 +85,7 @@ class PhotoCutter:
     out: Path
     size: int
     """Side of the crops in pixels; smaller heads are omitted, not enlarged."""
-    suffix: str
+    suffix: Suffix
 
     def __call__(self, task: Task) -> Cut:
         """Write the crops of one photo."""

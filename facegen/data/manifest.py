@@ -1,22 +1,28 @@
 """The manifest of a training set: one CSV row for each crop, which every step of the work on the set reads and adds to.
 
 Names and words are written as they are, everything else as JSON, so that a spreadsheet shows it and any language reads
-it. Unknown columns are kept.
+it; what a spreadsheet would take for a formula gets an apostrophe before it, which reading removes. Unknown columns are
+kept. A manifest may come from a stranger: what cannot be true of a crop is refused, with line and column.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 import time
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import MISSING, dataclass, field, fields, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from types import SimpleNamespace
+from typing import Annotated, Any, Literal, TextIO, get_type_hints
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
+from facegen.data.reading import Length, Name, NameBelow, Number, Pixels, open_plain
 from facegen.errors import FileError
 from facegen.files import replacing
 from facegen.jobs import Outcome, Task, Work, run
@@ -28,36 +34,53 @@ DOUBT = "doubt"
 """The measure of `facegen data clean` that is 0 for a usual picture, 1 at the nearest threshold, and more past it."""
 TWIN = "duplicate_of"
 """The column in which it names a better crop of the same."""
+FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+"""The beginning of a cell that a spreadsheet might run as a formula, or of one that was escaped before."""
+NUMBER = re.compile(r"'*[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?")
+REACH = 4
+"""Landmarks lie at most so many sides away from their crop."""
 SAVE_EVERY = 5.0
 """Seconds between two savings, at least; and saving takes at most a tenth of the time."""
+
+
+def _plausible(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    """Return landmarks that could be a face's, or none; a ValueError otherwise."""
+    if points and len(points) != 68:
+        raise ValueError(f"{len(points)} points, expected 68 or none")
+    xs, ys = zip(*points, strict=True) if points else ((), ())
+    if points and not all(-(2**18) < value < 2**18 for value in chain(xs, ys)):
+        raise ValueError("points that are not finite, or in no picture")
+    if points and (max(xs) - min(xs) < 1 or max(ys) - min(ys) < 1):
+        raise ValueError("all points in one place, or on a line")
+    return points
 
 
 @dataclass(frozen=True)
 class Entry:
     """One crop of a set."""
 
-    file: str
+    file: NameBelow
     """The crop's file, below the set, with "/" between folders."""
-    source: str
+    source: Name
     """The photo it was cut from, below the folder of photos, with "/"; the crop itself where no photo is known."""
     source_sha256: str = ""
     """Hash of the photo's file; "" if not known."""
-    face: int = 1
+    face: Pixels = 1
     """Number of the face in the photo, the largest first, from 1 on."""
-    frame: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    frame: tuple[Number, Number, Length, Number] = (0.0, 0.0, 0.0, 0.0)
     """The crop's square in the photo: centre x and y and side in pixels, clockwise turn in degrees; or zeros."""
-    landmarks: tuple[tuple[float, float], ...] = ()
+    landmarks: Annotated[tuple[tuple[float, float], ...], AfterValidator(_plausible)] = ()
     """dlib's 68 points (x, y) in pixels of the crop; empty if not known."""
-    size: int = 0
+    size: Pixels = 0
     """Side of the crop in pixels; 0 if not known."""
-    sharpness: float = 0
+    sharpness: Length = 0
     """See facegen.data.cutting; 0 if not known."""
     sha256: str = ""
     """Hash of the crop's file; "" if not known."""
     decision: Decision = ""
     """The decision of `facegen data clean`, for these reasons and by these measures."""
     reasons: tuple[str, ...] = ()
-    measures: dict[str, float] = field(default_factory=dict, hash=False)
+    measures: dict[str, Number] = field(default_factory=dict, hash=False)
     label: Decision = ""
     """The label that people gave in `facegen data curate`; it wins over the decision."""
     extra: dict[str, str] = field(default_factory=dict, hash=False)
@@ -76,9 +99,10 @@ class Entry:
 
 
 _KNOWN = {f.name: f for f in fields(Entry) if f.name != "extra"}
-_HINTS = get_type_hints(Entry)
-_TEXTS = {name for name in _KNOWN if _HINTS[name] in (str, Decision)}
-_PARSERS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(_HINTS[name]) for name in _KNOWN}
+_TEXTS = {name for name, hint in get_type_hints(Entry).items() if hint in (str, Decision)}
+_PARSERS: dict[str, TypeAdapter[Any]] = {
+    name: TypeAdapter(hint) for name, hint in get_type_hints(Entry, include_extras=True).items() if name in _KNOWN
+}
 _JSON = json.JSONEncoder(separators=(",", ":"))
 _REQUIRED = [name for name, f in _KNOWN.items() if f.default is MISSING and f.default_factory is MISSING]
 
@@ -91,12 +115,11 @@ def read_manifest(folder: Path, *, without: Collection[str] = ()) -> list[Entry]
     """
     path = folder / MANIFEST
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+        with open_plain(path) as content:
+            file = io.TextIOWrapper(content, encoding="utf-8-sig", errors="surrogateescape", newline="")
             return _read(path, csv.reader(file, strict=True), without)
     except FileNotFoundError:
         raise FileError(f"{path}: no such file; make the set with facegen data prepare.") from None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
 
 
 def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
@@ -109,9 +132,9 @@ def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
             replacing(path) as temporary,
             temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow([*_KNOWN, *others])
-            table.writerows([*_cells(entry), *(entry.extra.get(name, "") for name in others)] for entry in entries)
+            table = table_into(file)
+            rows = ([*_cells(entry), *(entry.extra.get(name, "") for name in others)] for entry in entries)
+            table.writerows(map(harmless, row) for row in chain([[*_KNOWN, *others]], rows))
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.") from None
     return path
@@ -160,13 +183,13 @@ def run_saving(
 def _read(path: Path, table: Any, without: Collection[str]) -> list[Entry]:
     entries: dict[str, Entry] = {}
     try:
-        columns: list[str] = next(table, [])
+        columns = [_as_written(text) for text in next(table, [])]
         _check_columns(path, columns)
         for row in table:
             where = f"{path}: line {table.line_num}"
             if len(row) != len(columns):
                 raise FileError(f"{where} has {len(row)} cells, expected {len(columns)}, as many as line 1.")
-            entry = _entry(where, dict(zip(columns, row, strict=True)), without)
+            entry = _entry(where, dict(zip(columns, map(_as_written, row), strict=True)), without)
             if entry.file in entries:
                 raise FileError(f"{where}, column file: {entry.file!r} is there twice; remove one row.")
             entries[entry.file] = entry
@@ -192,12 +215,28 @@ def _entry(where: str, cells: Mapping[str, str], without: Collection[str]) -> En
             parser = _PARSERS[name]
             values[name] = parser.validate_python(text) if name in _TEXTS else parser.validate_json(text)
         except ValidationError as error:
-            reason = error.errors(include_url=False)[0]["msg"]
+            reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
             raise FileError(f"{where}, column {name}: {text[:60]!r} is wrong: {reason}.") from None
-    if any(part in ("", ".", "..") for part in values["file"].split("/")):
-        text = values["file"]
-        raise FileError(f"{where}, column file: {text!r} is wrong: expected a path below the set, without '..'.")
-    return Entry(**values)
+    entry = Entry(**values)
+    reach = (REACH + 1) * entry.size
+    if entry.size and not all(-reach < value < reach for point in entry.landmarks for value in point):
+        raise FileError(f"{where}, column landmarks: points far outside the crop of {entry.size} px; clear the cell.")
+    return entry
+
+
+def table_into(file: TextIO) -> Any:
+    """Return a CSV writer whose lines end in LF, and that quotes CR as well as LF."""
+    return csv.writer(SimpleNamespace(write=lambda line: file.write(line.removesuffix("\r\n") + "\n")))
+
+
+def harmless(text: str) -> str:
+    """A cell's text with an apostrophe before what a spreadsheet might run; numbers stay numbers."""
+    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
+def _as_written(text: str) -> str:
+    """A cell's text before `harmless`; an apostrophe that stands before anything else stays."""
+    return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text
 
 
 def _cells(entry: Entry) -> list[str]:

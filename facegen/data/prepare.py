@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import astuple
 from io import StringIO
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from facegen.data.cutting import Cut, Photo, PhotoCutter, name_below
-from facegen.data.manifest import MANIFEST, Entry, read_manifest, run_saving, write_manifest
+from facegen.data.cutting import CROP_NAME, Cut, Photo, PhotoCutter, Suffix, name_below
+from facegen.data.manifest import MANIFEST, Entry, harmless, read_manifest, run_saving, table_into, write_manifest
+from facegen.data.reading import Name, Pixels, open_plain, parse_json
 from facegen.errors import FileError, UsageError
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task, find_tasks
@@ -27,10 +28,10 @@ class Ledger(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    raw: str
-    size: int
-    suffix: str
-    photos: dict[str, Photo] = Field(default_factory=dict)
+    raw: Name
+    size: Pixels
+    suffix: Suffix
+    photos: dict[Name, Photo] = Field(default_factory=dict)
 
 
 class Preparation:
@@ -141,19 +142,20 @@ class Preparation:
         if new:
             self.entries[name] = new
         for file in old.keys() - {entry.file for entry in new}:
-            (self.out / file).unlink(missing_ok=True)
+            if CROP_NAME.fullmatch(file) and not (self.out / file).parent.is_symlink():  # the manifest may be anybody's
+                (self.out / file).unlink(missing_ok=True)
 
 
 def read_ledger(folder: Path) -> Ledger | None:
     """Read a set's ledger; None if there is none."""
     path = folder / LEDGER
     try:
-        return Ledger.model_validate_json(path.read_bytes())
+        with open_plain(path) as file:
+            return Ledger.model_validate(parse_json(file.read()))
     except FileNotFoundError:
         return None
-    except (OSError, ValidationError) as error:
-        reason = getattr(error, "strerror", None) or "not as facegen wrote it"
-        raise FileError(f"{path}: cannot be read ({reason}); remove it to look at every photo again.") from None
+    except ValueError:
+        raise FileError(f"{path}: is not as facegen wrote it; remove it to look at every photo again.") from None
 
 
 def open_ledger(folder: Path, asked: Ledger) -> Ledger:
@@ -172,9 +174,9 @@ def open_ledger(folder: Path, asked: Ledger) -> Ledger:
 def save_ledger(folder: Path, ledger: Ledger) -> None:
     """Write a set's ledger and the list of omitted heads, both in order of name."""
     photos = dict(sorted(ledger.photos.items()))
-    content = ledger.model_copy(update={"photos": photos}).model_dump(mode="json")
+    content = ledger.model_copy(update={"photos": photos}).model_dump()
     table = StringIO()
-    rows = ((name, left.face, left.side, left.reason) for name, photo in photos.items() for left in photo.left_out)
-    csv.writer(table, lineterminator="\n").writerows([("source", "face", "side", "reason"), *rows])
+    rows = [(name, *astuple(left)) for name, photo in photos.items() for left in photo.left_out]
+    table_into(table).writerows([("source", "face", "side", "reason"), *((harmless(row[0]), *row[1:]) for row in rows)])
     write_text(folder / LEFT_OUT, table.getvalue())
     write_text(folder / LEDGER, json.dumps(content, indent=0) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -62,7 +63,7 @@ def split(
         people.setdefault(person(path), []).append(path)
     training: list[Path] = []
     out: list[Path] = []
-    for name in sorted(people, key=lambda name: hashlib.sha256(name.encode()).hexdigest()):
+    for name in sorted(people, key=lambda name: hashlib.sha256(os.fsencode(name)).hexdigest()):
         (out if len(out) < held_out else training).extend(people[name])
     return sorted(training), sorted(out)
 

@@ -93,7 +93,7 @@ def write_page(path: Path, stats: Stats, folder: Path) -> Path:
     return write_report(
         path,
         "stats.html.j2",
-        title=f"The set {folder.name}",
+        title=f"Contents of {folder.name}",
         counts=stats.counts,
         head=SUMMARY_HEAD,
         rows=summary_rows(stats),

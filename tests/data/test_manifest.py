@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
-from dataclasses import replace
+import math
+import os
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facegen.data import reading
 from facegen.data.manifest import MANIFEST, Decision, Entry, entries_of, read_manifest, write_manifest
 from facegen.errors import FileError
+from tests.data.strategies import HOSTILE, entries, names
 
 POINTS = tuple((float(n), n + 0.25) for n in range(68))
 FULL = Entry(
@@ -48,12 +53,90 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
 
 
-@given(name=st.text(st.characters(codec="utf-8", exclude_characters="/\0\r\n")), value=st.floats(allow_nan=False))
-def test_any_name_and_number(tmp_path_factory: pytest.TempPathFactory, name: str, value: float) -> None:
+@given(st.lists(entries(), max_size=4, unique_by=lambda entry: entry.file), names(), names())
+def test_any_set_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, found: list[Entry], column: str, text: str
+) -> None:
+    """With a column of the user's own, whose name and text may be anything."""
     folder = tmp_path_factory.mktemp("set")
-    entry = Entry(file=f"x{name}", source=name, sharpness=value, measures={name: value})
-    write_manifest(folder, [entry])
-    assert read_manifest(folder) == [entry]
+    found = [replace(entry, extra={f"my {column}": text}) for entry in found]
+    write_manifest(folder, found)
+    assert read_manifest(folder) == found
+
+
+@given(st.sampled_from([f.name for f in fields(Entry) if f.name != "extra"]), st.sampled_from(HOSTILE))
+def test_any_cell_may_be_hostile(tmp_path_factory: pytest.TempPathFactory, column: str, text: str) -> None:
+    """It is refused with its place, or read and written back as it is."""
+    folder = tmp_path_factory.mktemp("set")
+    row = {"file": "a.png", "source": "a.jpg", column: text}
+    with (folder / MANIFEST).open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        csv.writer(file).writerows([row.keys(), row.values()])
+    found: list[Entry] = []
+    with contextlib.suppress(FileError):
+        found = read_manifest(folder)
+    write_manifest(folder, found)
+    assert read_manifest(folder) == found
+
+
+@pytest.mark.parametrize(
+    ("column", "text", "reason"),
+    [
+        ("sharpness", "NaN", "finite number"),
+        ("frame", "[0,0,Infinity,0]", "finite number"),
+        ("measures", '{"dark":-Infinity}', "finite number"),
+        ("size", "9" * 5000, ""),
+        ("size", "-1", "greater than or equal to 0"),
+        ("landmarks", "[[1,1]]", "1 points, expected 68 or none"),
+        ("landmarks", json.dumps([[1, 1]] * 68), "all points in one place"),
+        ("landmarks", json.dumps([[n, math.nan] for n in range(68)]), "points that are not finite"),
+        ("landmarks", "[" * 5000, ""),
+        ("file", "a\0b.png", "no character NUL"),
+        ("file", "é" * 128, "at most 255 bytes"),
+        ("file", "/".join("x" * 200 for _ in range(6)), "a path 1024"),
+        ("source", "a\0b.jpg", "no character NUL"),
+    ],
+)
+def test_what_cannot_be_true_is_refused(tmp_path: Path, column: str, text: str, reason: str) -> None:
+    row = {"file": "a.png", "source": "a.jpg", column: text}
+    with (tmp_path / MANIFEST).open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([row.keys(), row.values()])
+    with pytest.raises(FileError, match=rf"manifest\.csv: line 2, column {column}: .* is wrong: .*{reason}"):
+        read_manifest(tmp_path)
+
+
+def test_landmarks_far_outside_the_crop_are_refused(tmp_path: Path) -> None:
+    points = tuple((9999.0 + n, float(n)) for n in range(68))
+    write_manifest(tmp_path, [replace(LEAST, landmarks=points, size=64)])
+    with pytest.raises(FileError, match="column landmarks: points far outside the crop of 64 px"):
+        read_manifest(tmp_path)
+    write_manifest(tmp_path, [replace(LEAST, landmarks=points)])
+    assert read_manifest(tmp_path)[0].landmarks == points, "of a crop whose size is not known"
+
+
+@pytest.mark.parametrize("text", ["=cmd|'/c calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "'=1", "＝1+1"])
+def test_no_cell_is_a_formula(tmp_path: Path, text: str) -> None:
+    entry = Entry(file=text.replace("/", "|"), source=text, extra={text: text, "sum": "-3.5"})
+    write_manifest(tmp_path, [entry])
+    with (tmp_path / MANIFEST).open(encoding="utf-8", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert [cell for cell in cells if cell[:1] in "=+-@\t＝"] == ["", "", "", "", "-3.5"], "numbers stay numbers"
+    assert read_manifest(tmp_path) == [entry]
+
+
+def test_a_manifest_of_before_apostrophes_is_read(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text("file,source,mine\n=1.png,-x.jpg,'quoted'\n", encoding="utf-8")
+    assert read_manifest(tmp_path) == [Entry("=1.png", "-x.jpg", extra={"mine": "'quoted'"})]
+
+
+def test_only_a_plain_file_of_some_size_is_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / MANIFEST)
+    with pytest.raises(FileError, match=r"manifest\.csv: is no plain file"):
+        read_manifest(tmp_path)
+    (tmp_path / MANIFEST).unlink()
+    write_manifest(tmp_path, [LEAST])
+    monkeypatch.setattr(reading, "LARGEST_FILE", 10)
+    with pytest.raises(FileError, match="expected at most 10"):
+        read_manifest(tmp_path)
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:

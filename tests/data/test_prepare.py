@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import shutil
@@ -12,15 +13,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from facegen.arrays import RGB
 from facegen.data import manifest as saving
-from facegen.data.cutting import Cut, PhotoCutter, find_heads, landmarks_of, share_outside, sharpness
+from facegen.data.cutting import Cut, PhotoCutter, Suffix, find_heads, landmarks_of, share_outside, sharpness
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
-from facegen.data.prepare import LEDGER, LEFT_OUT, Preparation
+from facegen.data.prepare import LEDGER, LEFT_OUT, Preparation, read_ledger
+from facegen.data.split import DataConfig, known_landmarks, split_files
 from facegen.errors import FileError, UsageError
 from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
@@ -52,13 +55,13 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "set"
 
 
-def start(raw: Path, out: Path, size: int = SIZE, suffix: str = ".png") -> Preparation:
+def start(raw: Path, out: Path, size: int = SIZE, suffix: Suffix = ".png") -> Preparation:
     return Preparation(PhotoCutter(raw, out, size, suffix))
 
 
-def run(raw: Path, out: Path, **options: int | str) -> list[str]:
+def run(raw: Path, out: Path, **options: Any) -> list[str]:
     """Prepare; the names of the photos that were worked on."""
-    preparation = start(raw, out, **options)  # type: ignore[arg-type]
+    preparation = start(raw, out, **options)
     outcomes = list(preparation.cut(preparation.find_changes(), jobs=1))
     assert not [outcome.error for outcome in outcomes if outcome.error]
     return sorted(outcome.source.name for outcome in outcomes)
@@ -230,7 +233,8 @@ class TestAgain:
 class TestRefused:
     def test_another_size_or_format(self, raw: Path, out: Path) -> None:
         run(raw, out)
-        for options in ({"size": 64}, {"suffix": ".webp"}):
+        others: tuple[dict[str, Any], ...] = {"size": 64}, {"suffix": ".webp"}
+        for options in others:
             with pytest.raises(UsageError, match="was prepared with --size 96 --format png; give the same"):
                 start(raw, out, **options)
 
@@ -248,8 +252,74 @@ class TestRefused:
             start(tmp_path / "empty", out)
         out.mkdir()
         (out / LEDGER).write_text("{}")
-        with pytest.raises(FileError, match=r"prepare\.json: cannot be read \(not as facegen wrote it\); remove it"):
+        with pytest.raises(FileError, match=r"prepare\.json: is not as facegen wrote it; remove it"):
             start(raw, out)
+
+
+def damaged(key: str, value: object) -> str:
+    """A ledger of one photo, with another value at a key of its own, of the photo, or of the head left out."""
+    left = {"face": 1, "side": 50.5, "reason": "too small"}
+    photo = {"bytes": 9, "modified": 9, "sha256": "ab", "faces": 1, "left_out": [left]}
+    ledger = {"raw": "/raw", "size": 96, "suffix": ".png", "photos": {"a.png": photo}}
+    tables: tuple[dict[str, object], ...] = (ledger, photo, left)
+    for table in tables:
+        if key in table:
+            table[key] = value
+    return json.dumps(ledger)
+
+
+@pytest.mark.parametrize("content", [
+    "", "{", "[]", "[" * 9999, "\0", '{"raw": 1' + "0" * 5000 + "}", '"\\ud800"',
+    damaged("raw", "a\0b"), damaged("raw", "x" * 2000), damaged("size", float("nan")), damaged("size", -5),
+    damaged("suffix", "/../x"), damaged("photos", {"a\0.png": {}}), damaged("bytes", float("inf")),
+    damaged("left_out", [[[]]]), damaged("side", float("nan")), damaged("reason", "[/b]"), damaged("face", 10**9),
+])  # fmt: skip
+def test_a_hostile_ledger_is_refused(raw: Path, out: Path, content: str) -> None:
+    out.mkdir()
+    (out / LEDGER).write_text(content, encoding="utf-8")
+    for read in (lambda: start(raw, out), lambda: read_ledger(out)):
+        with pytest.raises(FileError, match=r"prepare\.json: is not as facegen wrote it; remove it"):
+            read()
+
+
+def test_a_ledger_that_is_a_pipe_is_refused(raw: Path, out: Path) -> None:
+    out.mkdir()
+    os.mkfifo(out / LEDGER)
+    with pytest.raises(FileError, match=r"prepare\.json: is no plain file"):
+        start(raw, out)
+
+
+def test_a_folder_whose_name_is_no_text(raw: Path, tmp_path: Path) -> None:
+    raw = raw.rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    out = tmp_path / os.fsdecode(b"s\xe9t")
+    assert run(raw, out) == ["ann.png", "bob.png", "wall.png"]
+    assert run(raw, out) == []
+    assert known_landmarks(out)
+    assert len(split_files(out, DataConfig(held_out=1))[0]) == 1
+
+
+def test_names_that_are_formulas_stand_harmless_in_both_tables(raw: Path, out: Path, photo: RGB) -> None:
+    write_image(raw / "=1+1.png", photo // 3)
+    run(raw, out, size=256)
+    assert "\n'=1+1.png,1," in (out / LEFT_OUT).read_text()
+    assert run(raw, out, size=256) == []
+
+
+def test_a_hostile_manifest_deletes_nothing_but_crops(raw: Path, out: Path, tmp_path: Path) -> None:
+    """Not a label, nor a crop's namesake behind a link, though the manifest calls them old crops of a photo."""
+    run(raw, out)
+    theirs = [out / "labels" / "anna.jsonl", tmp_path / "elsewhere" / "x-1-0123abcd.png", out / "pictures" / "note.txt"]
+    for path in theirs:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("theirs")
+    (out / "more").mkdir()
+    (out / "pictures").rename(out / "real")
+    (out / "pictures").symlink_to(tmp_path / "elsewhere")
+    named = ("labels/anna.jsonl", "pictures/x-1-0123abcd.png", "pictures/note.txt")
+    write_manifest(out, [*read_manifest(out), *(Entry(name, "bob.png", face=9) for name in named)])
+    (tmp_path / "elsewhere" / "note.txt").write_text("theirs")
+    run(raw, out)
+    assert all(path.read_text() == "theirs" for path in (theirs[0], theirs[1], out / "real" / "note.txt"))
 
 
 def test_a_photo_that_fails_is_told_and_tried_again(raw: Path, out: Path) -> None:

@@ -270,7 +270,7 @@ class TestSets:
         assert known_landmarks(folder / "pictures") == {}
 
     def test_landmarks_of_a_picture_that_was_changed_are_left_out_and_told(self, folder: Path) -> None:
-        points = ((1.0, 2.0),) * 68
+        points = tuple((n % 8.0, n // 9.0) for n in range(68))
         names = ("same.png", "edited.png")
         for name in names:
             (folder / name).write_bytes(name.encode())

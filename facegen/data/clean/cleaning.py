@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import imagehash
 import numpy as np
@@ -16,7 +16,8 @@ from facegen.data.clean.face import view_crop
 from facegen.data.clean.judge import PICTURE_WISE, VERSION, Detector, Pair, decide, is_measured, near_pairs
 from facegen.data.cutting import sharpness
 from facegen.data.manifest import Entry, entries_of, run_saving, write_manifest
-from facegen.errors import FileError
+from facegen.data.reading import open_plain
+from facegen.errors import FileError, one_line
 from facegen.faces.identity import identity
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.files import replacing, sha256_of
@@ -107,12 +108,23 @@ class Fingerprints:
             raise FileError(f"{self.path}: cannot be written ({error.strerror}); check the folder.") from None
 
     def _read(self) -> None:
-        try:
-            with self.path.open("rb") as opened, np.load(opened) as file:
-                self.hashes = dict(zip(file["hashed"].tolist(), file["hashes"], strict=True))
-                self.embeddings = dict(zip(file["embedded"].tolist(), file["embeddings"], strict=True))
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise FileError(f"{self.path}: cannot be read ({error}); delete it, it will be made again.") from None
+        with open_plain(self.path) as opened:
+            try:
+                with np.load(opened) as file:
+                    self.hashes = _by_name(file["hashed"], file["hashes"], np.uint8, 32)
+                    self.embeddings = _by_name(file["embedded"], file["embeddings"], np.float64, 128)
+            except Exception as error:  # for a damaged file NumPy raises any of a dozen
+                reason = one_line(error)
+                raise FileError(f"{self.path}: cannot be read ({reason}); delete it, it will be made again.") from None
+
+
+def _by_name(names: NDArray[Any], rows: NDArray[Any], kind: type[np.generic], length: int) -> dict[str, NDArray[Any]]:
+    """Rows of finite numbers by their names; a ValueError if they are anything else."""
+    if names.dtype.kind != "U" or rows.dtype != kind or rows.shape != (*names.shape, length):
+        raise ValueError(f"{rows.dtype} of shape {rows.shape}, expected {np.dtype(kind)} of shape (N, {length})")
+    if not np.isfinite(rows).all():
+        raise ValueError("numbers that are not finite")
+    return dict(zip(names.tolist(), rows, strict=True))
 
 
 class Cleaning:

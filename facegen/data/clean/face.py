@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from facegen.arrays import RGB, Points
-from facegen.errors import ShapeError
+from facegen.errors import ImageError, ShapeError
 from facegen.faces.detect import yunet_faces
 
+LEAST = 32
+"""Side in pixels of the smallest crop that is measured."""
 SIDE, FINE = 256, 512
 """Working sides in pixels: for the picture as a whole; and, at most, for what shows in single pixels (blur, noise)."""
 FACE_SCORE = 0.5
@@ -99,6 +101,8 @@ def view_crop(rgb: RGB, points: Points) -> View:
     """
     if rgb.ndim != 3 or rgb.shape[0] != rgb.shape[1] or rgb.shape[2] != 3 or points.shape != (68, 2):
         raise ShapeError(f"crop {rgb.shape}, landmarks {points.shape}; expected a square one (S, S, 3) and (68, 2).")
+    if len(rgb) < LEAST:
+        raise ImageError(f"a crop of {len(rgb)} px shows too little to measure, expected at least {LEAST} px.")
     return View(_resized(rgb, min(FINE, len(rgb))), points * (SIDE / len(rgb)))
 
 

@@ -21,6 +21,7 @@ from statistics import median
 from typing import get_args
 
 from facegen.data.manifest import MANIFEST, Decision, entries_of, write_manifest
+from facegen.data.reading import check_name, open_plain, parse_json
 from facegen.errors import FileError, UsageError
 from facegen.files import sole_writer
 
@@ -63,10 +64,13 @@ class LabelLog:
 
     @property
     def seconds_each(self) -> float | None:
-        """Seconds per face: the median over the latest ones, so that pauses do not count; None before the third."""
+        """Seconds per face: the median over the latest ones; None before the third.
+
+        So neither pauses count, nor clocks that were set: steps back in time are omitted.
+        """
         with self._lock:
             times = list(self._times)
-        gaps = [(after - before).total_seconds() for before, after in pairwise(times)]
+        gaps = [(after - before).total_seconds() for before, after in pairwise(times) if before <= after]
         return median(gaps) if len(gaps) > 1 else None
 
     def set(self, file: str, label: Decision) -> None:
@@ -184,11 +188,10 @@ def _is_rater(name: str) -> bool:
 def _read(path: Path) -> tuple[list[Line], int | None]:
     """The lines of a file; and if its last line has no end, the length of the whole ones in bytes, else None."""
     try:
-        content = path.read_bytes()
+        with open_plain(path) as file:
+            content = file.read()
     except FileNotFoundError:
         return [], None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
     *rows, last = content.split(b"\n")
     lines = [_parse(path, number, row) for number, row in enumerate(rows, start=1)]
     if not last:
@@ -201,9 +204,9 @@ def _read(path: Path) -> tuple[list[Line], int | None]:
 
 def _parse(path: Path, number: int, row: bytes) -> Line:
     try:
-        values = json.loads(row)
-        line = Line(datetime.fromisoformat(values["at"]), values["file"], values["label"])
-        if not isinstance(line.file, str) or line.label not in get_args(Decision) or line.at.tzinfo is None:
+        values = parse_json(row)
+        line = Line(datetime.fromisoformat(values["at"]), check_name(values["file"]), values["label"])
+        if line.label not in get_args(Decision) or line.at.tzinfo is None:
             raise ValueError(line)
     except (ValueError, KeyError, TypeError):
         raise FileError(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -105,3 +107,45 @@ def test_looks_come_back_and_damage_is_named(tmp_path: Path) -> None:
     (tmp_path / FINGERPRINTS).write_bytes(b"PK\x03\x04 cut short")
     with pytest.raises(FileError, match="delete it"):
         Fingerprints(tmp_path)
+
+
+NAMES = np.array(["a" * 64])
+
+
+@pytest.mark.parametrize(("changed", "reason"), [
+    ({"hashes": np.zeros((1, 31), np.uint8)}, r"uint8 of shape \(1, 31\), expected uint8 of shape \(N, 32\)"),
+    ({"hashes": np.zeros((2, 32), np.uint8)}, "expected uint8"), ({"hashes": np.zeros((1, 32))}, "float64"),
+    ({"embeddings": np.full((1, 128), np.nan)}, "not finite"), ({"embeddings": np.zeros(128)}, "expected float64"),
+    ({"hashed": np.array([7])}, "expected uint8"), ({"hashed": np.array(7)}, "expected uint8"),
+    ({"hashes": np.array([{}])}, "allow_pickle"),
+])  # fmt: skip
+def test_a_cache_of_other_shapes_and_numbers_is_refused(tmp_path: Path, changed: dict[str, Any], reason: str) -> None:
+    whole = {"hashed": NAMES, "hashes": np.zeros((1, 32), np.uint8)}
+    whole |= {"embedded": NAMES, "embeddings": np.zeros((1, 128))}
+    np.savez(tmp_path / FINGERPRINTS, **(whole | changed))
+    with pytest.raises(FileError, match=rf"clean\.npz: cannot be read \(.*{reason}.*\); delete it"):
+        Fingerprints(tmp_path)
+
+
+def test_any_damage_to_the_cache_is_one_line(tmp_path: Path) -> None:
+    looks = Fingerprints(tmp_path)
+    looks.hashes["a" * 64], looks.embeddings["a" * 64] = np.arange(32, dtype=np.uint8), np.linspace(0, 1, 128)
+    looks.save()
+    whole, rng = (tmp_path / FINGERPRINTS).read_bytes(), np.random.default_rng(0)
+    for _ in range(300):
+        damaged = np.frombuffer(whole, np.uint8).copy()[: rng.integers(1, len(whole) + 1)]
+        where = rng.integers(0, len(damaged), rng.integers(0, 8))
+        damaged[where] = rng.integers(0, 256, len(where))
+        (tmp_path / FINGERPRINTS).write_bytes(damaged.tobytes())
+        with contextlib.suppress(FileError), np.errstate(all="ignore"):
+            Fingerprints(tmp_path)
+
+
+def test_a_crop_too_small_to_measure_fails_alone(crops: Path, portrait: RGB) -> None:
+    for side in (1, 5, 31):
+        write_image(crops / f"tiny-{side}.png", portrait[:side, :side])
+    entries, outcomes = clean(crops)
+    failed = [outcome.error for outcome in outcomes if outcome.error]
+    assert len(entries) == 4
+    assert all("tiny" in error and "expected at least 32 px" in error for error in failed)
+    assert not [outcome.trace for outcome in outcomes if outcome.trace]

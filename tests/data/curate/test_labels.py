@@ -9,12 +9,16 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facegen.data.curate.labels import LabelLog, agreement, log_path, majority, raters_of, read_labels
 from facegen.data.manifest import Decision
 from facegen.errors import FileError, UsageError
+from tests.data.strategies import lines_of_labels
 
 LINE = '{"at": "2026-01-01T10:00:00.000+00:00", "file": "a.png", "label": "keep"}\n'
 
@@ -106,6 +110,8 @@ def test_a_whole_last_line_without_its_end_is_kept(path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [
     "nonsense", "{}", "[]", '{"at": 1, "file": "a", "label": "keep"}', LINE.strip().replace("keep", "maybe"),
+    '{"at": NaN, "file": "a", "label": ""}', "[" * 5000, '{"at": ' + "9" * 5000, '"\\ud800"', "\0" * 50,
+    LINE.strip().replace("a.png", "a\\u0000.png"), LINE.strip().replace("a.png", "x" * 2000),
     LINE.strip().replace("+00:00", ""), LINE.strip().replace('"a.png"', "7"),
 ])  # fmt: skip
 def test_a_wrong_line_within_is_named(path: Path, wrong: str) -> None:
@@ -133,6 +139,39 @@ def test_the_pace_leaves_pauses_out(path: Path) -> None:
     assert LabelLog(path).seconds_each == 2
 
 
+def test_a_clock_that_is_set_back_changes_neither_order_nor_pace(path: Path) -> None:
+    hours = (12, 12, 3, 3, 3)
+    times = [f"2026-01-01T{hour:02}:00:{n:02}+00:00" for n, hour in enumerate(hours)]
+    write(path, "".join(f'{{"at": "{at}", "file": "{n}", "label": "keep"}}\n' for n, at in enumerate(times)))
+    write(path, path.read_text() + '{"at": "1970-01-01T00:00:00+00:00", "file": "0", "label": "drop"}\n')
+    assert list(LabelLog(path).labels.items())[-1] == ("0", "drop")
+    assert LabelLog(path).seconds_each == 1
+
+
+@given(st.lists(lines_of_labels(), max_size=8), st.integers(0, 60))
+def test_any_labels_come_back_and_a_torn_end_costs_one(
+    tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]], cut: int
+) -> None:
+    path = tmp_path_factory.mktemp("set") / "labels" / "anna.jsonl"
+    content = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    last = len(json.dumps(lines[-1])) if lines else 0
+    path.parent.mkdir()
+    path.write_bytes(content[: len(content) - min(cut, last)])
+    whole = lines if cut <= 1 else lines[:-1]
+    wanted: dict[str, Decision] = {}
+    for line in whole:
+        wanted.pop(line["file"], None)
+        wanted |= {line["file"]: line["label"]} if line["label"] else {}
+    assert list(LabelLog(path).labels.items()) == list(wanted.items())
+
+
+def test_a_file_of_labels_that_is_a_pipe(path: Path) -> None:
+    path.parent.mkdir()
+    os.mkfifo(path)
+    with pytest.raises(FileError, match=r"anna\.jsonl: is no plain file"):
+        LabelLog(path)
+
+
 def test_the_pace_is_unknown_at_first(path: Path) -> None:
     log = LabelLog(path)
     log.set("a.png", "keep")
@@ -143,6 +182,7 @@ def test_the_pace_is_unknown_at_first(path: Path) -> None:
 ENDLESS = """
 import itertools, sys
 from pathlib import Path
+from typing import Any
 from facegen.data.curate.labels import LabelLog
 log = LabelLog(Path(sys.argv[1]))
 for number in itertools.count():

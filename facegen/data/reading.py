@@ -1,0 +1,81 @@
+"""Read the files of a set, which may come from a stranger: plain files of bounded size, names and numbers in bounds."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+from pydantic import AfterValidator, Field
+
+from facegen.errors import FileError
+
+LARGEST_FILE = 2**31
+"""Bytes of a manifest, ledger, cache or file of labels that are read at most: a million crops take half of it."""
+NAME_BYTES, PATH_BYTES = 255, 1024
+"""Bytes of a name, and of a path below a folder, that every system can open."""
+LARGEST_NUMBER = 1e9
+"""No pixel, degree or measure reaches this; NaN and infinity are refused."""
+
+
+@contextmanager
+def open_plain(path: Path) -> Iterator[BinaryIO]:
+    """Open one of a set's files to read its bytes.
+
+    Raises:
+        FileNotFoundError: if it does not exist, which most files of a set may.
+        FileError: if it cannot be read, is a pipe, a device or a folder, or larger than `LARGEST_FILE`.
+    """
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would wait for one
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
+    with os.fdopen(handle, "rb") as file:
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise FileError(f"{path}: is no plain file; remove it.")
+        if status.st_size > LARGEST_FILE:
+            raise FileError(f"{path}: has {status.st_size:,} bytes, expected at most {LARGEST_FILE:,}; remove it.")
+        yield file
+
+
+def parse_json(content: bytes) -> Any:
+    """Parse JSON; a ValueError for all that is none: bytes that are not UTF-8, NaN, lists in lists without an end."""
+    try:
+        return json.loads(content, parse_constant=_refuse)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def check_name(name: str) -> str:
+    """Return a file's path with "/" between folders; a ValueError if no file can have it."""
+    if "\0" in name:
+        raise ValueError("a name has no character NUL")
+    encoded = os.fsencode(name)
+    if len(encoded) > PATH_BYTES or max(map(len, encoded.split(b"/"))) > NAME_BYTES:
+        raise ValueError(f"a name has at most {NAME_BYTES} bytes, and a path {PATH_BYTES}")
+    return name
+
+
+def check_name_below(name: str) -> str:
+    """Return a path below a folder; a ValueError if it leads out of it, or no file can have it."""
+    if any(part in ("", ".", "..") for part in name.split("/")):
+        raise ValueError("expected a path below the set, without '..'")
+    return check_name(name)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+NameBelow = Annotated[str, AfterValidator(check_name_below)]
+Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER, allow_inf_nan=False)]
+Length = Annotated[float, Field(ge=0, le=LARGEST_NUMBER, allow_inf_nan=False)]
+Pixels = Annotated[int, Field(ge=0, le=2**16)]
