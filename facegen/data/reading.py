@@ -36,10 +36,11 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(handle)
+        raise FileError(f"{path}: is no plain file; remove it.")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise FileError(f"{path}: is no plain file; remove it.")
         if status.st_size > LARGEST_FILE:
             raise FileError(f"{path}: has {status.st_size:,} bytes, expected at most {LARGEST_FILE:,}; remove it.")
         yield file
