@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Annotated, Any, BinaryIO
 from pydantic import AfterValidator, Field
 
 from facegen.errors import FileError
+from facegen.files import refuse_special
 
 LARGEST_FILE = 2**31
 """Bytes of a manifest, ledger, cache or file of labels that are read at most: a million crops take half of it."""
@@ -30,19 +30,17 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
         FileNotFoundError: if it does not exist, which most files of a set may.
         FileError: if it cannot be read, is a pipe, a device or a folder, or larger than `LARGEST_FILE`.
     """
+    refuse_special(path)
     try:
-        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe without a writer would wait for one
+        file = path.open("rb")
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror}); change its permissions.") from None
-    status = os.fstat(handle)
-    if not stat.S_ISREG(status.st_mode):
-        os.close(handle)
-        raise FileError(f"{path}: is no plain file; remove it.")
-    with os.fdopen(handle, "rb") as file:
-        if status.st_size > LARGEST_FILE:
-            raise FileError(f"{path}: has {status.st_size:,} bytes, expected at most {LARGEST_FILE:,}; remove it.")
+        raise FileError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from None
+    with file:
+        size = os.fstat(file.fileno()).st_size
+        if size > LARGEST_FILE:
+            raise FileError(f"{path}: has {size:,} bytes, expected at most {LARGEST_FILE:,}; remove it.")
         yield file
 
 

@@ -31,7 +31,7 @@ def ask(running: Running, method: str, path: str, **options: Any) -> httpx.Respo
 def test_another_host_needs_a_token(facegen: Facegen, head_folder: Path) -> None:
     result = facegen("data", "curate", head_folder, "--host", "0.0.0.0")
     assert result.exit_code == 2
-    assert "--host 0.0.0.0: others on the network could see and label the faces" in result.output
+    assert "--host 0.0.0.0: others on the network could use the page" in result.output
 
 
 def test_a_weak_token_is_refused(facegen: Facegen, head_folder: Path) -> None:

@@ -63,6 +63,11 @@ def tiny(side: int) -> Spoil:
     return lambda folder: write_image(folder / "a.png", np.zeros((side, side, 3), np.uint8))
 
 
+def row_of_a_pipe(folder: Path) -> None:
+    table(folder, {"file": "pipe.png", "source": "pipe.png"})
+    os.mkfifo(folder / "pipe.png")
+
+
 def loop(path: Path) -> None:
     path.symlink_to(path)
 
@@ -83,7 +88,7 @@ SETS: dict[str, Spoil] = {
     "crops that are gone": lambda folder: table(folder, {"file": "gone.png", "source": "gone.png"}),
     "a crop that is a folder": instead("a.png", Path.mkdir),
     "a crop that is a pipe": instead("a.png", os.mkfifo),
-    "a row of a pipe": lambda folder: (table(folder, {"file": "p.png", "source": "p"}), os.mkfifo(folder / "p.png")),
+    "a row of a pipe": row_of_a_pipe,
     "a crop that is a loop": instead("a.png", loop),
     **{f"ledger {content[:9]!r}": bytes_in(LEDGER, content) for content in (b"", b"[" * 9999, b"\xff", b"{}", b"null")},
     "a ledger that is a pipe": instead(LEDGER, os.mkfifo),
@@ -95,7 +100,7 @@ SETS: dict[str, Spoil] = {
     "labels that are a folder": instead("labels/anna.jsonl", Path.mkdir),
     "no folder of labels": bytes_in("labels", b"theirs"),
     "a lock that is a folder": instead(".lock", Path.mkdir),
-    "a page that is a folder": lambda folder: [(folder / name).mkdir() for name in ("clean.html", "stats.html")],
+    "a page that is a folder": instead("clean.html", Path.mkdir),
     "a name that is not UTF-8": named(b"caf\xe9.png"),
     "a name with a line end": named(b"a\rb\nc.png"),
     "a name of markup": named(b"[red]:smile:.png"),

@@ -130,7 +130,7 @@ def test_a_manifest_of_before_apostrophes_is_read(tmp_path: Path) -> None:
 
 def test_only_a_plain_file_of_some_size_is_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     os.mkfifo(tmp_path / MANIFEST)
-    with pytest.raises(FileError, match=r"manifest\.csv: is no plain file"):
+    with pytest.raises(FileError, match=r"manifest\.csv: is a pipe"):
         read_manifest(tmp_path)
     (tmp_path / MANIFEST).unlink()
     write_manifest(tmp_path, [LEAST])

@@ -285,7 +285,7 @@ def test_a_hostile_ledger_is_refused(raw: Path, out: Path, content: str) -> None
 def test_a_ledger_that_is_a_pipe_is_refused(raw: Path, out: Path) -> None:
     out.mkdir()
     os.mkfifo(out / LEDGER)
-    with pytest.raises(FileError, match=r"prepare\.json: is no plain file"):
+    with pytest.raises(FileError, match=r"prepare\.json: is a pipe"):
         start(raw, out)
 
 

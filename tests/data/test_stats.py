@@ -107,7 +107,7 @@ def test_nothing_to_show(head_folder: Path) -> None:
 def test_the_page(prepared: Path) -> None:
     stats, _ = look(prepared)
     html = write_page(prepared / "stats.html", stats, prepared).read_text(encoding="utf-8")
-    assert "<title>The set heads</title>" in html
+    assert "<title>Contents of heads</title>" in html
     assert "<td>left out by prepare: too small</td><td>1</td>" in html
     assert html.count('src="data:image/jpeg') == 2
     shown = re.findall('<img alt="([^"]*)" src="data:image/svg', html)

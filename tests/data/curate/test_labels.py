@@ -168,7 +168,7 @@ def test_any_labels_come_back_and_a_torn_end_costs_one(
 def test_a_file_of_labels_that_is_a_pipe(path: Path) -> None:
     path.parent.mkdir()
     os.mkfifo(path)
-    with pytest.raises(FileError, match=r"anna\.jsonl: is no plain file"):
+    with pytest.raises(FileError, match=r"anna\.jsonl: is a pipe"):
         LabelLog(path)
 
 
