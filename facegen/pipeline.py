@@ -118,8 +118,9 @@ class FacePipeline:
             WeightsError: if weights are missing, damaged, or do not fit each other.
         """
         recipe = load_recipe(path, PipelineRecipe, overrides)
+        networks = load_networks(recipe)
         try:
-            return cls(recipe, **load_networks(recipe), device=device)
+            return cls(recipe, **networks, device=device)
         except (RecipeError, WeightsError) as error:
             raise type(error)(f"{path}: {error}") from None
 
