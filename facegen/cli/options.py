@@ -16,13 +16,13 @@ import click
 
 from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean
 from facegen.files import PIPELINES
+from facegen.seeds import parse_seeds
 
 if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
 
 Item = TypeVar("Item")
 Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
-MAX_SEEDS = 100_000
 PATH = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -36,16 +36,10 @@ class Seeds(click.ParamType[tuple[int, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         if isinstance(value, tuple):
             return value
-        seeds: list[int] = []
-        for part in str(value).split(","):
-            found = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
-            if not found:
-                self.fail(f"{part!r} is neither a seed nor a range; write for example 0,3-7.", param, ctx)
-            first, last = int(found[1]), int(found[2] or found[1])
-            if last < first or last - first >= MAX_SEEDS:
-                self.fail(f"{part!r} runs backwards or holds over {MAX_SEEDS:,} seeds.", param, ctx)
-            seeds += range(first, last + 1)
-        return tuple(dict.fromkeys(seeds))
+        try:
+            return parse_seeds(str(value))
+        except UsageError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Size(click.ParamType[int]):

@@ -23,18 +23,13 @@ if TYPE_CHECKING:
 @pipeline_options
 def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tuple[str, ...], device: str) -> None:
     """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it."""
-    from facegen.arrays import to_rgb
-    from facegen.media.images import resize, write_image
-    from facegen.media.record import record_text
+    from facegen.drawn import write_drawn
 
     out = out or Path("out") / f"{photo.stem}-projected.png"
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo)
-    upscaled = pipeline(pipeline.draw(z), size)
-    picture = resize(to_rgb(upscaled.image), (size, size))
     options = {"size": size, "recipe": recipe, "set": overrides}
-    text = record_text(pipeline, "project", options, upscaled=[upscaled], source=photo, z=z)
-    click.echo(write_image(out, picture, text=text, label="generated"))
+    click.echo(write_drawn(pipeline, z, out, "project", options, source=photo).path)
 
 
 def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:

@@ -72,25 +72,18 @@ def _write_sample(
     pipeline: FacePipeline, seed: int, out: Path, options: dict[str, Any], *, stages: bool, explain: bool
 ) -> RGB:
     """Draw one seed, write the files asked for, and return the picture."""
-    from facegen.arrays import to_rgb
+    from facegen.drawn import write_drawn
     from facegen.explain import write_explanation, write_stages
-    from facegen.media.images import resize, write_image
-    from facegen.media.record import record_text
 
-    size = options["size"]
-    z = pipeline.latent(seed)
-    face = pipeline.draw(z)
-    upscaled = pipeline(face, size)
-    picture = resize(to_rgb(upscaled.image), (size, size))
-    name = f"seed{seed:04d}-{size}"
-    text = record_text(pipeline, "sample", {"seeds": seed} | options, upscaled=[upscaled], z=z)
-    text["fit"] = f"{upscaled.fit:.1f} dB"
-    click.echo(write_image(out / f"{name}.{options['format']}", picture, text=text, label="generated"))
+    name = f"seed{seed:04d}-{options['size']}"
+    path = out / f"{name}.{options['format']}"
+    drawn = write_drawn(pipeline, pipeline.latent(seed), path, "sample", {"seeds": seed} | options)
+    click.echo(drawn.path)
     if stages:
-        click.echo(write_stages(upscaled, face, out / f"{name}-stages"))
-    for path in write_explanation(upscaled, out / name) if explain else ():
-        click.echo(path)
-    return picture
+        click.echo(write_stages(drawn.upscaled, drawn.face, out / f"{name}-stages"))
+    for written in write_explanation(drawn.upscaled, out / name) if explain else ():
+        click.echo(written)
+    return drawn.picture
 
 
 def _write_grid(path: Path, pictures: dict[str, RGB], seeds: tuple[int, ...], options: dict[str, Any]) -> Path:

@@ -12,7 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from facegen.studio.restore import COOKIE, RestoreTab
+from facegen.studio.draw import DrawTab
+from facegen.studio.film import FilmTab
+from facegen.studio.restore import RestoreTab
+from facegen.studio.shared import COOKIE
 from facegen.studio.work import Studio
 from facegen.web import HEADERS, Access, Guard
 
@@ -40,9 +43,16 @@ def build(studio: Studio) -> gr.Blocks:
     page: gr.Blocks
     with gr.Blocks(title="facegen studio", analytics_enabled=False) as page:
         gr.Markdown("# facegen studio", elem_id="title")
-        with gr.Tabs(), gr.Tab("Restore"):
-            tab = RestoreTab(studio)
-        tab.connect_load(page)
+        with gr.Tabs():
+            with gr.Tab("Restore"):
+                RestoreTab(studio).connect_load(page)
+            with gr.Tab("Draw") as draw_tab:
+                draw = DrawTab(studio)
+            with gr.Tab("Film") as film_tab:
+                film = FilmTab(studio)
+        draw.connect_load(page, draw_tab)
+        draw.connect_film(film)
+        film.connect_load(page, film_tab)
     page.queue(max_size=EVENTS, default_concurrency_limit=8)
     return page
 

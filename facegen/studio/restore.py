@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from facegen.errors import FacegenError
+from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, job_progress, notes, progress
 from facegen.studio.work import Job, Studio
 
 if TYPE_CHECKING:
     from facegen.studio.photos import Photo
 
-SESSIONS = 100
-"""Visitors whose photos are remembered."""
 HINT = "<div class='hint'><p><b>Drop a photo.</b><br>Every face in it is found; choose which to restore.</p></div>"
 FORMATS = ["png", "jpg", "webp", "tif"]
-View = dict[Any, Any]
-COOKIE = "facegen_visitor"
-"""Names a browser, so that it finds its photos again after a reload."""
 
 
 @dataclass
@@ -53,7 +47,7 @@ class RestoreTab:
 
     def __init__(self, studio: Studio) -> None:
         self._studio = studio
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self.sessions = Sessions(lambda: Session(studio.new_folder()))
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 self._build_options()
@@ -78,8 +72,8 @@ class RestoreTab:
             )  # fmt: skip
             self.format = gr.Radio(FORMATS, value="png", label="Format")
         with gr.Row():
-            self.start = gr.Button("Restore", variant="primary", interactive=False)
-            self.cancel = gr.Button("Cancel", visible=False)
+            self.start = gr.Button("Restore", variant="primary", interactive=False, min_width=120)
+            self.cancel = gr.Button("Cancel", visible=False, min_width=100)
         self.status = gr.HTML(elem_id="restore-status")
 
     def _build_view(self) -> None:
@@ -111,42 +105,29 @@ class RestoreTab:
         ]  # fmt: skip
 
     def _connect(self) -> None:
-        usual: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        watch = usual | {"fn": self.watch, "outputs": self.shown, "concurrency_limit": None}
         for happened in (self.files.upload, self.files.delete, self.files.clear):
-            happened(self.take, self.files, self.shown, **usual, concurrency_limit=4)
-        self.strip.select(self.choose, None, self.shown, **usual)
-        self.framed.select(self.toggle, None, self.shown, **usual)
-        self.faces.input(self.switch, self.faces, self.shown, **usual)
-        self.mode.input(self.turn, self.mode, self.shown, **usual)
-        self.preset.input(self.usual_fidelity, self.preset, self.fidelity, **usual)
+            happened(self.take, self.files, self.shown, **PRIVATE, concurrency_limit=4)
+        self.strip.select(self.choose, None, self.shown, **PRIVATE)
+        self.framed.select(self.toggle, None, self.shown, **PRIVATE)
+        self.faces.input(self.switch, self.faces, self.shown, **PRIVATE)
+        self.mode.input(self.turn, self.mode, self.shown, **PRIVATE)
+        self.preset.input(self.usual_fidelity, self.preset, self.fidelity, **PRIVATE)
         options = [self.preset, self.scale, self.fidelity, self.background, self.format]
-        self.start.click(self.begin, options, self.shown, **usual).then(**watch)
-        self.cancel.click(self.stop, None, self.shown, **usual, queue=False)
+        self.start.click(self.begin, options, self.shown, **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
+        self.cancel.click(self.stop, None, self.shown, **PRIVATE, queue=False)
 
     def connect_load(self, page: gr.Blocks) -> None:
         """Show what is there again after a reload."""
-        usual: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        again = page.load(self.resume, None, [self.files, *self.shown], **usual)
-        again.then(self.watch, None, self.shown, **usual, concurrency_limit=None)
+        again = page.load(self.resume, None, [self.files, *self.shown], **PRIVATE)
+        again.then(self.watch, None, self.shown, **WATCHING)
 
     # --- what happens
-
-    def session(self, request: gr.Request) -> Session:
-        """The session of a browser; the one unused for longest is forgotten if there are too many."""
-        key = visitor(request)
-        if key not in self._sessions:
-            self._sessions[key] = Session(self._studio.new_folder())
-        self._sessions.move_to_end(key)
-        while len(self._sessions) > SESSIONS:
-            self._sessions.popitem(last=False)
-        return self._sessions[key]
 
     def take(self, request: gr.Request, files: list[str] | None) -> Iterator[View]:
         """Look at photos that were dropped; those that are there stay as they are."""
         from facegen.studio.photos import Photo  # imports torch, once the page is there
 
-        session = self.session(request)
+        session = self.sessions.of(request)
         known = {photo.path: photo for photo in session.photos}
         paths = [self._studio.own(file) for file in files or []]
         session.photos = [known.get(path) or Photo(path) for path in paths]
@@ -154,40 +135,40 @@ class RestoreTab:
         session.current, session.archive = 0, None
         session.shows_result = bool(session.photo and session.photo.pair)
         for number, photo in enumerate(new, start=1):
-            yield {self.status: _progress("Looking for faces", (number - 1) / len(new))}
+            yield {self.status: progress("Looking for faces", (number - 1) / len(new))}
             photo.look(session.folder)
         yield self._view(session)
 
     def resume(self, request: gr.Request) -> View:
         """Show a session after a reload."""
-        session = self.session(request)
+        session = self.sessions.of(request)
         files = [str(photo.path) for photo in session.photos] or None
         return {self.files: gr.update(value=files), **self._view(session)}
 
     def choose(self, request: gr.Request, event: gr.SelectData) -> View:
         """Show another photo."""
-        session = self.session(request)
+        session = self.sessions.of(request)
         session.current = min(int(event.index), len(session.photos) - 1)
         session.shows_result = bool(session.photo and session.photo.pair)
         return self._view(session)
 
     def toggle(self, request: gr.Request, event: gr.SelectData) -> View:
         """Switch the face at a point on or off."""
-        session = self.session(request)
+        session = self.sessions.of(request)
         if session.photo:
             session.photo.toggle(*event.index)
         return self._view(session)
 
     def switch(self, request: gr.Request, on: list[int]) -> View:
         """Switch faces on and off by their numbers."""
-        session = self.session(request)
+        session = self.sessions.of(request)
         if session.photo:
             session.photo.off = set(range(1, len(session.photo.heads) + 1)) - set(on)
         return self._view(session)
 
     def turn(self, request: gr.Request, mode: str) -> View:
         """Show the faces, or before and after."""
-        session = self.session(request)
+        session = self.sessions.of(request)
         session.shows_result = mode != "Faces"
         return self._view(session)
 
@@ -203,7 +184,7 @@ class RestoreTab:
         """Start to restore every photo."""
         from facegen.studio.photos import Wish, restore
 
-        session = self.session(request)
+        session = self.sessions.of(request)
         wish = Wish(preset, scale or None, fidelity, background, suffix)
         if session.works or not session.photos:
             return self._view(session)
@@ -216,7 +197,7 @@ class RestoreTab:
 
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
         """Show the progress of a job until it is done, then its results."""
-        session = self.session(request)
+        session = self.sessions.of(request)
         job = session.job
         if job is None or job.done:
             yield self._view(session)
@@ -228,10 +209,10 @@ class RestoreTab:
 
     def stop(self, request: gr.Request) -> View:
         """Cancel the job."""
-        session = self.session(request)
+        session = self.sessions.of(request)
         if session.job is not None:
             session.job.cancelled = True
-        return {self.status: "<p role='status'>Cancelling…</p>"}
+        return {self.status: notes("Cancelling…")}
 
     # --- what is shown
 
@@ -279,29 +260,7 @@ class RestoreTab:
         photo = session.photo
         if photo is not None and photo.preview is not None and not photo.heads:
             lines.append("No face found: the whole photo is treated as background.")
-        return "".join(f"<p role='status'>{escape(line)}</p>" for line in lines)
-
-
-def visitor(request: gr.Request) -> str:
-    """The name of a browser; a client without cookies has one for each of its sessions."""
-    return str(request.cookies.get(COOKIE) or request.session_hash)
-
-
-def job_progress(job: Job) -> str:
-    """A job's progress as HTML: a bar, what it is at, and the time left."""
-    if job.waits:
-        return _progress("Waiting for another job", 0)
-    left = job.seconds_left
-    return _progress(job.text or "Loading the networks", job.share, "" if left is None else f"{_time(left)} left")
-
-
-def _progress(text: str, share: float, left: str = "") -> str:
-    words = f"<span>{escape(text)}</span><span>{escape(left)}</span>"
-    return f"<div role='status' class='progress'><progress value='{share:.3f}'></progress><div>{words}</div></div>"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+        return notes(*lines)
 
 
 def _caption(photo: Photo) -> str:

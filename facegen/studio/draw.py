@@ -1,0 +1,243 @@
+"""The tab that draws faces."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from facegen.arrays import RGB
+from facegen.errors import FacegenError, UsageError
+from facegen.seeds import parse_seeds
+from facegen.studio.film import FilmTab
+from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, job_progress, notes
+from facegen.studio.work import Job, Studio
+
+if TYPE_CHECKING:
+    from facegen.drawn import Drawn
+    from facegen.studio.drawing import Face
+
+COUNT, MOST = 12, 60
+"""Faces drawn at first, and at most, in the grid."""
+WAYS, REACH = 6, 6.0
+"""Sliders along the main directions, and how far each goes."""
+
+
+@dataclass
+class Session:
+    """What one visitor has on the tab."""
+
+    preset: str
+    grid: list[Face] = field(default_factory=list)
+    chosen: Face | None = None
+    """The face that is shown large, before the sliders."""
+    face: Face | None = None
+    """The same after the sliders."""
+    preview: RGB | None = None
+    job: Job | None = None
+    drawn: Drawn | None = None
+    stages: Mapping[str, RGB] = field(default_factory=dict)
+
+
+class DrawTab:
+    """Builds the tab and answers what happens on it."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self.sessions = Sessions(lambda: Session(studio.recipe))
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                self._build_options()
+            with gr.Column(scale=2, min_width=340):
+                self._build_view()
+        self._connect()
+
+    def _build_options(self) -> None:
+        self.seeds = gr.Textbox(f"0-{COUNT - 1}", label="Seeds", info="Each is a face: 7, or 0-11", max_length=200)
+        self.truncation = gr.Slider(0.3, 2, 1.5, step=0.1, label="Truncation", info="Lower: more typical, less varied")
+        self.draw = gr.Button("Draw", variant="primary")
+        self.status = gr.HTML(elem_id="draw-status")
+        with gr.Column(visible=False) as self.around:
+            with gr.Group():
+                self.distance = gr.Slider(0.1, 1, 0.3, step=0.05, label="Distance")
+                self.near = gr.Button("Draw its neighbours")
+            with gr.Accordion("Change it", open=False):
+                self.ways = [
+                    gr.Slider(-REACH, REACH, 0, step=0.5, label=f"Direction {number}") for number in range(1, WAYS + 1)
+                ]
+
+    def _build_view(self) -> None:
+        self.grid = gr.Gallery(
+            show_label=False, label="Faces", columns=6, allow_preview=False, object_fit="cover", buttons=[],
+            format="png", height="auto", elem_id="grid",
+        )  # fmt: skip
+        self.stage = gr.Radio([], show_label=False, label="Show", container=False, visible=False)
+        self.picture = gr.Image(
+            show_label=False, label="The face", visible=False, interactive=False, format="png", buttons=["fullscreen"],
+            elem_id="face",
+        )  # fmt: skip
+        with gr.Row():
+            self.download = gr.DownloadButton("Download", visible=False, variant="primary")
+            self.to_film = gr.Button("Add to film", visible=False)
+
+    @property
+    def shown(self) -> list[Any]:
+        """Every component that `_view` changes."""
+        return [self.status, self.around, self.stage, self.picture, self.download, self.to_film]
+
+    def _connect(self) -> None:
+        follow: dict[str, Any] = {"fn": self.watch, "outputs": self.shown} | WATCHING
+        options = [self.seeds, self.truncation]
+        for happened in (self.draw.click, self.seeds.submit, self.truncation.release):
+            happened(self.draw_seeds, options, [self.grid, self.status], **PRIVATE)
+        self.near.click(self.draw_neighbours, self.distance, [self.grid, self.status], **PRIVATE)
+        self.grid.select(self.choose, None, [*self.shown, *self.ways], **PRIVATE).then(**follow)
+        for way in self.ways:
+            way.input(self.change, self.ways, self.shown, **PRIVATE, trigger_mode="always_last")
+            way.release(self.enlarge, None, self.shown, **PRIVATE).then(**follow)
+        self.stage.input(self.turn, self.stage, self.picture, **PRIVATE)
+
+    def connect_load(self, page: gr.Blocks, tab: gr.Tab) -> None:
+        """Show what is there again after a reload, and the first faces when the tab is first opened."""
+        page.load(self.resume, None, [self.grid, *self.shown], **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
+        tab.select(self.first, [self.seeds, self.truncation], [self.grid, self.status], **PRIVATE)
+
+    def connect_film(self, film: FilmTab) -> None:
+        """Let the face that is shown become a keyframe."""
+
+        def add(request: gr.Request) -> View:
+            face = self.sessions.of(request).face
+            return {self.status: notes(film.put(request, [face] if face else []))}
+
+        self.to_film.click(add, None, self.status, **PRIVATE)
+
+    # --- what happens
+
+    def first(self, request: gr.Request, seeds: str, truncation: float) -> View:
+        """Draw faces for a visitor who has none yet."""
+        drawn = self.sessions.of(request).grid
+        return {self.status: ""} if drawn else self.draw_seeds(request, seeds, truncation)
+
+    def draw_seeds(self, request: gr.Request, seeds: str, truncation: float) -> View:
+        """Fill the grid with the faces of seeds."""
+        from facegen.studio.drawing import faces_of
+
+        session = self.sessions.of(request)
+        try:
+            numbers = _seeds(seeds)
+            session.grid = faces_of(self._studio.pipeline(session.preset), numbers, truncation)
+        except FacegenError as error:
+            return {self.status: notes(str(error))}
+        return self._grid(session)
+
+    def draw_neighbours(self, request: gr.Request, distance: float) -> View:
+        """Fill the grid with the face that is shown, first, and others near it."""
+        from facegen.studio.drawing import neighbours
+
+        session = self.sessions.of(request)
+        if session.face is not None:
+            session.grid = neighbours(session.face, COUNT, distance)
+        return self._grid(session)
+
+    def choose(self, request: gr.Request, event: gr.SelectData) -> View:
+        """Show a face of the grid large; the sliders go back to their middle."""
+        session = self.sessions.of(request)
+        session.chosen = session.grid[min(int(event.index), len(session.grid) - 1)]
+        self._show(session, session.chosen)
+        self._enlarge(session)
+        return {**self._view(session), **dict.fromkeys(self.ways, 0)}
+
+    def change(self, request: gr.Request, *amounts: float) -> View:
+        """Move the face along the main directions."""
+        from facegen.studio.drawing import directions, moved
+
+        session = self.sessions.of(request)
+        if session.chosen is not None:
+            ways = directions(self._studio.pipeline(session.preset).generator, WAYS)
+            self._show(session, moved(session.chosen, ways, amounts))
+        return self._view(session)
+
+    def enlarge(self, request: gr.Request) -> View:
+        """Upscale the face that is shown."""
+        session = self.sessions.of(request)
+        self._enlarge(session)
+        return self._view(session)
+
+    def turn(self, request: gr.Request, stage: str) -> View:
+        """Show another stage."""
+        return {self.picture: self.sessions.of(request).stages.get(stage)}
+
+    async def watch(self, request: gr.Request) -> AsyncIterator[View]:
+        """Show the progress of the face that is upscaled, then the face."""
+        from facegen.studio.drawing import stages
+
+        session = self.sessions.of(request)
+        job = session.job
+        if job is not None and session.drawn is None:
+            async for _ in job.watch():
+                yield {self.status: job_progress(job)}
+            if job is session.job and job.result is not None:
+                session.drawn = job.result  # type: ignore[assignment]
+                session.stages = stages(job.result)  # type: ignore[arg-type]
+        yield self._view(session)
+
+    def resume(self, request: gr.Request) -> View:
+        """Show a session after a reload."""
+        session = self.sessions.of(request)
+        return {**self._grid(session), **self._view(session)} if session.grid else {self.status: ""}
+
+    # --- what is shown
+
+    def _show(self, session: Session, face: Face) -> None:
+        """Draw a face small, and end the work on the one before."""
+        from facegen.studio.drawing import preview
+
+        if session.job is not None:
+            session.job.cancelled = True
+        session.face, session.job, session.drawn, session.stages = face, None, None, {}
+        session.preview = preview(self._studio.pipeline(session.preset), face)
+
+    def _enlarge(self, session: Session) -> None:
+        from facegen.studio.drawing import large
+
+        face = session.face
+        if face is not None and session.drawn is None:
+            try:
+                session.job = self._studio.start(lambda job: large(self._studio, job, session.preset, face))
+            except FacegenError as error:
+                raise gr.Error(str(error), title="Not started") from None
+
+    def _grid(self, session: Session) -> View:
+        from facegen.studio.drawing import small
+
+        pipeline = self._studio.pipeline(session.preset)
+        pictures = [(small(pipeline, face), _caption(face)) for face in session.grid]
+        return {self.grid: gr.update(value=pictures, selected_index=None), self.status: ""}
+
+    def _view(self, session: Session) -> View:
+        drawn, failed = session.drawn, session.job is not None and session.job.done and session.job.error
+        status = notes(session.job.error) if failed and session.job else ""
+        return {
+            self.status: job_progress(session.job) if session.job and not session.job.done else status,
+            self.around: gr.update(visible=session.face is not None),
+            self.stage: gr.update(visible=drawn is not None, choices=list(session.stages), value="Face"),
+            self.picture: gr.update(
+                visible=session.face is not None, value=session.preview if drawn is None else drawn.picture
+            ),
+            self.download: gr.update(visible=drawn is not None, value=drawn and drawn.path),
+            self.to_film: gr.update(visible=session.face is not None),
+        }
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    """Read seeds; UsageError if they are none, or too many for the grid."""
+    seeds = parse_seeds(text)
+    if len(seeds) > MOST:
+        raise UsageError(f"{len(seeds)} seeds are too many for the grid; expected at most {MOST}.")
+    return seeds
+
+
+def _caption(face: Face) -> str:
+    return "" if face.seed is None else str(face.seed)

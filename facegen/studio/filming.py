@@ -1,0 +1,78 @@
+"""Films on the page: a walk from face to face, as a quick preview or as `facegen video` makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facegen.media.record import record_text
+from facegen.pipeline import FacePipeline
+from facegen.studio.drawing import Face
+from facegen.studio.work import Job, Studio
+from facegen.video.film import FilmFile, FilmOptions, Item, frame_count, make_film
+from facegen.video.temporal import TemporalOptions
+from facegen.video.walk import Walk, WalkOptions
+
+STILL = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
+"""For a preview: each frame by itself, which is quicker."""
+ENCODING = 0.05
+"""Share of the time that goes into the encoding."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How a film is made."""
+
+    seconds: float
+    loop: bool
+    size: int = 768
+    fps: int = 30
+    temporal: TemporalOptions = field(default_factory=TemporalOptions)
+
+    @classmethod
+    def preview(cls, seconds: float, loop: bool) -> Cut:
+        """The quick one: 256 px, 12 frames a second."""
+        return cls(seconds, loop, size=256, fps=12, temporal=STILL)
+
+
+def make(studio: Studio, job: Job, preset: str, faces: Sequence[Face], cut: Cut, target: Path) -> Path:
+    """Make a film of two faces or more; after it was cancelled, the same call goes on where it was."""
+    pipeline = studio.pipeline(preset)
+    keyframes = [face.z for face in faces]
+    text = record_text(pipeline, *_command(pipeline, preset, faces, cut), keyframes=keyframes)
+    count = frame_count(Fraction(str(cut.seconds)), Fraction(cut.fps))
+    file = FilmFile(path=target, text=text, count=count, loop=cut.loop)
+    walk = Walk(np.stack([z.numpy() for z in keyframes]), file.made, WalkOptions(loop=cut.loop))
+    options = FilmOptions(fps=Fraction(cut.fps), size=cut.size, temporal=cut.temporal)
+    make_film(pipeline, [walk], options, file, track=_Told(job))
+    return target
+
+
+def _command(
+    pipeline: FacePipeline, preset: str, faces: Sequence[Face], cut: Cut
+) -> tuple[str, dict[str, Any]]:
+    """The command that makes the same walk; faces that no seed draws are in the record alone."""
+    options = {"seconds": cut.seconds, "loop": cut.loop, "fps": cut.fps, "size": cut.size, "recipe": preset}
+    overrides = {face.overrides(pipeline) for face in faces}
+    if len(overrides) > 1 or any(face.seed is None for face in faces):
+        return "studio", options
+    return "video", {"seeds": ",".join(str(face.seed) for face in faces)} | options | {"set": overrides.pop()}
+
+
+class _Told:
+    """Tells a job how many frames are made and encoded; see `facegen.video.film.Track`."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def __call__(self, items: Iterable[Item], total: int, done: int, description: str) -> Iterator[Item]:
+        made = description == "frames"
+        for number, item in enumerate(items, start=done + 1):
+            share = number / total * (1 - ENCODING) if made else 1 - ENCODING + ENCODING * number / total
+            self._job.tell(share, f"Frame {number} of {total}" if made else f"Encoding, frame {number} of {total}")
+            yield item
