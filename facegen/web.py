@@ -1,26 +1,33 @@
 """Pages served on this machine: refused to other sites, to other host names, and without the token if there is one.
 
 A page of another site can make a browser send requests here, and can point its own name at this machine (DNS
-rebinding). The first shows in the headers Origin and Sec-Fetch-Site, the second in the header Host.
+rebinding). The first shows in the headers Origin and Sec-Fetch-Site, the second in the header Host. Requests that are
+too large are refused, and connections whose request stays unfinished are closed, so that they keep nobody out.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import re
 import secrets
 import socket
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import cast
 from urllib.parse import urlsplit
 
+import h11
 import uvicorn
 from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from facegen.errors import UsageError
 
@@ -36,6 +43,10 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 """Sent with every answer: the page may use its own files, and nothing else."""
+LARGEST_BODY = 2**16
+"""Bytes of a request's body, for pages to which no files are sent."""
+CONNECTIONS, PATIENCE = 100, 30.0
+"""Connections above which the oldest unfinished request is dropped; seconds after which a silent one is."""
 
 
 @dataclass(frozen=True)
@@ -73,16 +84,41 @@ def access_for(host: str, token: str | None, command: str) -> Access:
 class Guard:
     """Refuses what `Access` does not allow, and adds headers that lock the page down."""
 
-    def __init__(self, app: ASGIApp, access: Access, headers: Mapping[str, str] = HEADERS) -> None:
-        self._app, self._access, self._headers = app, access, headers
+    def __init__(
+        self, app: ASGIApp, access: Access, headers: Mapping[str, str] = HEADERS, largest_body: int = LARGEST_BODY
+    ) -> None:
+        self._app, self._access, self._headers, self._largest = app, access, headers, largest_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on; pages have no web sockets."""
         if scope["type"] == "http":
-            answer = refusal(Request(scope), self._access) or self._app
-            await answer(scope, receive, self._with_headers(send))
+            request = Request(scope)
+            answer = refusal(request, self._access) or self._too_large(request) or self._app
+            await answer(scope, self._counted(receive), self._with_headers(send))
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+
+    def _too_large(self, request: Request) -> Response | None:
+        length = request.headers.get("content-length", "0")
+        return PlainTextResponse(self._limit, 413) if int(length) > self._largest else None
+
+    @property
+    def _limit(self) -> str:
+        return f"The request is too large, expected at most {self._largest:,} bytes."
+
+    def _counted(self, receive: Receive) -> Receive:
+        """Stop a body that does not say how long it is where it gets too long."""
+        received = 0
+
+        async def receive_some() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._largest:
+                raise HTTPException(413, self._limit)
+            return message
+
+        return receive_some
 
     def _with_headers(self, send: Send) -> Send:
         async def send_with_headers(message: Message) -> None:
@@ -119,7 +155,7 @@ def _may_be_called(host: str, access: Access) -> bool:
 def _is_foreign(request: Request, host: str) -> bool:
     """True if another site's page made the browser send it; following a link to the page itself is allowed."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         return True
     is_navigation = request.headers.get("sec-fetch-mode") == "navigate"
     is_visit = request.method == "GET" and request.url.path == "/" and is_navigation
@@ -170,7 +206,51 @@ def address_of(listener: socket.socket, host: str, token: str | None) -> str:
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:
     """Serve until Ctrl-C or SIGTERM, which end in KeyboardInterrupt or by that signal."""
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", proxy_headers=False, server_header=False)).run([listener])
+    config = uvicorn.Config(
+        app, http=Unblocked, backlog=CONNECTIONS, log_level="warning", proxy_headers=False, server_header=False
+    )
+    uvicorn.Server(config).run([listener])
+
+
+class Unblocked(H11Protocol):
+    """A connection that is closed if its request stays unfinished, so that any number of them keeps nobody out."""
+
+    _silent: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Make room for it among the others."""
+        super().connection_made(cast(asyncio.Transport, transport))
+        self._since = time.monotonic()
+        others = [c for c in self.connections if isinstance(c, Unblocked) and not c.transport.is_closing()]
+        unfinished = [connection for connection in others if connection.is_unfinished]
+        if len(others) > CONNECTIONS and unfinished:
+            min(unfinished, key=lambda connection: connection._since).transport.abort()
+        self._await_more()
+
+    def data_received(self, data: bytes) -> None:
+        """Begin to wait anew."""
+        super().data_received(data)
+        self._await_more()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        if self._silent:
+            self._silent.cancel()
+        super().connection_lost(exc)
+
+    @property
+    def is_unfinished(self) -> bool:
+        """True while a part of the request has still to come, or none has begun."""
+        return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
+
+    def _await_more(self) -> None:
+        if self._silent:
+            self._silent.cancel()
+        self._silent = self.loop.call_later(PATIENCE, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if self.is_unfinished:
+            self.transport.abort()
 
 
 def _outward_address() -> str:

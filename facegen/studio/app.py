@@ -20,6 +20,8 @@ from facegen.studio.work import Studio
 from facegen.web import HEADERS, Access, Guard
 
 LARGEST_FILE = "200mb"
+LARGEST_REQUEST = 256 * 2**20
+"""Bytes: one such file, and what a form adds."""
 EVENTS = 64
 """Requests that may wait; more are refused."""
 _POLICY = (
@@ -85,4 +87,4 @@ def create_app(studio: Studio, access: Access) -> ASGIApp:
         ssr_mode=False,
         allowed_paths=[],
     )
-    return Guard(app, access, HEADERS | {"Content-Security-Policy": _POLICY})
+    return Guard(app, access, HEADERS | {"Content-Security-Policy": _POLICY}, LARGEST_REQUEST)

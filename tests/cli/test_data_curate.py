@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import signal
+import socket
+import sys
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +72,43 @@ def test_export_needs_no_page(facegen: Facegen, head_folder: Path) -> None:
     assert result.exit_code == 0
     assert "manifest.csv: 0 keep, 1 drop, 0 ties, 2 unlabelled" in result.output
     assert [entry.label for entry in read_manifest(head_folder)] == ["drop", "", ""]
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the limit of open files is set from outside")
+@pytest.mark.parametrize("sent", [
+    b"", b"GET / HTTP/1.1\r\nHost:", b"POST /api/labels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{",
+])  # fmt: skip
+def test_300_unfinished_requests_keep_nobody_out(running: Running, sent: bytes) -> None:
+    running.start()
+    resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (256, 256))  # as on macOS
+    port = int(running.address.rstrip("/").rpartition(":")[2])
+    with ExitStack() as open_ones:
+        for _ in range(300):
+            unfinished = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
+            unfinished.sendall(sent)
+        assert ask(running, "GET", "/api/start", timeout=10).status_code == 200
+
+
+def test_a_request_that_stays_silent_is_hung_up(
+    running: Running, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import facegen.web; facegen.web.PATIENCE = 0.2\n")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    running.start()
+    port = int(running.address.rstrip("/").rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as silent:
+        silent.sendall(b"GET / HT")
+        with suppress(ConnectionResetError):
+            assert silent.recv(1) == b""
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_ended_politely_it_loses_nothing(running: Running, how: signal.Signals) -> None:
+    running.start("--rater", "anna")
+    first, *_ = ask(running, "GET", "/api/session?rater=anna").json()["faces"]
+    ask(running, "POST", "/api/labels", json={"rater": "anna", "face": first["key"], "label": "drop"})
+    running.end(how)
+    assert LabelLog(log_path(running.folder, "anna")).labels == {"a.png": "drop"}
 
 
 def test_kill_9_loses_nothing(running: Running) -> None:

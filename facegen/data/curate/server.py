@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 
@@ -59,6 +60,7 @@ def create_app(curation: Curation, access: Access, rater: str | None = None) -> 
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, access=access)
     app.add_exception_handler(FacegenError, _explain)
+    app.add_exception_handler(RequestValidationError, _explain_request)
     _add_files(app, curation)
 
     @app.get("/api/start")
@@ -115,6 +117,13 @@ def _add_files(app: FastAPI, curation: Curation) -> None:
             return Response(curation.pictures.jpeg(key, side), media_type="image/jpeg")
         except FacegenError as error:
             raise HTTPException(404, str(error)) from error
+
+
+def _explain_request(request: Request, error: Exception) -> Response:
+    """Say what is wrong in a request without quoting it, as what it sent may not even be text."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors()]
+    return JSONResponse({"detail": "; ".join(wrong).encode(errors="replace").decode()}, 422)
 
 
 def _explain(request: Request, error: Exception) -> Response:

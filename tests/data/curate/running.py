@@ -31,6 +31,11 @@ class Running:
         self.address, self._port = found[0], found[1]
         return self
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """SIGKILL: nothing is written any more."""
         self.end(signal.SIGKILL)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import AsyncIterator
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from facegen.data.manifest import Entry, write_manifest
 from facegen.errors import UsageError
 from facegen.web import access_for
 from tests.data.curate.conftest import Visit, Visitor
@@ -41,7 +43,8 @@ def test_a_name_is_refused_even_with_the_token(guarded: Visitor) -> None:
 
 
 @pytest.mark.parametrize(
-    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:8642", "", "file://"]
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:9999", "http://localhost:8642", "", "file://", "http://[",
+               "http://127.0.0.1:8642/", "http://127.0.0.1:8642@evil.example", "//127.0.0.1:8642", "\x00", "http://]:1"]
 )
 def test_foreign_origins_are_refused(visitor: Visitor, origin: str) -> None:
     key = visitor.faces()[0]["key"]
@@ -64,6 +67,61 @@ def test_the_page_s_own_origin_is_let_in(visitor: Visitor) -> None:
 def test_other_sites_may_only_link_to_the_page(visitor: Visitor, site: str, mode: str, path: str, status: int) -> None:
     headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode}
     assert visitor.get(path, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_large_body_is_refused_before_it_is_read(visitor: Visitor, announced: bool) -> None:
+    read = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read
+        while read < 400 * 2**20:
+            read += 2**16
+            yield b" " * 2**16
+
+    headers = {"Content-Type": "application/json"} | ({"Content-Length": str(400 * 2**20)} if announced else {})
+    answer = visitor.post("/api/labels", None, headers=headers, content=endless())
+    assert answer.status_code == 413
+    assert "too large, expected at most 65,536 bytes" in answer.text
+    assert read <= (0 if announced else 3 * 2**16)
+
+
+@pytest.mark.parametrize("body", [
+    b"", b"\0", b"[" * 60_000, b'{"rater": "' + b"a" * 60_000 + b'"}', b"\xff\xfe", b'{"rater": NaN}', b"null",
+    b"9" * 9999,
+    b'{"rater": "../x", "face": "x", "label": "drop"}', b'{"rater": "anna", "face": "../a.png", "label": "drop"}',
+    b'{"rater": "anna", "face": "\\ud800", "label": "drop"}', b'{"rater": "a\\u0000", "face": "x", "label": "keep"}',
+])  # fmt: skip
+def test_a_body_that_is_no_swipe_is_refused(visitor: Visitor, head_folder: Path, body: bytes) -> None:
+    answer = visitor.post("/api/labels", None, headers={"Content-Type": "application/json"}, content=body)
+    assert answer.status_code in (400, 422)
+    assert len(answer.content) < 200_000
+    assert not (head_folder / "labels").exists()
+
+
+@pytest.mark.parametrize("path", [
+    "/api/session?rater=../x", "/api/session?rater=%00", "/api/session?rater=" + "a" * 9999,
+    "/api/faces?rater=a&start=-1",
+    "/api/faces?rater=a&start=" + "9" * 5000, "/api/disputed?rater=%ff", "/pictures/x?side=1e9", "/pictures/x?side=-1",
+    "/pictures/" + "x" * 5000 + "?side=384", "/%00", "/page/%ff", "/?token=%00%ff",
+    "/api/start?" + "&".join(["a=1"] * 999),
+])  # fmt: skip
+def test_no_address_is_an_error_of_the_server(visitor: Visitor, path: str) -> None:
+    assert visitor.get(path).status_code < 500
+
+
+def test_a_link_that_leads_out_of_the_set_shows_nothing(visit: Visit, head_folder: Path) -> None:
+    outside = head_folder.parent / "secret.png"
+    (head_folder / "a.png").rename(outside)
+    (head_folder / "a.png").symlink_to(outside)
+    (head_folder / "folder").symlink_to(head_folder.parent)
+    write_manifest(head_folder, [Entry("a.png", "a"), Entry("folder/secret.png", "b"), Entry("b.png", "b")])
+    visitor = visit()
+    found = {face["name"]: visitor.get(f"/pictures/{face['key']}?side=384") for face in visitor.faces()}
+    assert {name: answer.status_code for name, answer in found.items()} == {
+        "a.png": 404, "folder/secret.png": 404, "b.png": 200,
+    }  # fmt: skip
+    assert "leads out of the set" in found["a.png"].text
 
 
 def test_forms_of_other_sites_cannot_label(visitor: Visitor) -> None:
