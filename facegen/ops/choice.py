@@ -12,7 +12,6 @@ standard deviation of disagreement weighs as much as one standard deviation of s
 import colorsys
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function as step
 
@@ -115,7 +114,11 @@ def _disagreement(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
 
 def _halved(candidates: Tensor, tile: int) -> Tensor:
     """(K, 3, h, w) -> (K, 3, h/2, w/2) float32; not halved if that would tear low-res pixels apart."""
-    return F.avg_pool2d(candidates.float(), 2) if candidates.shape[-1] // tile % 2 == 0 else candidates.float()
+    fine = candidates.float()
+    if fine.shape[-1] // tile % 2:
+        return fine
+    rows = fine[..., 0::2, :] + fine[..., 1::2, :]  # a fifth of avg_pool2d's time
+    return (rows[..., 0::2] + rows[..., 1::2]) / 4
 
 
 def _differences(first: Tensor, second: Tensor, down: int, right: int) -> Tensor:
