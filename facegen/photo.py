@@ -16,7 +16,7 @@ from facegen.errors import UsageError, did_you_mean
 from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
 from facegen.media.images import resize
-from facegen.ops.consistency import back_project, downsample_area, resample
+from facegen.ops.consistency import back_project, detail_ratio, downsample_area, resample
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.pipeline import FacePipeline, Upscaled
 
@@ -27,6 +27,8 @@ BACKGROUNDS: tuple[Background, ...] = get_args(Background)
 
 HEAD_SIDE = 768
 """`photo_scale` brings the largest head to this side."""
+SHARP = 0.25
+"""`detail_ratio` from which a head is as sharp as its pixels allow; 95 % of portraits of real detail have more."""
 LARGEST = 400_000_000
 """Pixels of the largest picture made: a photo of 100 megapixels, twice as large."""
 
@@ -77,6 +79,8 @@ class Restored:
     """Heads upscaled and pasted back."""
     left: int
     """Heads found but treated as background: not asked for, or finer already than what the upscaler makes."""
+    sharp: int
+    """Those among them that are sharp already at the photo's own size, so that there is nothing to add."""
     heads: tuple[Upscaled, ...]
     """The upscaled heads before they were pasted, the largest first. `candidates` is empty, (0, K, ...), to save
     memory."""
@@ -128,13 +132,15 @@ def restore_photo(
     scale = _scale(rgb, wanted, options)
     canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
     fill_background(canvas, pipeline, rgb, options.background, progress)
-    heads = paste_heads(canvas, pipeline, rgb, wanted)
+    lacking = [frame for frame in wanted if scale > 1 or not _is_sharp(rgb, frame)]
+    heads = paste_heads(canvas, pipeline, rgb, lacking)
     result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity)
     return Restored(
         result,
         scale,
         upscaled=len(heads),
         left=len(found) - len(heads),
+        sharp=len(wanted) - len(lacking),
         heads=tuple(upscaled for _, upscaled in heads),
         fit=fit,
         seams=_seams(result, rgb, heads),
@@ -197,6 +203,11 @@ def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[Head
         numbers = {int(number) for number in options.faces.split(",")}
         chosen = [frame for number, frame in enumerate(found, start=1) if number in numbers]
     return [frame for frame in chosen if frame.side >= options.face_size_min]
+
+
+def _is_sharp(rgb: RGB, frame: HeadFrame) -> bool:
+    side = math.ceil(frame.side / 4) * 4
+    return detail_ratio(to_tensor(crop_head(rgb, frame, side))) >= SHARP
 
 
 def _scale(rgb: RGB, wanted: Sequence[HeadFrame], options: PhotoOptions) -> int:

@@ -171,6 +171,7 @@ def _ours(path: Path) -> bool:
 
 
 def _note(done: Restored) -> str:
-    if done.left:
-        return f"{done.left} head(s) left to the background"
-    return "" if done.upscaled else "no face found"
+    other = done.left - done.sharp
+    notes = [f"{done.sharp} head(s) sharp already"] if done.sharp else []
+    notes += [f"{other} head(s) left to the background"] if other else []
+    return "; ".join(notes) or ("" if done.upscaled else "no face found")

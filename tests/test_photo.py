@@ -202,8 +202,15 @@ def test_at_scale_one_pores_and_grain_are_kept_to_the_byte(pipeline: FacePipelin
     grain = np.random.default_rng(0).integers(-25, 26, portrait.shape)
     sharp = (portrait.astype(int) // 2 + 64 + grain).astype(np.uint8)
     done = restore_photo(pipeline, sharp, PhotoOptions(background="keep"))
-    assert done.upscaled == 1
+    assert (done.upscaled, done.left, done.sharp) == (0, 1, 1)
     np.testing.assert_array_equal(done.rgb, sharp)
+
+
+def test_at_scale_one_only_heads_that_lack_detail_are_upscaled(recipe: Path, head: RGB) -> None:
+    pipeline = FacePipeline.load(recipe, ["head_side=256"])
+    for side, upscaled in ((192, 0), (300, 1)):
+        done = restore_photo(pipeline, resize(head, (side, side)), PhotoOptions(scale=1))
+        assert (done.upscaled, done.sharp) == (upscaled, 1 - upscaled)
 
 
 def test_at_scale_one_an_odd_edge_stays(pipeline: FacePipeline, portrait: RGB) -> None:

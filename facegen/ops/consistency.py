@@ -199,6 +199,8 @@ CELL = 2
 """Detail is what lies below means of so many pixels squared."""
 REACH = 6
 """Cells on either side over which the strength of detail is averaged."""
+ROUNDING_ENERGY = 4e-6
+"""Largest mean square of detail that was seen in pictures enlarged four times, from rounding to 8 bits alone."""
 _FLAT = 1e-12
 """Variance added where there is no detail at all."""
 
@@ -226,6 +228,26 @@ def add_missing_detail(picture: Tensor, finer: Tensor) -> Tensor:
     changed = F.max_pool2d((picture != finer).any(0, keepdim=True).to(picture), CELL)  # (1, h, w)
     cells = share.clamp(min=0) * changed
     return picture + other * F.interpolate(cells[None], scale_factor=CELL, mode="nearest")[0]
+
+
+def detail_ratio(picture: Tensor) -> float:
+    """Energy of luma below the means of 2 x 2 pixels, over that of the same picture at half the size, in its middle.
+
+    It is about 0.4 for a sharp portrait, 0.2 for one that was enlarged by a third, and 0.08 for one enlarged twice. What
+    rounding to 8 bits leaves counts as nothing.
+
+    Args:
+        picture: (3, 4h, 4w) in [0, 1].
+    """
+    half = downsample_area(picture, (picture.shape[1] // CELL, picture.shape[2] // CELL))
+    fine, coarse = (_middle(luma(_detail(image))).square().mean() for image in (picture, half))
+    return float((fine - ROUNDING_ENERGY).clamp(min=0) / (coarse + _FLAT))
+
+
+def _middle(plane: Tensor) -> Tensor:
+    """The inner half of a (H, W) plane along both axes."""
+    height, width = plane.shape
+    return plane[height // 4 : height - height // 4, width // 4 : width - width // 4]
 
 
 def _detail(image: Tensor) -> Tensor:
