@@ -233,8 +233,8 @@ def add_missing_detail(picture: Tensor, finer: Tensor) -> Tensor:
 def detail_ratio(picture: Tensor) -> float:
     """Energy of luma below the means of 2 x 2 pixels, over that of the same picture at half the size, in its middle.
 
-    It is about 0.4 for a sharp portrait, 0.2 for one that was enlarged by a third, and 0.08 for one enlarged twice. What
-    rounding to 8 bits leaves counts as nothing.
+    It is about 0.4 for a sharp portrait, 0.2 for one that was enlarged by a third, and 0.08 for one enlarged twice.
+    What rounding to 8 bits leaves counts as nothing.
 
     Args:
         picture: (3, 4h, 4w) in [0, 1].
