@@ -22,7 +22,7 @@ import json
 import shlex
 import statistics
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -51,14 +51,13 @@ from facegen.video.store import FrameStore
 from facegen.video.temporal import TemporalOptions, TemporalUpscaler
 from facegen.video.walk import Walk, WalkOptions
 
-OFF = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
+OFF = TemporalOptions(landmarks=False, hysteresis=False, carry=False)
 ONE_BY_ONE, LOW_RES = "one by one", "low-res alone"
 WAYS = {
     ONE_BY_ONE: OFF,
-    "landmarks": TemporalOptions(landmarks=True, hysteresis=False, previous=False, carry=False),
-    "hysteresis": TemporalOptions(landmarks=False, hysteresis=True, previous=False, carry=False),
-    "previous": TemporalOptions(landmarks=False, hysteresis=False, previous=True, carry=False),
-    "carry": TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=True),
+    "landmarks": replace(OFF, landmarks=True),
+    "hysteresis": replace(OFF, hysteresis=True),
+    "carry": replace(OFF, carry=True),
     "all": TemporalOptions(),
 }
 PROFILED = 4
@@ -128,9 +127,9 @@ def seconds(pipeline: FacePipeline, options: TemporalOptions, size: int) -> dict
         profile(activities=[ProfilerActivity.CPU]) as profiler,
     ):
         for face in film:
-            shown = to_rgb(upscaler.upscale_face(face, size).image)
+            frame = upscaler.upscale_face(face, size)
             with step("facegen.keep"):
-                store.add(shown, upscaler.state())
+                store.add(to_rgb(frame.image), frame.state())
         with step("facegen.encode"):
             write_video(Path(folder) / "film.mp4", store.frames(), Fraction(30))
     steps = [event for event in profiler.key_averages() if event.key.startswith("facegen.")]

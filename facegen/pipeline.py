@@ -36,7 +36,7 @@ PLAIN_OVERLAP = 8
 """Low-res pixels that tiles overlap by at most where every tile has one candidate."""
 
 Extend = Callable[[Candidates], Candidates]
-"""Adds candidates, or a bonus on their scores, to those that the network made."""
+"""Changes the candidates that the network made, or adds a bonus on their scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +158,7 @@ class FacePipeline:
         size: int = 768,
         *,
         landmarks: Landmarks | Literal["find"] | None = "find",
+        count: int | None = None,
         extend: Extend | None = None,
     ) -> Upscaled:
         """Upscale an aligned head, or, without landmarks, any picture.
@@ -168,7 +169,8 @@ class FacePipeline:
                 one upscaled tile.
             landmarks: of the head, in pixels of the picture; "find" detects them; None gives a picture without a face
                 an empty guide.
-            extend: changes the candidates before one per tile is chosen; films add the previous frame.
+            count: candidates of each tile, the first of the recipe's; None makes all.
+            extend: changes the candidates before one per tile is chosen; films prefer the choice of the frame before.
         Raises:
             ShapeError: if the picture is not (3, H, W), or a head is not square.
             UsageError: if the size is not positive.
@@ -184,8 +186,9 @@ class FacePipeline:
         # 3. The tiles, in low-res pixels.
         plan = self.plan(*low_res.shape[1:])
         # 4. The candidates of each tile, (T, K, 3, s*t, s*t).
-        images = self._upscale_tiles(stack, plan, self._variants)
-        names = tuple(variant.name for variant in self._variants)
+        variants = self._variants[:count]
+        images = self._upscale_tiles(stack, plan, variants)
+        names = tuple(variant.name for variant in variants)
         reference = finest_reference(picture, low_res, self.scale)
         candidates = Candidates(stack=stack, reference=reference, plan=plan, images=images, names=names)
         candidates = candidates if extend is None else extend(candidates)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from facegen.video.film import FilmFile, FilmOptions, Item
     from facegen.video.walk import Walk
 
-MEASURES = ("landmarks", "hysteresis", "previous", "carry")
+MEASURES = ("landmarks", "hysteresis", "carry")
 """The measures of --steady; see `TemporalOptions`."""
 MAX_RATE, MAX_SECONDS = 240, 24 * 3600
 AUDIO_KEY = "facegen-audio"

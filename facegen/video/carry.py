@@ -7,6 +7,7 @@ the flow of the low-res pictures, which do not flicker, and is mixed with the fr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,11 +19,11 @@ from torch.profiler import record_function as step
 from facegen.arrays import RGB
 from facegen.errors import ShapeError
 from facegen.ops.flow import Flow, flow_between, resize_flow, trust, warp
-from facegen.video.store import State, nonempty
+from facegen.video.store import State
 
 Plane = NDArray[np.float32]
 
-STRENGTH = 0.85
+STRENGTH = 0.97
 """Share of the carried detail where the flow is fully trusted."""
 FLOW_SIDE = 256
 """Smaller low-res pictures are enlarged to this longest side to find flow, which is finer than a pixel."""
@@ -34,8 +35,44 @@ NEAR = 16
 """Standard deviation, in pixels, of the neighbourhood that local sharpness is averaged over."""
 COARSE = 8
 """Local sharpness is averaged on a grid this many times coarser."""
+MEAN = np.full((1, 3), 1 / 3, dtype=np.float32)
+"""Takes the mean of three channels."""
 GAIN = (0.8, 1.6)
 """Least and largest gain on fine detail."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """Motion between two low-res pictures, at their size or at that of `FLOW_SIDE`, whichever is larger."""
+
+    flow: Flow  # (h, w, 2), see `flow_between`
+    trust: Plane  # (h, w) in [0, 1]; low where flows forth and back differ, or the picture changes along the flow
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a finished frame leaves to the next."""
+
+    low_res: RGB  # (h, w, 3), before it was upscaled
+    detail: NDArray[np.float16]  # (H, W, 3): the finished frame less its low-res picture, enlarged
+
+    @classmethod
+    def of(cls, low_res: RGB, image: Plane, base: Plane | None = None) -> Kept:
+        """Keep a finished frame, (H, W, 3) in [0, 1]; `base` is `low_res`, enlarged, if that is there already."""
+        base = enlarge(low_res, image.shape[:2]) if base is None else base
+        return cls(low_res, (image - base).astype(np.float16))
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        return {"low_res": self.low_res, "detail": self.detail}
+
+    @classmethod
+    def restored(cls, state: State) -> Kept | None:
+        """None if the state is empty, as before the first frame."""
+        return cls(state["low_res"], state["detail"]) if state else None
+
+
+Past = Callable[[], Kept | None]
+"""Waits for the frame before and returns what it leaves; None before the first."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +88,8 @@ class Carried:
         """Mix the carried detail into a fresh picture, (H, W, 3) in [0, 1], and keep it as sharp.
 
         The mean of two different details is weaker than either, and every warp blurs a little. So the fine part is
-        amplified to the local sharpness of the fresh picture.
+        amplified to the local sharpness of the fresh picture, which must agree with its low-res picture as the carried
+        one does: it would grow sharper from frame to frame otherwise.
         """
         share = (strength * self.trust)[..., None]
         detail = fresh - self.base
@@ -61,42 +99,25 @@ class Carried:
         return np.asarray((self.base + smooth + gain * (mixed - smooth)).clip(0, 1), dtype=np.float32)
 
 
-class DetailCarrier:
-    """Carries detail through frames of one size: `carried` is called before a frame is finished, `keep` after."""
+@step("facegen.warp")
+def carried(kept: Kept, low_res: RGB, moved: Motion) -> Carried:
+    """Move the previous frame's detail to the next frame.
 
-    def __init__(self) -> None:
-        self._low_res: RGB | None = None
-        self._detail: NDArray[np.float16] | None = None
-
-    @step("facegen.flow")
-    def carried(self, low_res: RGB, size: tuple[int, ...]) -> Carried | None:
-        """Move the previous frame's detail to the next frame; None before the first.
-
-        Args:
-            low_res: (h, w, 3), the next frame before it is upscaled.
-            size: (height, width) of the upscaled frame.
-        """
-        if self._low_res is None or self._detail is None:
-            return None
-        if low_res.shape != self._low_res.shape or self._detail.shape[:2] != size:
-            shapes = f"{low_res.shape} upscaled to {size}, expected {self._low_res.shape} to {self._detail.shape[:2]}"
-            raise ShapeError(f"DetailCarrier: got {shapes} as before.")
-        flow, believed = motion(self._low_res, low_res)
-        wide = (size[1], size[0])
-        detail = warp(self._detail.astype(np.float32), resize_flow(flow, wide))
-        trusted = np.asarray(cv2.resize(believed, wide, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
-        return Carried(enlarge(low_res, size), detail, trusted)
-
-    def keep(self, low_res: RGB, image: Plane) -> None:
-        """Remember a finished frame, (H, W, 3) in [0, 1], for the next."""
-        self._low_res, self._detail = low_res, (image - enlarge(low_res, image.shape[:2])).astype(np.float16)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next frame needs; {} before the first."""
-        return nonempty({"low_res": self._low_res, "detail": self._detail})
-
-    def restore(self, state: State) -> None:
-        self._low_res, self._detail = state.get("low_res"), state.get("detail")
+    Args:
+        low_res: (h, w, 3), the next frame before it is upscaled.
+        moved: the motion from `kept.low_res` to it.
+    Raises:
+        ShapeError: if the two low-res pictures differ in shape.
+    """
+    size = kept.detail.shape[:2]
+    if low_res.shape != kept.low_res.shape:
+        raise ShapeError(
+            f"carried: low-res picture has shape {low_res.shape}, expected {kept.low_res.shape} as before."
+        )
+    wide = (size[1], size[0])
+    detail = warp(kept.detail.astype(np.float32), resize_flow(moved.flow, wide))
+    trusted = np.asarray(cv2.resize(moved.trust, wide, interpolation=cv2.INTER_LINEAR), dtype=np.float32)
+    return Carried(enlarge(low_res, size), detail, trusted)
 
 
 def enlarge(low_res: RGB, size: tuple[int, ...]) -> Plane:
@@ -105,12 +126,9 @@ def enlarge(low_res: RGB, size: tuple[int, ...]) -> Plane:
     return np.asarray(large.clip(0, 1), dtype=np.float32)
 
 
-def motion(before: RGB, after: RGB) -> tuple[Flow, Plane]:
-    """Find the flow between two low-res pictures, (h, w, 3), and how far to trust it: (H, W, 2), (H, W) in [0, 1].
-
-    (H, W) is the pictures' size or `FLOW_SIDE`, whichever is larger. Trust falls where the flows forth and back differ
-    and where the picture itself changes along the flow.
-    """
+@step("facegen.flow")
+def motion(before: RGB, after: RGB) -> Motion:
+    """Find the motion between two low-res pictures, (h, w, 3) of one size, and how far to trust it."""
     factor = max(FLOW_SIDE / max(before.shape[:2]), 1.0)
     enlarged = (cv2.resize(x, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC) for x in (before, after))
     earlier, later = (np.asarray(picture, dtype=np.uint8) for picture in enlarged)
@@ -118,13 +136,13 @@ def motion(before: RGB, after: RGB) -> tuple[Flow, Plane]:
     believed = trust(flow, flow_between(later, earlier))
     moved = warp(earlier, flow, cv2.INTER_LINEAR).astype(np.float32)
     change = cv2.GaussianBlur(np.abs(later - moved).mean(-1) / 255, (0, 0), 2)
-    return flow, np.asarray(believed * np.exp2(-np.square(change / CHANGE)), dtype=np.float32)
+    return Motion(flow, np.asarray(believed * np.exp2(-np.square(change / CHANGE)), dtype=np.float32))
 
 
 def _sharpness(detail: Plane) -> Plane:
     """Mean square of the Laplacian around each pixel, above 0: (H, W, 3) -> (H, W)."""
     height, width = detail.shape[:2]
-    energy = np.square(cv2.Laplacian(detail, cv2.CV_32F)).mean(-1) + 1e-8
+    energy = cv2.transform(np.square(cv2.Laplacian(detail, cv2.CV_32F)), MEAN) + 1e-8
     small = (max(width // COARSE, 1), max(height // COARSE, 1))
     near = cv2.GaussianBlur(cv2.resize(energy, small, interpolation=cv2.INTER_AREA), (0, 0), NEAR / COARSE)
     return np.asarray(cv2.resize(near, (width, height), interpolation=cv2.INTER_LINEAR))

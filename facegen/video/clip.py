@@ -1,9 +1,13 @@
-"""Upscale a clip frame by frame: heads are followed, and detail moves with what it is on."""
+"""Upscale a clip frame by frame: heads are followed, and detail moves with what it is on.
+
+One thread decodes the clip and finds heads and motion, several upscale frames, and the caller's keeps them.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,17 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import RGB, to_rgb
+from facegen.arrays import RGB
 from facegen.canvas import back_project_photo, blank_canvas, fill_background
 from facegen.errors import UsageError
-from facegen.faces.align import HeadFrame
-from facegen.faces.detect import heads_in_photo
-from facegen.faces.landmarks import landmarks_in_head
+from facegen.faces.align import HeadFrame, crop_head, frame_matrix, transform_points
+from facegen.faces.detect import FoundHead, heads_in_photo
+from facegen.faces.landmarks import HEAD_SIDE, Landmarks, landmarks_in_head
 from facegen.media.video_reader import Clip
 from facegen.photo import PhotoOptions, paste_heads, photo_scale, wanted_heads
 from facegen.pipeline import FacePipeline, Upscaled
-from facegen.video.carry import Carried, DetailCarrier, Plane
+from facegen.video.carry import Kept, Motion, Plane, carried, motion
+from facegen.video.stages import Submit, at_once, in_order, prefetched, threads, workers
 from facegen.video.store import FrameStore, State, joined, part
+from facegen.video.temporal import film_candidates
 from facegen.video.tracking import HeadTracker, TrackedHead, smooth_landmarks
 
 Progress = Callable[[int, int | None], object]
@@ -60,7 +66,7 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
     if options.background == "keep":
         return 1
     if options.scale is None:
-        heads = [frame for rgb in _first_frames(clip) for frame in _heads(rgb, options)]
+        heads = [head.frame for rgb in _first_frames(clip) for head in _heads(rgb, options)]
         heads = wanted_heads(sorted(heads, key=lambda frame: -frame.side), options)
         return max(min(photo_scale(heads), most), 1)
     if options.scale > most:
@@ -90,15 +96,57 @@ def upscale_clip(
     upscaler = ClipUpscaler(pipeline, scale, options, fps=float(clip.fps))
     made_before, latest = store.done, store.latest()
     times: list[Fraction] = []
-    with closing(clip.frames()) as frames:
-        for time, rgb in frames:
-            times.append(time)
-            if len(times) > made_before:
-                store.add(upscaler.upscale_frame(rgb), upscaler.state())
-            elif latest is not None and len(times) == made_before:
-                upscaler.restore(rgb, *latest)
-            progress(len(times), clip.count)
-    return UpscaledClip(tuple(times), upscaler.heads, upscaler.fit)
+    done: ClipFrame | None = None
+
+    def count(frame: SeenFrame) -> None:
+        times.append(frame.time)
+        progress(len(times), clip.count)
+
+    with closing(prefetched(_seen(clip, made_before, options))) as frames, threads(workers()) as submit:
+        for frame in islice(frames, made_before):
+            count(frame)
+            if latest is not None and len(times) == made_before:
+                done = upscaler.restore(frame.rgb, *latest)
+        begun = (partial(_finished, frame, upscaler.begin(frame, submit)) for frame in frames)
+        for frame, done in in_order(begun, workers()):
+            store.add(done.rgb, done.state())
+            count(frame)
+    return UpscaledClip(tuple(times), *(0, math.inf) if done is None else (done.heads, done.fit))
+
+
+@dataclass(frozen=True)
+class SeenFrame:
+    """A frame of a clip, and what it shows."""
+
+    time: Fraction
+    rgb: RGB
+    heads: tuple[FoundHead, ...] = ()
+    moved: Motion | None = None  # from the frame before; None for the first
+
+
+@dataclass(frozen=True)
+class ClipFrame:
+    """A finished frame, and what the next one needs."""
+
+    rgb: RGB  # (s*H, s*W, 3)
+    kept: Kept
+    tracker: State
+    heads: int  # most heads upscaled in one frame so far
+    fit: float  # the worst so far, see `UpscaledClip`
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that the next frame needs besides this one and its result."""
+        return {"heads": np.array(self.heads), "fit": np.array(self.fit)} | joined({"tracker": self.tracker})
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A frame whose heads are followed."""
+
+    rgb: RGB
+    moved: Motion | None
+    heads: list[tuple[HeadFrame, Landmarks]]  # landmarks as shares of the head's side
+    tracker: State
 
 
 class ClipUpscaler:
@@ -106,56 +154,81 @@ class ClipUpscaler:
 
     def __init__(self, pipeline: FacePipeline, scale: int, options: PhotoOptions, *, fps: float) -> None:
         self.pipeline, self.scale, self.options = pipeline, scale, options
-        self._tracker, self._carrier = HeadTracker(fps), DetailCarrier()
-        self.heads, self.fit = 0, math.inf
+        self._tracker = HeadTracker(fps)
+        self._before: Callable[[], ClipFrame | None] = lambda: None
 
-    def upscale_frame(self, rgb: RGB) -> RGB:
-        """Upscale the next frame, (H, W, 3), to (s*H, s*W, 3), and back-project it as `restore_photo` does."""
-        size = (self.scale * rgb.shape[0], self.scale * rgb.shape[1])
-        carried = self._carrier.carried(rgb, size)
-        if carried is not None and carried.trust.mean() < CUT:
+    def begin(self, frame: SeenFrame, submit: Submit = at_once) -> Future[ClipFrame]:
+        """Follow the heads into the next frame, and submit the rest of the work on it, which waits for the one before.
+
+        The result is (s*H, s*W, 3), back-projected as by `restore_photo`.
+        """
+        future = submit(partial(self._upscale, self._located(frame), self._before))
+        self._before = future.result
+        return future
+
+    def _located(self, frame: SeenFrame) -> _Located:
+        """Do what must be done in order."""
+        if frame.moved is not None and frame.moved.trust.mean() < CUT:
             self._tracker.forget()
-        canvas = blank_canvas(*size)
-        fill_background(canvas, self.pipeline, rgb, self.options.background)
-        self._paste_heads(canvas, rgb)
-        if carried is not None:
-            self._mix(canvas, rgb, carried)
-        result, fit = back_project_photo(canvas, rgb, self.pipeline.recipe.fidelity)
-        self.fit = min(self.fit, fit)
-        self._carrier.keep(rgb, _plane(result))
-        return result
-
-    def _paste_heads(self, canvas: RGB, rgb: RGB) -> None:
-        """Follow the heads into this frame, upscale those of the options, and paste them."""
-        followed = self._tracker.follow(_heads(rgb, self.options))
+        followed = self._tracker.follow(frame.heads)
         wanted = wanted_heads([head.frame for head in followed], self.options)
-        heads = [head for head in followed if head.frame in wanted]
-        upscale_faces = [partial(self._upscale_face, head) for head in heads]
-        upscaled = paste_heads(canvas, self.pipeline, rgb, [head.frame for head in heads], upscale_faces)
-        self.heads = max(self.heads, len(upscaled))
+        heads = [(head.frame, _landmarks(head, frame.rgb)) for head in followed if head.frame in wanted]
+        return _Located(frame.rgb, frame.moved, heads, self._tracker.state())
 
-    def _upscale_face(self, head: TrackedHead, face: Tensor, size: int) -> Upscaled:
-        """Upscale an aligned head, (3, S, S), with its landmarks smoothed over time."""
-        landmarks = smooth_landmarks(head.points, landmarks_in_head(to_rgb(face)), face.shape[-1])
-        return self.pipeline(face, size, landmarks=landmarks)
+    def _upscale(self, frame: _Located, before: Callable[[], ClipFrame | None]) -> ClipFrame:
+        """Upscale a frame; the frame before is waited for as late as possible."""
+        rgb = frame.rgb
+        canvas = blank_canvas(self.scale * rgb.shape[0], self.scale * rgb.shape[1])
+        fill_background(canvas, self.pipeline, rgb, self.options.background)
+        places, upscale_faces = [place for place, _ in frame.heads], [partial(self._face, x) for _, x in frame.heads]
+        upscaled = paste_heads(canvas, self.pipeline, rgb, places, upscale_faces)
+        past, base = before(), None
+        if past is not None and frame.moved is not None:
+            base = self._mix(canvas, rgb, past.kept, frame.moved)
+        result, fit = back_project_photo(canvas, rgb, self.pipeline.recipe.fidelity)
+        heads, worst = (0, math.inf) if past is None else (past.heads, past.fit)
+        kept = Kept.of(rgb, _plane(result), base)
+        return ClipFrame(result, kept, frame.tracker, max(heads, len(upscaled)), min(worst, fit))
 
-    def _mix(self, canvas: RGB, rgb: RGB, carried: Carried) -> None:
-        """Mix the previous frame's detail into this one's; a background that is kept stays unchanged."""
-        fresh = _plane(canvas)
-        mixed = carried.mix(fresh)
+    def _face(self, landmarks: Landmarks, face: Tensor, size: int) -> Upscaled:
+        """Upscale an aligned head, (3, S, S)."""
+        placed = landmarks.scaled(face.shape[-1])
+        return self.pipeline(face, size, landmarks=placed, count=film_candidates(self.pipeline))
+
+    def _mix(self, canvas: RGB, rgb: RGB, kept: Kept, moved: Motion) -> Plane:
+        """Mix the previous frame's detail into this one's; a background that is kept stays unchanged.
+
+        Returns:
+            the frame `rgb`, enlarged.
+        """
+        fresh, from_before = _plane(canvas), carried(kept, rgb, moved)
+        mixed = from_before.mix(fresh)
         if self.options.background == "keep":
             mixed = np.where((canvas == rgb).all(-1, keepdims=True), fresh, mixed)
         canvas[:] = np.rint(mixed * 255)
+        return from_before.base
 
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next frame needs besides this one and its result."""
-        return {"heads": np.array(self.heads), "fit": np.array(self.fit)} | joined({"tracker": self._tracker.state()})
-
-    def restore(self, rgb: RGB, result: RGB, state: State) -> None:
+    def restore(self, rgb: RGB, result: RGB, state: State) -> ClipFrame:
         """Go on after the frame `rgb`, which became `result` and `state`."""
-        self.heads, self.fit = int(state["heads"]), float(state["fit"])
-        self._tracker.restore(part(state, "tracker"))
-        self._carrier.keep(rgb, _plane(result))
+        kept, tracker = Kept.of(rgb, _plane(result)), part(state, "tracker")
+        self._tracker.restore(tracker)
+        before = ClipFrame(result, kept, tracker, int(state["heads"]), float(state["fit"]))
+        self._before = lambda: before
+        return before
+
+
+def _landmarks(head: TrackedHead, rgb: RGB) -> Landmarks:
+    """The smoothed landmarks of a head in its frame, as shares of its side; searched there if they are not known."""
+    if head.seen is None:
+        found = landmarks_in_head(crop_head(rgb, head.frame, HEAD_SIDE)).scaled(1 / HEAD_SIDE)
+    else:
+        points = transform_points(head.seen, frame_matrix(head.frame, 1)).astype(np.float64)
+        found = Landmarks(points, detected=True)
+    return smooth_landmarks(head.points, found, 1)
+
+
+def _finished(frame: SeenFrame, made: Future[ClipFrame]) -> tuple[SeenFrame, ClipFrame]:
+    return frame, made.result()
 
 
 def _plane(rgb: RGB) -> Plane:
@@ -163,8 +236,21 @@ def _plane(rgb: RGB) -> Plane:
     return rgb.astype(np.float32) / np.float32(255)
 
 
-def _heads(rgb: RGB, options: PhotoOptions) -> list[HeadFrame]:
-    return [head.frame for head in heads_in_photo(rgb, smallest=options.face_size_min)]
+def _heads(rgb: RGB, options: PhotoOptions) -> list[FoundHead]:
+    return heads_in_photo(rgb, smallest=options.face_size_min)
+
+
+def _seen(clip: Clip, skipped: int, options: PhotoOptions) -> Generator[SeenFrame, None, None]:
+    """Yield the frames of a clip; the first ones, which are made already, without what they show."""
+    before: RGB | None = None
+    with closing(clip.frames()) as frames:
+        for number, (time, rgb) in enumerate(frames):
+            if number < skipped:
+                yield SeenFrame(time, rgb)
+            else:
+                moved = None if before is None else motion(before, rgb)
+                yield SeenFrame(time, rgb, tuple(_heads(rgb, options)), moved)
+            before = rgb
 
 
 def _first_frames(clip: Clip) -> Iterator[RGB]:

@@ -1,18 +1,25 @@
-"""A film of faces that walk: latents -> faces -> upscaled, each frame knowing those before -> kept -> encoded."""
+"""A film of faces that walk: latents -> faces -> upscaled, each frame knowing those before -> kept -> encoded.
+
+One thread draws and locates the faces, several upscale them, one keeps the frames, and the caller's encodes them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 import numpy as np
+from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb
 from facegen.errors import UsageError
@@ -23,8 +30,9 @@ from facegen.media.video_reader import video_text
 from facegen.media.video_writer import find_codec, write_video, written_pictures
 from facegen.pipeline import FacePipeline
 from facegen.video.interpolate import interpolate
+from facegen.video.stages import Submit, at_once, in_order, prefetched, threads, workers
 from facegen.video.store import JSON, FrameStore, State, joined, part
-from facegen.video.temporal import TemporalOptions, TemporalUpscaler
+from facegen.video.temporal import TemporalFrame, TemporalOptions, TemporalUpscaler
 from facegen.video.walk import Walk
 
 Item = TypeVar("Item")
@@ -149,15 +157,12 @@ def make_film(
         counts = [walk.count for walk in walks]
         raise UsageError(f"film: walks of {counts} frames; expected one or more, of {file.made}.")
     lead = min(LEAD, file.made) if file.loop and options.remembers else 0
-    total = lead + file.made
     cells = [Cell(pipeline, walk, options) for walk in walks]
     with FrameStore(file.frames, frames_key(walks, options, file.text), warn=say) as store:
         if store.done:
-            say(f"{file.path}: {store.done} of {total} frames are done already.")
-        made = _make_frames(cells, options.columns, store.state(), range(store.done - lead, file.made))
-        for frame, state in track(made, total, store.done, "frames"):
-            store.add(frame, state)
-        written = _write(file, options.fps, _closed(store.frames(), lead, file.made), track)
+            say(f"{file.path}: {store.done} of {lead + file.made} frames are done already.")
+        with closing(prefetched(_frames(cells, options.columns, store, lead, workers(), track))) as frames:
+            written = _write(file, options.fps, _closed(frames, lead, file.made))
         if not file.keep_frames:
             store.remove()
     return written
@@ -185,12 +190,17 @@ class Cell:
         self.pipeline, self.walk, self.options = pipeline, walk, options
         self.temporal = TemporalUpscaler(pipeline, options.temporal, fps=float(options.fps))
 
-    def picture(self, frame: int) -> RGB:
-        """Make the (size, size, 3) picture of a frame; drawn alone, as a batch would change its last bits."""
+    def begin(self, frame: int, submit: Submit = at_once) -> Callable[[], tuple[RGB, State]]:
+        """Draw a frame's face, alone, as a batch would change its last bits, and submit the rest of the work on it.
+
+        Returns:
+            what waits for the (size, size, 3) picture and the state that goes with it.
+        """
         face, size = self.pipeline.draw(self.walk.latent(frame % self.walk.count)), self.options.size
-        image = self.temporal.upscale_face(face, size).image if self.options.upscaled else face
-        picture = to_rgb(image)
-        return picture if picture.shape[0] == size else resize(picture, (size, size))
+        if self.options.upscaled:
+            return partial(_shown, self.temporal.begin(face, size, submit), size)
+        picture = _sized(face, size)
+        return lambda: (picture, {})
 
     def go_round(self) -> None:
         """Let the camera see the whole walk once, so that a loop begins where it ends."""
@@ -199,24 +209,46 @@ class Cell:
                 self.temporal.follow(self.pipeline.draw(self.walk.latent(frame)))
 
 
-def _make_frames(
-    cells: Sequence[Cell], columns: int, state: State | None, frames: range
-) -> Iterator[tuple[RGB, State]]:
-    """Make the frames of one face, or of a grid, each with the state after it.
+def _shown(frame: Future[TemporalFrame], size: int) -> tuple[RGB, State]:
+    """Wait for a frame."""
+    return _sized(frame.result().image, size), frame.result().state()
+
+
+def _sized(image: Tensor, size: int) -> RGB:
+    """(3, S, S) in [0, 1] to (size, size, 3)."""
+    picture = to_rgb(image)
+    return picture if picture.shape[0] == size else resize(picture, (size, size))
+
+
+def _frames(
+    cells: Sequence[Cell], columns: int, store: FrameStore, lead: int, side_by_side: int, track: Track
+) -> Generator[RGB, None, None]:
+    """Yield the frames of one face, or of a grid: those in the store, then new ones, which are kept there first.
 
     Args:
-        state: after the frame before the first of these; None where the film begins.
-        frames: their numbers; negative ones lead to frame 0 of a loop.
+        lead: number of frames that lead to frame 0 of a loop.
+        side_by_side: number of frames of a cell to work on at a time.
     """
+    state, done, count = store.state(), store.done, cells[0].walk.count
+    yield from store.frames()
     for number, cell in enumerate(cells):
         if state is not None:
             cell.temporal.restore(part(state, str(number)))
         elif cell.walk.options.loop:
             cell.go_round()
-    for frame in frames:
-        pictures = [cell.picture(frame) for cell in cells]
-        shown = pictures[0] if len(cells) == 1 else contact_sheet(pictures, columns, gap=GAP)
-        yield shown, joined({str(number): cell.temporal.state() for number, cell in enumerate(cells)})
+    with threads(side_by_side) as submit:
+        begun = ([cell.begin(frame, submit) for cell in cells] for frame in range(done - lead, count))
+        made = in_order((partial(_grid, frame, columns) for frame in begun), math.ceil(side_by_side / len(cells)))
+        for frame, after in track(made, lead + count, done, "frames"):
+            store.add(frame, after)
+            yield frame
+
+
+def _grid(cells: Sequence[Callable[[], tuple[RGB, State]]], columns: int) -> tuple[RGB, State]:
+    """Wait for the cells of a frame and put them together; one alone is the frame."""
+    pictures, states = zip(*(cell() for cell in cells), strict=True)
+    shown = pictures[0] if len(cells) == 1 else contact_sheet(pictures, columns, gap=GAP)
+    return shown, joined({str(number): state for number, state in enumerate(states)})
 
 
 def _closed(frames: Iterator[RGB], lead: int, count: int) -> Iterator[RGB]:
@@ -229,16 +261,15 @@ def _closed(frames: Iterator[RGB], lead: int, count: int) -> Iterator[RGB]:
         yield frame
 
 
-def _write(file: FilmFile, made_fps: Fraction, frames: Iterator[RGB], track: Track) -> list[Path]:
+def _write(file: FilmFile, made_fps: Fraction, frames: Iterator[RGB]) -> list[Path]:
     """Encode the frames, and write the sheet if there is to be one."""
     fps = made_fps * file.interpolate
     if file.interpolate > 1:
         frames = islice(interpolate(frames, file.interpolate, loop=file.loop), file.count)
-    shown = track(frames, file.count, 0, "encoding")
     sheet = FilmSheet(file.count, fps)
     if file.sheet:
-        shown = sheet.watch(shown)
-    written = [write_video(file.path, shown, fps, audio=file.audio, text=file.text, codec=file.codec)]
+        frames = sheet.watch(frames)
+    written = [write_video(file.path, frames, fps, audio=file.audio, text=file.text, codec=file.codec)]
     if file.sheet:
         written.append(write_image(file.sheet_path, sheet.picture(), text=file.text, label="generated"))
     return written

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -12,21 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import to_rgb
+from facegen.arrays import RGB, to_rgb
 from facegen.candidates import Candidates
 from facegen.errors import UsageError
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
-from facegen.ops.blending import blend
-from facegen.ops.choice import gather
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
-from facegen.ops.tiling import split
 from facegen.pipeline import FacePipeline, Upscaled
-from facegen.video.carry import Carried, DetailCarrier, Plane
-from facegen.video.store import State, joined, nonempty, part
+from facegen.video.carry import Kept, Motion, Plane, carried, motion
+from facegen.video.stages import Submit, at_once
+from facegen.video.store import State, joined, part
 from facegen.video.tracking import BETA, CUTOFF, OneEuroFilter, smooth_landmarks
 
-PREVIOUS = "previous"
-"""Name of the candidate that the previous frame becomes."""
 BONUS = 1.0
 """Bonus of a tile's previous choice, in standard deviations of the scores."""
 CAMERA_CUTOFF = 0.15
@@ -38,8 +36,7 @@ class TemporalOptions:
     """The measures against flicker; each works by itself."""
 
     landmarks: bool = True  # smooth landmarks over time, and keep them where the detector misses
-    hysteresis: bool = True  # keep the chosen candidate of a tile unless another is clearly better
-    previous: bool = True  # add the previous frame, moved along the optical flow, as one more candidate
+    hysteresis: bool = True  # of several candidates, keep the chosen one of a tile unless another is clearly better
     carry: bool = True  # carry detail along the optical flow; see `facegen.video.carry`
     stabilize: float = 0.0  # share of the face's motion, turns and size included, that a camera takes out, 0..1
 
@@ -50,37 +47,67 @@ class TemporalFrame:
 
     image: Tensor  # (3, S, S) in [0, 1]
     upscaled: Upscaled  # the pipeline's result, before detail was carried and the camera moved
+    kept: Kept | None  # what the next frame carries; None if nothing is carried
+    filters: State  # of landmarks and camera
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Everything that the next frame needs of this one and those before."""
+        kept = {} if self.kept is None else self.kept.state()
+        chosen = self.upscaled.chosen.cpu().numpy()
+        return joined({"filters": self.filters, "carrier": kept, "choice": {"chosen": chosen}})
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a frame needs of the one before."""
+
+    kept: Kept | None = None
+    chosen: Tensor | None = None  # (T,), of each tile's candidates
+
+    @classmethod
+    def of(cls, frame: Future[TemporalFrame]) -> Past:
+        """Wait for a frame."""
+        return cls(frame.result().kept, frame.result().upscaled.chosen)
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A face whose landmarks and place in the film are known."""
+
+    face: Tensor  # (3, s, s) in [0, 1]
+    low_res: RGB  # the face at the finest size at which the result must agree with it
+    before: RGB | None  # the previous frame's
+    landmarks: Landmarks
+    camera: NDArray[np.float64] | None  # (2, 3), moves shares of the side to where the camera shows them
+    filters: State
 
 
 class TemporalUpscaler:
     """Upscales the frames of one film in order. The same frames always become the same bytes.
 
-    With all options off, each frame is the pipeline's own result.
+    With all options off, each frame is the pipeline's own result. Where detail is carried, it counts for more than the
+    choice of candidates: there is one for each tile then, unless the recipe asks for a number of them.
     """
 
     def __init__(self, pipeline: FacePipeline, options: TemporalOptions, *, fps: float) -> None:
         if not 0 <= options.stabilize <= 1:
             raise UsageError(f"stabilize is {options.stabilize}, expected 0 (off) to 1.")
         self.pipeline, self.options = pipeline, options
+        self._count = film_candidates(pipeline) if options.carry else None
         self._points = OneEuroFilter(fps, cutoff=CUTOFF, beta=BETA)
         self._camera = OneEuroFilter(fps, cutoff=CAMERA_CUTOFF)
-        self._carrier = DetailCarrier()
-        self._chosen: NDArray[np.int64] | None = None
-        """Each tile's latest choice among the network's own candidates."""
+        self._low_res: RGB | None = None
+        self._past: Callable[[], Past] = Past
 
     def upscale_face(self, face: Tensor, size: int) -> TemporalFrame:
         """Upscale the next frame, an aligned head, (3, s, s) in [0, 1]; `size` is as for `FacePipeline.__call__`."""
-        landmarks = self.locate(face)
-        side = self.pipeline.low_res_side(size)
-        low_res = to_rgb(finest_reference(face, resample(face, (side, side)), self.pipeline.scale))
-        needed = self.options.previous or self.options.carry
-        carried = self._carrier.carried(low_res, (self.pipeline.scale * side,) * 2) if needed else None
-        extend = partial(self._with_previous, carried=carried)
-        upscaled = self.pipeline(face, size, landmarks=landmarks, extend=extend)
-        image = self._with_detail(upscaled, carried)
-        self._carrier.keep(low_res, _plane(image))
-        self._chosen = self._own_choice(upscaled)
-        return TemporalFrame(self._filmed(image, landmarks.points / face.shape[-1]), upscaled)
+        return self.begin(face, size).result()
+
+    def begin(self, face: Tensor, size: int, submit: Submit = at_once) -> Future[TemporalFrame]:
+        """Locate the next frame's face, and submit the rest of the work on it, which waits for the frame before."""
+        future = submit(partial(self._upscale, self._next(face, size), size, self._past))
+        self._past = partial(Past.of, future)
+        return future
 
     def locate(self, face: Tensor) -> Landmarks:
         """Find the landmarks of the next frame's face, (3, s, s), in its pixels; smoothed if the options say so."""
@@ -91,61 +118,76 @@ class TemporalUpscaler:
         """Show a face, (3, s, s), to the landmarks' filter and the camera without upscaling it."""
         self._camera(_marks(self.locate(face).points / face.shape[-1]))
 
-    def _with_previous(self, candidates: Candidates, *, carried: Carried | None) -> Candidates:
-        """Add the previous frame as one more candidate, and a bonus for each tile's previous choice."""
-        if self._chosen is None:
-            return candidates
-        images, names = candidates.images, candidates.names
-        chosen = torch.from_numpy(self._chosen).to(images.device)
-        bonus = torch.zeros(images.shape[:2], device=images.device)
-        if self.options.hysteresis:
-            bonus.scatter_(1, chosen[:, None], BONUS)
-        if self.options.previous and carried is not None:
-            standing = blend(gather(images, chosen).float(), candidates.plan)
-            moved = _image(carried.mix(_plane(standing))).to(images)
-            images = torch.cat([images, split(moved, candidates.plan)[:, None]], dim=1)
-            names = (*names, PREVIOUS)
-            bonus = torch.cat([bonus, bonus.amax(1, keepdim=True)], dim=1)
-        return replace(candidates, images=images, names=names, bonus=bonus)
+    def _next(self, face: Tensor, size: int) -> _Located:
+        """Do what must be done in order."""
+        landmarks, side = self.locate(face), self.pipeline.low_res_side(size)
+        low_res = to_rgb(finest_reference(face, resample(face, (side, side)), self.pipeline.scale))
+        before, self._low_res = self._low_res, low_res
+        camera = self._camera_for(landmarks.points / face.shape[-1]) if self.options.stabilize else None
+        filters = joined({"points": self._points.state(), "camera": self._camera.state()})
+        return _Located(face, low_res, before, landmarks, camera, filters)
 
-    def _own_choice(self, upscaled: Upscaled) -> NDArray[np.int64]:
-        """The chosen candidate of each tile; where that is the previous frame, the choice before stays."""
-        chosen = upscaled.chosen.cpu().numpy()
-        fresh = len(upscaled.names) - (PREVIOUS in upscaled.names)
-        return chosen if self._chosen is None else np.where(chosen < fresh, chosen, self._chosen)
+    def _upscale(self, located: _Located, size: int, past: Callable[[], Past]) -> TemporalFrame:
+        """Upscale a face; what the frame before leaves is waited for as late as possible."""
+        moved = None
+        if self.options.carry and located.before is not None:
+            moved = motion(located.before, located.low_res)
+        extend = partial(_with_bonus, past=past) if self.options.hysteresis else None
+        upscaled = self.pipeline(located.face, size, landmarks=located.landmarks, count=self._count, extend=extend)
+        image, kept = upscaled.image, None
+        if self.options.carry:
+            image, kept = self._with_detail(upscaled, located.low_res, past().kept, moved)
+        shown = image if located.camera is None else _filmed(image, located.camera)
+        return TemporalFrame(shown, upscaled, kept, located.filters)
 
-    def _with_detail(self, upscaled: Upscaled, carried: Carried | None) -> Tensor:
-        """The upscaled picture with detail carried from the previous frame, back-projected again."""
-        if not self.options.carry or carried is None:
-            return upscaled.image
-        mixed = _image(carried.mix(_plane(upscaled.image))).to(upscaled.image)
+    def _with_detail(
+        self, upscaled: Upscaled, low_res: RGB, kept: Kept | None, moved: Motion | None
+    ) -> tuple[Tensor, Kept]:
+        """Carry detail from the previous frame into the upscaled picture, and back-project it again."""
+        if kept is None or moved is None:
+            return upscaled.image, Kept.of(low_res, _plane(upscaled.image))
+        from_before = carried(kept, low_res, moved)
+        mixed = _image(from_before.mix(_plane(upscaled.image))).to(upscaled.image)
         with torch.inference_mode():
-            return back_project(mixed, upscaled.reference, self.pipeline.recipe.fidelity, slack=ROUNDING)
+            image = back_project(mixed, upscaled.reference, self.pipeline.recipe.fidelity, slack=ROUNDING)
+        return image, Kept.of(low_res, _plane(image), from_before.base)
 
-    def _filmed(self, image: Tensor, points: NDArray[np.float64]) -> Tensor:
-        """Move the frame as a camera that follows the face; (68, 2) landmarks are shares of the picture's side."""
-        if not self.options.stabilize:
-            return image
+    def _camera_for(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How the camera that follows the face moves the picture; (68, 2) landmarks are shares of its side."""
         here = _marks(points)
-        there = here + self.options.stabilize * (self._camera(here) - here)
-        matrix = similarity(here, there)
-        side = image.shape[-1]
-        matrix[:, 2] = matrix[:, 2] * side + (matrix[:, :2].sum(1) - 1) / 2  # in pixel indexes, half a pixel less
-        moved = cv2.warpAffine(
-            _plane(image), matrix, (side, side), flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101
-        )
-        return _image(moved.clip(0, 1)).to(image)
-
-    def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next frame needs of those before."""
-        parts = {"points": self._points.state(), "camera": self._camera.state(), "carrier": self._carrier.state()}
-        return joined(parts | {"choice": nonempty({"winners": self._chosen})})
+        return similarity(here, here + self.options.stabilize * (self._camera(here) - here))
 
     def restore(self, state: State) -> None:
-        self._points.restore(part(state, "points"))
-        self._camera.restore(part(state, "camera"))
-        self._carrier.restore(part(state, "carrier"))
-        self._chosen = part(state, "choice").get("winners")
+        """Go on after the frame that a state is of."""
+        filters, choice = part(state, "filters"), part(state, "choice")
+        self._points.restore(part(filters, "points"))
+        self._camera.restore(part(filters, "camera"))
+        kept = Kept.restored(part(state, "carrier"))
+        past = Past(kept, torch.from_numpy(choice["chosen"]) if choice else None)
+        self._low_res, self._past = None if kept is None else kept.low_res, lambda: past
+
+
+def film_candidates(pipeline: FacePipeline) -> int:
+    """Candidates of a tile where detail is carried."""
+    return pipeline.recipe.candidates.count or 1
+
+
+def _with_bonus(candidates: Candidates, *, past: Callable[[], Past]) -> Candidates:
+    """Add a bonus to the candidate that was chosen for each tile in the frame before."""
+    if candidates.images.shape[1] == 1 or (chosen := past().chosen) is None:
+        return candidates
+    bonus = torch.zeros(candidates.images.shape[:2], device=candidates.images.device)
+    return replace(candidates, bonus=bonus.scatter_(1, chosen.to(bonus.device)[:, None], BONUS))
+
+
+def _filmed(image: Tensor, camera: NDArray[np.float64]) -> Tensor:
+    """Move a frame, (3, S, S), as a camera does."""
+    matrix, side = camera.copy(), image.shape[-1]
+    matrix[:, 2] = matrix[:, 2] * side + (matrix[:, :2].sum(1) - 1) / 2  # in pixel indexes, half a pixel less
+    moved = cv2.warpAffine(
+        _plane(image), matrix, (side, side), flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return _image(moved.clip(0, 1)).to(image)
 
 
 def _marks(points: NDArray[np.float64]) -> NDArray[np.float64]:

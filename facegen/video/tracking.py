@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facegen.arrays import Points
 from facegen.errors import ShapeError, UsageError
 from facegen.faces.align import HeadFrame
+from facegen.faces.detect import FoundHead
 from facegen.faces.landmarks import Landmarks
 from facegen.video.store import State, joined, nonempty, part
 
@@ -87,14 +88,16 @@ class TrackedHead:
 
     def __init__(self, fps: float, unit: float) -> None:
         self.unit, self.missed = unit, 0
+        self.seen: NDArray[np.floating] | None = None
+        """Its landmarks in the latest frame, (68, 2), in photo pixels; None if dlib did not find them."""
         self.place = OneEuroFilter(fps, cutoff=CUTOFF, beta=BETA)
         """Smooths the frame's centre and its `right`, in units."""
         self.points = OneEuroFilter(fps, cutoff=CUTOFF, beta=BETA)
         """Smooths the landmarks; see `smooth_landmarks`."""
 
-    def move(self, found: HeadFrame) -> None:
-        self.missed = 0
-        self.place(np.array([found.center, found.right]) / self.unit)
+    def move(self, found: FoundHead) -> None:
+        self.missed, self.seen = 0, found.landmarks
+        self.place(np.array([found.frame.center, found.frame.right]) / self.unit)
 
     @property
     def frame(self) -> HeadFrame:
@@ -123,15 +126,15 @@ class HeadTracker:
         self.heads: list[TrackedHead] = []
         """Heads of the latest frame, the largest first."""
 
-    def follow(self, found: Sequence[HeadFrame]) -> list[TrackedHead]:
+    def follow(self, found: Sequence[FoundHead]) -> list[TrackedHead]:
         """Take in the heads found in the next frame, and return the heads in it, the largest first.
 
         A head found is the known one that it overlaps most, or a new one. One not found stays for `BRIDGED` seconds.
         """
         for head in self.heads:
-            head.missed += 1
-        for frame in found:
-            self._nearest(frame).move(frame)
+            head.missed, head.seen = head.missed + 1, None
+        for seen in found:
+            self._nearest(seen.frame).move(seen)
         present = [head for head in self.heads if head.missed <= BRIDGED * self.fps]
         self.heads = sorted(present, key=lambda head: -head.frame.side)
         return self.heads

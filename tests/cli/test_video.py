@@ -19,7 +19,7 @@ from facegen.video.film import GAP
 from tests.cli.conftest import Facegen, leftovers
 from tests.video.films import beep
 
-SHORT = ("--seconds", "0.4", "--fps", "5", "--size", "32", "--without", "previous,carry")
+SHORT = ("--seconds", "0.4", "--fps", "5", "--size", "32", "--without", "hysteresis,carry")
 
 
 def test_film_of_seeds(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_every_cell_begins_at_its_seed(facegen: Facegen, tiny_recipe: Path, tmp_
 
 def test_larger_cells_are_upscaled(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     words = ("--seeds", "0,1", "--stops", 2, "--size", 160, "--seconds", "0.2", "--fps", 5, "--recipe", tiny_recipe)
-    result = facegen("grid-walk", *words, "-o", tmp_path / "grid.mkv", "--without", "previous,carry")
+    result = facegen("grid-walk", *words, "-o", tmp_path / "grid.mkv", "--without", "hysteresis,carry")
     assert result.exit_code == 0, result.output
     [(_, frame)] = Clip(tmp_path / "grid.mkv").frames()
     assert frame.shape == (160, 320 + GAP, 3)

@@ -13,13 +13,15 @@ import torch
 
 from facegen.arrays import RGB
 from facegen.errors import UsageError
+from facegen.faces.detect import heads_in_photo
 from facegen.media.images import resize
 from facegen.media.video_reader import Clip
 from facegen.media.video_writer import write_video
 from facegen.ops.flow import flow_between, warp
 from facegen.photo import PhotoOptions, restore_photo
 from facegen.pipeline import FacePipeline
-from facegen.video.clip import ClipUpscaler, clip_scale, upscale_clip
+from facegen.video.carry import motion
+from facegen.video.clip import ClipUpscaler, SeenFrame, clip_scale, upscale_clip
 from facegen.video.store import FrameStore
 from tests import tiny
 from tests.video.films import moving
@@ -42,6 +44,11 @@ def clip(film: list[RGB], tmp_path_factory: pytest.TempPathFactory) -> Clip:
 @pytest.fixture(scope="session")
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
     return FacePipeline.load(tiny.save_all(tmp_path_factory.mktemp("tiny")))
+
+
+def upscale(upscaler: ClipUpscaler, rgb: RGB, before: RGB | None = None) -> RGB:
+    moved = None if before is None else motion(before, rgb)
+    return upscaler.begin(SeenFrame(Fraction(0), rgb, tuple(heads_in_photo(rgb)), moved)).result().rgb
 
 
 def warping_error(frames: list[RGB], film: list[RGB]) -> float:
@@ -74,7 +81,7 @@ def test_frames_flicker_less_than_one_by_one_and_fit_the_clip(
     assert done.heads == 1
     assert done.fit > 45
     alone = [restore_photo(pipeline, rgb, TWICE).rgb for rgb in film]
-    np.testing.assert_allclose(frames[0], alone[0], atol=1)
+    assert np.abs(frames[0].astype(int) - alone[0]).mean() < 1  # of one candidate instead of two
     assert warping_error(frames, film) < 0.7 * warping_error(alone, film)
 
 
@@ -104,7 +111,7 @@ def test_a_background_that_is_kept_stays_pixel_for_pixel(film: list[RGB], tmp_pa
     upscaler = ClipUpscaler(pipeline, 1, PhotoOptions(background="keep"), fps=24)
     soft = [np.asarray(cv2.GaussianBlur(rgb, (0, 0), 1.5), dtype=np.uint8) for rgb in film[:2]]
     for rgb in soft:
-        result = upscaler.upscale_frame(rgb)
+        result = upscale(upscaler, rgb)
         assert result.shape == rgb.shape
         changed = (result != rgb).any(-1)
         assert 0.1 < changed.mean() < 0.75
@@ -115,7 +122,7 @@ def test_a_cut_leaves_nothing_behind(pipeline: FacePipeline, film: list[RGB]) ->
     options = PhotoOptions(scale=2, background="lanczos")
     noise = np.random.default_rng(0).integers(0, 256, film[0].shape, dtype=np.uint8)
     upscaler = ClipUpscaler(pipeline, 2, options, fps=24)
-    upscaler.upscale_frame(film[0])
-    after_cut = upscaler.upscale_frame(noise)
-    by_itself = ClipUpscaler(pipeline, 2, options, fps=24).upscale_frame(noise)
+    upscale(upscaler, film[0])
+    after_cut = upscale(upscaler, noise, film[0])
+    by_itself = upscale(ClipUpscaler(pipeline, 2, options, fps=24), noise)
     assert np.abs(after_cut.astype(int) - by_itself).mean() < 1.5

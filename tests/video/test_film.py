@@ -28,10 +28,10 @@ from facegen.video.walk import Walk, WalkOptions
 from tests import tiny
 
 SIZE = 32
-LIGHT = TemporalOptions(previous=False, carry=False)
+LIGHT = TemporalOptions(carry=False)
 """No optical flow, the slowest part."""
 OPTIONS = FilmOptions(fps=Fraction(5), size=SIZE, temporal=LIGHT)
-UNSTEADY = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
+UNSTEADY = TemporalOptions(landmarks=False, hysteresis=False, carry=False)
 
 
 @pytest.fixture(scope="module")
@@ -166,8 +166,8 @@ def test_a_loop_fades_into_the_frames_that_lead_to_its_first(
     way, options = walk(pipeline, loop=True), replace(OPTIONS, temporal=TemporalOptions())
     make_film(pipeline, [way], options, film_file(tmp_path / "a.mkv", pipeline, loop=True))
     cell = Cell(pipeline, way, options)
-    lead = [cell.picture(frame) for frame in (-2, -1)]
-    expected = [cell.picture(frame).astype(float) for frame in range(4)]
+    lead = [cell.begin(frame)()[0] for frame in (-2, -1)]
+    expected = [cell.begin(frame)()[0].astype(float) for frame in range(4)]
     expected[2] = (2 * expected[2] + lead[0]) / 3
     expected[3] = (expected[3] + 2.0 * lead[1]) / 3
     for shown, wanted in zip(frames(tmp_path / "a.mkv"), expected, strict=True):

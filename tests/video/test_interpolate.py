@@ -26,9 +26,7 @@ def difference(one: RGB, two: RGB) -> float:
 
 
 @pytest.mark.parametrize(("factor", "loop", "count"), [(2, False, 5), (4, False, 9), (2, True, 6), (4, True, 12)])
-def test_as_many_frames_as_promised_the_given_among_them(
-    steps: list[RGB], factor: int, loop: bool, count: int
-) -> None:
+def test_as_many_frames_as_promised_the_given_among_them(steps: list[RGB], factor: int, loop: bool, count: int) -> None:
     given = steps[:3]
     made = list(interpolate(iter(given), factor, loop=loop))
     assert len(made) == count

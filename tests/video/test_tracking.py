@@ -9,6 +9,7 @@ import pytest
 
 from facegen.errors import ShapeError, UsageError
 from facegen.faces.align import HeadFrame
+from facegen.faces.detect import FoundHead
 from facegen.faces.landmarks import Landmarks
 from facegen.video.tracking import HeadTracker, OneEuroFilter, smooth_landmarks
 from tests.conftest import face_points
@@ -80,8 +81,8 @@ def test_wrong_values_are_refused() -> None:
 FPS = 30
 
 
-def square(x: float, y: float, side: float = 100) -> HeadFrame:
-    return HeadFrame((x, y), (side / 2, 0), (0, side / 2))
+def square(x: float, y: float, side: float = 100) -> FoundHead:
+    return FoundHead(HeadFrame((x, y), (side / 2, 0), (0, side / 2)), score=1.0)
 
 
 def test_a_head_at_rest_trembles_less() -> None:
