@@ -150,14 +150,14 @@ class FilmRequest:
 
 
 def _tracked(pipeline: FacePipeline, walks: Sequence[Walk], film: FilmOptions, file: FilmFile) -> list[Path]:
-    """Make a film with a progress line for its frames and its encoding."""
+    """Make a film with a progress line for its frames."""
     from facegen.cli.summary import error_console, time_left
     from facegen.video.film import make_film
 
     with time_left(error_console()) as progress:
 
-        def track(items: Iterable[Item], total: int, done: int, description: str) -> Iterable[Item]:
-            return progress.track(items, total, done, description=description)
+        def track(items: Iterable[Item], total: int, done: int) -> Iterable[Item]:
+            return progress.track(items, total, done, description="frames")
 
         return make_film(pipeline, walks, film, file, track=track, say=lambda line: click.echo(line, err=True))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,7 @@ from facegen.pipeline import FacePipeline
 from facegen.studio.drawing import Face
 from facegen.studio.work import Job, Studio
 from facegen.video.film import FilmFile, FilmOptions, Item, frame_count, make_film
-from facegen.video.temporal import TemporalOptions
 from facegen.video.walk import Walk, WalkOptions
-
-STILL = TemporalOptions(landmarks=False, hysteresis=False, previous=False, carry=False)
-"""For a preview: each frame by itself, which is quicker."""
-ENCODING = 0.05
-"""Share of the time that goes into the encoding."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +26,11 @@ class Cut:
     loop: bool
     size: int = 768
     fps: int = 30
-    temporal: TemporalOptions = field(default_factory=TemporalOptions)
 
     @classmethod
     def preview(cls, seconds: float, loop: bool) -> Cut:
         """The quick one: 256 px, 12 frames a second."""
-        return cls(seconds, loop, size=256, fps=12, temporal=STILL)
+        return cls(seconds, loop, size=256, fps=12)
 
 
 def make(studio: Studio, job: Job, preset: str, faces: Sequence[Face], cut: Cut, target: Path) -> Path:
@@ -48,7 +41,7 @@ def make(studio: Studio, job: Job, preset: str, faces: Sequence[Face], cut: Cut,
     count = frame_count(Fraction(str(cut.seconds)), Fraction(cut.fps))
     file = FilmFile(path=target, text=text, count=count, loop=cut.loop)
     walk = Walk(np.stack([z.numpy() for z in keyframes]), file.made, WalkOptions(loop=cut.loop))
-    options = FilmOptions(fps=Fraction(cut.fps), size=cut.size, temporal=cut.temporal)
+    options = FilmOptions(fps=Fraction(cut.fps), size=cut.size)
     make_film(pipeline, [walk], options, file, track=_Told(job))
     return target
 
@@ -65,14 +58,12 @@ def _command(
 
 
 class _Told:
-    """Tells a job how many frames are made and encoded; see `facegen.video.film.Track`."""
+    """Tells a job how many frames are made; see `facegen.video.film.Track`."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
 
-    def __call__(self, items: Iterable[Item], total: int, done: int, description: str) -> Iterator[Item]:
-        made = description == "frames"
+    def __call__(self, items: Iterable[Item], total: int, done: int) -> Iterator[Item]:
         for number, item in enumerate(items, start=done + 1):
-            share = number / total * (1 - ENCODING) if made else 1 - ENCODING + ENCODING * number / total
-            self._job.tell(share, f"Frame {number} of {total}" if made else f"Encoding, frame {number} of {total}")
+            self._job.tell(number / total, f"Frame {number} of {total}")
             yield item

@@ -47,9 +47,9 @@ GAP = 4
 
 
 class Track(Protocol):
-    """Passes items on one by one, and shows how many are done."""
+    """Passes items on one by one, and shows how many of all are done, `done` of them before the first."""
 
-    def __call__(self, items: Iterable[Item], total: int, done: int, description: str) -> Iterable[Item]: ...
+    def __call__(self, items: Iterable[Item], total: int, done: int) -> Iterable[Item]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +137,7 @@ def make_film(
     options: FilmOptions,
     file: FilmFile,
     *,
-    track: Track = lambda items, total, done, description: items,
+    track: Track = lambda items, total, done: items,
     say: Callable[[str], object] = lambda line: None,
 ) -> list[Path]:
     """Make a film of faces that walk, or go on with it where it was stopped.
@@ -147,6 +147,7 @@ def make_film(
 
     Args:
         walks: one for each face, all of `file.made` frames.
+        track: watches the new frames; it is called on another thread.
         say: gets a line when frames were there already or had to be dropped.
     Returns:
         the files written.
@@ -239,7 +240,7 @@ def _frames(
     with threads(side_by_side) as submit:
         begun = ([cell.begin(frame, submit) for cell in cells] for frame in range(done - lead, count))
         made = in_order((partial(_grid, frame, columns) for frame in begun), math.ceil(side_by_side / len(cells)))
-        for frame, after in track(made, lead + count, done, "frames"):
+        for frame, after in track(made, lead + count, done):
             store.add(frame, after)
             yield frame
 

@@ -65,9 +65,9 @@ class StoppedError(Exception):
 
 
 def stop_after(number: int) -> film.Track:
-    def track(items: Iterable[Item], total: int, done: int, description: str) -> Iterable[Item]:
+    def track(items: Iterable[Item], total: int, done: int) -> Iterable[Item]:
         for count, item in enumerate(items):
-            if description == "frames" and count == number:
+            if count == number:
                 raise StoppedError
             yield item
 
