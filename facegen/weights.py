@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from facegen.errors import RecipeError, WeightsError, did_you_mean, one_line
 from facegen.faces.guide import GuideMode
 from facegen.files import WEIGHTS, replacing
+from facegen.hub import PREFIX, fetch_folder
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
 from facegen.models.encoder import EncoderConfig, LatentEncoder
@@ -44,7 +45,7 @@ MODELS: dict[Kind, tuple[type[BaseModel], type[nn.Module]]] = {
     "unet": (UNetConfig, UNet),
     "unet-discriminator": (GridConfig, GridDiscriminator),
 }
-MODEL_FILE, CARD_FILE = "model.safetensors", "card.toml"
+MODEL_FILE, CARD_FILE, RECIPE_FILE = "model.safetensors", "card.toml", "recipe.toml"
 TRAINING = "training"
 """Subfolder of the discriminators, which drawing and upscaling do without."""
 APART = ("-patchgan", "-heads", "-discriminator")
@@ -84,11 +85,16 @@ def weight_folders() -> list[Path]:
 
 
 def find_weights(name: str) -> Path:
-    """The folder of shipped weights given by their name, or of any by a path to a folder with a card.
+    """The folder of weights: shipped ones by their name, any by the path of their folder or of a file in it, those of
+    the Hugging Face hub as in "hf:owner/name@revision"; see `facegen.hub`.
 
     Raises:
         WeightsError: if there is none; names those there are.
     """
+    if name.startswith(PREFIX):
+        return fetch_folder(name, needed=(CARD_FILE, MODEL_FILE), extra=(RECIPE_FILE,))
+    if Path(name).name in (CARD_FILE, MODEL_FILE):
+        name = str(Path(name).parent)
     for folder in (WEIGHTS / name, WEIGHTS / TRAINING / name, Path(name)):
         if (folder / CARD_FILE).is_file():
             return folder

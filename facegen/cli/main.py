@@ -103,11 +103,16 @@ def _install_completion(context: click.Context, _: click.Parameter, shell: str |
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="facegen")
 @click.option(
+    "--offline", is_flag=True, help="Ask no network: weights of the Hugging Face hub must be on this machine already."
+)
+@click.option(
     "--install-completion", metavar="[bash|zsh|fish]", is_flag=False, flag_value="auto", expose_value=False,
     is_eager=True, callback=_install_completion, help="Complete commands with the TAB key from now on, and exit.",
 )
-def cli() -> None:
+def cli(offline: bool) -> None:
     """Draw high-resolution faces, or upscale the faces in your photos."""
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # before the library is imported; see facegen.hub
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # print file names that are not valid text unchanged
 

@@ -21,13 +21,25 @@ from facegen.cli.options import need_packages
 @click.option("--recipe", help="Recipe file that the card names.  [default: RUN's own copy]")
 @click.option("--best", is_flag=True, help="The checkpoint with the best score, not the newest.")
 @click.option("--licence", default=None, help="Terms of use that the card states.")
-def publish(run: Path, name: str, out: Path, recipe: str | None, best: bool, licence: str | None) -> None:
-    """Turn the averaged weights of a training RUN into a weight folder called NAME."""
+@click.option("--to-hub", metavar="OWNER/NAME", help="Also upload them to this repository of the Hugging Face hub.")
+def publish(
+    run: Path, name: str, out: Path, recipe: str | None, best: bool, licence: str | None, to_hub: str | None
+) -> None:
+    """Turn the averaged weights of a training RUN into a weight folder called NAME.
+
+    A repository that --to-hub has to make is private at first. Log in with `hf auth login` before. Anybody who may read
+    it can then use hf:OWNER/NAME wherever facegen takes the name of weights.
+    """
     need_packages("lightning_fabric")
     from facegen.training.publish import LICENCE
     from facegen.training.publish import publish as publish_run
     from facegen.training.start import RESOLVED
 
     recipe_name = recipe or str(run / RESOLVED)
-    for folder in publish_run(run, name, out, recipe_name=recipe_name, licence=licence or LICENCE, best=best):
+    folders = publish_run(run, name, out, recipe_name=recipe_name, licence=licence or LICENCE, best=best)
+    for folder in folders:
         click.echo(folder)
+    if to_hub is not None:
+        from facegen.training.model_card import upload
+
+        click.echo(upload(folders, to_hub))

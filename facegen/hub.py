@@ -1,0 +1,124 @@
+"""Weight folders of the Hugging Face hub, by names as in hf:owner/name, and up to it.
+
+The hub is asked only for what is not on this machine yet: the commit that a name gave first is kept until another
+revision is named.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from facegen.errors import MissingExtraError, WeightsError, one_line
+
+PREFIX = "hf:"
+OFFLINE = "HF_HUB_OFFLINE"
+"""The hub library's own variable, which `facegen --offline` sets."""
+_PART = r"[\w.-]+"
+_NAME = re.compile(rf"hf:(?P<repo>{_PART}/{_PART})(?:/(?P<folder>{_PART}(?:/{_PART})*))?(?:@(?P<revision>[\w./-]+))?")
+
+
+@dataclass(frozen=True)
+class HubName:
+    """A weight folder on the hub."""
+
+    repo: str
+    folder: str | None
+    """Within the repository; None is its root."""
+    revision: str
+    """A commit, a tag or a branch."""
+
+
+def hub_name(name: str) -> HubName:
+    """Read hf:owner/name, hf:owner/name/folder or either with @revision; raise a WeightsError for another form."""
+    found = _NAME.fullmatch(name)
+    if found is None or ".." in name:
+        raise WeightsError(f"weights {name!r}: expected hf:owner/name, hf:owner/name/folder, or either with @revision.")
+    return HubName(found["repo"], found["folder"], found["revision"] or "main")
+
+
+def fetch_folder(name: str, needed: tuple[str, ...], extra: tuple[str, ...]) -> Path:
+    """Return the local copy of a weight folder, downloading what is missing, all of one commit.
+
+    Args:
+        name: as `hub_name`.
+        needed, extra: names of the files to get; the extra ones may be absent from the repository.
+    Raises:
+        WeightsError: if there is no such folder, or it is not here and the hub cannot or must not be asked.
+    """
+    _need_library()
+    from huggingface_hub.errors import EntryNotFoundError
+
+    wanted = hub_name(name)
+    with _explained(name):
+        card = _local(wanted, needed[0], wanted.revision) or _download(wanted, needed[0], wanted.revision)
+        depth = wanted.folder.count("/") + 1 if wanted.folder else 0
+        commit = card.parents[depth].name  # .../snapshots/COMMIT/folder/file
+        missing = [file for file in needed[1:] if _local(wanted, file, commit) is None]
+        for file in extra if missing else ():
+            with suppress(EntryNotFoundError):
+                _download(wanted, file, commit)
+        for file in missing:
+            _download(wanted, file, commit)
+    return card.parent
+
+
+def upload_folder(folder: Path, repo: str, path: str = "") -> str:
+    """Upload a folder's files into a repository of the user, which is made, private, if there is none.
+
+    Args:
+        path: folder within the repository.
+    Returns:
+        the address of the repository.
+    """
+    _need_library()
+    from huggingface_hub import HfApi
+
+    hub = HfApi()
+    with _explained(f"{PREFIX}{repo}"):
+        address = hub.create_repo(repo, private=True, exist_ok=True)
+        hub.upload_folder(repo_id=repo, folder_path=folder, path_in_repo=path, commit_message=f"facegen: {folder.name}")
+    return str(address)
+
+
+def offline() -> bool:
+    """Whether the hub must not be asked."""
+    return os.environ.get(OFFLINE, "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _local(wanted: HubName, file: str, revision: str) -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(wanted.repo, "/".join(filter(None, (wanted.folder, file))), revision=revision)
+    return Path(path) if isinstance(path, str) else None
+
+
+def _download(wanted: HubName, file: str, revision: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(
+        hf_hub_download(
+            wanted.repo, file, subfolder=wanted.folder, revision=revision, local_files_only=offline(),
+            library_name="facegen",
+        )
+    )  # fmt: skip
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    """Turn the errors of the hub's library and of the network into a WeightsError."""
+    try:
+        yield
+    except Exception as error:  # the hub's library passes on those of the one below, which changes with its version
+        hint = "leave --offline away to download it" if offline() else "check name, revision, access and network"
+        raise WeightsError(f"weights {name!r}: {one_line(error)}; {hint}.") from None
+
+
+def _need_library() -> None:
+    if find_spec("huggingface_hub") is None:
+        raise MissingExtraError("Weights of the Hugging Face hub need a package: pip install 'facegen[hub]'")
