@@ -35,7 +35,7 @@ def write_drawn(
     options: Mapping[str, Any],
     source: Path | None = None,
 ) -> Drawn:
-    """Draw a face, upscale it to `options["size"]`, and write it.
+    """Draw a face, upscale it to `options["size"]`, and write it; over `drawn_size` it is enlarged by Lanczos.
 
     Args:
         z: (z_dim,) latent.
@@ -44,7 +44,7 @@ def write_drawn(
     """
     size = options["size"]
     face = pipeline.draw(z)
-    upscaled = pipeline(face, size)
+    upscaled = pipeline(face, min(size, pipeline.drawn_size))
     picture = resize(to_rgb(upscaled.image), (size, size))
     text = record_text(pipeline, command, options, upscaled=[upscaled], source=source, z=z)
     text["fit"] = f"{upscaled.fit:.1f} dB"

@@ -35,6 +35,10 @@ DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 PLAIN_OVERLAP = 8
 """Low-res pixels that tiles overlap by at most where every tile has one candidate."""
 
+DRAWN_SIDE = 96
+"""Low-res side of a face that stage 1 drew, at most: the network has learned its detail at that size, and a larger one
+has a lattice and ripples along hair."""
+
 Extend = Callable[[Candidates], Candidates]
 """Changes the candidates that the network made, or adds a bonus on their scores."""
 
@@ -129,6 +133,11 @@ class FacePipeline:
         """How many times the upscaler enlarges."""
         return self.config.scale
 
+    @property
+    def drawn_size(self) -> int:
+        """Side at which the detail of a drawn face ends: 768 px at 8x. Larger pictures are enlarged from that."""
+        return self.scale * max(DRAWN_SIDE, self.config.tile)
+
     def latent(self, seed: int, truncation: float | None = None) -> Tensor:
         """Draw the latent of a seed: (z_dim,), normal, cut off at 2 x truncation (the recipe's) standard deviations.
 
@@ -147,8 +156,8 @@ class FacePipeline:
             return self.generator.draw(z[None].to(self.device))[0]
 
     def sample(self, seed: int, size: int = 768) -> Upscaled:
-        """Draw a face from a seed and upscale it; see `__call__`."""
-        return self(self.draw(self.latent(seed)), size)
+        """Draw a face from a seed and upscale it to `size`, but at most to `drawn_size`; see `__call__`."""
+        return self(self.draw(self.latent(seed)), min(size, self.drawn_size))
 
     @falls_back_to_cpu
     @torch.inference_mode()

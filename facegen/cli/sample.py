@@ -55,6 +55,11 @@ def sample(
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
+    if size > pipeline.drawn_size:
+        click.echo(
+            f"--size {size}: detail ends at {pipeline.drawn_size} px; the picture is enlarged from that by Lanczos.",
+            err=True,
+        )
     options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}
     sheet: dict[str, RGB] = {}
 

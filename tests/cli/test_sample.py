@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facegen.arrays import to_rgb
-from facegen.media.images import picture_facts, picture_text, read_image
+from facegen.media.images import picture_facts, picture_text, read_image, resize
 from facegen.media.record import read_record
 from facegen.pipeline import FacePipeline
 from tests.cli.conftest import Facegen, leftovers
@@ -36,6 +36,13 @@ def test_the_picture_is_the_pipelines(facegen: Facegen, tiny_recipe: Path, tmp_p
 def test_any_size(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, size: int) -> None:
     facegen("sample", "--size", size, "--recipe", tiny_recipe, "--out", tmp_path)
     assert read_image(tmp_path / f"seed0000-{size}.png").rgb.shape == (size, size, 3)
+
+
+def test_larger_pictures_are_enlarged_and_say_so(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+    result = facegen("sample", "--size", 1000, "--recipe", tiny_recipe, "--out", tmp_path)
+    assert result.stderr == "--size 1000: detail ends at 768 px; the picture is enlarged from that by Lanczos.\n"
+    drawn = to_rgb(FacePipeline.load(tiny_recipe).sample(0, 768).image)
+    assert np.array_equal(read_image(tmp_path / "seed0000-1000.png").rgb, resize(drawn, (1000, 1000)))
 
 
 def test_text_in_the_file_makes_it_again(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
