@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from facegen.studio.api import add_endpoints
+from facegen.studio.compare import CompareTab
 from facegen.studio.draw import DrawTab
 from facegen.studio.film import FilmTab
 from facegen.studio.restore import RestoreTab
@@ -52,6 +54,9 @@ def build(studio: Studio) -> gr.Blocks:
                 draw = DrawTab(studio)
             with gr.Tab("Film") as film_tab:
                 film = FilmTab(studio)
+            with gr.Tab("Compare"):
+                CompareTab(studio).connect_load(page)
+        add_endpoints(studio)
         draw.connect_load(page, draw_tab)
         draw.connect_film(film)
         film.connect_load(page, film_tab)

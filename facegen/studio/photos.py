@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 
 from facegen.arrays import RGB
-from facegen.errors import FacegenError
+from facegen.errors import FacegenError, FileError, ImageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.detect import heads_in_photo
 from facegen.jobs import Outcome, Task, attempt, find_tasks
 from facegen.media.images import read_image, resize, write_image
+from facegen.media.video_reader import is_clip
 from facegen.photo import Background, PhotoOptions
 from facegen.photo_files import FileUpscaler
 from facegen.recipe import PipelineRecipe, load_recipe
@@ -60,7 +61,7 @@ class Photo:
             rgb = read_image(self.path).rgb
             heads = heads_in_photo(rgb)
             factor = min(1.0, PREVIEW / max(rgb.shape[:2]))
-            self.preview = write_image(folder / f"{self.path.stem}-preview.jpg", _fitted(rgb, PREVIEW))
+            self.preview = write_image(folder / f"{self.path.stem}-preview.jpg", fitted(rgb, PREVIEW))
             self.heads = tuple(head.frame.scaled(factor) for head in heads)
         except FacegenError as error:
             self.error = named(error, self.path)
@@ -124,7 +125,8 @@ def restore(studio: Studio, job: Job, photos: Sequence[Photo], wish: Wish) -> li
     for number, (photo, task) in enumerate(zip(photos, tasks, strict=True)):
         name = "" if len(photos) == 1 else f"Photo {number + 1} of {len(photos)} · "
         meter = Meter(job, name, number / len(photos), 1 / len(photos))
-        outcome = _restore_one(studio, meter, photo, task, wish)
+        count = len(photo.heads) - len(photo.off)
+        outcome = _restore_one(studio, meter, task, wish, photo.faces, count)
         job.check()
         photo.error = named(outcome.error, photo.path) if outcome.error else ""
         if outcome.written:
@@ -134,14 +136,32 @@ def restore(studio: Studio, job: Job, photos: Sequence[Photo], wish: Wish) -> li
     return outcomes
 
 
-def _restore_one(studio: Studio, meter: Meter, photo: Photo, task: Task, wish: Wish) -> Outcome:
-    """Restore one photo, with its progress told."""
+def restore_file(studio: Studio, job: Job, path: Path, wish: Wish, faces: str = "all") -> Path:
+    """Restore one photo and return the result.
+
+    Args:
+        faces: as `PhotoOptions.faces`.
+    Raises:
+        FileError: if it cannot be restored; names the file without its folder.
+    """
+    folder = studio.new_folder()
+    outcome = _restore_one(studio, Meter(job, "", 0, 1), find_tasks([path], folder, clips=False)[0], wish, faces, 1)
+    job.check()
+    if outcome.error:
+        raise FileError(named(outcome.error, path))
+    return outcome.written[-1]
+
+
+def _restore_one(studio: Studio, meter: Meter, task: Task, wish: Wish, faces: str, count: int) -> Outcome:
+    """Restore one photo, and tell its progress; `count` is how many faces are expected."""
 
     def work(task: Task) -> Outcome:
-        options = wish.options(studio, photo.faces)
+        if is_clip(task.source):
+            raise ImageError(f"{task.source}: is a clip; facegen upres upscales it.")
+        options = wish.options(studio, faces)
         upscaler = FileUpscaler(options, [], meter.block)
         upscaler.pipeline = studio.pipeline(wish.preset, options.overrides)
-        meter.begin(len(photo.heads) - len(photo.off), background=wish.background == "tiles")
+        meter.begin(count, background=wish.background == "tiles")
         upscaler.pipeline.progress = meter.tiles
         try:
             return upscaler(task)
@@ -191,7 +211,7 @@ class Meter:
 
 def before_and_after(before: Path, after: Path, folder: Path) -> tuple[Path, Path]:
     """Write two JPEGs of one size, at most `SHOWN`, for a slider."""
-    made = _fitted(read_image(after).rgb, SHOWN)
+    made = fitted(read_image(after).rgb, SHOWN)
     source = resize(read_image(before).rgb, (made.shape[1], made.shape[0]))
     return (
         write_image(folder / f"{after.stem}-before.jpg", source),
@@ -212,7 +232,7 @@ def named(error: object, path: Path) -> str:
     return str(error).replace(str(path), path.name)
 
 
-def _fitted(rgb: RGB, side: int) -> RGB:
+def fitted(rgb: RGB, side: int) -> RGB:
     """Shrink a picture that is longer than `side`."""
     factor = side / max(rgb.shape[:2])
     size = (max(1, round(rgb.shape[1] * factor)), max(1, round(rgb.shape[0] * factor)))

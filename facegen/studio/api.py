@@ -1,0 +1,112 @@
+"""The endpoints that a client can call: what the tabs do, one call each; see docs/studio.md."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import gradio as gr
+
+from facegen.errors import FacegenError, UsageError
+from facegen.studio.work import Job, Studio
+
+CALLS = 4
+"""Calls of one endpoint that may wait for their job; more wait in Gradio's queue."""
+
+
+class Endpoints:
+    """The functions behind the endpoints; an error becomes the call's.
+
+    The names of their arguments are those of the client's.
+    """
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+
+    async def restore(
+        self, photo: str, preset: str, scale: float, faces: str, fidelity: float, background: Any, format: Any
+    ) -> str:
+        """Restore a photo; scale 0 chooses one, fidelity -1 is the preset's, faces are all, largest or numbers."""
+        from facegen.studio.photos import Wish, restore_file
+
+        wish = Wish(preset, int(scale) or None, None if fidelity < 0 else fidelity, background, format)
+        return str(await self._done(lambda job: restore_file(self._studio, job, self._own(photo), wish, faces)))
+
+    async def draw(self, seed: float, truncation: float, preset: str) -> str:
+        """Draw the face of a seed; truncation 0 is the preset's."""
+        from facegen.studio.drawing import faces_of, large
+
+        def work(job: Job) -> object:
+            pipeline = self._studio.pipeline(preset)
+            face = faces_of(pipeline, [int(seed)], truncation or pipeline.recipe.truncation)[0]
+            return large(self._studio, job, preset, face).path
+
+        return str(await self._done(work))
+
+    async def film(self, seeds: str, seconds: float, loop: bool, size: float, preset: str) -> str:
+        """Make a film that goes from seed to seed."""
+        from facegen.seeds import parse_seeds
+        from facegen.studio.drawing import faces_of
+        from facegen.studio.filming import Cut, make
+
+        def work(job: Job) -> object:
+            pipeline = self._studio.pipeline(preset)
+            faces = faces_of(pipeline, parse_seeds(seeds), pipeline.recipe.truncation)
+            target = self._studio.new_folder() / "film.mp4"
+            return make(self._studio, job, preset, faces, Cut(seconds, loop, size=int(size)), target)
+
+        return str(await self._done(work))
+
+    async def compare(
+        self, photo: str, left: str, left_fidelity: float, right: str, right_fidelity: float
+    ) -> tuple[str, str, dict[str, Any]]:
+        """Restore a photo in two ways; the figures are by way and by name."""
+        from facegen.studio.comparing import HEAD, Compared, Side, compare
+
+        sides = (Side(left, left_fidelity), Side(right, right_fidelity))
+        done = cast("Compared", await self._done(lambda job: compare(self._studio, job, self._own(photo), sides)))
+        figures = [dict(zip(HEAD, row, strict=True)) for row in done.rows]
+        return str(done.pair[0]), str(done.pair[1]), {"left": figures[0], "right": figures[1]}
+
+    def _own(self, photo: str | None) -> Any:
+        if photo is None:
+            raise UsageError("photo: is missing; send a picture file.")
+        return self._studio.own(photo)
+
+    async def _done(self, work: Callable[[Job], object]) -> object:
+        """Queue a job, wait for it, and return its result."""
+        try:
+            job = self._studio.start(work)
+        except FacegenError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        async for _ in job.watch():
+            pass
+        if job.error:
+            raise gr.Error(job.error, print_exception=False)
+        return job.result
+
+
+def add_endpoints(studio: Studio) -> None:
+    """Add the endpoints to the page that is being built; their components are not shown."""
+    calls = Endpoints(studio)
+    presets = list(studio.recipes)
+    with gr.Column(visible=False):
+        photo, file, other = gr.File(type="filepath"), gr.File(), gr.File()
+        preset, faces = gr.Dropdown(presets, value=studio.recipe), gr.Textbox("all", max_length=1000)
+        scale, fidelity = gr.Number(0, minimum=0, maximum=8), gr.Number(-1, minimum=-1, maximum=1)
+        background = gr.Dropdown(["lanczos", "tiles", "keep"], value="lanczos")
+        suffix = gr.Dropdown(["png", "jpg", "webp", "tif"], value="png")
+        seed, truncation = gr.Number(0, minimum=0, precision=0), gr.Number(0, minimum=0, maximum=3)
+        seeds, loop = gr.Textbox("1,2", max_length=200), gr.Checkbox(False)
+        seconds, size = gr.Number(4, minimum=0.1, maximum=60), gr.Number(768, minimum=64, maximum=1024, precision=0)
+        left, right = (gr.Dropdown(["lanczos", *presets], value=value) for value in ("lanczos", studio.recipe))
+        shares = [gr.Number(1, minimum=0, maximum=1) for _ in range(2)]
+        figures = gr.JSON()
+        for call, inputs, outputs in (
+            (calls.restore, [photo, preset, scale, faces, fidelity, background, suffix], file),
+            (calls.draw, [seed, truncation, preset], file),
+            (calls.film, [seeds, seconds, loop, size, preset], file),
+            (calls.compare, [photo, left, shares[0], right, shares[1]], [file, other, figures]),
+        ):
+            button = gr.Button()
+            button.click(call, inputs, outputs, api_name=call.__name__, concurrency_limit=CALLS)
