@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
+from types import MappingProxyType
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -82,43 +83,33 @@ def access_for(host: str, token: str | None, command: str) -> Access:
 
 
 class Guard:
-    """Refuses what `Access` does not allow, and adds headers that lock the page down."""
+    """Refuses what `Access` does not allow, and adds headers that lock the page down.
+
+    Args:
+        largest_body: bytes that a request may send.
+        uploads: the same for paths to which files are sent.
+    """
 
     def __init__(
-        self, app: ASGIApp, access: Access, headers: Mapping[str, str] = HEADERS, largest_body: int = LARGEST_BODY
+        self,
+        app: ASGIApp,
+        access: Access,
+        headers: Mapping[str, str] = HEADERS,
+        largest_body: int = LARGEST_BODY,
+        uploads: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        self._app, self._access, self._headers, self._largest = app, access, headers, largest_body
+        self._app, self._access, self._headers = app, access, headers
+        self._largest, self._uploads = largest_body, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on; pages have no web sockets."""
         if scope["type"] == "http":
             request = Request(scope)
-            answer = refusal(request, self._access) or self._too_large(request) or self._app
-            await answer(scope, self._counted(receive), self._with_headers(send))
+            largest = self._uploads.get(request.url.path, self._largest)
+            answer = refusal(request, self._access) or _too_large(request, largest) or self._app
+            await answer(scope, _counted(receive, largest), self._with_headers(send))
         elif scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-
-    def _too_large(self, request: Request) -> Response | None:
-        length = request.headers.get("content-length", "0")
-        return PlainTextResponse(self._limit, 413) if int(length) > self._largest else None
-
-    @property
-    def _limit(self) -> str:
-        return f"The request is too large, expected at most {self._largest:,} bytes."
-
-    def _counted(self, receive: Receive) -> Receive:
-        """Stop a body that does not say how long it is where it gets too long."""
-        received = 0
-
-        async def receive_some() -> Message:
-            nonlocal received
-            message = await receive()
-            received += len(message.get("body", b""))
-            if received > self._largest:
-                raise HTTPException(413, self._limit)
-            return message
-
-        return receive_some
 
     def _with_headers(self, send: Send) -> Send:
         async def send_with_headers(message: Message) -> None:
@@ -127,6 +118,30 @@ class Guard:
             await send(message)
 
         return send_with_headers
+
+
+def _too_large(request: Request, largest: int) -> Response | None:
+    length = request.headers.get("content-length", "0")
+    return PlainTextResponse(_limit(largest), 413) if int(length) > largest else None
+
+
+def _limit(largest: int) -> str:
+    return f"The request is too large, expected at most {largest:,} bytes."
+
+
+def _counted(receive: Receive, largest: int) -> Receive:
+    """Stop a body that does not say how long it is where it gets too long."""
+    received = 0
+
+    async def receive_some() -> Message:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > largest:
+            raise HTTPException(413, _limit(largest))
+        return message
+
+    return receive_some
 
 
 def refusal(request: Request, access: Access) -> Response | None:

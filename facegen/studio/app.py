@@ -22,6 +22,8 @@ from facegen.studio.work import Studio
 from facegen.web import HEADERS, Access, Guard
 
 LARGEST_FILE = "200mb"
+LARGEST_EVENT, LARGEST_UPLOAD = 2**22, 2**30
+"""Bytes of an event, and of all files that are dropped at once."""
 LARGEST_REQUEST = 256 * 2**20
 """Bytes: one such file, and what a form adds."""
 EVENTS = 64
