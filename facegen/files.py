@@ -85,6 +85,11 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def resolved(path: Path) -> Path:
+    """Return an absolute path without links; one in a loop of links stays as it is there."""
+    return Path(os.path.realpath(path))
+
+
 def refuse_special(path: Path, error: type[FileError] = FileError) -> None:
     """Refuse a pipe, socket or device, whose content may never come or never end; leave the rest to the reader."""
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
@@ -13,12 +15,13 @@ from PIL import Image
 from facegen.arrays import RGB
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import write_explanation
+from facegen.files import resolved
 from facegen.jobs import Task
-from facegen.media.images import Picture, find_pictures, picture_text, read_image, write_image
+from facegen.media.images import Picture, find_pictures, read_image, write_image
 from facegen.media.metadata import Origin
-from facegen.media.record import COMMAND_KEY, RECORD_KEY, record_text
+from facegen.media.record import COMMAND_KEY, RECORD_KEY, is_ours, record_text
 from facegen.media.sheets import before_after
-from facegen.media.video_reader import Clip, is_clip, video_text
+from facegen.media.video_reader import Clip, is_clip
 from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.photo import FACES, Restored, crop_heads, restore_photo, upscale_aligned
@@ -84,7 +87,8 @@ class FileUpscaler:
         scale = clip_scale(clip, photo)
         path = self._path(task, f"-x{scale}", CLIP_SUFFIX)
         record = partial(record_text, pipeline, "upres", self.options.recorded(clip=True), source=clip.path)
-        key: dict[str, JSON] = {"record": record()[RECORD_KEY], "scale": scale}
+        shaping = json.loads(record()[RECORD_KEY]) | {"threads": None}  # as many as there are when it goes on
+        key: dict[str, JSON] = {"record": shaping, "scale": scale}
         warnings: list[str] = []
         with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=warnings.append) as store:
             done = upscale_clip(pipeline, clip, scale, photo, store, partial(self.on_part, task.source))
@@ -126,10 +130,10 @@ class FileUpscaler:
         """Return where a result goes; raise a FileError if a file is there that must not be replaced."""
         path = task.target.with_name(f"{task.target.name}{ending}{suffix or self.options.suffix}")
         for taken in (path, before_after_path(path)) if self.options.before_after else (path,):
-            if taken.resolve() in self.inputs:
+            if resolved(taken) in self.inputs:
                 reason = f"its result would replace {taken}, another input; choose another --out."
                 raise FileError(f"{task.source}: {reason}")
-            if taken.exists() and not self.options.overwrite and not _ours(taken):
+            if os.path.lexists(taken) and not self.options.overwrite and not is_ours(taken):
                 reason = f"its result would replace {taken}, not written by facegen; add --overwrite, or change --out."
                 raise FileError(f"{task.source}: {reason}")
         return path
@@ -160,14 +164,6 @@ class FileUpscaler:
             sheet, where = before_after(picture.rgb, rgb), before_after_path(path)
             others.append(write_image(where, sheet, text=command, origin=picture.origin, label="composite"))
         return *others, write_image(path, rgb, alpha, text, origin=picture.origin, label="composite")
-
-
-def _ours(path: Path) -> bool:
-    """Return whether facegen wrote a file."""
-    try:
-        return COMMAND_KEY in (video_text(path) if is_clip(path) else picture_text(path))
-    except FileError:  # neither picture nor clip
-        return False
 
 
 def _note(done: Restored) -> str:

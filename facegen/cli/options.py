@@ -10,12 +10,13 @@ from functools import reduce, wraps
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
-from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean
-from facegen.files import PIPELINES
+from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean, printable
+from facegen.files import MARK, PIPELINES
 from facegen.seeds import parse_seeds
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _variants() -> Collection[str]:
 
 
 out_option = click.option("--out", type=PATH, default=Path("out"), help="Folder for the results.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Also replace files that facegen did not write.")
 format_option = click.option(
     "--format", "file_format", type=click.Choice(["png", "jpg", "webp", "tif"]), default="png",
     help="File format of the results.",
@@ -175,11 +177,19 @@ def recipe_path(recipe: str) -> Path:
 
 
 def make_folder(out: Path) -> None:
-    """Make the folder for the results, before any work is done."""
+    """Make the folder for the results, and check that files can be made in it, before any work is done."""
     try:
         out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(prefix=MARK, dir=out):
+            pass
     except OSError as error:
-        raise FileError(f"--out {out}: cannot be made a folder ({error.strerror}); choose another.") from None
+        reason = error.strerror
+        raise FileError(f"--out {out}: cannot be a folder for results ({reason}); choose another.") from None
+
+
+def echo_path(path: Path) -> None:
+    """Print a path: on a terminal as it can be shown, elsewhere, for the next program, as it is."""
+    click.echo(printable(path) if sys.stdout.isatty() else path)
 
 
 def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
@@ -190,7 +200,7 @@ def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
             work(item)
             done += 1
         except FacegenError as error:
-            name = str(item)
+            name = printable(item)
             click.echo(f"Error: {error}" if name in str(error) else f"Error: {name}: {error}", err=True)
             failed.append(name)
     if failed:

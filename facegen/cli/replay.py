@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import re
 import shlex
 import shutil
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,15 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.options import PATH, make_folder, out_option
-from facegen.errors import FileError, UsageError
-from facegen.files import replacing, sha256_of
+from facegen.cli.options import PATH, echo_path, make_folder, out_option, overwrite_option
+from facegen.errors import FileError, RecipeError, UsageError
+from facegen.files import is_plain, replacing, sha256_of
 
 if TYPE_CHECKING:
     from facegen.media.record import Record
 
-REPLAYED = ("sample", "upres")
-"""Commands that a record may run: a picture may come from a stranger."""
+REPLAYED = {
+    "sample": ("seeds", "size", "format", "recipe", "set"),
+    "upres": (
+        "crop", "aligned", "size", "scale", "faces", "face-size-min", "background", "format", "strip", "recipe", "set",
+    ),
+}  # fmt: skip
+"""Commands that a record may run, with the options it may give them: a picture may come from a stranger."""
+DEVICES = re.compile(r"cpu|mps|cuda(:\d{1,3})?")
 FILMS = ("video", "grid-walk")
 """Commands that are printed for the user to run."""
 GONE = {"calm": 0, "choice.strategy": "joint"}
@@ -38,43 +43,78 @@ GONE = {"calm": 0, "choice.strategy": "joint"}
 )
 @out_option
 @click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: the one that made the picture]")
-def replay(picture: Path, source: Path | None, out: Path, device: str | None) -> None:
+@click.option(
+    "--trust", is_flag=True,
+    help="Read weights from the folders that the record names. Without it, only weights that facegen ships are used.",
+)
+@overwrite_option
+def replay(
+    picture: Path, source: Path | None, out: Path, device: str | None, trust: bool, overwrite: bool
+) -> None:
     """Make PICTURE again from the record in its file, and compare the bytes.
 
     The exit status is 1 if they are not the same.
     """
-    from facegen.media.record import check_weights, read_record
+    from facegen.media.record import check_target, check_weights, read_record
 
     record = read_record(picture)
-    if record.argv[0] in FILMS:
-        command = shlex.join(("facegen", *record.argv))
-        raise FileError(f"{picture}: a film of a walk is not made again by replay; run its command: {command}")
-    if record.argv[0] not in REPLAYED:
-        expected = " or ".join(REPLAYED)
-        raise FileError(f"{picture}: its record names the command {record.argv[0]!r}, expected {expected}.")
-    _check_recipe(record, picture)
-    check_weights(record)
-    photo = _source(record, picture, source)
-    make_folder(out)
+    values = _values(record, picture)
+    target = out / f"{picture.stem}-replay{picture.suffix}"
     with TemporaryDirectory(prefix="facegen-") as folder:
-        made = _make(record, photo, device or record.device, Path(folder))
-        if not made:
-            raise FileError(f"{picture}: the command in its record, {record.argv}, writes no picture.")
+        recipe = _recipe(record, picture, Path(folder), values["overrides"], trust=trust)
+        check_weights(record)
+        photo = _source(record, picture, source)
+        make_folder(out)
+        check_target(target, overwrite)
+        with _threads(record.threads):
+            made = _make(record, photo, values, recipe, device or _device(record, picture))
         same = [path for path in made if path.read_bytes() == picture.read_bytes()]
-        result = (same or [path for path in made if path.name == picture.name] or made)[0]
-        target = out / f"{picture.stem}-replay{picture.suffix}"
         with replacing(target) as temporary:
-            shutil.copyfile(result, temporary)
+            shutil.copyfile((same or [path for path in made if path.name == picture.name] or made)[0], temporary)
     if not same:
         raise FileError(f"{target}: not the same bytes as {picture}: {_differences(record, picture, target)}")
-    click.echo(target)
+    echo_path(target)
 
 
-def _check_recipe(record: Record, picture: Path) -> None:
-    """Refuse a record whose recipe has values that this version of facegen does not know."""
-    from pydantic import ValidationError
+def _values(record: Record, picture: Path) -> dict[str, Any]:
+    """Read the recorded command line, of allowed options alone, as the parameters of its command."""
+    from facegen.cli.sample import sample
+    from facegen.cli.upres import upres
 
-    from facegen.recipe import PipelineRecipe
+    name, *words = record.argv
+    if name in FILMS:
+        again = shlex.join(("facegen", *record.argv))
+        raise FileError(f"{picture}: a film of a walk is not made again by replay; run its command: {again}")
+    if name not in REPLAYED:
+        raise FileError(f"{picture}: its record names the command {name!r}, expected {' or '.join(REPLAYED)}.")
+    if (record.source is None) != (name == "sample"):
+        raise FileError(f"{picture}: its record is damaged (source); get the picture again.")
+    command, photo = (sample, []) if name == "sample" else (upres, ["--", "photo"])
+    flags = {word: param.is_flag for param in command.params if isinstance(param, click.Option) for word in param.opts}
+    given: list[str] = []
+    left = iter(words[1:] if photo else words)
+    for word in left:
+        if not word.startswith("--") or word[2:] not in REPLAYED[name]:
+            raise FileError(f"{picture}: its record holds {word!r}, which replay takes from no record; not made again.")
+        value = "" if flags[word] else next(left, "")
+        if word != "--set" or value.partition("=")[0].strip() not in GONE:
+            given.append(word if flags[word] else f"{word}={value}")
+    try:
+        return command.make_context(name, given + photo).params
+    except click.ClickException as error:
+        raise FileError(f"{picture}: its record is damaged ({error.format_message()}); get it again.") from None
+
+
+def _recipe(record: Record, picture: Path, folder: Path, overrides: tuple[str, ...], *, trust: bool) -> Path:
+    """Write the recorded recipe to a file.
+
+    Refuse one with values that this version of facegen does not know, or with weights from places of its own choice.
+    """
+    import tomli_w
+
+    from facegen.media.record import weight_names
+    from facegen.recipe import PipelineRecipe, load_recipe
+    from facegen.weights import weight_folders
 
     recipe = deepcopy(record.recipe)
     for name, neutral in GONE.items():
@@ -82,16 +122,27 @@ def _check_recipe(record: Record, picture: Path) -> None:
         values = recipe.get(table, {}) if table else recipe
         if values.get(key) == neutral:
             del values[key]
+    path = folder / "recipe.toml"
     try:
-        PipelineRecipe.model_validate(recipe)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        path.write_text(tomli_w.dumps(recipe), encoding="utf-8")
+        wanted = load_recipe(path, PipelineRecipe, overrides)
+    except (RecipeError, TypeError, ValueError) as error:
+        reason = str(error).removeprefix(f"{path}: ").rstrip(".")
         raise FileError(
-            f"{picture}: was made by an earlier facegen ({record.facegen}) with {where} = {first['input']!r}, which "
-            "this one does not have; install the earlier one to make it again, or run its command anew: "
+            f"{picture}: was made by an earlier facegen ({record.facegen}) with a recipe that this one does not have: "
+            f"{reason}; install the earlier one to make it again, or run its command anew: "
             f"facegen {shlex.join(record.argv)}"
         ) from None
+    shipped = {weights.name for weights in weight_folders()}
+    for name in {*weight_names(wanted), *record.weights} - shipped if not trust else ():
+        raise UsageError(f"{picture}: its record names weights in a folder, {name!r}; if you trust it, add --trust.")
+    return path
+
+
+def _device(record: Record, picture: Path) -> str:
+    if not DEVICES.fullmatch(record.device):
+        raise UsageError(f"{picture}: its record names the device {record.device!r}; say with --device which to use.")
+    return record.device
 
 
 def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
@@ -103,7 +154,7 @@ def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
         return None
     if given is None:
         for path in (picture.parent / wanted.name, Path(wanted.name)):
-            if path.is_file() and sha256_of(path) == wanted.sha256:
+            if is_plain(path) and sha256_of(path) == wanted.sha256:
                 return path
         raise UsageError(f"{picture}: was made from a photo named {wanted.name!r}; say with --source where it is.")
     found = sha256_of(given)
@@ -113,32 +164,44 @@ def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
     return given
 
 
-def _make(record: Record, photo: Path | None, device: str, folder: Path) -> list[Path]:
-    """Run the recorded command; return the files it wrote below `folder`."""
-    from facegen.cli.main import cli
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Give PyTorch a recorded number of threads."""
+    import torch
 
-    command, *rest = _without_gone(record.argv)
-    out = folder / "out"
-    if photo is not None and record.source is not None:
-        copy = folder / record.source.name  # the recorded name becomes part of the new picture's own record
+    before = torch.get_num_threads()
+    torch.set_num_threads(number or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _make(
+    record: Record, photo: Path | None, values: Mapping[str, Any], recipe: Path, device: str
+) -> list[Path]:
+    """Run the recorded command next to a recipe file; return the files it wrote."""
+    from facegen.cli.upres import upres_options
+    from facegen.drawn import write_drawn
+    from facegen.jobs import Task
+    from facegen.photo_files import FileUpscaler
+    from facegen.pipeline import FacePipeline
+    from facegen.runtime import resolve_device
+
+    out, device = recipe.with_name("out"), resolve_device(device)
+    if photo is None or record.source is None:
+        pipeline = FacePipeline.load(recipe, values["overrides"], device=device)
+        seed = values["seeds"][0]
+        named = {"seeds": seed, "size": values["size"], "format": values["file_format"], "recipe": values["recipe"]}
+        target, options = out / f"drawn.{values['file_format']}", named | {"set": values["overrides"]}
+        return [write_drawn(pipeline, pipeline.latent(seed), target, "sample", options).path]
+    copy = recipe.with_name(record.source.name)  # the recorded name becomes part of the new picture's own record
+    try:
         shutil.copyfile(photo, copy)
-        rest = [str(copy), *rest[1:]]
-    with redirect_stdout(io.StringIO()):
-        status = cli.main([command, *rest, "--out", str(out), "--device", device], standalone_mode=False)
-    if status:
-        sys.exit(status)
-    return sorted(path for path in out.rglob("*") if path.is_file())
-
-
-def _without_gone(words: Iterable[str]) -> list[str]:
-    """Remove the --set options of recipe keys that are gone."""
-    kept: list[str] = []
-    for word in words:
-        if kept and kept[-1] == "--set" and word.partition("=")[0].strip() in GONE:
-            kept.pop()
-        else:
-            kept.append(word)
-    return kept
+    except OSError as error:
+        raise FileError(f"{photo}: cannot be copied to {copy} ({error.strerror}); free some space.") from None
+    upscaler = FileUpscaler(upres_options(values, recipe, device), inputs=())
+    return list(upscaler(Task(copy, out / copy.stem)).written)
 
 
 def _differences(record: Record, picture: Path, target: Path) -> str:

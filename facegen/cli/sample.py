@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,16 +13,15 @@ from facegen.arrays import RGB
 from facegen.cli.options import (
     Seeds,
     Size,
+    echo_path,
     for_each,
     format_option,
     load_pipeline,
     make_folder,
     out_option,
+    overwrite_option,
     pipeline_options,
 )
-
-if TYPE_CHECKING:
-    from facegen.pipeline import FacePipeline
 
 SHEET_SIDE = 256
 
@@ -34,6 +34,7 @@ SHEET_SIDE = 256
 @click.option("--grid", is_flag=True, help="Also write all faces as one contact sheet.")
 @click.option("--stages", is_flag=True, help="Also write the steps on the way: small face, guide, tiles, candidates.")
 @click.option("--explain", is_flag=True, help="Also write which candidate was chosen for each tile, and why.")
+@overwrite_option
 @pipeline_options
 def sample(
     seeds: tuple[int, ...],
@@ -43,6 +44,7 @@ def sample(
     grid: bool,
     stages: bool,
     explain: bool,
+    overwrite: bool,
     recipe: str,
     overrides: tuple[str, ...],
     device: str,
@@ -51,7 +53,10 @@ def sample(
 
     The same seed always gives the same face.
     """
+    from facegen.drawn import write_drawn
+    from facegen.explain import write_explanation, write_stages
     from facegen.media.images import resize
+    from facegen.media.record import check_target
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
@@ -64,31 +69,39 @@ def sample(
     sheet: dict[str, RGB] = {}
 
     def draw(seed: int) -> None:
-        picture = _write_sample(pipeline, seed, out, options, stages=stages, explain=explain)
+        stem = out / f"seed{seed:04d}-{size}"
+        for path in _targets(stem, file_format, stages=stages, explain=explain):
+            check_target(path, overwrite)
+        path = stem.with_name(f"{stem.name}.{file_format}")
+        made = write_drawn(pipeline, pipeline.latent(seed), path, "sample", {"seeds": seed} | options)
+        echo_path(made.path)
+        if stages:
+            echo_path(write_stages(made.upscaled, made.face, _stages(stem)))
+        for path in write_explanation(made.upscaled, stem) if explain else ():
+            echo_path(path)
         if grid:
-            sheet[f"seed {seed}"] = resize(picture, (SHEET_SIDE, SHEET_SIDE))
+            sheet[f"seed {seed}"] = resize(made.picture, (SHEET_SIDE, SHEET_SIDE))
 
+    overview = out / f"grid-{size}.{file_format}"
+    if grid:
+        check_target(overview, overwrite)
     for_each(seeds, draw)
     if grid:
-        click.echo(_write_grid(out / f"grid-{size}.{file_format}", sheet, seeds, options))
+        echo_path(_write_grid(overview, sheet, seeds, options))
 
 
-def _write_sample(
-    pipeline: FacePipeline, seed: int, out: Path, options: dict[str, Any], *, stages: bool, explain: bool
-) -> RGB:
-    """Draw one seed, write the files asked for, and return the picture."""
-    from facegen.drawn import write_drawn
-    from facegen.explain import write_explanation, write_stages
-
-    name = f"seed{seed:04d}-{options['size']}"
-    path = out / f"{name}.{options['format']}"
-    drawn = write_drawn(pipeline, pipeline.latent(seed), path, "sample", {"seeds": seed} | options)
-    click.echo(drawn.path)
+def _targets(stem: Path, file_format: str, *, stages: bool, explain: bool) -> Iterator[Path]:
+    """Yield the files of one seed that must not be another program's; a vote map's .json goes with its .png."""
+    yield stem.with_name(f"{stem.name}.{file_format}")
     if stages:
-        click.echo(write_stages(drawn.upscaled, drawn.face, out / f"{name}-stages"))
-    for written in write_explanation(drawn.upscaled, out / name) if explain else ():
-        click.echo(written)
-    return drawn.picture
+        yield from _stages(stem).glob("?-*.png")
+    if explain:
+        shown, told = (stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json"))
+        yield shown if shown.exists() else told
+
+
+def _stages(stem: Path) -> Path:
+    return stem.with_name(f"{stem.name}-stages")
 
 
 def _write_grid(path: Path, pictures: dict[str, RGB], seeds: tuple[int, ...], options: dict[str, Any]) -> Path:

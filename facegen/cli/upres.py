@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +12,22 @@ import click
 from click.core import ParameterSource
 
 from facegen.cli.options import PATH, Size, format_option, make_folder, out_option, pipeline_options, recipe_path
+from facegen.files import resolved
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from facegen.jobs import Outcome, Task
     from facegen.photo_files import FileUpscaler, OnPart
+    from facegen.results import UpresOptions
 
 PHOTO_OPTIONS = ("scale", "faces", "face_size_min", "background")
 """Options for whole photos, not for --crop and --aligned."""
 PICTURE_OPTIONS = ("crop", "aligned", "before_after", "explain")
 """Options for pictures; with one of them, clips in folders are skipped."""
+
+SHARED_OPTIONS = ("recipe", "overrides", "size", "strip", "before_after", "explain", "overwrite")
+"""Options that are called the same in `UpresOptions`."""
 
 
 @click.command()
@@ -59,9 +64,6 @@ PICTURE_OPTIONS = ("crop", "aligned", "before_after", "explain")
 def upres(
     photos: tuple[Path, ...],
     out: Path,
-    crop: bool,
-    aligned: bool,
-    file_format: str,
     jobs: int,
     recipe: str,
     device: str,
@@ -78,24 +80,32 @@ def upres(
     """
     from facegen.golden import choose_device
     from facegen.jobs import find_tasks
-    from facegen.photo import PhotoOptions
     from facegen.photo_files import FileUpscaler
+
+    _refuse_conflicts(options["crop"], options["aligned"])
+    tasks = find_tasks(photos, out, clips=_takes_clips(photos))
+    wanted = upres_options(options | {"recipe": recipe}, recipe_path(recipe), choose_device(device))
+    make_folder(out)
+    _upscale_all(tasks, FileUpscaler(wanted, inputs=(resolved(task.source) for task in tasks)), jobs)
+
+
+def upres_options(values: Mapping[str, Any], path: Path, device: str) -> UpresOptions:
+    """Return the options of a run from the parameters of the command.
+
+    Args:
+        path: the recipe's file.
+    """
+    from facegen.photo import PhotoOptions
     from facegen.results import UpresOptions
 
-    _refuse_conflicts(crop, aligned)
-    tasks = find_tasks(photos, out, clips=_takes_clips(photos))
-    photo = PhotoOptions(**{name: options.pop(name) for name in PHOTO_OPTIONS})
-    wanted = UpresOptions(
-        recipe=recipe,
-        recipe_path=recipe_path(recipe),
-        device=choose_device(device),
-        kind="crop" if crop else "aligned" if aligned else "photo",
-        photo=photo,
-        suffix=f".{file_format}",
-        **options,
+    return UpresOptions(
+        recipe_path=path,
+        device=device,
+        kind="crop" if values["crop"] else "aligned" if values["aligned"] else "photo",
+        photo=PhotoOptions(**{name: values[name] for name in PHOTO_OPTIONS}),
+        suffix=f".{values['file_format']}",
+        **{name: values[name] for name in SHARED_OPTIONS},
     )
-    make_folder(out)
-    _upscale_all(tasks, FileUpscaler(wanted, inputs=(task.source.resolve() for task in tasks)), jobs)
 
 
 def _refuse_conflicts(crop: bool, aligned: bool) -> None:

@@ -20,7 +20,7 @@ from facegen.arrays import RGB
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import replacing
 from facegen.media.decoding import opened, refuse_several, split_alpha, to_rgb, upright
-from facegen.media.metadata import PLAIN, Label, Origin, origin_of, save_options, source_type_of, text_of
+from facegen.media.metadata import PLAIN, Label, Origin, creator_of, origin_of, save_options, source_type_of, text_of
 
 PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of the files that `find_pictures` lists."""
@@ -65,6 +65,8 @@ class Facts:
     """A PNG's text chunks; in other formats, the text that `write_image` wrote."""
     source_type: str | None
     """IPTC's digital source type, written by any program: "trainedAlgorithmicMedia"."""
+    creator: str
+    """The program that wrote it, "facegen 0.2.0"; "" if unknown."""
 
 
 def read_image(path: str | Path, *, keep_profile: bool = False) -> Picture:
@@ -129,7 +131,7 @@ def write_image(
 def picture_facts(path: str | Path) -> Facts:
     """Read format and metadata of a picture file of any size, or of an animation, without decoding its pixels."""
     with opened(Path(path), any_size=True) as file:
-        return Facts(str(file.format), text_of(file), source_type_of(file))
+        return Facts(str(file.format), text_of(file), source_type_of(file), creator_of(file))
 
 
 def picture_text(path: str | Path) -> dict[str, str]:

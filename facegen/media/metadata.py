@@ -151,6 +151,11 @@ def source_type_of(file: Image.Image) -> str | None:
     return simple_properties(_packet_in(file)).get(_SOURCE_TYPE, "").strip().rpartition("/")[2] or None
 
 
+def creator_of(file: Image.Image) -> str:
+    """Return the program that an open file's XMP packet names, "facegen 0.2.0"; "" if it names none."""
+    return simple_properties(_packet_in(file)).get(_CREATOR, "")
+
+
 def _packet_in(file: Image.Image) -> bytes | None:
     found = file.info.get("xmp") or file.info.get(_XMP_CHUNK)
     return found.encode() if isinstance(found, str) else found

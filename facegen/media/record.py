@@ -20,8 +20,8 @@ from torch import Tensor
 
 from facegen import __version__
 from facegen.errors import FileError, WeightsError
-from facegen.files import sha256_of
-from facegen.media.images import picture_text
+from facegen.files import is_folder, sha256_of
+from facegen.media.images import picture_facts, picture_text
 from facegen.media.video_reader import is_clip, video_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
@@ -30,6 +30,9 @@ from facegen.weights import find_weights, read_card
 
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
 """Keys of a picture's text: the command line that makes it, and the record as JSON."""
+
+DIGITS = 3
+"""Digits of recorded measures after the point."""
 
 
 class _Table(BaseModel):
@@ -60,7 +63,7 @@ class SourceRecord(_Table):
     @field_validator("name")
     @classmethod
     def _has_no_folders(cls, name: str) -> str:
-        if Path(name).name != name or name == "..":
+        if Path(name).name != name or name in ("", "..") or "\0" in name:
             raise ValueError(f"expected a file name without folders, got {name!r}")
         return name
 
@@ -72,13 +75,15 @@ class Record(_Table):
     torch: str
     platform: str
     device: str
-    argv: tuple[str, ...]
+    threads: int | None = Field(None, ge=1, le=1024)
+    """PyTorch's threads, on whose number the last bit of a pixel depends; None in films of walks, as any may go on."""
+    argv: tuple[str, ...] = Field(min_length=1)
     """The command line after `facegen`: the command, the source's name if there is one, the options."""
     recipe: dict[str, Any]
     """All its values, also those left at their default."""
     weights: dict[str, str]
     """Name in the recipe -> SHA-256 of the weights."""
-    seed: int | None = None
+    seed: int | None = Field(None, ge=0, lt=2**63)
     z: str | None = None
     """SHA-256 of the latent's float32 values."""
     latent: str | None = None
@@ -136,24 +141,25 @@ def record_text(
         z, keyframes: (z_dim,) latents: the one it was drawn from, those of a film's keyframes.
         fit, seams: measured in a whole photo's result.
     """
-    argv = arguments(command, options, source)
+    argv, latents = arguments(command, options, source), tuple(latent_text(keyframe) for keyframe in keyframes)
     seed = seeds if isinstance(seeds := options.get("seeds"), int) else None
     record = Record(
         facegen=__version__,
         torch=torch.__version__,
         platform=platform.platform(),
         device=pipeline.device,
+        threads=None if latents else torch.get_num_threads(),
         argv=argv,
         recipe=pipeline.recipe.model_dump(mode="json"),
-        weights={name: _sha256_of_weights(name) for name in _weight_names(pipeline.recipe)},
+        weights={name: _sha256_of_weights(name) for name in weight_names(pipeline.recipe)},
         seed=seed,
         z=None if z is None else latent_sha256(z),
         latent=None if z is None or seed is not None else latent_text(z),
-        keyframes=tuple(latent_text(keyframe) for keyframe in keyframes),
+        keyframes=latents,
         source=None if source is None else SourceRecord(name=_as_text(source.name), sha256=sha256_of(source)),
         upscaled=tuple(_upscaled_record(one) for one in upscaled),
-        fit=_finite(fit),
-        seams=seams,
+        fit=_rounded(fit),
+        seams=None if seams is None else _rounded_gauge(seams),
     )
     return {COMMAND_KEY: shlex.join(argv), RECORD_KEY: record.model_dump_json()}
 
@@ -189,6 +195,25 @@ def read_record(path: str | Path) -> Record:
         raise FileError(f"{path}: its facegen record is damaged ({where}); get the picture again.") from None
 
 
+def is_ours(path: Path) -> bool:
+    """Return whether facegen wrote a picture or film."""
+    try:
+        if is_clip(path):
+            return COMMAND_KEY in video_text(path)
+        facts = picture_facts(path)
+    except FileError:  # neither picture nor film
+        return False
+    return COMMAND_KEY in facts.text or facts.creator.startswith("facegen ")
+
+
+def check_target(path: Path, overwrite: bool) -> None:
+    """Refuse to replace a file or link that facegen did not make, unless told to, and a folder always."""
+    if is_folder(path):
+        raise FileError(f"{path}: cannot be written (Is a directory); choose another name or folder.")
+    if not overwrite and os.path.lexists(path) and not is_ours(path):
+        raise FileError(f"{path}: is there already, and not written by facegen; add --overwrite, or change --out.")
+
+
 def check_weights(record: Record) -> None:
     """Check that the weights here are those that the picture was made with; else raise a WeightsError."""
     for name, wanted in record.weights.items():
@@ -221,7 +246,8 @@ def _bytes(z: Tensor) -> bytes:
     return z.detach().cpu().float().contiguous().numpy().astype("<f4").tobytes()
 
 
-def _weight_names(recipe: PipelineRecipe) -> list[str]:
+def weight_names(recipe: PipelineRecipe) -> list[str]:
+    """Return the names of the weights that a recipe uses."""
     weights = recipe.weights
     scored = [weights.discriminator] if recipe.choice.scorers.get("discriminator") else []
     return [weights.generator, weights.upscaler, *scored]
@@ -236,13 +262,18 @@ def _upscaled_record(upscaled: Made) -> UpscaledRecord:
         plan=upscaled.plan,
         candidates=upscaled.names,
         choices=tuple(upscaled.chosen.tolist()),
-        fit=_finite(upscaled.fit),
-        seams=seam_gauge(upscaled.image, upscaled.plan),
+        fit=_rounded(upscaled.fit),
+        seams=_rounded_gauge(seam_gauge(upscaled.image, upscaled.plan)),
     )
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _rounded(value: float | None) -> float | None:
+    """Drop the digits that depend on the number of threads; None if the value is not finite."""
+    return round(value, DIGITS) if value is not None and math.isfinite(value) else None
+
+
+def _rounded_gauge(gauge: SeamGauge) -> SeamGauge:
+    return SeamGauge(round(gauge.mean, DIGITS), round(gauge.max, DIGITS))
 
 
 def _as_text(name: str) -> str:

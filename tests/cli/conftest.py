@@ -36,3 +36,8 @@ def facegen() -> Facegen:
 def leftovers(folder: Path) -> list[Path]:
     """Temporary files below a folder."""
     return [path for path in folder.rglob("*") if path.name.endswith(".tmp") or path.name.startswith(".")]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """What each file below a folder holds, by name."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

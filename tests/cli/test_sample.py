@@ -104,6 +104,21 @@ def test_stages(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     assert not np.array_equal(final, blended)
 
 
+@pytest.mark.parametrize("name", ["seed0000-64.png", "grid-64.png", "seed0000-64-explain.json"])
+def test_files_of_other_programs_are_kept(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("mine")
+    words = ["sample", "--size", 64, "--grid", "--explain", "--recipe", tiny_recipe, "--out", tmp_path]
+    result = facegen(*words)
+    assert result.exit_code == 1
+    assert f"{tmp_path / name}: is there already, and not written by facegen; add --overwrite" in result.stderr
+    assert (tmp_path / name).read_text() == "mine"
+    assert facegen(*words, "--overwrite").exit_code == 0
+    assert facegen(*words, "--set", "fidelity=0.5").exit_code == 0  # its own are replaced
+    (tmp_path / "seed0000-64.png").unlink()
+    (tmp_path / "seed0000-64.png").symlink_to(tmp_path / "nowhere")
+    assert facegen(*words).exit_code == 1
+
+
 def test_one_of_several_seeds_cannot_be_written(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "seed0001-64.png").mkdir()
     result = facegen("sample", "--seeds", "0-2", "--size", 64, "--recipe", tiny_recipe, "--out", tmp_path)
@@ -185,12 +200,12 @@ def test_out_below_a_file_is_refused_before_anything_is_drawn(
     out = tmp_path / "file" / "deep"
     result = facegen("sample", "--seeds", "0-99999", "--recipe", tiny_recipe, "--out", out)
     assert result.exit_code == 1
-    assert result.stderr == f"Error: --out {out}: cannot be made a folder (Not a directory); choose another.\n"
+    assert result.stderr == f"Error: --out {out}: cannot be a folder for results (Not a directory); choose another.\n"
 
 
 def test_out_is_a_file(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("kept")
     result = facegen("sample", "--recipe", tiny_recipe, "--out", tmp_path / "file")
     assert result.exit_code == 1
-    assert "cannot be made a folder (File exists)" in result.stderr
+    assert "cannot be a folder for results (File exists)" in result.stderr
     assert (tmp_path / "file").read_text() == "kept"

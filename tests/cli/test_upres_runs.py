@@ -22,7 +22,7 @@ from facegen.errors import UsageError
 from facegen.media.images import picture_text, read_image, write_image
 from facegen.photo import Restored, restore_photo
 from facegen.pipeline import FacePipeline
-from tests.cli.conftest import Facegen, leftovers
+from tests.cli.conftest import Facegen, contents, leftovers
 
 FACEGEN = [sys.executable, "-m", "facegen"]
 
@@ -51,11 +51,6 @@ def upscale_all(folder: Path, recipe: Path, out: str) -> list[str]:
     """The quickest way to upscale in/ into another folder."""
     words = ["upres", folder / "in", "--recipe", recipe, "--out", folder / out, "--scale", 2, "--background", "lanczos"]
     return [str(word) for word in words]
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """What each picture below a folder holds, by name."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def remarks(stderr: str) -> list[str]:
