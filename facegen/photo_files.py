@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from facegen.pipeline import FacePipeline, Upscaled
 from facegen.results import CLIP_SUFFIX, UpresOptions, Upscaling, before_after_path, vote_stem
 from facegen.runtime import resolve_device
 from facegen.video.clip import clip_scale, upscale_clip
+from facegen.video.stages import prefetched
 from facegen.video.store import JSON, FrameStore
 
 SMALLEST_HEAD = 16
@@ -93,8 +95,14 @@ class FileUpscaler:
         with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=warnings.append) as store:
             done = upscale_clip(pipeline, clip, scale, photo, store, partial(self.on_part, task.source))
             sound, text = clip.path if clip.has_audio else None, record(fit=done.fit)
-            write_video(path, store.frames(), clip.fps, audio=sound, times=done.times, text=text, label="composite")
+            with closing(prefetched(store.frames())) as frames:
+                write_video(path, frames, clip.fps, audio=sound, times=done.times, text=text, label="composite")
             store.remove()
+        if missing := clip.missing(done.times):
+            warnings.append(
+                f"Warning: the last {missing} frames or so are missing, so the file seems cut off; get it again, and "
+                "add --overwrite"
+            )
         notes = [f"{len(done.times)} frames", *([] if done.heads else ["no face found"]), *warnings]
         width, height = (scale * side for side in clip.size)
         return Upscaling(

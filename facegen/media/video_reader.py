@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+import re
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
@@ -26,6 +27,8 @@ HD_LINES = 720
 """Players take a film without a colour matrix for BT.709 from so many lines on, and for BT.601 below."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
 """Colours are converted exactly, and the same on every processor."""
+CUT_OFF = 0.01
+"""Share of a film's frames that may be missing at its end: players leave some out, and rates are rounded."""
 _UNKNOWN_MATRIX = 2
 _COMPLAINTS = {
     "video": ("cannot be read as a film", "has no picture, only sound; expected a film."),
@@ -44,7 +47,7 @@ class Clip:
     fps: Fraction  # average frames a second
     size: tuple[int, int]  # width and height of an upright frame with square pixels
     count: int | None  # of frames; None if the file does not say
-    duration: Fraction | None  # in seconds; None if the file does not say
+    duration: Fraction | None  # of the picture, in seconds; None if the file does not say
     has_audio: bool
 
     def __init__(self, path: Path) -> None:
@@ -53,8 +56,9 @@ class Clip:
             stream = film.streams.video[0]
             self.fps = stream.average_rate or stream.guessed_rate or Fraction(25)
             self.has_audio = bool(film.streams.audio)
-            self.duration = None if film.duration is None else Fraction(film.duration, av.time_base)
-            self.count = stream.frames or (None if self.duration is None else round(self.duration * self.fps))
+            self.duration = _duration(film, stream)
+            longest = self.duration or Fraction(film.duration or 0, av.time_base)
+            self.count = stream.frames or round(longest * self.fps) or None
         first = next(self.frames(), None)
         if first is None:
             raise FileError(f"{path}: holds no frame; expected a film.")
@@ -82,10 +86,34 @@ class Clip:
                 text = f"{self.path}: is damaged after frame {number} ({one_line(error)}); repair it first."
                 raise FileError(text) from None
 
+    def missing(self, times: Sequence[Fraction]) -> int:
+        """Estimate how many frames are missing at the end of a file that was cut off, such as by a broken download.
+
+        Args:
+            times: of all frames that could be read.
+        Returns:
+            0 if the file has about as many as it says, or does not say.
+        """
+        if self.count is None or self.duration is None:
+            return 0
+        shown = times[-1] * self.fps + 1  # frames of an even rate until then; times may have gaps
+        lacking = min(self.count - len(times), round(self.duration * self.fps - shown))
+        return lacking if lacking > max(CUT_OFF * self.count, 1) else 0
+
     def _time(self, frame: VideoFrame, number: int, start: Fraction) -> Fraction:
         if frame.pts is None or frame.time_base is None:
             return (number - 1) / self.fps
         return max(frame.pts * frame.time_base - start, Fraction(0))
+
+
+def _duration(film: InputContainer, stream: VideoStream) -> Fraction | None:
+    """The picture's duration in seconds; the sound's may be longer."""
+    if stream.duration is not None and stream.time_base is not None:
+        return stream.duration * stream.time_base
+    if found := re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", "")):  # Matroska
+        hours, minutes, seconds = map(Fraction, found.groups())
+        return 3600 * hours + 60 * minutes + seconds
+    return None if film.duration is None or film.streams.audio else Fraction(film.duration, av.time_base)
 
 
 def is_clip(path: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -112,7 +112,7 @@ class FrameStore:
         state = self.state()
         return None if state is None else (read_image(self._frame(self.done)).rgb, state)
 
-    def frames(self) -> Iterator[RGB]:
+    def frames(self) -> Generator[RGB, None, None]:
         """Read the frames one by one."""
         for number in range(1, self.done + 1):
             yield read_image(self._frame(number)).rgb

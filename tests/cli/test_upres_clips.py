@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_a_clip_keeps_its_times_and_its_sound(upres: Facegen, clip: Path, tmp_pa
     assert text["facegen"].startswith("upres walk.mp4 --scale 2 --recipe")
     assert text["DigitalSourceType"].endswith("/compositeWithTrainedAlgorithmicMedia")
     assert not leftovers(tmp_path)
+
+
+def test_a_clip_cut_off_is_upscaled_with_a_warning(upres: Facegen, astronaut: RGB, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "cut.webm", moving(resize(astronaut, (96, 96)), 12, (48, 40)), Fraction(12))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    result = upres(path, "--scale", 1)
+    assert result.exit_code == 0
+    assert re.search(r"; Warning: the last \d+ frames or so are missing, so the file seems cut off", result.stderr)
 
 
 def test_what_is_done_is_not_done_again(upres: Facegen, clip: Path, tmp_path: Path) -> None:

@@ -86,6 +86,27 @@ def test_a_file_cut_short_in_its_first_frame(tmp_path: Path, film: list[RGB]) ->
         Clip(path)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mkv"])
+@pytest.mark.parametrize("sound", [False, True])
+def test_a_file_cut_off_says_how_much_is_missing(tmp_path: Path, astronaut: RGB, suffix: str, sound: bool) -> None:
+    frames = moving(resize(astronaut, (256, 256)), 36, (96, 64))
+    audio = beep(tmp_path / "beep.wav", 3) if sound else None
+    path = write_video(tmp_path / f"film{suffix}", frames, Fraction(24), audio=audio)
+    clip = Clip(path)
+    assert clip.missing([time for time, _ in clip.frames()]) == 0
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 6 // 10])
+    clip = Clip(path)
+    times = [time for time, _ in clip.frames()]
+    assert clip.missing(times) == 36 - len(times) > 5
+
+
+def test_a_frame_that_stays_long_is_not_missed(tmp_path: Path, film: list[RGB]) -> None:
+    times = [Fraction(n, 24) for n in (0, 1, 2, 50, 51, 52)]
+    clip = Clip(write_video(tmp_path / "film.mp4", film, Fraction(24), times=times))
+    assert clip.missing([time for time, _ in clip.frames()]) == 0
+
+
 def test_films_are_told_by_their_names() -> None:
     assert is_clip(Path("a.MP4"))
     assert not is_clip(Path("a.gif"))
