@@ -111,12 +111,8 @@ class FilmRequest:
             return
         way = WalkOptions(self.path, self.easing, self.loop)
         walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
-        try:
-            for path in _tracked(pipeline, walks, replace(self._film(), upscaled=upscaled, columns=columns), file):
-                click.echo(path)
-        except KeyboardInterrupt:
-            click.echo(f"\nStopped: {file.path} is not finished. To go on, run the same command again.", err=True)
-            sys.exit(130)
+        for path in _tracked(pipeline, walks, replace(self._film(), upscaled=upscaled, columns=columns), file):
+            click.echo(path)
 
     def _film(self) -> FilmOptions:
         from facegen.video.film import FilmOptions
@@ -150,16 +146,26 @@ class FilmRequest:
 
 
 def _tracked(pipeline: FacePipeline, walks: Sequence[Walk], film: FilmOptions, file: FilmFile) -> list[Path]:
-    """Make a film with a progress line for its frames."""
-    from facegen.cli.summary import error_console, time_left
+    """Make a film with a progress line for its frames; exit with 130 after Ctrl-C."""
+    from facegen.cli.summary import Forecast, error_console, time_left
     from facegen.video.film import make_film
+    from facegen.video.store import frames_kept
 
-    with time_left(error_console()) as progress:
+    forecast = Forecast(str(file.path))
 
-        def track(items: Iterable[Item], total: int, done: int) -> Iterable[Item]:
-            return progress.track(items, total, done, description="frames")
+    def track(items: Iterable[Item], total: int, done: int) -> Iterable[Item]:
+        forecast(done, total)
+        for number, item in enumerate(progress.track(items, total, done, description="frames"), start=done + 1):
+            forecast(number, total)
+            yield item
 
-        return make_film(pipeline, walks, film, file, track=track, say=lambda line: click.echo(line, err=True))
+    try:
+        with time_left(error_console()) as progress:
+            return make_film(pipeline, walks, film, file, track=track, say=lambda line: click.echo(line, err=True))
+    except KeyboardInterrupt:
+        text = f"{file.path} is not finished; {frames_kept(file.frames)} frames are kept"
+        click.echo(f"\nStopped: {text}. To go on, run the same command again.", err=True)
+        sys.exit(130)
 
 
 def film_options(*, size: int, seconds: float, loop: bool) -> Option:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+import time
 from collections.abc import Iterable, Sequence
 
 import click
@@ -17,6 +18,10 @@ from facegen.results import Upscaling
 
 WIDE = 10_000
 """Columns where there is no terminal, so that no line is wrapped or cut."""
+FORECAST_FRAMES, FORECAST_SECONDS = 5, 3.0
+"""Frames, and seconds, after which `Forecast` knows enough."""
+LONG = 30.0
+"""Seconds from which a user is told how long it takes."""
 COLUMNS = ("file", "size", "faces", "seams", "fit", "seconds", "")
 GOOD_SEAMS = 1.05
 """Mean seam gauge up to which nothing can be seen."""
@@ -38,6 +43,35 @@ def time_left(console: Console) -> Progress:
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"),
         console=console, transient=True, disable=not console.is_interactive, redirect_stdout=sys.stdout.isatty(),
     )  # fmt: skip
+
+
+class Forecast:
+    """Says once, after the first frames of a film, how long the others take, if that is long."""
+
+    def __init__(self, name: str) -> None:
+        self._name, self._said = name, False
+        self._began: tuple[float, int] | None = None
+        self.done = 0
+        """Frames done."""
+
+    def __call__(self, done: int, of: int | None) -> None:
+        """Take note that so many frames of a film, of so many if that is known, are done; also before the first."""
+        now, self.done = time.monotonic(), done
+        began, first = self._began = self._began or (now, done)
+        if self._said or done - first < FORECAST_FRAMES or now - began < FORECAST_SECONDS:
+            return
+        self._said, each = True, (now - began) / (done - first)
+        left = LONG if of is None else each * (of - done)
+        if left >= LONG:
+            whole = "" if of is None else f"about {_rounded(left)} for {of - done} more frames, "
+            click.echo(f"{self._name}: {whole}{each:.2g} s a frame.", err=True)
+
+
+def _rounded(seconds: float) -> str:
+    """A duration in words: 40 seconds, 5 minutes, 2.5 hours."""
+    if seconds < 90:
+        return f"{round(seconds, -1):.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 90 * 60 else f"{seconds / 3600:.1f} hours"
 
 
 def report(outcome: Outcome, alone: bool) -> None:

@@ -17,6 +17,7 @@ from facegen.files import resolved
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from facegen.cli.summary import Forecast
     from facegen.jobs import Outcome, Task
     from facegen.photo_files import FileUpscaler, OnPart
     from facegen.results import UpresOptions
@@ -143,19 +144,25 @@ def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int) -> No
     from facegen.cli.summary import report, report_all
 
     outcomes: dict[Path, Outcome] = {}
+    clips: dict[Path, Forecast] = {}
     try:
-        with closing(_outcomes(tasks, upscaler, jobs)) as coming:
+        with closing(_outcomes(tasks, upscaler, jobs, clips)) as coming:
             for outcome in coming:
                 outcomes[outcome.source] = outcome
                 report(outcome, alone=len(tasks) == 1)
     except KeyboardInterrupt:
         done = sum(not outcome.error for outcome in outcomes.values())
-        click.echo(f"\nStopped: {done} of {len(tasks)} are done. To go on, run the same command again.", err=True)
+        begun = [(source, clip.done) for source, clip in clips.items() if source not in outcomes]
+        kept = "".join(f", and {frames} frames of {source.name}" for source, frames in begun)
+        text = f"Stopped: {done} of {len(tasks)} are done{kept}. To go on, run the same command again."
+        click.echo(f"\n{text}", err=True)
         sys.exit(130)
     report_all([outcomes[task.source] for task in tasks])
 
 
-def _outcomes(tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int) -> Generator[Outcome, None, None]:
+def _outcomes(
+    tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int, clips: dict[Path, Forecast]
+) -> Generator[Outcome, None, None]:
     """Yield what is done already, then upscale the rest; a terminal shows the time left."""
     from facegen.cli.summary import error_console, time_left
     from facegen.jobs import run
@@ -175,17 +182,20 @@ def _outcomes(tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int) -> Gener
         _ = upscaler.pipeline  # loaded now, as an error here is the fault of no picture
     with time_left(error_console()) as progress, closing(run(todo, upscaler, jobs)) as coming:
         if jobs == 1:
-            upscaler.on_part = _parts_in(progress)
+            upscaler.on_part = _parts_in(progress, clips)
         yield from progress.track(coming, len(todo), description="pictures")
 
 
-def _parts_in(progress: Progress) -> OnPart:
+def _parts_in(progress: Progress, clips: dict[Path, Forecast]) -> OnPart:
     """Show the frames of each clip, and the background blocks of each photo, on lines of their own."""
+    from facegen.cli.summary import Forecast
     from facegen.media.video_reader import is_clip
 
     lines: dict[Path, TaskID] = {}
 
     def show(source: Path, done: int, of: int | None) -> None:
+        if is_clip(source):
+            clips.setdefault(source, Forecast(source.name))(done, of)
         if source not in lines:
             parts = "frames" if is_clip(source) else "background"
             lines[source] = progress.add_task(f"{source.name}: {parts}", total=of)

@@ -35,7 +35,7 @@ from facegen.video.temporal import film_candidates
 from facegen.video.tracking import HeadTracker, TrackedHead, smooth_landmarks
 
 Progress = Callable[[int, int | None], object]
-"""Called with the number of frames done, and the number of all, if that is known."""
+"""Called at the beginning and after each frame with the number of frames done, and of all, if that is known."""
 
 LARGEST = 35_651_584
 """Pixels of the largest frame made: the most that H.264 has a level for (6.2), 139,264 blocks of 16 x 16."""
@@ -98,19 +98,17 @@ def upscale_clip(
     times: list[Fraction] = []
     done: ClipFrame | None = None
 
-    def count(frame: SeenFrame) -> None:
-        times.append(frame.time)
-        progress(len(times), clip.count)
-
     with closing(prefetched(_seen(clip, made_before, options))) as frames, threads(workers()) as submit:
         for frame in islice(frames, made_before):
-            count(frame)
+            times.append(frame.time)
             if latest is not None and len(times) == made_before:
                 done = upscaler.restore(frame.rgb, *latest)
+        progress(len(times), clip.count)
         begun = (partial(_finished, frame, upscaler.begin(frame, submit)) for frame in frames)
         for frame, done in in_order(begun, workers()):
+            times.append(frame.time)
             store.add(done.rgb, done.state())
-            count(frame)
+            progress(len(times), clip.count)
     return UpscaledClip(tuple(times), *(0, math.inf) if done is None else (done.heads, done.fit))
 
 

@@ -46,6 +46,15 @@ def part(state: State, name: str) -> dict[str, NDArray[Any]]:
     return {key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)}
 
 
+def frames_kept(folder: Path) -> int:
+    """Count the frames that a `FrameStore` keeps in a folder, the first ones without a gap."""
+    return next(number for number in count() if not _frame(folder, number + 1).exists())
+
+
+def _frame(folder: Path, number: int) -> Path:
+    return folder / f"{number:06d}.png"
+
+
 class FrameStore:
     """The frames of one film, in a folder that one process at a time works in.
 
@@ -75,7 +84,7 @@ class FrameStore:
         except BaseException:
             self.close()
             raise
-        self.done = next(number for number in count() if not self._frame(number + 1).exists())
+        self.done = frames_kept(folder)
         """Frames kept; the first has number 1."""
 
     def __enter__(self) -> FrameStore:
@@ -137,7 +146,7 @@ class FrameStore:
             temporary.write_text(key, encoding="utf-8")
 
     def _frame(self, number: int) -> Path:
-        return self.folder / f"{number:06d}.png"
+        return _frame(self.folder, number)
 
     def _state(self, number: int) -> Path:
         return self.folder / f"{number:06d}.npz"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facegen.cli.summary import error_console, report_all, summary, time_left, totals
+from facegen.cli.summary import Forecast, error_console, report_all, summary, time_left, totals
 from facegen.jobs import Outcome
 from facegen.ops.seams import SeamGauge
 from facegen.results import Upscaling
@@ -75,3 +75,25 @@ def test_the_time_left_is_for_terminals(terminal: bool) -> None:
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert ("3/3" in shown and "left" in shown) if terminal else shown == ""
+
+
+@pytest.mark.parametrize(
+    ("count", "words"),
+    [
+        (20, ""),
+        (60, "a.mp4: about 50 seconds for 54 more frames, 1 s a frame.\n"),
+        (600, "a.mp4: about 10 minutes for 594 more frames, 1 s a frame.\n"),
+        (9006, "a.mp4: about 2.5 hours for 9000 more frames, 1 s a frame.\n"),
+        (None, "a.mp4: 1 s a frame.\n"),
+    ],
+)
+def test_a_long_film_says_once_how_long_it_takes(
+    count: int | None, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("facegen.cli.summary.time.monotonic", lambda: float(next(clock)))
+    forecast = Forecast("a.mp4")
+    for done in range(1, 15):
+        forecast(done, count)
+    assert capsys.readouterr().err == words
+    assert forecast.done == 14

@@ -89,7 +89,7 @@ def test_a_stopped_clip_goes_on_and_becomes_the_same_file(
     monkeypatch.setattr(FrameStore, "add", stop_at_third)
     stopped = upres(clip, *QUICK)
     assert stopped.exit_code == 130
-    assert "To go on, run the same command again." in stopped.stderr
+    assert "Stopped: 0 of 1 are done, and 2 frames of walk.mp4. To go on, run the same command" in stopped.stderr
     assert (tmp_path / "out" / ".walk-x2.mp4.frames").is_dir()
     made: list[int] = []
 

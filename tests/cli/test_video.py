@@ -16,6 +16,7 @@ from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, latent_text, r
 from facegen.media.video_reader import Clip, video_text
 from facegen.pipeline import FacePipeline
 from facegen.video.film import GAP
+from facegen.video.store import FrameStore
 from tests.cli.conftest import Facegen, leftovers
 from tests.video.films import beep
 
@@ -47,6 +48,27 @@ def test_film_of_seeds(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> N
     assert recorded.stderr == f"{out}: done already.\n"
     assert facegen(*words, "--easing", "ease").stderr == ""
     assert out.read_bytes() != before
+
+
+def test_stopped_it_says_how_many_frames_are_kept(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add = FrameStore.add
+
+    def stop_at_third(store: FrameStore, *words: object) -> None:
+        if store.done == 2:
+            raise KeyboardInterrupt
+        add(store, *words)  # type: ignore[arg-type]
+
+    out = tmp_path / "film.mp4"
+    words = ("video", "--seeds", "1,5", "--recipe", tiny_recipe, "-o", out, *SHORT, "--seconds", "0.8")
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameStore, "add", stop_at_third)
+        stopped = facegen(*words)
+    assert stopped.exit_code == 130
+    assert f"Stopped: {out} is not finished; 2 frames are kept. To go on, run" in stopped.stderr
+    assert [path.name for path in tmp_path.glob("film*")] == ["film.mp4.frames"]
+    assert facegen(*words).stderr == f"{out}: 2 of 4 frames are done already.\n"
 
 
 def test_keyframes_of_seeds_then_pictures_then_photos(
