@@ -65,7 +65,7 @@ def test_a_photo_and_what_is_told_of_it(upscale_one: Upscale, photo: Path, tmp_p
     assert picture_facts(done.written[0]).source_type == "compositeWithTrainedAlgorithmicMedia"
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif", ".tif"])
 def test_other_formats(upscale_one: Upscale, photo: Path, suffix: str) -> None:
     [path] = upscale_one(photo, suffix=suffix).written
     assert path.name == f"photo-x2{suffix}"

@@ -82,7 +82,7 @@ def _variants() -> Collection[str]:
 out_option = click.option("--out", type=PATH, default=Path("out"), help="Folder for the results.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Also replace files that facegen did not write.")
 format_option = click.option(
-    "--format", "file_format", type=click.Choice(["png", "jpg", "webp", "tif"]), default="png",
+    "--format", "file_format", type=click.Choice(["png", "jpg", "webp", "avif", "tif"]), default="png",
     help="File format of the results.",
 )  # fmt: skip
 DEFAULT_PRESET = "portrait"

@@ -30,7 +30,7 @@ def draw(facegen: Facegen, recipe: Path, folder: Path, *words: object) -> Path:
     return Path(result.stdout.splitlines()[0])
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "avif", "tif"])
 def test_a_sample_to_the_byte(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, suffix: str) -> None:
     words = ("--seeds", 5, "--format", suffix, "--set", "truncation=0.7", "--set", "fidelity=0.5")
     picture = draw(facegen, tiny_recipe, tmp_path / "out", *words)

@@ -59,7 +59,7 @@ def test_text_in_the_file_makes_it_again(facegen: Facegen, tiny_recipe: Path, tm
     assert first == second
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "avif", "tif"])
 def test_every_format_carries_record_and_label(
     facegen: Facegen, tiny_recipe: Path, tmp_path: Path, suffix: str
 ) -> None:

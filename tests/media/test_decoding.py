@@ -90,7 +90,7 @@ def test_sixteen_bit_damage_is_refused(tmp_path: Path) -> None:
 # --- profiles ---
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
 def test_display_p3_is_kept_as_it_is(tmp_path: Path, suffix: str) -> None:
     profile = display_p3()
     Image.fromarray(scene()).save(tmp_path / f"a{suffix}", icc_profile=profile, quality=95)

@@ -53,7 +53,7 @@ def test_lossless_pictures_are_read_exactly(tmp_path: Path, suffix: str) -> None
     picture.rgb[0, 0] = 0  # a caller may write into it
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
 @pytest.mark.parametrize(
     ("orientation", "flip_y", "flip_x", "swap"),  # what a camera did to the upright scene (Exif 2.32, 4.6.4)
     [
@@ -280,7 +280,7 @@ def test_webp_keeps_alpha(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.bmp", "a", "a.png.bak"])
 def test_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"unknown picture suffix .*\.png, \.jpg, \.jpeg, \.webp, \.tif, \.tiff"):
+    with pytest.raises(UsageError, match=r"unknown picture suffix .*\.png, \.jpg, \.jpeg, \.webp, \.avif, \.tif, \.tiff"):
         write_image(tmp_path / name, scene())
     assert not list(tmp_path.iterdir())
 
