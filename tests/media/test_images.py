@@ -280,7 +280,8 @@ def test_webp_keeps_alpha(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.bmp", "a", "a.png.bak"])
 def test_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError, match=r"unknown picture suffix .*\.png, \.jpg, \.jpeg, \.webp, \.avif, \.tif, \.tiff"):
+    listed = r"unknown picture suffix .*\.png, \.jpg, \.jpeg, \.webp, \.avif, \.tif, \.tiff"
+    with pytest.raises(UsageError, match=listed):
         write_image(tmp_path / name, scene())
     assert not list(tmp_path.iterdir())
 
