@@ -87,10 +87,10 @@ def clean(folder: Path, settings: tuple[str, ...], per_person: int | None, jobs:
     SET is a folder made by `facegen data prepare`, or any folder of aligned square crops. Nothing is deleted. Crops are
     measured once: the next run, with other thresholds, only decides again. See clean.html in SET.
     """
+    _need("clean", "imagehash", "matplotlib")
     from facegen.data.clean.judge import with_thresholds
     from facegen.files import sole_writer
 
-    _need("clean", "imagehash", "matplotlib")
     detectors = with_thresholds(settings)
     with sole_writer(folder):
         failed = _clean(folder, detectors, per_person, jobs)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli.options import need_packages
+from facegen.errors import TrainingError, UsageError, did_you_mean
+from facegen.files import PIPELINES
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -45,8 +47,24 @@ class Count(click.ParamType[int]):
         return int(number)
 
 
+class TrainingRecipe(click.ParamType[Path]):
+    """A shipped training recipe by its name, or any by its path."""
+
+    name = "recipe"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        text, folder = str(value), PIPELINES / "train"
+        if text.endswith(".toml") or Path(text).is_file():
+            return Path(text)
+        known = sorted(path.stem for path in folder.glob("*.toml"))
+        if text not in known:
+            hint = did_you_mean(text, known)
+            raise UsageError(f"{text}: neither a .toml file nor a shipped recipe{hint} Known: {', '.join(known)}.")
+        return folder / f"{text}.toml"
+
+
 @click.command()
-@click.argument("recipe", type=click.Path(path_type=Path))
+@click.argument("recipe", type=TrainingRecipe())
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of aligned pictures.")
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder: stats, samples, checkpoints.")
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out.")
@@ -77,7 +95,7 @@ def train(
     threads: int | None,
     dry_run: bool,
 ) -> None:
-    """Train a network by RECIPE (see pipelines/train/). Ctrl-C saves the run, --resume continues it."""
+    """Train a network by RECIPE: shipped, as dcgan-128, or a file. Ctrl-C saves the run, --resume continues it."""
     need_packages("lightning_fabric", "matplotlib", "tensorboardX")
     import torch
 
@@ -117,6 +135,9 @@ def _train(recipe: AnyRecipe, data: Path, out: Path, seconds: float | None, fabr
     say(f"Training from {trainer.images_seen} images seen, into {out}.")
     try:
         trainer.run(float("inf") if seconds is None else seconds)
+    except OSError as error:
+        reason = f"{error.strerror or error}; free some space, or change the permissions, and add --resume to go on"
+        raise TrainingError(f"{out}: cannot be written ({reason}).") from None
     except KeyboardInterrupt:
         saved = [int(path.stem) for path in checkpoints(out)]
         state = f"Saved at {saved[-1]} images" if saved else "Nothing is saved yet"

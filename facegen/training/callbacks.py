@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,11 +16,13 @@ from rich.table import Column
 from facegen.arrays import RGB
 from facegen.files import replacing
 from facegen.media.images import write_image
-from facegen.training.checkpoints import save_if_best
+from facegen.training.checkpoints import best_score, save_if_best
 from facegen.training.config import RunConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+    from facegen.training.objectives import Objective
 
 Stats = dict[str, Any]
 Figures = dict[str, float]
@@ -46,6 +49,7 @@ class Run(Protocol):
     """The part of a trainer that callbacks see."""
 
     config: RunConfig
+    objective: Objective
     folder: Path
     step: int
 
@@ -93,27 +97,36 @@ class StatsFile(Callback):
 def read_stats(folder: Path) -> list[Stats]:
     """The lines of a run folder's stats.jsonl; a line that a killed run left incomplete is skipped."""
     lines = []
-    for line in (folder / STATS).read_text(encoding="utf-8").splitlines():
-        try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    for line in (folder / STATS).read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(json.JSONDecodeError, RecursionError):
+            found = json.loads(line)
+            if isinstance(found, dict) and isinstance(found.get("images"), int):
+                lines.append(found)
     return lines
 
 
 class Samples(Callback):
-    """samples/IMAGES.png, the same sheet over time, and losses.png, the curves so far."""
+    """samples/IMAGES.png, the same sheet over time and at the end, and losses.png, the curves so far."""
 
     def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
-        write_image(run.folder / "samples" / f"{run.images_seen:09d}.png", sheet)
+        write_image(_sheet_path(run), sheet)
 
     def on_end(self, run: Run) -> None:
-        if (run.folder / STATS).exists():
-            draw_curves(read_stats(run.folder), run.folder / "losses.png")
+        self._draw_losses(run)
+        if run.images_seen and not _sheet_path(run).exists():
+            write_image(_sheet_path(run), run.objective.validate()[0])
 
     def on_log(self, run: Run, stats: Stats) -> None:
         if run.config.due(run.images_seen, 10 * run.config.log_images):
-            self.on_end(run)
+            self._draw_losses(run)
+
+    def _draw_losses(self, run: Run) -> None:
+        if (run.folder / STATS).exists():
+            draw_curves(read_stats(run.folder), run.folder / "losses.png")
+
+
+def _sheet_path(run: Run) -> Path:
+    return run.folder / "samples" / f"{run.images_seen:09d}.png"
 
 
 class TensorBoard(Callback):
@@ -144,6 +157,9 @@ class Watchdog(Callback):
     def __init__(self, warn: Callable[[str], None], *, bounded: bool = True) -> None:
         """`bounded` says that the discriminator's loss cannot fall below 0; Wasserstein's can."""
         self.warn, self.bounded = warn, bounded
+
+    def on_start(self, run: Run) -> None:
+        best_score(run.folder)  # refuses a damaged note now rather than after hours
 
     def on_log(self, run: Run, stats: Stats) -> None:
         loss = stats.get("discriminator/total", math.inf)

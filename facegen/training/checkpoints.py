@@ -10,6 +10,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from facegen.data.reading import open_plain, parse_json
 from facegen.errors import TrainingError, one_line
 from facegen.files import replacing
 from facegen.training.objectives.base import Phase
@@ -37,7 +38,8 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
 def save_if_best(folder: Path, state: Mapping[str, Any], score: float) -> bool:
     """Keep a checkpoint as the best one if no earlier score was lower; True if it is kept."""
     note = folder / "checkpoints" / BEST_SCORE
-    if note.exists() and json.loads(note.read_text(encoding="utf-8"))["score"] <= score:
+    best = best_score(folder)
+    if best is not None and best <= score:
         return False
     _write(folder / "checkpoints" / BEST, state)
     with replacing(note) as temporary:
@@ -45,10 +47,22 @@ def save_if_best(folder: Path, state: Mapping[str, Any], score: float) -> bool:
     return True
 
 
+def best_score(folder: Path) -> float | None:
+    """The score of the checkpoint kept as the best; None if there is none, TrainingError if the note is damaged."""
+    note = folder / "checkpoints" / BEST_SCORE
+    try:
+        with open_plain(note) as file:
+            return float(parse_json(file.read())["score"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise TrainingError(f"{note}: is not as facegen wrote it; delete it, then the next score counts.") from None
+
+
 def _write(path: Path, state: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        torch.save(state, temporary)
+    with replacing(path) as temporary, temporary.open("wb") as file:  # a full disk is then an OSError as elsewhere
+        torch.save(state, file)
 
 
 def state_of(

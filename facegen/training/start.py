@@ -16,10 +16,11 @@ from tomli_w import dumps as _toml
 from torch import nn
 
 from facegen.data.split import RECIPE, Warn, known_landmarks, load_square, source_of, split_files, training_files
-from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
+from facegen.errors import RecipeError, TrainingError, WeightsError, one_line, printable
 from facegen.faces.align import Points
+from facegen.media.report import write_text
 from facegen.recipe import load_recipe, read_toml
-from facegen.training.callbacks import Callback
+from facegen.training.callbacks import Callback, Run
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe, UNetRecipe
 from facegen.training.datasets import FaceDataset, PairDataset, TileDataset
@@ -88,15 +89,24 @@ def make_trainer(
     if fabric.world_size > 1:
         for phase in objective.phases:
             share_batchnorm(phase.module)
-    trainer = Trainer(objective, recipe.run, out, callbacks, fabric)
+    trainer = Trainer(objective, recipe.run, out, (Beginning(recipe, used), *callbacks), fabric)
     if resume:
         trainer.resume()
     elif begin_with is not None:
         trainer.step = begin_from(objective, begin_with) // recipe.run.batch
-    if fabric.is_global_zero:
-        (out / RESOLVED).write_text(_toml(recipe.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
-        (out / SOURCES).write_text(_toml(Counter(source_of(file) for file in used)), encoding="utf-8")
     return trainer
+
+
+class Beginning(Callback):
+    """recipe.toml and sources.toml, written once the folder is this run's alone."""
+
+    def __init__(self, recipe: AnyRecipe, used: Sequence[Path]) -> None:
+        self.recipe, self.used = recipe, used
+
+    def on_start(self, run: Run) -> None:
+        sources = Counter(printable(source_of(file)) for file in self.used)
+        write_text(run.folder / RESOLVED, _toml(self.recipe.model_dump(mode="json", exclude_none=True)))
+        write_text(run.folder / SOURCES, _toml(sources))
 
 
 def resolved_recipe(out: Path) -> AnyRecipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import resource
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,43 @@ def test_wrong_values_are_explained(
     assert result.exit_code == status
     assert message in result.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_short_run_leaves_a_sheet(facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path) -> None:
+    words = ("--images", 2, "--set", "run.preview_images=1000000")
+    result = facegen("train", recipe, "--data", head_folder, "--out", tmp_path / "run", *words)
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["000000002.png"]
+
+
+def test_a_full_disk_is_one_line_and_the_run_goes_on(
+    facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path
+) -> None:
+    """Files of at most 8 kB stand for the disk: a checkpoint has more."""
+    words = ("train", recipe, "--data", head_folder, "--out", tmp_path / "run")
+    assert facegen(*words, "--images", 2).exit_code == 0
+    before = everything(tmp_path / "run" / "checkpoints")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        result = facegen(*words, "--images", 4, "--resume")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1
+    assert f"{tmp_path / 'run'}: cannot be written (File too large; free some space" in result.stderr
+    assert everything(tmp_path / "run" / "checkpoints") == before
+    assert facegen(*words, "--images", 4, "--resume").exit_code == 0
+
+
+def test_shipped_recipes_have_names(
+    facegen: Facegen, head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no such folder" in facegen("train", "dcgan-128", "--data", "nowhere", "--dry-run").stderr
+    wrong = facegen("train", "dcgan-182", "--data", head_folder, "--dry-run")
+    assert wrong.exit_code == 2
+    assert "did you mean 'dcgan-128'?" in wrong.stderr
 
 
 def test_pipeline_recipe_is_no_training_recipe(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:

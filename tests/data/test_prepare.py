@@ -347,7 +347,8 @@ def test_the_order_in_which_photos_come_does_not_matter(raw: Path, out: Path, mo
 
 
 @pytest.mark.slow
-def test_two_processes_killed_and_begun_again(raw: Path, out: Path, tmp_path: Path, photo: RGB) -> None:
+@pytest.mark.parametrize("crops", [1, 4, 9])
+def test_two_processes_killed_and_begun_again(raw: Path, out: Path, tmp_path: Path, photo: RGB, crops: int) -> None:
     for number in range(12):
         write_image(raw / f"more-{number}.png", np.ascontiguousarray(photo[number:, : 320 - number]))
     run(raw, out)
@@ -355,7 +356,7 @@ def test_two_processes_killed_and_begun_again(raw: Path, out: Path, tmp_path: Pa
     words = ["prepare", str(raw), "--out", str(killed), "--size", str(SIZE), "--jobs", "2"]
     command = [sys.executable, "-c", "from facegen.cli.data import data; data()", *words]
     with subprocess.Popen(command, start_new_session=True) as process:
-        while len(list(killed.glob("pictures/*.png"))) < 4:
+        while len(list(killed.glob("pictures/*.png"))) < crops:
             assert process.poll() is None
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)

@@ -128,6 +128,7 @@ class TestSamples:
         for images in range(4, 93, 4):
             for callback in callbacks:
                 callback.on_log(trainer_in(tmp_path, images), log(images))
+        Samples().on_validation(trainer_in(tmp_path, 92), SHEET, {"score": 1.0})
         Samples().on_end(trainer_in(tmp_path, 92))
         assert [images[-1] for images, _ in drawings] == [40, 80, 92]
         assert all(images == list(range(4, images[-1] + 1, 4)) for images, _ in drawings)

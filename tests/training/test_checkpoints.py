@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import torch
 from torch import nn
 
 from facegen.errors import TrainingError
-from facegen.training.checkpoints import KIND, checkpoints, load_state, save_checkpoint, save_if_best, state_of
+from facegen.training.checkpoints import (
+    KIND,
+    best_score,
+    checkpoints,
+    load_state,
+    save_checkpoint,
+    save_if_best,
+    state_of,
+)
 from facegen.training.muon import Muon
 from facegen.training.objectives import Phase
 
@@ -35,8 +43,8 @@ def best(folder: Path) -> int:
 def fail_after(written: bytes) -> Any:
     """A torch.save that is cut short."""
 
-    def save(_: object, path: Path) -> None:
-        Path(path).write_bytes(written)
+    def save(_: object, file: BinaryIO) -> None:
+        file.write(written)
         raise OSError("no space left")
 
     return save
@@ -102,6 +110,14 @@ class TestBest:
         with pytest.raises(OSError, match="no space left"):
             save_if_best(tmp_path, state(4), 0.5)
         assert best(tmp_path) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"[" * 9999, b'{"score": NaN}', b'{"score": "low"}', b"\xff"])
+def test_a_damaged_note_of_the_best_is_named_at_the_start(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "best.json").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"best\.json: is not as facegen wrote it; delete it"):
+        best_score(tmp_path)
 
 
 class TestTakingUp:

@@ -14,6 +14,7 @@ from facegen.data.split import DataConfig
 from facegen.errors import RecipeError, TrainingError, WeightsError
 from facegen.models.jnet import JNet
 from facegen.training.config import DCGANRecipe, OptimizerConfig
+from facegen.training.distributed import alone_in
 from facegen.training.objectives import Phase
 from facegen.training.publish import publish
 from facegen.training.start import (
@@ -33,9 +34,18 @@ PIPELINES = Path(__file__).parents[2] / "pipelines" / "train"
 
 
 def test_run_folder_holds_the_recipe_it_was_made_with(make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
-    recipe = make_recipe(batch=1)
-    make_trainer(recipe, head_folder, tmp_path / "deep" / "run")
+    recipe = make_recipe(batch=1, images=1)
+    make_trainer(recipe, head_folder, tmp_path / "deep" / "run").run()
     assert resolved_recipe(tmp_path / "deep" / "run") == recipe
+
+
+def test_a_run_that_is_refused_changes_nothing_of_the_one_at_work(head_folder: Path, tmp_path: Path) -> None:
+    make_trainer(jnet_recipe(images=2), head_folder, tmp_path / "run").run()
+    before = (tmp_path / "run" / "recipe.toml").read_bytes()
+    second = make_trainer(jnet_recipe(images=4, seed=9), head_folder, tmp_path / "run", resume=True)
+    with alone_in(tmp_path / "run"), pytest.raises(TrainingError, match="another process is training here"):
+        second.run()
+    assert (tmp_path / "run" / "recipe.toml").read_bytes() == before
 
 
 def test_folder_without_a_checkpoint_may_be_used_again(head_folder: Path, tmp_path: Path) -> None:
