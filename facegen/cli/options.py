@@ -95,6 +95,7 @@ def _shipped_recipes() -> list[str]:
 _PRESET_HELP = f"A recipe that facegen ships; docs/presets.md compares them.  [default: {DEFAULT_PRESET}]"
 _SET_HELP = "Change a value of the recipe: fidelity=0.5."
 _COUNT_HELP = "Number of candidates per tile; the best one is used."
+_THREADS_HELP = "Processor threads, shared by --jobs where there are several.  [default: one for each core]"
 _PIPELINE_OPTIONS = (
     click.option("--preset", type=click.Choice(_shipped_recipes()), help=_PRESET_HELP),
     click.option("--recipe", metavar="FILE", help="A recipe of your own, a TOML file; instead of --preset."),
@@ -109,6 +110,7 @@ _PIPELINE_OPTIONS = (
         help="How closely the result, shrunk again, must match the input: from 0, not at all, to 1, exactly.",
     ),
     click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps."),
+    click.option("--threads", type=click.IntRange(min=1), help=_THREADS_HELP),
 )  # fmt: skip
 
 
@@ -127,6 +129,7 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         candidates: int | None,
         variants: tuple[str, ...] | None,
         fidelity: float | None,
+        threads: int | None,
         **options: Any,
     ) -> Any:
         if preset and recipe:
@@ -138,10 +141,20 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
             if set_key == key or key.startswith(f"{set_key}."):
                 option = "--candidates" if key == "candidates.count" else f"--{key.rpartition('.')[2]}"
                 raise UsageError(f"{option} and --set {override} both give {key}; leave one of them out.")
+        if threads is not None:
+            _use_threads(threads)
         added = (f"{key}={json.dumps(value)}" for key, value in given.items())
         return command(recipe=preset or recipe or DEFAULT_PRESET, overrides=(*overrides, *added), **options)
 
     return add_options(_PIPELINE_OPTIONS, with_shortcuts)
+
+
+def _use_threads(count: int) -> None:
+    import cv2
+    import torch
+
+    torch.set_num_threads(count)
+    cv2.setNumThreads(count)
 
 
 def add_options(options: Sequence[Option], command: Callable[..., Any]) -> Callable[..., Any]:

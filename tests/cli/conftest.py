@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import cv2
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from facegen.cli.main import cli
@@ -31,6 +33,15 @@ def facegen() -> Facegen:
         return result
 
     return run
+
+
+@pytest.fixture
+def own_threads() -> Iterator[None]:
+    """Give the other tests their number of threads back."""
+    threads, others = torch.get_num_threads(), cv2.getNumThreads()
+    yield
+    torch.set_num_threads(threads)
+    cv2.setNumThreads(others)
 
 
 def leftovers(folder: Path) -> list[Path]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import click
+import cv2
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from facegen.cli.main import cli
@@ -30,6 +32,12 @@ def run(*words: str) -> Result:
 
 def test_a_command_gets_recipe_overrides_and_device() -> None:
     assert run("a", "b").output.splitlines()[1:] == ["['device', 'overrides', 'recipe']"]
+
+
+def test_threads_are_as_many_as_asked_for(own_threads: None) -> None:
+    assert run("--threads", "3").output.splitlines()[1:] == ["['device', 'overrides', 'recipe']"]
+    assert (torch.get_num_threads(), cv2.getNumThreads()) == (3, 3)
+    assert "0 is not in the range" in run("--threads", "0").output
 
 
 @pytest.mark.parametrize(
