@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -57,11 +58,26 @@ def checks() -> Iterator[Check]:
             yield Check(package, metadata.version(package))
         except metadata.PackageNotFoundError:
             yield Check(package, "not installed under this name")
+    yield from _extras()
     yield from _machine()
     yield from _weights()
     yield _attempt("landmark model", _landmarks)
     yield from _golden()
     yield _attempt("self-test", _sample)
+
+
+def _extras() -> Iterator[Check]:
+    """Check the optional packages, extra by extra; a missing one is no fault, but has to be known."""
+    lines = metadata.requires("facegen") or []
+    found = [re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line) for line in lines]
+    absent: dict[str, list[str]] = {}
+    for match in filter(None, found):
+        absent.setdefault(match[2], [])
+        if not any(metadata.distributions(name=match[1])):
+            absent[match[2]].append(match[1])
+    for extra, names in absent.items():
+        missing = f"not installed: {', '.join(names)}; pip install 'facegen[{extra}]'"
+        yield Check(f"extra {extra}", missing if names else "installed")
 
 
 def _machine() -> Iterator[Check]:

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.option("--size", type=Size(), default=768, help="Side of the picture in pixels.")
 @pipeline_options
 def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tuple[str, ...], device: str) -> None:
-    """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it."""
+    """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it.
+
+    The generator knows no living person: expect a relative, with the same pose, hair and colours, not a likeness.
+    """
     from facegen.drawn import write_drawn
 
     out = out or Path("out") / f"{photo.stem}-projected.png"
@@ -43,6 +46,7 @@ def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
     guide = load_guide(pipeline.recipe.weights.generator)
     if guide.lacking:
         click.echo(f"{photo}: {guide.lacking}", err=True)
+    click.echo(f"{photo}: searching for a relative of this face; the generator cannot draw the person.", err=True)
     with time_left(error_console()) as progress:
         task = progress.add_task(photo.name, total=STEPS)
         found = search(generator, head, guide, steps=STEPS, progress=lambda step: progress.update(task, completed=step))

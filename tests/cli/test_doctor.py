@@ -87,3 +87,12 @@ def test_whatever_else_is_broken_is_reported(weights: Path, monkeypatch: pytest.
 @pytest.mark.skipif(len(facegen.weights.weight_folders()) < 3, reason="no shipped weights in this checkout")
 def test_shipped_weights_pass() -> None:
     assert failed() == {}
+
+
+def test_extras_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    requires = ["imagehash>=4.3; extra == 'data'", "no-such-package>=1; extra == 'odd'", "numpy>=1"]
+    monkeypatch.setattr("facegen.cli.doctor.metadata.requires", lambda name: requires)
+    found = {check.name: check for check in checks() if check.name.startswith("extra ")}
+    assert found["extra data"].found == "installed"
+    assert found["extra odd"].found == "not installed: no-such-package; pip install 'facegen[odd]'"
+    assert found["extra odd"].ok
