@@ -31,6 +31,8 @@ class Task:
     source: Path
     target: Path
     """Path of the results, without the ending that tells them apart."""
+    result: Path | None = None
+    """The main result's own path, if the user named it."""
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,8 @@ class UpscaledHead:
 
     rgb: RGB
     """(size, size, 3)."""
+    before: RGB
+    """(S, S, 3), the head as it was given or cut out."""
     upscaled: Upscaled
     """The head before it was back-projected and brought to its size; `candidates` is empty, as in `Restored`."""
 
@@ -183,7 +185,7 @@ def upscale_aligned(pipeline: FacePipeline, head: RGB, size: int = HEAD_SIDE) ->
     upscaled = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
     image = resample(upscaled.image, (side, side))
     rgb = to_rgb(back_project(image, picture.to(image.device), pipeline.recipe.fidelity))
-    return UpscaledHead(rgb if side == size else resize(rgb, (size, size)), _shrunk(upscaled, side))
+    return UpscaledHead(rgb if side == size else resize(rgb, (size, size)), head, _shrunk(upscaled, side))
 
 
 def _shrunk(upscaled: Upscaled, side: int) -> Upscaled:

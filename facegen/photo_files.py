@@ -27,7 +27,7 @@ from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.photo import FACES, Restored, crop_heads, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline, Upscaled
-from facegen.results import CLIP_SUFFIX, UpresOptions, Upscaling, before_after_path, vote_stem
+from facegen.results import UpresOptions, Upscaling, before_after_path, vote_stem
 from facegen.runtime import resolve_device
 from facegen.video.clip import clip_scale, upscale_clip
 from facegen.video.stages import prefetched
@@ -87,8 +87,8 @@ class FileUpscaler:
         if photo.faces not in FACES:
             raise UsageError(f"{task.source}: faces have no numbers in a clip; expected --faces all or largest.")
         scale = clip_scale(clip, photo)
-        path = self._path(task, f"-x{scale}", CLIP_SUFFIX)
-        record = partial(record_text, pipeline, "upres", self.options.recorded(clip=True), source=clip.path)
+        path = self._path(task, f"-x{scale}")
+        record = partial(record_text, pipeline, "upres", self.options.recorded(clip.path), source=clip.path)
         shaping = json.loads(record()[RECORD_KEY]) | {"threads": None}  # as many as there are when it goes on
         key: dict[str, JSON] = {"record": shaping, "scale": scale}
         warnings: list[str] = []
@@ -115,10 +115,14 @@ class FileUpscaler:
         if not heads:
             reason = "no face found, so there is no head to crop; omit --crop to upscale the whole photo."
             raise ImageError(f"{task.source}: {reason}")
+        if task.result and len(heads) > 1:
+            reason = f"has {len(heads)} heads, but --out {task.result} names one file; name a folder instead."
+            raise ImageError(f"{task.source}: {reason}")
         endings = [f"-head-{number}" for number in range(1, len(heads) + 1)] if len(heads) > 1 else ["-head"]
         written: tuple[Path, ...] = ()
         for ending, head in reversed(list(zip(endings, heads, strict=True))):  # the first is the main result
-            written += self._write(task, self._path(task, ending), head.rgb, picture, [head.upscaled])
+            before = replace(picture, rgb=head.before, alpha=None)
+            written += self._write(task, self._path(task, ending), head.rgb, before, [head.upscaled])
         return Upscaling(task.source, written, after=(self.options.size,) * 2, faces=len(heads))
 
     def _aligned(self, task: Task, picture: Picture) -> Upscaling:
@@ -134,9 +138,10 @@ class FileUpscaler:
             seams=seam_gauge(head.upscaled.image, head.upscaled.plan),
         )  # fmt: skip
 
-    def _path(self, task: Task, ending: str, suffix: str = "") -> Path:
+    def _path(self, task: Task, ending: str) -> Path:
         """Return where a result goes; raise a FileError if a file is there that must not be replaced."""
-        path = task.target.with_name(f"{task.target.name}{ending}{suffix or self.options.suffix}")
+        suffix = self.options.suffix_for(task.source)
+        path = task.result or task.target.with_name(f"{task.target.name}{ending}{suffix}")
         for taken in (path, before_after_path(path)) if self.options.before_after else (path,):
             if resolved(taken) in self.inputs:
                 reason = f"its result would replace {taken}, another input; choose another --out."
@@ -161,7 +166,7 @@ class FileUpscaler:
         if alpha is not None and alpha.shape != rgb.shape[:2]:
             size = (rgb.shape[1], rgb.shape[0])
             alpha = np.array(Image.fromarray(alpha).resize(size, Image.Resampling.LANCZOS))
-        options = self.options.recorded()
+        options = self.options.recorded(task.source)
         text = record_text(self.pipeline, "upres", options, upscaled=heads, source=task.source, fit=fit, seams=seams)
         others: list[Path] = []
         if self.options.explain:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,11 @@ Kind = Literal["photo", "crop", "aligned"]
 SCALES = range(1, 9)
 """Scales that the name of a photo's result may contain."""
 CLIP_SUFFIX = ".mp4"
+OWN_SUFFIX = {
+    ".avif": ".avif", ".heic": ".jpg", ".heif": ".jpg", ".jpeg": ".jpg", ".jpg": ".jpg", ".tif": ".tif",
+    ".tiff": ".tif", ".webp": ".webp",
+}  # fmt: skip
+"""A photo's suffix -> its result's, unless another is asked for; all others become PNG."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class UpresOptions:
     photo: PhotoOptions = field(default_factory=PhotoOptions)
     size: int = 768
     """Width and height of the results of "crop" and "aligned", in pixels."""
-    suffix: str = ".png"
+    suffix: str | None = None
+    """Format of the results; None is `OWN_SUFFIX` of each photo's."""
     strip: bool = False
     """Omit the source's EXIF and XMP data; its colour profile is always kept."""
     before_after: bool = False
@@ -47,13 +53,20 @@ class UpresOptions:
     overwrite: bool = False
     """Make existing results again, and replace files that facegen did not write."""
 
-    def recorded(self, *, clip: bool = False) -> dict[str, Any]:
-        """Return the options that shape a picture or clip, as parameters of `facegen upres`, without default values."""
+    def suffix_for(self, source: Path) -> str:
+        """Return the suffix of a source's main result."""
+        if is_clip(source):
+            return CLIP_SUFFIX
+        return self.suffix or OWN_SUFFIX.get(source.suffix.lower(), ".png")
+
+    def recorded(self, source: Path) -> dict[str, Any]:
+        """Return the options that shape a source's result, as parameters of `facegen upres`, without default values."""
+        clip, suffix = is_clip(source), self.suffix_for(source)
         named: dict[str, Any] = {} if self.kind == "photo" else {self.kind: True, "size": self.size}
         usual = PhotoOptions()
         named |= {name: value for name, value in vars(self.photo).items() if value != getattr(usual, name)}
-        if self.suffix != ".png" and not clip:
-            named["format"] = self.suffix.removeprefix(".")
+        if suffix != replace(self, suffix=None).suffix_for(source):
+            named["format"] = suffix.removeprefix(".")
         if self.strip and not clip:
             named["strip"] = True
         return named | {"recipe": self.recipe, "set": self.overrides}
@@ -102,12 +115,14 @@ class DoneBefore:
 
     def _results(self, task: Task) -> Iterator[Path]:
         """Yield the possible names of the file's main result."""
+        if task.result is not None:
+            yield task.result
+            return
         scales = SCALES if self.options.photo.scale is None else (self.options.photo.scale,)
         scaled = [f"-x{scale}" for scale in scales]
         endings = {"photo": scaled, "crop": ["-head", "-head-1"], "aligned": [f"-{self.options.size}"]}
-        clip = is_clip(task.source)
-        for ending in scaled if clip else endings[self.options.kind]:
-            yield task.target.with_name(f"{task.target.name}{ending}{CLIP_SUFFIX if clip else self.options.suffix}")
+        for ending in scaled if is_clip(task.source) else endings[self.options.kind]:
+            yield task.target.with_name(f"{task.target.name}{ending}{self.options.suffix_for(task.source)}")
 
     def _others(self, result: Path, heads: int) -> list[Path]:
         """Return the files that the options ask for in addition to the main result."""
@@ -118,7 +133,7 @@ class DoneBefore:
         return files
 
     def _same(self, record: Record, source: Path) -> bool:
-        recorded = self.options.recorded(clip=is_clip(source))
+        recorded = self.options.recorded(source)
         if record.argv != arguments("upres", recorded, source) or record.recipe != self.recipe:
             return False
         try:

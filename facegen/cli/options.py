@@ -81,9 +81,13 @@ def _variants() -> Collection[str]:
 
 out_option = click.option("--out", type=PATH, default=Path("out"), help="Folder for the results.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Also replace files that facegen did not write.")
+_FORMATS = click.Choice(["png", "jpg", "webp", "avif", "tif"])
 format_option = click.option(
-    "--format", "file_format", type=click.Choice(["png", "jpg", "webp", "avif", "tif"]), default="png",
-    help="File format of the results.",
+    "--format", "file_format", type=_FORMATS, default="png", help="File format of the results.",
+)  # fmt: skip
+photo_format_option = click.option(
+    "--format", "file_format", type=_FORMATS,
+    help="File format of the results.  [default: each photo's own; PNG where that cannot be written]",
 )  # fmt: skip
 DEFAULT_PRESET = "portrait"
 

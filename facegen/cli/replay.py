@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -67,7 +68,7 @@ def replay(
         make_folder(out)
         check_target(target, overwrite)
         with _threads(record.threads):
-            made = _make(record, photo, values, recipe, device or _device(record, picture))
+            made = _make(record, picture, photo, values, recipe, device or _device(record, picture))
         same = [path for path in made if path.read_bytes() == picture.read_bytes()]
         with replacing(target) as temporary:
             shutil.copyfile((same or [path for path in made if path.name == picture.name] or made)[0], temporary)
@@ -178,12 +179,13 @@ def _threads(number: int | None) -> Iterator[None]:
 
 
 def _make(
-    record: Record, photo: Path | None, values: Mapping[str, Any], recipe: Path, device: str
+    record: Record, picture: Path, photo: Path | None, values: Mapping[str, Any], recipe: Path, device: str
 ) -> list[Path]:
     """Run the recorded command next to a recipe file; return the files it wrote."""
     from facegen.cli.upres import upres_options
     from facegen.drawn import write_drawn
     from facegen.jobs import Task
+    from facegen.media.video_reader import is_clip
     from facegen.photo_files import FileUpscaler
     from facegen.pipeline import FacePipeline
     from facegen.runtime import resolve_device
@@ -200,7 +202,10 @@ def _make(
         shutil.copyfile(photo, copy)
     except OSError as error:
         raise FileError(f"{photo}: cannot be copied to {copy} ({error.strerror}); free some space.") from None
-    upscaler = FileUpscaler(upres_options(values, recipe, device), inputs=())
+    wanted = upres_options(values, recipe, device)
+    if wanted.suffix is None and not is_clip(picture):  # earlier versions wrote PNG unless told otherwise
+        wanted = replace(wanted, suffix=picture.suffix)
+    upscaler = FileUpscaler(wanted, inputs=())
     return list(upscaler(Task(copy, out / copy.stem)).written)
 
 

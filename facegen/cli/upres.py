@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from facegen.cli.options import PATH, Size, format_option, make_folder, out_option, pipeline_options, recipe_path
+from facegen.cli.options import PATH, Size, make_folder, photo_format_option, pipeline_options, recipe_path
 from facegen.files import resolved
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SHARED_OPTIONS = ("recipe", "overrides", "size", "strip", "before_after", "expla
 
 @click.command()
 @click.argument("photos", nargs=-1, required=True, type=PATH)
-@out_option
+@click.option("--out", type=PATH, default=Path("out"), help="Folder for the results; or a file, for a single photo.")
 @click.option(
     "--scale", type=click.IntRange(1, 8),
     help="Enlarge photos this many times.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
@@ -55,7 +55,7 @@ SHARED_OPTIONS = ("recipe", "overrides", "size", "strip", "before_after", "expla
 @click.option("--crop", is_flag=True, help="Cut out every head, upright, and upscale it to --size.")
 @click.option("--aligned", is_flag=True, help="PHOTOS are square crops of upright heads; upscale each to --size.")
 @click.option("--size", type=Size(), default=768, help="Side of what --crop and --aligned write, in pixels.")
-@format_option
+@photo_format_option
 @click.option("--strip", is_flag=True, help="Do not copy metadata such as camera, place and time (EXIF, XMP).")
 @click.option("--before-after", is_flag=True, help="Also write the original and the result side by side.")
 @click.option("--explain", is_flag=True, help="Also write which candidate was chosen for each tile, and why.")
@@ -73,7 +73,7 @@ def upres(
     """Upscale PHOTOS: files, or folders with everything below them.
 
     Every face is found, upscaled by the network and put back in its place. The result of photo.jpg at scale 4 is
-    out/photo-x4.png.
+    out/photo-x4.jpg.
 
     Video clips (mp4, mov, mkv, webm, avi and others) are upscaled too, to out/NAME-xN.mp4, with their sound.
 
@@ -81,10 +81,16 @@ def upres(
     """
     from facegen.golden import choose_device
     from facegen.jobs import find_tasks
+    from facegen.media.images import PICTURE_SUFFIXES
+    from facegen.media.video_reader import CLIP_SUFFIXES
     from facegen.photo_files import FileUpscaler
 
     _refuse_conflicts(options["crop"], options["aligned"])
-    tasks = find_tasks(photos, out, clips=_takes_clips(photos))
+    clips = _takes_clips(photos)
+    if out.suffix.lower() in (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) and not out.is_dir():
+        tasks, out = _one_result(photos, out, options), out.parent
+    else:
+        tasks = find_tasks(photos, out, clips=clips)
     wanted = upres_options(options | {"recipe": recipe}, recipe_path(recipe), choose_device(device))
     make_folder(out)
     _upscale_all(tasks, FileUpscaler(wanted, inputs=(resolved(task.source) for task in tasks)), jobs)
@@ -104,9 +110,29 @@ def upres_options(values: Mapping[str, Any], path: Path, device: str) -> UpresOp
         device=device,
         kind="crop" if values["crop"] else "aligned" if values["aligned"] else "photo",
         photo=PhotoOptions(**{name: values[name] for name in PHOTO_OPTIONS}),
-        suffix=f".{values['file_format']}",
+        suffix=values["file_format"] and f".{values['file_format']}",
         **{name: values[name] for name in SHARED_OPTIONS},
     )
+
+
+def _one_result(photos: Sequence[Path], out: Path, options: dict[str, Any]) -> list[Task]:
+    """Return the task of a single photo whose result is named; its suffix becomes the format."""
+    from facegen.jobs import Task
+    from facegen.media.video_reader import is_clip
+    from facegen.results import CLIP_SUFFIX, OWN_SUFFIX
+
+    if len(photos) > 1 or photos[0].is_dir():
+        raise click.UsageError(f"--out {out} names a file, which is for a single photo; name a folder.")
+    suffix = out.suffix.lower()
+    known = {CLIP_SUFFIX} if is_clip(photos[0]) else {".png", *OWN_SUFFIX.values(), ".jpeg", ".tiff"}
+    if suffix not in known:
+        raise click.UsageError(f"--out {out}: a file's suffix must be one of {', '.join(sorted(known))}.")
+    wanted = options["file_format"]
+    if not is_clip(photos[0]):
+        options["file_format"] = OWN_SUFFIX.get(suffix, suffix).removeprefix(".")
+        if wanted not in (None, options["file_format"]):
+            raise click.UsageError(f"--out {out} and --format {wanted} contradict each other; leave one of them out.")
+    return [Task(photos[0], out.with_suffix(""), out)]
 
 
 def _refuse_conflicts(crop: bool, aligned: bool) -> None:
@@ -121,8 +147,6 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
         if name in given:
             flags = f"--{name.replace('_', '-')} is for whole photos; with {'--crop' if crop else '--aligned'}"
             raise click.UsageError(f"{flags}, give --size." if name == "scale" else f"{flags}, omit it.")
-    if crop and "before_after" in given:
-        raise click.UsageError("--before-after is for whole pictures; with --crop, omit it.")
     if context.params["background"] == "keep" and context.params["scale"] not in (None, 1):
         raise click.UsageError("--background keep keeps the photo's size; omit --scale, or choose lanczos.")
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from facegen.arrays import RGB
-from facegen.media.images import picture_text, read_image, resize, write_image
+from facegen.media.images import picture_facts, picture_text, read_image, resize, write_image
 from tests.cli.conftest import Facegen, leftovers
 
 
@@ -78,7 +78,7 @@ def test_good_and_bad_pictures_in_one_command(upres: Facegen, tmp_path: Path, pl
     result = upres(*mixed, "--scale", 2)
     assert result.exit_code == 1
     out = tmp_path / "out"
-    assert written(out) == sorted(f"{path.stem}-x2.png" for path in good)
+    assert written(out) == sorted(f"{path.stem}-x2{path.suffix}" for path in good)
     assert sorted(result.stdout.splitlines()) == sorted(str(out / name) for name in written(out))
     lines = result.stderr.splitlines()
     for problem, path in bad.items():
@@ -93,7 +93,7 @@ def test_odd_pictures_keep_what_they_show(upres: Facegen, tmp_path: Path, plain:
     files = save_odd_but_good(tmp_path / "good", plain)
     assert upres(*files, "--scale", 4).exit_code == 0
     for path in files:
-        before, after = read_image(path), read_image(tmp_path / "out" / f"{path.stem}-x4.png")
+        before, after = read_image(path), read_image(tmp_path / "out" / f"{path.stem}-x4{path.suffix}")
         height, width = before.rgb.shape[:2]
         assert after.rgb.shape == (4 * height, 4 * width, 3)
         small = after.rgb.reshape(height, 4, width, 4, 3).mean(axis=(1, 3))
@@ -109,7 +109,7 @@ def test_folders_are_mirrored(upres: Facegen, tmp_path: Path, plain: RGB) -> Non
     (tmp_path / "in" / "notes.txt").write_text("no picture")
     result = upres(tmp_path / "in", tmp_path / "in" / "b.png", "--scale", 1)
     assert result.exit_code == 0
-    assert written(tmp_path / "out") == ["b-x1.png", "sub/dir/a-x1.png"]
+    assert written(tmp_path / "out") == ["b-x1.png", "sub/dir/a-x1.jpg"]
 
 
 def test_results_are_not_upscaled_again(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: RGB) -> None:
@@ -130,7 +130,7 @@ def test_files_of_one_name_keep_apart(upres: Facegen, tmp_path: Path, plain: RGB
     result = upres(*paths, "--scale", 1)
     assert result.exit_code == 0, result.output
     names = [Path(line).name for line in result.stdout.splitlines()]
-    assert names == ["a-x1.png", "a-2-x1.png", "a-2-2-x1.png", "a-3-x1.png", "A-4-x1.png"]
+    assert names == ["a-x1.png", "a-2-x1.png", "a-2-2-x1.png", "a-3-x1.jpg", "A-4-x1.png"]
     for number, name in enumerate(names):
         assert abs(read_image(tmp_path / "out" / name).rgb.mean() - 40 * number) < 2
 
@@ -223,7 +223,6 @@ def test_text_in_the_file_makes_it_again(
         (["--aligned", "--faces", "largest"], ["--faces", "--aligned"]),
         (["--crop", "--face-size-min", "9"], ["--face-size-min", "--crop"]),
         (["--crop", "--background", "keep"], ["--background", "--crop"]),
-        (["--crop", "--before-after"], ["--before-after", "--crop"]),
         (["--background", "keep", "--scale", "2"], ["--background", "--scale"]),
         (["--size", "512", "--scale", "2"], ["--size", "--scale"]),
         (["--scale", "0"], ["--scale"]),
@@ -266,3 +265,67 @@ def test_name_that_is_no_text(upres: Facegen, tmp_path: Path, plain: RGB) -> Non
     result = upres(path, "--scale", 1)
     assert result.exit_code == 0, result.output
     assert len(list((tmp_path / "out").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("a.jpeg", ".jpg"), ("a.WEBP", ".webp"), ("a.png", ".png"), ("a.bmp", ".png")]
+)
+def test_a_photo_keeps_its_format(upres: Facegen, tmp_path: Path, plain: RGB, name: str, suffix: str) -> None:
+    Image.fromarray(plain).save(tmp_path / name)
+    for note in ("", f"{tmp_path / name}: done already.\n"):
+        result = upres(tmp_path / name, "--scale", 2)
+        assert result.stdout == f"{tmp_path / 'out' / f'a-x2{suffix}'}\n"
+        assert result.stderr in (note, f"{tmp_path / name}: no face found.\n")
+    assert result.stderr == note
+    assert picture_facts(tmp_path / "out" / f"a-x2{suffix}").format == {".jpg": "JPEG"}.get(suffix, suffix[1:].upper())
+
+
+@pytest.fixture
+def named(facegen: Facegen, tiny_recipe: Path) -> Facegen:
+    """Run upres with tiny weights."""
+
+    def run(*words: object) -> object:
+        return facegen("upres", *words, "--recipe", tiny_recipe)
+
+    return run  # type: ignore[return-value]
+
+
+def test_the_result_of_one_photo_can_be_named(named: Facegen, tmp_path: Path, plain: RGB) -> None:
+    write_image(tmp_path / "a.png", plain)
+    wanted = tmp_path / "new" / "better.jpg"
+    for _ in range(2):
+        result = named(tmp_path / "a.png", "--scale", 2, "--out", wanted)
+        assert result.stdout == f"{wanted}\n"
+    assert "done already" in result.stderr
+    assert picture_facts(wanted).format == "JPEG"
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["better.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["a.png", "b.png", "--out", "c.png"], "for a single photo; name a folder"),
+        (["a.png", "--out", "c.gif"], "a file's suffix must be one of .avif, .jpeg"),
+        (["a.png", "--out", "c.jpg", "--format", "webp"], "contradict each other"),
+        (["a.mp4", "--out", "c.jpg"], "must be one of .mp4"),
+    ],
+)
+def test_a_named_result_that_cannot_be(named: Facegen, tmp_path: Path, words: list[str], reason: str) -> None:
+    result = named(*words)
+    assert result.exit_code == 2
+    assert reason in result.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("c.*"))
+
+
+def test_two_heads_do_not_fit_into_one_named_file(named: Facegen, tmp_path: Path, astronaut: RGB) -> None:
+    write_image(tmp_path / "two.png", np.concatenate([astronaut[:, 60:380], astronaut[:, 380:59:-1]], axis=1))
+    result = named(tmp_path / "two.png", "--crop", "--size", 256, "--out", tmp_path / "one.png")
+    assert result.exit_code == 1
+    assert "has 2 heads, but --out" in result.stderr
+
+
+def test_heads_are_shown_before_and_after(upres: Facegen, tmp_path: Path, astronaut: RGB) -> None:
+    write_image(tmp_path / "one.png", resize(astronaut, (256, 256)))
+    upres(tmp_path / "one.png", "--crop", "--size", 256, "--before-after")
+    sheet = read_image(tmp_path / "out" / "one-head-before-after.png").rgb
+    assert sheet.shape[1] > 2 * 256 - 1
