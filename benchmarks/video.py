@@ -10,18 +10,20 @@ there.
 
 seconds: how long each step of a frame takes, by the labels that the code sets.
 
-length: `facegen video` makes films of 24 and of 96 frames, each in a process of its own, and again with `--more`
-options. The peak is the process's resident memory as the kernel counts it (Linux). The speed is that of the frames by
-which the longer film is longer, so that loading does not count.
+length: `facegen video` makes films of 24 and of 96 frames, each in a process of its own, with `--more` options, and on
+one processor. The peak is the process's resident memory as the kernel counts it (Linux). The speed is that of the
+frames by which the longer film is longer, so that loading does not count.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 import statistics
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
 from pathlib import Path
@@ -62,6 +64,7 @@ WAYS = {
 }
 PROFILED = 4
 """Frames that the times are means over, after one that is not counted."""
+ALONE = "one processor"
 SHORT, LONG = 24, 96
 """Frames of the films whose memory is compared."""
 
@@ -143,6 +146,17 @@ def film_cost(frames: int, size: int, options: list[str], folder: Path) -> Usage
     return run(words)
 
 
+@contextmanager
+def processors(number: int | None) -> Iterator[None]:
+    """Let this process and those it starts use so many processors; None is all."""
+    usual = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(sorted(usual)[:number]))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, usual)
+
+
 def means(walks: list[TemporalMetrics]) -> dict[str, float]:
     """The mean of each figure over the walks that have it; nan where none has."""
     found = {}
@@ -178,12 +192,14 @@ def seconds_table(ways: dict[str, dict[str, float]], title: str) -> Table:
 
 
 def length_table(costs: dict[str, tuple[Usage, Usage]], title: str) -> Table:
-    """Peaks of the short and the long film, and the frames a second between them."""
-    found = Table("options", "peak of short and long, MiB", "long over short", "frames a second", title=title)
+    """Peaks of the short and the long film, the frames a second between them, also relative to one processor."""
+    columns = ("peak of short and long, MiB", "long over short", "frames a second", f"over {ALONE}")
+    found = Table("options", *columns, title=title)
+    speeds = {name: (LONG - SHORT) / (long.seconds - short.seconds) for name, (short, long) in costs.items()}
     for name, (short, long) in costs.items():
-        speed = (LONG - SHORT) / (long.seconds - short.seconds)
-        peaks = f"{short.peak:.0f}, {long.peak:.0f}"
-        found.add_row(name or "none", peaks, f"{long.peak / short.peak:.2f}", f"{speed:.2f}")
+        peaks, speed = f"{short.peak:.0f}, {long.peak:.0f}", speeds[name]
+        ratio = f"{speed / speeds[ALONE]:.2f}"
+        found.add_row(name or "none", peaks, f"{long.peak / short.peak:.2f}", f"{speed:.2f}", ratio)
     return found
 
 
@@ -198,7 +214,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=768)
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
     parser.add_argument("--folder", type=Path, default=Path("out/films"), help="for the figures of walks")
-    parser.add_argument("--more", default="--candidates 1 --interpolate 2", help="options of the other two long films")
+    parser.add_argument("--more", default="--interpolate 2", help="options of two more films")
     args = parser.parse_args()
     console = Console(width=140)
     if args.only in (None, "walks"):
@@ -214,9 +230,10 @@ def main() -> None:
     if args.only in (None, "length"):
         with TemporaryDirectory(prefix="facegen-") as folder:
             costs = {}
-            for words in dict.fromkeys(["", args.more]):
-                short, long = (film_cost(n, args.size, shlex.split(words), Path(folder)) for n in (SHORT, LONG))
-                costs[words] = (short, long)
+            for name, words in {"": "", args.more: args.more, ALONE: ""}.items():
+                with processors(1 if name == ALONE else None):
+                    short, long = (film_cost(n, args.size, shlex.split(words), Path(folder)) for n in (SHORT, LONG))
+                costs[name] = (short, long)
         console.print(length_table(costs, f"films of {SHORT} and {LONG} frames, {args.size} px"))
 
 

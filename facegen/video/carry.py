@@ -23,7 +23,7 @@ from facegen.video.store import State
 
 Plane = NDArray[np.float32]
 
-STRENGTH = 0.97
+STRENGTH = 0.95
 """Share of the carried detail where the flow is fully trusted."""
 FLOW_SIDE = 256
 """Smaller low-res pictures are enlarged to this longest side to find flow, which is finer than a pixel."""

@@ -97,15 +97,15 @@ def upscale_clip(
     made_before, latest = store.done, store.latest()
     times: list[Fraction] = []
     done: ClipFrame | None = None
-
-    with closing(prefetched(_seen(clip, made_before, options))) as frames, threads(workers()) as submit:
+    side_by_side = workers(pipeline.device)
+    with closing(prefetched(_seen(clip, made_before, options))) as frames, threads(side_by_side) as submit:
         for frame in islice(frames, made_before):
             times.append(frame.time)
             if latest is not None and len(times) == made_before:
                 done = upscaler.restore(frame.rgb, *latest)
         progress(len(times), clip.count)
         begun = (partial(_finished, frame, upscaler.begin(frame, submit)) for frame in frames)
-        for frame, done in in_order(begun, workers()):
+        for frame, done in in_order(begun, side_by_side):
             times.append(frame.time)
             store.add(done.rgb, done.state())
             progress(len(times), clip.count)

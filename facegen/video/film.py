@@ -162,7 +162,8 @@ def make_film(
     with FrameStore(file.frames, frames_key(walks, options, file.text), warn=say) as store:
         if store.done:
             say(f"{file.path}: {store.done} of {lead + file.made} frames are done already.")
-        with closing(prefetched(_frames(cells, options.columns, store, lead, workers(), track))) as frames:
+        made = _frames(cells, options.columns, store, lead, workers(pipeline.device), track)
+        with closing(prefetched(made)) as frames:
             written = _write(file, options.fps, _closed(frames, lead, file.made))
         if not file.keep_frames:
             store.remove()

@@ -17,6 +17,8 @@ from typing import Protocol, TypeVar, cast
 import torch
 
 Result = TypeVar("Result")
+MOST = 8
+"""Frames worked on side by side at most: what must be done in order takes about an eighth of a frame's time."""
 _END = object()
 
 
@@ -45,9 +47,12 @@ def threads(number: int) -> Iterator[Submit]:
         torch.set_num_threads(usual)  # or the program's next threads would begin with one
 
 
-def workers() -> int:
-    """Number of frames to work on at a time: one for each processor, and one that may wait for the frame before it."""
-    return torch.get_num_threads() + 1
+def workers(device: str) -> int:
+    """Number of frames to work on at a time: one for each processor, and one that may wait for the frame before it.
+
+    A GPU works on one, or two frames could run out of its memory, and move the networks, at the same time.
+    """
+    return min(torch.get_num_threads(), MOST) + 1 if device == "cpu" else 1
 
 
 def in_order(results: Iterator[Callable[[], Result]], ahead: int) -> Iterator[Result]:
