@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from facegen.arrays import RGB
+from facegen.canvas import Progress
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import write_explanation
 from facegen.files import resolved
@@ -36,8 +37,9 @@ from facegen.video.store import JSON, FrameStore
 SMALLEST_HEAD = 16
 """Smallest width and height of a picture accepted as a head, in pixels."""
 
-OnPart = Callable[[Path, int, int | None], object]
-"""Called with the source, how many of its frames or background blocks are done, and of how many, if known."""
+OnPart = Callable[[Path, str, int, int | None], object]
+"""Called with the source, what is counted ("frames", "background", "face 2"), how many of its frames, blocks or tiles
+are done, and of how many, if known."""
 
 
 class FileUpscaler:
@@ -45,7 +47,8 @@ class FileUpscaler:
 
     Args:
         inputs: resolved paths of the run's sources, which are never overwritten.
-        on_part: called after each frame of a clip, and each block of a photo's background upscaled in tiles.
+        on_part: called after each frame of a clip, each batch of a face's tiles, and each block of a photo's background
+            upscaled in tiles.
     """
 
     def __init__(self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = lambda *_: None) -> None:
@@ -69,10 +72,13 @@ class FileUpscaler:
             picture = replace(picture, origin=Origin(profile=picture.origin.profile))
         upscale_kind = {"photo": self._photo, "crop": self._crop, "aligned": self._aligned}[self.options.kind]
         height, width = picture.rgb.shape[:2]
-        return replace(upscale_kind(task, picture), before=(width, height))
+        try:
+            return replace(upscale_kind(task, picture), before=(width, height))
+        finally:
+            self.pipeline.progress = None
 
     def _photo(self, task: Task, picture: Picture) -> Upscaling:
-        done = restore_photo(self.pipeline, picture.rgb, self.options.photo, partial(self.on_part, task.source))
+        done = restore_photo(self.pipeline, picture.rgb, self.options.photo, self._parts_of(task.source))
         height, width = done.rgb.shape[:2]
         path = self._path(task, f"-x{done.scale}")
         written = self._write(task, path, done.rgb, picture, done.heads, picture.alpha, done.fit, done.seams)
@@ -80,6 +86,24 @@ class FileUpscaler:
             task.source, written, after=(width, height), faces=done.upscaled, seams=done.seams, fit=done.fit,
             note=_note(done),
         )  # fmt: skip
+
+    def _parts_of(self, source: Path) -> Progress:
+        """Report the tiles of each of a photo's faces; return what reports the blocks of its background before them."""
+        face, background = 1, self.options.kind == "photo" and self.options.photo.background == "tiles"
+
+        def tiles(done: int, of: int) -> None:
+            nonlocal face
+            if not background:
+                self.on_part(source, f"face {face}", done, of)
+                face += done == of
+
+        def blocks(done: int, of: int) -> None:
+            nonlocal background
+            self.on_part(source, "background", done, of)
+            background = done < of
+
+        self.pipeline.progress = tiles
+        return blocks
 
     def _clip(self, task: Task) -> Upscaling:
         """Upscale a clip, its sound and times unchanged; a stopped run left its frames next to the result."""
@@ -93,7 +117,7 @@ class FileUpscaler:
         key: dict[str, JSON] = {"record": shaping, "scale": scale}
         warnings: list[str] = []
         with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=warnings.append) as store:
-            done = upscale_clip(pipeline, clip, scale, photo, store, partial(self.on_part, task.source))
+            done = upscale_clip(pipeline, clip, scale, photo, store, partial(self.on_part, task.source, "frames"))
             sound, text = clip.path if clip.has_audio else None, record(fit=done.fit)
             with closing(prefetched(store.frames())) as frames:
                 write_video(path, frames, clip.fps, audio=sound, times=done.times, text=text, label="composite")
@@ -111,6 +135,7 @@ class FileUpscaler:
         )  # fmt: skip
 
     def _crop(self, task: Task, picture: Picture) -> Upscaling:
+        self._parts_of(task.source)
         heads = crop_heads(self.pipeline, picture.rgb, self.options.size)
         if not heads:
             reason = "no face found, so there is no head to crop; omit --crop to upscale the whole photo."
@@ -131,6 +156,7 @@ class FileUpscaler:
             wanted = f"--aligned expects a square head crop of {SMALLEST_HEAD} px and up."
             raise ImageError(f"{task.source}: {width}x{height}; {wanted}")
         size = self.options.size
+        self._parts_of(task.source)
         head = upscale_aligned(self.pipeline, picture.rgb, size)
         written = self._write(task, self._path(task, f"-{size}"), head.rgb, picture, [head.upscaled])
         return Upscaling(

@@ -149,3 +149,17 @@ def test_heads_alone_and_none(upscale_one: Upscale, photo: Path, tmp_path: Path,
     assert names == ["two-head-2.png", "two-head-1.png"]
     with pytest.raises(ImageError, match="no face found, so there is no head to crop"):
         upscale_one(write_image(tmp_path / "none.png", astronaut[:40, :40]), kind="crop")
+
+
+def test_progress_counts_the_background_and_then_each_face(tmp_path: Path, astronaut: RGB) -> None:
+    two = write_image(tmp_path / "two.png", np.concatenate([astronaut[:240, 100:340]] * 2, axis=1))
+    heard: list[tuple[str, int, int | None]] = []
+    options = UpresOptions("tiny", tiny.save_all(tmp_path), photo=PhotoOptions(scale=2, background="tiles"))
+    upscaler = FileUpscaler(options, (), lambda _source, *part: heard.append(part))
+    upscaler(Task(two, tmp_path / "out" / "two"))
+    assert list(dict.fromkeys(part for part, _, _ in heard)) == ["background", "face 1", "face 2"]
+    for part in ("background", "face 1", "face 2"):
+        counted = [(done, of) for name, done, of in heard if name == part]
+        assert [done for done, _ in counted] == sorted({done for done, _ in counted})
+        assert counted[-1][0] == counted[-1][1]
+    assert upscaler.pipeline.progress is None

@@ -211,18 +211,17 @@ def _outcomes(
 
 
 def _parts_in(progress: Progress, clips: dict[Path, Forecast]) -> OnPart:
-    """Show the frames of each clip, and the background blocks of each photo, on lines of their own."""
+    """Show the frames of each clip, and the faces and background of each photo, on lines of their own."""
     from facegen.cli.summary import Forecast
     from facegen.media.video_reader import is_clip
 
-    lines: dict[Path, TaskID] = {}
+    lines: dict[tuple[Path, str], TaskID] = {}
 
-    def show(source: Path, done: int, of: int | None) -> None:
+    def show(source: Path, part: str, done: int, of: int | None) -> None:
         if is_clip(source):
             clips.setdefault(source, Forecast(source.name))(done, of)
-        if source not in lines:
-            parts = "frames" if is_clip(source) else "background"
-            lines[source] = progress.add_task(f"{source.name}: {parts}", total=of)
-        progress.update(lines[source], completed=done, visible=done != of)
+        if (source, part) not in lines:
+            lines[source, part] = progress.add_task(f"{source.name}: {part}", total=of)
+        progress.update(lines[source, part], completed=done, visible=done != of)
 
     return show

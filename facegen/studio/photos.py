@@ -159,14 +159,10 @@ def _restore_one(studio: Studio, meter: Meter, task: Task, wish: Wish, faces: st
         if is_clip(task.source):
             raise ImageError(f"{task.source}: is a clip; facegen upres upscales it.")
         options = wish.options(studio, faces)
-        upscaler = FileUpscaler(options, [], meter.block)
+        upscaler = FileUpscaler(options, [], meter.part)
         upscaler.pipeline = studio.pipeline(wish.preset, options.overrides)
         meter.begin(count, background=wish.background == "tiles")
-        upscaler.pipeline.progress = meter.tiles
-        try:
-            return upscaler(task)
-        finally:
-            upscaler.pipeline.progress = None
+        return upscaler(task)
 
     return attempt(work, task)
 
@@ -181,25 +177,28 @@ class Meter:
 
     def __init__(self, job: Job, name: str, start: float, span: float) -> None:
         self._job, self._name, self._start, self._span = job, name, start, span
-        self._faces, self._face, self._in_background, self._before = 0, 1, False, 0.0
+        self._faces, self._face, self._before = 0, 1, 0.0
 
     def begin(self, faces: int, *, background: bool) -> None:
         """Say how many faces there are, and if the background is upscaled before them."""
-        self._faces, self._in_background = faces, background
+        self._faces = faces
         self._tell(0, "Faces" if faces else "Background")
 
-    def block(self, _source: Path, done: int, of: int | None) -> None:
+    def part(self, _source: Path, part: str, done: int, of: int | None) -> None:
+        """Take in that so many blocks of the background, or tiles of a face, are done; as `OnPart`."""
+        (self.block if part == "background" else self.tiles)(done, of or done)
+
+    def block(self, done: int, of: int) -> None:
         """Take in that a block of the background is done."""
-        whole = (of or done) + BLOCKS_PER_FACE * self._faces
+        self._job.check()
+        whole = of + BLOCKS_PER_FACE * self._faces
         self._tell(done / whole, f"Background, {done} of {of} blocks")
         if done == of:
-            self._in_background, self._before = False, done / whole
+            self._before = done / whole
 
     def tiles(self, done: int, of: int) -> None:
         """Take in that so many tiles of a face are done."""
         self._job.check()
-        if self._in_background:
-            return
         share = (self._face - 1 + done / of) / max(self._faces, self._face)
         text = f"Face {self._face} of {max(self._faces, self._face)} · {done} of {of} tiles"
         self._tell(self._before + (1 - self._before) * share, text)
