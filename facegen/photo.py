@@ -41,9 +41,12 @@ class PhotoOptions:
         UsageError: if a value is out of range, or the background is kept at another scale than 1.
     """
 
-    scale: int | None = None
+    scale: float | None = None
     """Enlargement of the photo, at least 1; None takes `photo_scale` of the heads to upscale, and 1 to keep the
-    background. At 1 the photo stays as it is, and its heads get detail below 2 x 2 pixels where they lack it."""
+    background. At 1 the photo stays as it is, and its heads get detail below 2 x 2 pixels where they lack it. One that
+    is no whole number is made at the next one, and shrunk."""
+    width: int | None = None
+    """Width of the result in pixels, instead of the scale."""
     faces: str = "all"
     """Heads to upscale: "all", "largest", or their numbers, counted from the largest: "1,3"; "0" is none."""
     face_size_min: int = 0
@@ -56,9 +59,11 @@ class PhotoOptions:
     def __post_init__(self) -> None:
         if self.scale is not None and self.scale < 1:
             raise UsageError(f"scale is {self.scale}, expected at least 1, or None for the largest head's.")
-        if self.background == "keep" and self.scale not in (None, 1):
+        if self.scale is not None and self.width is not None:
+            raise UsageError(f"scale {self.scale} and width {self.width} are both given; leave one of them out.")
+        if self.background == "keep" and (self.width or self.scale not in (None, 1)):
             raise UsageError(
-                f"background 'keep' goes with scale 1, not {self.scale}: the photo's own pixels are kept. "
+                f"background 'keep' goes with scale 1, not {self.scale or self.width}: the photo's pixels are kept. "
                 "Omit the scale, or choose background 'tiles' or 'lanczos'."
             )
         if self.face_size_min < 0:
@@ -74,7 +79,7 @@ class Restored:
 
     rgb: RGB
     """(scale*H, scale*W, 3); a large one lies in a temporary file that goes with it."""
-    scale: int
+    scale: float
     upscaled: int
     """Heads upscaled and pasted back."""
     left: int
@@ -85,7 +90,8 @@ class Restored:
     """The upscaled heads before they were pasted, the largest first. `candidates` is empty, (0, K, ...), to save
     memory."""
     fit: float
-    """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal."""
+    """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal. At a
+    scale that is no whole number, of the result before it was shrunk to it."""
     seams: SeamGauge | None
     """Seam gauge of the heads' tiles in the result, over the photo's own at the same lines; None without heads."""
 
@@ -125,21 +131,24 @@ def restore_photo(
         options: what to do; None for the defaults.
         progress: called for each block of a background upscaled by tiles.
     Raises:
-        UsageError: if the result would exceed `LARGEST` pixels.
+        UsageError: if the result would exceed `LARGEST` pixels, or be smaller than the photo.
     """
     options = options or PhotoOptions()
-    _check_size(rgb, options.scale or 1)
+    wish = _wish(rgb, options)
+    _check_size(rgb, math.ceil(wish or 1))
     found = [head.frame for head in heads_in_photo(rgb)]
     wanted = wanted_heads(found, options)
-    scale = _scale(rgb, wanted, options)
+    scale = _scale(rgb, wanted) if wish is None else math.ceil(wish)
     canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
     fill_background(canvas, pipeline, rgb, options.background, progress)
     lacking = [frame for frame in wanted if scale > 1 or not _is_sharp(rgb, frame)]
     heads = paste_heads(canvas, pipeline, rgb, lacking)
     result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity)
+    if wish is not None and wish < scale:
+        result = resize(result, (round(wish * rgb.shape[1]), round(wish * rgb.shape[0])))
     return Restored(
         result,
-        scale,
+        wish or scale,
         upscaled=len(heads),
         left=len(found) - len(heads),
         sharp=len(wanted) - len(lacking),
@@ -212,12 +221,19 @@ def _is_sharp(rgb: RGB, frame: HeadFrame) -> bool:
     return detail_ratio(to_tensor(crop_head(rgb, frame, side))) >= SHARP
 
 
-def _scale(rgb: RGB, wanted: Sequence[HeadFrame], options: PhotoOptions) -> int:
-    """The scale asked for, or that of the heads as far as `LARGEST` allows."""
+def _wish(rgb: RGB, options: PhotoOptions) -> float | None:
+    """The enlargement that the options give; None if the heads decide."""
     if options.background == "keep":
         return 1
-    if options.scale is not None:
+    if options.width is None:
         return options.scale
+    if options.width < rgb.shape[1]:
+        raise UsageError(f"--width {options.width}: the photo is {rgb.shape[1]} px wide already; choose a larger one.")
+    return float(options.width / rgb.shape[1])
+
+
+def _scale(rgb: RGB, wanted: Sequence[HeadFrame]) -> int:
+    """The scale of the heads as far as `LARGEST` allows."""
     return min(photo_scale(wanted), math.isqrt(LARGEST // (rgb.shape[0] * rgb.shape[1])))
 
 

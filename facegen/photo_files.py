@@ -28,7 +28,7 @@ from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.photo import FACES, Restored, crop_heads, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline, Upscaled
-from facegen.results import UpresOptions, Upscaling, before_after_path, vote_stem
+from facegen.results import UpresOptions, Upscaling, before_after_path, ending_for, vote_stem
 from facegen.runtime import resolve_device
 from facegen.video.clip import clip_scale, upscale_clip
 from facegen.video.stages import prefetched
@@ -80,7 +80,7 @@ class FileUpscaler:
     def _photo(self, task: Task, picture: Picture) -> Upscaling:
         done = restore_photo(self.pipeline, picture.rgb, self.options.photo, self._parts_of(task.source))
         height, width = done.rgb.shape[:2]
-        path = self._path(task, f"-x{done.scale}")
+        path = self._path(task, ending_for(self.options.photo, done.scale))
         written = self._write(task, path, done.rgb, picture, done.heads, picture.alpha, done.fit, done.seams)
         return Upscaling(
             task.source, written, after=(width, height), faces=done.upscaled, seams=done.seams, fit=done.fit,

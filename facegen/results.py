@@ -91,6 +91,11 @@ def before_after_path(result: Path) -> Path:
     return result.with_name(f"{result.stem}-before-after{result.suffix}")
 
 
+def ending_for(options: PhotoOptions, scale: float) -> str:
+    """Return the ending of a photo's result: -x2, -x1.5, or -3000 where a width was asked for."""
+    return f"-x{scale:g}" if options.width is None else f"-{options.width}"
+
+
 def vote_stem(result: Path, number: int) -> Path:
     """Return where the vote map of a head goes, without its ending; heads count from 1."""
     return result.with_name(f"{result.stem}-head-{number}")
@@ -118,8 +123,8 @@ class DoneBefore:
         if task.result is not None:
             yield task.result
             return
-        scales = SCALES if self.options.photo.scale is None else (self.options.photo.scale,)
-        scaled = [f"-x{scale}" for scale in scales]
+        photo = self.options.photo
+        scaled = [ending_for(photo, scale) for scale in (SCALES if photo.scale is None else (photo.scale,))]
         endings = {"photo": scaled, "crop": ["-head", "-head-1"], "aligned": [f"-{self.options.size}"]}
         for ending in scaled if is_clip(task.source) else endings[self.options.kind]:
             yield task.target.with_name(f"{task.target.name}{ending}{self.options.suffix_for(task.source)}")

@@ -55,6 +55,17 @@ class Size(click.ParamType[int]):
         return int(value)
 
 
+class Scale(click.ParamType[float]):
+    """An enlargement from 1 to 8; a whole one is an int."""
+
+    name = "times"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if not re.fullmatch(r"\d(\.\d{1,4})?", str(value)) or not 1 <= float(value) <= 8:
+            self.fail(f"{value!r} is no enlargement; expected 1 to 8, as in 2 or 1.5.", param, ctx)
+        return int(float(value)) if float(value).is_integer() else float(value)
+
+
 class Listed(click.ParamType[tuple[str, ...]]):
     """Comma-separated words from a list that `known` returns when the option is read, or "none": flip,contrast."""
 

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 REPLAYED = {
     "sample": ("seeds", "size", "format", "recipe", "set"),
     "upres": (
-        "crop", "aligned", "size", "scale", "faces", "face-size-min", "background", "format", "strip", "recipe", "set",
+        "crop", "aligned", "size", "scale", "width", "faces", "face-size-min", "background", "format", "strip",
+        "recipe", "set",
     ),
 }  # fmt: skip
 """Commands that a record may run, with the options it may give them: a picture may come from a stranger."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from facegen.cli.options import PATH, Size, make_folder, photo_format_option, pipeline_options, recipe_path
+from facegen.cli.options import PATH, Scale, Size, make_folder, photo_format_option, pipeline_options, recipe_path
 from facegen.files import resolved
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from facegen.photo_files import FileUpscaler, OnPart
     from facegen.results import UpresOptions
 
-PHOTO_OPTIONS = ("scale", "faces", "face_size_min", "background")
+PHOTO_OPTIONS = ("scale", "width", "faces", "face_size_min", "background")
 """Options for whole photos, not for --crop and --aligned."""
 PICTURE_OPTIONS = ("crop", "aligned", "before_after", "explain")
 """Options for pictures; with one of them, clips in folders are skipped."""
@@ -35,9 +35,10 @@ SHARED_OPTIONS = ("recipe", "overrides", "size", "strip", "before_after", "expla
 @click.argument("photos", nargs=-1, required=True, type=PATH)
 @click.option("--out", type=PATH, default=Path("out"), help="Folder for the results; or a file, for a single photo.")
 @click.option(
-    "--scale", type=click.IntRange(1, 8),
-    help="Enlarge photos this many times.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
+    "--scale", type=Scale(),
+    help="Enlarge photos this many times: 2, 1.5.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
 )
+@click.option("--width", type=Size(), help="Width of the results in pixels, instead of --scale.")
 @click.option(
     "--faces", metavar="[all|largest|NUMBERS]", default="all",
     help="Which faces to upscale, also by number, counted from the largest: 1,3. The others are treated as background.",
@@ -146,9 +147,13 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
     for name in PHOTO_OPTIONS if crop or aligned else ():
         if name in given:
             flags = f"--{name.replace('_', '-')} is for whole photos; with {'--crop' if crop else '--aligned'}"
-            raise click.UsageError(f"{flags}, give --size." if name == "scale" else f"{flags}, omit it.")
-    if context.params["background"] == "keep" and context.params["scale"] not in (None, 1):
-        raise click.UsageError("--background keep keeps the photo's size; omit --scale, or choose lanczos.")
+            raise click.UsageError(f"{flags}, give --size." if name in ("scale", "width") else f"{flags}, omit it.")
+    if "scale" in given and "width" in given:
+        raise click.UsageError("--scale and --width exclude each other; leave one of them out.")
+    scale, width = context.params["scale"], context.params["width"]
+    if context.params["background"] == "keep" and (width or scale not in (None, 1)):
+        name = "--width" if width else "--scale"
+        raise click.UsageError(f"--background keep keeps the photo's size; omit {name}, or choose lanczos.")
 
 
 def _takes_clips(photos: Sequence[Path]) -> bool:

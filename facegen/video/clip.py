@@ -65,6 +65,8 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
     most = math.isqrt(LARGEST // (width * height))
     if options.background == "keep":
         return 1
+    if options.width is not None or (options.scale or 1) % 1:
+        raise UsageError(f"{clip.path}: a clip is enlarged a whole number of times; give --scale 2, for example.")
     if options.scale is None:
         heads = [head.frame for rgb in _first_frames(clip) for head in _heads(rgb, options)]
         heads = wanted_heads(sorted(heads, key=lambda frame: -frame.side), options)
@@ -74,7 +76,7 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
             f"{clip.path}: {width}x{height} at --scale {options.scale} would be over {LARGEST / 1e6:.1f} megapixels, "
             f"more than H.264 has a level for; choose --scale {most} or less."
         )
-    return options.scale
+    return int(options.scale)
 
 
 def upscale_clip(

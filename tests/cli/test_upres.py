@@ -227,6 +227,10 @@ def test_text_in_the_file_makes_it_again(
         (["--size", "512", "--scale", "2"], ["--size", "--scale"]),
         (["--scale", "0"], ["--scale"]),
         (["--scale", "9"], ["--scale"]),
+        (["--scale", "nan"], ["--scale"]),
+        (["--scale", "2", "--width", "900"], ["--scale", "--width"]),
+        (["--background", "keep", "--width", "900"], ["--background", "--width"]),
+        (["--crop", "--width", "900"], ["--width", "--crop"]),
         (["--crop", "--size", "0"], ["--size"]),
     ],
 )
@@ -329,3 +333,32 @@ def test_heads_are_shown_before_and_after(upres: Facegen, tmp_path: Path, astron
     upres(tmp_path / "one.png", "--crop", "--size", 256, "--before-after")
     sheet = read_image(tmp_path / "out" / "one-head-before-after.png").rgb
     assert sheet.shape[1] > 2 * 256 - 1
+
+
+@pytest.mark.parametrize(
+    ("words", "ending", "size"),
+    [
+        (["--scale", "1.5"], "-x1.5", (60, 36)),
+        (["--width", "99"], "-99", (99, 59)),
+        (["--scale", "2.0"], "-x2", (80, 48)),
+    ],
+)
+def test_any_scale_or_width(
+    upres: Facegen, facegen: Facegen, tmp_path: Path, plain: RGB, words: list[str], ending: str, size: tuple[int, int]
+) -> None:
+    write_image(tmp_path / "a.png", plain)
+    result = tmp_path / "out" / f"a{ending}.png"
+    assert upres(tmp_path / "a.png", *words).stdout == f"{result}\n"
+    rgb = read_image(result).rgb
+    assert rgb.shape[1::-1] == size
+    assert np.abs(resize(rgb, (40, 24)).astype(int) - plain).mean() < 2
+    assert "done already" in upres(tmp_path / "a.png", *words).stderr
+    again = facegen("replay", result, "--source", tmp_path / "a.png", "--out", tmp_path / "again", "--trust")
+    assert again.exit_code == 0, again.stderr
+
+
+def test_a_width_below_the_photos_is_refused(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
+    write_image(tmp_path / "a.png", plain)
+    result = upres(tmp_path / "a.png", "--width", 30)
+    assert result.exit_code == 1
+    assert "--width 30: the photo is 40 px wide already" in result.stderr

@@ -127,3 +127,10 @@ def test_bad_clips_and_results_that_facegen_did_not_write(upres: Facegen, clip: 
     assert result.exit_code == 1
     assert f"{clip}: its result would replace {other}, not written by facegen" in result.stderr
     assert f"{text}: cannot be read as a film" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("--scale", "1.5"), ("--width", "400")])
+def test_a_clip_is_enlarged_a_whole_number_of_times(upres: Facegen, clip: Path, words: tuple[str, str]) -> None:
+    result = upres(clip, *words)
+    assert result.exit_code == 1
+    assert "a clip is enlarged a whole number of times; give --scale 2" in result.stderr
