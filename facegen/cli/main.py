@@ -28,6 +28,7 @@ COMMANDS = {
     "evaluate": "Measure networks on pictures kept out of training.",
     "compare": "Compare upscalers side by side on the same pictures.",
     "publish": "Turn a training run into a weight folder.",
+    "export": "Write networks in formats that other programs run.",
     "doctor": "Check the installation.",
     "help": "Explain a command, or show a page of the documentation.",
 }
