@@ -49,11 +49,12 @@ def explain(upscaled: Upscaled) -> dict[str, Any]:
     """Report how each tile was chosen.
 
     Returns:
-        "size": [width, height] of the picture; "candidates": their names, in the order of their hues; "tiles", row by
-        row: "box" [left, top, width, height] in pixels of the picture, "winner", "scores" by name (in standard
-        deviations of the tile's candidates, higher is better), "runner_up", the best of the others, "margin", the
-        winner's score less the runner-up's, and "reason", a sentence: neighbours may overrule the scores, so that tiles
-        agree where they overlap. The runner-up and margin are None if there is a single candidate.
+        "size": [width, height] of the picture; "identity": see `Upscaled.identity`; "candidates": their names, in the
+        order of their hues; "tiles", row by row: "box" [left, top, width, height] in pixels of the picture, "winner",
+        "scores" by name (in standard deviations of the tile's candidates, higher is better), "runner_up", the best of
+        the others, "margin", the winner's score less the runner-up's, and "reason", a sentence: neighbours may overrule
+        the scores, so that tiles agree where they overlap. The runner-up and margin are None if there is a single
+        candidate.
     """
     height, width = upscaled.image.shape[-2:]
     scale = width // upscaled.plan.width
@@ -63,7 +64,7 @@ def explain(upscaled: Upscaled) -> dict[str, Any]:
         {"box": [scale * left, scale * top, side, side]} | _verdict(scores, winner, upscaled.names)
         for (top, left), scores, winner in chosen
     ]
-    return {"size": [width, height], "candidates": list(upscaled.names), "tiles": tiles}
+    return {"size": [width, height], "identity": upscaled.identity, "candidates": list(upscaled.names), "tiles": tiles}
 
 
 def _verdict(scores: list[float], winner: int, names: tuple[str, ...]) -> dict[str, Any]:

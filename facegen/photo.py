@@ -89,6 +89,8 @@ class Restored:
     heads: tuple[Upscaled, ...]
     """The upscaled heads before they were pasted, the largest first. `candidates` is empty, (0, K, ...), to save
     memory."""
+    smallest: float | None
+    """Side of the smallest of them, in pixels of the photo; None without heads."""
     fit: float
     """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal. At a
     scale that is no whole number, of the result before it was shrunk to it."""
@@ -153,6 +155,7 @@ def restore_photo(
         left=len(found) - len(heads),
         sharp=len(wanted) - len(lacking),
         heads=tuple(upscaled for _, upscaled in heads),
+        smallest=min((place.side / scale for place, _ in heads), default=None),
         fit=fit,
         seams=_seams(result, rgb, heads),
     )

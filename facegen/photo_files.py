@@ -17,6 +17,7 @@ from facegen.arrays import RGB
 from facegen.canvas import Progress
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import write_explanation
+from facegen.faces.identity import CHANGED, TOO_SMALL
 from facegen.files import resolved
 from facegen.jobs import Task
 from facegen.media.images import Picture, find_pictures, read_image, write_image
@@ -84,7 +85,8 @@ class FileUpscaler:
         written = self._write(task, path, done.rgb, picture, done.heads, picture.alpha, done.fit, done.seams)
         return Upscaling(
             task.source, written, after=(width, height), faces=done.upscaled, seams=done.seams, fit=done.fit,
-            note=_note(done),
+            identity=_change(done.heads),
+            note="; ".join(filter(None, (_note(done), _doubts(done.heads, done.smallest)))),
         )  # fmt: skip
 
     def _parts_of(self, source: Path) -> Progress:
@@ -148,7 +150,11 @@ class FileUpscaler:
         for ending, head in reversed(list(zip(endings, heads, strict=True))):  # the first is the main result
             before = replace(picture, rgb=head.before, alpha=None)
             written += self._write(task, self._path(task, ending), head.rgb, before, [head.upscaled])
-        return Upscaling(task.source, written, after=(self.options.size,) * 2, faces=len(heads))
+        upscaled, smallest = [head.upscaled for head in heads], min(len(head.before) for head in heads)
+        return Upscaling(
+            task.source, written, after=(self.options.size,) * 2, faces=len(heads), identity=_change(upscaled),
+            note=_doubts(upscaled, smallest),
+        )  # fmt: skip
 
     def _aligned(self, task: Task, picture: Picture) -> Upscaling:
         height, width = picture.rgb.shape[:2]
@@ -161,7 +167,8 @@ class FileUpscaler:
         written = self._write(task, self._path(task, f"-{size}"), head.rgb, picture, [head.upscaled])
         return Upscaling(
             task.source, written, after=(size, size), faces=1, fit=head.upscaled.fit,
-            seams=seam_gauge(head.upscaled.image, head.upscaled.plan),
+            seams=seam_gauge(head.upscaled.image, head.upscaled.plan), note=_doubts([head.upscaled], height),
+            identity=head.upscaled.identity,
         )  # fmt: skip
 
     def _path(self, task: Task, ending: str) -> Path:
@@ -203,6 +210,20 @@ class FileUpscaler:
             sheet, where = before_after(picture.rgb, rgb), before_after_path(path)
             others.append(write_image(where, sheet, text=command, origin=picture.origin, label="composite"))
         return *others, write_image(path, rgb, alpha, text, origin=picture.origin, label="composite")
+
+
+def _change(heads: Sequence[Upscaled]) -> float | None:
+    """Return how far the face that changed most is from its input."""
+    return max((head.identity for head in heads if head.identity is not None), default=None)
+
+
+def _doubts(heads: Sequence[Upscaled], smallest: float | None) -> str:
+    """Warn where a face may have become another person's; `smallest` is the side of the smallest head, if known."""
+    change = _change(heads)
+    doubts = [f"identity distance {change:.2f}: may look like another person"] if (change or 0) > CHANGED else []
+    if smallest is not None and smallest < TOO_SMALL:
+        doubts.append(f"a head of {smallest:.0f} px is too small to know the person by; the result is one of many")
+    return "; ".join(doubts)
 
 
 def _note(done: Restored) -> str:

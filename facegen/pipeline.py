@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +17,7 @@ from facegen.arrays import to_rgb, to_tensor
 from facegen.candidates import Candidates, Progress, make_candidates, wanted_variants
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GuideMode, paint_guide
+from facegen.faces.identity import identity_change
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.files import PIPELINES
 from facegen.models.dcgan import DCGANGenerator
@@ -32,15 +34,13 @@ from facegen.recipe import PipelineRecipe, load_recipe
 from facegen.runtime import autocast, falls_back_to_cpu, runner
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
-PLAIN_OVERLAP = 8
-"""Low-res pixels that tiles overlap by at most where every tile has one candidate."""
+PLAIN_OVERLAP = 8  # low-res pixels that tiles overlap by at most where every tile has one candidate
 
 DRAWN_SIDE = 96
 """Low-res side of a face that stage 1 drew, at most: the network has learned its detail at that size, and a larger one
 has a lattice and ripples along hair."""
 
-Extend = Callable[[Candidates], Candidates]
-"""Changes the candidates that the network made, or adds a bonus on their scores."""
+Extend = Callable[[Candidates], Candidates]  # changes the network's candidates, or adds a bonus on their scores
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +69,11 @@ class Upscaled:
     def fit(self) -> float:
         """Agreement of the image with the input: PSNR of its area-downsampled copy to `reference`, in dB."""
         return low_res_psnr(self.image, self.reference)
+
+    @cached_property
+    def identity(self) -> float | None:
+        """Distance of the face to the low-res picture's; see `facegen.faces.identity.identity_change`."""
+        return identity_change(to_rgb(self.stack[:3]), to_rgb(self.image), self.landmarks)
 
 
 class FacePipeline:

@@ -84,6 +84,8 @@ class Upscaling(Outcome):
     seams: SeamGauge | None = None
     fit: float | None = None
     """PSNR of the area-downsampled result to the source, in dB."""
+    identity: float | None = None
+    """Largest distance of an upscaled face to its input; see `facegen.faces.identity`."""
 
 
 def before_after_path(result: Path) -> Path:

@@ -41,6 +41,7 @@ def upscaled() -> Upscaled:
 def test_every_tile_is_reported(upscaled: Upscaled) -> None:
     assert explain(upscaled) == {
         "size": [256, 128],
+        "identity": None,
         "candidates": list(NAMES),
         "tiles": [
             {

@@ -52,6 +52,26 @@ def photo(tmp_path: Path, astronaut: RGB) -> Path:
     return write_image(tmp_path / "photo.png", resize(astronaut, (200, 200)), origin=Origin(exif.tobytes()))
 
 
+def test_the_identity_of_a_face_is_measured_and_recorded(upscale_one: Upscale, photo: Path) -> None:
+    done = upscale_one(photo, explain=True)
+    assert done.identity is not None
+    assert read_record(done.written[-1]).upscaled[0].identity == pytest.approx(done.identity, abs=0.01)
+    (report,) = (path for path in done.written if path.suffix == ".json")
+    assert json.loads(report.read_text(encoding="utf-8"))["identity"] == done.identity
+
+
+def test_a_face_that_became_another_is_reported(
+    upscale_one: Upscale, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facegen.photo_files.CHANGED", 0.0)
+    assert "may look like another person" in upscale_one(photo).note
+
+
+def test_a_head_too_small_to_know_anybody_by_is_reported(upscale_one: Upscale, tmp_path: Path, head: RGB) -> None:
+    source = write_image(tmp_path / "tiny.png", resize(head, (24, 24)))
+    assert "a head of 24 px is too small to know the person by" in upscale_one(source, kind="aligned").note
+
+
 def test_a_photo_and_what_is_told_of_it(upscale_one: Upscale, photo: Path, tmp_path: Path) -> None:
     done = upscale_one(photo)
     assert done.written == (tmp_path / "out" / "photo-x2.png",)

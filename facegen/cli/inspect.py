@@ -75,6 +75,8 @@ def _rows(found: Inspection) -> dict[str, str]:
 
 
 def _record_rows(record: Record) -> dict[str, str]:
+    from facegen.faces.identity import CHANGED
+
     rows = {
         "made by": f"facegen {record.facegen}, torch {record.torch}, on {record.device} of {record.platform}",
         "weights": ", ".join(f"{name} {sha256[:12]}" for name, sha256 in record.weights.items()),
@@ -87,4 +89,7 @@ def _record_rows(record: Record) -> dict[str, str]:
     fits = [record.fit] if record.fit is not None else [head.fit for head in record.upscaled if head.fit is not None]
     if fits:
         rows["fit"] = f"{min(fits):.1f} dB to the input"
+    changes = [head.identity for head in record.upscaled if head.identity is not None]
+    if changes:
+        rows["identity"] = f"distance {max(changes):.2f} to the input (from {CHANGED} on it may be another person)"
     return rows

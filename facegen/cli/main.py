@@ -30,6 +30,7 @@ COMMANDS = {
     "publish": "Turn a training run into a weight folder.",
     "export": "Write networks in formats that other programs run.",
     "doctor": "Check the installation.",
+    "licences": "List what each weight file and library allows.",
     "help": "Explain a command, or show a page of the documentation.",
 }
 OTHER_WORDS = {

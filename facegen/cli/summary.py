@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from facegen.faces.identity import CHANGED
 from facegen.jobs import Outcome
 from facegen.results import Upscaling
 
@@ -22,12 +23,13 @@ FORECAST_FRAMES, FORECAST_SECONDS = 5, 3.0
 """Frames, and seconds, after which `Forecast` knows enough."""
 LONG = 30.0
 """Seconds from which a user is told how long it takes."""
-COLUMNS = ("file", "size", "faces", "seams", "fit", "seconds", "")
+COLUMNS = ("file", "size", "faces", "seams", "fit", "identity", "seconds", "")
 GOOD_SEAMS = 1.05
 """Mean seam gauge up to which nothing can be seen."""
 LEGEND = (
     f"seams: how far the borders of tiles stand out; 1 is not at all, over {GOOD_SEAMS} (marked !) they may be seen.\n"
-    "fit: how well the result, shrunk again, matches its photo; over 45 dB no difference can be seen."
+    "fit: how well the result, shrunk again, matches its photo; over 45 dB no difference can be seen.\n"
+    f"identity: distance of a face to its photo's, to a recogniser; over {CHANGED} (marked !) perhaps another person."
 )
 
 
@@ -99,7 +101,7 @@ def summary(outcomes: Iterable[Outcome]) -> Table:
     """Make a table with one row for each file."""
     table = Table(box=None, pad_edge=False)
     for name in COLUMNS:
-        table.add_column(name, justify="right" if name in ("faces", "fit", "seconds") else "left")
+        table.add_column(name, justify="right" if name in ("faces", "fit", "identity", "seconds") else "left")
     for outcome in outcomes:
         table.add_row(*map(Text, _row(outcome)))
     return table
@@ -116,6 +118,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         "" if known.faces is None else str(known.faces),
         "" if seams is None else f"{seams.mean:.3f}, at most {seams.max:.3f}{' !' if seams.mean > GOOD_SEAMS else ''}",
         "" if fit is None else "exact" if math.isinf(fit) else f"{fit:.1f} dB",
+        "" if known.identity is None else f"{known.identity:.2f}{' !' if known.identity > CHANGED else ''}",
         "" if outcome.done_already else f"{outcome.seconds:.1f}",
         outcome.error.removeprefix(f"{outcome.source}: ") or ("done already" if outcome.done_already else outcome.note),
     )

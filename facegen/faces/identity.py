@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,12 @@ from facegen.faces.landmarks import Landmarks, load_model
 RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
 SAME_PERSON = 0.6
 """dlib's own threshold: nearer embeddings are taken for the same person."""
+CHANGED = 0.4
+"""Distance of an upscaled face to its own input from which it may be another person; see docs/upscaling.md."""
+TOO_SMALL = 32
+"""Side of a head in pixels below which the input itself does not tell who it is; see docs/upscaling.md."""
+SHOWN = 256
+"""Side to which small pictures are enlarged."""
 
 
 @cache
@@ -39,6 +46,24 @@ def identity(rgb: RGB, landmarks: Landmarks) -> NDArray[np.float64]:
     box = dlib.rectangle(*(round(edge) for edge in (left, top, right, bottom)))
     face = dlib.full_object_detection(box, points)
     return np.array(_network().compute_face_descriptor(np.ascontiguousarray(rgb), face))
+
+
+def identity_change(low_res: RGB, upscaled: RGB, landmarks: Landmarks | None) -> float | None:
+    """How far upscaling moved a face: the distance of its embedding to that of its input; None without a face.
+
+    Args:
+        low_res: (S, S, 3), the head before.
+        upscaled: (s*S, s*S, 3), after.
+        landmarks: in pixels of `low_res`; if they were not detected, there is no face.
+    """
+    if landmarks is None or not landmarks.detected:
+        return None
+    found = []
+    for picture in (low_res, upscaled):
+        side = max(len(picture), SHOWN)
+        shown = np.asarray(cv2.resize(picture, (side, side), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+        found.append(identity(shown, landmarks.scaled(side / len(low_res))))
+    return identity_distance(*found)
 
 
 def identity_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:

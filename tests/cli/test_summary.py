@@ -33,7 +33,7 @@ def _no_word_of_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_in_a_file_are_plain_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
     error_console().print(summary(OUTCOMES))
     header, *rows = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
-    assert header.split() == ["file", "size", "faces", "seams", "fit", "seconds"]
+    assert header.split() == ["file", "size", "faces", "seams", "fit", "identity", "seconds"]
     assert [" ".join(row.split()) for row in rows] == [
         f"{PHOTO} 600x400 -> 1200x800 2 1.012, at most 1.057 61.2 dB 3.0 1 head(s) left",
         "same.png 8x8 -> 8x8 0 exact 0.5",
@@ -46,6 +46,14 @@ def test_seams_that_may_be_seen_are_marked(capsys: pytest.CaptureFixture[str]) -
     error_console().print(summary([Upscaling(Path("a.png"), seams=SeamGauge(1.06, 1.2)), OUTCOMES[0]]))
     first, second = capsys.readouterr().err.splitlines()[1:]
     assert "1.060, at most 1.200 !" in first
+    assert "!" not in second
+
+
+def test_a_face_that_became_another_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
+    error_console().print(summary([Upscaling(Path("a.png"), identity=0.45), Upscaling(Path("b.png"), identity=0.2)]))
+    first, second = capsys.readouterr().err.splitlines()[1:]
+    assert "0.45 !" in first
+    assert "0.20" in second
     assert "!" not in second
 
 

