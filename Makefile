@@ -4,6 +4,7 @@ PYTHON ?= python3
 SEED ?= 0
 OUT ?= out
 JOBS ?= 2
+MINUTES ?= 60
 # Where pip may find a CPU build of torch: an index as given on pytorch.org. Without it, and with no other pip
 # configuration, Linux gets PyPI's build with CUDA (several GB); macOS gets a small one either way.
 TORCH_INDEX ?=
@@ -19,12 +20,12 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev sample test lint bench clean
+.PHONY: help install install-dev sample test lint bench fuzz clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; \
 		do printf '%-20s %s\n' "$$target" "$$text"; done
-	@echo "Settings: SEED=$(SEED) OUT=$(OUT) JOBS=$(JOBS) PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX)"
+	@echo "Settings: SEED=$(SEED) OUT=$(OUT) JOBS=$(JOBS) MINUTES=$(MINUTES) PYTHON=$(PYTHON) TORCH_INDEX=$(TORCH_INDEX)"
 
 install: $(INSTALLED) ## Install facegen into .venv
 install-dev: $(INSTALLED_DEV) ## Install it with what training and the tests need
@@ -39,6 +40,9 @@ lint: install-dev ## Run ruff, mypy and import-linter
 
 test: lint ## Run lint, then pytest in JOBS processes of one thread each
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+fuzz: install-dev ## Read damaged files of every kind for MINUTES
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 bench: install-dev ## Measure speed
 	$(BIN)/python -m benchmarks.speed

@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.errors import FileError
 from facegen.media.images import resize
 from facegen.ops.blending import ramp
 from facegen.ops.consistency import add_missing_detail, back_project, decibels, downsample_area, resample
@@ -39,10 +40,14 @@ def blank_canvas(height: int, width: int) -> RGB:
     shape = (height, width, 3)
     if math.prod(shape) <= IN_MEMORY:
         return np.zeros(shape, np.uint8)
-    with tempfile.TemporaryFile() as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # a full disk is an error now, not a crash later
-        return np.memmap(file, np.uint8, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=shape)
+    try:
+        with tempfile.TemporaryFile() as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # a full disk shows now
+            return np.memmap(file, np.uint8, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=shape)
+    except OSError as error:
+        reason = f"needs a temporary file of {math.prod(shape) / 1e6:.0f} MB ({error.strerror}); free some space,"
+        raise FileError(f"{width}x{height} pixels: {reason} or set TMPDIR to a larger disk.") from None
 
 
 def fill_background(

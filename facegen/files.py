@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from facegen.errors import FileError, UsageError
+from facegen.errors import FacegenError, FileError, UsageError
 
 MARK = ".facegen-"
 """Start of the names of temporary files, which facegen may delete."""
@@ -90,7 +90,7 @@ def resolved(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def refuse_special(path: Path, error: type[FileError] = FileError) -> None:
+def refuse_special(path: Path, error: type[FacegenError] = FileError) -> None:
     """Refuse a pipe, socket or device, whose content may never come or never end; leave the rest to the reader."""
     try:
         mode = path.stat().st_mode

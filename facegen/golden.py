@@ -9,6 +9,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from facegen.errors import WeightsError
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.ops.consistency import downsample_area
@@ -49,7 +50,7 @@ def difference(device: str) -> float:
     """
     try:
         found = blocks(golden_picture(device))
-    except (RuntimeError, NotImplementedError, TypeError):  # what a backend raises where it lacks a function
+    except (RuntimeError, NotImplementedError, TypeError, WeightsError):  # raised where a backend lacks something
         return float("inf")
     wanted = torch.tensor(list(bytes.fromhex(GOLDEN)), dtype=torch.float32).reshape(found.shape)
     return float((found - wanted).abs().nan_to_num(float("inf")).max())

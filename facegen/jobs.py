@@ -14,12 +14,13 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import count
-from multiprocessing import active_children, get_context
+from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
 
 import cv2
 
-from facegen.errors import FacegenError, UsageError
+from facegen.errors import FacegenError, UsageError, printable
+from facegen.files import is_folder, is_plain, resolved
 from facegen.media.images import PICTURE_SUFFIXES
 from facegen.media.video_reader import CLIP_SUFFIXES
 
@@ -65,9 +66,9 @@ def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[
     suffixes = (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) if clips else PICTURE_SUFFIXES
     names: dict[Path, Path] = {}  # source -> its name below `out`
     for path in paths:
-        if path.is_dir() and path.resolve() == out.resolve():
+        if is_folder(path) and resolved(path) == resolved(out):
             raise UsageError(f"--out {out}: is the folder that is upscaled; choose another, inside it or elsewhere.")
-        for file in _pictures(path, out.resolve(), suffixes) or [path]:
+        for file in _pictures(path, resolved(out), suffixes) or [path]:
             names.setdefault(file, Path(file.name) if file == path else file.relative_to(path))
     targets = _kept_apart(names.values())
     return [Task(source, out / target) for source, target in zip(names, targets, strict=True)]
@@ -79,9 +80,9 @@ def _pictures(folder: Path, out: Path, suffixes: Sequence[str]) -> list[Path]:
     unlisted: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unlisted.append):
         here = Path(parent)
-        folders[:] = [name for name in _shown(folders) if (here / name).resolve() != out]
+        folders[:] = [name for name in _shown(folders) if resolved(here / name) != out]
         pictures = [here / name for name in _shown(files) if Path(name).suffix.lower() in suffixes]
-        found += [path for path in pictures if path.is_file()]
+        found += [path for path in pictures if is_plain(path)]
     return found + [Path(error.filename) for error in unlisted]
 
 
@@ -133,7 +134,7 @@ def attempt(work: Work, task: Task) -> Outcome:
 
 
 def _named(task: Task, text: str) -> str:
-    return text if str(task.source) in text else f"{task.source}: {text}"
+    return text if printable(task.source) in text else f"{task.source}: {text}"
 
 
 @contextmanager
@@ -180,12 +181,21 @@ _work: Work  # of this process, if it is one of several
 
 def _set_up(work: Work, threads: int | None) -> None:
     global _work
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(threads or 1)  # OpenCV would start a thread for each core in each process
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
     _work = work
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it is gone, however it died: nobody waits for its results."""
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _attempt_here(task: Task) -> Outcome:

@@ -158,7 +158,10 @@ class FacePipeline:
     def draw(self, z: Tensor) -> Tensor:
         """Stage 1: (z_dim,) -> face (3, 128, 128) in [0, 1]."""
         with torch.inference_mode(), step("facegen.draw"), autocast(self.recipe.precision, self.device):
-            return self.generator.draw(z[None].to(self.device))[0]
+            face = self.generator.draw(z[None].to(self.device))[0]
+        if not float(face.amax() - face.amin()) * 255 > 1:  # nor if it is not a number
+            raise WeightsError("generator: drew one flat colour, or values that are not finite; get other weights.")
+        return face
 
     def sample(self, seed: int, size: int = 768) -> Upscaled:
         """Draw a face from a seed and upscale it to `size`, but at most to `drawn_size`; see `__call__`."""
@@ -281,9 +284,12 @@ class FacePipeline:
     def _upscale_tiles(self, stack: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
         """(T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
         batch = max(self.recipe.batch * self.config.tile**2 // plan.tile**2, 1)
-        return make_candidates(
+        images = make_candidates(
             self._run, stack, plan, variants, scale=self.scale, batch=batch, progress=self.progress,
         )  # fmt: skip
+        if images.amax().isnan():
+            raise WeightsError("upscaler: made values that are not finite; get other weights.")
+        return images
 
     def _discriminator_score(self, images: Tensor, stack: Tensor) -> Tensor:
         """(N, 3, h, w) images and the (N, C, t, t) stack they came from to their (N,) mean logits."""

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from facegen.errors import RecipeError, did_you_mean
+from facegen.files import refuse_special
 from facegen.ops.scoring import SCORERS
 from facegen.ops.variants import KINDS
 from facegen.runtime import Precision
@@ -41,11 +42,12 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises:
         RecipeError: if it is missing or not TOML.
     """
+    refuse_special(path, RecipeError)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such recipe file.") from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, a number of 5,000 digits
         raise RecipeError(f"{path}: not a readable TOML file: {error}.") from None
 
 
@@ -74,6 +76,8 @@ def _override(values: dict[str, Any], text: str) -> None:
         values[last] = tomllib.loads(f"value = {raw}")["value"]
     except tomllib.TOMLDecodeError:
         values[last] = raw.strip()
+    except (ValueError, RecursionError) as error:
+        raise RecipeError(f"--set {text[:40]!r}...: {error}; expected a value as in a recipe.") from None
 
 
 def _explain(error: Any, schema: type[BaseModel]) -> str:

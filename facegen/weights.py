@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from facegen.errors import RecipeError, WeightsError, did_you_mean, one_line
 from facegen.faces.guide import GuideMode
-from facegen.files import WEIGHTS, replacing
+from facegen.files import WEIGHTS, refuse_special, replacing
 from facegen.hub import PREFIX, fetch_folder
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
@@ -142,12 +142,15 @@ def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:
     data = check_weights(folder, card)
     try:
         model = network(parse_recipe(card.config, config_class, source=f"{folder / CARD_FILE} [config]"))
-        model.load_state_dict(_single(load_safetensors(data)))
+        state = _single(load_safetensors(data))
+        model.load_state_dict(state)
     except RecipeError as error:
         raise WeightsError(str(error)) from None
     except (SafetensorError, RuntimeError) as error:
         reason = one_line(error, 300)
         raise WeightsError(f"{folder / MODEL_FILE}: does not fit the config in its card: {reason}") from None
+    if lost := [key for key, value in state.items() if not torch.isfinite(value).all()]:
+        raise WeightsError(f"{folder / MODEL_FILE}: {lost[0]} holds values that are not finite; get other weights.")
     return model.eval().requires_grad_(False), card
 
 
@@ -170,6 +173,7 @@ def check_weights(folder: Path, card: Card) -> bytes:
         WeightsError: if it cannot be read, or its hash differs.
     """
     try:
+        refuse_special(folder / MODEL_FILE, WeightsError)
         data = (folder / MODEL_FILE).read_bytes()
     except OSError as error:
         raise WeightsError(f"{folder / MODEL_FILE}: cannot be read ({error.strerror}); get the file again.") from None

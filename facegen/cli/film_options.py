@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from facegen.cli.options import FILE, PATH, Listed, Option, Size, add_options
+from facegen.cli.options import FILE, PATH, Listed, Option, Size, add_options, overwrite_option
 from facegen.errors import UsageError
+from facegen.files import is_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -69,6 +70,7 @@ class FilmRequest:
     stabilize: float
     sheet: bool
     keep_frames: bool
+    overwrite: bool
 
     def check(self) -> None:
         """Refuse what cannot be made, before any work is done for it."""
@@ -109,10 +111,20 @@ class FilmRequest:
             click.echo(file.path)
             click.echo(f"{file.path}: done already.", err=True)
             return
+        self._check_targets(file)
         way = WalkOptions(self.path, self.easing, self.loop)
         walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
         for path in _tracked(pipeline, walks, replace(self._film(), upscaled=upscaled, columns=columns), file):
             click.echo(path)
+
+    def _check_targets(self, file: FilmFile) -> None:
+        """Refuse to replace what facegen did not make."""
+        from facegen.media.record import check_target
+        from facegen.media.video_writer import written_pictures
+
+        sheet = [file.sheet_path] if file.sheet else []
+        for path in (*(written_pictures(file.path) if is_folder(file.path) else [file.path]), *sheet):
+            check_target(path, self.overwrite)
 
     def _film(self) -> FilmOptions:
         from facegen.video.film import FilmOptions
@@ -142,6 +154,7 @@ class FilmRequest:
             "without": ",".join(self.without) or None,
             "sheet": False,
             "keep_frames": False,
+            "overwrite": False,
         }
 
 
@@ -201,5 +214,6 @@ def _options(size: int, seconds: float, loop: bool) -> list[Option]:
         click.option("--without", type=measures, default=(), metavar="MEASURES", help=_WITHOUT),
         click.option("--stabilize", type=click.FloatRange(0, 1), default=0.0, help=_STABILIZE),
         click.option("--sheet", is_flag=True, help="Write a contact sheet of the film too."),
+        overwrite_option,
         click.option("--keep-frames", is_flag=True, help="Keep the lossless frames, in a folder next to the film."),
     ]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli.options import PATH, for_each
+from facegen.errors import printable
 
 if TYPE_CHECKING:
     from facegen.explain import Inspection
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> None:
     """Show how PICTURES were made, how sharp they are, and how visible the seams between tiles are."""
     from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from rich.table import Column, Table
+    from rich.text import Text
 
     from facegen.explain import inspect_picture
 
@@ -39,9 +40,9 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
         if as_json:
             click.echo(json.dumps({"picture": click.format_filename(path), **_plain(found)}))
             return
-        table = Table("", click.format_filename(path), box=None, title_justify="left")
+        table = Table("", Column(Text(printable(path))), box=None, title_justify="left")
         for name, value in _rows(found).items():
-            table.add_row(name, escape(value))
+            table.add_row(name, Text(printable(value)))
         Console().print(table)
 
     for_each(pictures, show)

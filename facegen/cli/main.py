@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import importlib
 import io
 import os
@@ -116,7 +117,18 @@ def cli(offline: bool) -> None:
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # before the library is imported; see facegen.hub
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="surrogateescape")  # print file names that are not valid text unchanged
+        sys.stdout.reconfigure(errors="facegen")
+
+
+def _as_it_was(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Print the bytes of file names that are not text unchanged, and escape letters that the encoding lacks."""
+    try:
+        return codecs.lookup_error("surrogateescape")(error)
+    except UnicodeError:
+        return codecs.lookup_error("backslashreplace")(error)
+
+
+codecs.register_error("facegen", _as_it_was)
 
 
 def main() -> None:

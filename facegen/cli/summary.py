@@ -13,6 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from facegen.cli.options import echo_path
+from facegen.errors import printable
 from facegen.faces.identity import CHANGED
 from facegen.jobs import Outcome
 from facegen.results import Upscaling
@@ -42,7 +44,8 @@ def error_console() -> Console:
 def time_left(console: Console) -> Progress:
     """Return a progress line for a terminal; elsewhere it shows nothing."""
     return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("left"),
+        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        TextColumn("left"),
         console=console, transient=True, disable=not console.is_interactive, redirect_stdout=sys.stdout.isatty(),
     )  # fmt: skip
 
@@ -79,11 +82,11 @@ def _rounded(seconds: float) -> str:
 def report(outcome: Outcome, alone: bool) -> None:
     """Print what was written and what went wrong; for a single file also what the table would say."""
     for path in outcome.written:
-        click.echo(path)
+        echo_path(path)
     if outcome.error:
-        click.echo(f"{outcome.trace}Error: {outcome.error}", err=True)
+        click.echo(printable(f"{outcome.trace}Error: {outcome.error}"), err=True)
     elif alone and (outcome.note or outcome.done_already):
-        click.echo(f"{outcome.source}: {outcome.note or 'done already'}.", err=True)
+        click.echo(f"{printable(outcome.source)}: {outcome.note or 'done already'}.", err=True)
 
 
 def report_all(outcomes: Sequence[Outcome]) -> None:
@@ -103,7 +106,7 @@ def summary(outcomes: Iterable[Outcome]) -> Table:
     for name in COLUMNS:
         table.add_column(name, justify="right" if name in ("faces", "fit", "identity", "seconds") else "left")
     for outcome in outcomes:
-        table.add_row(*map(Text, _row(outcome)))
+        table.add_row(*(Text(printable(cell)) for cell in _row(outcome)))
     return table
 
 

@@ -17,12 +17,14 @@ from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
 from facegen.arrays import RGB
 from facegen.errors import FacegenError, ImageError, MissingExtraError
+from facegen.files import refuse_special
 from facegen.media.metadata import orientation
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")  # EPS would start Ghostscript
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in HEIF and a phone's JPEG, one of several pictures is the main one
 _ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC"}
 _READERS = {"HEIC": "pip install facegen[heic]", "AVIF": "pip install --upgrade pillow"}
+_FORMAT_OF = {"HEIC": "HEIF", "AVIF": "AVIF"}
 _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.6.4)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -34,6 +36,10 @@ _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.
 }
 _NEAR_SRGB = 2
 """Steps of 255 by which a profile may differ from sRGB and still count as sRGB; common ones differ by rounding."""
+
+
+class _UnsupportedError(Exception):
+    """A sound file holds what facegen does not read; the text says what to do."""
 
 
 @contextmanager
@@ -58,12 +64,14 @@ def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
     except PermissionError as error:
         raise ImageError(f"{path}: may not be read ({error.strerror}); change its permissions.") from error
     except UnidentifiedImageError as error:
-        _refuse_without_reader(path)
+        _refuse_iso(path)
         known = ", ".join(_readable())
         raise ImageError(f"{path}: not a picture of a known format ({known}); save it as PNG or JPEG.") from error
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 10**6
         raise ImageError(f"{path}: has more than {limit} megapixels; make it smaller first.") from error
+    except _UnsupportedError as error:
+        raise ImageError(f"{path}: has {error}") from error
     except Exception as error:  # Pillow's decoders fail in almost any way on damaged bytes
         raise ImageError(f"{path}: cannot be decoded ({error}); copy or download the file again.") from error
 
@@ -93,7 +101,7 @@ def upright(path: Path, file: ImageFile.ImageFile) -> Image.Image:
 def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Split a picture into colour (mode L, RGB or CMYK, which a colour profile may describe) and alpha."""
     if picture.mode == "F":
-        raise ValueError("32-bit float samples; save it with 8 or 16 bits a sample")
+        raise _UnsupportedError("32-bit float samples; save it with 8 or 16 bits a sample.")
     plain = "L" if picture.mode in ("1", "L", "LA", "La") else "RGB"
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
@@ -138,17 +146,20 @@ def _readable() -> tuple[str, ...]:
 
 
 def _check_file(path: Path) -> None:
+    refuse_special(path, ImageError)
     if path.is_dir():
         raise ImageError(f"{path}: is a folder, expected a picture file; name a picture in it.")
     if path.stat().st_size == 0:
         raise ImageError(f"{path}: is empty (0 bytes); copy or download the file again.")
 
 
-def _refuse_without_reader(path: Path) -> None:
-    """Refuse a HEIC or AVIF file, which was not recognised as its reader is missing."""
+def _refuse_iso(path: Path) -> None:
+    """Refuse a HEIC or AVIF file that was not recognised: its reader is missing, or the file is damaged."""
     with path.open("rb") as file:
         head = file.read(12)
     name = _ISO_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
+    if name and _FORMAT_OF[name] in _readable():
+        raise ImageError(f"{path}: is a damaged {name} picture, or cut short; copy or download the file again.")
     if name:
         raise MissingExtraError(f"{path}: reading {name} needs a package that is not here: {_READERS[name]}")
 
@@ -157,7 +168,7 @@ def _from_sixteen_bits(path: Path) -> Image.Image:
     """Read 16-bit colour, rounded; Pillow would cut off the lower bits."""
     samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)  # BGR or BGRA
     if samples is None:
-        raise ValueError("16 bits a sample in a layout that OpenCV does not read; save it with 8")
+        raise _UnsupportedError("16 bits a sample in a layout that cannot be read, or is damaged; save it with 8 bits.")
     order = cv2.COLOR_BGRA2RGBA if samples.shape[2] == 4 else cv2.COLOR_BGR2RGB
     return Image.fromarray(cv2.cvtColor(_rounded(samples.astype(np.uint16, copy=False)), order))
 

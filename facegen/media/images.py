@@ -6,6 +6,7 @@ EXIF, profiles, alpha, palettes and 16 bits are dealt with here, in `decoding` a
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +19,19 @@ from PIL import Image
 
 from facegen.arrays import RGB
 from facegen.errors import ImageError, ShapeError, UsageError
-from facegen.files import replacing
+from facegen.files import is_plain, refuse_special, replacing
 from facegen.media.decoding import opened, refuse_several, split_alpha, to_rgb, upright
-from facegen.media.metadata import PLAIN, Label, Origin, creator_of, origin_of, save_options, source_type_of, text_of
+from facegen.media.metadata import (
+    PLAIN,
+    Label,
+    Origin,
+    creator_of,
+    fit_jpeg,
+    origin_of,
+    save_options,
+    source_type_of,
+    text_of,
+)
 
 PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of the files that `find_pictures` lists."""
@@ -118,7 +129,13 @@ def write_image(
     path = Path(path)
     file_format, options = _format_of(path)
     _check_arrays(rgb, alpha)
-    options = options | save_options(file_format, text or {}, origin, label)
+    text = text or {}
+    if file_format == "JPEG":
+        text, origin, left = fit_jpeg(text, origin, label)
+        if left:
+            message = f"{path}: {', '.join(left)} left out, as JPEG has room for 64 KB; choose another format."
+            warnings.warn(message, stacklevel=2)
+    options = options | save_options(file_format, text, origin, label)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, BufferedRandom(_WithoutDescriptor(temporary, "w+")) as file:
@@ -185,14 +202,15 @@ def _check_arrays(rgb: RGB, alpha: RGB | None) -> None:
 
 def _expanded(path: Path) -> list[Path]:
     try:
-        if path.is_file():
+        if is_plain(path):
             return [path]
+        refuse_special(path, ImageError)
         entries = sorted(path.iterdir(), key=lambda entry: (entry.name.casefold(), entry.name))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ImageError(f"{path}: no such file or folder; check the path.") from error
     except OSError as error:
         raise ImageError(f"{path}: cannot be listed ({error.strerror}); change its permissions.") from error
-    found = [p for p in entries if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    found = [p for p in entries if p.suffix.lower() in PICTURE_SUFFIXES and not p.name.startswith(".") and is_plain(p)]
     if not found:
         raise ImageError(f"{path}: no pictures in this folder; expected {', '.join(PICTURE_SUFFIXES)} files.")
     return found

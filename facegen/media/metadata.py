@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
@@ -54,6 +54,8 @@ _EXIF_DROPPED = {  # in the second directory: what is not true of the result, or
     Base.ExifImageWidth, Base.ExifImageHeight, Base.ComponentsConfiguration, Base.CompressedBitsPerPixel,
     Base.ExifInteroperabilityOffset, Base.MakerNote,
 }  # fmt: skip
+_SEGMENT, _XMP_HEAD = 65_533, 29
+"""Bytes of a JPEG segment, and of those the ones that mark it as XMP."""
 _SRGB = 1  # EXIF's ColorSpace
 
 for _uri, _prefix in {**_XMP_KEPT, _META: "x", RDF: "rdf", FACEGEN: "facegen"}.items():
@@ -132,6 +134,22 @@ def save_options(file_format: str, text: Mapping[str, str], origin: Origin, labe
     if xmp:
         chunks.add_itxt(_XMP_CHUNK, xmp.decode())
     return options | {"pnginfo": chunks}
+
+
+def fit_jpeg(
+    text: Mapping[str, str], origin: Origin, label: Label | None
+) -> tuple[dict[str, str], Origin, list[str]]:
+    """Leave out what exceeds the 64 KB that JPEG has for EXIF and for XMP; also return the names of what was left."""
+    kept, left = dict(text), []
+    if origin.exif and len(origin.exif) > _SEGMENT:
+        origin, left = replace(origin, exif=None), ["EXIF"]
+    if origin.xmp and len(_xmp_for(kept, origin, label) or b"") > _SEGMENT - _XMP_HEAD:
+        origin, left = replace(origin, xmp=None), [*left, "XMP"]
+    while kept and len(_xmp_for(kept, origin, label) or b"") > _SEGMENT - _XMP_HEAD:
+        longest = max(kept, key=lambda key: len(kept[key]))
+        del kept[longest]
+        left.append(longest)
+    return kept, origin, left
 
 
 def text_of(file: Image.Image) -> dict[str, str]:

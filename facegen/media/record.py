@@ -202,7 +202,7 @@ def read_record(path: str | Path) -> Record:
 def is_ours(path: Path) -> bool:
     """Return whether facegen wrote a picture or film."""
     try:
-        if is_clip(path):
+        if is_clip(path) or path.suffix.lower() == ".gif":
             return COMMAND_KEY in video_text(path)
         facts = picture_facts(path)
     except FileError:  # neither picture nor film

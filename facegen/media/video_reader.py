@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 
 from facegen.arrays import RGB
 from facegen.errors import FileError, one_line
+from facegen.files import refuse_special
 
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 """Suffixes of the files that are read as films."""
@@ -30,6 +31,11 @@ EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_
 CUT_OFF = 0.01
 """Share of a film's frames that may be missing at its end: players leave some out, and rates are rounded."""
 _UNKNOWN_MATRIX = 2
+_CONTAINERS = (
+    "aac,ac3,aiff,amr,ape,asf,avi,caf,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
+    "mpeg,mpegts,mpegvideo,ogg,tta,w64,wav,wv"
+)
+"""FFmpeg's names of the formats that are read; not those of lists, whose text leads to other files and addresses."""
 _COMPLAINTS = {
     "video": ("cannot be read as a film", "has no picture, only sound; expected a film."),
     "audio": ("its sound cannot be read", "has no sound; choose a file with an audio stream."),
@@ -139,8 +145,10 @@ def open_media(path: Path, kind: Literal["video", "audio"]) -> InputContainer:
         FileError: if it cannot be read, or has no stream of that kind.
     """
     unreadable, lacking = _COMPLAINTS[kind]
+    refuse_special(path)
     try:
-        file = av.open(str(path))
+        only = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
+        file = av.open(f"file:{path}", options=only, metadata_errors="replace")
     except (FFmpegError, OSError) as error:
         raise FileError(f"{path}: {unreadable} ({one_line(error)}); check the path.") from None
     if not any(stream.type == kind for stream in file.streams):

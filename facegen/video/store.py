@@ -7,8 +7,9 @@ whole files.
 from __future__ import annotations
 
 import json
-import shutil
+import re
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from facegen.arrays import RGB
 from facegen.errors import FileError
-from facegen.files import replacing
+from facegen.files import MARK, replacing
 from facegen.media.images import read_image, write_image
 
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
@@ -28,6 +29,8 @@ State: TypeAlias = Mapping[str, NDArray[Any]]
 
 KEY, LOCK = "key.json", "lock"
 STATES_KEPT = 2
+OWN = re.compile(r"\d{6}\.(png|npz)(\.tmp)?|" + re.escape(MARK) + ".*")
+"""Names of the other files of a store."""
 
 
 def joined(parts: Mapping[str, State]) -> dict[str, NDArray[Any]]:
@@ -70,6 +73,7 @@ class FrameStore:
         self, folder: Path, key: Mapping[str, JSON], *, warn: Callable[[str], object] = lambda _: None
     ) -> None:
         self.folder = folder
+        _refuse_others(folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = FileLock(folder / LOCK)
@@ -127,9 +131,12 @@ class FrameStore:
             yield read_image(self._frame(number)).rgb
 
     def remove(self) -> None:
-        """Delete the folder and what is in it."""
+        """Delete the frames, and the folder, unless somebody put other files there."""
         self.done = 0
-        shutil.rmtree(self.folder)
+        self._clear()
+        (self.folder / LOCK).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
         self.close()
 
     def _take_over(self, key: str, warn: Callable[[str], object]) -> None:
@@ -137,16 +144,29 @@ class FrameStore:
         path = self.folder / KEY
         if path.is_file() and path.read_text(encoding="utf-8") == key:
             return
-        old = [entry for entry in self.folder.iterdir() if entry.name != LOCK]
-        if self._frame(1) in old:
+        if self._frame(1).exists():
             warn(f"{self.folder}: its frames were made with other options or inputs; they are made anew.")
-        for entry in old:
-            entry.unlink()
+        self._clear()
         with replacing(path) as temporary:
             temporary.write_text(key, encoding="utf-8")
+
+    def _clear(self) -> None:
+        """Delete what a store has written, and nothing else."""
+        for entry in self.folder.iterdir():
+            if entry.name == KEY or OWN.fullmatch(entry.name):
+                entry.unlink()
 
     def _frame(self, number: int) -> Path:
         return _frame(self.folder, number)
 
     def _state(self, number: int) -> Path:
         return self.folder / f"{number:06d}.npz"
+
+
+def _refuse_others(folder: Path) -> None:
+    """Refuse a folder with files of which no store has made the key."""
+    if (folder / KEY).is_file() or not folder.is_dir():
+        return
+    for entry in folder.iterdir():
+        if not entry.name.startswith(MARK) and (entry.name != LOCK or entry.stat().st_size):
+            raise FileError(f"{folder}: holds {entry.name}, which facegen did not make; move it, or change the name.")
