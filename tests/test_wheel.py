@@ -105,8 +105,8 @@ def test_a_face_is_drawn(facegen: Installed) -> None:
 
 
 def test_a_photo_is_upscaled(facegen: Installed, head: RGB) -> None:
-    write_image(facegen.cwd / "photo.jpg", head)
-    facegen("upres", "photo.jpg", "--scale", "2")
+    write_image(facegen.cwd / "photo.png", head)
+    facegen("upres", "photo.png", "--scale", "2")
     assert read_image(facegen.cwd / "out" / "photo-x2.png").rgb.shape == (384, 384, 3)
 
 
