@@ -1,8 +1,10 @@
 """Heads in photos: YuNet finds the faces, dlib's landmarks find how each head is turned.
 
 YuNet (W. Wu et al., 2023; facegen/faces/yunet) finds faces of about 10 to 300 px, turned by up to 60 degrees, and in
-profile. Its five points give the tilt only roughly, so the head is cut out upright by them and dlib searches the crop,
-until its 68 landmarks stay in place. A profile, in which dlib finds no face, keeps YuNet's five points.
+profile. It finds heads upside down and most that lie on a side as well, but takes them for upright and is less sure of
+them: a head of which it is not sure is looked at in all four quarter turns. Its five points give the tilt only roughly,
+so the head is cut out upright by them and dlib searches the crop, until its 68 landmarks stay in place. A profile, in
+which dlib finds no face, keeps YuNet's five points.
 """
 
 from __future__ import annotations
@@ -32,6 +34,13 @@ LARGEST_ENLARGEMENT = 4.0
 """Small photos are enlarged for the search, at most so many times."""
 LIKELY, SURE = 0.6, 0.8
 """YuNet's confidence from which dlib is asked, and from which a face counts even if dlib sees none."""
+SURELY_UPRIGHT = 0.92
+"""YuNet's confidence from which a head is upright: it has 0.92 to 0.97 in good portraits, and reaches 0.92 upside
+down."""
+TURNED_SIDE = 128
+"""Side of the crops in which YuNet compares the quarter turns of a head."""
+SURER = 0.02
+"""Confidence by which another quarter turn must beat the one proposed."""
 UPRIGHT_SIDE = 256
 """Side of the upright crop that dlib searches."""
 SOUGHT_SIDE = 176
@@ -65,7 +74,9 @@ class FoundHead:
 
 
 def heads_in_photo(rgb: RGB, smallest: float = 0) -> list[FoundHead]:
-    """Every head in a photo, the largest first: upright, tilted by up to 60 degrees, or in profile.
+    """Every head in a photo, the largest first: at any angle, or in profile.
+
+    Heads on a side are missed now and then; those upside down, if they are less than a quarter of a larger photo.
 
     Args:
         rgb: (H, W, 3) uint8, any size; a face counts from about 10 px of the longest side's 2560 on.
@@ -75,7 +86,7 @@ def heads_in_photo(rgb: RGB, smallest: float = 0) -> list[FoundHead]:
     proposed = _distinct([head for factor in factors for head in _search(rgb, factor)])
     if max(rgb.shape[:2]) * max(factors, default=0) > SEARCH_SIDES[1]:
         _yunet.cache_clear()  # it would keep what it needed for the largest search: 280 MB at 2560 px
-    seen = [head for head in (_set_upright(rgb, head) for head in proposed) if head is not None]
+    seen = [head for head in (_set_upright(rgb, _turned_up(rgb, head)) for head in proposed) if head is not None]
     return sorted(_distinct(seen), key=lambda head: -head.frame.side)
 
 
@@ -99,6 +110,29 @@ def _search(rgb: RGB, factor: float) -> list[FoundHead]:
         if frame is not None and _inside(frame, rgb):
             heads.append(FoundHead(frame, score))
     return heads
+
+
+def _turned_up(rgb: RGB, head: FoundHead) -> FoundHead:
+    """Turn a head of which YuNet is not sure by the quarter turns that make it surest; by none if there is no doubt."""
+    if head.score >= SURELY_UPRIGHT:
+        return head
+    as_it_is, *others = (_surest(rgb, frame) for frame in _quarter_turns(head.frame))
+    best = max((other for other in others if other), key=lambda other: other.score, default=head)
+    turned = best.score > (as_it_is or head).score + SURER and _same_head(best.frame, head.frame)
+    return best if turned and _inside(best.frame, rgb) else head
+
+
+def _quarter_turns(frame: HeadFrame) -> list[HeadFrame]:
+    """The same square, with each of its edges on top, its own first."""
+    x, y = frame.right
+    return [HeadFrame(frame.center, right, (-right[1], right[0])) for right in ((x, y), (-y, x), (-x, -y), (y, -x))]
+
+
+def _surest(rgb: RGB, frame: HeadFrame) -> FoundHead | None:
+    """The head of which YuNet is surest in the crop of a frame."""
+    points, score = _best_face(crop_head(rgb, frame, TURNED_SIDE, antialias=False))
+    found = None if points is None else _frame(transform_points(points, _to_photo(frame, TURNED_SIDE)))
+    return None if found is None else FoundHead(found, score)
 
 
 def _set_upright(rgb: RGB, head: FoundHead) -> FoundHead | None:
@@ -130,24 +164,24 @@ def _search_upright(rgb: RGB, head: FoundHead) -> FoundHead | None:
     """Find the head again in its upright crop; None if that shows none, or another."""
     crop = crop_head(rgb, head.frame, UPRIGHT_SIDE, antialias=False)
     landmarks = landmarks_in_head(crop, SOUGHT_SIDE)
-    points = landmarks.points if landmarks.detected else _best_points(crop)
+    points = landmarks.points if landmarks.detected else _best_face(crop)[0]
     if points is None:
         return None
-    placed = transform_points(points, _to_photo(head.frame))
+    placed = transform_points(points, _to_photo(head.frame, UPRIGHT_SIDE))
     frame = _frame(placed)
     if frame is None or not _same_head(frame, head.frame) or not _inside(frame, rgb):
         return None
     return FoundHead(frame, head.score, placed if landmarks.detected else None)
 
 
-def _to_photo(frame: HeadFrame) -> Points:
-    """The (2, 3) matrix from pixels of the upright crop to the photo's."""
-    return np.asarray(cv2.invertAffineTransform(frame_matrix(frame, UPRIGHT_SIDE)), dtype=np.float64)
+def _to_photo(frame: HeadFrame, side: int) -> Points:
+    """The (2, 3) matrix from pixels of the frame's crop of this side to the photo's."""
+    return np.asarray(cv2.invertAffineTransform(frame_matrix(frame, side)), dtype=np.float64)
 
 
-def _best_points(rgb: RGB) -> NDArray[np.float64] | None:
-    """YuNet's points of the face it is surest of."""
-    return max(_faces(rgb), key=lambda face: face[1], default=(None, 0.0))[0]
+def _best_face(rgb: RGB) -> tuple[NDArray[np.float64] | None, float]:
+    """YuNet's points of the face it is surest of, and its confidence."""
+    return max(_faces(rgb), key=lambda face: face[1], default=(None, 0.0))
 
 
 def _faces(rgb: RGB) -> list[tuple[NDArray[np.float64], float]]:

@@ -70,6 +70,34 @@ def test_a_tilted_head(astronaut: RGB, upright: HeadFrame, degrees: float) -> No
     assert abs(tilt(head.frame) - tilt(upright) - degrees) < 5
 
 
+@pytest.mark.parametrize("degrees", [90, 120, 150, 180, -150, -120, -90])
+def test_a_head_on_its_side_or_upside_down(astronaut: RGB, upright: HeadFrame, degrees: float) -> None:
+    photo, matrix = turned(astronaut[:320, 60:380], degrees)
+    center = matrix @ (upright.center[0] - 60, upright.center[1], 1)
+    [head] = [head for head in heads_in_photo(photo) if math.dist(head.frame.center, center) < 40]
+    assert math.dist(head.frame.center, center) < 6
+    assert head.frame.side == pytest.approx(upright.side, rel=0.08)
+    assert abs((tilt(head.frame) - tilt(upright) - degrees + 180) % 360 - 180) < 5
+
+
+def test_a_head_upside_down_among_others_is_turned_alone(astronaut: RGB) -> None:
+    photo = np.full((400, 800, 3), 90, np.uint8)
+    photo[:, :400] = photo[::-1, 799:399:-1] = resize(astronaut[24:216, 128:320], (400, 400))
+    down, up = sorted(heads_in_photo(photo), key=lambda head: -abs(tilt(head.frame)))
+    assert up.frame.center[0] < 400 < down.frame.center[0]
+    assert abs(tilt(up.frame)) < 20
+    assert abs(tilt(down.frame)) > 160
+
+
+def test_a_head_that_is_sure_is_not_looked_at_in_other_turns(astronaut: RGB, upright: HeadFrame) -> None:
+    """Its frame is upside down: nothing else would keep it so."""
+    x, y = upright.right
+    frame = HeadFrame(upright.center, (-x, -y), (y, -x))
+    sure, doubtful = FoundHead(frame, 0.92), FoundHead(frame, 0.91)
+    assert detection._turned_up(astronaut, sure) is sure
+    assert abs(tilt(detection._turned_up(astronaut, doubtful).frame) - tilt(upright)) < 10
+
+
 def test_small_heads_beside_a_large_one_come_after_it(astronaut: RGB) -> None:
     photo = np.full((640, 900, 3), 90, np.uint8)
     photo[:640, :640] = resize(np.ascontiguousarray(astronaut[24:216, 128:320]), (640, 640))
