@@ -1,4 +1,4 @@
-"""The README's pictures.
+"""The README's pictures, and that of docs/presets.md.
 
     python -m benchmarks.figures --portrait ../shared/data/portraits768/london_0012.webp --seeds 1,2,4,7
 
@@ -8,18 +8,20 @@ The portrait must be one that training did not see and that may be shown (London
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch.nn.functional as F
 
 from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.files import PIPELINES
 from facegen.media.images import read_image, resize, write_image
 from facegen.media.sheets import contact_sheet
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
 
 FOLDER = Path("docs/images")
-LOW, SIDE = 96, 768
+LOW, SIDE, SHOWN = 96, 768, 288
 
 
 def samples(pipeline: FacePipeline, seeds: list[int]) -> RGB:
@@ -37,8 +39,19 @@ def upscaled(pipeline: FacePipeline, portrait: Path) -> RGB:
     return contact_sheet([resize(picture, (512, 512)) for picture in pictures], columns=3)
 
 
+def presets(portrait: Path, names: Sequence[str] = ("fast", "portrait")) -> RGB:
+    """A 96 px reduction, the same upscaled by each preset, and the original: whole, and close-ups of the left eye."""
+    real = to_tensor(read_image(portrait).rgb)
+    low = downsample_area(real, (LOW, LOW))
+    pipelines = [FacePipeline.load(PIPELINES / f"{name}.toml") for name in names]
+    blocks = F.interpolate(low[None], size=(SIDE, SIDE))[0]
+    shown = [to_rgb(image) for image in (blocks, *(pipeline(low, SIDE).image for pipeline in pipelines), real)]
+    whole, eyes = [resize(x, (SHOWN, SHOWN)) for x in shown], [x[240:, 120:][:SHOWN, :SHOWN] for x in shown]
+    return contact_sheet([*whole, *eyes], columns=len(shown), labels=["input", *names, "original"] * 2)
+
+
 def main() -> None:
-    """Write docs/images/samples.jpg and docs/images/upres.jpg."""
+    """Write docs/images/samples.jpg, upres.jpg and presets.jpg."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--portrait", type=Path, required=True)
     parser.add_argument("--seeds", required=True, help="comma-separated")
@@ -47,6 +60,7 @@ def main() -> None:
     seeds = [int(seed) for seed in options.seeds.split(",")]
     print(write_image(FOLDER / "samples.jpg", samples(pipeline, seeds)))
     print(write_image(FOLDER / "upres.jpg", upscaled(pipeline, options.portrait)))
+    print(write_image(FOLDER / "presets.jpg", presets(options.portrait)))
 
 
 if __name__ == "__main__":

@@ -56,11 +56,10 @@ def in_turns(work: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
 def presets(names: list[str], device: str) -> dict[str, Work]:
     """Draw and upscale a face by each preset."""
 
-    def sample(pipeline: FacePipeline, seed: int) -> object:
-        return to_rgb(pipeline.sample(seed, SIZE).image)
+    def sampled(pipeline: FacePipeline) -> Work:
+        return lambda seed: to_rgb(pipeline.sample(seed, SIZE).image)
 
-    pipelines = {name: FacePipeline.load(PIPELINES / f"{name}.toml", device=device) for name in names}
-    return {f"facegen, {name}": partial(sample, pipeline) for name, pipeline in pipelines.items()}
+    return {f"facegen, {x}": sampled(FacePipeline.load(PIPELINES / f"{x}.toml", device=device)) for x in names}
 
 
 def peers(device: str) -> dict[str, Work]:
