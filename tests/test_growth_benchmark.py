@@ -17,7 +17,7 @@ def test_what_lies_on_a_line_is_said_to_and_drawn(tmp_path: Path) -> None:
     assert line(sizes, [used.processor_seconds for used in usage]) == pytest.approx((3, 2))
     found = table(sizes, usage)
     assert found.caption == "3.0 s and 2.00 s for each megapixel"
-    assert all(abs(float(cell.rstrip("%"))) == 0 for cell in found.columns[2]._cells)
+    assert all(abs(float(str(cell).rstrip("%"))) == 0 for cell in found.columns[2]._cells)
     draw(tmp_path / "growth.png", sizes, usage)
     assert read_image(tmp_path / "growth.png").rgb.shape == (300, 800, 3)
 
