@@ -8,6 +8,7 @@ from contextlib import chdir
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -25,6 +26,7 @@ CANONICAL_BOX = (0.176, 0.305, 0.758, 0.891)
 """Left, top, right, bottom of dlib's face box in the FFHQ frame, as shares of its side: the median of 248 portraits."""
 PHOTO_SIDES = (640, 1280, 2560)
 """Longest sides at which a photo is searched, until a face is found: big faces first, they are the cheap ones."""
+_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,12 @@ def load_model(kind: Callable[[str], Any], name: str) -> Any:
         return kind(path.name)
 
 
+def _boxes(rgb: RGB) -> Any:
+    """The boxes of dlib's detector, which keeps what it works on in itself: one thread at a time."""
+    with _LOCK:
+        return _detector()(rgb, 0)
+
+
 def _points(rgb: RGB, box: Any) -> NDArray[np.float64]:
     shape = _predictor()(rgb, box)
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64) + 0.5  # pixel centres
@@ -116,7 +124,7 @@ def landmarks_in_head(rgb: RGB, sought: int = HEAD_SIDE) -> Landmarks:
 
     factor = HEAD_SIDE / rgb.shape[0]
     picture = _resized(rgb, factor)
-    boxes = _detector()(_resized(picture, sought / HEAD_SIDE), 0)
+    boxes = _boxes(_resized(picture, sought / HEAD_SIDE))
     if boxes:
         box = _enlarged(max(boxes, key=lambda b: b.area()), HEAD_SIDE / sought)
     else:
@@ -138,7 +146,7 @@ def faces_in_photo(rgb: RGB) -> list[Landmarks]:
         if shortest * min(factor, 1) < 8:  # a strip: no face fits in, and resizing might leave no row of it
             continue
         picture = _resized(rgb, factor)
-        boxes = sorted(_detector()(picture, 0), key=lambda b: -b.area())
+        boxes = sorted(_boxes(picture), key=lambda b: -b.area())
         if boxes:
             return [Landmarks(_points(picture, box) / factor, detected=True) for box in boxes]
     return []

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 import gradio as gr
 
 from facegen.errors import FacegenError, UsageError
+from facegen.seeds import parse_seeds
 from facegen.studio.work import Job, Studio
+
+Result = TypeVar("Result")
 
 CALLS = 4
 """Calls of one endpoint that may wait for their job; more wait in Gradio's queue."""
@@ -17,7 +21,8 @@ CALLS = 4
 class Endpoints:
     """The functions behind the endpoints; an error becomes the call's.
 
-    The names of their arguments are those of the client's.
+    The names of their arguments are those of the client's. What imports torch runs in the job, as the page would stand
+    still meanwhile.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -27,53 +32,62 @@ class Endpoints:
         self, photo: str, preset: str, scale: float, faces: str, fidelity: float, background: Any, format: Any
     ) -> str:
         """Restore a photo; scale 0 chooses one, fidelity -1 is the preset's, faces are all, largest or numbers."""
-        from facegen.studio.photos import Wish, restore_file
 
-        wish = Wish(preset, int(scale) or None, None if fidelity < 0 else fidelity, background, format)
-        return str(await self._done(lambda job: restore_file(self._studio, job, self._own(photo), wish, faces)))
+        def work(job: Job) -> str:
+            from facegen.studio.photos import Wish, restore_file
+
+            wish = Wish(preset, int(scale) or None, None if fidelity < 0 else fidelity, background, format)
+            return str(restore_file(self._studio, job, self._own(photo), wish, faces))
+
+        return await self._done(work)
 
     async def draw(self, seed: float, truncation: float, preset: str) -> str:
         """Draw the face of a seed; truncation 0 is the preset's."""
-        from facegen.studio.drawing import faces_of, large
 
-        def work(job: Job) -> object:
+        def work(job: Job) -> str:
+            from facegen.studio.drawing import faces_of, large
+
             pipeline = self._studio.pipeline(preset)
             face = faces_of(pipeline, [int(seed)], truncation or pipeline.recipe.truncation)[0]
-            return large(self._studio, job, preset, face).path
+            return str(large(self._studio, job, preset, face).path)
 
-        return str(await self._done(work))
+        return await self._done(work)
 
     async def film(self, seeds: str, seconds: float, loop: bool, size: float, preset: str) -> str:
         """Make a film that goes from seed to seed."""
-        from facegen.seeds import parse_seeds
-        from facegen.studio.drawing import faces_of
-        from facegen.studio.filming import Cut, make
 
-        def work(job: Job) -> object:
+        def work(job: Job) -> str:
+            from facegen.studio.drawing import faces_of
+            from facegen.studio.filming import Cut, make
+
             pipeline = self._studio.pipeline(preset)
             faces = faces_of(pipeline, parse_seeds(seeds), pipeline.recipe.truncation)
             target = self._studio.new_folder() / "film.mp4"
-            return make(self._studio, job, preset, faces, Cut(seconds, loop, size=int(size)), target)
+            return str(make(self._studio, job, preset, faces, Cut(seconds, loop, size=int(size)), target))
 
-        return str(await self._done(work))
+        return await self._done(work)
 
     async def compare(
         self, photo: str, left: str, left_fidelity: float, right: str, right_fidelity: float
-    ) -> tuple[str, str, dict[str, Any]]:
-        """Restore a photo in two ways; the figures are by way and by name."""
-        from facegen.studio.comparing import HEAD, Compared, Side, compare
+    ) -> tuple[str, str, dict[str, dict[str, str]]]:
+        """Restore a photo in two ways; the figures are by side and by name."""
 
-        sides = (Side(left, left_fidelity), Side(right, right_fidelity))
-        done = cast("Compared", await self._done(lambda job: compare(self._studio, job, self._own(photo), sides)))
-        figures = [dict(zip(HEAD, row, strict=True)) for row in done.rows]
-        return str(done.pair[0]), str(done.pair[1]), {"left": figures[0], "right": figures[1]}
+        def work(job: Job) -> tuple[str, str, dict[str, dict[str, str]]]:
+            from facegen.studio.comparing import HEAD, Side, compare
 
-    def _own(self, photo: str | None) -> Any:
+            sides = (Side(left, left_fidelity), Side(right, right_fidelity))
+            done = compare(self._studio, job, self._own(photo), sides)
+            ours, other = (dict(zip(HEAD, row, strict=True)) for row in done.rows)
+            return str(done.pair[0]), str(done.pair[1]), {"left": ours, "right": other}
+
+        return await self._done(work)
+
+    def _own(self, photo: str | None) -> Path:
         if photo is None:
             raise UsageError("photo: is missing; send a picture file.")
         return self._studio.own(photo)
 
-    async def _done(self, work: Callable[[Job], object]) -> object:
+    async def _done(self, work: Callable[[Job], Result]) -> Result:
         """Queue a job, wait for it, and return its result."""
         try:
             job = self._studio.start(work)
@@ -83,7 +97,7 @@ class Endpoints:
             pass
         if job.error:
             raise gr.Error(job.error, print_exception=False)
-        return job.result
+        return cast(Result, job.result)
 
 
 def add_endpoints(studio: Studio) -> None:

