@@ -143,8 +143,9 @@ class RestoreTab:
     def resume(self, request: gr.Request) -> View:
         """Show a session after a reload."""
         session = self.sessions.of(request)
-        files = [str(photo.path) for photo in session.photos] or None
-        return {self.files: gr.update(value=files), **self._view(session)}
+        files = [str(photo.path) for photo in session.photos]
+        kept = {self.files: gr.update(value=files)} if files else {}  # nothing takes away what is just dropped
+        return {**kept, **self._view(session)}
 
     def choose(self, request: gr.Request, event: gr.SelectData) -> View:
         """Show another photo."""
