@@ -168,12 +168,14 @@ class DrawTab:
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
         """Show the progress of the face that is upscaled, then the face."""
         session = self.sessions.of(request)
-        job = session.job
-        if job is not None and session.drawn is None:
+        while (job := session.job) is not None and session.drawn is None:
             async for _ in job.watch():
                 yield {self.status: job_progress(job)}
-            if job is session.job and job.result is not None:
+            if job is not session.job:  # another face was chosen meanwhile
+                continue
+            if job.result is not None:
                 session.drawn, session.stages = cast("tuple[Drawn, Stages]", job.result)
+            break
         yield self._view(session)
 
     def resume(self, request: gr.Request) -> View:

@@ -84,7 +84,7 @@ def moved(face: Face, ways: Tensor, amounts: Sequence[float]) -> Face:
     """A face moved along directions, (N, z_dim), by so many standard deviations; the latent's length stays."""
     if not any(amounts):
         return face
-    z = face.z + torch.tensor(amounts) @ ways
+    z = face.z + torch.tensor(amounts, dtype=ways.dtype) @ ways
     return Face(z * face.z.norm() / z.norm(), face.truncation)
 
 

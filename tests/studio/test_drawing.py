@@ -73,7 +73,7 @@ def test_sliders_in_their_middle_change_nothing(studio: Studio) -> None:
     pipeline = studio.pipeline(studio.recipe)
     face, ways = faces_of(pipeline, (3,), 1.0)[0], directions(pipeline.generator, 2)
     assert moved(face, ways, (0, 0)) is face
-    other = moved(face, ways, (1.5, 0))
+    other = moved(face, ways, (2, 0))
     assert other.seed is None
     assert float(other.z.norm()) == pytest.approx(float(face.z.norm()), rel=1e-5)
 
