@@ -17,7 +17,8 @@ from facegen.errors import FacegenError, FileError, ImageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.detect import heads_in_photo
 from facegen.jobs import Outcome, Task, attempt, find_tasks
-from facegen.media.images import read_image, resize, write_image
+from facegen.media.images import picture_text, read_image, resize, write_image
+from facegen.media.record import COMMAND_KEY
 from facegen.media.video_reader import is_clip
 from facegen.photo import Background, PhotoOptions
 from facegen.photo_files import FileUpscaler
@@ -44,6 +45,8 @@ class Photo:
     """In pixels of the preview, the largest first."""
     off: set[int] = field(default_factory=set)
     """Numbers of the heads that are switched off, counted from 1."""
+    command: str = ""
+    """The facegen command that made it, from its record; empty if another program wrote it."""
     error: str = ""
     result: Path | None = None
     pair: tuple[Path, Path] | None = None
@@ -59,6 +62,7 @@ class Photo:
         """Read the photo, find its faces, and write the preview."""
         try:
             rgb = read_image(self.path).rgb
+            self.command = picture_text(self.path).get(COMMAND_KEY, "")
             heads = heads_in_photo(rgb)
             factor = min(1.0, PREVIEW / max(rgb.shape[:2]))
             self.preview = write_image(folder / f"{self.path.stem}-preview.jpg", fitted(rgb, PREVIEW))

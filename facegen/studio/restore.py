@@ -255,6 +255,8 @@ class RestoreTab:
         photo = session.photo
         if photo is not None and photo.preview is not None and not photo.heads:
             lines.append("No face found: the whole photo is treated as background.")
+        if photo is not None and photo.command:
+            lines.append(f"Made by facegen {photo.command}. facegen replay makes it again.")
         return notes(*lines)
 
 

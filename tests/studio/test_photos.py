@@ -91,6 +91,10 @@ def test_the_result_is_what_the_command_writes(studio: Studio, photo: Photo, tmp
     with Image.open(photo.result) as picture:
         assert picture.getexif()[271] == "Kodak"
     assert "--faces 1" in picture_text(photo.result)[COMMAND_KEY]
+    again = Photo(photo.result)
+    again.look(studio.new_folder())
+    assert again.command == picture_text(photo.result)[COMMAND_KEY]
+    assert photo.command == ""
     assert photo.pair is not None
     assert read_image(photo.pair[0]).rgb.shape == read_image(photo.pair[1]).rgb.shape
 
