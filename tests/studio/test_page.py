@@ -238,6 +238,10 @@ def test_on_a_phone_nothing_is_cut_off_and_everything_has_a_name(open_page: Open
     page = open_page(tab, phone=True)
     page.wait_for_timeout(1500)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    if tab == "Draw":
+        faces = page.locator("#grid button")
+        faces.nth(11).wait_for()
+        assert all(place["x"] + place["width"] <= 390 for face in faces.all() if (place := face.bounding_box()))
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("button, input, textarea, [role=tab], [role=slider]")]
           .filter((e) => e.checkVisibility() && !e.ariaLabel && !e.title && !e.innerText && !e.labels?.[0]?.innerText)
