@@ -27,7 +27,9 @@ class JNetConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `JNet`, stored in the card of its weights. Tuples run from coarse to fine."""
 
     in_channels: int = Field(default=6, ge=3)
-    """RGB plus the guide's planes."""
+    """RGB plus the guide's planes, and that of the strength."""
+    strength: bool = False
+    """The last plane says how much the picture is damaged, from 0 to 1."""
     tile: int = Field(default=32, ge=4)
     """Side of the input tile; a power of two, since the encoder halves it down to 1x1."""
     scale: int = Field(default=8, ge=2)
@@ -221,7 +223,8 @@ class JNet(nn.Module):
         """Upscale tiles, or larger pictures, which the encoder takes down to more than one pixel.
 
         Args:
-            stack: (B, in_channels, h, w) in [0, 1]: RGB first, then the guide; h and w are multiples of the tile.
+            stack: (B, in_channels, h, w) in [0, 1]: RGB first, then the guide, then the strength; h and w are multiples
+                of the tile.
         Returns:
             (B, 3, scale*h, scale*w), near [0, 1] but not clamped.
         Raises:

@@ -231,7 +231,8 @@ class JNetRecipe(Strict):
     def _parts_fit(self) -> JNetRecipe:
         net, planes = self.generator, 3 + GUIDE_CHANNELS[self.guide]
         condition = self.discriminator.condition_channels
-        inputs = (("generator.in_channels", net.in_channels), ("discriminator.condition_channels", condition))
+        told = net.in_channels - net.strength
+        inputs = (("generator.in_channels", told), ("discriminator.condition_channels", condition))
         for key, channels in inputs:
             if channels != planes:
                 raise ValueError(f'{key} is {channels}, expected {planes}: RGB and guide = "{self.guide}"')

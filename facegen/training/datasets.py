@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -21,9 +21,16 @@ from facegen.faces.align import Points
 from facegen.faces.guide import GuideMode, paint_guide
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.images import resize
+from facegen.ops.damage import aged, damage
 from facegen.ops.degradation import degrade, in_8_bits, recolour
 
 Array = NDArray[np.float32]
+Pixels = TypeVar("Pixels", Array, RGB)
+MARGIN = 16
+"""Low-res pixels around a tile that are damaged with it, so that blur and blocks at its border are what they are in a
+photo."""
+OLD = 1 / 3
+"""Share of tiles with an old photo's colours where tiles are damaged."""
 
 
 class Order:
@@ -69,6 +76,9 @@ class TileConfig(BaseModel, extra="forbid", frozen=True):
     """Strength of blur, noise and JPEG on some of the low-res tiles."""
     degraded: float = Field(default=0.5, ge=0, le=1)
     """Share of the tiles that may be degraded."""
+    damage: float = Field(default=0.0, ge=0, le=1)
+    """Share of the tiles whose low-res side is damaged as photos are, at a strength from 0 to 1; a third of all tiles
+    then have an old photo's colours, on both sides."""
     recolour: float = Field(default=0.15, ge=0, lt=1)
     """Range of random gain, contrast and saturation, the same on both sides."""
     guide_dropout: float = Field(default=0.15, ge=0, le=1)
@@ -80,7 +90,8 @@ class TileConfig(BaseModel, extra="forbid", frozen=True):
 class TileDataset:
     """(stack, high-res tile) pairs for stage 2, cut at every offset from aligned portraits.
 
-    `landmarks` are those known by file, as `known_landmarks` gives them; those of other files are detected.
+    `strength` adds a plane to the stacks, of how much their low-res side is damaged. `landmarks` are those known by
+    file, as `known_landmarks` gives them; those of other files are detected.
     """
 
     def __init__(
@@ -93,6 +104,7 @@ class TileDataset:
         guide: GuideMode,
         config: TileConfig,
         seed: int,
+        strength: bool = False,
         landmarks: Mapping[Path, Points] | None = None,
         warn: Warn = print,
     ) -> None:
@@ -102,11 +114,11 @@ class TileDataset:
             known[file] if file in known else landmarks_in_head(picture).points
             for file, picture in zip(self.files, self.pictures, strict=True)
         ]
-        self.tile, self.scale, self.guide, self.config = tile, scale, guide, config
+        self.tile, self.scale, self.guide, self.config, self.strength = tile, scale, guide, config, strength
         self.order, self.seed = Order(len(self.pictures), seed), seed
 
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
-        """Items start, start+1, ...: stacks (size, 3+G, tile, tile) and tiles (size, 3, s*tile, s*tile) in [0, 1]."""
+        """Items start, start+1, ...: stacks (size, C, tile, tile) and tiles (size, 3, s*tile, s*tile) in [0, 1]."""
         picked = zip(range(start, start + size), self.order.take(start, size), strict=True)
         pairs = [self._pair(picture, np.random.default_rng((self.seed, 2, item))) for item, picture in picked]
         stacks, tiles = (np.stack(side) for side in zip(*pairs, strict=True))
@@ -118,19 +130,35 @@ class TileDataset:
         zoom = 1.0 if rng.random() < 0.5 else rng.uniform(1, c.zoom_max)
         cut = min(round(out * zoom), side)
         top, left = (int(n) for n in rng.integers(0, side - cut + 1, 2))
-        region = _unit(picture[top : top + cut, left : left + cut])
+        margin = round(cut * MARGIN / self.tile) if c.damage else 0
+        region = _with_margin(picture, top, left, cut, margin)
         points = points + rng.normal(0, c.guide_jitter * side, (1, 2)) - (left, top)
         points = points + rng.normal(0, c.guide_jitter * side / 2, points.shape)
         if rng.random() < 0.5:
-            region, points = region[:, ::-1], points * (-1, 1) + (cut, 0)
-        high = _shrink(np.ascontiguousarray(region), out)
-        gain, contrast, saturation = 1 + c.recolour * rng.uniform(-1, 1, 3)
-        tile = recolour(high, gain=gain, contrast=contrast, saturation=saturation)
-        low = _shrink(tile, self.tile)
+            region, points = np.asarray(cv2.flip(region, 1), np.uint8), points * (-1, 1) + (cut, 0)
+        colours = self._colours(rng)
+        tile = colours(_shrink(_unit(_middle(region, cut)), out))
         present = rng.random() >= c.guide_dropout  # an absent guide has the same planes, empty
         guide = _unit(paint_guide(points * (self.tile / cut), self.tile, self.guide, present=present))
-        low = in_8_bits(degrade(low, rng, c.degrade, c.degraded))
-        return np.concatenate([low, guide], axis=2), tile
+        strength = rng.random() if c.damage and rng.random() < c.damage else 0.0
+        if strength:
+            around = colours(_unit(_shrink(region, self.tile + 2 * MARGIN)))
+            low = _middle(damage(around, rng, strength), self.tile)
+        else:
+            low = in_8_bits(degrade(_shrink(tile, self.tile), rng, c.degrade, c.degraded))
+        planes = [low, guide, *([np.full_like(low[..., :1], strength)] if self.strength else [])]
+        return np.concatenate(planes, axis=2), tile
+
+    def _colours(self, rng: np.random.Generator) -> Callable[[Array], Array]:
+        """A change of colours at random, the same for any picture."""
+        gain, contrast, saturation = 1 + self.config.recolour * rng.uniform(-1, 1, 3)
+        age = rng.integers(2**62) if self.config.damage and rng.random() < OLD else None
+
+        def changed(image: Array) -> Array:
+            image = recolour(image, gain=gain, contrast=contrast, saturation=saturation)
+            return image if age is None else aged(image, np.random.default_rng(age))
+
+        return changed
 
 
 Reduction = Literal["bicubic", "area"]
@@ -215,5 +243,19 @@ def _unit(values: NDArray[Any]) -> Array:
     return np.asarray(np.divide(values, 255, dtype=np.float32))
 
 
-def _shrink(image: Array, side: int) -> Array:
-    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA), np.float32)
+def _with_margin(picture: RGB, top: int, left: int, cut: int, margin: int) -> RGB:
+    """A square of the picture and a margin around it, mirrored where the picture ends."""
+    bottom, right, side = top + cut, left + cut, picture.shape[0]
+    inner = picture[max(top - margin, 0) : bottom + margin, max(left - margin, 0) : right + margin]
+    before, after = (max(margin - n, 0) for n in (top, left)), (max(n + margin - side, 0) for n in (bottom, right))
+    (above, beside), (below, beyond) = before, after
+    return np.asarray(cv2.copyMakeBorder(inner, above, below, beside, beyond, cv2.BORDER_REFLECT_101), np.uint8)
+
+
+def _middle(image: Pixels, side: int) -> Pixels:
+    start = (image.shape[0] - side) // 2
+    return image[start : start + side, start : start + side]
+
+
+def _shrink(image: Pixels, side: int) -> Pixels:
+    return cast(Pixels, cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))

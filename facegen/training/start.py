@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 from tomli_w import dumps as _toml
-from torch import nn
+from torch import Tensor, nn
 
 from facegen.data.split import RECIPE, Warn, known_landmarks, load_square, source_of, split_files, training_files
 from facegen.errors import RecipeError, TrainingError, WeightsError, one_line, printable
 from facegen.faces.align import Points
 from facegen.media.report import write_text
+from facegen.models.jnet import JNet
 from facegen.recipe import load_recipe, read_toml
 from facegen.training.callbacks import Callback, Run
 from facegen.training.checkpoints import checkpoints
@@ -137,7 +139,9 @@ def make_objective(
         return DCGANObjective(recipe, faces, known, device), faces.files
     shared: dict[str, Any] = {"side": recipe.side, "scale": recipe.generator.scale, "warn": warn}
     if isinstance(recipe, JNetRecipe):
-        shared |= {"tile": recipe.generator.tile, "guide": recipe.guide, "config": recipe.tiles, "landmarks": landmarks}
+        network = recipe.generator
+        shared |= {"tile": network.tile, "guide": recipe.guide, "config": recipe.tiles, "strength": network.strength}
+        shared["landmarks"] = landmarks
         tiles = TileDataset(files, seed=seed, **shared)
         other_tiles = TileDataset((unseen or tiles.files)[:UNSEEN_PORTRAITS], seed=0, **shared)
         return JNetObjective(recipe, tiles, other_tiles, device), tiles.files
@@ -162,14 +166,24 @@ def begin_from(objective: Objective, name: str) -> int:
 
 
 def _load(network: nn.Module, folder: Path) -> None:
-    """Load weights; blocks of the trunk that they lack stay the identity that they begin as."""
+    """Load weights; blocks of the trunk that they lack stay the identity that they begin as, and a plane of strength
+    that they lack has no effect at first."""
     trained, _ = load_network(str(folder), type(network))
+    state = trained.state_dict()
+    if isinstance(network, JNet) and isinstance(trained, JNet) and network.config.strength:
+        state = _told_strength(state, network.state_dict())
     begun = {name: value for name, value in network.state_dict().items() if name.startswith("trunk.")}
     try:
-        network.load_state_dict(begun | trained.state_dict())
+        network.load_state_dict(begun | state)
     except RuntimeError as error:
         reason = one_line(error)
         raise WeightsError(f"{folder}: not of the shape that the recipe gives the network ({reason}).") from None
+
+
+def _told_strength(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give kernels one more plane of the input, with no effect, where the network's own have one more."""
+    wider = {name for name, value in state.items() if name in own and own[name].ndim == 4 and own[name].shape[1] == value.shape[1] + 1}
+    return {name: F.pad(value, (0, 0, 0, 0, 0, 1)) if name in wider else value for name, value in state.items()}
 
 
 @dataclass(frozen=True)

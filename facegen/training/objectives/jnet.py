@@ -80,7 +80,8 @@ class JNetObjective:
         upscaled = self.generator(stacks)
         scale, side = self.recipe.generator.scale, real.shape[-1]
         cut, window = self.cut(draws, side), self.window(draws, side)
-        conditioned = crop(stacks, cut, 1), crop(real, cut, scale), crop(upscaled, cut, scale)
+        told = stacks[:, : self.recipe.discriminator.condition_channels]  # without the strength
+        conditioned = crop(told, cut, 1), crop(real, cut, scale), crop(upscaled, cut, scale)
         with torch.no_grad():
             wanted = self._crop(real, window)
         return Step(real, upscaled, conditioned, (wanted, self._crop(upscaled, window)))
