@@ -140,7 +140,7 @@ def _cross_fade(place: RGB, block: RGB, shared: int, axis: int) -> None:
         place[before] = np.rint(old + share * (block[before] - old))
 
 
-def back_project_photo(canvas: RGB, photo: RGB, fidelity: float) -> tuple[RGB, float]:
+def back_project_photo(canvas: RGB, photo: RGB, fidelity: float, *, damaged: bool = False) -> tuple[RGB, float]:
     """Shift a canvas smoothly so that its area-downsampled version returns the photo; see `back_project`.
 
     A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with
@@ -150,6 +150,7 @@ def back_project_photo(canvas: RGB, photo: RGB, fidelity: float) -> tuple[RGB, f
         canvas: (s*H, s*W, 3) for any whole s; not changed.
         photo: (H, W, 3).
         fidelity: share of the error to remove, 0..1.
+        damaged: the photo is, so that the canvas should not agree with it, and is only compared.
     Returns:
         The result, (s*H, s*W, 3), and its agreement with the photo, both in 8 bits: PSNR in dB; inf if they are equal.
     """
@@ -166,7 +167,7 @@ def back_project_photo(canvas: RGB, photo: RGB, fidelity: float) -> tuple[RGB, f
         image = to_tensor(canvas[cell * first : cell * last, cell * outer : cell * end])
         shown = to_tensor(photo[per * first : per * last, per * outer : per * end])
         low_res = downsample_area(shown, (last - first, end - outer))
-        agreeing = _agreeing(image, shown, low_res, fidelity)
+        agreeing = image if damaged else _agreeing(image, shown, low_res, fidelity)
         inner = (slice(None), slice(top - first, bottom - first), slice(left - outer, right - outer))
         place = result[cell * top : cell * bottom, cell * left : cell * right]
         place[:] = to_rgb(agreeing[_grown(inner, cell)])

@@ -119,7 +119,7 @@ def stage_pictures(upscaled: Upscaled, face: Tensor) -> dict[str, RGB]:
     scale = upscaled.image.shape[-1] // plan.width
     chosen = gather(upscaled.candidates, upscaled.chosen).float()
     candidates = [to_rgb(candidate) for tile in upscaled.candidates for candidate in tile]
-    guide = {"guide": _shown(upscaled.stack[3:])} if upscaled.stack.shape[0] == 6 else {}
+    guide = {"guide": _shown(upscaled.stack[3:6])} if upscaled.stack.shape[0] in (6, 7) else {}
     return {
         "face": _shown(face),
         "low-res": _shown(upscaled.stack[:3]),

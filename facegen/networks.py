@@ -46,7 +46,8 @@ def check_networks(
     """Check that networks fit each other and the recipe.
 
     Raises:
-        RecipeError: if the tiles' side is no multiple of the J-net's, or their overlap not below that.
+        RecipeError: if the tiles' side is no multiple of the J-net's, or their overlap not below that, or the J-net
+            cannot be told a strength.
         WeightsError: if the networks were not made for each other.
     """
     tiles, own = recipe.tiles, upscaler.tile
@@ -54,14 +55,20 @@ def check_networks(
         raise RecipeError(f"tiles.side: {tiles.side}, expected a multiple of {own}, the side of the J-net's tiles.")
     if tiles.overlap >= own:
         raise RecipeError(f"tiles.overlap: {tiles.overlap}, expected less than {own}, the side of the J-net's tiles.")
-    if upscaler.in_channels != 3 + GUIDE_CHANNELS[guide]:
+    if recipe.strength and not upscaler.strength:
+        raise RecipeError(
+            f"strength: {recipe.strength}, but the weights {recipe.weights.upscaler} know no damage; leave it out, or "
+            "take --preset restore."
+        )
+    planes = upscaler.in_channels - upscaler.strength
+    if planes != 3 + GUIDE_CHANNELS[guide]:
         raise WeightsError(
-            f"upscaler: the J-net takes {upscaler.in_channels} channels, but RGB and guide {guide!r} are "
+            f"upscaler: the J-net takes {planes} channels, but RGB and guide {guide!r} are "
             f"{3 + GUIDE_CHANNELS[guide]}; correct the guide in the card of its weights."
         )
     channels = None if discriminator is None else discriminator.config.condition_channels
-    if channels is not None and (channels != upscaler.in_channels or upscaler.scale != DISCRIMINATOR_SCALE):
+    if channels is not None and (channels != planes or upscaler.scale != DISCRIMINATOR_SCALE):
         raise WeightsError(
             f"discriminator: takes {DISCRIMINATOR_SCALE}x tiles and {channels} channels, but the J-net makes "
-            f"{upscaler.scale}x ones from {upscaler.in_channels}; take the discriminator it was trained against."
+            f"{upscaler.scale}x ones from {planes}; take the discriminator it was trained against."
         )

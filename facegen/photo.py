@@ -143,9 +143,9 @@ def restore_photo(
     scale = _scale(rgb, wanted) if wish is None else math.ceil(wish)
     canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
     fill_background(canvas, pipeline, rgb, options.background, progress)
-    lacking = [frame for frame in wanted if scale > 1 or not _is_sharp(rgb, frame)]
+    lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
     heads = paste_heads(canvas, pipeline, rgb, lacking)
-    result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity)
+    result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity, damaged=bool(pipeline.recipe.strength))
     if wish is not None and wish < scale:
         result = resize(result, (round(wish * rgb.shape[1]), round(wish * rgb.shape[0])))
     return Restored(
@@ -177,7 +177,7 @@ def restore_face(
         if the photo shows it finer than the upscaler could.
     """
     side = round(frame.side)
-    shown = side if scale > 1 else math.ceil(side / 2)
+    shown = side if scale > 1 or pipeline.recipe.strength else math.ceil(side / 2)
     size = pipeline.scale * min(max(pipeline.low_res_side(side * scale), shown), pipeline.recipe.head_side)
     if side >= size:
         return None
@@ -196,7 +196,8 @@ def upscale_aligned(pipeline: FacePipeline, head: RGB, size: int = HEAD_SIDE) ->
     side = head.shape[0] * math.ceil(size / head.shape[0])
     upscaled = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
     image = resample(upscaled.image, (side, side))
-    rgb = to_rgb(back_project(image, picture.to(image.device), pipeline.recipe.fidelity))
+    fidelity = 0 if upscaled.strength else pipeline.recipe.fidelity
+    rgb = to_rgb(back_project(image, picture.to(image.device), fidelity))
     return UpscaledHead(rgb if side == size else resize(rgb, (size, size)), head, _shrunk(upscaled, side))
 
 

@@ -153,7 +153,7 @@ class FileUpscaler:
         upscaled, smallest = [head.upscaled for head in heads], min(len(head.before) for head in heads)
         return Upscaling(
             task.source, written, after=(self.options.size,) * 2, faces=len(heads), identity=_change(upscaled),
-            note=_doubts(upscaled, smallest),
+            note=_remarks(upscaled, smallest),
         )  # fmt: skip
 
     def _aligned(self, task: Task, picture: Picture) -> Upscaling:
@@ -167,7 +167,7 @@ class FileUpscaler:
         written = self._write(task, self._path(task, f"-{size}"), head.rgb, picture, [head.upscaled])
         return Upscaling(
             task.source, written, after=(size, size), faces=1, fit=head.upscaled.fit,
-            seams=seam_gauge(head.upscaled.image, head.upscaled.plan), note=_doubts([head.upscaled], height),
+            seams=seam_gauge(head.upscaled.image, head.upscaled.plan), note=_remarks([head.upscaled], height),
             identity=head.upscaled.identity,
         )  # fmt: skip
 
@@ -226,8 +226,18 @@ def _doubts(heads: Sequence[Upscaled], smallest: float | None) -> str:
     return "; ".join(doubts)
 
 
+def _damage(heads: Sequence[Upscaled]) -> list[str]:
+    """Say how damaged the heads were taken to be."""
+    return ["damage " + ", ".join(f"{head.strength:.2f}" for head in heads)] if any(h.strength for h in heads) else []
+
+
+def _remarks(heads: Sequence[Upscaled], smallest: float | None) -> str:
+    return "; ".join(filter(None, (*_damage(heads), _doubts(heads, smallest))))
+
+
 def _note(done: Restored) -> str:
     other = done.left - done.sharp
     notes = [f"{done.sharp} head(s) sharp already"] if done.sharp else []
     notes += [f"{other} head(s) left to the background"] if other else []
+    notes += _damage(done.heads)
     return "; ".join(notes) or ("" if done.upscaled else "no face found")

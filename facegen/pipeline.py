@@ -16,7 +16,7 @@ from torch.profiler import record_function as step
 from facegen.arrays import to_rgb, to_tensor
 from facegen.candidates import Candidates, Progress, make_candidates, wanted_variants
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
-from facegen.faces.guide import GuideMode, paint_guide
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.faces.identity import identity_change
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.files import PIPELINES
@@ -28,6 +28,7 @@ from facegen.ops.blending import blend
 from facegen.ops.choice import choose, gather
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, low_res_psnr, resample
 from facegen.ops.scoring import ScoreContext, score
+from facegen.ops.strength import grey_if_it_was, strength_of, without_damage
 from facegen.ops.tiling import TilePlan, plan_tiles, split
 from facegen.ops.variants import Variant
 from facegen.recipe import PipelineRecipe, load_recipe
@@ -50,9 +51,10 @@ class Upscaled:
     image: Tensor
     """(3, s*h, s*w) in [0, 1]."""
     stack: Tensor
-    """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
+    """(3+G, h, w) in [0, 1]: the low-res picture and its guide; with a plane of the strength where one is known."""
     reference: Tensor
-    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the image must agree with it."""
+    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the image must agree with it; without
+    its damage where there is some."""
     landmarks: Landmarks | None
     """In low-res pixels; None where there is no face."""
     plan: TilePlan
@@ -64,6 +66,8 @@ class Upscaled:
     """(T, K) float32, higher is better; see `facegen.ops.scoring.score`."""
     chosen: Tensor
     """(T,) index of each tile's chosen candidate."""
+    strength: float = 0.0
+    """How damaged the input is, as given or estimated."""
 
     @property
     def fit(self) -> float:
@@ -199,7 +203,8 @@ class FacePipeline:
         # 2. Its landmarks, in low-res pixels, and the guide painted from them, (G, h, w).
         found = landmarks_in_head(to_rgb(picture)) if landmarks == "find" else landmarks
         found = found and found.scaled(low_res.shape[2] / picture.shape[2])
-        stack = torch.cat([low_res, self._guide(low_res, found)])
+        strength = strength_of(low_res, self.recipe.strength)
+        stack = self._stack(low_res, found, strength)
         # 3. The tiles, in low-res pixels.
         plan = self.plan(*low_res.shape[1:])
         # 4. The candidates of each tile, (T, K, 3, s*t, s*t).
@@ -214,10 +219,12 @@ class FacePipeline:
         # 6. The chosen ones blended into one picture, (3, s*h, s*w).
         image = blend(gather(candidates.images, chosen), plan).clamp_(0, 1)
         # 7. Back-projection, so that the picture agrees with its input when it is shrunk again.
+        image = grey_if_it_was(image, low_res) if strength else image
+        reference = without_damage(image, reference, strength, pixel=reference.shape[1] / low_res.shape[1])
         image = back_project(image, reference, self.recipe.fidelity, slack=ROUNDING)
         return Upscaled(
             image=image, stack=stack, reference=reference, landmarks=found, plan=plan, candidates=candidates.images,
-            names=candidates.names, scores=scores, chosen=chosen,
+            names=candidates.names, scores=scores, chosen=chosen, strength=strength,
         )  # fmt: skip
 
     @falls_back_to_cpu
@@ -232,9 +239,11 @@ class FacePipeline:
         """
         picture = picture.to(self.device)
         plan = self.plan(*picture.shape[1:], most=PLAIN_OVERLAP)
-        stack = torch.cat([picture, self._guide(picture, None)])
-        images = self._upscale_tiles(stack, plan, self._variants[:1])
-        return back_project(blend(images[:, 0], plan).clamp_(0, 1), picture, self.recipe.fidelity, slack=ROUNDING)
+        strength = strength_of(picture, self.recipe.strength)
+        images = self._upscale_tiles(self._stack(picture, None, strength), plan, self._variants[:1])
+        image = blend(images[:, 0], plan).clamp_(0, 1)
+        reference = without_damage(image, picture, strength)
+        return back_project(image, reference, self.recipe.fidelity, slack=ROUNDING)
 
     def select(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
         """Score the candidates and choose one per tile, as the recipe says.
@@ -275,11 +284,14 @@ class FacePipeline:
         factor = self.low_res_side(size) / min(height, width)
         return round(height * factor), round(width * factor)
 
-    def _guide(self, low_res: Tensor, landmarks: Landmarks | None) -> Tensor:
-        """(G, h, w) in [0, 1]; empty without landmarks."""
-        if landmarks is None:
-            return low_res.new_zeros(self.config.in_channels - 3, *low_res.shape[1:])
-        return to_tensor(paint_guide(landmarks.points, low_res.shape[1], self.guide)).to(low_res.device)
+    def _stack(self, low_res: Tensor, landmarks: Landmarks | None, strength: float) -> Tensor:
+        """(C, h, w) in [0, 1]: the picture, its guide, empty without landmarks, and the strength if it can be told."""
+        size = low_res.shape[1:]
+        guide = low_res.new_zeros(GUIDE_CHANNELS[self.guide], *size)
+        if landmarks is not None:
+            guide = to_tensor(paint_guide(landmarks.points, size[0], self.guide)).to(low_res.device)
+        told = low_res.new_full((int(self.config.strength), *size), strength)
+        return torch.cat([low_res, guide, told])
 
     def _upscale_tiles(self, stack: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
         """(T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
@@ -295,7 +307,7 @@ class FacePipeline:
         """(N, 3, h, w) images and the (N, C, t, t) stack they came from to their (N,) mean logits."""
         assert self.discriminator is not None
         with autocast(self.recipe.precision, self.device):
-            logits: Tensor = self.discriminator(images, stack)
+            logits: Tensor = self.discriminator(images, stack[:, : self.discriminator.config.condition_channels])
         return logits.float().mean(dim=(1, 2, 3))
 
 

@@ -7,7 +7,7 @@ import types
 import typing
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -175,6 +175,9 @@ class PipelineRecipe(_Table):
     """Latents are normal, cut off at twice this many standard deviations; lower: more typical, less varied."""
     fidelity: float = Field(default=1.0, ge=0, le=1)
     """How far the result must agree with its input when shrunk again: 1 to about half an 8-bit step, 0 not at all."""
+    strength: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.0
+    """How damaged the pictures are, from 0 to 1, for weights that are told; "auto" estimates it for each. The result
+    must agree with its input without that damage: the stronger, the coarser are the colours and light compared."""
     head_side: int = Field(default=256, ge=32)
     """Largest low-res side of a photo's head; a larger head is shrunk to it first. Time grows with its square."""
     batch: int = Field(default=10, ge=1)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegen.arrays import to_rgb, to_tensor
+from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GuideMode
 from facegen.ops.consistency import downsample_area, low_res_psnr, resample
@@ -403,3 +403,56 @@ GOLDEN_GRID = [
     [[0.5348, 0.5746, 0.5211], [0.5086, 0.4497, 0.5005], [0.6793, 0.5533, 0.5038]],
     [[0.458, 0.4863, 0.5437], [0.4585, 0.5166, 0.3534], [0.3242, 0.258, 0.2848]],
 ]
+
+
+# --- strength
+
+
+@pytest.fixture(scope="module")
+def told(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Load:
+    """A pipeline whose J-net is told the strength of the damage."""
+    net = tiny.upscaler(in_channels=7, strength=True)
+    folder = tiny.save(tmp_path_factory.mktemp("told"), net, "rgb")
+
+    def with_overrides(*overrides: str) -> FacePipeline:
+        return FacePipeline.load(recipe, [f'weights.upscaler="{folder}"', "candidates.variants=[]", *overrides])
+
+    return with_overrides
+
+
+def test_network_is_told_the_strength(told: Load) -> None:
+    weak, strong = (told(f"strength={strength}")(smooth_head(40), 320) for strength in (0.0, 0.75))
+    assert [one.strength for one in (weak, strong)] == [0, 0.75]
+    assert strong.stack.shape[0] == 7
+    assert (strong.stack[6] == 0.75).all()
+    assert not torch.equal(weak.candidates, strong.candidates)
+
+
+def test_automatic_strength_is_estimated_for_each_picture(told: Load, head: RGB) -> None:
+    clean = downsample_area(to_tensor(head), (96, 96))
+    noisy = (clean + 0.1 * torch.randn(3, 96, 96, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    pipeline = told("strength=auto")
+    weak, strong = (pipeline(picture, 768, landmarks=None).strength for picture in (clean, noisy))
+    assert weak + 0.2 < strong
+
+
+def test_damaged_input_is_agreed_with_in_its_light_alone(told: Load) -> None:
+    noise = 0.1 * torch.randn(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    picture = (0.25 + smooth_head(64) / 2 + noise).clamp(0, 1)
+    exact, clean = (told(f"strength={strength}")(picture, 512, landmarks=None) for strength in (0.0, 1.0))
+    assert torch.equal(exact.reference, picture)
+    assert clean.fit > 55
+    assert low_res_psnr(clean.image, picture) < 30 < low_res_psnr(exact.image, picture)
+    light = [downsample_area(image, (4, 4)) for image in (clean.image, picture)]
+    torch.testing.assert_close(*light, atol=0.02, rtol=0)
+
+
+def test_strength_is_for_networks_that_are_told(load: Load) -> None:
+    with pytest.raises(RecipeError, match=r"strength: 0.5, but the weights .* know no damage; .*--preset restore"):
+        load("strength=0.5")
+
+
+def test_grey_photos_stay_grey(told: Load) -> None:
+    grey = smooth_head(40).mean(dim=0, keepdim=True).expand(3, -1, -1).contiguous()
+    image = told("strength=0.5")(grey, 320, landmarks=None).image
+    assert (image.amax(dim=0) - image.amin(dim=0)).max() < 1.5 / 255

@@ -47,6 +47,10 @@ ROLES = {"dcgan": "generator", "jnet": "upscaler"}
     "--inception", type=FILE, metavar="FILE",
     help="Stage 1: torch-fidelity's Inception weights, for the FID.  [default: torch.hub's copy, if there is one]",
 )
+@click.option(
+    "--damage", type=click.Choice(["mild", "medium", "strong"]),
+    help="Stage 2: damage the reduced portraits by blur, noise and JPEG first; docs/upscaling.md says how.",
+)
 @click.option("--fps", type=Rate(), default=Fraction(30), help="Frame rate of films that are folders of frames.")
 @pipeline_options
 def evaluate(
@@ -58,6 +62,7 @@ def evaluate(
     held_out: int | None,
     include: tuple[str, ...],
     inception: Path | None,
+    damage: str | None,
     fps: Fraction,
     recipe: str,
     overrides: tuple[str, ...],
@@ -93,7 +98,7 @@ def evaluate(
     if role == "generator":
         evaluation = _stage_1(pipelines, split, samples, inception, facts)
     else:
-        evaluation = _stage_2(pipelines, split, pictures, facts)
+        evaluation = _stage_2(pipelines, split, pictures, damage, facts)
     show(replace(evaluation, facts=facts), out, "evaluation")
 
 
@@ -148,14 +153,16 @@ def _stage_1(
     return evaluate_samples(pipelines, split, count, tell, extractor)
 
 
-def _stage_2(pipelines: dict[str, FacePipeline], split: Split, count: int, facts: dict[str, str]) -> Evaluation:
+def _stage_2(
+    pipelines: dict[str, FacePipeline], split: Split, count: int, damage: str | None, facts: dict[str, str]
+) -> Evaluation:
     from facegen.data.split import spread
     from facegen.evaluation.compare import evaluate_portraits
     from facegen.evaluation.features import load_lpips
 
     (pipeline,) = pipelines.values()
     lpips = at_hand(partial(load_lpips, pipeline.device), facts)
-    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, tell, lpips)
+    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, tell, lpips, damage)
 
 
 def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:

@@ -84,6 +84,18 @@ class Listed(click.ParamType[tuple[str, ...]]):
         return tuple(dict.fromkeys(words))
 
 
+class Strength(click.ParamType[float | str]):
+    """A number from 0 to 1, or auto."""
+
+    name = "strength"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
+        if value == "auto":
+            return "auto"
+        found = click.FloatRange(0, 1).convert(value, param, ctx)
+        return float(found)
+
+
 def _variants() -> Collection[str]:
     from facegen.ops.variants import KINDS
 
@@ -124,6 +136,10 @@ _PIPELINE_OPTIONS = (
         "--fidelity", type=click.FloatRange(0, 1),
         help="How closely the result, shrunk again, must match the input: from 0, not at all, to 1, exactly.",
     ),
+    click.option(
+        "--strength", type=Strength(),
+        help="With --preset restore: how damaged the pictures are, from 0 to 1; auto estimates it for each.",
+    ),
     click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps."),
     click.option("--threads", type=click.IntRange(min=1), help=_THREADS_HELP),
 )  # fmt: skip
@@ -144,12 +160,14 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         candidates: int | None,
         variants: tuple[str, ...] | None,
         fidelity: float | None,
+        strength: float | str | None,
         threads: int | None,
         **options: Any,
     ) -> Any:
         if preset and recipe:
             raise UsageError(f"--preset {preset} and --recipe {recipe} both name a recipe; leave one of them out.")
-        shortcuts = {"candidates.count": candidates, "candidates.variants": variants, "fidelity": fidelity}
+        shortcuts: dict[str, Any] = {"candidates.count": candidates, "candidates.variants": variants}
+        shortcuts |= {"fidelity": fidelity, "strength": strength}
         given = {key: value for key, value in shortcuts.items() if value is not None}
         for key, override in product(given, overrides):
             set_key = override.partition("=")[0].strip()

@@ -23,6 +23,7 @@ from facegen.evaluation.upscalers import Setting, Upscaler, from_pipeline, load_
 from facegen.media.images import read_image
 from facegen.media.report import need_charts
 from facegen.ops.consistency import downsample_area
+from facegen.ops.damage import LEVELS, of_item
 from facegen.ops.tiling import TilePlan
 from facegen.pipeline import FacePipeline
 
@@ -45,6 +46,8 @@ class Sides:
 
     low: int
     high: int
+    damage: str | None = None
+    """A key of `facegen.ops.damage.LEVELS`: the reduced portraits are damaged so much before they are upscaled."""
 
     def __post_init__(self) -> None:
         if self.high % self.low or self.scale < 2:
@@ -59,7 +62,13 @@ class Sides:
         return self.high // self.low
 
     def __str__(self) -> str:
-        return f"{self.low} px by area mean, 8 bits, upscaled to {self.high} px"
+        damaged = "" if self.damage is None else f", damaged ({self.damage}, strength {LEVELS[self.damage]:g}, seed 0)"
+        return f"{self.low} px by area mean, 8 bits{damaged}, upscaled to {self.high} px"
+
+    def reduce(self, original: RGB, item: int) -> RGB:
+        """Make the low-res picture, (low, low, 3), of a portrait; the damage is that of the item's number."""
+        low = to_rgb(downsample_area(to_tensor(original), (self.low, self.low)))
+        return low if self.damage is None else of_item(low, LEVELS[self.damage], item)
 
 
 class Comparison:
@@ -110,10 +119,10 @@ class Comparison:
             MissingExtraError: if EfficientNet-Lite2 or matplotlib are not installed.
         """
         need_charts()
-        meter, low_size = PortraitMeter(self.device, lpips), (self.sides.low, self.sides.low)
+        meter = PortraitMeter(self.device, lpips)
         album, seconds = Album(self.out, self.kinds, f"Portraits, {self.sides}"), []
         for file, original in self._read(files, "portraits", lambda file: read_portrait(file, self.sides.high)):
-            low = to_rgb(downsample_area(to_tensor(original), low_size))
+            low = self.sides.reduce(original, meter.count)
             results, times = self._upscale(low)
             name = file.relative_to(root or file.parent).with_suffix("")
             album.add("-".join(name.parts), low, results, original)
@@ -178,10 +187,11 @@ def evaluate_portraits(
     split: str,
     report: Callable[[str], None],
     lpips: PairDistance | None = None,
+    damage: str | None = None,
 ) -> Evaluation:
     """Compare the pipeline with bicubic and Lanczos interpolation on aligned portraits, reduced to 96 px.
 
-    Arguments and errors are those of `Comparison.add_portraits`; `report` gets a line on each portrait.
+    Arguments and errors are those of `Comparison.add_portraits` and `Sides`; `report` gets a line on each portrait.
     """
 
     def track(files: Sequence[Path], what: str) -> Iterator[Path]:
@@ -189,7 +199,7 @@ def evaluate_portraits(
             report(f"portrait {number} of {len(files)}: {file.name}")
             yield file
 
-    sides = Sides(LOW, LOW * pipeline.scale)
+    sides = Sides(LOW, LOW * pipeline.scale, damage)
     models = [from_pipeline(OURS, pipeline, "the pipeline"), *load_upscalers((BASELINE, LANCZOS), Setting(sides.scale))]
     comparison = Comparison(models, sides, device=pipeline.device, report=report, track=track)
     comparison.add_portraits(files, split, lpips=lpips, plan=pipeline.plan(LOW, LOW))

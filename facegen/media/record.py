@@ -52,6 +52,8 @@ class UpscaledRecord(_Table):
     """Measured before the picture was resized or pasted."""
     identity: float | None = None
     """Distance of a photo's face to that of the input, to a network that recognises faces; None where there is none."""
+    strength: float = 0.0
+    """How damaged the input was taken to be, as given or estimated."""
 
 
 class SourceRecord(_Table):
@@ -123,6 +125,8 @@ class Made(Protocol):
     def fit(self) -> float: ...
     @property
     def identity(self) -> float | None: ...
+    @property
+    def strength(self) -> float: ...
 
 
 def record_text(
@@ -270,6 +274,7 @@ def _upscaled_record(upscaled: Made, measured: bool) -> UpscaledRecord:
         fit=_rounded(upscaled.fit),
         seams=_rounded_gauge(seam_gauge(upscaled.image, upscaled.plan)),
         identity=_rounded(upscaled.identity) if measured else None,
+        strength=round(upscaled.strength, 3),
     )
 
 

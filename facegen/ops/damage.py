@@ -8,11 +8,13 @@ Super-Resolution", ICCV 2021; X. Wang et al., "Real-ESRGAN", ICCV Workshops 2021
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.arrays import RGB
 from facegen.ops.color import WEIGHTS
 from facegen.ops.degradation import Float, blur, in_8_bits
 
@@ -51,8 +53,12 @@ def damage(image: Float, rng: Rng, strength: float) -> Float:
 
 def _at_random(share: float, step: Step, image: Float, rng: Rng, strength: float) -> Float:
     """Do a step in `share` of the cases; its random numbers are drawn in all."""
-    wanted, amount, own = rng.random() < share, strength * rng.uniform(0.3, 1), np.random.default_rng(rng.integers(2**62))
-    return np.clip(step(image, own, amount), 0, 1) if wanted else image
+    wanted, amount, own = rng.random() < share, strength * rng.uniform(0.3, 1), rng.integers(2**62)
+    return _clipped(step(image, np.random.default_rng(own), amount)) if wanted else image
+
+
+def _clipped(image: NDArray[Any]) -> Float:
+    return np.asarray(np.clip(image, 0, 1), np.float32)
 
 
 def blurred(image: Float, rng: Rng, amount: float) -> Float:
@@ -76,11 +82,11 @@ def resized(image: Float, rng: Rng, amount: float) -> Float:
 
 def _resize(image: Float, size: tuple[int, int], rng: Rng) -> Float:
     kernel = KERNELS[rng.integers(len(KERNELS))]
-    return np.clip(cv2.resize(image, size, interpolation=kernel), 0, 1, dtype=np.float32)
+    return _clipped(cv2.resize(image, size, interpolation=kernel))
 
 
 def noisy(image: Float, rng: Rng, amount: float) -> Float:
-    """Gaussian, Poisson or a sensor's noise, grey in some of the cases; the sensor's is grainy and strongest in colour."""
+    """Gaussian, Poisson or a sensor's noise, some of it grey; the sensor's is grainy and strongest in colour."""
     kind, channels = rng.random(), 1 if rng.random() < 0.4 else 3
     grain = rng.standard_normal((*image.shape[:2], channels), np.float32) * np.float32(NOISE * amount)
     if kind < 0.5:
@@ -89,8 +95,8 @@ def noisy(image: Float, rng: Rng, amount: float) -> Float:
     if kind < 0.8:
         return image + grain
     light, colour = rng.uniform(0.3, 0.7), rng.uniform(0.6, 1.2)
-    luma = (grain @ np.array(WEIGHTS, np.float32))[..., None]
-    return image + 2 * blur(light * luma + colour * (grain - luma), rng.uniform(0.4, 0.9))
+    luma = (np.broadcast_to(grain, image.shape) @ np.array(WEIGHTS, np.float32))[..., None]
+    return image + 2 * blur(np.asarray(light * luma + colour * (grain - luma), np.float32), rng.uniform(0.4, 0.9))
 
 
 def sharpened(image: Float, rng: Rng, amount: float) -> Float:
@@ -105,7 +111,7 @@ def scratched(image: Float, rng: Rng, amount: float) -> Float:
     for _ in range(rng.integers(1, 3)):
         start = rng.uniform(0, 1, 2) * (width, height)
         bend = np.cumsum(rng.normal(0, 1, (6, 2)) + rng.normal(0, 3, 2), axis=0)
-        cv2.polylines(mask, [np.int32(16 * (start + bend))], False, 255, 1, cv2.LINE_AA, 4)
+        cv2.polylines(mask, [(16 * (start + bend)).astype(np.int32)], False, 255, 1, cv2.LINE_AA, 4)
     for _ in range(rng.integers(0, 4)):
         place = (16 * rng.uniform(0, 1, 2) * (width, height)).astype(int)
         cv2.circle(mask, (int(place[0]), int(place[1])), int(rng.integers(4, 16)), 255, -1, cv2.LINE_AA, 4)
@@ -143,11 +149,10 @@ def aged(image: Float, rng: Rng) -> Float:
     if faded:
         image = 0.25 * depth + (1 - 0.4 * depth) * image
     tint = rng.uniform(-0.4, 0.4, 3) * depth if toned or not (grey or faded) else 0.0
-    return np.asarray(np.clip(image + tint * image * (1 - image), 0, 1), np.float32)
+    return _clipped(image + tint * image * (1 - image))
 
 
-def measured_in(image: NDArray[np.uint8], seed: int, item: int, strength: float) -> NDArray[np.uint8]:
-    """Damage an (H, W, 3) uint8 picture as a benchmark's: the same for a seed, an item and a strength."""
-    rng = np.random.default_rng((seed, item))
-    unit = np.asarray(np.divide(image, 255, dtype=np.float32))
-    return np.rint(damage(unit, rng, strength) * 255).astype(np.uint8)
+def of_item(picture: RGB, strength: float, item: int, seed: int = 0) -> RGB:
+    """Damage a picture in a way that is known from (seed, item), for measuring: (H, W, 3) uint8 to the same."""
+    unit = np.asarray(np.divide(picture, 255, dtype=np.float32))
+    return np.rint(damage(unit, np.random.default_rng((seed, item)), strength) * 255).astype(np.uint8)

@@ -25,7 +25,7 @@ from facegen.ops.damage import aged, damage
 from facegen.ops.degradation import degrade, in_8_bits, recolour
 
 Array = NDArray[np.float32]
-Pixels = TypeVar("Pixels", Array, RGB)
+Scalar = TypeVar("Scalar", bound=np.generic)
 MARGIN = 16
 """Low-res pixels around a tile that are damaged with it, so that blur and blocks at its border are what they are in a
 photo."""
@@ -252,10 +252,11 @@ def _with_margin(picture: RGB, top: int, left: int, cut: int, margin: int) -> RG
     return np.asarray(cv2.copyMakeBorder(inner, above, below, beside, beyond, cv2.BORDER_REFLECT_101), np.uint8)
 
 
-def _middle(image: Pixels, side: int) -> Pixels:
+def _middle(image: NDArray[Scalar], side: int) -> NDArray[Scalar]:
     start = (image.shape[0] - side) // 2
     return image[start : start + side, start : start + side]
 
 
-def _shrink(image: Pixels, side: int) -> Pixels:
-    return cast(Pixels, cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA))
+def _shrink(image: NDArray[Scalar], side: int) -> NDArray[Scalar]:
+    shrunk = cv2.resize(cast(Any, image), (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(shrunk, image.dtype)

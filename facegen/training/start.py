@@ -182,7 +182,10 @@ def _load(network: nn.Module, folder: Path) -> None:
 
 def _told_strength(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Give kernels one more plane of the input, with no effect, where the network's own have one more."""
-    wider = {name for name, value in state.items() if name in own and own[name].ndim == 4 and own[name].shape[1] == value.shape[1] + 1}
+    wider = {
+        name for name, value in state.items()
+        if value.ndim == 4 and name in own and own[name].shape[1] == value.shape[1] + 1
+    }  # fmt: skip
     return {name: F.pad(value, (0, 0, 0, 0, 0, 1)) if name in wider else value for name, value in state.items()}
 
 

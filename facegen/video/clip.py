@@ -185,7 +185,8 @@ class ClipUpscaler:
         past, base = before(), None
         if past is not None and frame.moved is not None:
             base = self._mix(canvas, rgb, past.kept, frame.moved)
-        result, fit = back_project_photo(canvas, rgb, self.pipeline.recipe.fidelity)
+        recipe = self.pipeline.recipe
+        result, fit = back_project_photo(canvas, rgb, recipe.fidelity, damaged=bool(recipe.strength))
         heads, worst = (0, math.inf) if past is None else (past.heads, past.fit)
         kept = Kept.of(rgb, _plane(result), base)
         return ClipFrame(result, kept, frame.tracker, max(heads, len(upscaled)), min(worst, fit))

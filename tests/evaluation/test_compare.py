@@ -165,3 +165,12 @@ def test_own_pictures_have_any_shape_but_not_any_size(tmp_path: Path, head: RGB)
     large = write_image(tmp_path / "large.png", resize(head, (LARGEST + 1, 20)))
     with pytest.raises(ImageError, match=r"large.png: 513x20, expected at most 512 px a side; left out.*facegen upres"):
         read_small(large)
+
+
+def test_portraits_are_damaged_the_same_way_again(head: RGB) -> None:
+    clean, damaged = Sides(32, 128), Sides(32, 128, "strong")
+    low = clean.reduce(head, 0)
+    assert low.shape == (32, 32, 3)
+    assert np.array_equal(damaged.reduce(head, 5), damaged.reduce(head, 5))
+    assert not np.array_equal(damaged.reduce(head, 5), low)
+    assert str(damaged) == "32 px by area mean, 8 bits, damaged (strong, strength 0.8, seed 0), upscaled to 128 px"

@@ -92,3 +92,9 @@ def test_jnet_recipe_refuses(values: dict[str, Any], message: str) -> None:
 def test_dcgan_recipe_refuses_unknown_augmentation() -> None:
     with pytest.raises(RecipeError, match=r"loss\.augment\.0: .*'color', 'translation' or 'cutout', got 'colour'"):
         dcgan(loss={"augment": ["colour"]})
+
+
+def test_plane_of_strength_is_one_more_channel() -> None:
+    assert jnet(generator={"in_channels": 7, "strength": True}).generator.strength
+    with pytest.raises(RecipeError, match=r"generator\.in_channels is 5, expected 6"):
+        jnet(generator={"in_channels": 6, "strength": True})

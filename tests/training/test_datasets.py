@@ -142,6 +142,20 @@ class TestTiles:
         assert 10 < int((harm > 0.5 / 255).sum()) < 30
         assert harm.max() < 0.1
 
+    def test_damaged_tiles_are_told_their_strength(self, head_folder: Path) -> None:
+        config = PLAIN.model_copy(update={"damage": 0.7, "zoom_max": 1.5})
+        data = tiles(head_folder, config=config, strength=True)
+        stacks, high = data.batch(0, 80)
+        assert stacks.shape == (80, 7, 8, 8)
+        strengths = stacks[:, 6].flatten(1)
+        assert (strengths == strengths[:, :1]).all()
+        harm = (stacks[:, :3] - F.avg_pool2d(high, 8)).abs().flatten(1).mean(dim=1)
+        clean = strengths[:, 0] == 0
+        assert 12 < int(clean.sum()) < 36
+        assert harm[clean].max() < 0.5 / 255
+        assert harm[strengths[:, 0] > 0.5].mean() > harm[(strengths[:, 0] < 0.5) & ~clean].mean() > 0.005
+        assert all(torch.equal(a, b) for a, b in zip(data.batch(3, 2), (stacks[3:5], high[3:5]), strict=True))
+
     @pytest.mark.parametrize(("dropout", "least", "most"), [(0.0, 0, 0), (0.3, 0.2, 0.4), (1.0, 1, 1)])
     def test_share_of_empty_guides(self, head_folder: Path, dropout: float, least: float, most: float) -> None:
         data = tiles(head_folder, config=PLAIN.model_copy(update={"guide_dropout": dropout}), side=64)

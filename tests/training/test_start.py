@@ -217,3 +217,15 @@ class TestShippedRecipes:
         found = dry_run(load_training_recipe(path, overrides), head_folder)
         assert found.parameters["generator"] == found.parameters["average"] > 700_000
         assert found.images_per_second > 0
+
+
+def test_network_that_is_told_the_strength_begins_as_one_that_is_not(head_folder: Path, tmp_path: Path) -> None:
+    recipe = jnet_recipe()
+    make_trainer(recipe, head_folder, tmp_path / "run").run()
+    publish(tmp_path / "run", "blind", tmp_path, recipe_name="test")
+    wider = recipe.generator.model_copy(update={"in_channels": 7, "strength": True})
+    told = recipe.model_copy(update={"generator": wider})
+    begun = make_trainer(told, head_folder, tmp_path / "told", begin_with=str(tmp_path / "blind")).objective.ema[0]
+    blind, _ = load_network(str(tmp_path / "blind"), JNet)
+    stack = torch.rand(2, 7, recipe.generator.tile, recipe.generator.tile)
+    torch.testing.assert_close(begun(stack), blind(stack[:, :6]))

@@ -1,0 +1,75 @@
+"""How well the strength of damage is estimated, and the coefficients of facegen/ops/strength.py.
+
+    python -m benchmarks.strength --data ../shared/data/portraits768 [--write]
+
+Portraits are shrunk to sides from 64 to 160 px and damaged at strengths from 0 to 1. The coefficients are fitted on
+those that the J-net was trained on, and measured on those kept out of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+from facegen.data.split import split
+from facegen.media.images import find_pictures, read_image
+from facegen.ops.damage import aged, damage
+from facegen.ops.degradation import Float
+from facegen.ops.strength import COEFFICIENTS, expanded, features
+
+HELD_OUT, CLEAN, OLD, EACH, RIDGE = 60, 0.15, 0.3, 3, 1.0
+"""Portraits kept out; shares of undamaged and of old ones; pictures made of each portrait; weight of the penalty."""
+Array = NDArray[np.float64]
+
+
+def samples(files: Sequence[Path], seed: int) -> tuple[Array, Array]:
+    """Features and true strengths of damaged pictures."""
+    found, strengths = [], []
+    for number, file in enumerate(track(files, "portraits")):
+        portrait = read_image(file).rgb
+        for again in range(EACH):
+            rng = np.random.default_rng((seed, number, again))
+            side, strength = int(rng.integers(64, 160)), rng.random() * (rng.random() >= CLEAN)
+            reduced = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
+            small: Float = np.asarray(reduced / 255, np.float32)
+            small = aged(small, rng) if rng.random() < OLD else small
+            found.append(features(np.rint(damage(small, rng, strength) * 255).astype(np.uint8)))
+            strengths.append(strength)
+    return np.array(found), np.array(strengths)
+
+
+def fit(values: Array, strengths: Array) -> dict[str, Array]:
+    """Ridge regression on the expanded, standardised features."""
+    mean, spread = values.mean(axis=0), values.std(axis=0)
+    terms = expanded((values - mean) / spread)
+    penalty = RIDGE * np.eye(terms.shape[1])
+    return {"mean": mean, "spread": spread, "weights": np.linalg.solve(terms.T @ terms + penalty, terms.T @ strengths)}
+
+
+def main() -> None:
+    """Fit, measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="folder of aligned portraits")
+    parser.add_argument("--write", action="store_true", help=f"write the coefficients to {COEFFICIENTS.name}")
+    options = parser.parse_args()
+    trained_on, kept_out = split(find_pictures([options.data]), HELD_OUT)
+    found = fit(*samples(trained_on, seed=0))
+    values, strengths = samples(kept_out, seed=1)
+    estimated = np.clip(expanded((values - found["mean"]) / found["spread"]) @ found["weights"], 0, 1)
+    error = estimated - strengths
+    print(f"mean absolute error {np.abs(error).mean():.3f}, correlation {np.corrcoef(estimated, strengths)[0, 1]:.3f}")
+    print(f"undamaged ones are estimated at {estimated[strengths == 0].mean():.3f} on average")
+    if options.write:
+        single = {name: array.astype(np.float32) for name, array in found.items()}
+        np.savez(COEFFICIENTS, mean=single["mean"], spread=single["spread"], weights=single["weights"])
+        print(COEFFICIENTS)
+
+
+if __name__ == "__main__":
+    main()
