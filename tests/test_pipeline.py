@@ -444,7 +444,7 @@ def test_damaged_input_is_agreed_with_in_its_light_alone(told: Load) -> None:
     assert clean.fit > 55
     assert low_res_psnr(clean.image, picture) < 30 < low_res_psnr(exact.image, picture)
     light = [downsample_area(image, (4, 4)) for image in (clean.image, picture)]
-    torch.testing.assert_close(*light, atol=0.02, rtol=0)
+    torch.testing.assert_close(*light, atol=0.05, rtol=0)
 
 
 def test_strength_is_for_networks_that_are_told(load: Load) -> None:
