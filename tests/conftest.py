@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,13 @@ def pytest_configure() -> None:
     """A shell's background jobs are started deaf to Ctrl-C, and tests of it would fail there."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def make_pipe(path: Path) -> None:
+    """Put a named pipe there; skip the test on Windows, which has none."""
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("no named pipes")
+    os.mkfifo(path)
 
 
 _BROW = [(0.26, 0.38), (0.30, 0.36), (0.35, 0.35), (0.40, 0.36), (0.44, 0.38)]

@@ -28,6 +28,8 @@ NEIGHBOURS = 3
 """k of precision and recall."""
 SHOWN, CLOSEST = 64, 16
 """Samples, or kept-out pictures, on a sheet; pairs on that of copies."""
+FEW = 50
+"""Pictures a half below which figures bear no comparison: shares of 50 have a standard error of up to 0.07."""
 HALVES_SEED = 0
 BATCH = 16
 """Samples drawn at once."""
@@ -66,6 +68,9 @@ def evaluate_samples(
     """
     side, truncation = _checked(pipelines, split, count)
     drawn = {name: _draw(name, pipeline, count, report) for name, pipeline in pipelines.items()}
+    warning = _too_few(len(split.kept_out) // 2)
+    if warning:
+        report(warning)
     report(f"reading {len(split.kept_out)} kept-out and {len(split.training)} training pictures")
     kept, _ = load_square(split.kept_out, side, report)
     trained, _ = load_square(split.training, side, report)
@@ -83,7 +88,8 @@ def evaluate_samples(
     sheets = [sheet for name in drawn for sheet in _sheets(name, drawn[name], trained, *nearest[name])]
     sheets.append(Sheet("Kept-out pictures", contact_sheet(spread(list(kept), SHOWN))))
     columns = (*drawn, REAL, *map(_ratio_column, drawn))
-    return Evaluation("Samples of stage 1", columns, tuple(figures), tuple(sheets), {}, LEGEND)
+    legend = f"{LEGEND} {warning}" if warning else LEGEND
+    return Evaluation("Samples of stage 1", columns, tuple(figures), tuple(sheets), {}, legend)
 
 
 def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) -> tuple[int, float]:
@@ -99,6 +105,17 @@ def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) ->
         each = ", ".join(f"{name} {side} px at truncation {truncation:g}" for name, (side, truncation) in found.items())
         raise UsageError(f"generators of one table must draw alike, found {each}; measure them one by one.")
     return next(iter(found.values()))
+
+
+def _too_few(half: int) -> str:
+    """Warn of figures that say nothing; "" if a half has enough pictures."""
+    if half >= FEW:
+        return ""
+    error = 0.5 / half**0.5
+    return (
+        f"Warning: N = {half} pictures a half are too few to compare generators by: shares such as precision have a "
+        f"standard error of up to {error:.2f}. Keep at least {2 * FEW} pictures out (--held-out), and draw as many."
+    )
 
 
 def _draw(name: str, pipeline: FacePipeline, count: int, report: Tell) -> RGB:

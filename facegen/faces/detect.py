@@ -35,7 +35,7 @@ LARGEST_ENLARGEMENT = 4.0
 LIKELY, SURE = 0.6, 0.8
 """YuNet's confidence from which dlib is asked, and from which a face counts even if dlib sees none."""
 SURELY_UPRIGHT = 0.92
-"""YuNet's confidence from which a head is upright: it has 0.92 to 0.97 in good portraits, and reaches 0.92 upside
+"""YuNet's confidence from which a head is upright: it has 0.92 to 0.97 in good portraits, and at most 0.91 upside
 down."""
 TURNED_SIDE = 128
 """Side of the crops in which YuNet compares the quarter turns of a head."""
@@ -76,7 +76,7 @@ class FoundHead:
 def heads_in_photo(rgb: RGB, smallest: float = 0) -> list[FoundHead]:
     """Every head in a photo, the largest first: at any angle, or in profile.
 
-    Heads on a side are missed now and then; those upside down, if they are less than a quarter of a larger photo.
+    Heads on a side are missed now and then, and upside down those that are small in the photo.
 
     Args:
         rgb: (H, W, 3) uint8, any size; a face counts from about 10 px of the longest side's 2560 on.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import socket
 import sys
@@ -74,11 +73,12 @@ def test_export_needs_no_page(facegen: Facegen, head_folder: Path) -> None:
     assert [entry.label for entry in read_manifest(head_folder)] == ["drop", "", ""]
 
 
-@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="the limit of open files is set from outside")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the limit of open files is set from outside")
 @pytest.mark.parametrize("sent", [
     b"", b"GET / HTTP/1.1\r\nHost:", b"POST /api/labels HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{",
 ])  # fmt: skip
 def test_300_unfinished_requests_keep_nobody_out(running: Running, sent: bytes) -> None:
+    resource = pytest.importorskip("resource")
     running.start()
     resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (256, 256))  # as on macOS
     port = int(running.address.rstrip("/").rpartition(":")[2])
@@ -102,6 +102,7 @@ def test_a_request_that_stays_silent_is_hung_up(
             assert silent.recv(1) == b""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals that can be caught")
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_ended_politely_it_loses_nothing(running: Running, how: signal.Signals) -> None:
     running.start("--rater", "anna")

@@ -18,6 +18,7 @@ from facegen.data.manifest import MANIFEST
 from facegen.data.prepare import LEDGER
 from facegen.media.images import write_image
 from tests.cli.conftest import Facegen
+from tests.conftest import make_pipe
 from tests.data.strategies import HOSTILE
 from tests.training.conftest import jnet_recipe
 
@@ -65,7 +66,7 @@ def tiny(side: int) -> Spoil:
 
 def row_of_a_pipe(folder: Path) -> None:
     table(folder, {"file": "pipe.png", "source": "pipe.png"})
-    os.mkfifo(folder / "pipe.png")
+    make_pipe(folder / "pipe.png")
 
 
 def loop(path: Path) -> None:
@@ -83,20 +84,20 @@ SETS: dict[str, Spoil] = {
     "UTF-16": bytes_in(MANIFEST, "file,source\na.png,a.jpg\n".encode("utf-16")),
     "a cell without end": bytes_in(MANIFEST, b"file,source\n" + b"x" * 200_000),
     "a manifest that is a folder": instead(MANIFEST, Path.mkdir),
-    "a manifest that is a pipe": instead(MANIFEST, os.mkfifo),
+    "a manifest that is a pipe": instead(MANIFEST, make_pipe),
     "a manifest that is a loop": instead(MANIFEST, loop),
     "crops that are gone": lambda folder: table(folder, {"file": "gone.png", "source": "gone.png"}),
     "a crop that is a folder": instead("a.png", Path.mkdir),
-    "a crop that is a pipe": instead("a.png", os.mkfifo),
+    "a crop that is a pipe": instead("a.png", make_pipe),
     "a row of a pipe": row_of_a_pipe,
     "a crop that is a loop": instead("a.png", loop),
     **{f"ledger {content[:9]!r}": bytes_in(LEDGER, content) for content in (b"", b"[" * 9999, b"\xff", b"{}", b"null")},
-    "a ledger that is a pipe": instead(LEDGER, os.mkfifo),
+    "a ledger that is a pipe": instead(LEDGER, make_pipe),
     **{f"cache {content[:9]!r}": bytes_in(FINGERPRINTS, content) for content in (b"", b"PK\3\4", b"\x93NUMPY", b"x")},
     "a cache that is a folder": instead(FINGERPRINTS, Path.mkdir),
     "labels nested": bytes_in("labels/anna.jsonl", b"[" * 9999 + b"\n"),
     "labels of NUL": bytes_in("labels/anna.jsonl", b"\0" * 99 + b"\n"),
-    "labels that are a pipe": instead("labels/anna.jsonl", os.mkfifo),
+    "labels that are a pipe": instead("labels/anna.jsonl", make_pipe),
     "labels that are a folder": instead("labels/anna.jsonl", Path.mkdir),
     "no folder of labels": bytes_in("labels", b"theirs"),
     "a lock that is a folder": instead(".lock", Path.mkdir),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import resource
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -110,6 +109,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on(
     words = ("train", recipe, "--data", head_folder, "--out", tmp_path / "run")
     assert facegen(*words, "--images", 2).exit_code == 0
     before = everything(tmp_path / "run" / "checkpoints")
+    resource = pytest.importorskip("resource", reason="no limits of that kind")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
     try:

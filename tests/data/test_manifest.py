@@ -6,7 +6,6 @@ import contextlib
 import csv
 import json
 import math
-import os
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from facegen.data import reading
 from facegen.data.manifest import MANIFEST, Decision, Entry, entries_of, read_manifest, write_manifest
 from facegen.errors import FileError
+from tests.conftest import make_pipe
 from tests.data.strategies import HOSTILE, entries, names
 
 POINTS = tuple((float(n), n + 0.25) for n in range(68))
@@ -129,7 +129,7 @@ def test_a_manifest_of_before_apostrophes_is_read(tmp_path: Path) -> None:
 
 
 def test_only_a_plain_file_of_some_size_is_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    os.mkfifo(tmp_path / MANIFEST)
+    make_pipe(tmp_path / MANIFEST)
     with pytest.raises(FileError, match=r"manifest\.csv: is a pipe"):
         read_manifest(tmp_path)
     (tmp_path / MANIFEST).unlink()

@@ -31,6 +31,7 @@ from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task
 from facegen.media.images import read_image, resize, write_image
+from tests.conftest import make_pipe
 
 SIZE = 96
 
@@ -284,7 +285,7 @@ def test_a_hostile_ledger_is_refused(raw: Path, out: Path, content: str) -> None
 
 def test_a_ledger_that_is_a_pipe_is_refused(raw: Path, out: Path) -> None:
     out.mkdir()
-    os.mkfifo(out / LEDGER)
+    make_pipe(out / LEDGER)
     with pytest.raises(FileError, match=r"prepare\.json: is a pipe"):
         start(raw, out)
 
@@ -347,6 +348,7 @@ def test_the_order_in_which_photos_come_does_not_matter(raw: Path, out: Path, mo
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="groups of processes")
 @pytest.mark.parametrize("crops", [1, 4, 9])
 def test_two_processes_killed_and_begun_again(raw: Path, out: Path, tmp_path: Path, photo: RGB, crops: int) -> None:
     for number in range(12):

@@ -78,6 +78,15 @@ def test_every_figure_has_its_columns_and_protocol(found: tuple[Evaluation, list
     assert [sheet.picture.ndim for sheet in evaluation.sheets] == [3, 3, 3]
 
 
+def test_too_few_pictures_are_warned_of_in_the_terminal_and_on_the_page(found: tuple[Evaluation, list[str]]) -> None:
+    evaluation, reported = found
+    [warning] = [line for line in reported if line.startswith("Warning")]
+    assert "N = 4 pictures a half are too few" in warning
+    assert "standard error of up to 0.25. Keep at least 100 pictures out" in warning
+    assert evaluation.legend.endswith(warning)
+    assert samples._too_few(samples.FEW) == ""
+
+
 def test_noise_is_no_face_and_far_from_real(found: tuple[Evaluation, list[str]]) -> None:
     evaluation, _ = found
     assert by_name(evaluation, "Share with a face").values == {SAMPLES: 0.0, REAL: 1.0, RATIO: 0.0}

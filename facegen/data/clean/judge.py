@@ -21,7 +21,7 @@ from facegen.data.manifest import DOUBT, TWIN, Entry
 from facegen.errors import UsageError, did_you_mean
 from facegen.faces.identity import identity_distance
 
-VERSION = 1
+VERSION = 2
 """Version of the measures: crops measured by another one are measured again."""
 
 
@@ -51,7 +51,7 @@ DETECTORS = {
     "blown": Detector(face.clipped, "above", 0.08, 0.0, "share of the face that is overexposed"),
     "grey": Detector(face.colour, "below", 1.2, 3.9, "colour that does not follow from the lightness, in L*a*b*"),
     "tinted": Detector(face.cast, "above", 4.7, 1.15, "distance of the face's colour from skin's, in its spreads"),
-    "noisy": Detector(patterns.noise, "above", 1.7, 0.3, "grain of the flattest parts, in steps of 255"),
+    "noisy": Detector(patterns.noise, "above", 2.1, 0.55, "grain of the flattest skin, in steps of 255"),
     "blocks": Detector(patterns.blocks, "above", 17.5, 8.7, "JPEG's grid in the second differences, over chance"),
     "screened": Detector(patterns.screen, "above", 22.0, 9.0, "strongest regular pattern over its surroundings, in dB"),
     "drawn": Detector(patterns.drawn, "above", 0.8, -4.0, "log-odds of a drawing or painting"),

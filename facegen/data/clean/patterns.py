@@ -101,12 +101,15 @@ def description(view: View, name: str) -> NDArray[np.float64]:
 
 
 def noise(view: View) -> float:
-    """Standard deviation of the grain in the flattest parts, in steps of 255.
+    """Standard deviation of the grain in the flattest parts of the face, in steps of 255.
 
-    Immerkaer's mask (1996) on luma, mean over parts, 20th percentile of all parts, so that hair and cloth do not count.
+    Immerkaer's mask (1996) on luma, mean over parts, 20th percentile of the parts in the face: skin counts, and no
+    beard, no foliage behind the head.
     """
     grain = np.abs(cv2.filter2D(view.fine_luma, -1, NOISE_MASK)) * (255 * np.sqrt(np.pi / 2) / 6)
-    return float(np.percentile(cv2.resize(grain, (PARTS, PARTS), interpolation=cv2.INTER_AREA), 20))
+    parts = cv2.resize(grain, (PARTS, PARTS), interpolation=cv2.INTER_AREA)
+    share = cv2.resize(view.face.astype(np.float32), (PARTS, PARTS), interpolation=cv2.INTER_AREA)
+    return float(np.percentile(parts[share > 0.99 * share.max()], 20))
 
 
 def blocks(view: View) -> float:

@@ -38,8 +38,8 @@ class Running:
         return self._process.pid
 
     def kill(self) -> None:
-        """SIGKILL: nothing is written any more."""
-        self.end(signal.SIGKILL)
+        """SIGKILL, or its like on Windows: nothing is written any more."""
+        self.end(getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def end(self, how: signal.Signals = signal.SIGINT) -> str:
         """Send a signal and wait; what it still printed."""

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from facegen.data.curate.labels import LabelLog, agreement, log_path, majority, raters_of, read_labels
 from facegen.data.manifest import Decision
 from facegen.errors import FileError, UsageError
+from tests.conftest import make_pipe
 from tests.data.strategies import lines_of_labels
 
 LINE = '{"at": "2026-01-01T10:00:00.000+00:00", "file": "a.png", "label": "keep"}\n'
@@ -167,7 +168,7 @@ def test_any_labels_come_back_and_a_torn_end_costs_one(
 
 def test_a_file_of_labels_that_is_a_pipe(path: Path) -> None:
     path.parent.mkdir()
-    os.mkfifo(path)
+    make_pipe(path)
     with pytest.raises(FileError, match=r"anna\.jsonl: is a pipe"):
         LabelLog(path)
 
