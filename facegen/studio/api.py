@@ -109,7 +109,7 @@ def add_endpoints(studio: Studio) -> None:
         preset, faces = gr.Dropdown(presets, value=studio.recipe), gr.Textbox("all", max_length=1000)
         scale, fidelity = gr.Number(0, minimum=0, maximum=8), gr.Number(-1, minimum=-1, maximum=1)
         background = gr.Dropdown(["lanczos", "tiles", "keep"], value="lanczos")
-        suffix = gr.Dropdown(["png", "jpg", "webp", "tif"], value="png")
+        suffix = gr.Dropdown(["auto", "png", "jpg", "webp", "tif"], value="auto")
         seed, truncation = gr.Number(0, minimum=0, precision=0), gr.Number(0, minimum=0, maximum=3)
         seeds, loop = gr.Textbox("1,2", max_length=200), gr.Checkbox(False)
         seconds, size = gr.Number(4, minimum=0.1, maximum=60), gr.Number(768, minimum=64, maximum=1024, precision=0)

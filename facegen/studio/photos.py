@@ -105,7 +105,8 @@ class Wish:
     fidelity: float | None = None
     """None is the recipe's."""
     background: Background = "lanczos"
-    format: Literal["png", "jpg", "webp", "tif"] = "png"
+    format: Literal["auto", "png", "jpg", "webp", "tif"] = "auto"
+    """auto keeps the photo's, as far as results have it."""
 
     def options(self, studio: Studio, faces: str) -> UpresOptions:
         """The options that `facegen upres` would have, to the letter: they become part of the record."""
@@ -118,7 +119,7 @@ class Wish:
             overrides=(f"fidelity={json.dumps(self.fidelity)}",) if changed else (),
             device=studio.device,
             photo=PhotoOptions(scale=self.scale, faces=faces, background=self.background),
-            suffix=f".{self.format}",
+            suffix=None if self.format == "auto" else f".{self.format}",
         )
 
 

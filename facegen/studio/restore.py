@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from facegen.studio.photos import Photo
 
 HINT = "<div class='hint'><p><b>Drop a photo.</b><br>Every face in it is found; choose which to restore.</p></div>"
-FORMATS = ["png", "jpg", "webp", "tif"]
+FORMATS = ["auto", "png", "jpg", "webp", "tif"]
 
 
 @dataclass
@@ -70,7 +70,7 @@ class RestoreTab:
                 ["lanczos", "tiles", "keep"], value="lanczos", label="Background",
                 info="lanczos is quick, tiles is crisper and slow, keep changes faces alone",
             )  # fmt: skip
-            self.format = gr.Radio(FORMATS, value="png", label="Format")
+            self.format = gr.Radio(FORMATS, value="auto", label="Format")
         with gr.Row():
             self.start = gr.Button("Restore", variant="primary", interactive=False, min_width=120)
             self.cancel = gr.Button("Cancel", visible=False, min_width=100)

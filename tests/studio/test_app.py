@@ -114,7 +114,7 @@ def test_a_client_restores_draws_films_and_compares(running: Running, pair: Path
     options = ["--scale", "2", "--faces", "1", "--fidelity", "0.5", "--device", "cpu", "--recipe", str(running.folder)]
     done = CliRunner().invoke(cli, ["upres", str(pair), *options, "--out", str(tmp_path)], catch_exceptions=False)
     assert done.exit_code == 0
-    assert restored.read_bytes() == (tmp_path / "pair-x2.png").read_bytes()
+    assert restored.read_bytes() == (tmp_path / "pair-x2.jpg").read_bytes()
     assert "--faces 1" in picture_text(restored)[COMMAND_KEY]
     with Image.open(client.predict(seed=3, truncation=1, api_name="/draw")) as face:
         assert face.size == (768, 768)

@@ -98,7 +98,7 @@ def test_a_photo_is_restored_without_the_face_that_was_switched_off(
     page.wait_for_function("() => !document.querySelectorAll('input[type=checkbox]')[1].checked")
     page.locator("#framed img").click(position={"x": 5, "y": 5})  # beside all faces: nothing changes
     button(page, "Restore").click()
-    result = download(page, "Download", tmp_path, "pair-x5.png")
+    result = download(page, "Download", tmp_path, "pair-x5.jpg")
     assert "--faces 1" in picture_text(result)[COMMAND_KEY]
     with Image.open(result) as picture:
         assert picture.getexif()[271] == "Kodak"
@@ -134,12 +134,12 @@ def test_of_a_queue_all_but_the_broken_file_are_in_the_zip(
     button(page, "Restore").click()
     bundle = download(page, "Download all as ZIP", tmp_path, "facegen.zip")
     with zipfile.ZipFile(bundle) as opened:
-        assert opened.namelist() == ["head-0-x2.png", "head-1-x2.png", "head-2-x2.png", "pair-x2.png"]
+        assert opened.namelist() == ["head-0-x2.png", "head-1-x2.png", "head-2-x2.png", "pair-x2.jpg"]
     said = page.locator("#restore-status").inner_text()
     assert "broken.jpg: " in said
     assert "/" not in said, "no folder of the machine"
     page.locator("#strip button").nth(3).click()
-    download(page, "Download", tmp_path, "pair-x2.png")
+    download(page, "Download", tmp_path, "pair-x2.jpg")
 
 
 def test_work_goes_on_after_a_reload_and_ends_when_it_is_cancelled(

@@ -107,13 +107,13 @@ def test_of_several_photos_a_broken_one_spoils_nothing(studio: Studio, photo: Ph
     bundle = restore(studio, job, [photo, broken, same_name], Wish(studio.recipe, scale=2))
     assert broken.error.startswith("broken.png: ")
     assert broken.result is None
-    assert [one.result.name for one in (photo, same_name) if one.result] == ["pair-x2.png", "pair-2-x2.png"]
+    assert [one.result.name for one in (photo, same_name) if one.result] == ["pair-x2.jpg", "pair-2-x2.png"]
     assert job.text.startswith("Photo 3 of 3 · Face 1 of 1")
     assert photo.result is not None
     assert bundle is not None
     with zipfile.ZipFile(bundle) as opened:
-        assert opened.namelist() == ["pair-x2.png", "pair-2-x2.png"]
-        assert opened.read("pair-x2.png") == photo.result.read_bytes()
+        assert opened.namelist() == ["pair-x2.jpg", "pair-2-x2.png"]
+        assert opened.read("pair-x2.jpg") == photo.result.read_bytes()
 
 
 def test_cancelling_leaves_the_networks_usable(studio: Studio, photo: Photo) -> None:
