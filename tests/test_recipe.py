@@ -43,7 +43,7 @@ def test_typo_names_file_table_and_nearest_key(write_toml: Write) -> None:
     path = write_toml('kind = "jnet"\n[tiles]\nguide_dropot = 0.1\n')
     with pytest.raises(RecipeError) as caught:
         load_training_recipe(path)
-    known = "degrade, degraded, guide_dropout, guide_jitter, recolour, zoom_max"
+    known = "damage, degrade, degraded, guide_dropout, guide_jitter, recolour, zoom_max"
     hint = f'unknown key "guide_dropot"; did you mean "guide_dropout"? Known: {known}.'
     assert str(caught.value) == f"{path}: [tiles] {hint}"
 
