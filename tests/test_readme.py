@@ -78,7 +78,7 @@ def test_make_targets_exist() -> None:
 )
 def test_drawing_and_upscaling(line: str, folder: Path) -> None:
     run(line, folder)
-    written = sorted((folder / "out").rglob("*.png"))
+    written = [*(folder / "out").rglob("*.png"), *(folder / "out").rglob("*.jpg"), *folder.glob("restored.jpg")]
     assert written
     assert all(read_image(file).rgb.std() > 0 for file in written)
 
@@ -129,6 +129,11 @@ def test_asking_a_picture(line: str, folder: Path) -> None:
     run("facegen sample --size 256", folder)
     (folder / "out" / "seed0000-256.png").rename(folder / "out" / "seed0000-768.png")
     run(line, folder)
+
+
+def test_what_is_installed_and_exported(folder: Path) -> None:
+    for line in (c for c in COMMANDS if c.split()[1] in ("export", "licences", "help")):
+        run(line, folder)
 
 
 def test_doctor(folder: Path) -> None:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from benchmarks.commands import Usage
 from benchmarks.video import (
+    ALONE,
     LOW_RES,
     WAYS,
     Length,
@@ -69,7 +70,10 @@ def test_seconds_are_shared_out() -> None:
 
 
 def test_speed_is_of_the_frames_that_a_longer_film_has_more() -> None:
-    costs = {"": (Usage(20.0, 30.0, 1000.0), Usage(56.0, 90.0, 1010.0))}
+    costs = {
+        "": (Usage(20.0, 30.0, 1000.0), Usage(56.0, 90.0, 1010.0)),
+        ALONE: (Usage(40.0, 30.0, 1000.0), Usage(112.0, 90.0, 1010.0)),
+    }
     shown = text(length_table(costs, "films"))
     assert "1000, 1010" in shown
     assert "1.01" in shown

@@ -16,5 +16,5 @@ def test_photos_with_names_in_any_script_are_upscaled(
     write_image(photos / "größe 写真.jpg", head)
     result = facegen("upres", photos, "--out", out, "--recipe", tiny_recipe, "--scale", 2, "--explain")
     assert result.exit_code == 0, result.output
-    assert read_image(out / "größe 写真-x2.png").rgb.shape == (384, 384, 3)
+    assert read_image(out / "größe 写真-x2.jpg").rgb.shape == (384, 384, 3)
     assert len(list(out.glob("größe 写真-x2-head-1-explain.*"))) == 2
