@@ -28,6 +28,7 @@ from rich.table import Table
 from torch import Tensor
 
 from facegen.arrays import to_rgb, to_tensor
+from facegen.candidates import Upscaled
 from facegen.data.split import split as split_files
 from facegen.evaluation.features import Features, pooled_features
 from facegen.evaluation.metrics import feature_distance, frechet_distance
@@ -41,7 +42,7 @@ from facegen.ops.scoring import SCORERS, ScoreContext
 from facegen.ops.seams import seam_gauge
 from facegen.ops.tiling import split
 from facegen.ops.variants import KINDS
-from facegen.pipeline import DEFAULT_RECIPE, FacePipeline, Upscaled
+from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 
 HELD_OUT, LOW, SIDE = 60, 96, 768
 PATCH, PATCHES = 128, 32

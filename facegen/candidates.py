@@ -1,15 +1,20 @@
-"""The candidates of every tile: what the network makes of each of its variants."""
+"""The candidates of every tile, what the network makes of each of its variants, and the picture chosen from them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
+from facegen.arrays import to_rgb
 from facegen.errors import RecipeError
+from facegen.faces.identity import identity_change
+from facegen.faces.landmarks import Landmarks
+from facegen.ops.consistency import low_res_psnr
 from facegen.ops.tiling import TilePlan, split
 from facegen.ops.variants import Variant, apply_variant, shift_stack, undo_variant, unshift, variants_of
 from facegen.recipe import CandidateOptions
@@ -90,3 +95,39 @@ def make_candidates(
             if progress is not None:
                 progress(k * len(plan) + where.stop, len(plan) * len(variants))
     return kept
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upscaled:
+    """An upscaled picture and what it was made from."""
+
+    image: Tensor
+    """(3, s*h, s*w) in [0, 1]."""
+    stack: Tensor
+    """(3+G, h, w) in [0, 1]: the low-res picture and its guide; with a plane of the strength where one is known."""
+    reference: Tensor
+    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the image must agree with it; without
+    its damage where there is some."""
+    landmarks: Landmarks | None
+    """In low-res pixels; None where there is no face."""
+    plan: TilePlan
+    candidates: Tensor
+    """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
+    names: tuple[str, ...]
+    """Names of the K candidates: "identity", "flip"."""
+    scores: Tensor
+    """(T, K) float32, higher is better; see `facegen.ops.scoring.score`."""
+    chosen: Tensor
+    """(T,) index of each tile's chosen candidate."""
+    strength: float = 0.0
+    """How damaged the input is, as given or estimated."""
+
+    @property
+    def fit(self) -> float:
+        """Agreement of the image with the input: PSNR of its area-downsampled copy to `reference`, in dB."""
+        return low_res_psnr(self.image, self.reference)
+
+    @cached_property
+    def identity(self) -> float | None:
+        """Distance of the face to the low-res picture's; see `facegen.faces.identity.identity_change`."""
+        return identity_change(to_rgb(self.stack[:3]), to_rgb(self.image), self.landmarks)

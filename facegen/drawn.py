@@ -10,9 +10,10 @@ from typing import Any
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb
+from facegen.candidates import Upscaled
 from facegen.media.images import resize, write_image
 from facegen.media.record import record_text
-from facegen.pipeline import FacePipeline, Upscaled
+from facegen.pipeline import FacePipeline
 
 
 @dataclass(frozen=True)

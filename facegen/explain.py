@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.candidates import Upscaled
 from facegen.errors import FileError, ImageError
 from facegen.files import replacing
 from facegen.media.images import picture_facts, read_image, to_pillow, write_image
@@ -25,7 +26,6 @@ from facegen.ops.color import luma
 from facegen.ops.consistency import decibels, downsample_area
 from facegen.ops.scoring import ScoreContext, laplacian
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
-from facegen.pipeline import Upscaled
 
 TINT, LINE = 0.5, 18
 """The vote map: share of the chosen candidate's colour, the rest is the picture's luma; height of a legend's line."""

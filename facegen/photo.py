@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.candidates import Upscaled
 from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background
 from facegen.errors import UsageError, did_you_mean
 from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
@@ -18,7 +19,7 @@ from facegen.faces.detect import heads_in_photo
 from facegen.media.images import resize
 from facegen.ops.consistency import back_project, detail_ratio, downsample_area, resample
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
-from facegen.pipeline import FacePipeline, Upscaled
+from facegen.pipeline import FacePipeline
 
 UpscaleFace = Callable[[Tensor, int], Upscaled]  # an aligned head (3, S, S) and a size, as a pipeline is called
 Background = Literal["lanczos", "tiles", "keep"]

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from facegen.arrays import RGB
+from facegen.candidates import Upscaled
 from facegen.canvas import Progress
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import write_explanation
@@ -28,7 +29,7 @@ from facegen.media.video_reader import Clip, is_clip
 from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.photo import FACES, Restored, crop_heads, restore_photo, upscale_aligned
-from facegen.pipeline import FacePipeline, Upscaled
+from facegen.pipeline import FacePipeline
 from facegen.results import UpresOptions, Upscaling, before_after_path, ending_for, vote_stem
 from facegen.runtime import resolve_device
 from facegen.video.clip import clip_scale, upscale_clip

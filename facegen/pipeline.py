@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -14,10 +12,9 @@ from torch import Tensor
 from torch.profiler import record_function as step
 
 from facegen.arrays import to_rgb, to_tensor
-from facegen.candidates import Candidates, Progress, make_candidates, wanted_variants
+from facegen.candidates import Candidates, Progress, Upscaled, make_candidates, wanted_variants
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
-from facegen.faces.identity import identity_change
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.files import PIPELINES
 from facegen.models.dcgan import DCGANGenerator
@@ -26,7 +23,7 @@ from facegen.models.jnet import JNet, JNetConfig
 from facegen.networks import check_networks, load_networks
 from facegen.ops.blending import blend
 from facegen.ops.choice import choose, gather
-from facegen.ops.consistency import ROUNDING, back_project, finest_reference, low_res_psnr, resample
+from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
 from facegen.ops.scoring import ScoreContext, score
 from facegen.ops.strength import grey_if_it_was, strength_of, without_damage
 from facegen.ops.tiling import TilePlan, plan_tiles, split
@@ -42,42 +39,6 @@ DRAWN_SIDE = 96
 has a lattice and ripples along hair."""
 
 Extend = Callable[[Candidates], Candidates]  # changes the network's candidates, or adds a bonus on their scores
-
-
-@dataclass(frozen=True, kw_only=True)
-class Upscaled:
-    """An upscaled picture and what it was made from."""
-
-    image: Tensor
-    """(3, s*h, s*w) in [0, 1]."""
-    stack: Tensor
-    """(3+G, h, w) in [0, 1]: the low-res picture and its guide; with a plane of the strength where one is known."""
-    reference: Tensor
-    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the image must agree with it; without
-    its damage where there is some."""
-    landmarks: Landmarks | None
-    """In low-res pixels; None where there is no face."""
-    plan: TilePlan
-    candidates: Tensor
-    """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
-    names: tuple[str, ...]
-    """Names of the K candidates: "identity", "flip"."""
-    scores: Tensor
-    """(T, K) float32, higher is better; see `facegen.ops.scoring.score`."""
-    chosen: Tensor
-    """(T,) index of each tile's chosen candidate."""
-    strength: float = 0.0
-    """How damaged the input is, as given or estimated."""
-
-    @property
-    def fit(self) -> float:
-        """Agreement of the image with the input: PSNR of its area-downsampled copy to `reference`, in dB."""
-        return low_res_psnr(self.image, self.reference)
-
-    @cached_property
-    def identity(self) -> float | None:
-        """Distance of the face to the low-res picture's; see `facegen.faces.identity.identity_change`."""
-        return identity_change(to_rgb(self.stack[:3]), to_rgb(self.image), self.landmarks)
 
 
 class FacePipeline:

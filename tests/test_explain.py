@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from facegen.arrays import to_rgb
+from facegen.candidates import Upscaled
 from facegen.errors import ImageError
 from facegen.explain import LINE, TINT, explain, stage_pictures, vote_map, write_explanation, write_stages
 from facegen.faces.guide import GuideMode
 from facegen.media.images import read_image
 from facegen.ops.choice import hues
 from facegen.ops.tiling import plan_tiles
-from facegen.pipeline import FacePipeline, Upscaled
+from facegen.pipeline import FacePipeline
 from tests import tiny
 
 NAMES = ("identity", "flip", "contrast 0.9")

@@ -18,13 +18,14 @@ from torch import Tensor
 
 from facegen import photo
 from facegen.arrays import RGB, to_tensor
+from facegen.candidates import Upscaled
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame, head_frame
 from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.media.images import resize
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.photo import PhotoOptions, crop_heads, photo_scale, restore_face, restore_photo, upscale_aligned
-from facegen.pipeline import FacePipeline, Upscaled
+from facegen.pipeline import FacePipeline
 from tests import tiny
 
 LANCZOS = PhotoOptions(background="lanczos")

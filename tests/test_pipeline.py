@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.candidates import Upscaled
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GuideMode
 from facegen.ops.consistency import downsample_area, low_res_psnr, resample
 from facegen.ops.scoring import SCORERS
-from facegen.pipeline import FacePipeline, Upscaled
+from facegen.pipeline import FacePipeline
 from facegen.recipe import PipelineRecipe
 from facegen.weights import weight_folders
 from tests import tiny

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import RGB
+from facegen.candidates import Upscaled
 from facegen.canvas import back_project_photo, blank_canvas, fill_background
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame, crop_head, frame_matrix, transform_points
@@ -27,7 +28,7 @@ from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.faces.landmarks import HEAD_SIDE, Landmarks, landmarks_in_head
 from facegen.media.video_reader import Clip
 from facegen.photo import PhotoOptions, paste_heads, photo_scale, wanted_heads
-from facegen.pipeline import FacePipeline, Upscaled
+from facegen.pipeline import FacePipeline
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
 from facegen.video.stages import Submit, at_once, in_order, prefetched, threads, workers
 from facegen.video.store import FrameStore, State, joined, part

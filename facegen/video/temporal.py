@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb
-from facegen.candidates import Candidates
+from facegen.candidates import Candidates, Upscaled
 from facegen.errors import UsageError
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
-from facegen.pipeline import FacePipeline, Upscaled
+from facegen.pipeline import FacePipeline
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
 from facegen.video.stages import Submit, at_once
 from facegen.video.store import State, joined, part
