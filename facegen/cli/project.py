@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.options import FILE, PATH, Size, load_pipeline, pipeline_options
+from facegen.cli.options import FILE, PATH, Size, load_pipeline, overwrite_option, pipeline_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,15 +20,26 @@ if TYPE_CHECKING:
 @click.argument("photo", type=FILE)
 @click.option("-o", "--out", type=PATH, help="Picture to write.  [default: out/<photo>-projected.png]")
 @click.option("--size", type=Size(), default=768, help="Side of the picture in pixels.")
+@overwrite_option
 @pipeline_options
-def project(photo: Path, out: Path | None, size: int, recipe: str, overrides: tuple[str, ...], device: str) -> None:
+def project(
+    photo: Path,
+    out: Path | None,
+    size: int,
+    overwrite: bool,
+    recipe: str,
+    overrides: tuple[str, ...],
+    device: str,
+) -> None:
     """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it.
 
     The generator knows no living person: expect a relative, with the same pose, hair and colours, not a likeness.
     """
     from facegen.drawn import write_drawn
+    from facegen.media.record import check_target
 
     out = out or Path("out") / f"{photo.stem}-projected.png"
+    check_target(out, overwrite)
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo)
     options = {"size": size, "recipe": recipe, "set": overrides}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -140,7 +141,10 @@ def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
         z = read_latent(record.latent, picture)
     else:
         assert record.seed is not None
-        z = pipeline.latent(record.seed, record.recipe["truncation"])
+        truncation = record.recipe.get("truncation")
+        if not isinstance(truncation, int | float) or not 0 < truncation < math.inf:
+            raise FileError(f"{picture}: its record is damaged (truncation); get the picture again.")
+        z = pipeline.latent(record.seed, truncation)
     if latent_sha256(z) != record.z:
         raise FileError(f"{picture}: its record is damaged (latent and its hash disagree); get the picture again.")
     return z

@@ -38,3 +38,14 @@ def test_photo_without_a_face(facegen: Facegen, tiny_recipe: Path, tmp_path: Pat
     assert result.exit_code == 1
     assert "grey.png: no face found" in result.stderr
     assert not (tmp_path / "face.png").exists()
+
+
+def test_a_picture_of_another_program_is_kept(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: RGB
+) -> None:
+    photo = write_image(tmp_path / "photo.png", astronaut)
+    before = photo.read_bytes()
+    result = facegen("project", photo, "-o", photo, "--recipe", tiny_recipe)
+    assert result.exit_code == 1
+    assert "is there already, and not written by facegen; add --overwrite" in result.stderr
+    assert photo.read_bytes() == before
