@@ -44,6 +44,10 @@ OnPart = Callable[[Path, str, int, int | None], object]
 are done, and of how many, if known."""
 
 
+def _unheard(*_: object) -> None:
+    """Hear no progress; a lambda could not be sent to other processes."""
+
+
 class FileUpscaler:
     """Upscales one file after the other.
 
@@ -53,7 +57,7 @@ class FileUpscaler:
             upscaled in tiles.
     """
 
-    def __init__(self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = lambda *_: None) -> None:
+    def __init__(self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = _unheard) -> None:
         self.options = options
         self.inputs = frozenset(inputs)
         self.on_part = on_part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -183,3 +184,8 @@ def test_progress_counts_the_background_and_then_each_face(tmp_path: Path, astro
         assert [done for done, _ in counted] == sorted({done for done, _ in counted})
         assert counted[-1][0] == counted[-1][1]
     assert upscaler.pipeline.progress is None
+
+
+def test_it_can_be_sent_to_other_processes(tmp_path: Path) -> None:
+    options = UpresOptions("tiny", tmp_path / "tiny.toml")
+    assert pickle.loads(pickle.dumps(FileUpscaler(options, [tmp_path]))).options == options
