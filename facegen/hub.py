@@ -87,7 +87,7 @@ def upload_folder(folder: Path, repo: str, path: str = "") -> str:
 
 
 def offline() -> bool:
-    """Whether the hub must not be asked."""
+    """Return True if the hub must not be asked."""
     return os.environ.get(OFFLINE, "").upper() in ("1", "ON", "YES", "TRUE")
 
 

@@ -74,7 +74,7 @@ def _needed(package: Distribution, extras: list[str]) -> Iterator[tuple[str, str
 
 
 def licence_of(package: Distribution) -> str:
-    """What a package's metadata says: its SPDX expression, its classifiers, or the first line of its licence."""
+    """Read a package's licence: its SPDX expression, its classifiers, or the first line of its text."""
     stated = package.metadata
     if "License-Expression" in stated:
         return stated["License-Expression"]

@@ -25,7 +25,7 @@ LEGEND = (
 
 @dataclass
 class Session:
-    """What one visitor has on the tab."""
+    """Holds the state of one visitor's tab."""
 
     job: Job | None = None
     compared: Compared | None = None

@@ -28,7 +28,7 @@ WAYS, REACH = 6, 6.0
 
 @dataclass
 class Session:
-    """What one visitor has on the tab."""
+    """Holds the state of one visitor's tab."""
 
     preset: str
     grid: list[Face] = field(default_factory=list)

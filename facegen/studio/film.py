@@ -25,7 +25,7 @@ HINT = "<div class='hint'><p><b>Add two faces or more.</b><br>The film goes from
 
 @dataclass
 class Session:
-    """What one visitor has on the tab."""
+    """Holds the state of one visitor's tab."""
 
     folder: Path
     preset: str
@@ -194,7 +194,7 @@ class FilmTab:
         return {self.status: notes("Cancelling…")}
 
     def view(self, request: gr.Request) -> View:
-        """What the tab shows now."""
+        """Return the parts of the tab as they are now."""
         session = self.sessions.of(request)
         faces, ready = len(session.keyframes), len(session.keyframes) > 1 and not session.works
         error = session.job.error if session.job is not None else ""

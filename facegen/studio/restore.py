@@ -22,7 +22,7 @@ FORMATS = ["auto", "png", "jpg", "webp", "tif"]
 
 @dataclass
 class Session:
-    """What one visitor's browser has on the tab; it survives a reload."""
+    """Holds the state of one visitor's tab; it survives a reload."""
 
     folder: Path
     photos: list[Photo] = field(default_factory=list)

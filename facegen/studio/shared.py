@@ -1,4 +1,4 @@
-"""What the tabs share: visitors and what they have on a tab, progress as HTML, usual settings of events."""
+"""Parts that the tabs share: visitors and what they have on a tab, progress as HTML, usual settings of events."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WATCHING: dict[str, Any] = PRIVATE | {"concurrency_limit": None}
 
 
 class Sessions(Generic[State]):
-    """What each visitor has on a tab; a reload keeps it.
+    """Keeps the state of each visitor's tab; it survives a reload.
 
     Args:
         new: makes what a new visitor has.

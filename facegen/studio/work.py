@@ -87,7 +87,7 @@ class Job:
 
 
 class Studio:
-    """What all visitors of a page share: the networks, the folder for their files, and the queue of jobs.
+    """Holds all that the visitors of a page share: the networks, the folder for their files, and the queue of jobs.
 
     Args:
         folder: for all files; nothing else is read, and nothing is written elsewhere.

@@ -51,7 +51,7 @@ class Motion:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a finished frame leaves to the next."""
+    """Holds the parts of a finished frame that the next one takes over."""
 
     low_res: RGB  # (h, w, 3), before it was upscaled
     detail: NDArray[np.float16]  # (H, W, 3): the finished frame less its low-res picture, enlarged

@@ -59,7 +59,7 @@ class TemporalFrame:
 
 @dataclass(frozen=True)
 class Past:
-    """What a frame needs of the one before."""
+    """Holds the parts of a frame that the next one needs."""
 
     kept: Kept | None = None
     chosen: Tensor | None = None  # (T,), of each tile's candidates
