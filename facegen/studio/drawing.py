@@ -114,7 +114,7 @@ def large(studio: Studio, job: Job, preset: str, face: Face) -> Drawn:
 
 
 def stages(drawn: Drawn) -> Mapping[str, RGB]:
-    """Return the pictures that explain a face: the result, what the generator drew, the guide, the tiles, and whose won where."""
+    """Return the pictures that explain a face: result, what the generator drew, guide, tiles, and whose won where."""
     steps = stage_pictures(drawn.upscaled, drawn.face)
     guide = {"Guide": steps["guide"]} if "guide" in steps else {}
     votes = vote_map(drawn.upscaled)
