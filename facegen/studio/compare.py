@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from facegen.errors import FacegenError
-from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, job_progress, notes
-from facegen.studio.work import Job, Studio
+from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes
+from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
     from facegen.studio.comparing import Compared
@@ -24,16 +23,10 @@ LEGEND = (
 
 
 @dataclass
-class Session:
+class Session(Visit):
     """Holds the state of one visitor's tab."""
 
-    job: Job | None = None
     compared: Compared | None = None
-
-    @property
-    def works(self) -> bool:
-        """True while a job waits or runs."""
-        return self.job is not None and not self.job.done
 
 
 class CompareTab:
@@ -90,10 +83,7 @@ class CompareTab:
             return {self.status: notes("Drop a photo first.")}
         if not session.works:
             path, sides = studio.own(photo), (Side(left, fidelity), Side(right, other))
-            try:
-                session.job = studio.start(lambda job: compare(studio, job, path, sides))
-            except FacegenError as error:
-                raise gr.Error(str(error), title="Not started") from None
+            session.begin(studio, lambda job: compare(studio, job, path, sides))
         return self._view(session)
 
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
@@ -108,17 +98,15 @@ class CompareTab:
 
     def stop(self, request: gr.Request) -> View:
         """Cancel the comparison."""
-        session = self.sessions.of(request)
-        if session.job is not None:
-            session.job.cancelled = True
-        return {self.status: notes("Cancelling…")}
+        self.sessions.of(request).cancel()
+        return {self.status: CANCELLING}
 
     def _view(self, session: Session) -> View:
-        compared, job = session.compared, session.job
+        compared = session.compared
         return {
             self.start: gr.update(interactive=not session.works),
             self.cancel: gr.update(visible=session.works),
-            self.status: "" if job is None else job_progress(job) if session.works else notes(job.error),
+            self.status: session.status,
             self.hint: gr.update(visible=compared is None),
             self.slider: gr.update(visible=compared is not None, value=compared and compared.pair),
             self.figures: gr.update(visible=compared is not None, value=_table(compared) if compared else ""),

@@ -12,7 +12,7 @@ from facegen.arrays import RGB
 from facegen.errors import FacegenError, UsageError
 from facegen.seeds import parse_seeds
 from facegen.studio.film import FilmTab
-from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, job_progress, notes
+from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes
 from facegen.studio.work import Job, Studio
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ WAYS, REACH = 6, 6.0
 
 
 @dataclass
-class Session:
+class Session(Visit):
     """Holds the state of one visitor's tab."""
 
     preset: str
@@ -37,7 +37,6 @@ class Session:
     face: Face | None = None
     """The same after the sliders."""
     preview: RGB | None = None
-    job: Job | None = None
     drawn: Drawn | None = None
     stages: Stages = field(default_factory=dict)
 
@@ -189,8 +188,7 @@ class DrawTab:
         """Draw a face small, and end the work on the one before."""
         from facegen.studio.drawing import preview
 
-        if session.job is not None:
-            session.job.cancelled = True
+        session.cancel()
         session.face, session.job, session.drawn, session.stages = face, None, None, {}
         session.preview = preview(self._studio.pipeline(session.preset), face)
 
@@ -205,23 +203,19 @@ class DrawTab:
             return drawn, stages(drawn)
 
         if face is not None and session.drawn is None:
-            try:
-                session.job = self._studio.start(work)
-            except FacegenError as error:
-                raise gr.Error(str(error), title="Not started") from None
+            session.begin(self._studio, work)
 
     def _grid(self, session: Session) -> View:
         from facegen.studio.drawing import small
 
         pipeline = self._studio.pipeline(session.preset)
-        pictures = [(small(pipeline, face), _caption(face)) for face in session.grid]
+        pictures = [(small(pipeline, face), face.caption) for face in session.grid]
         return {self.grid: gr.update(value=pictures, selected_index=None), self.status: ""}
 
     def _view(self, session: Session) -> View:
-        drawn, failed = session.drawn, session.job is not None and session.job.done and session.job.error
-        status = notes(session.job.error) if failed and session.job else ""
+        drawn = session.drawn
         return {
-            self.status: job_progress(session.job) if session.job and not session.job.done else status,
+            self.status: session.status,
             self.around: gr.update(visible=session.face is not None),
             self.stage: gr.update(visible=drawn is not None, choices=list(session.stages), value="Face"),
             self.picture: gr.update(
@@ -238,7 +232,3 @@ def _seeds(text: str) -> tuple[int, ...]:
     if len(seeds) > MOST:
         raise UsageError(f"{len(seeds)} seeds are too many for the grid; expected at most {MOST}.")
     return seeds
-
-
-def _caption(face: Face) -> str:
-    return "" if face.seed is None else str(face.seed)

@@ -33,6 +33,11 @@ class Face:
     seed: int | None = None
     """None if it was moved from where a seed put it."""
 
+    @property
+    def caption(self) -> str:
+        """The seed, as the page shows it."""
+        return "" if self.seed is None else str(self.seed)
+
     def overrides(self, pipeline: FacePipeline) -> tuple[str, ...]:
         """The --set options with which `facegen sample` draws it; `pipeline` has the recipe alone."""
         usual = pipeline.recipe.truncation

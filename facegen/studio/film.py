@@ -12,8 +12,8 @@ import gradio as gr
 from facegen.arrays import RGB
 from facegen.errors import FacegenError
 from facegen.seeds import parse_seeds
-from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, job_progress, notes
-from facegen.studio.work import Job, Studio
+from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes
+from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
     from facegen.studio.drawing import Face
@@ -24,7 +24,7 @@ HINT = "<div class='hint'><p><b>Add two faces or more.</b><br>The film goes from
 
 
 @dataclass
-class Session:
+class Session(Visit):
     """Holds the state of one visitor's tab."""
 
     folder: Path
@@ -32,13 +32,7 @@ class Session:
     keyframes: list[tuple[Face, RGB]] = field(default_factory=list)
     """Each with its picture, (128, 128, 3)."""
     chosen: int | None = None
-    job: Job | None = None
     film: Path | None = None
-
-    @property
-    def works(self) -> bool:
-        """True while a job waits or runs."""
-        return self.job is not None and not self.job.done
 
 
 class FilmTab:
@@ -170,10 +164,7 @@ class FilmTab:
         session, studio = self.sessions.of(request), self._studio
         faces, target = [face for face, _ in session.keyframes], session.folder / name
         if not session.works and len(faces) > 1:
-            try:
-                session.job = studio.start(lambda job: make(studio, job, session.preset, faces, cut, target))
-            except FacegenError as error:
-                raise gr.Error(str(error), title="Not started") from None
+            session.begin(studio, lambda job: make(studio, job, session.preset, faces, cut, target))
         return self.view(request)
 
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
@@ -188,31 +179,24 @@ class FilmTab:
 
     def stop(self, request: gr.Request) -> View:
         """Cancel the film; made again, it goes on where it was."""
-        session = self.sessions.of(request)
-        if session.job is not None:
-            session.job.cancelled = True
-        return {self.status: notes("Cancelling…")}
+        self.sessions.of(request).cancel()
+        return {self.status: CANCELLING}
 
     def view(self, request: gr.Request) -> View:
         """Return the parts of the tab as they are now."""
         session = self.sessions.of(request)
         faces, ready = len(session.keyframes), len(session.keyframes) > 1 and not session.works
-        error = session.job.error if session.job is not None else ""
         return {
             self.preview: gr.update(interactive=ready),
             self.start: gr.update(interactive=ready),
             self.cancel: gr.update(visible=session.works),
-            self.status: job_progress(session.job) if session.job and session.works else notes(error),
+            self.status: session.status,
             self.hint: gr.update(visible=not faces),
             self.keyframes: gr.update(
                 visible=bool(faces), selected_index=session.chosen,
-                value=[(picture, _caption(face)) for face, picture in session.keyframes],
+                value=[(picture, face.caption) for face, picture in session.keyframes],
             ),
             self.tools: gr.update(visible=session.chosen is not None),
             self.film: gr.update(visible=session.film is not None, value=session.film),
             self.download: gr.update(visible=session.film is not None, value=session.film),
         }  # fmt: skip
-
-
-def _caption(face: Face) -> str:
-    return "" if face.seed is None else str(face.seed)

@@ -170,7 +170,7 @@ def _restore_one(studio: Studio, meter: Meter, task: Task, wish: Wish, faces: st
         options = wish.options(studio, faces)
         upscaler = FileUpscaler(options, [], meter.part)
         upscaler.pipeline = studio.pipeline(wish.preset, options.overrides)
-        meter.begin(count, background=wish.background == "tiles")
+        meter.begin(count)
         return upscaler(task)
 
     return attempt(work, task)
@@ -188,8 +188,8 @@ class Meter:
         self._job, self._name, self._start, self._span = job, name, start, span
         self._faces, self._face, self._before = 0, 1, 0.0
 
-    def begin(self, faces: int, *, background: bool) -> None:
-        """Say how many faces there are, and if the background is upscaled before them."""
+    def begin(self, faces: int) -> None:
+        """Say how many faces there are."""
         self._faces = faces
         self._tell(0, "Faces" if faces else "Background")
 
@@ -199,7 +199,6 @@ class Meter:
 
     def block(self, done: int, of: int) -> None:
         """Take in that a block of the background is done."""
-        self._job.check()
         whole = of + BLOCKS_PER_FACE * self._faces
         self._tell(done / whole, f"Background, {done} of {of} blocks")
         if done == of:
@@ -207,7 +206,6 @@ class Meter:
 
     def tiles(self, done: int, of: int) -> None:
         """Take in that so many tiles of a face are done."""
-        self._job.check()
         share = (self._face - 1 + done / of) / max(self._faces, self._face)
         text = f"Face {self._face} of {max(self._faces, self._face)} · {done} of {of} tiles"
         self._tell(self._before + (1 - self._before) * share, text)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facegen.errors import FacegenError
-from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, job_progress, notes, progress
-from facegen.studio.work import Job, Studio
+from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes, progress
+from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
     from facegen.studio.photos import Photo
@@ -21,25 +21,19 @@ FORMATS = ["auto", "png", "jpg", "webp", "tif"]
 
 
 @dataclass
-class Session:
+class Session(Visit):
     """Holds the state of one visitor's tab; it survives a reload."""
 
     folder: Path
     photos: list[Photo] = field(default_factory=list)
     current: int = 0
     shows_result: bool = False
-    job: Job | None = None
     archive: Path | None = None
 
     @property
     def photo(self) -> Photo | None:
         """The photo that is shown large."""
         return self.photos[self.current] if self.photos else None
-
-    @property
-    def works(self) -> bool:
-        """True while a job waits or runs."""
-        return self.job is not None and not self.job.done
 
 
 class RestoreTab:
@@ -193,9 +187,9 @@ class RestoreTab:
             return self._view(session)
         try:
             wish.options(self._studio, "all")  # refuses what contradicts itself
-            session.job = self._studio.start(lambda job: restore(self._studio, job, session.photos, wish))
         except FacegenError as error:
             raise gr.Error(str(error), title="Not started") from None
+        session.begin(self._studio, lambda job: restore(self._studio, job, session.photos, wish))
         return self._view(session)
 
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
@@ -213,10 +207,8 @@ class RestoreTab:
 
     def stop(self, request: gr.Request) -> View:
         """Cancel the job."""
-        session = self.sessions.of(request)
-        if session.job is not None:
-            session.job.cancelled = True
-        return {self.status: notes("Cancelling…")}
+        self.sessions.of(request).cancel()
+        return {self.status: CANCELLING}
 
     # --- what is shown
 
@@ -247,8 +239,8 @@ class RestoreTab:
         }  # fmt: skip
 
     def _status(self, session: Session) -> str:
-        if session.job is not None and not session.job.done:
-            return job_progress(session.job)
+        if session.works:
+            return session.status
         lines = [photo.error for photo in session.photos if photo.error]
         if session.job is not None and session.job.error:
             lines.append(session.job.error)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from html import escape
 from typing import Any, Generic, TypeVar
 
 import gradio as gr
 
-from facegen.studio.work import Job
+from facegen.errors import FacegenError
+from facegen.studio.work import Job, Studio
 
 State = TypeVar("State")
 View = dict[Any, Any]
@@ -22,6 +24,41 @@ PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private
 """Settings of the page's own events."""
 WATCHING: dict[str, Any] = PRIVATE | {"concurrency_limit": None}
 """Settings of events that wait for a job: any number at a time."""
+
+
+@dataclass(kw_only=True)
+class Visit:
+    """Holds the work that one visitor has begun on a tab."""
+
+    job: Job | None = None
+
+    @property
+    def works(self) -> bool:
+        """True while the job waits or runs."""
+        return self.job is not None and not self.job.done
+
+    @property
+    def status(self) -> str:
+        """The job's progress as HTML, or why it failed."""
+        if self.job is None:
+            return ""
+        return job_progress(self.job) if self.works else notes(self.job.error)
+
+    def begin(self, studio: Studio, work: Callable[[Job], object]) -> None:
+        """Queue a job; the page says why if there are too many."""
+        try:
+            self.job = studio.start(work)
+        except FacegenError as error:
+            raise gr.Error(str(error), title="Not started") from None
+
+    def cancel(self) -> None:
+        """Cancel the job, if there is one."""
+        if self.job is not None:
+            self.job.cancelled = True
+
+
+CANCELLING = "<p role='status'>Cancelling…</p>"
+"""The status of a tab until its job has noticed that it is cancelled."""
 
 
 class Sessions(Generic[State]):

@@ -137,7 +137,7 @@ def test_cancelling_leaves_the_networks_usable(studio: Studio, photo: Photo) -> 
 def test_progress_never_goes_back() -> None:
     job, shares = Job(lambda job: None), []
     meter = Meter(job, "", 0.5, 0.5)
-    meter.begin(2, background=True)
+    meter.begin(2)
     for block in (1, 2):
         meter.block(block, 2)
         shares.append(job.share)
