@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -23,7 +22,7 @@ from facegen.files import resolved
 from facegen.jobs import Task
 from facegen.media.images import Picture, find_pictures, read_image, write_image
 from facegen.media.metadata import Origin
-from facegen.media.record import COMMAND_KEY, RECORD_KEY, is_ours, record_text
+from facegen.media.record import COMMAND_KEY, RECORD_KEY, is_foreign, record_text
 from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip
 from facegen.media.video_writer import write_video
@@ -184,7 +183,7 @@ class FileUpscaler:
             if resolved(taken) in self.inputs:
                 reason = f"its result would replace {taken}, another input; choose another --out."
                 raise FileError(f"{task.source}: {reason}")
-            if os.path.lexists(taken) and not self.options.overwrite and not is_ours(taken):
+            if not self.options.overwrite and is_foreign(taken):
                 reason = f"its result would replace {taken}, not written by facegen; add --overwrite, or change --out."
                 raise FileError(f"{task.source}: {reason}")
         return path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +28,11 @@ OWN_SUFFIX = {
 """A photo's suffix -> its result's, unless another is asked for; all others become PNG."""
 
 
+def usual_suffix(source: Path) -> str:
+    """Return the suffix of a source's main result unless another is asked for."""
+    return CLIP_SUFFIX if is_clip(source) else OWN_SUFFIX.get(source.suffix.lower(), ".png")
+
+
 @dataclass(frozen=True)
 class UpresOptions:
     """Options for all files of a run."""
@@ -47,7 +52,7 @@ class UpresOptions:
     strip: bool = False
     """Omit the source's EXIF and XMP data; its colour profile is always kept."""
     before_after: bool = False
-    """Also write source and result side by side; not for "crop"."""
+    """Also write source and result side by side."""
     explain: bool = False
     """Also write the vote map of each head."""
     overwrite: bool = False
@@ -55,9 +60,7 @@ class UpresOptions:
 
     def suffix_for(self, source: Path) -> str:
         """Return the suffix of a source's main result."""
-        if is_clip(source):
-            return CLIP_SUFFIX
-        return self.suffix or OWN_SUFFIX.get(source.suffix.lower(), ".png")
+        return usual_suffix(source) if is_clip(source) else self.suffix or usual_suffix(source)
 
     def recorded(self, source: Path) -> dict[str, Any]:
         """Return the options that shape a source's result, as parameters of `facegen upres`, without default values."""
@@ -65,7 +68,7 @@ class UpresOptions:
         named: dict[str, Any] = {} if self.kind == "photo" else {self.kind: True, "size": self.size}
         usual = PhotoOptions()
         named |= {name: value for name, value in vars(self.photo).items() if value != getattr(usual, name)}
-        if suffix != replace(self, suffix=None).suffix_for(source):
+        if suffix != usual_suffix(source):
             named["format"] = suffix.removeprefix(".")
         if self.strip and not clip:
             named["strip"] = True

@@ -119,13 +119,14 @@ def upres_options(values: Mapping[str, Any], path: Path, device: str) -> UpresOp
 def _one_result(photos: Sequence[Path], out: Path, options: dict[str, Any]) -> list[Task]:
     """Return the task of a single photo whose result is named; its suffix becomes the format."""
     from facegen.jobs import Task
+    from facegen.media.images import WRITABLE
     from facegen.media.video_reader import is_clip
     from facegen.results import CLIP_SUFFIX, OWN_SUFFIX
 
     if len(photos) > 1 or photos[0].is_dir():
         raise click.UsageError(f"--out {out} names a file, which is for a single photo; name a folder.")
     suffix = out.suffix.lower()
-    known = {CLIP_SUFFIX} if is_clip(photos[0]) else {".png", *OWN_SUFFIX.values(), ".jpeg", ".tiff"}
+    known = [CLIP_SUFFIX] if is_clip(photos[0]) else WRITABLE
     if suffix not in known:
         raise click.UsageError(f"--out {out}: a file's suffix must be one of {', '.join(sorted(known))}.")
     wanted = options["file_format"]

@@ -37,7 +37,7 @@ PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", 
 """Suffixes of the files that `find_pictures` lists."""
 
 # Z_RLE writes 768 px portraits four times as fast as Pillow's default, 3 to 5 % larger.
-_WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
+WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 1, "compress_type": zlib.Z_RLE}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -46,6 +46,7 @@ _WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {"compression": "tiff_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
 }
+"""Suffix -> Pillow's name of the format, and the options to write it with."""
 
 
 class _WithoutDescriptor(FileIO):
@@ -188,9 +189,9 @@ def to_pillow(rgb: RGB, alpha: RGB | None = None, keep_alpha: bool = True) -> Im
 
 def _format_of(path: Path) -> tuple[str, dict[str, Any]]:
     """Return Pillow's name for the format of a suffix, and the options to write it with."""
-    if path.suffix.lower() not in _WRITABLE:
-        raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(_WRITABLE)}.")
-    return _WRITABLE[path.suffix.lower()]
+    if path.suffix.lower() not in WRITABLE:
+        raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(WRITABLE)}.")
+    return WRITABLE[path.suffix.lower()]
 
 
 def _check_arrays(rgb: RGB, alpha: RGB | None) -> None:

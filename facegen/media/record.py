@@ -214,11 +214,16 @@ def is_ours(path: Path) -> bool:
     return COMMAND_KEY in facts.text or facts.creator.startswith("facegen ")
 
 
+def is_foreign(path: Path) -> bool:
+    """Return whether a file or link is there that facegen did not make."""
+    return os.path.lexists(path) and not is_ours(path)
+
+
 def check_target(path: Path, overwrite: bool) -> None:
     """Refuse to replace a file or link that facegen did not make, unless told to, and a folder always."""
     if is_folder(path):
         raise FileError(f"{path}: cannot be written (Is a directory); choose another name or folder.")
-    if not overwrite and os.path.lexists(path) and not is_ours(path):
+    if not overwrite and is_foreign(path):
         raise FileError(f"{path}: is there already, and not written by facegen; add --overwrite, or change --out.")
 
 

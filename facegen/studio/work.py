@@ -107,9 +107,9 @@ class Studio:
     @cached_property
     def device(self) -> str:
         """The torch device, found when it is first needed: that imports torch."""
-        from facegen.runtime import resolve_device
+        from facegen.golden import choose_device
 
-        return resolve_device(self._device)
+        return choose_device(self._device)
 
     def pipeline(self, recipe: str, overrides: tuple[str, ...] = ()) -> FacePipeline:
         """The networks of a recipe, by its name, loaded once."""

@@ -11,6 +11,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from facegen.cli.main import cli
+from facegen.video.store import FrameStore
 from tests import tiny
 
 Facegen = Callable[..., Result]
@@ -52,3 +53,13 @@ def leftovers(folder: Path) -> list[Path]:
 def contents(folder: Path) -> dict[str, bytes]:
     """What each file below a folder holds, by name."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+_add = FrameStore.add
+
+
+def stop_at_third(store: FrameStore, *words: object) -> None:
+    """Keep two frames as `FrameStore.add` does, and be stopped by Ctrl-C at the third."""
+    if store.done == 2:
+        raise KeyboardInterrupt
+    _add(store, *words)  # type: ignore[arg-type]

@@ -15,7 +15,7 @@ from facegen.media.images import resize, write_image
 from facegen.media.video_reader import Clip, video_text
 from facegen.media.video_writer import write_video
 from facegen.video.store import FrameStore
-from tests.cli.conftest import Facegen, leftovers
+from tests.cli.conftest import Facegen, leftovers, stop_at_third
 from tests.video.films import beep, moving
 
 TIMES = [Fraction(n, 100) for n in (0, 4, 10, 12, 16)]
@@ -80,12 +80,6 @@ def test_a_stopped_clip_goes_on_and_becomes_the_same_file(
     upres: Facegen, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add = FrameStore.add
-
-    def stop_at_third(store: FrameStore, *words: object) -> None:
-        if store.done == 2:
-            raise KeyboardInterrupt
-        add(store, *words)  # type: ignore[arg-type]
-
     monkeypatch.setattr(FrameStore, "add", stop_at_third)
     stopped = upres(clip, *QUICK)
     assert stopped.exit_code == 130

@@ -17,7 +17,7 @@ from facegen.media.video_reader import Clip, video_text
 from facegen.pipeline import FacePipeline
 from facegen.video.film import GAP
 from facegen.video.store import FrameStore
-from tests.cli.conftest import Facegen, leftovers
+from tests.cli.conftest import Facegen, leftovers, stop_at_third
 from tests.video.films import beep
 
 SHORT = ("--seconds", "0.4", "--fps", "5", "--size", "32", "--without", "hysteresis,carry")
@@ -53,13 +53,6 @@ def test_film_of_seeds(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> N
 def test_stopped_it_says_how_many_frames_are_kept(
     facegen: Facegen, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    add = FrameStore.add
-
-    def stop_at_third(store: FrameStore, *words: object) -> None:
-        if store.done == 2:
-            raise KeyboardInterrupt
-        add(store, *words)  # type: ignore[arg-type]
-
     out = tmp_path / "film.mp4"
     words = ("video", "--seeds", "1,5", "--recipe", tiny_recipe, "-o", out, *SHORT, "--seconds", "0.8")
     with monkeypatch.context() as patch:

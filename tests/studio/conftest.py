@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from facegen.arrays import RGB
+from facegen.studio.work import Studio
 from tests import tiny
 from tests.data.curate.running import Running
 
@@ -37,3 +38,12 @@ def pair(tmp_path_factory: pytest.TempPathFactory, astronaut: RGB) -> Path:
     path = tmp_path_factory.mktemp("photos") / "pair.jpg"
     Image.fromarray(picture).save(path, quality=95, exif=exif)
     return path
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """A studio of tiny networks, in this process."""
+    folder = tmp_path_factory.mktemp("studio")
+    made = Studio(folder / "files", str(tiny.save_all(folder)), "cpu")
+    yield made
+    made.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,6 @@ from facegen.studio.drawing import directions, faces_of, large, moved, neighbour
 from facegen.studio.filming import Cut, make
 from facegen.studio.work import CancelledError, Job, Studio
 from facegen.video.walk import latent_in
-from tests import tiny
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    folder = tmp_path_factory.mktemp("studio")
-    made = Studio(folder / "files", str(tiny.save_all(folder)), "cpu")
-    yield made
-    made.close()
 
 
 def job() -> Job:

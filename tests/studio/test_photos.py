@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,6 @@ from facegen.media.images import picture_text, read_image, write_image
 from facegen.media.record import COMMAND_KEY
 from facegen.studio.photos import Meter, Photo, Wish, restore
 from facegen.studio.work import CancelledError, Job, Studio
-from tests import tiny
-
-
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
-    folder = tmp_path_factory.mktemp("studio")
-    made = Studio(folder / "files", str(tiny.save_all(folder)), "cpu")
-    yield made
-    made.close()
 
 
 @pytest.fixture
