@@ -100,13 +100,12 @@ def _local(wanted: HubName, file: str, revision: str) -> Path | None:
 
 def _download(wanted: HubName, file: str, revision: str) -> Path:
     from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
 
-    return Path(
-        hf_hub_download(
-            wanted.repo, file, subfolder=wanted.folder, revision=revision, local_files_only=offline(),
-            library_name="facegen",
-        )
-    )  # fmt: skip
+    if offline():  # asked for local files alone, the library may still ask the hub for other things
+        raise LocalEntryNotFoundError(f"{file} is not on this machine")
+    path = hf_hub_download(wanted.repo, file, subfolder=wanted.folder, revision=revision, library_name="facegen")
+    return Path(path)
 
 
 @contextmanager
