@@ -16,6 +16,7 @@ from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.errors import FileError
+from facegen.masks import Mask
 from facegen.media.images import resize
 from facegen.ops.blending import ramp
 from facegen.ops.consistency import add_missing_detail, back_project, decibels, downsample_area, resample
@@ -29,6 +30,8 @@ IN_MEMORY = 150_000_000
 """Bytes of the largest canvas that lies in memory rather than in a temporary file."""
 STRIP, LANCZOS_REACH = 256, 3
 """Photo rows enlarged at a time, and the rows on either side that Lanczos' filter reads."""
+BLENDED = 32
+"""Photo rows put back at a time where they are left alone, as floats."""
 UPSCALED_BLOCK, OVERLAP = 128, 8
 """Photo pixels upscaled at a time, to bound the memory, and shared with the next block."""
 BLOCK, MARGIN = 96, 8
@@ -68,13 +71,33 @@ def fill_background(
 
 def enlarge(canvas: RGB, photo: RGB) -> None:
     """Fill a canvas of a whole number of times the photo's size with it, by Lanczos, strip by strip."""
+    for rows, strip in _strips(photo, canvas.shape[0] // photo.shape[0], STRIP):
+        canvas[rows] = strip
+
+
+def leave_alone(canvas: RGB, photo: RGB, mask: Mask) -> None:
+    """Put the photo, enlarged by Lanczos, back on a canvas where a mask says so.
+
+    Args:
+        canvas: (s*H, s*W, 3) for any whole s.
+        photo: (H, W, 3).
+        mask: (H, W), 255 where the canvas becomes the photo, 0 where it stays.
+    """
+    scale = canvas.shape[0] // photo.shape[0]
+    shares = _strips(np.repeat(mask[..., None], 3, axis=2), scale, BLENDED)
+    for (rows, strip), (_, share) in zip(_strips(photo, scale, BLENDED), shares, strict=True):
+        if share.any():
+            place = canvas[rows].astype(np.float32)
+            canvas[rows] = np.rint(place + share.astype(np.float32) / 255 * (strip - place))
+
+
+def _strips(photo: RGB, scale: int, step: int) -> Iterator[tuple[slice, RGB]]:
+    """Enlarge `step` rows of a photo at a time by Lanczos; yield each strip and its rows in the enlarged photo."""
     height, width = photo.shape[:2]
-    scale = canvas.shape[0] // height
-    for top in range(0, height, STRIP):
-        first, last = max(top - LANCZOS_REACH, 0), min(top + STRIP + LANCZOS_REACH, height)
+    for top in range(0, height, step):
+        first, last, end = max(top - LANCZOS_REACH, 0), min(top + step + LANCZOS_REACH, height), min(top + step, height)
         strip = resize(np.ascontiguousarray(photo[first:last]), (scale * width, scale * (last - first)))
-        end = min(top + STRIP, height)
-        canvas[scale * top : scale * end] = strip[scale * (top - first) : scale * (end - first)]
+        yield slice(scale * top, scale * end), strip[scale * (top - first) : scale * (end - first)]
 
 
 def upscale_background(

@@ -6,32 +6,31 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal, get_args
 
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.candidates import Upscaled
-from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background
+from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background, leave_alone
 from facegen.errors import UsageError, did_you_mean
 from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
+from facegen.masks import Mask, is_covered
 from facegen.media.images import resize
 from facegen.ops.consistency import back_project, detail_ratio, downsample_area, resample
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.pipeline import FacePipeline
+from facegen.sizes import HEAD_SIDE, plan_size
 
 UpscaleFace = Callable[[Tensor, int], Upscaled]  # an aligned head (3, S, S) and a size, as a pipeline is called
 Background = Literal["lanczos", "tiles", "keep"]
 FACES = ("all", "largest")
 BACKGROUNDS: tuple[Background, ...] = get_args(Background)
 
-HEAD_SIDE = 768
-"""`photo_scale` brings the largest head to this side."""
 SHARP = 0.25
 """`detail_ratio` from which a head is as sharp as its pixels allow; 95 % of portraits of real detail have more."""
-LARGEST = 400_000_000
-"""Pixels of the largest picture made: a photo of 100 megapixels, twice as large."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,8 @@ class Restored:
     """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal. At a
     scale that is no whole number, of the result before it was shrunk to it."""
     seams: SeamGauge | None
-    """Seam gauge of the heads' tiles in the result, over the photo's own at the same lines; None without heads."""
+    """Seam gauge of the heads' tiles in the result, over the photo's own at the same lines; None without heads. Like
+    `fit`, it is measured before the result is shrunk to a scale that is no whole number."""
 
 
 @dataclass(frozen=True)
@@ -111,18 +111,12 @@ class UpscaledHead:
     """The head before it was back-projected and brought to its size; `candidates` is empty, as in `Restored`."""
 
 
-def photo_scale(frames: Sequence[HeadFrame]) -> int:
-    """Enlargement that brings the largest head to 768 px, from 2 to 8; 4 without a face."""
-    if not frames:
-        return 4
-    return min(max(math.ceil(HEAD_SIDE / max(frame.side for frame in frames)), 2), 8)
-
-
 def restore_photo(
     pipeline: FacePipeline,
     rgb: RGB,
     options: PhotoOptions | None = None,
     progress: Progress = lambda _done, _all: None,
+    mask: Mask | None = None,
 ) -> Restored:
     """Upscale a photo so that it is the photo again when it is shrunk by the area mean.
 
@@ -133,25 +127,27 @@ def restore_photo(
         rgb: (H, W, 3) photo, any size.
         options: what to do; None for the defaults.
         progress: called for each block of a background upscaled by tiles.
+        mask: (H, W), 255 where the photo is left alone: there it is only enlarged by Lanczos interpolation.
     Raises:
-        UsageError: if the result would exceed `LARGEST` pixels, or be smaller than the photo.
+        UsageError: if the result would exceed `sizes.LARGEST` pixels, or be smaller than the photo.
     """
     options = options or PhotoOptions()
-    wish = _wish(rgb, options)
-    _check_size(rgb, math.ceil(wish or 1))
-    found = [head.frame for head in heads_in_photo(rgb)]
-    wanted = wanted_heads(found, options)
-    scale = _scale(rgb, wanted) if wish is None else math.ceil(wish)
+    find = cache(lambda: [head.frame for head in heads_in_photo(rgb)])
+    asked = 1 if options.background == "keep" else options.scale
+    size = (rgb.shape[1], rgb.shape[0])
+    plan = plan_size(size, asked, options.width, lambda: wanted_heads(find(), options))
+    found, scale = find(), plan.made
+    wanted = [frame for frame in wanted_heads(found, options) if mask is None or not is_covered(mask, frame)]
     canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
     fill_background(canvas, pipeline, rgb, options.background, progress)
     lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
     heads = paste_heads(canvas, pipeline, rgb, lacking)
+    if mask is not None:
+        leave_alone(canvas, rgb, mask)
     result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity, damaged=bool(pipeline.recipe.strength))
-    if wish is not None and wish < scale:
-        result = resize(result, (round(wish * rgb.shape[1]), round(wish * rgb.shape[0])))
     return Restored(
-        result,
-        wish or scale,
+        result if plan.times == scale else resize(result, plan.size),
+        plan.times,
         upscaled=len(heads),
         left=len(found) - len(heads),
         sharp=len(wanted) - len(lacking),
@@ -226,22 +222,6 @@ def _is_sharp(rgb: RGB, frame: HeadFrame) -> bool:
     return detail_ratio(to_tensor(crop_head(rgb, frame, side))) >= SHARP
 
 
-def _wish(rgb: RGB, options: PhotoOptions) -> float | None:
-    """The enlargement that the options give; None if the heads decide."""
-    if options.background == "keep":
-        return 1
-    if options.width is None:
-        return options.scale
-    if options.width < rgb.shape[1]:
-        raise UsageError(f"--width {options.width}: the photo is {rgb.shape[1]} px wide already; choose a larger one.")
-    return float(options.width / rgb.shape[1])
-
-
-def _scale(rgb: RGB, wanted: Sequence[HeadFrame]) -> int:
-    """The scale of the heads as far as `LARGEST` allows."""
-    return min(photo_scale(wanted), math.isqrt(LARGEST // (rgb.shape[0] * rgb.shape[1])))
-
-
 def paste_heads(
     canvas: RGB,
     pipeline: FacePipeline,
@@ -285,12 +265,3 @@ def _seams(canvas: RGB, rgb: RGB, heads: Sequence[tuple[HeadFrame, Upscaled]]) -
 def _check_known(key: str, value: str, known: Sequence[str], more: str = "") -> None:
     if value not in known:
         raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}{more}.")
-
-
-def _check_size(rgb: RGB, scale: int) -> None:
-    height, width = rgb.shape[0] * scale, rgb.shape[1] * scale
-    if height * width > LARGEST:
-        raise UsageError(
-            f"{rgb.shape[1]}x{rgb.shape[0]} at --scale {scale} would be {width}x{height}, over "
-            f"{LARGEST // 1_000_000} megapixels; choose a smaller --scale, or --crop for the heads alone."
-        )

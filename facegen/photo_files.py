@@ -20,6 +20,7 @@ from facegen.explain import write_explanation
 from facegen.faces.identity import CHANGED, TOO_SMALL
 from facegen.files import resolved
 from facegen.jobs import Task
+from facegen.masks import read_mask
 from facegen.media.images import Picture, find_pictures, read_image, write_image
 from facegen.media.metadata import Origin
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, is_foreign, record_text
@@ -51,14 +52,14 @@ class FileUpscaler:
     """Upscales one file after the other.
 
     Args:
-        inputs: resolved paths of the run's sources, which are never overwritten.
+        inputs: resolved paths of the run's sources, which are never overwritten, and neither is the mask.
         on_part: called after each frame of a clip, each batch of a face's tiles, and each block of a photo's background
             upscaled in tiles.
     """
 
     def __init__(self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = _unheard) -> None:
         self.options = options
-        self.inputs = frozenset(inputs)
+        self.inputs = frozenset(inputs) | ({resolved(options.mask)} if options.mask else set())
         self.on_part = on_part
 
     @cached_property
@@ -83,7 +84,11 @@ class FileUpscaler:
             self.pipeline.progress = None
 
     def _photo(self, task: Task, picture: Picture) -> Upscaling:
-        done = restore_photo(self.pipeline, picture.rgb, self.options.photo, self._parts_of(task.source))
+        mask, size = self.options.mask, (picture.rgb.shape[1], picture.rgb.shape[0])
+        done = restore_photo(
+            self.pipeline, picture.rgb, self.options.photo, self._parts_of(task.source),
+            None if mask is None else read_mask(mask, size),
+        )  # fmt: skip
         height, width = done.rgb.shape[:2]
         path = self._path(task, ending_for(self.options.photo, done.scale))
         written = self._write(task, path, done.rgb, picture, done.heads, picture.alpha, done.fit, done.seams)
@@ -116,6 +121,8 @@ class FileUpscaler:
         clip, pipeline, photo = Clip(task.source), self.pipeline, self.options.photo
         if photo.faces not in FACES:
             raise UsageError(f"{task.source}: faces have no numbers in a clip; expected --faces all or largest.")
+        if self.options.mask is not None:
+            raise UsageError(f"{task.source}: a mask is for photos, and this is a clip; omit --mask.")
         scale = clip_scale(clip, photo)
         path = self._path(task, f"-x{scale}")
         record = partial(record_text, pipeline, "upres", self.options.recorded(clip.path), source=clip.path)
@@ -204,7 +211,10 @@ class FileUpscaler:
             size = (rgb.shape[1], rgb.shape[0])
             alpha = np.array(Image.fromarray(alpha).resize(size, Image.Resampling.LANCZOS))
         options = self.options.recorded(task.source)
-        text = record_text(self.pipeline, "upres", options, upscaled=heads, source=task.source, fit=fit, seams=seams)
+        text = record_text(
+            self.pipeline, "upres", options, upscaled=heads, source=task.source, mask=self.options.mask, fit=fit,
+            seams=seams,
+        )  # fmt: skip
         others: list[Path] = []
         if self.options.explain:
             for number, head in enumerate(heads, start=1):

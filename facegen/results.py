@@ -47,6 +47,8 @@ class UpresOptions:
     photo: PhotoOptions = field(default_factory=PhotoOptions)
     size: int = 768
     """Width and height of the results of "crop" and "aligned", in pixels."""
+    mask: Path | None = None
+    """A picture in which white marks what to leave alone in every photo; for whole photos, not for clips."""
     suffix: str | None = None
     """Format of the results; None is `OWN_SUFFIX` of each photo's."""
     strip: bool = False
@@ -68,6 +70,8 @@ class UpresOptions:
         named: dict[str, Any] = {} if self.kind == "photo" else {self.kind: True, "size": self.size}
         usual = PhotoOptions()
         named |= {name: value for name, value in vars(self.photo).items() if value != getattr(usual, name)}
+        if self.mask is not None:
+            named["mask"] = self.mask.name
         if suffix != usual_suffix(source):
             named["format"] = suffix.removeprefix(".")
         if self.strip and not clip:
@@ -148,7 +152,8 @@ class DoneBefore:
             return False
         try:
             check_weights(record)
-            return record.source is not None and record.source.sha256 == sha256_of(source)
+            files = ((record.source, source), (record.mask, self.options.mask))
+            return all(path is None or (noted and noted.sha256 == sha256_of(path)) for noted, path in files)
         except (FileError, WeightsError):  # reported when it is the file's turn
             return False
 

@@ -24,7 +24,7 @@ from facegen.faces.align import HeadFrame, head_frame
 from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.media.images import resize
 from facegen.ops.consistency import downsample_area, low_res_psnr
-from facegen.photo import PhotoOptions, crop_heads, photo_scale, restore_face, restore_photo, upscale_aligned
+from facegen.photo import PhotoOptions, crop_heads, restore_face, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline
 from tests import tiny
 
@@ -154,31 +154,49 @@ def test_long_strips(pipeline: FacePipeline, width: int, height: int) -> None:
 
 
 def test_scale_is_chosen_for_the_largest_head(pipeline: FacePipeline, small: RGB) -> None:
-    [head] = heads_in_photo(small)
     done = restore_photo(pipeline, small, LANCZOS)
-    assert done.scale == photo_scale([head.frame]) == 8
+    assert done.scale == 8
     assert done.rgb.shape == (1024, 1024, 3)
 
 
-@pytest.mark.parametrize(("sides", "scale"), [([], 4), ([2000], 2), ([768], 2), ([300, 20], 3), ([100], 8), ([9], 8)])
-def test_photo_scale(sides: list[float], scale: int) -> None:
-    assert photo_scale([HeadFrame((0, 0), (side / 2, 0), (0, side / 2)) for side in sides]) == scale
-
-
-def test_the_scale_chosen_keeps_the_result_within_bounds(
-    pipeline: FacePipeline, small: RGB, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(photo, "LARGEST", 9 * 128 * 128)
-    assert restore_photo(pipeline, small, LANCZOS).scale == 3
-
-
-def test_too_large(pipeline: FacePipeline) -> None:
-    with pytest.raises(UsageError) as caught:
+def test_a_photo_too_large_is_refused_before_any_work(pipeline: FacePipeline) -> None:
+    with pytest.raises(UsageError, match="over 400 megapixels"):
         restore_photo(pipeline, np.broadcast_to(np.uint8(0), (8000, 9000, 3)), PhotoOptions(scale=8))
-    assert str(caught.value) == (
-        "9000x8000 at --scale 8 would be 72000x64000, over 400 megapixels; "
-        "choose a smaller --scale, or --crop for the heads alone."
-    )
+
+
+def test_at_a_fractional_scale_seams_are_measured_where_the_tiles_were(pipeline: FacePipeline, portrait: RGB) -> None:
+    """The result is made at the next whole scale, and shrunk: there the tiles' borders are, and there they count."""
+    whole, part = (restore_photo(pipeline, portrait, PhotoOptions(scale=scale)) for scale in (2, 1.5))
+    assert part.rgb.shape == (300, 285, 3)
+    np.testing.assert_array_equal(part.rgb, resize(whole.rgb, (285, 300)))
+    assert (part.seams, part.fit) == (whole.seams, whole.fit)
+
+
+# --- regions left alone
+
+
+@pytest.mark.parametrize(("scale", "background"), [(1, "lanczos"), (2, "tiles"), (3, "lanczos")])
+def test_what_is_masked_is_only_enlarged(
+    pipeline: FacePipeline, portrait: RGB, scale: int, background: photo.Background
+) -> None:
+    portrait = softened(portrait)  # so that scale 1 has something to add
+    mask = np.zeros(portrait.shape[:2], np.uint8)
+    mask[:, :95] = 255  # the left half of the face
+    options = PhotoOptions(scale=scale, background=background)
+    free, done = (restore_photo(pipeline, portrait, options, mask=one).rgb.astype(int) for one in (None, mask))
+    plain = restore_photo(pipeline, portrait, PhotoOptions(scale=scale, faces="0")).rgb.astype(int)
+    edge = 95 * scale
+    assert np.abs(done - plain)[:, : edge - 8 * scale].max() <= 1
+    assert np.abs(done - free)[:, edge + 8 * scale :].max() <= 1
+    assert np.abs(free - plain)[60 * scale : 140 * scale, 50 * scale : edge].mean() > 0.2
+    assert shrunk_error(done.astype(np.uint8), portrait) <= (1 if scale > 1 else 255)
+
+
+def test_a_head_masked_wholly_is_not_upscaled(pipeline: FacePipeline, pair: RGB) -> None:
+    mask = np.zeros(pair.shape[:2], np.uint8)
+    mask[:, 200:] = 255  # all of the smaller head
+    done = restore_photo(pipeline, pair, PhotoOptions(scale=2), mask=mask)
+    assert (done.upscaled, done.left) == (1, 1)
 
 
 # --- scale 1: the photo keeps its size

@@ -44,10 +44,12 @@ class Seeds(click.ParamType[tuple[int, ...]]):
 
 
 class Size(click.ParamType[int]):
-    """A side in pixels, 1 to 8192."""
+    """A side in pixels, from 1 to `largest`."""
 
     name = "pixels"
-    largest = 8192
+
+    def __init__(self, largest: int = 8192) -> None:
+        self.largest = largest
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         if not re.fullmatch(r"\d{1,9}", str(value)) or not 1 <= int(value) <= self.largest:

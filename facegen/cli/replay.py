@@ -20,13 +20,13 @@ from facegen.errors import FileError, RecipeError, UsageError
 from facegen.files import is_plain, replacing, sha256_of
 
 if TYPE_CHECKING:
-    from facegen.media.record import Record
+    from facegen.media.record import Record, SourceRecord
 
 REPLAYED = {
     "sample": ("seeds", "size", "format", "recipe", "set"),
     "upres": (
-        "crop", "aligned", "size", "scale", "width", "faces", "face-size-min", "background", "format", "strip",
-        "recipe", "set",
+        "crop", "aligned", "size", "scale", "width", "faces", "face-size-min", "background", "mask", "format",
+        "strip", "recipe", "set",
     ),
 }  # fmt: skip
 """Commands that a record may run, with the options it may give them: a picture may come from a stranger."""
@@ -43,6 +43,7 @@ GONE = {"calm": 0, "choice.strategy": "joint"}
     "--source", type=PATH,
     help="The photo it was made from.  [default: the file of that name next to the picture, or in this folder]",
 )
+@click.option("--mask", type=PATH, help="The mask it was made with, found like --source.")
 @out_option
 @click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: the one that made the picture]")
 @click.option(
@@ -51,7 +52,7 @@ GONE = {"calm": 0, "choice.strategy": "joint"}
 )
 @overwrite_option
 def replay(
-    picture: Path, source: Path | None, out: Path, device: str | None, trust: bool, overwrite: bool
+    picture: Path, source: Path | None, mask: Path | None, out: Path, device: str | None, trust: bool, overwrite: bool
 ) -> None:
     """Make PICTURE again from the record in its file, and compare the bytes.
 
@@ -65,7 +66,8 @@ def replay(
     with TemporaryDirectory(prefix="facegen-") as folder:
         recipe = _recipe(record, picture, Path(folder), values["overrides"], trust=trust)
         check_weights(record)
-        photo = _source(record, picture, source)
+        photo = _input(record.source, picture, "source", source)
+        values["mask"] = _input(record.mask, picture, "mask", mask)
         make_folder(out)
         check_target(target, overwrite)
         with _threads(record.threads):
@@ -89,8 +91,9 @@ def _values(record: Record, picture: Path) -> dict[str, Any]:
         raise FileError(f"{picture}: a film of a walk is not made again by replay; run its command: {again}")
     if name not in REPLAYED:
         raise FileError(f"{picture}: its record names the command {name!r}, expected {' or '.join(REPLAYED)}.")
-    if (record.source is None) != (name == "sample"):
-        raise FileError(f"{picture}: its record is damaged (source); get the picture again.")
+    for key, named in (("source", name == "upres"), ("mask", "--mask" in words)):
+        if (getattr(record, key) is not None) != named:
+            raise FileError(f"{picture}: its record is damaged ({key}); get the picture again.")
     command, photo = (sample, []) if name == "sample" else (upres, ["--", "photo"])
     flags = {word: param.is_flag for param in command.params if isinstance(param, click.Option) for word in param.opts}
     given: list[str] = []
@@ -147,22 +150,22 @@ def _device(record: Record, picture: Path) -> str:
     return record.device
 
 
-def _source(record: Record, picture: Path, given: Path | None) -> Path | None:
-    """Find the photo that the record names, and check its hash."""
-    wanted = record.source
+def _input(wanted: SourceRecord | None, picture: Path, option: str, given: Path | None) -> Path | None:
+    """Find the photo, or the mask, that the record names, and check its hash."""
+    word = {"source": "photo"}.get(option, option)
     if wanted is None:
         if given is not None:
-            raise UsageError(f"--source {given}: {picture} was not made from a photo; omit --source.")
+            raise UsageError(f"--{option} {given}: {picture} was not made from a {word}; omit --{option}.")
         return None
     if given is None:
         for path in (picture.parent / wanted.name, Path(wanted.name)):
             if is_plain(path) and sha256_of(path) == wanted.sha256:
                 return path
-        raise UsageError(f"{picture}: was made from a photo named {wanted.name!r}; say with --source where it is.")
+        raise UsageError(f"{picture}: was made from a {word} named {wanted.name!r}; say with --{option} where it is.")
     found = sha256_of(given)
     if found != wanted.sha256:
         hashes = f"its SHA-256 is {found}, expected {wanted.sha256}."
-        raise UsageError(f"--source {given}: is not the photo that {picture} was made from: {hashes}")
+        raise UsageError(f"--{option} {given}: is not the {word} that {picture} was made from: {hashes}")
     return given
 
 
@@ -198,16 +201,24 @@ def _make(
         named = {"seeds": seed, "size": values["size"], "format": values["file_format"], "recipe": values["recipe"]}
         target, options = out / f"drawn.{values['file_format']}", named | {"set": values["overrides"]}
         return [write_drawn(pipeline, pipeline.latent(seed), target, "sample", options).path]
-    copy = recipe.with_name(record.source.name)  # the recorded name becomes part of the new picture's own record
-    try:
-        shutil.copyfile(photo, copy)
-    except OSError as error:
-        raise FileError(f"{photo}: cannot be copied to {copy} ({error.strerror}); free some space.") from None
-    wanted = upres_options(values, recipe, device)
+    copy = _copied(photo, recipe.parent / "source", record.source)
+    mask = None if record.mask is None else _copied(values["mask"], recipe.parent / "mask", record.mask)
+    wanted = replace(upres_options(values, recipe, device), mask=mask)
     if wanted.suffix is None and not is_clip(picture):  # earlier versions wrote PNG unless told otherwise
         wanted = replace(wanted, suffix=picture.suffix)
     upscaler = FileUpscaler(wanted, inputs=())
     return list(upscaler(Task(copy, out / copy.stem)).written)
+
+
+def _copied(path: Path, folder: Path, record: SourceRecord) -> Path:
+    """Copy a file to its recorded name, which becomes part of the new picture's own record."""
+    copy = folder / record.name
+    try:
+        folder.mkdir()
+        shutil.copyfile(path, copy)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be copied to {copy} ({error.strerror}); free some space.") from None
+    return copy
 
 
 def _differences(record: Record, picture: Path, target: Path) -> str:

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from facegen.cli.options import PATH, Scale, Size, make_folder, photo_format_option, pipeline_options, recipe_path
-from facegen.files import resolved
+from facegen.files import is_plain, resolved
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 PHOTO_OPTIONS = ("scale", "width", "faces", "face_size_min", "background")
 """Options for whole photos, not for --crop and --aligned."""
-PICTURE_OPTIONS = ("crop", "aligned", "before_after", "explain")
+PICTURE_OPTIONS = ("crop", "aligned", "mask", "before_after", "explain")
 """Options for pictures; with one of them, clips in folders are skipped."""
 
-SHARED_OPTIONS = ("recipe", "overrides", "size", "strip", "before_after", "explain", "overwrite")
+SHARED_OPTIONS = ("recipe", "overrides", "size", "mask", "strip", "before_after", "explain", "overwrite")
 """Options that are called the same in `UpresOptions`."""
 
 
@@ -38,7 +38,7 @@ SHARED_OPTIONS = ("recipe", "overrides", "size", "strip", "before_after", "expla
     "--scale", type=Scale(),
     help="Enlarge photos this many times: 2, 1.5.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
 )
-@click.option("--width", type=Size(), help="Width of the results in pixels, instead of --scale.")
+@click.option("--width", type=Size(65_535), help="Width of the results in pixels, instead of --scale.")
 @click.option(
     "--faces", metavar="[all|largest|NUMBERS]", default="all",
     help="Which faces to upscale, also by number, counted from the largest: 1,3. The others are treated as background.",
@@ -52,6 +52,11 @@ SHARED_OPTIONS = ("recipe", "overrides", "size", "strip", "before_after", "expla
     help="What to do with the rest of the photo. lanczos: enlarge it by Lanczos interpolation. tiles: upscale it by "
     "the same network, which takes a minute or two per megapixel without a GPU. keep: change nothing but the faces; "
     "the photo keeps its size.",
+)
+@click.option(
+    "--mask", type=PATH, metavar="FILE",
+    help="A picture of the photo's shape, white where the photo is left alone, black elsewhere: there it is only "
+    "enlarged, with soft edges. With several PHOTOS, it counts for each.",
 )
 @click.option("--crop", is_flag=True, help="Cut out every head, upright, and upscale it to --size.")
 @click.option("--aligned", is_flag=True, help="PHOTOS are square crops of upright heads; upscale each to --size.")
@@ -88,6 +93,8 @@ def upres(
 
     _refuse_conflicts(options["crop"], options["aligned"])
     clips = _takes_clips(photos)
+    if options["mask"] is not None and not is_plain(options["mask"]):
+        raise click.UsageError(f"--mask {options['mask']}: no such file; check the path.")
     if out.suffix.lower() in (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) and not out.is_dir():
         tasks, out = _one_result(photos, out, options), out.parent
     else:
@@ -145,7 +152,7 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
         raise click.UsageError("--crop and --aligned exclude each other: an aligned picture has no head to cut out.")
     if "size" in given and not (crop or aligned):
         raise click.UsageError("--size is for --crop and --aligned; for whole photos, give --scale.")
-    for name in PHOTO_OPTIONS if crop or aligned else ():
+    for name in (*PHOTO_OPTIONS, "mask") if crop or aligned else ():
         if name in given:
             flags = f"--{name.replace('_', '-')} is for whole photos; with {'--crop' if crop else '--aligned'}"
             raise click.UsageError(f"{flags}, give --size." if name in ("scale", "width") else f"{flags}, omit it.")

@@ -57,7 +57,7 @@ class UpscaledRecord(_Table):
 
 
 class SourceRecord(_Table):
-    """The photo that a picture was made from."""
+    """A file that a picture was made from: the photo, or its mask."""
 
     name: str
     """Without folders: they are private, and `replay` makes a file of that name."""
@@ -95,6 +95,8 @@ class Record(_Table):
     keyframes: tuple[str, ...] = ()
     """The latents of a film's keyframes."""
     source: SourceRecord | None = None
+    mask: SourceRecord | None = None
+    """The picture whose white parts mark what is left alone in the source."""
     upscaled: tuple[UpscaledRecord, ...] = Field((), validation_alias=AliasChoices("upscaled", "raised"))
     """One for each head; called "raised" in records of the first versions."""
     fit: float | None = None
@@ -136,6 +138,7 @@ def record_text(
     *,
     upscaled: Sequence[Made] = (),
     source: Path | None = None,
+    mask: Path | None = None,
     z: Tensor | None = None,
     keyframes: Iterable[Tensor] = (),
     fit: float | None = None,
@@ -146,6 +149,7 @@ def record_text(
     Args:
         options: those that shape the picture, as `arguments` takes them; an integer "seeds" is a sample's seed.
         upscaled: what the pipeline returned, in order.
+        source, mask: the photo that it was made from, and its mask.
         z, keyframes: (z_dim,) latents: the one it was drawn from, those of a film's keyframes.
         fit, seams: measured in a whole photo's result.
     """
@@ -164,7 +168,8 @@ def record_text(
         z=None if z is None else latent_sha256(z),
         latent=None if z is None or seed is not None else latent_text(z),
         keyframes=latents,
-        source=None if source is None else SourceRecord(name=_as_text(source.name), sha256=sha256_of(source)),
+        source=_source_record(source),
+        mask=_source_record(mask),
         upscaled=tuple(_upscaled_record(one, measured=source is not None) for one in upscaled),
         fit=_rounded(fit),
         seams=None if seams is None else _rounded_gauge(seams),
@@ -268,6 +273,10 @@ def weight_names(recipe: PipelineRecipe) -> list[str]:
 
 def _sha256_of_weights(name: str) -> str:
     return read_card(find_weights(name)).sha256
+
+
+def _source_record(path: Path | None) -> SourceRecord | None:
+    return None if path is None else SourceRecord(name=_as_text(path.name), sha256=sha256_of(path))
 
 
 def _upscaled_record(upscaled: Made, measured: bool) -> UpscaledRecord:

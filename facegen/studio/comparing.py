@@ -15,7 +15,8 @@ from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.faces.identity import identity, identity_distance
 from facegen.faces.landmarks import Landmarks
 from facegen.media.images import read_image, resize, write_image
-from facegen.photo import PhotoOptions, photo_scale, restore_photo
+from facegen.photo import PhotoOptions, restore_photo
+from facegen.sizes import photo_scale
 from facegen.studio.photos import SHOWN, fitted
 from facegen.studio.work import Job, Studio
 

@@ -27,8 +27,9 @@ from facegen.faces.align import HeadFrame, crop_head, frame_matrix, transform_po
 from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.faces.landmarks import HEAD_SIDE, Landmarks, landmarks_in_head
 from facegen.media.video_reader import Clip
-from facegen.photo import PhotoOptions, paste_heads, photo_scale, wanted_heads
+from facegen.photo import PhotoOptions, paste_heads, wanted_heads
 from facegen.pipeline import FacePipeline
+from facegen.sizes import photo_scale
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
 from facegen.video.stages import Submit, at_once, in_order, prefetched, threads, workers
 from facegen.video.store import FrameStore, State, joined, part

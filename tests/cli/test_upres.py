@@ -231,6 +231,7 @@ def test_text_in_the_file_makes_it_again(
         (["--scale", "2", "--width", "900"], ["--scale", "--width"]),
         (["--background", "keep", "--width", "900"], ["--background", "--width"]),
         (["--crop", "--width", "900"], ["--width", "--crop"]),
+        (["--crop", "--mask", "m.png"], ["--mask", "--crop"]),
         (["--crop", "--size", "0"], ["--size"]),
     ],
 )
@@ -251,7 +252,7 @@ def test_no_photos(facegen: Facegen) -> None:
 def test_result_that_would_be_too_large_names_the_photo(
     upres: Facegen, tmp_path: Path, plain: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("facegen.photo.LARGEST", 10_000)
+    monkeypatch.setattr("facegen.sizes.LARGEST", 10_000)
     write_image(tmp_path / "big.png", plain)
     result = upres(tmp_path / "big.png", "--scale", 8)
     assert result.exit_code == 1

@@ -98,9 +98,9 @@ def test_a_stopped_clip_goes_on_and_becomes_the_same_file(
     assert (tmp_path / "out" / "walk-x2.mp4").read_bytes() == (tmp_path / "whole" / "walk-x2.mp4").read_bytes()
 
 
-@pytest.mark.parametrize("flag", ["--crop", "--aligned", "--before-after", "--explain"])
+@pytest.mark.parametrize("flag", ["--crop", "--aligned", "--before-after", "--explain", "--mask"])
 def test_options_for_pictures_alone(upres: Facegen, clip: Path, flag: str) -> None:
-    refused = upres(clip, flag)
+    refused = upres(clip, flag, *([clip] if flag == "--mask" else []))
     assert refused.exit_code == 2
     assert f"{flag} is for pictures, and {clip} is a clip; omit {flag}." in refused.stderr.replace(
         "\n", ""
