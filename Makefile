@@ -5,6 +5,10 @@ SEED ?= 0
 OUT ?= out
 JOBS ?= 2
 MINUTES ?= 60
+# What gpu-pack packs, and the Python of the machine it is for; docs/gpu.md.
+PORTRAITS ?= ../shared/data/portraits768
+FACES ?= ../shared/data/faces128
+GPU_PYTHON ?= 3.12
 # Where pip may find a CPU build of torch: an index as given on pytorch.org. Without it, and with no other pip
 # configuration, Linux gets PyPI's build with CUDA (several GB); macOS gets a small one either way.
 TORCH_INDEX ?=
@@ -20,7 +24,7 @@ INSTALLED_DEV := $(VENV)/.installed-dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install install-dev sample test lint bench fuzz clean
+.PHONY: help install install-dev sample test lint bench fuzz gpu-pack gpu-train clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; \
@@ -46,6 +50,12 @@ fuzz: install-dev ## Read damaged files of every kind for MINUTES
 
 bench: install-dev ## Measure speed
 	$(BIN)/python -m benchmarks.speed
+
+gpu-pack: install-dev ## Lay what training on a GPU machine without a network needs into gpu-pack/
+	$(BIN)/python -m gpu.pack --portraits $(PORTRAITS) --faces $(FACES) --python $(GPU_PYTHON)
+
+gpu-train: ## Train both stages with gpu-pack/, MINUTES each, by PYTHON, which needs torch and no install
+	$(PYTHON) gpu-pack/train.py --minutes $(MINUTES)
 
 clean: ## Remove caches and builds; keeps .venv, OUT and runs
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -21,8 +21,7 @@ import cv2
 
 from facegen.errors import FacegenError, UsageError, printable
 from facegen.files import is_folder, is_plain, resolved
-from facegen.media.images import PICTURE_SUFFIXES
-from facegen.media.video_reader import CLIP_SUFFIXES
+from facegen.media.images import CLIP_SUFFIXES, PICTURE_SUFFIXES
 
 
 @dataclass(frozen=True)

@@ -87,8 +87,7 @@ def upres(
     """
     from facegen.golden import choose_device
     from facegen.jobs import find_tasks
-    from facegen.media.images import PICTURE_SUFFIXES
-    from facegen.media.video_reader import CLIP_SUFFIXES
+    from facegen.media.images import CLIP_SUFFIXES, PICTURE_SUFFIXES
     from facegen.photo_files import FileUpscaler
 
     _refuse_conflicts(options["crop"], options["aligned"])

@@ -35,6 +35,8 @@ from facegen.media.metadata import (
 
 PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes of the files that `find_pictures` lists."""
+CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
+"""Suffixes of the files that are read as films."""
 
 # Z_RLE writes 768 px portraits four times as fast as Pillow's default, 3 to 5 % larger.
 WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {

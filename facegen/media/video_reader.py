@@ -21,9 +21,8 @@ from av.video.stream import VideoStream
 from facegen.arrays import RGB
 from facegen.errors import FileError, one_line
 from facegen.files import refuse_special
+from facegen.media.images import CLIP_SUFFIXES
 
-CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
-"""Suffixes of the files that are read as films."""
 HD_LINES = 720
 """Players take a film without a colour matrix for BT.709 from so many lines on, and for BT.601 below."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT

