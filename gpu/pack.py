@@ -128,6 +128,8 @@ def pack_pictures(out: Path, name: str, data: Path, *, landmarks: bool, limit: i
     if landmarks:
         entries = with_landmarks(data, entries)
     files = [data / entry.file for entry in entries if entry.kept]
+    for old in out.glob(f"{name}-*.tar.gz"):
+        old.unlink()
     with tempfile.TemporaryDirectory() as folder:
         manifest = write_manifest(Path(folder), entries)
         for number, share in enumerate(shares(files, limit), 1):
@@ -141,15 +143,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--portraits", type=Path, help="pictures for stage 2")
     parser.add_argument("--faces", type=Path, help="pictures for stage 1")
-    parser.add_argument("--out", type=Path, default=Path("gpu-pack"), help="a folder, made anew")
+    parser.add_argument("--out", type=Path, default=Path("gpu-pack"), help="what is not asked for stays there")
     parser.add_argument("--start", nargs="*", default=START, help="shipped weights to take along")
     parser.add_argument("--python", default="3.12", help="its version on that machine")
     parser.add_argument("--package", nargs="*", default=(), help="more packages that it lacks")
     parser.add_argument("--mib", type=int, default=36, help="of an archive of pictures, at most")
     options = parser.parse_args()
     out: Path = options.out
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
+    out.mkdir(parents=True, exist_ok=True)
     for name in ("train.py", "README.txt"):
         shutil.copy(Path(__file__).with_name(name), out)
     pack_base(out, (*PACKAGES, *options.package), options.python)
