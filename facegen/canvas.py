@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from itertools import count, product
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.arrays import Pixels, Sample, to_samples, to_tensor
 from facegen.errors import FileError
 from facegen.masks import Mask
 from facegen.media.images import resize
@@ -30,33 +31,35 @@ IN_MEMORY = 150_000_000
 """Bytes of the largest canvas that lies in memory rather than in a temporary file."""
 STRIP, LANCZOS_REACH = 256, 3
 """Photo rows enlarged at a time, and the rows on either side that Lanczos' filter reads."""
-BLENDED = 32
-"""Photo rows put back at a time where they are left alone, as floats."""
+FLOAT_STRIP = 32
+"""The same where they become floats, which take more memory."""
 UPSCALED_BLOCK, OVERLAP = 128, 8
 """Photo pixels upscaled at a time, to bound the memory, and shared with the next block."""
 BLOCK, MARGIN = 96, 8
 """Side of the blocks that are back-projected at a time, and what is read around one, in photo pixels."""
 
 
-def blank_canvas(height: int, width: int) -> RGB:
-    """A black (height, width, 3) picture; a large one lies in a temporary file that goes with it."""
+def blank_canvas(height: int, width: int, depth: type[Sample]) -> NDArray[Sample]:
+    """A black (height, width, 3) picture of 8 or 16 bits a sample; a large one lies in a temporary file that goes with
+    it."""
     shape = (height, width, 3)
-    if math.prod(shape) <= IN_MEMORY:
-        return np.zeros(shape, np.uint8)
+    size = math.prod(shape) * np.dtype(depth).itemsize
+    if size <= IN_MEMORY:
+        return np.zeros(shape, depth)
     try:
         with tempfile.TemporaryFile() as file:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, math.prod(shape))  # a full disk shows now
-            return np.memmap(file, np.uint8, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=shape)
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows now
+            return np.memmap(file, depth, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=shape)
     except OSError as error:
-        reason = f"needs a temporary file of {math.prod(shape) / 1e6:.0f} MB ({error.strerror}); free some space,"
+        reason = f"needs a temporary file of {size / 1e6:.0f} MB ({error.strerror}); free some space,"
         raise FileError(f"{width}x{height} pixels: {reason} or set TMPDIR to a larger disk.") from None
 
 
 def fill_background(
-    canvas: RGB,
+    canvas: NDArray[Sample],
     pipeline: FacePipeline,
-    photo: RGB,
+    photo: NDArray[Sample],
     background: str,
     progress: Progress = lambda _done, _all: None,
 ) -> None:
@@ -69,13 +72,14 @@ def fill_background(
         enlarge(canvas, photo)
 
 
-def enlarge(canvas: RGB, photo: RGB) -> None:
+def enlarge(canvas: NDArray[Sample], photo: NDArray[Sample]) -> None:
     """Fill a canvas of a whole number of times the photo's size with it, by Lanczos, strip by strip."""
-    for rows, strip in _strips(photo, canvas.shape[0] // photo.shape[0], STRIP):
+    step = STRIP if photo.dtype == np.uint8 else FLOAT_STRIP
+    for rows, strip in _strips(photo, canvas.shape[0] // photo.shape[0], step):
         canvas[rows] = strip
 
 
-def leave_alone(canvas: RGB, photo: RGB, mask: Mask) -> None:
+def leave_alone(canvas: NDArray[Sample], photo: NDArray[Sample], mask: Mask) -> None:
     """Put the photo, enlarged by Lanczos, back on a canvas where a mask says so.
 
     Args:
@@ -84,24 +88,28 @@ def leave_alone(canvas: RGB, photo: RGB, mask: Mask) -> None:
         mask: (H, W), 255 where the canvas becomes the photo, 0 where it stays.
     """
     scale = canvas.shape[0] // photo.shape[0]
-    shares = _strips(np.repeat(mask[..., None], 3, axis=2), scale, BLENDED)
-    for (rows, strip), (_, share) in zip(_strips(photo, scale, BLENDED), shares, strict=True):
+    shares = _strips(np.repeat(mask[..., None], 3, axis=2), scale, FLOAT_STRIP)
+    for (rows, strip), (_, share) in zip(_strips(photo, scale, FLOAT_STRIP), shares, strict=True):
         if share.any():
             place = canvas[rows].astype(np.float32)
             canvas[rows] = np.rint(place + share.astype(np.float32) / 255 * (strip - place))
 
 
-def _strips(photo: RGB, scale: int, step: int) -> Iterator[tuple[slice, RGB]]:
+def _strips(photo: NDArray[Sample], scale: int, step: int) -> Iterator[tuple[slice, NDArray[Sample]]]:
     """Enlarge `step` rows of a photo at a time by Lanczos; yield each strip and its rows in the enlarged photo."""
     height, width = photo.shape[:2]
     for top in range(0, height, step):
-        first, last, end = max(top - LANCZOS_REACH, 0), min(top + step + LANCZOS_REACH, height), min(top + step, height)
+        first, last = max(top - LANCZOS_REACH, 0), min(top + step + LANCZOS_REACH, height)
+        end = min(top + step, height)
         strip = resize(np.ascontiguousarray(photo[first:last]), (scale * width, scale * (last - first)))
         yield slice(scale * top, scale * end), strip[scale * (top - first) : scale * (end - first)]
 
 
 def upscale_background(
-    canvas: RGB, pipeline: FacePipeline, photo: RGB, progress: Progress = lambda _done, _all: None
+    canvas: NDArray[Sample],
+    pipeline: FacePipeline,
+    photo: NDArray[Sample],
+    progress: Progress = lambda _done, _all: None,
 ) -> None:
     """Upscale a photo without a guide, block by block, at its own resolution, and shrink that to the canvas.
 
@@ -116,7 +124,7 @@ def upscale_background(
     if min(height, width) < tile:
         padding = ((0, max(tile - height, 0)), (0, max(tile - width, 0)), (0, 0))
         padded = np.pad(photo, padding, mode="edge")
-        larger = blank_canvas(scale * padded.shape[0], scale * padded.shape[1])
+        larger = blank_canvas(scale * padded.shape[0], scale * padded.shape[1], photo.dtype.type)
         upscale_background(larger, pipeline, padded, progress)
         canvas[:] = larger[: scale * height, : scale * width]
         return
@@ -124,15 +132,15 @@ def upscale_background(
     plan = plan_tiles(height, width, tile=block, overlap=min(OVERLAP, block // 2))
     done = count(1)
 
-    def upscale(top: int, left: int) -> RGB:
+    def upscale(top: int, left: int) -> NDArray[Sample]:
         upscaled = pipeline.upscale_plain(to_tensor(photo[top : top + block, left : left + block]))
         progress(next(done), len(plan))
-        return to_rgb(resample(upscaled, (scale * block, scale * block)))
+        return to_samples(resample(upscaled, (scale * block, scale * block)), photo.dtype.type)
 
     mosaic(canvas, plan, upscale)
 
 
-def mosaic(canvas: RGB, plan: TilePlan, make: Callable[[int, int], RGB]) -> None:
+def mosaic(canvas: NDArray[Sample], plan: TilePlan, make: Callable[[int, int], NDArray[Sample]]) -> None:
     """Fill a canvas with overlapping blocks, made one at a time, and cross-faded along cosines.
 
     Args:
@@ -142,7 +150,7 @@ def mosaic(canvas: RGB, plan: TilePlan, make: Callable[[int, int], RGB]) -> None
     """
     scale = canvas.shape[0] // plan.height
     side, written = scale * plan.tile, 0
-    strip = np.empty((side, scale * plan.width, 3), np.uint8)
+    strip = np.empty((side, scale * plan.width, 3), canvas.dtype.type)
     for top in plan.rows:
         done = 0
         for left in plan.columns:
@@ -152,7 +160,7 @@ def mosaic(canvas: RGB, plan: TilePlan, make: Callable[[int, int], RGB]) -> None
         written = scale * top + side
 
 
-def _cross_fade(place: RGB, block: RGB, shared: int, axis: int) -> None:
+def _cross_fade(place: NDArray[Sample], block: NDArray[Sample], shared: int, axis: int) -> None:
     """Write a block over its place, whose first `shared` lines along the axis show its neighbour: cross-faded there."""
     across = (slice(None),) * axis
     before, after = (*across, slice(0, max(shared, 0))), (*across, slice(max(shared, 0), None))
@@ -163,7 +171,9 @@ def _cross_fade(place: RGB, block: RGB, shared: int, axis: int) -> None:
         place[before] = np.rint(old + share * (block[before] - old))
 
 
-def back_project_photo(canvas: RGB, photo: RGB, fidelity: float, *, damaged: bool = False) -> tuple[RGB, float]:
+def back_project_photo(
+    canvas: NDArray[Sample], photo: NDArray[Sample], fidelity: float, *, damaged: bool = False
+) -> tuple[NDArray[Sample], float]:
     """Shift a canvas smoothly so that its area-downsampled version returns the photo; see `back_project`.
 
     A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with
@@ -175,13 +185,13 @@ def back_project_photo(canvas: RGB, photo: RGB, fidelity: float, *, damaged: boo
         fidelity: share of the error to remove, 0..1.
         damaged: the photo is, so that the canvas should not agree with it, and is only compared.
     Returns:
-        The result, (s*H, s*W, 3), and its agreement with the photo, both in 8 bits: PSNR in dB; inf if they are equal.
+        The result, (s*H, s*W, 3), and its agreement with the photo: PSNR in dB; inf if they are equal.
     """
     scale = canvas.shape[0] // photo.shape[0]
     cell = max(scale, 2)  # pixels of the canvas that share one mean, which `per` x `per` pixels of the photo give
     per = cell // scale
     rows, columns = photo.shape[0] // per, photo.shape[1] // per
-    result, error = blank_canvas(*canvas.shape[:2]), 0.0
+    result, error = blank_canvas(canvas.shape[0], canvas.shape[1], canvas.dtype.type), 0.0
     if per > 1:  # the last line of an odd number has no other to make a mean with
         result[per * rows :], result[:, per * columns :] = photo[per * rows :], photo[:, per * columns :]
     for (top, bottom), (left, right) in product(_spans(rows), _spans(columns)):
@@ -193,7 +203,7 @@ def back_project_photo(canvas: RGB, photo: RGB, fidelity: float, *, damaged: boo
         agreeing = image if damaged else _agreeing(image, shown, low_res, fidelity)
         inner = (slice(None), slice(top - first, bottom - first), slice(left - outer, right - outer))
         place = result[cell * top : cell * bottom, cell * left : cell * right]
-        place[:] = to_rgb(agreeing[_grown(inner, cell)])
+        place[:] = to_samples(agreeing[_grown(inner, cell)], canvas.dtype.type)
         error += _squared_error(place, low_res[inner])
     return result, decibels(error / max(3 * rows * columns, 1))
 
@@ -210,7 +220,7 @@ def _grown(part: tuple[slice, ...], cell: int) -> tuple[slice, ...]:
     return (part[0], *(slice(cell * along.start, cell * along.stop) for along in part[1:]))
 
 
-def _squared_error(block: RGB, low_res: Tensor) -> float:
+def _squared_error(block: Pixels, low_res: Tensor) -> float:
     """Sum of the squared differences of a block's area means to a low-res block."""
     error = downsample_area(to_tensor(block), (low_res.shape[1], low_res.shape[2])) - low_res
     return float(error.double().square().sum())

@@ -7,11 +7,12 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal, get_args
+from typing import Generic, Literal, get_args
 
+from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.arrays import Pixels, Sample, eight_bits, to_samples, to_tensor
 from facegen.candidates import Upscaled
 from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background, leave_alone
 from facegen.errors import UsageError, did_you_mean
@@ -74,11 +75,11 @@ class PhotoOptions:
 
 
 @dataclass(frozen=True)
-class Restored:
+class Restored(Generic[Sample]):
     """An upscaled photo and what happened to its faces."""
 
-    rgb: RGB
-    """(scale*H, scale*W, 3); a large one lies in a temporary file that goes with it."""
+    rgb: NDArray[Sample]
+    """(scale*H, scale*W, 3), of as many bits as the photo; a large one lies in a temporary file that goes with it."""
     scale: float
     upscaled: int
     """Heads upscaled and pasted back."""
@@ -100,12 +101,12 @@ class Restored:
 
 
 @dataclass(frozen=True)
-class UpscaledHead:
+class UpscaledHead(Generic[Sample]):
     """A head that was upscaled by itself."""
 
-    rgb: RGB
+    rgb: NDArray[Sample]
     """(size, size, 3)."""
-    before: RGB
+    before: NDArray[Sample]
     """(S, S, 3), the head as it was given or cut out."""
     upscaled: Upscaled
     """The head before it was back-projected and brought to its size; `candidates` is empty, as in `Restored`."""
@@ -113,18 +114,18 @@ class UpscaledHead:
 
 def restore_photo(
     pipeline: FacePipeline,
-    rgb: RGB,
+    rgb: NDArray[Sample],
     options: PhotoOptions | None = None,
     progress: Progress = lambda _done, _all: None,
     mask: Mask | None = None,
-) -> Restored:
+) -> Restored[Sample]:
     """Upscale a photo so that it is the photo again when it is shrunk by the area mean.
 
     Every head is upscaled with its guide, the rest as `options.background` says. At fidelity 1 no value of the shrunk
     result differs from the photo's by more than 1/255, at the soft edges of pasted heads too.
 
     Args:
-        rgb: (H, W, 3) photo, any size.
+        rgb: (H, W, 3) photo, any size, uint8 or uint16.
         options: what to do; None for the defaults.
         progress: called for each block of a background upscaled by tiles.
         mask: (H, W), 255 where the photo is left alone: there it is only enlarged by Lanczos interpolation.
@@ -132,13 +133,13 @@ def restore_photo(
         UsageError: if the result would exceed `sizes.LARGEST` pixels, or be smaller than the photo.
     """
     options = options or PhotoOptions()
-    find = cache(lambda: [head.frame for head in heads_in_photo(rgb)])
+    find = cache(lambda: [head.frame for head in heads_in_photo(eight_bits(rgb))])
     asked = 1 if options.background == "keep" else options.scale
     size = (rgb.shape[1], rgb.shape[0])
     plan = plan_size(size, asked, options.width, lambda: wanted_heads(find(), options))
     found, scale = find(), plan.made
     wanted = [frame for frame in wanted_heads(found, options) if mask is None or not is_covered(mask, frame)]
-    canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale)
+    canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale, rgb.dtype.type)
     fill_background(canvas, pipeline, rgb, options.background, progress)
     lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
     heads = paste_heads(canvas, pipeline, rgb, lacking)
@@ -159,7 +160,7 @@ def restore_photo(
 
 
 def restore_face(
-    pipeline: FacePipeline, rgb: RGB, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
+    pipeline: FacePipeline, rgb: Pixels, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
 ) -> Upscaled | None:
     """Upscale one head of a photo, aligned, from all the pixels that the photo has of it, up to the recipe's
     `head_side`.
@@ -181,20 +182,20 @@ def restore_face(
     return _shrunk((upscale_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
 
 
-def crop_heads(pipeline: FacePipeline, rgb: RGB, size: int = HEAD_SIDE) -> list[UpscaledHead]:
+def crop_heads(pipeline: FacePipeline, rgb: NDArray[Sample], size: int = HEAD_SIDE) -> list[UpscaledHead[Sample]]:
     """Every head of a photo, aligned, upscaled and alone, the largest first."""
-    frames = [head.frame for head in heads_in_photo(rgb)]
+    frames = [head.frame for head in heads_in_photo(eight_bits(rgb))]
     return [upscale_aligned(pipeline, crop_head(rgb, frame, round(frame.side)), size) for frame in frames]
 
 
-def upscale_aligned(pipeline: FacePipeline, head: RGB, size: int = HEAD_SIDE) -> UpscaledHead:
+def upscale_aligned(pipeline: FacePipeline, head: NDArray[Sample], size: int = HEAD_SIDE) -> UpscaledHead[Sample]:
     """Upscale an aligned head crop, (S, S, 3) to (size, size, 3), and back-project it to all of its pixels."""
     picture = to_tensor(head)
     side = head.shape[0] * math.ceil(size / head.shape[0])
     upscaled = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
     image = resample(upscaled.image, (side, side))
     fidelity = 0 if upscaled.strength else pipeline.recipe.fidelity
-    rgb = to_rgb(back_project(image, picture.to(image.device), fidelity))
+    rgb = to_samples(back_project(image, picture.to(image.device), fidelity), head.dtype.type)
     return UpscaledHead(rgb if side == size else resize(rgb, (size, size)), head, _shrunk(upscaled, side))
 
 
@@ -217,15 +218,15 @@ def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[Head
     return [frame for frame in chosen if frame.side >= options.face_size_min]
 
 
-def _is_sharp(rgb: RGB, frame: HeadFrame) -> bool:
+def _is_sharp(rgb: Pixels, frame: HeadFrame) -> bool:
     side = math.ceil(frame.side / 4) * 4
     return detail_ratio(to_tensor(crop_head(rgb, frame, side))) >= SHARP
 
 
 def paste_heads(
-    canvas: RGB,
+    canvas: Pixels,
     pipeline: FacePipeline,
-    rgb: RGB,
+    rgb: Pixels,
     frames: Sequence[HeadFrame],
     upscale_faces: Sequence[UpscaleFace] = (),
 ) -> list[tuple[HeadFrame, Upscaled]]:
@@ -241,13 +242,13 @@ def paste_heads(
     for frame, upscale_face in reversed(list(zip(frames, upscale_faces or [pipeline] * len(frames), strict=True))):
         upscaled = restore_face(pipeline, rgb, frame, scale, upscale_face)
         if upscaled is not None:
-            picture, place = to_rgb(upscaled.image), frame.scaled(scale)
+            picture, place = to_samples(upscaled.image, canvas.dtype.type), frame.scaled(scale)
             paste_head(canvas, picture, place, soft_mask(len(picture)))
             heads.insert(0, (place, upscaled))
     return heads
 
 
-def _seams(canvas: RGB, rgb: RGB, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:
+def _seams(canvas: Pixels, rgb: Pixels, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:
     """Cut the heads out of the canvas again, as large as they were upscaled, and measure their tiles' borders against
     the photo's own lines there.
     """

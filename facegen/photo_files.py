@@ -8,11 +8,12 @@ from contextlib import closing
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, Pixels, eight_bits
 from facegen.candidates import Upscaled
 from facegen.canvas import Progress
 from facegen.errors import FileError, ImageError, UsageError
@@ -73,7 +74,7 @@ class FileUpscaler:
         find_pictures([task.source])  # explains what is wrong with a path that is no file
         if is_clip(task.source):
             return self._clip(task)
-        picture = read_image(task.source, keep_profile=True)
+        picture = read_image(task.source, keep_profile=True, keep_depth=True)
         if self.options.strip:
             picture = replace(picture, origin=Origin(profile=picture.origin.profile))
         upscale_kind = {"photo": self._photo, "crop": self._crop, "aligned": self._aligned}[self.options.kind]
@@ -86,7 +87,7 @@ class FileUpscaler:
     def _photo(self, task: Task, picture: Picture) -> Upscaling:
         mask, size = self.options.mask, (picture.rgb.shape[1], picture.rgb.shape[0])
         done = restore_photo(
-            self.pipeline, picture.rgb, self.options.photo, self._parts_of(task.source),
+            self.pipeline, picture.pixels, self.options.photo, self._parts_of(task.source),
             None if mask is None else read_mask(mask, size),
         )  # fmt: skip
         height, width = done.rgb.shape[:2]
@@ -149,7 +150,7 @@ class FileUpscaler:
 
     def _crop(self, task: Task, picture: Picture) -> Upscaling:
         self._parts_of(task.source)
-        heads = crop_heads(self.pipeline, picture.rgb, self.options.size)
+        heads = crop_heads(self.pipeline, picture.pixels, self.options.size)
         if not heads:
             reason = "no face found, so there is no head to crop; omit --crop to upscale the whole photo."
             raise ImageError(f"{task.source}: {reason}")
@@ -159,7 +160,7 @@ class FileUpscaler:
         endings = [f"-head-{number}" for number in range(1, len(heads) + 1)] if len(heads) > 1 else ["-head"]
         written: tuple[Path, ...] = ()
         for ending, head in reversed(list(zip(endings, heads, strict=True))):  # the first is the main result
-            before = replace(picture, rgb=head.before, alpha=None)
+            before = replace(picture, rgb=eight_bits(head.before), alpha=None)
             written += self._write(task, self._path(task, ending), head.rgb, before, [head.upscaled])
         upscaled, smallest = [head.upscaled for head in heads], min(len(head.before) for head in heads)
         return Upscaling(
@@ -174,7 +175,7 @@ class FileUpscaler:
             raise ImageError(f"{task.source}: {width}x{height}; {wanted}")
         size = self.options.size
         self._parts_of(task.source)
-        head = upscale_aligned(self.pipeline, picture.rgb, size)
+        head = upscale_aligned(self.pipeline, picture.pixels, size)
         written = self._write(task, self._path(task, f"-{size}"), head.rgb, picture, [head.upscaled])
         return Upscaling(
             task.source, written, after=(size, size), faces=1, fit=head.upscaled.fit,
@@ -199,7 +200,7 @@ class FileUpscaler:
         self,
         task: Task,
         path: Path,
-        rgb: RGB,
+        rgb: Pixels,
         picture: Picture,
         heads: Sequence[Upscaled],
         alpha: RGB | None = None,
@@ -221,7 +222,7 @@ class FileUpscaler:
                 others += write_explanation(head, vote_stem(path, number))
         if self.options.before_after:
             command = {COMMAND_KEY: text[COMMAND_KEY]}  # without the record, which describes the result
-            sheet, where = before_after(picture.rgb, rgb), before_after_path(path)
+            sheet, where = before_after(picture.rgb, eight_bits(rgb)), before_after_path(path)
             others.append(write_image(where, sheet, text=command, origin=picture.origin, label="composite"))
         return *others, write_image(path, rgb, alpha, text, origin=picture.origin, label="composite")
 
@@ -249,7 +250,7 @@ def _remarks(heads: Sequence[Upscaled], smallest: float | None) -> str:
     return "; ".join(filter(None, (*_damage(heads), _doubts(heads, smallest))))
 
 
-def _note(done: Restored) -> str:
+def _note(done: Restored[Any]) -> str:
     other = done.left - done.sharp
     notes = [f"{done.sharp} head(s) sharp already"] if done.sharp else []
     notes += [f"{other} head(s) left to the background"] if other else []

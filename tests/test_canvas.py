@@ -45,7 +45,7 @@ def where(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.usefixtures("where")
 def test_a_canvas_keeps_what_was_written() -> None:
     rgb = np.random.default_rng(0).integers(0, 256, (300, 200, 3), dtype=np.uint8)
-    canvas = blank_canvas(300, 200)
+    canvas = blank_canvas(300, 200, np.uint8)
     assert not canvas.any()
     canvas[:] = rgb
     np.testing.assert_array_equal(canvas, rgb)
@@ -54,14 +54,14 @@ def test_a_canvas_keeps_what_was_written() -> None:
 @pytest.mark.usefixtures("where")
 def test_enlarging_by_strips_is_enlarging(photo: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STRIP", 10)
-    canvas = blank_canvas(3 * 91, 3 * 70)
+    canvas = blank_canvas(3 * 91, 3 * 70, np.uint8)
     enlarge(canvas, photo)
     np.testing.assert_array_equal(canvas, resize(photo, (3 * 70, 3 * 91)))
 
 
 def test_a_mosaic_of_a_pictures_own_blocks_is_the_picture(photo: RGB) -> None:
     large = resize(photo, (140, 182))
-    canvas, plan = blank_canvas(182, 140), plan_tiles(91, 70, tile=32, overlap=8)
+    canvas, plan = blank_canvas(182, 140, np.uint8), plan_tiles(91, 70, tile=32, overlap=8)
     mosaic(canvas, plan, lambda top, left: large[2 * top : 2 * top + 64, 2 * left : 2 * left + 64])
     np.testing.assert_array_equal(canvas, large)
 
@@ -70,7 +70,7 @@ def test_a_mosaic_is_cross_faded_as_tiles_are(photo: RGB) -> None:
     plan = plan_tiles(91, 70, tile=32, overlap=8)
     tiles = split(to_tensor(photo), plan) * torch.linspace(0.5, 1, len(plan))[:, None, None, None]
     made = dict(zip(plan.boxes, tiles, strict=True))
-    canvas = blank_canvas(91, 70)
+    canvas = blank_canvas(91, 70, np.uint8)
     mosaic(canvas, plan, lambda top, left: to_rgb(made[top, left]))
     assert np.abs(canvas.astype(int) - to_rgb(blend(tiles, plan))).max() <= 2  # each fade rounds to 8 bits
 
@@ -129,7 +129,7 @@ def test_an_equal_canvas_stays(photo: RGB) -> None:
     result, fit = back_project_photo(photo, photo, fidelity=1.0)
     assert fit == math.inf
     np.testing.assert_array_equal(result, photo)
-    assert back_project_photo(blank_canvas(1, 1), np.zeros((1, 1, 3), np.uint8), 1.0)[1] == math.inf
+    assert back_project_photo(blank_canvas(1, 1, np.uint8), np.zeros((1, 1, 3), np.uint8), 1.0)[1] == math.inf
 
 
 # --- the background
@@ -149,7 +149,7 @@ def cat() -> RGB:
 
 
 def filled(pipeline: FacePipeline, photo: RGB, scale: int, how: str) -> RGB:
-    canvas = blank_canvas(scale * photo.shape[0], scale * photo.shape[1])
+    canvas = blank_canvas(scale * photo.shape[0], scale * photo.shape[1], np.uint8)
     fill_background(canvas, pipeline, photo, how)
     return canvas
 
@@ -177,7 +177,7 @@ def test_blocks_do_not_show(pipeline: FacePipeline, cat: RGB, monkeypatch: pytes
 @pytest.mark.parametrize("shape", [(1, 1), (3, 200), (70, 9)], ids=str)
 def test_less_than_a_tile(pipeline: FacePipeline, shape: tuple[int, int]) -> None:
     """The rest of the tile is the photo's edge repeated: a plain photo stays plain."""
-    canvas = blank_canvas(2 * shape[0], 2 * shape[1])
+    canvas = blank_canvas(2 * shape[0], 2 * shape[1], np.uint8)
     upscale_background(canvas, pipeline, np.full((*shape, 3), 128, np.uint8))
     assert np.abs(canvas.astype(int) - 128).mean() < 25
 
@@ -185,7 +185,7 @@ def test_less_than_a_tile(pipeline: FacePipeline, shape: tuple[int, int]) -> Non
 def test_every_block_is_told(pipeline: FacePipeline, cat: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "UPSCALED_BLOCK", 72)
     told: list[tuple[int, int]] = []
-    canvas = blank_canvas(2 * cat.shape[0], 2 * cat.shape[1])
+    canvas = blank_canvas(2 * cat.shape[0], 2 * cat.shape[1], np.uint8)
     upscale_background(canvas, pipeline, cat, lambda done, of: told.append((done, of)))
     assert told == [(done, 6) for done in range(1, 7)]  # 3 rows of 2
     told.clear()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen import photo
-from facegen.arrays import RGB, to_tensor
+from facegen.arrays import RGB, eight_bits, to_tensor
 from facegen.candidates import Upscaled
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame, head_frame
@@ -170,6 +170,40 @@ def test_at_a_fractional_scale_seams_are_measured_where_the_tiles_were(pipeline:
     assert part.rgb.shape == (300, 285, 3)
     np.testing.assert_array_equal(part.rgb, resize(whole.rgb, (285, 300)))
     assert (part.seams, part.fit) == (whole.seams, whole.fit)
+
+
+# --- 16 bits
+
+
+@pytest.mark.parametrize(("scale", "background"), [(1, "keep"), (2, "tiles"), (3, "lanczos"), (1.5, "lanczos")])
+def test_sixteen_bits_stay_sixteen(
+    pipeline: FacePipeline, portrait: RGB, scale: float, background: photo.Background
+) -> None:
+    """The result is that of 8 bits, but finer: where those have two steps, it has hundreds."""
+    ramp = np.linspace(0, 400, 190).astype(np.uint16)
+    fine = softened(portrait).astype(np.uint16) * 256 + ramp[None, :, None]
+    options = PhotoOptions(scale=scale, background=background)
+    done = restore_photo(pipeline, fine, options)
+    coarse = restore_photo(pipeline, eight_bits(fine), options)
+    assert done.rgb.dtype == np.uint16
+    assert done.upscaled == coarse.upscaled == 1
+    assert np.abs(eight_bits(done.rgb).astype(int) - coarse.rgb).mean() < 0.7
+    assert len(np.unique(done.rgb)) > 5000
+    if scale in (2, 3):
+        shrunk = downsample_area(to_tensor(done.rgb), (200, 190))
+        assert float((shrunk - to_tensor(fine)).abs().max()) < 0.002
+    if scale == 1:
+        outside = distance(heads_in_photo(portrait)[0].frame, 200, 190) > 8
+        assert outside.sum() > 1000
+        np.testing.assert_array_equal(done.rgb[outside], fine[outside])
+
+
+def test_a_dark_sky_gets_no_bands(pipeline: FacePipeline) -> None:
+    """A ramp over one step of 8 bits: every column is lighter than the one before, or as light."""
+    sky = np.broadcast_to(np.linspace(2000, 2257, 120).astype(np.uint16)[None, :, None], (64, 120, 3))
+    made = restore_photo(pipeline, np.ascontiguousarray(sky), PhotoOptions(scale=2)).rgb[60, 8:-8, 0].astype(int)
+    assert len(np.unique(made)) > 140
+    assert np.diff(made).min() >= -1
 
 
 # --- regions left alone

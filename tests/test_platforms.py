@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dlib
+import numpy as np
 import pytest
 
 import facegen
@@ -93,7 +94,7 @@ def test_processes_are_spawned(module: str) -> None:
 def test_a_large_canvas_needs_no_posix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "posix_fallocate", raising=False)
     monkeypatch.setattr(canvas, "IN_MEMORY", 0)
-    assert canvas.blank_canvas(4, 5).shape == (4, 5, 3)
+    assert canvas.blank_canvas(4, 5, np.uint8).shape == (4, 5, 3)
 
 
 def test_cores_are_counted_without_affinity(monkeypatch: pytest.MonkeyPatch) -> None:

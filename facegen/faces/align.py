@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.arrays import RGB
+from facegen.arrays import Pixels, Sample
 from facegen.errors import ImageError, ShapeError, UsageError
 
 Points = NDArray[np.floating]
@@ -104,16 +104,16 @@ def transform_points(points: Points, matrix: Points) -> Points:
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
-def crop_head(rgb: RGB, frame: HeadFrame, size: int, *, antialias: bool = True) -> RGB:
+def crop_head(rgb: NDArray[Sample], frame: HeadFrame, size: int, *, antialias: bool = True) -> NDArray[Sample]:
     """Cut the frame out of a photo, upright, and mirrored where the frame leaves the photo.
 
     Args:
-        rgb: (H, W, 3) photo.
+        rgb: (H, W, 3) photo, uint8 or uint16.
         antialias: False takes one sample a pixel: for detectors, where the frame is hardly larger than the crop.
     Returns:
-        (size, size, 3) uint8.
+        (size, size, 3), of the photo's type.
     Raises:
-        ShapeError: if `rgb` is not (H, W, 3) uint8.
+        ShapeError: if `rgb` is not (H, W, 3) uint8 or uint16.
         UsageError: if `size` is below 1.
         ImageError: if the frame lies outside the photo.
     """
@@ -125,7 +125,7 @@ def crop_head(rgb: RGB, frame: HeadFrame, size: int, *, antialias: bool = True) 
     matrix[:, 2] += matrix[:, :2] @ [left, top]
     near = rgb[top:bottom, left:right]  # OpenCV cannot warp photos of more than 32,767 px a side
     warp = _warp if antialias else _sampled
-    return warp(near, matrix, (size, size), cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101).astype(np.uint8)
+    return warp(near, matrix, (size, size), cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101).astype(rgb.dtype.type)
 
 
 def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
@@ -148,12 +148,13 @@ def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
     return ((1 + np.cos(np.pi * distance)) / 2).astype(np.float32)
 
 
-def paste_head(photo: RGB, head: RGB, frame: HeadFrame, mask: NDArray[np.floating]) -> None:
+def paste_head(photo: Pixels, head: Pixels, frame: HeadFrame, mask: NDArray[np.floating]) -> None:
     """Put a head back into the photo that `crop_head` took it from; only pixels inside the frame change.
 
     Args:
-        photo: (H, W, 3), written to.
-        head: (S, S, 3) of any S: an upscaled head has more pixels than its place, and is shrunk antialiased.
+        photo: (H, W, 3), uint8 or uint16, written to.
+        head: (S, S, 3) of any S, of the photo's type: an upscaled head has more pixels than its place, and is shrunk
+            antialiased.
         frame: where the head belongs; the part outside the photo is cut off.
         mask: (S, S) in [0, 1], the head's share; see `soft_mask`.
     Raises:
@@ -196,12 +197,12 @@ def _bounds(frame: HeadFrame, width: int, height: int, margin: int = 0) -> tuple
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _check_picture(name: str, rgb: RGB) -> None:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+def _check_picture(name: str, rgb: Pixels) -> None:
+    if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ShapeError(f"{name} is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
 
 
-def _check_head(head: RGB, mask: NDArray[np.floating]) -> None:
+def _check_head(head: Pixels, mask: NDArray[np.floating]) -> None:
     _check_picture("head", head)
     if head.shape[0] != head.shape[1] or mask.shape != head.shape[:2]:
         raise ShapeError(f"paste_head: head {head.shape} and mask {mask.shape}, expected (S, S, 3) and (S, S).")

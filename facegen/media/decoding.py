@@ -12,12 +12,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
-from facegen.arrays import RGB
+from facegen.arrays import eight_bits
 from facegen.errors import FacegenError, ImageError, MissingExtraError
 from facegen.files import refuse_special
+from facegen.media.deep import Deep
 from facegen.media.metadata import orientation
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")  # EPS would start Ghostscript
@@ -85,17 +85,25 @@ def refuse_several(path: Path, file: ImageFile.ImageFile) -> None:
         raise ImageError(f"{path}: holds {count} pages; save each as a file of its own.")
 
 
-def upright(path: Path, file: ImageFile.ImageFile) -> Image.Image:
-    """Decode an open file to 8 bits a sample, turned and mirrored as its EXIF says."""
+def upright(path: Path, file: ImageFile.ImageFile) -> tuple[Image.Image, Deep | None]:
+    """Decode an open file to 8 bits a sample, turned and mirrored as its EXIF says; also return its 16 bits, if it has
+    them, as (H, W, 3).
+    """
     deep = file.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in file.tile)
     file.load()
     turn = _UPRIGHT.get(orientation(file))  # after loading: Pillow, and OpenCV too, turn a TIFF themselves
-    picture: Image.Image = file
+    samples: Deep | None = None
     if deep:
-        picture = _from_sixteen_bits(path)
+        samples = _sixteen_bits(path)
     elif file.mode.startswith("I"):  # 16-bit gray, which Pillow's own conversion would clip
-        picture = Image.fromarray(_rounded(np.asarray(file).clip(0, 65535).astype(np.uint16)))
-    return picture if turn is None else picture.transpose(turn)
+        samples = np.asarray(file).clip(0, 65535).astype(np.uint16)
+    if samples is None:
+        return (file if turn is None else file.transpose(turn)), None
+    if turn is not None:
+        planes = [Image.fromarray(plane).transpose(turn) for plane in np.moveaxis(np.atleast_3d(samples), 2, 0)]
+        samples = np.squeeze(np.dstack([np.asarray(plane) for plane in planes]))
+    colour = samples[..., :3] if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
+    return Image.fromarray(eight_bits(samples)), colour
 
 
 def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
@@ -164,17 +172,13 @@ def _refuse_iso(path: Path) -> None:
         raise MissingExtraError(f"{path}: reading {name} needs a package that is not here: {_READERS[name]}")
 
 
-def _from_sixteen_bits(path: Path) -> Image.Image:
-    """Read 16-bit colour, rounded; Pillow would cut off the lower bits."""
+def _sixteen_bits(path: Path) -> Deep:
+    """Read 16-bit colour, (H, W, 3 or 4); Pillow would cut off the lower bits."""
     samples = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)  # BGR or BGRA
     if samples is None:
         raise _UnsupportedError("16 bits a sample in a layout that cannot be read, or is damaged; save it with 8 bits.")
     order = cv2.COLOR_BGRA2RGBA if samples.shape[2] == 4 else cv2.COLOR_BGR2RGB
-    return Image.fromarray(cv2.cvtColor(_rounded(samples.astype(np.uint16, copy=False)), order))
-
-
-def _rounded(samples: NDArray[np.uint16]) -> RGB:
-    return np.asarray(cv2.convertScaleAbs(samples, alpha=1 / 257), dtype=np.uint8)  # 65535 / 257 = 255
+    return np.asarray(cv2.cvtColor(samples, order), dtype=np.uint16)
 
 
 def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, Pixels, Sample, eight_bits
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import is_plain, refuse_special, replacing
 from facegen.media.decoding import opened, refuse_several, split_alpha, to_rgb, upright
+from facegen.media.deep import DEEP_FORMATS, Deep, save_deep
 from facegen.media.metadata import (
     PLAIN,
     Label,
@@ -60,7 +62,7 @@ class _WithoutDescriptor(FileIO):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: upright, 8 bits a sample."""
+    """A decoded picture, upright."""
 
     rgb: RGB
     """(H, W, 3), in sRGB, or in `origin.profile` if there is one."""
@@ -68,6 +70,13 @@ class Picture:
     """(H, W), 0 is transparent; None if the file has no transparency."""
     origin: Origin = PLAIN
     """The file's metadata, which results made from it keep."""
+    deep: Deep | None = None
+    """`rgb` with 16 bits a sample, if the file has them and they were asked for."""
+
+    @property
+    def pixels(self) -> Pixels:
+        """`deep` if there is one, else `rgb`."""
+        return self.rgb if self.deep is None else self.deep
 
 
 @dataclass(frozen=True)
@@ -84,14 +93,15 @@ class Facts:
     """The program that wrote it, "facegen 0.2.0"; "" if unknown."""
 
 
-def read_image(path: str | Path, *, keep_profile: bool = False) -> Picture:
+def read_image(path: str | Path, *, keep_profile: bool = False, keep_depth: bool = False) -> Picture:
     """Read a picture file.
 
-    16 bits a sample are rounded to 8. A phone's JPEG may hold several pictures; the first is read.
+    16 bits a sample are rounded to 8 in `rgb`. A phone's JPEG may hold several pictures; the first is read.
 
     Args:
         keep_profile: leave RGB values unchanged, with the file's ICC profile in `origin`, unless that is sRGB's;
             otherwise convert them to sRGB. Gray and CMYK with a profile are always converted.
+        keep_depth: also return 16 bits a sample, unless they were converted.
     Raises:
         ImageError: if the file is missing, empty, unreadable, damaged, cut short, too large, animated, of several
             pages, or no picture.
@@ -100,16 +110,21 @@ def read_image(path: str | Path, *, keep_profile: bool = False) -> Picture:
     path = Path(path)
     with opened(path) as file:
         refuse_several(path, file)
-        picture = upright(path, file)
+        picture, deep = upright(path, file)
         found = file.info.get("icc_profile")  # not in `picture`: turning and rounding make new ones without it
         colour, alpha = split_alpha(picture)
         rgb, profile = to_rgb(colour, found, keep_profile)
-        return Picture(np.array(rgb), None if alpha is None else np.array(alpha), origin_of(file, profile))
+        return Picture(
+            np.array(rgb),
+            None if alpha is None else np.array(alpha),
+            origin_of(file, profile),
+            deep if keep_depth and (not found or found == profile) else None,
+        )
 
 
 def write_image(
     path: str | Path,
-    rgb: RGB,
+    rgb: Pixels,
     alpha: RGB | None = None,
     text: Mapping[str, str] | None = None,
     *,
@@ -119,7 +134,8 @@ def write_image(
     """Write a picture, complete or not at all; the suffix chooses the format, missing folders are made.
 
     Args:
-        rgb: (H, W, 3) uint8, sRGB or in the origin's profile.
+        rgb: (H, W, 3) uint8, or uint16, of which other formats than PNG and TIFF keep 8 bits; sRGB or in the origin's
+            profile.
         alpha: (H, W) uint8; JPEG has none, so the picture is laid on white.
         text: written for `picture_text`: as PNG text chunks, in other formats in the XMP packet.
         origin: EXIF, profile and XMP of the photo that the picture was made from.
@@ -142,7 +158,11 @@ def write_image(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, BufferedRandom(_WithoutDescriptor(temporary, "w+")) as file:
-            to_pillow(rgb, alpha, keep_alpha=file_format != "JPEG").save(file, file_format, **options)
+            if rgb.dtype == np.uint16 and file_format in DEEP_FORMATS:
+                save_deep(file, file_format, np.asarray(rgb, dtype=np.uint16), alpha, **options)
+            else:
+                picture = to_pillow(eight_bits(rgb), alpha, keep_alpha=file_format != "JPEG")
+                picture.save(file, file_format, **options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: cannot be written ({reason}); choose another folder, name or format.") from error
@@ -160,11 +180,18 @@ def picture_text(path: str | Path) -> dict[str, str]:
     return dict(picture_facts(path).text)
 
 
-def resize(rgb: RGB, size: tuple[int, int]) -> RGB:
-    """Resize (H, W, 3) uint8 to `size` = (width, height) with Pillow's Lanczos filter, antialiased when shrinking."""
+def resize(rgb: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
+    """Resize (H, W, 3), uint8 or uint16, to `size` = (width, height) with Pillow's Lanczos filter, antialiased when
+    shrinking.
+    """
     if min(size) < 1:
         raise UsageError(f"resize: size is {size[0]} x {size[1]}, expected at least 1 x 1.")
-    return np.array(to_pillow(rgb).resize(size, Image.Resampling.LANCZOS))
+    depth = rgb.dtype.type
+    if depth is np.uint8:
+        return np.array(to_pillow(eight_bits(rgb)).resize(size, Image.Resampling.LANCZOS), dtype=depth)
+    planes = (Image.fromarray(rgb[..., channel].astype(np.float32)) for channel in range(3))
+    resized = np.dstack([np.asarray(plane.resize(size, Image.Resampling.LANCZOS)) for plane in planes])
+    return np.asarray(np.rint(resized).clip(0, np.iinfo(depth).max), dtype=depth)
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
@@ -196,8 +223,8 @@ def _format_of(path: Path) -> tuple[str, dict[str, Any]]:
     return WRITABLE[path.suffix.lower()]
 
 
-def _check_arrays(rgb: RGB, alpha: RGB | None) -> None:
-    if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+def _check_arrays(rgb: Pixels, alpha: RGB | None) -> None:
+    if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ShapeError(f"picture is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
     if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
         raise ShapeError(f"alpha is {alpha.dtype} of shape {alpha.shape}, expected uint8 {rgb.shape[:2]}.")

@@ -30,7 +30,6 @@ from facegen.weights import find_weights, read_card
 
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
 """Keys of a picture's text: the command line that makes it, and the record as JSON."""
-
 DIGITS = 3
 """Digits of recorded measures after the point."""
 
@@ -92,17 +91,14 @@ class Record(_Table):
     """SHA-256 of the latent's float32 values."""
     latent: str | None = None
     """The latent itself, if it has no seed; see `latent_text`."""
-    keyframes: tuple[str, ...] = ()
-    """The latents of a film's keyframes."""
+    keyframes: tuple[str, ...] = ()  # the latents of a film's
     source: SourceRecord | None = None
     mask: SourceRecord | None = None
-    """The picture whose white parts mark what is left alone in the source."""
     upscaled: tuple[UpscaledRecord, ...] = Field((), validation_alias=AliasChoices("upscaled", "raised"))
     """One for each head; called "raised" in records of the first versions."""
     fit: float | None = None
     """In a whole photo: PSNR of the area-downsampled result to the source, in dB; None if not measured, or equal."""
     seams: SeamGauge | None = None
-    """Measured in a whole photo."""
 
 
 class Maker(Protocol):
@@ -149,7 +145,6 @@ def record_text(
     Args:
         options: those that shape the picture, as `arguments` takes them; an integer "seeds" is a sample's seed.
         upscaled: what the pipeline returned, in order.
-        source, mask: the photo that it was made from, and its mask.
         z, keyframes: (z_dim,) latents: the one it was drawn from, those of a film's keyframes.
         fit, seams: measured in a whole photo's result.
     """
@@ -266,9 +261,8 @@ def _bytes(z: Tensor) -> bytes:
 
 def weight_names(recipe: PipelineRecipe) -> list[str]:
     """Return the names of the weights that a recipe uses."""
-    weights = recipe.weights
-    scored = [weights.discriminator] if recipe.choice.scorers.get("discriminator") else []
-    return [weights.generator, weights.upscaler, *scored]
+    scored = [recipe.weights.discriminator] if recipe.choice.scorers.get("discriminator") else []
+    return [recipe.weights.generator, recipe.weights.upscaler, *scored]
 
 
 def _sha256_of_weights(name: str) -> str:

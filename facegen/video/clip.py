@@ -180,7 +180,7 @@ class ClipUpscaler:
     def _upscale(self, frame: _Located, before: Callable[[], ClipFrame | None]) -> ClipFrame:
         """Upscale a frame; the frame before is waited for as late as possible."""
         rgb = frame.rgb
-        canvas = blank_canvas(self.scale * rgb.shape[0], self.scale * rgb.shape[1])
+        canvas = blank_canvas(self.scale * rgb.shape[0], self.scale * rgb.shape[1], np.uint8)
         fill_background(canvas, self.pipeline, rgb, self.options.background)
         places, upscale_faces = [place for place, _ in frame.heads], [partial(self._face, x) for _, x in frame.heads]
         upscaled = paste_heads(canvas, self.pipeline, rgb, places, upscale_faces)

@@ -336,6 +336,25 @@ def test_heads_are_shown_before_and_after(upres: Facegen, tmp_path: Path, astron
     assert sheet.shape[1] > 2 * 256 - 1
 
 
+def test_sixteen_bits_come_out_where_they_came_in(
+    upres: Facegen, facegen: Facegen, tmp_path: Path, head: RGB
+) -> None:
+    deep = resize(head, (96, 96)).astype(np.uint16) * 200 + 7
+    for name, words in (("a.png", ()), ("b.tif", ("--before-after",)), ("c.png", ("--aligned", "--size", 200))):
+        write_image(tmp_path / name, deep)
+        options = words if "--aligned" in words else ("--scale", 2, *words)
+        result = upres(tmp_path / name, *options)
+        assert result.exit_code == 0, result.stderr
+        made = Path(result.stdout.splitlines()[-1])
+        picture = read_image(made, keep_depth=True)
+        assert picture.deep is not None
+        assert len(np.unique(picture.deep)) > 2000
+        again = facegen("replay", made, "--source", tmp_path / name, "--out", tmp_path / "again", "--trust")
+        assert again.exit_code == 0, again.stderr
+    made = Path(upres(tmp_path / "a.png", "--scale", 2, "--format", "jpg").stdout.strip())
+    assert picture_facts(made).format == "JPEG"
+
+
 @pytest.mark.parametrize(
     ("words", "ending", "size"),
     [

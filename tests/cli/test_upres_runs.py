@@ -123,7 +123,7 @@ def test_a_picture_that_fails_does_not_stop_the_others(
 ) -> None:
     errors = iter([UsageError("too large."), None, ZeroDivisionError("a bug")])
 
-    def fail(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored:
+    def fail(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored[np.uint8]:
         error = next(errors)
         if error:
             raise error
@@ -143,7 +143,7 @@ def test_interrupted_it_says_how_to_go_on(
 ) -> None:
     calls: list[RGB] = []
 
-    def interrupted(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored:
+    def interrupted(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored[np.uint8]:
         calls.append(rgb)
         if len(calls) == 2:
             raise KeyboardInterrupt
@@ -160,9 +160,9 @@ def test_interrupted_it_says_how_to_go_on(
 
 @pytest.mark.usefixtures("photos")
 def test_nothing_of_a_picture_is_kept_for_the_next(upres: Facegen, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[weakref.ref[Restored]] = []
+    made: list[weakref.ref[Restored[np.uint8]]] = []
 
-    def watched(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored:
+    def watched(pipeline: FacePipeline, rgb: RGB, *rest: Any) -> Restored[np.uint8]:
         assert [one for one in made if one() is not None] == []
         done = restore_photo(pipeline, rgb, *rest)
         made.append(weakref.ref(done))
