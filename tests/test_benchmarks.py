@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch.profiler import record_function
 
 from benchmarks.choice import FIGURES, WAYS, Original, cells, measure_way
 from benchmarks.peers import span
 from benchmarks.speed import in_turns, peers, presets, rounds_table, shares, tile_seconds
+from benchmarks.training import measure, timed_parts
 from facegen.arrays import RGB, to_tensor
 from facegen.media.images import resize
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
 from tests.tiny import save_all
+from tests.training.conftest import dcgan_recipe
 
 
 def test_kinds_of_work_take_turns_and_the_first_round_is_left_out() -> None:
@@ -76,3 +79,21 @@ def test_every_way_to_choose_is_measured(
         assert np.isfinite(figures).all()
         assert row.patches[0].shape[0] == 2
         assert len(cells(row, row.patches[0])) == len(FIGURES)
+
+
+def test_a_part_of_training_within_another_has_its_own_time() -> None:
+    with timed_parts("cpu") as seconds, record_function("train.outer"):
+        time.sleep(0.02)
+        with record_function("train.inner"), record_function("not a part"):
+            time.sleep(0.05)
+    assert set(seconds) == {"outer", "inner", "rest"}
+    assert seconds["inner"] >= 0.05 > seconds["outer"] >= 0.02 > seconds["rest"]
+    with record_function("train.later"):
+        assert "later" not in seconds
+
+
+@pytest.mark.slow
+def test_training_is_timed(head_folder: Path) -> None:
+    cells, shares = measure(dcgan_recipe(), head_folder, "cpu", steps=1, warmup=1)
+    assert cells[1].endswith(" images/s")
+    assert sum(shares.values()) == pytest.approx(1)

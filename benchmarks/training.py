@@ -1,0 +1,160 @@
+"""How fast `facegen train` trains, where a step's time goes, and how much memory it takes.
+
+    python -m benchmarks.training --portraits PORTRAITS --faces FACES [--device cuda] [--set run.batch=64]
+
+Each shipped recipe trains on a few of the pictures, after steps that are not counted; one line of the first table is a
+recipe, with the median of the rounds. Parts are timed in steps of their own, which wait for the device at the end of
+each part and use no CUDA graph, so they tell shares, not speed. Memory is the GPU's, or the process's at its peak.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from torch.profiler import record_function
+
+from facegen.data.split import known_landmarks, split_files
+from facegen.files import PIPELINES
+from facegen.training.config import DCGANRecipe
+from facegen.training.distributed import make_fabric
+from facegen.training.start import AnyRecipe, load_training_recipe, make_objective
+from facegen.training.trainer import Trainer
+
+RECIPES = ("jnet-8x", "dcgan-128")
+ROUNDS = 3
+PREFIX = "train."
+"""Begins the names of the parts that the trainer records."""
+OTHER = "rest"
+
+
+def make(recipe: AnyRecipe, data: Path, device: str) -> Trainer:
+    """A trainer as `facegen train` makes it, without a run folder, all of whose phases are due."""
+    files, unseen = split_files(data, recipe.data)
+    fabric = make_fabric(recipe.run.precision, device=device)
+    landmarks = known_landmarks(data)
+    objective, _ = make_objective(recipe, files[: recipe.data.limit], unseen[:2], fabric.device, print, landmarks)
+    trainer = Trainer(objective, recipe.run, Path(), fabric=fabric)
+    trainer.step = -(-recipe.optimizer.generator_from // recipe.run.batch)
+    return trainer
+
+
+def wait(device: str) -> None:
+    """Wait until the device has done what it was given."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def step_seconds(trainer: Trainer, device: str, steps: int, warmup: int) -> list[float]:
+    """Seconds of a step, the mean of each round."""
+    found = []
+    for number, count in enumerate((warmup, *[steps] * ROUNDS)):
+        wait(device)
+        started = time.perf_counter()
+        for _ in range(count):
+            trainer.train_step()
+        wait(device)
+        if number:
+            found.append((time.perf_counter() - started) / count)
+    return found
+
+
+@contextmanager
+def timed_parts(device: str) -> Iterator[dict[str, float]]:
+    """Time everything that is recorded as a part of a step; the time of a part within a part is not the outer one's."""
+    seconds: dict[str, float] = {}
+    open_parts: list[str] = [OTHER]
+    since = time.perf_counter()
+    enter: Any = record_function.__enter__
+    leave: Any = record_function.__exit__
+
+    def turn() -> None:
+        nonlocal since
+        wait(device)
+        now = time.perf_counter()
+        seconds[open_parts[-1]] = seconds.get(open_parts[-1], 0.0) + now - since
+        since = now
+
+    def entered(part: record_function) -> Any:
+        if part.name.startswith(PREFIX):
+            turn()
+            open_parts.append(part.name.removeprefix(PREFIX))
+        return enter(part)
+
+    def left(part: record_function, *error: Any) -> None:
+        if part.name.startswith(PREFIX):
+            turn()
+            open_parts.pop()
+        leave(part, *error)
+
+    record_function.__enter__, record_function.__exit__ = entered, left  # type: ignore[method-assign]
+    try:
+        yield seconds
+        turn()
+    finally:
+        record_function.__enter__, record_function.__exit__ = enter, leave  # type: ignore[method-assign]
+
+
+def part_shares(trainer: Trainer, device: str, steps: int) -> dict[str, float]:
+    """Share of each part of a step in its time, after a step that is not counted."""
+    vars(trainer)["_graphs"] = None  # parts of a CUDA graph cannot be told apart
+    trainer.train_step()
+    with timed_parts(device) as seconds:
+        for _ in range(steps):
+            trainer.train_step()
+    return {name: value / sum(seconds.values()) for name, value in seconds.items()}
+
+
+def peak_mib(device: str) -> float:
+    """Largest memory so far, in MiB: tensors on the GPU, or the process as the kernel counts it (Linux)."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(recipe: AnyRecipe, data: Path, device: str, steps: int, warmup: int) -> tuple[list[str], dict[str, float]]:
+    """The cells of a recipe's line, and the shares of its parts."""
+    seconds = step_seconds(make(recipe, data, device), device, steps, warmup)
+    mean, batch = statistics.median(seconds), recipe.run.batch
+    kind = "images" if isinstance(recipe, DCGANRecipe) else "tiles"
+    range_ = f"{batch / max(seconds):.1f} to {batch / min(seconds):.1f}"
+    cells = [str(batch), f"{batch / mean:.1f} {kind}/s", range_, f"{1000 * mean:.1f}", f"{peak_mib(device):.0f}"]
+    return cells, part_shares(make(recipe, data, device), device, steps)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--portraits", type=Path, help="for the J-net's recipes")
+    parser.add_argument("--faces", type=Path, help="for the DCGAN's")
+    parser.add_argument("--recipes", nargs="+", default=RECIPES, help="shipped ones")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--set", action="append", default=[], help="as for facegen train")
+    parser.add_argument("--pictures", type=int, default=64, help="to train on")
+    parser.add_argument("--steps", type=int, default=10, help="in a round")
+    parser.add_argument("--warmup", type=int, default=2, help="steps before the first round")
+    options = parser.parse_args(arguments)
+    speeds = Table("recipe", "batch", "speed", "range", "ms a step", "peak, MiB", title=f"torch {torch.__version__}")
+    parts = Table("part", "share", title="where a step's time goes")
+    overrides = (f"data.limit={options.pictures}", *options.set)
+    for name in options.recipes:
+        recipe = load_training_recipe(PIPELINES / "train" / f"{name}.toml", overrides)
+        data = options.faces if isinstance(recipe, DCGANRecipe) else options.portraits
+        cells, found = measure(recipe, data, options.device, options.steps, options.warmup)
+        speeds.add_row(name, *cells)
+        for part, value in found.items():
+            parts.add_row(f"{name}: {part}", f"{value:.1%}")
+    Console(width=120).print(speeds, parts)
+
+
+if __name__ == "__main__":
+    main()
