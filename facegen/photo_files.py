@@ -24,6 +24,7 @@ from facegen.jobs import Task
 from facegen.masks import read_mask
 from facegen.media.images import Picture, find_pictures, read_image, write_image
 from facegen.media.metadata import Origin
+from facegen.media.omitted import omitted_from
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, is_foreign, record_text
 from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip
@@ -80,7 +81,9 @@ class FileUpscaler:
         upscale_kind = {"photo": self._photo, "crop": self._crop, "aligned": self._aligned}[self.options.kind]
         height, width = picture.rgb.shape[:2]
         try:
-            return replace(upscale_kind(task, picture), before=(width, height))
+            done = upscale_kind(task, picture)
+            note = "; ".join(filter(None, (done.note, _omitted(task.source))))
+            return replace(done, before=(width, height), note=note)
         finally:
             self.pipeline.progress = None
 
@@ -225,6 +228,12 @@ class FileUpscaler:
             sheet, where = before_after(picture.rgb, eight_bits(rgb)), before_after_path(path)
             others.append(write_image(where, sheet, text=command, origin=picture.origin, label="composite"))
         return *others, write_image(path, rgb, alpha, text, origin=picture.origin, label="composite")
+
+
+def _omitted(source: Path) -> str:
+    """Say what the source's file holds that its results do not."""
+    names = omitted_from(source)
+    return f"left out: {', '.join(names)}" if names else ""
 
 
 def _change(heads: Sequence[Upscaled]) -> float | None:

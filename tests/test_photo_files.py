@@ -23,6 +23,7 @@ from facegen.photo import PhotoOptions
 from facegen.photo_files import FileUpscaler
 from facegen.results import UpresOptions, Upscaling
 from tests import tiny
+from tests.media.test_omitted import motion_photo, ultra_hdr
 
 Upscale = Callable[..., Upscaling]
 QUICK = PhotoOptions(scale=2, background="lanczos")
@@ -84,6 +85,11 @@ def test_a_photo_and_what_is_told_of_it(upscale_one: Upscale, photo: Path, tmp_p
     assert record.argv[:5] == ("upres", "photo.png", "--scale", "2", "--recipe")
     assert len(record.upscaled) == 1
     assert picture_facts(done.written[0]).source_type == "compositeWithTrainedAlgorithmicMedia"
+
+
+def test_what_a_photos_file_held_besides_is_reported(upscale_one: Upscale, tmp_path: Path) -> None:
+    assert "left out: gain map" in upscale_one(ultra_hdr(tmp_path / "phone.jpg")).note
+    assert "left out: film of a motion photo" in upscale_one(motion_photo(tmp_path / "moved.jpg")).note
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif", ".tif"])

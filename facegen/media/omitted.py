@@ -1,0 +1,41 @@
+"""Find what a photo's file holds besides one picture: its results omit that, and say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from facegen.errors import ImageError
+
+OMITTED: dict[str, tuple[bytes, ...]] = {
+    "gain map": (
+        b"http://ns.adobe.com/hdr-gain-map/1.0/", b"http://ns.apple.com/HDRGainMap/1.0/",
+        b"urn:iso:std:iso:ts:21496:-1", b"urn:com:apple:photo:2020:aux:hdrgainmap",
+    ),
+    "film of a motion photo": (
+        b'MotionPhoto="1"', b"MotionPhoto>1<", b'MicroVideo="1"', b"MicroVideo>1<", b'Semantic="MotionPhoto"',
+        b"Semantic>MotionPhoto<", b"MotionPhoto_Data",
+    ),
+    "depth map": (
+        b'Semantic="Depth"', b"Semantic>Depth<", b"http://ns.google.com/photos/1.0/depthmap/",
+        b"urn:mpeg:hevc:2015:auxid:2",
+    ),
+    "content credentials": (b"jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71",),
+}  # fmt: skip
+"""What may be in a file -> bytes of which some are in it then: in the XMP packet, or in the box that holds it.
+
+HDR gain maps of Adobe and Google (Ultra HDR), Apple, and ISO 21496-1; motion photos of Google and Samsung; depth maps
+of Google, and of MPEG (ISO/IEC 23008-2); C2PA's manifest store, which every kind of file holds in the same JUMBF box.
+"""
+
+
+def omitted_from(path: Path) -> list[str]:
+    """Name what a picture file holds that its results will not: keys of `OMITTED`.
+
+    Raises:
+        ImageError: if the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
+    return [name for name, marks in OMITTED.items() if any(mark in data for mark in marks)]
