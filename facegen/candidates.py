@@ -14,10 +14,12 @@ from facegen.arrays import to_rgb
 from facegen.errors import RecipeError
 from facegen.faces.identity import identity_change
 from facegen.faces.landmarks import Landmarks
+from facegen.ops.choice import choose
 from facegen.ops.consistency import low_res_psnr
+from facegen.ops.scoring import Discriminator, ScoreContext, score
 from facegen.ops.tiling import TilePlan, split
 from facegen.ops.variants import Variant, apply_variant, shift_stack, undo_variant, unshift, variants_of
-from facegen.recipe import CandidateOptions
+from facegen.recipe import CandidateOptions, ChoiceOptions
 from facegen.runtime import Run, in_batches
 
 Progress = Callable[[int, int], None]
@@ -34,6 +36,10 @@ class Candidates:
     """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
     reference: Tensor
     """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the result must agree with it."""
+    landmarks: Landmarks | None
+    """In low-res pixels; None where there is no face."""
+    strength: float
+    """How damaged the input is, as given or estimated."""
     plan: TilePlan
     images: Tensor
     """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
@@ -61,40 +67,72 @@ def wanted_variants(options: CandidateOptions) -> tuple[Variant, ...]:
 @step("facegen.candidates")
 def make_candidates(
     run: Run,
-    stack: Tensor,
+    stacks: Tensor,
     plan: TilePlan,
     variants: Sequence[Variant],
     *,
     scale: int,
     batch: int,
+    full: bool = False,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Upscale every variant of every tile.
+    """Upscale every variant of every tile of some pictures of one size.
 
     Args:
         run: the network.
-        stack: (3+G, h, w) in [0, 1], the low-res picture and its guide.
+        stacks: (B, 3+G, h, w) in [0, 1], the low-res pictures and their guides.
         plan: geometry in low-res pixels.
         variants: as `wanted_variants` lists them; one with a shift comes after the identity.
         scale: how many times the network enlarges.
         batch: tiles per network call, halved where a GPU's memory is too small for them.
+        full: fill up every batch; see `in_batches`.
         progress: called after every batch.
     Returns:
-        (T, K, 3, s*tile, s*tile) float16 in [0, 1].
+        (B, T, K, 3, s*tile, s*tile) float16 in [0, 1].
     Raises:
         torch.OutOfMemoryError: if the memory is too small even for one tile.
     """
-    kept = torch.empty(len(plan), len(variants), 3, *2 * (scale * plan.tile,), dtype=KEPT, device=stack.device)
+    pictures, count, side = len(stacks), len(stacks) * len(plan), scale * plan.tile
+    kept = torch.empty(count, len(variants), 3, side, side, dtype=KEPT, device=stacks.device)  # (B*T, K, 3, n, n)
     for k, variant in enumerate(variants):
-        tiles = apply_variant(split(shift_stack(stack, variant), plan), variant)  # (T, 3+G, t, t)
-        for where, output in in_batches(run, tiles, batch):
+        tiles = apply_variant(_tiles(shift_stack(stacks, variant), plan), variant)  # (B*T, 3+G, t, t)
+        for where, output in in_batches(run, tiles, batch, full=full):
             images = undo_variant(output, variant)  # (N, 3, s*t, s*t)
             if variant.shifted:
                 images = unshift(images, kept[where, 0].float(), variant, scale)
             kept[where, k] = images.clamp_(0, 1)
             if progress is not None:
-                progress(k * len(plan) + where.stop, len(plan) * len(variants))
-    return kept
+                progress(k * count + where.stop, count * len(variants))
+    return kept.view(pictures, len(plan), *kept.shape[1:])
+
+
+def _tiles(stacks: Tensor, plan: TilePlan) -> Tensor:
+    """The tiles of one picture after those of the other: (B, C, h, w) -> (B*T, C, t, t)."""
+    return torch.stack([split(stack, plan) for stack in stacks]).flatten(0, 1)
+
+
+def select(
+    candidates: Sequence[Candidates], choice: ChoiceOptions, discriminator: Discriminator | None
+) -> tuple[Tensor, Tensor]:
+    """Score the candidates of B pictures of one plan and choose one per tile.
+
+    Args:
+        discriminator: for the scorer of that name.
+    Returns:
+        (B, T, K) float32 scores, higher is better, and the (B, T) index of the chosen ones.
+    """
+    plan, pictures = candidates[0].plan, len(candidates)
+    images = joined([one.images for one in candidates])  # (B*T, K, 3, s*t, s*t)
+    tiles = joined([split(one.stack, plan) for one in candidates])
+    scores = score(images, ScoreContext(tiles, discriminator), choice.scorers).view(pictures, len(plan), -1)
+    pairs = zip(scores, candidates, strict=True)
+    total = joined([own if one.bonus is None else own + one.bonus for own, one in pairs])
+    return scores, choose(images, total, plan, choice.agreement).view(pictures, len(plan))
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Put tensors one after the other; one alone is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 @dataclass(frozen=True, kw_only=True)

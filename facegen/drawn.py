@@ -1,19 +1,41 @@
-"""Draw a face from a latent, upscale it, and write it with its record."""
+"""Draw faces from latents, upscale them, and write them with their records."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb
 from facegen.candidates import Upscaled
+from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.media.images import resize, write_image
 from facegen.media.record import record_text
 from facegen.pipeline import FacePipeline
+from facegen.runtime import is_gpu, side_stream
+from facegen.stages import Submit, at_once, in_order, threads
+
+GPU_FACES = 8
+"""Faces that a GPU upscales at a time: Python takes as long to start the work on one as on several."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """A face to draw and write."""
+
+    z: Tensor
+    """(z_dim,) latent."""
+    path: Path
+    options: Mapping[str, Any]
+    """Those of the command that shape the picture, for its record; "size" is its side."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +50,100 @@ class Drawn:
     upscaled: Upscaled
 
 
-def write_drawn(
-    pipeline: FacePipeline,
-    z: Tensor,
-    path: Path,
-    command: str,
-    options: Mapping[str, Any],
-    source: Path | None = None,
-) -> Drawn:
-    """Draw a face, upscale it to `options["size"]`, and write it; over `drawn_size` it is enlarged by Lanczos.
+def write_drawn(pipeline: FacePipeline, order: Order, command: str, source: Path | None = None) -> Drawn:
+    """Draw one face, upscale it and write it; see `write_all`."""
+    (drawn,) = write_all(pipeline, [order], order.options["size"], command, source)
+    return drawn.result()
+
+
+def write_all(
+    pipeline: FacePipeline, orders: Iterable[Order], size: int, command: str, source: Path | None = None
+) -> Iterator[Future[Drawn]]:
+    """Draw faces, upscale them to `size`, and write them; over `drawn_size` they are enlarged by Lanczos.
+
+    A GPU upscales several at a time, while other threads find the landmarks of the next and write those that are done.
+    None depends on the others.
 
     Args:
-        z: (z_dim,) latent.
-        command: that makes the picture, with these options, for its record.
-        source: the photo that the latent was found for.
+        size: of all of them.
+        command: that makes them, for their records.
+        source: the photo that the latents were found for.
+    Yields:
+        for each order the face, or its error; finished.
     """
-    size = options["size"]
-    face = pipeline.draw(z)
-    upscaled = pipeline(face, min(size, pipeline.drawn_size))
-    picture = resize(to_rgb(upscaled.image), (size, size))
-    text = record_text(pipeline, command, options, upscaled=[upscaled], source=source, z=z)
-    text["fit"] = f"{upscaled.fit:.1f} dB"
-    return Drawn(write_image(path, picture, text=text, label="generated"), picture, face, upscaled)
+    gpu, left = is_gpu(pipeline.device), iter(orders)
+    pool: AbstractContextManager[Submit] = threads(torch.get_num_threads()) if gpu else nullcontext(at_once)
+    faces, ahead = (GPU_FACES, GPU_FACES) if gpu else (1, 0)
+    with pool as submit:
+        maker = _Maker(pipeline, size, command, source, submit)
+        batches = iter(lambda: list(islice(left, faces)), [])
+        begun = (partial(maker.upscale, maker.locate(batch)) for batch in batches)
+        drawn = (face for batch in in_order(begun, ahead // faces) for face in batch)
+        yield from in_order((partial(_done, face) for face in drawn), ahead)
+
+
+def _done(face: Future[Drawn]) -> Future[Drawn]:
+    """Wait for a face, without its error."""
+    face.exception()
+    return face
+
+
+@dataclass(frozen=True)
+class _Located:
+    """A face and its landmarks, or what went wrong."""
+
+    order: Order
+    face: Future[Tensor]
+    landmarks: Future[Landmarks]
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """The steps from latents to files."""
+
+    pipeline: FacePipeline
+    size: int
+    command: str
+    source: Path | None
+    submit: Submit
+
+    def locate(self, orders: list[Order]) -> list[_Located]:
+        """Draw faces, each alone, as a batch would change its last bits, and begin to look for their landmarks."""
+        faces = [at_once(partial(self.pipeline.draw, order.z)) for order in orders]
+        landmarks = [self.submit(partial(_landmarks, face)) for face in faces]
+        return [_Located(*three) for three in zip(orders, faces, landmarks, strict=True)]
+
+    def upscale(self, located: list[_Located]) -> list[Future[Any]]:
+        """Upscale faces together and begin to write them."""
+        good = [one for one in located if not one.landmarks.exception()]
+        done = at_once(partial(self._together, good))
+        upscaled = iter([] if done.exception() else done.result())
+        return [self._begin(one, upscaled, done) for one in located]
+
+    def _together(self, faces: list[_Located]) -> list[Upscaled]:
+        if not faces:
+            return []
+        landmarks, pictures = (one.landmarks.result() for one in faces), [one.face.result() for one in faces]
+        return self.pipeline.together(torch.stack(pictures), list(landmarks), min(self.size, self.pipeline.drawn_size))
+
+    def _begin(self, located: _Located, upscaled: Iterator[Upscaled], done: Future[Any]) -> Future[Any]:
+        """Begin to write a face, the next of those upscaled; or pass its error on, or that of all."""
+        if located.landmarks.exception():
+            return located.landmarks
+        if done.exception():
+            return done
+        aside = side_stream(self.pipeline.device)
+        return self.submit(partial(self._write, located.order, located.face.result(), next(upscaled), aside))
+
+    def _write(self, order: Order, face: Tensor, upscaled: Upscaled, aside: AbstractContextManager[object]) -> Drawn:
+        with aside:
+            picture = resize(to_rgb(upscaled.image), (self.size, self.size))
+            text = record_text(
+                self.pipeline, self.command, order.options, upscaled=[upscaled], source=self.source, z=order.z
+            )
+            text["fit"] = f"{upscaled.fit:.1f} dB"
+        return Drawn(write_image(order.path, picture, text=text, label="generated"), picture, face, upscaled)
+
+
+def _landmarks(face: Future[Tensor]) -> Landmarks:
+    return landmarks_in_head(to_rgb(face.result()))

@@ -34,8 +34,8 @@ from facegen.photo import FACES, Restored, crop_heads, restore_photo, upscale_al
 from facegen.pipeline import FacePipeline
 from facegen.results import UpresOptions, Upscaling, before_after_path, ending_for, vote_stem
 from facegen.runtime import resolve_device
+from facegen.stages import prefetched
 from facegen.video.clip import clip_scale, upscale_clip
-from facegen.video.stages import prefetched
 from facegen.video.store import JSON, FrameStore
 
 SMALLEST_HEAD = 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.profiler import record_function as step
 
 from facegen.arrays import to_rgb, to_tensor
-from facegen.candidates import Candidates, Progress, Upscaled, make_candidates, wanted_variants
+from facegen.candidates import Candidates, Progress, Upscaled, joined, make_candidates, select, wanted_variants
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
@@ -22,18 +22,19 @@ from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.networks import check_networks, load_networks
 from facegen.ops.blending import blend
-from facegen.ops.choice import choose, gather
+from facegen.ops.choice import gather
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
-from facegen.ops.scoring import ScoreContext, score
-from facegen.ops.strength import grey_if_it_was, strength_of, without_damage
-from facegen.ops.tiling import TilePlan, plan_tiles, split
+from facegen.ops.strength import strength_of, undamaged, without_damage
+from facegen.ops.tiling import TilePlan, plan_tiles
 from facegen.ops.variants import Variant
 from facegen.recipe import PipelineRecipe, load_recipe
-from facegen.runtime import autocast, falls_back_to_cpu, runner
+from facegen.runtime import autocast, falls_back_to_cpu, is_gpu, runner
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 PLAIN_OVERLAP = 8  # low-res pixels that tiles overlap by at most where every tile has one candidate
 
+GPU_BATCH = 50
+"""Tiles of the J-net's own side that a GPU is shown at a time: the two variants of a 768 px face."""
 DRAWN_SIDE = 96
 """Low-res side of a face that stage 1 drew, at most: the network has learned its detail at that size, and a larger one
 has a lattice and ripples along hair."""
@@ -132,8 +133,6 @@ class FacePipeline:
         """Draw a face from a seed and upscale it to `size`, but at most to `drawn_size`; see `__call__`."""
         return self(self.draw(self.latent(seed)), min(size, self.drawn_size))
 
-    @falls_back_to_cpu
-    @torch.inference_mode()
     def __call__(
         self,
         picture: Tensor,
@@ -158,35 +157,77 @@ class FacePipeline:
             UsageError: if the size is not positive.
         """
         _check_picture(picture, square=landmarks is not None)
-        picture = picture.to(self.device)
-        # 1. The picture at the low-res size, (3, h, w).
-        low_res = resample(picture, self._low_res_size(picture, size))
-        # 2. Its landmarks, in low-res pixels, and the guide painted from them, (G, h, w).
-        found = landmarks_in_head(to_rgb(picture)) if landmarks == "find" else landmarks
-        found = found and found.scaled(low_res.shape[2] / picture.shape[2])
-        strength = strength_of(low_res, self.recipe.strength)
-        stack = self._stack(low_res, found, strength)
+        (upscaled,) = self.together(picture[None], [landmarks], size, count=count, extend=extend)
+        return upscaled
+
+    @falls_back_to_cpu
+    @torch.inference_mode()
+    def together(
+        self,
+        pictures: Tensor,
+        landmarks: Sequence[Landmarks | Literal["find"] | None],
+        size: int = 768,
+        *,
+        count: int | None = None,
+        extend: Extend | None = None,
+    ) -> list[Upscaled]:
+        """Upscale pictures of one size, each as `__call__` does it alone; a GPU is done sooner so.
+
+        Args:
+            pictures: (B, 3, H, W) in [0, 1].
+            landmarks: of each.
+            size, count, extend: as for `__call__`.
+        """
+        candidates = self._candidates(pictures.to(self.device), landmarks, size, count)
+        return self._finished(candidates if extend is None else [extend(one) for one in candidates])
+
+    def _candidates(
+        self, pictures: Tensor, landmarks: Sequence[Landmarks | Literal["find"] | None], size: int, count: int | None
+    ) -> list[Candidates]:
+        """Make the candidates of every tile of pictures, (B, 3, H, W)."""
+        # 1. The pictures at the low-res size, (B, 3, h, w).
+        low_res = resample(pictures, self._low_res_size(pictures, size))
+        # 2. Their landmarks, in low-res pixels, and the guides painted from them, (B, G, h, w).
+        sought = [landmarks_in_head(to_rgb(x)) if y == "find" else y for x, y in zip(pictures, landmarks, strict=True)]
+        found = [marks and marks.scaled(low_res.shape[3] / pictures.shape[3]) for marks in sought]
+        strengths = [strength_of(picture, self.recipe.strength) for picture in low_res]
+        stacks = self._stacks(low_res, found, strengths)
         # 3. The tiles, in low-res pixels.
-        plan = self.plan(*low_res.shape[1:])
-        # 4. The candidates of each tile, (T, K, 3, s*t, s*t).
+        plan = self.plan(*low_res.shape[2:])
+        # 4. The candidates of each tile, (B, T, K, 3, s*t, s*t).
         variants = self._variants[:count]
-        images = self._upscale_tiles(stack, plan, variants)
+        images = self._upscale_tiles(stacks, plan, variants)
         names = tuple(variant.name for variant in variants)
-        reference = finest_reference(picture, low_res, self.scale)
-        candidates = Candidates(stack=stack, reference=reference, plan=plan, images=images, names=names)
-        candidates = candidates if extend is None else extend(candidates)
-        # 5. The scores, (T, K), and the chosen candidate of each tile, (T,).
-        scores, chosen = self.select(candidates)
-        # 6. The chosen ones blended into one picture, (3, s*h, s*w).
-        image = blend(gather(candidates.images, chosen), plan).clamp_(0, 1)
-        # 7. Back-projection, so that the picture agrees with its input when it is shrunk again.
-        image = grey_if_it_was(image, low_res) if strength else image
-        reference = without_damage(image, reference, strength, pixel=reference.shape[1] / low_res.shape[1])
-        image = back_project(image, reference, self.recipe.fidelity, slack=ROUNDING)
-        return Upscaled(
-            image=image, stack=stack, reference=reference, landmarks=found, plan=plan, candidates=candidates.images,
-            names=candidates.names, scores=scores, chosen=chosen, strength=strength,
-        )  # fmt: skip
+        references = finest_reference(pictures, low_res, self.scale)
+        return [
+            Candidates(
+                stack=stack, reference=reference, landmarks=marks, strength=strength, plan=plan, images=own, names=names
+            )
+            for stack, reference, marks, strength, own in zip(stacks, references, found, strengths, images, strict=True)
+        ]
+
+    def _finished(self, candidates: list[Candidates]) -> list[Upscaled]:
+        """Make pictures of one size out of their candidates."""
+        plan, strengths = candidates[0].plan, [one.strength for one in candidates]
+        # 5. The scores, (B, T, K), and the chosen candidate of each tile, (B, T).
+        discriminator = None if self.discriminator is None else self._discriminator_score
+        scores, chosen = select(candidates, self.recipe.choice, discriminator)
+        # 6. The chosen ones blended into one picture each, (B, 3, s*h, s*w).
+        tiles = gather(joined([one.images for one in candidates]), chosen.flatten())  # (B*T, 3, s*t, s*t)
+        images = blend(tiles.view(len(candidates), len(plan), *tiles.shape[1:]).transpose(0, 1), plan).clamp_(0, 1)
+        # 7. Back-projection, so that every picture agrees with its input when it is shrunk again.
+        low_res, references = (
+            torch.stack(x) for x in zip(*((c.stack[:3], c.reference) for c in candidates), strict=True)
+        )
+        images, references = undamaged(images, references, low_res, strengths)
+        images = back_project(images, references, self.recipe.fidelity, slack=ROUNDING)
+        return [
+            Upscaled(
+                image=image, stack=one.stack, reference=reference, landmarks=one.landmarks, plan=plan,
+                candidates=one.images, names=one.names, scores=rated, chosen=index, strength=one.strength,
+            )
+            for one, image, reference, rated, index in zip(candidates, images, references, scores, chosen, strict=True)
+        ]  # fmt: skip
 
     @falls_back_to_cpu
     @torch.inference_mode()
@@ -201,22 +242,11 @@ class FacePipeline:
         picture = picture.to(self.device)
         plan = self.plan(*picture.shape[1:], most=PLAIN_OVERLAP)
         strength = strength_of(picture, self.recipe.strength)
-        images = self._upscale_tiles(self._stack(picture, None, strength), plan, self._variants[:1])
-        image = blend(images[:, 0], plan).clamp_(0, 1)
+        stacks = self._stacks(picture[None], [None], [strength])
+        images = self._upscale_tiles(stacks, plan, self._variants[:1])
+        image = blend(images[0, :, 0], plan).clamp_(0, 1)
         reference = without_damage(image, picture, strength)
         return back_project(image, reference, self.recipe.fidelity, slack=ROUNDING)
-
-    def select(self, candidates: Candidates) -> tuple[Tensor, Tensor]:
-        """Score the candidates and choose one per tile, as the recipe says.
-
-        Returns:
-            (T, K) float32 scores, higher is better, and the (T,) index of the chosen ones.
-        """
-        tiles = split(candidates.stack, candidates.plan)
-        discriminator = None if self.discriminator is None else self._discriminator_score
-        scores = score(candidates.images, ScoreContext(tiles, discriminator), self.recipe.choice.scorers)
-        total = scores if candidates.bonus is None else scores + candidates.bonus
-        return scores, choose(candidates.images, total, candidates.plan, self.recipe.choice.agreement)
 
     def plan(self, height: int, width: int, *, most: int | None = None) -> TilePlan:
         """Lay the recipe's tiles over a low-res picture, or the largest multiples of the network's that fit.
@@ -240,25 +270,28 @@ class FacePipeline:
         return max(math.ceil(size / self.scale), self.config.tile)
 
     def _low_res_size(self, picture: Tensor, size: int) -> tuple[int, int]:
-        """Height and width of the low-res picture whose shorter side is that for `size`."""
-        height, width = picture.shape[1:]
+        """Height and width of the low-res picture whose shorter side is that for `size`, of a (..., H, W) one."""
+        height, width = picture.shape[-2:]
         factor = self.low_res_side(size) / min(height, width)
         return round(height * factor), round(width * factor)
 
-    def _stack(self, low_res: Tensor, landmarks: Landmarks | None, strength: float) -> Tensor:
-        """(C, h, w) in [0, 1]: the picture, its guide, empty without landmarks, and the strength if it can be told."""
-        size = low_res.shape[1:]
-        guide = low_res.new_zeros(GUIDE_CHANNELS[self.guide], *size)
-        if landmarks is not None:
-            guide = to_tensor(paint_guide(landmarks.points, size[0], self.guide)).to(low_res.device)
-        told = low_res.new_full((int(self.config.strength), *size), strength)
-        return torch.cat([low_res, guide, told])
+    def _stacks(self, low_res: Tensor, landmarks: Sequence[Landmarks | None], strengths: Sequence[float]) -> Tensor:
+        """(B, C, h, w) in [0, 1]: pictures, guides, empty without landmarks, and the strengths if they can be told."""
+        size = low_res.shape[2:]
+        told = torch.zeros(len(low_res), GUIDE_CHANNELS[self.guide] + self.config.strength, *size)
+        for planes, marks, strength in zip(told, landmarks, strengths, strict=True):
+            if marks is not None:
+                planes[: GUIDE_CHANNELS[self.guide]] = to_tensor(paint_guide(marks.points, size[0], self.guide))
+            planes[GUIDE_CHANNELS[self.guide] :] = strength
+        return torch.cat([low_res, told.to(low_res.device)], dim=1)
 
-    def _upscale_tiles(self, stack: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
-        """(T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
-        batch = max(self.recipe.batch * self.config.tile**2 // plan.tile**2, 1)
+    def _upscale_tiles(self, stacks: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
+        """(B, T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
+        gpu = is_gpu(self.device)
+        tiles = max(self.recipe.batch, GPU_BATCH) if gpu else self.recipe.batch
+        batch = max(tiles * self.config.tile**2 // plan.tile**2, 1)
         images = make_candidates(
-            self._run, stack, plan, variants, scale=self.scale, batch=batch, progress=self.progress,
+            self._run, stacks, plan, variants, scale=self.scale, batch=batch, full=gpu, progress=self.progress,
         )  # fmt: skip
         if images.amax().isnan():
             raise WeightsError("upscaler: made values that are not finite; get other weights.")

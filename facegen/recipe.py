@@ -182,7 +182,7 @@ class PipelineRecipe(_Table):
     """Largest low-res side of a photo's head; a larger head is shrunk to it first. Time grows with its square."""
     batch: int = Field(default=10, ge=1)
     """Tiles per network call, fewer of larger ones: speed against memory. Another number may change the last bits of a
-    picture."""
+    picture. A GPU is shown more."""
     precision: Precision = "auto"
     weights: WeightNames = WeightNames()
     tiles: TileOptions = TileOptions()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
+from threading import Lock
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegen.errors import UsageError
@@ -65,6 +67,11 @@ def resolve_device(name: str) -> str:
     return name
 
 
+def is_gpu(device: str) -> bool:
+    """True for a device that is quicker with many tiles and faces at a time."""
+    return device != "cpu"
+
+
 class OnDevice(Protocol):
     """An object whose networks can be moved."""
 
@@ -83,24 +90,95 @@ def runner(network: nn.Module, precision: Precision, device: str) -> Run:
     Args:
         network: on `device`; it is not changed, and changes of it later may not show in what is returned.
     """
-    if device == "cpu" and can_be_lean(network):
-        return LeanJNet(cast(JNet, network), DTYPES[resolve(precision)])
+    kind = device.partition(":")[0]
+    if kind in ("cpu", "cuda") and can_be_lean(network):
+        lean: Run = LeanJNet(cast(JNet, network), DTYPES[resolve(precision, kind)]).to(device)
+        return Recorder(lean) if kind == "cuda" else lean
 
     def run(tiles: Tensor) -> Tensor:
         with autocast(precision, device):
             output: Tensor = network(tiles)
         return output
 
-    return run
+    return Recorder(run) if kind == "cuda" else run
 
 
-def in_batches(run: Run, tiles: Tensor, batch: int) -> Iterator[tuple[slice, Tensor]]:
+def cuda_graph(run: Run, tiles: Tensor) -> Run:
+    """Record the kernels of a run on a GPU; what is returned starts them at once, for tiles of the same shape.
+
+    Raises:
+        RuntimeError: if they cannot be recorded.
+    """
+    with torch.cuda.device(tiles.device):
+        given, graph = tiles.clone(), torch.cuda.CUDAGraph()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            run(given)  # libraries choose their kernels, and tables are made
+        torch.cuda.current_stream().wait_stream(aside)
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            output = run(given)
+
+    def replay(tiles: Tensor) -> Tensor:
+        given.copy_(tiles)
+        graph.replay()
+        return output.clone()  # the next replay writes there
+
+    return replay
+
+
+class Recorder:
+    """Records a run the second time that tiles of a shape come, and replays it from then on, one thread at a time.
+
+    A J-net is a hundred kernels, the first ones so small that Python takes longer to start them than a GPU to run them.
+    """
+
+    def __init__(self, run: Run, record: Callable[[Run, Tensor], Run] = cuda_graph) -> None:
+        self.run, self.record = run, record
+        self._runs: dict[torch.Size, Run] = {}
+        self._lock = Lock()
+
+    def __call__(self, tiles: Tensor) -> Tensor:
+        with self._lock:
+            if tiles.shape not in self._runs:
+                output = self.run(tiles)
+                self._runs[tiles.shape] = self._first_time
+                return output
+            return self._runs[tiles.shape](tiles)
+
+    def _first_time(self, tiles: Tensor) -> Tensor:
+        """Record and run."""
+        try:
+            self._runs[tiles.shape] = self.record(self.run, tiles)
+        except torch.OutOfMemoryError:
+            raise
+        except RuntimeError as error:
+            reason = str(error).splitlines()[0]
+            warnings.warn(f"The GPU's work could not be recorded, which makes it slower: {reason}", stacklevel=2)
+            self._runs[tiles.shape] = self.run
+        return self._runs[tiles.shape](tiles)
+
+
+def side_stream(device: str) -> AbstractContextManager[object]:
+    """Make a context for work of another thread on what has been computed so far: on a GPU, it does not wait for what
+    is begun after this call.
+    """
+    if not device.startswith("cuda"):
+        return nullcontext()
+    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream(device))
+    return torch.cuda.stream(stream)
+
+
+def in_batches(run: Run, tiles: Tensor, batch: int, *, full: bool = False) -> Iterator[tuple[slice, Tensor]]:
     """Run a network over tiles; when its memory runs out, half as many at a time from there on.
 
     Args:
         run: (N, C, t, t) -> (N, 3, h, w), each tile by itself.
         tiles: (T, C, t, t).
         batch: tiles at a time, at least 1.
+        full: show the network so many also at the end, black ones: on a GPU, a tile's last bits depend on how many
+            there are, and so they do not.
     Yields:
         which tiles, and their float32 output, in order, each tile once.
     Raises:
@@ -110,13 +188,16 @@ def in_batches(run: Run, tiles: Tensor, batch: int) -> Iterator[tuple[slice, Ten
     start = 0
     while start < len(tiles):
         chunk = tiles[start : start + batch]
+        count = len(chunk)
+        if full and count < batch:
+            chunk = F.pad(chunk, (0, 0, 0, 0, 0, 0, 0, batch - count)).contiguous(memory_format=torch.channels_last)
         output = _try(run, chunk)
         if output is None:
             batch = len(chunk) // 2
             torch.cuda.empty_cache()
             continue
-        yield slice(start, start + len(chunk)), output.float()
-        start += len(chunk)
+        yield slice(start, start + count), output[:count].float()
+        start += count
 
 
 def _try(run: Run, tiles: Tensor) -> Tensor | None:

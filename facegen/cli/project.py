@@ -35,7 +35,7 @@ def project(
 
     The generator knows no living person: expect a relative, with the same pose, hair and colours, not a likeness.
     """
-    from facegen.drawn import write_drawn
+    from facegen.drawn import Order, write_drawn
     from facegen.media.record import check_target
 
     out = out or Path("out") / f"{photo.stem}-projected.png"
@@ -43,7 +43,7 @@ def project(
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo)
     options = {"size": size, "recipe": recipe, "set": overrides}
-    click.echo(write_drawn(pipeline, z, out, "project", options, source=photo).path)
+    click.echo(write_drawn(pipeline, Order(z, out, options), "project", source=photo).path)
 
 
 def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:

@@ -187,7 +187,7 @@ def _make(
 ) -> list[Path]:
     """Run the recorded command next to a recipe file; return the files it wrote."""
     from facegen.cli.upres import upres_options
-    from facegen.drawn import write_drawn
+    from facegen.drawn import Order, write_drawn
     from facegen.jobs import Task
     from facegen.media.video_reader import is_clip
     from facegen.photo_files import FileUpscaler
@@ -200,7 +200,7 @@ def _make(
         seed = values["seeds"][0]
         named = {"seeds": seed, "size": values["size"], "format": values["file_format"], "recipe": values["recipe"]}
         target, options = out / f"drawn.{values['file_format']}", named | {"set": values["overrides"]}
-        return [write_drawn(pipeline, pipeline.latent(seed), target, "sample", options).path]
+        return [write_drawn(pipeline, Order(pipeline.latent(seed), target, options), "sample").path]
     copy = _copied(photo, recipe.parent / "source", record.source)
     mask = None if record.mask is None else _copied(values["mask"], recipe.parent / "mask", record.mask)
     wanted = replace(upres_options(values, recipe, device), mask=mask)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +54,11 @@ def sample(
 
     The same seed always gives the same face.
     """
-    from facegen.drawn import write_drawn
+    from facegen.drawn import Order, write_all
     from facegen.explain import write_explanation, write_stages
     from facegen.media.images import resize
     from facegen.media.record import check_target
+    from facegen.stages import at_once
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
@@ -68,12 +70,25 @@ def sample(
     options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}
     sheet: dict[str, RGB] = {}
 
-    def draw(seed: int) -> None:
-        stem = out / f"seed{seed:04d}-{size}"
-        for path in _targets(stem, file_format, stages=stages, explain=explain):
+    def stem_of(seed: int) -> Path:
+        return out / f"seed{seed:04d}-{size}"
+
+    def check(seed: int) -> None:
+        for path in _targets(stem_of(seed), file_format, stages=stages, explain=explain):
             check_target(path, overwrite)
+
+    def order(seed: int) -> Order:
+        stem = stem_of(seed)
         path = stem.with_name(f"{stem.name}.{file_format}")
-        made = write_drawn(pipeline, pipeline.latent(seed), path, "sample", {"seeds": seed} | options)
+        return Order(pipeline.latent(seed), path, {"seeds": seed} | options)
+
+    checks = {seed: at_once(partial(check, seed)) for seed in seeds}
+    orders = (order(seed) for seed in seeds if not checks[seed].exception())
+    drawn = write_all(pipeline, orders, size, "sample")
+
+    def draw(seed: int) -> None:
+        checks[seed].result()
+        made, stem = next(drawn).result(), stem_of(seed)
         echo_path(made.path)
         if stages:
             echo_path(write_stages(made.upscaled, made.face, _stages(stem)))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 
 import torch
@@ -12,6 +13,8 @@ from facegen.arrays import exact
 from facegen.errors import ShapeError
 from facegen.ops.tiling import TilePlan
 
+CPU = torch.device("cpu")
+
 
 @step("facegen.blend")
 def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
@@ -20,22 +23,23 @@ def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
     The sum runs in float64 (on Apple's GPUs in float32), so the order of the tiles leaves no trace in the result.
 
     Args:
-        tiles: one (C, s*tile, s*tile) tensor per box of `plan`, in plan order; any whole s. Half precision is blended
-            as float32, tile by tile.
+        tiles: one (..., C, s*tile, s*tile) tensor per box of `plan`, in plan order; any whole s. Half precision is
+            blended as float32, tile by tile.
         plan: geometry in low-res pixels.
     Returns:
-        (C, s*H, s*W) image, float32 at least; each pixel is a convex combination of the tiles that cover it.
+        (..., C, s*H, s*W) image, float32 at least; each pixel is a convex combination of the tiles that cover it.
     Raises:
         ShapeError: if the number of tiles or a tile's shape does not fit the plan.
     """
-    stack = _stack(tiles, plan)  # (T, C, n, n)
+    stack = _stack(tiles, plan)  # (T, ..., C, n, n)
     side = stack.shape[-1]
     scale = side // plan.tile
     dtype = torch.promote_types(stack.dtype, torch.float32)
-    canvas = stack.new_zeros(stack.shape[1], scale * plan.height, scale * plan.width, dtype=exact(stack.device))
-    for (top, left), tile, weight in zip(plan.boxes, stack, _weights(plan, scale), strict=True):
-        part = tile.to(dtype) * weight.to(tile.device, dtype)
-        canvas[:, scale * top : scale * top + side, scale * left : scale * left + side] += part
+    shape = (*stack.shape[1:-2], scale * plan.height, scale * plan.width)
+    canvas = stack.new_zeros(shape, dtype=exact(stack.device))
+    for (top, left), tile, weight in zip(plan.boxes, stack, _weights(plan, scale, stack.device), strict=True):
+        part = tile.to(dtype) * weight.to(dtype)
+        canvas[..., scale * top : scale * top + side, scale * left : scale * left + side] += part
     return canvas.to(dtype)
 
 
@@ -60,14 +64,16 @@ def ramp(length: int) -> Tensor:
     return 0.5 - 0.5 * torch.cos(math.pi * centres / length)
 
 
-def _weights(plan: TilePlan, scale: int) -> Iterator[Tensor]:
+def _weights(plan: TilePlan, scale: int, device: torch.device = CPU) -> Iterator[Tensor]:
     """The weights of one tile after the other, see `feather`: those of all would fill the memory for large pictures."""
-    rows = _profiles(plan.rows, plan.tile, scale)
-    columns = _profiles(plan.columns, plan.tile, scale)
+    rows = _profiles(plan.rows, plan.tile, scale, device)
+    columns = _profiles(plan.columns, plan.tile, scale, device)
     return (torch.outer(rows[top], columns[left]).float() for top, left in plan.boxes)
 
 
-def _profiles(starts: tuple[int, ...], tile: int, scale: int) -> dict[int, Tensor]:
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def _profiles(starts: tuple[int, ...], tile: int, scale: int, device: torch.device) -> dict[int, Tensor]:
     """Weights of the tiles along one axis, as {start: (s*tile,)}; they sum to one in every pixel."""
     side = scale * tile
     profiles = torch.ones(len(starts), side, dtype=torch.float64)
@@ -79,11 +85,12 @@ def _profiles(starts: tuple[int, ...], tile: int, scale: int) -> dict[int, Tenso
     total = torch.zeros(scale * starts[-1] + side, dtype=torch.float64)
     for start, profile in zip(starts, profiles, strict=True):
         total[scale * start : scale * start + side] += profile
-    return {start: profiles[i] / total[scale * start : scale * start + side] for i, start in enumerate(starts)}
+    shares = {start: profiles[i] / total[scale * start : scale * start + side] for i, start in enumerate(starts)}
+    return {start: share.to(device, exact(device)) for start, share in shares.items()}
 
 
 def _stack(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
-    """Join the tiles to (T, C, n, n), or say which of them does not fit."""
+    """Join the tiles to (T, ..., C, n, n), or say which of them does not fit."""
     if len(tiles) != len(plan):
         raise ShapeError(f"blend: got {len(tiles)} tiles, expected {len(plan)}, one per box of the plan.")
     expected = _tile_shape(tiles[0], plan)
@@ -97,8 +104,8 @@ def _stack(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
 
 
 def _tile_shape(tile: Tensor, plan: TilePlan) -> tuple[int, ...]:
-    """The shape (C, s*tile, s*tile) that the first tile sets for all."""
+    """The shape (..., C, s*tile, s*tile) that the first tile sets for all."""
     shape = tuple(tile.shape)
-    if len(shape) != 3 or shape[1] != shape[2] or not shape[2] or shape[2] % plan.tile:
+    if len(shape) < 3 or shape[-2] != shape[-1] or not shape[-1] or shape[-1] % plan.tile:
         raise ShapeError(f"blend: tile 0 has shape {shape}, expected (C, s*{plan.tile}, s*{plan.tile}) for a whole s.")
     return shape

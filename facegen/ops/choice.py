@@ -1,6 +1,6 @@
 """Picking one candidate per tile, so that neighbours fit each other.
 
-The choice maximises, over the whole grid at once,
+The choice maximises, over the whole grid of a picture at once,
 
     sum of the chosen scores - agreement * sum over neighbouring tiles of their disagreement.
 
@@ -10,6 +10,7 @@ standard deviation of disagreement weighs as much as one standard deviation of s
 """
 
 import colorsys
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -30,10 +31,10 @@ ROUNDING = 1e-6
 
 @step("facegen.choose")
 def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float = 1.0) -> Tensor:
-    """Pick one candidate per tile, jointly over the grid.
+    """Pick one candidate per tile, jointly over the grid of each picture.
 
     Args:
-        candidates: (T, K, 3, h, w) in [0, 1], in plan order.
+        candidates: (T, K, 3, h, w) in [0, 1], in plan order; those of several pictures of one plan follow each other.
         scores: (T, K), higher is better; standardised, see `scoring.score`.
         plan: geometry in low-res pixels.
         agreement: weight of the neighbours against the scores, at least 0; with 0 each tile's best score wins.
@@ -44,8 +45,11 @@ def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float 
         UsageError: if the agreement is negative or not finite.
     """
     _check(candidates, scores, plan, agreement)
-    across, down = _disagreement(candidates.detach(), plan)
-    quality = scores.detach().cpu().double().reshape(len(plan.rows), len(plan.columns), -1)  # (R, N, K)
+    if candidates.shape[1] == 1:
+        return torch.zeros(len(candidates), dtype=torch.int64, device=scores.device)
+    across, down = _disagreement(candidates.detach().reshape(-1, len(plan), *candidates.shape[1:]), plan)
+    grid = (-1, len(plan.rows), len(plan.columns), candidates.shape[1])
+    quality = scores.detach().cpu().double().reshape(grid)  # (B, R, N, K)
     return label_grid(quality, agreement * across, agreement * down).flatten().to(scores.device)
 
 
@@ -93,27 +97,35 @@ def hues(k: int) -> Tensor:
 
 
 def _disagreement(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
-    """How badly candidates fit right and lower neighbours', for R x N tiles: (R, N-1, K, K) and (R-1, N, K, K)."""
-    rows, columns, count = len(plan.rows), len(plan.columns), candidates.shape[1]
-    across = torch.zeros(rows, columns - 1, count, count, dtype=torch.float64)
-    down = torch.zeros(rows - 1, columns, count, count, dtype=torch.float64)
-    above: list[Tensor] = []
+    """How badly candidates fit right and lower neighbours', for B pictures of R x N tiles.
+
+    Args:
+        candidates: (B, R*N, K, 3, h, w).
+    Returns:
+        (B, R, N-1, K, K) and (B, R-1, N, K, K), float64, on the processor.
+    """
+    pictures, _, count = candidates.shape[:3]
+    rows, columns = len(plan.rows), len(plan.columns)
+    across, down, above = list[Tensor](), list[Tensor](), list[Tensor]()
     for row in range(rows):
-        tiles = [_halved(tile, plan.tile) for tile in candidates[row * columns : (row + 1) * columns]]  # (K, 3, n, n)
+        tiles = [_halved(candidates[:, row * columns + n], plan.tile) for n in range(columns)]  # (B, K, 3, n, n)
         scale = tiles[0].shape[-1] // plan.tile
-        for column in range(1, columns):
-            step = scale * (plan.columns[column] - plan.columns[column - 1])
-            across[row, column - 1] = _differences(tiles[column - 1], tiles[column], 0, step)
-        for column, upper in enumerate(above):
+        steps = [scale * (second - first) for first, second in pairwise(plan.columns)]
+        across += [_differences(*pair, 0, step) for pair, step in zip(pairwise(tiles), steps, strict=True)]
+        if above:
             step = scale * (plan.rows[row] - plan.rows[row - 1])
-            down[row - 1, column] = _differences(upper, tiles[column], step, 0)
+            down += [_differences(*pair, step, 0) for pair in zip(above, tiles, strict=True)]
         above = tiles
-    spread = torch.cat([across.flatten(), down.flatten()]).square().mean().sqrt()
-    return across / (spread + ROUNDING), down / (spread + ROUNDING)
+    none = candidates.new_zeros(pictures, 0, count, count)  # a single tile has no neighbours
+    links = torch.cat([none, *(link[:, None] for link in across + down)], dim=1).cpu().double()  # (B, L, K, K)
+    links /= links.square().mean((1, 2, 3), keepdim=True).sqrt() + ROUNDING
+    right, below = links[:, : len(across)], links[:, len(across) :]
+    grid = (count, count)
+    return right.reshape(pictures, rows, columns - 1, *grid), below.reshape(pictures, rows - 1, columns, *grid)
 
 
 def _halved(candidates: Tensor, tile: int) -> Tensor:
-    """(K, 3, h, w) -> (K, 3, h/2, w/2) float32; not halved if that would tear low-res pixels apart."""
+    """(..., h, w) -> (..., h/2, w/2) float32; not halved if that would tear low-res pixels apart."""
     fine = candidates.float()
     if fine.shape[-1] // tile % 2:
         return fine
@@ -125,18 +137,18 @@ def _differences(first: Tensor, second: Tensor, down: int, right: int) -> Tensor
     """Mean |difference| of two tiles' candidates where they overlap, less the mean over all pairs.
 
     Args:
-        first: (K, 3, n, n).
-        second: (K, 3, n, n), which lies `down` and `right` pixels from the first.
+        first: (B, K, 3, n, n).
+        second: (B, K, 3, n, n), which lies `down` and `right` pixels from the first.
     Returns:
-        (K, K); zero if the tiles only touch.
+        (B, K, K); zero if the tiles only touch.
     """
-    side, count = first.shape[-1], len(first)
-    here = first[..., down:, right:].flatten(1)  # (K, P)
-    there = second[..., : side - down, : side - right].flatten(1)  # (K, P)
+    side, (pictures, count) = first.shape[-1], first.shape[:2]
+    here = first[..., down:, right:].flatten(2)  # (B, K, P)
+    there = second[..., : side - down, : side - right].flatten(2)  # (B, K, P)
     if not here.numel():
-        return first.new_zeros(count, count)
-    differences = torch.cdist(here, there, p=1) / here.shape[1]
-    return differences - differences.mean()
+        return first.new_zeros(pictures, count, count)
+    differences = torch.cdist(here, there, p=1) / here.shape[2]
+    return differences - differences.mean((1, 2), keepdim=True)
 
 
 def _nearest(starts: tuple[int, ...], tile: int, length: int) -> Tensor:
@@ -148,7 +160,7 @@ def _nearest(starts: tuple[int, ...], tile: int, length: int) -> Tensor:
 def _check(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> None:
     """Check what `choose` promises."""
     shape, wanted = tuple(candidates.shape), len(plan)
-    if len(shape) != 5 or shape[0] != wanted or not shape[1]:
+    if len(shape) != 5 or shape[0] % wanted or not shape[0] or not shape[1]:
         raise ShapeError(f"choose: candidates have shape {shape}, expected ({wanted}, K, 3, h, w), K at least 1.")
     if shape[-2] != shape[-1] or not shape[-1] or shape[-1] % plan.tile:
         raise ShapeError(f"choose: candidates are {shape[-2]} × {shape[-1]} px, expected a multiple of {plan.tile}.")
@@ -163,69 +175,75 @@ MAX_SWEEPS = 100
 
 
 def label_grid(quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Find the best labelling from K + 1 starts: every node's best label, and each label everywhere.
+    """Find the best labelling of each of B grids from K + 1 starts: every node's best label, and each label everywhere.
 
     Deterministic. Usually the optimum, always at least as good as every start.
 
     Args:
-        quality: (R, N, K) worth of each label, for R rows of N nodes.
-        across: (R, N-1, K, K) cost of a node's label (third axis) next to its right neighbour's (fourth).
-        down: (R-1, N, K, K) cost of a node's label above its lower neighbour's.
+        quality: (B, R, N, K) worth of each label, for R rows of N nodes.
+        across: (B, R, N-1, K, K) cost of a node's label (fourth axis) next to its right neighbour's (fifth).
+        down: (B, R-1, N, K, K) cost of a node's label above its lower neighbour's.
     Returns:
-        (R, N) int64 labels.
+        (B, R, N) int64 labels.
     """
-    rows, columns, count = quality.shape
-    constant = torch.arange(count)[:, None, None].expand(-1, rows, columns)
-    labels = torch.cat([quality.argmax(-1)[None], constant])  # (S, R, N), S = K + 1 starts
+    grids, rows, columns, count = quality.shape
+    constant = torch.arange(count)[:, None, None, None].expand(-1, grids, rows, columns)
+    labels = torch.cat([quality.argmax(-1)[None], constant])  # (S, B, R, N), S = K + 1 starts
     for _ in range(MAX_SWEEPS):
         before = labels
         labels = _solve_rows(labels, quality, across, down)
-        labels = _solve_rows(labels.mT, quality.transpose(0, 1), down.transpose(0, 1), across.transpose(0, 1)).mT
+        labels = _solve_rows(labels.mT, quality.transpose(1, 2), down.transpose(1, 2), across.transpose(1, 2)).mT
         if torch.equal(before, labels):
             break
-    return labels[grid_value(labels, quality, across, down).argmax()]
+    return labels[grid_value(labels, quality, across, down).argmax(0), torch.arange(grids)]
 
 
 def grid_value(labels: Tensor, quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
     """Compute the value that `label_grid` maximises.
 
     Args:
-        labels: (S, R, N) int64, any number of labellings.
+        labels: (S, B, R, N) int64, any number of labellings of each grid.
         quality, across, down: see `label_grid`.
     Returns:
-        (S,) values, higher is better.
+        (S, B) values, higher is better.
     """
-    costs = _row_costs(labels, down) + _row_costs(labels.mT, across.transpose(0, 1)).transpose(1, 2)  # (S, R, N, K)
+    costs = _row_costs(labels, down) + _row_costs(labels.mT, across.transpose(1, 2)).transpose(2, 3)  # (S, B, R, N, K)
     worth = quality - costs / 2  # both ends of a link count it
-    return worth.gather(-1, labels[..., None]).sum((1, 2, 3))
+    return worth.gather(-1, labels[..., None]).sum((2, 3, 4))
 
 
 def _solve_rows(labels: Tensor, quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Solve the even rows given the odd ones, then the odd rows given the even ones: (S, R, N) -> (S, R, N)."""
-    odd = (torch.arange(len(quality)) % 2 == 1)[:, None]  # (R, 1)
+    """Solve the even rows given the odd ones, then the odd rows given the even ones: (S, B, R, N) -> (S, B, R, N)."""
+    odd = (torch.arange(quality.shape[1]) % 2 == 1)[:, None]  # (R, 1)
     for chosen in (~odd, odd):
         labels = torch.where(chosen, _best_rows(quality - _row_costs(labels, down), across), labels)
     return labels
 
 
 def _row_costs(labels: Tensor, down: Tensor) -> Tensor:
-    """The cost of each label of each node, given its neighbours' labels below and above: (S, R, N) -> (S, R, N, K)."""
-    rows, columns = torch.arange(len(down))[:, None], torch.arange(labels.shape[-1])
+    """The cost of each label of each node, given its neighbours' labels below and above.
+
+    (S, B, R, N) -> (S, B, R, N, K).
+    """
+    grids, rows, columns = torch.meshgrid(*map(torch.arange, down.shape[:3]), indexing="ij")  # (B, R-1, N)
     costs = down.new_zeros(*labels.shape, down.shape[-1])
-    costs[:, 1:] += down[rows, columns, labels[:, :-1]]
-    costs[:, :-1] += down.mT[rows, columns, labels[:, 1:]]
+    costs[:, :, 1:] += down[grids, rows, columns, labels[:, :, :-1]]
+    costs[:, :, :-1] += down.mT[grids, rows, columns, labels[:, :, 1:]]
     return costs
 
 
 def _best_rows(worth: Tensor, across: Tensor) -> Tensor:
-    """The best labels of each row by itself, exactly: worth (S, R, N, K), across (R, N-1, K, K) -> (S, R, N)."""
-    best = worth[:, :, 0]  # (S, R, K): of the row so far, if it ends in this label
+    """The best labels of each row by itself, exactly.
+
+    worth (S, B, R, N, K), across (B, R, N-1, K, K) -> (S, B, R, N).
+    """
+    best = worth[..., 0, :]  # (S, B, R, K): of the row so far, if it ends in this label
     origins = []
-    for column, links in enumerate(across.unbind(1), start=1):
+    for column, links in enumerate(across.unbind(2), start=1):
         best, origin = (best[..., None] - links).max(-2)
-        best = best + worth[:, :, column]
+        best = best + worth[..., column, :]
         origins.append(origin)
-    labels = [best.argmax(-1, keepdim=True)]  # (S, R, 1), from the last column back
+    labels = [best.argmax(-1, keepdim=True)]  # (S, B, R, 1), from the last column back
     for origin in reversed(origins):
         labels.append(origin.gather(-1, labels[-1]))
     return torch.cat(labels[::-1], dim=-1)

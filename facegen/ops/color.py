@@ -24,8 +24,8 @@ def luma(images: Tensor) -> Tensor:
     """
     if images.ndim < 3 or images.shape[-3] != 3:
         raise ShapeError(f"luma: images have shape {tuple(images.shape)}, expected (..., 3, H, W).")
-    weights = images.new_tensor(WEIGHTS)
-    return (images * weights[:, None, None]).sum(-3)
+    red, green, blue = (weight * plane for weight, plane in zip(WEIGHTS, images.unbind(-3), strict=True))
+    return red + green + blue
 
 
 def match_histogram(picture: Tensor, reference: Tensor) -> Tensor:

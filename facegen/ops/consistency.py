@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function as step
 
+from facegen.arrays import exact
 from facegen.errors import ShapeError, UsageError
 from facegen.ops.color import luma
 
@@ -35,15 +36,16 @@ def back_project(
     """Shift a picture smoothly so that its area-downsampled version returns the low-res input.
 
     With full fidelity no low-res pixel differs by more than `slack` and `TOLERANCE`, black and white ones included.
+    Of several pictures each is shifted by itself.
 
     Args:
-        image: (3, s*h, s*w), any whole s.
-        low_res: (3, h, w) in [0, 1].
+        image: (..., 3, s*h, s*w), any whole s.
+        low_res: (..., 3, h, w) in [0, 1].
         fidelity: share of the low-res error to remove, 0..1; 0 leaves the picture as it is.
         iterations: smooth passes at most; it ends early once the error beyond the slack is below `TOLERANCE`.
         slack: error of a low-res pixel that is left alone.
     Returns:
-        (3, s*h, s*w) in [0, 1].
+        (..., 3, s*h, s*w) in [0, 1].
     Raises:
         ShapeError: if the image is not the low-res size times a whole number.
         UsageError: if the fidelity is outside 0..1.
@@ -54,13 +56,13 @@ def back_project(
     size = (low_res.shape[-2], low_res.shape[-1])
     image = image.clamp(0, 1).contiguous()
     target = torch.lerp(downsample_area(image, size), low_res, fidelity)
-    residual = _beyond(slack, target - downsample_area(image, size))  # (3, h, w)
+    residual = _lacking(image, target, slack)  # (..., 3, h, w)
     for _ in range(iterations):
-        if _negligible(residual):
+        if not residual.any():
             return image
         image = enlarge_smoothly(residual, scale).add_(image).clamp_(0, 1)
-        residual = _beyond(slack, target - downsample_area(image, size))
-    return image if _negligible(residual) else _correct(image, residual)
+        residual = _lacking(image, target, slack)
+    return _correct(image, residual) if residual.any() else image
 
 
 def low_res_psnr(image: Tensor, low_res: Tensor) -> float:
@@ -100,26 +102,29 @@ def downsample_area(image: Tensor, size_hw: tuple[int, int]) -> Tensor:
         raise UsageError(f"downsample_area: cannot shrink {tall} × {wide} px to {height} × {width} px.")
     if tall % height == 0 and wide % width == 0:
         return F.avg_pool2d(image, (tall // height, wide // width))
-    return _area_matrix(tall, height).to(image) @ image @ _area_matrix(wide, width).to(image).T
+    vertical, horizontal = _area_matrix(tall, height, image.device), _area_matrix(wide, width, image.device)
+    return vertical.to(image.dtype) @ image @ horizontal.to(image.dtype).T
 
 
 def resample(picture: Tensor, size: tuple[int, int]) -> Tensor:
-    """(3, H, W) to (3, h, w), each axis by area where it shrinks, bicubic where it grows; in [0, 1]."""
+    """(..., 3, H, W) to (..., 3, h, w), each axis by area where it shrinks, bicubic where it grows; in [0, 1]."""
     shrunk = downsample_area(picture, (min(size[0], picture.shape[-2]), min(size[1], picture.shape[-1])))
     if shrunk.shape[-2:] == size:
         return shrunk
-    return F.interpolate(shrunk[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+    planes = shrunk.reshape(-1, *shrunk.shape[-3:])
+    grown = F.interpolate(planes, size=size, mode="bicubic", align_corners=False).clamp(0, 1)
+    return grown.reshape(*shrunk.shape[:-2], *size)
 
 
 def finest_reference(picture: Tensor, low_res: Tensor, scale: int) -> Tensor:
     """Shrink a picture to the largest size at which a result made from its low-res version can be compared with it.
 
     Args:
-        picture: (3, H, W).
-        low_res: (3, h, w), the picture resampled.
+        picture: (..., 3, H, W).
+        low_res: (..., 3, h, w), the picture resampled.
         scale: of the result to the low-res picture.
     Returns:
-        (3, n*h, n*w) for the largest divisor n of the scale for which the picture has that many pixels; else `low_res`.
+        (..., 3, n*h, n*w) for the largest divisor n of the scale for which the picture is as large; else `low_res`.
     """
     height, width = low_res.shape[-2:]
     for n in range(scale, 1, -1):
@@ -131,16 +136,15 @@ def finest_reference(picture: Tensor, low_res: Tensor, scale: int) -> Tensor:
 
 def enlarge_smoothly(low_res: Tensor, scale: int) -> Tensor:
     """Enlarge so that the area mean is the input again: (..., h, w) -> (..., s*h, s*w); not clamped."""
-    vertical, horizontal = (_lift(length, scale).to(low_res) for length in low_res.shape[-2:])
+    vertical, horizontal = (_lift(length, scale, low_res.device).to(low_res) for length in low_res.shape[-2:])
     return vertical @ low_res @ horizontal.T
 
 
-def _beyond(slack: float, residual: Tensor) -> Tensor:
-    return residual - residual.clamp(-slack, slack)
-
-
-def _negligible(residual: Tensor) -> bool:
-    return bool(residual.abs().max() < TOLERANCE)
+def _lacking(image: Tensor, target: Tensor, slack: float) -> Tensor:
+    """What each picture's means lack to the target beyond the slack, (..., 3, h, w); 0 if negligible."""
+    residual = target - downsample_area(image, (target.shape[-2], target.shape[-1]))
+    residual = residual - residual.clamp(-slack, slack)
+    return residual * (residual.abs().amax((-3, -2, -1), keepdim=True) >= TOLERANCE)
 
 
 def _correct(image: Tensor, residual: Tensor) -> Tensor:
@@ -149,7 +153,8 @@ def _correct(image: Tensor, residual: Tensor) -> Tensor:
     The room is what is left to 1 or to 0, so that nothing needs clamping: x + r (1 - x) / mean(1 - x), or with x for
     1 - x to darken. One channel after the other, in place: all at once would need the picture's memory eight times.
     """
-    for channel, lacking in zip(image[:, None], residual[:, None], strict=True):  # (1, s*h, s*w), (1, h, w)
+    planes = image.view(-1, 1, *image.shape[-2:]), residual.reshape(-1, 1, *residual.shape[-2:])
+    for channel, lacking in zip(*planes, strict=True):  # (1, s*h, s*w), (1, h, w)
         missing = _repeat(lacking, channel)
         room = torch.where(missing > 0, 1 - channel, channel)
         usual = _repeat(downsample_area(room, (lacking.shape[-2], lacking.shape[-1])), channel)
@@ -162,17 +167,19 @@ def _repeat(low_res: Tensor, image: Tensor) -> Tensor:
     return F.interpolate(low_res[None], size=image.shape[-2:], mode="nearest")[0]
 
 
-def _area_matrix(source: int, target: int) -> Tensor:
+@lru_cache(maxsize=4)
+@torch.inference_mode(False)
+def _area_matrix(source: int, target: int, device: torch.device) -> Tensor:
     """The share of each source pixel in each target pixel's mean: (target, source), rows sum to one."""
     edges = torch.arange(target + 1, dtype=torch.float64) * source / target
     pixels = torch.arange(source, dtype=torch.float64)
     covered = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
-    return covered.clamp(min=0) * target / source
+    return (covered.clamp(min=0) * target / source).to(device, exact(device))
 
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _lift(length: int, scale: int) -> Tensor:
+def _lift(length: int, scale: int, device: torch.device) -> Tensor:
     """Smooth upscaling of one axis whose area mean is the input again: (s*length, length).
 
     It is bicubic interpolation U times the inverse of D U, where D is the area mean, so that D (U (D U)^-1) = 1.
@@ -181,16 +188,18 @@ def _lift(length: int, scale: int) -> Tensor:
     upscaled = F.interpolate(impulses, scale_factor=(1, scale), mode="bicubic", align_corners=False)
     up = upscaled[:, 0, 0].T  # (s*length, length)
     lift: Tensor = torch.linalg.solve(up.reshape(length, scale, length).mean(1), up, left=False)
-    return torch.where(lift.abs() < NEGLIGIBLE, 0, lift)  # they fall to denormal numbers, which cost 30 times the time
+    lift = torch.where(lift.abs() < NEGLIGIBLE, 0, lift)  # they fall to denormal numbers, which cost 30 times the time
+    return lift.to(device, exact(device))
 
 
 def _scale(image: Tensor, low_res: Tensor) -> int:
-    """The whole s between (3, s*h, s*w) and (3, h, w)."""
+    """The whole s between (..., 3, s*h, s*w) and (..., 3, h, w)."""
     small, large = tuple(low_res.shape), tuple(image.shape)
-    scale = large[-1] // small[-1] if len(large) == len(small) == 3 and small[-1] else 0
-    if not scale or large != (small[0], scale * small[1], scale * small[2]):
+    scale = large[-1] // small[-1] if len(large) == len(small) >= 3 and small[-1] else 0
+    if not scale or large != (*small[:-2], scale * small[-2], scale * small[-1]):
+        leading = ", ".join(map(str, small[:-2]))
         raise ShapeError(
-            f"consistency: image has shape {large}, expected ({small[0]}, s*h, s*w) for a whole s and low_res {small}."
+            f"consistency: image has shape {large}, expected ({leading}, s*h, s*w) for a whole s and low_res {small}."
         )
     return scale
 

@@ -6,6 +6,7 @@ coefficients, in strength.npz, are fitted by `python -m benchmarks.strength`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -59,6 +60,26 @@ def without_damage(image: Tensor, reference: Tensor, strength: float, *, pixel: 
     residual = np.asarray((reference - shrunk).permute(1, 2, 0).cpu().numpy(), np.float32)
     light = torch.from_numpy(blur(residual, AVERAGED * strength * pixel)).permute(2, 0, 1)
     return (shrunk + light.to(shrunk)).clamp(0, 1)
+
+
+def undamaged(images: Tensor, references: Tensor, low_res: Tensor, strengths: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """Make B pictures grey whose inputs are, and clean their references, where there is damage.
+
+    Args:
+        images: (B, 3, s*H, s*W) in [0, 1].
+        references: (B, 3, n*H, n*W), the inputs at a size that divides the pictures'.
+        low_res: (B, 3, H, W), the inputs at the size that was damaged.
+        strengths: of each input's damage.
+    Returns:
+        The pictures and the references.
+    """
+    if not any(strengths):
+        return images, references
+    pixel = references.shape[2] / low_res.shape[2]
+    pairs = zip(images, low_res, strengths, strict=True)
+    images = torch.stack([grey_if_it_was(image, low) if strength else image for image, low, strength in pairs])
+    clean = [without_damage(*three, pixel=pixel) for three in zip(images, references, strengths, strict=True)]
+    return images, torch.stack(clean)
 
 
 def grey_if_it_was(image: Tensor, low_res: Tensor) -> Tensor:

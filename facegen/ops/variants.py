@@ -90,18 +90,18 @@ def shift_stack(stack: Tensor, variant: Variant) -> Tensor:
     """Move a picture so that a tile's place shows what the variant's shift asks for.
 
     Args:
-        stack: (C, h, w).
+        stack: (..., C, h, w), of one picture or several.
         variant: its dx and dy are smaller than w and h.
     Returns:
-        (C, h, w): pixel (y, x) is (y + dy, x + dx) of the stack, mirrored at the border where that lies outside.
+        (..., C, h, w): pixel (y, x) is (y + dy, x + dx) of the stack, mirrored at the border where that lies outside.
     """
     if not variant.shifted:
         return stack
     height, width = stack.shape[-2:]
     across, down = abs(variant.dx), abs(variant.dy)
-    padded = F.pad(stack[None], (across, across, down, down), mode="reflect")[0]
+    padded = F.pad(stack, (across, across, down, down), mode="reflect")
     top, left = down + variant.dy, across + variant.dx
-    return padded[:, top : top + height, left : left + width]
+    return padded[..., top : top + height, left : left + width]
 
 
 def unshift(images: Tensor, unshifted: Tensor, variant: Variant, scale: int) -> Tensor:

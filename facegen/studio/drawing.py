@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from facegen.arrays import RGB, to_rgb
-from facegen.drawn import Drawn, write_drawn
+from facegen.drawn import Drawn, Order, write_drawn
 from facegen.explain import stage_pictures, vote_map
 from facegen.media.images import resize
 from facegen.models.dcgan import DCGANGenerator
@@ -113,7 +113,7 @@ def large(studio: Studio, job: Job, preset: str, face: Face) -> Drawn:
         name, command, options = f"seed{face.seed:04d}-{SIDE}.png", "sample", {"seeds": face.seed} | options
     pipeline.progress = lambda done, of: job.tell(done / of, f"{done} of {of} tiles")
     try:
-        return write_drawn(pipeline, face.z, studio.new_folder() / name, command, options)
+        return write_drawn(pipeline, Order(face.z, studio.new_folder() / name, options), command)
     finally:
         pipeline.progress = None
 

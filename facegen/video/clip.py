@@ -30,8 +30,8 @@ from facegen.media.video_reader import Clip
 from facegen.photo import PhotoOptions, paste_heads, wanted_heads
 from facegen.pipeline import FacePipeline
 from facegen.sizes import photo_scale
+from facegen.stages import Submit, at_once, in_order, prefetched, threads, workers
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
-from facegen.video.stages import Submit, at_once, in_order, prefetched, threads, workers
 from facegen.video.store import FrameStore, State, joined, part
 from facegen.video.temporal import film_candidates
 from facegen.video.tracking import HeadTracker, TrackedHead, smooth_landmarks

@@ -29,8 +29,8 @@ from facegen.media.sheets import FilmSheet, contact_sheet
 from facegen.media.video_reader import video_text
 from facegen.media.video_writer import find_codec, write_video, written_pictures
 from facegen.pipeline import FacePipeline
+from facegen.stages import Submit, at_once, in_order, prefetched, threads, workers
 from facegen.video.interpolate import interpolate
-from facegen.video.stages import Submit, at_once, in_order, prefetched, threads, workers
 from facegen.video.store import JSON, FrameStore, State, joined, part
 from facegen.video.temporal import TemporalFrame, TemporalOptions, TemporalUpscaler
 from facegen.video.walk import Walk

@@ -20,8 +20,8 @@ from facegen.errors import UsageError
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
 from facegen.pipeline import FacePipeline
+from facegen.stages import Submit, at_once
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
-from facegen.video.stages import Submit, at_once
 from facegen.video.store import State, joined, part
 from facegen.video.tracking import BETA, CUTOFF, OneEuroFilter, smooth_landmarks
 

@@ -105,6 +105,12 @@ def test_a_list_gives_what_a_tensor_gives(rng: torch.Generator) -> None:
     assert torch.equal(blend(list(tiles), plan), blend(tiles, plan))
 
 
+def test_several_pictures_are_blended_at_once(rng: torch.Generator) -> None:
+    plan = plan_tiles(48, 64)
+    tiles = torch.rand(len(plan), 2, 3, 64, 64, generator=rng)
+    assert torch.equal(blend(tiles, plan), torch.stack([blend(picture, plan) for picture in tiles.unbind(1)]))
+
+
 def test_gradients_reach_every_tile() -> None:
     plan = plan_tiles(6, 6, tile=4, overlap=2)
     tiles = torch.rand(len(plan), 1, 4, 4, dtype=torch.float64, requires_grad=True)

@@ -82,6 +82,13 @@ def test_a_single_candidate_is_chosen(rng: torch.Generator) -> None:
     assert choose(torch.rand(35, 1, 3, 16, 16, generator=rng), torch.zeros(35, 1), PLAN).tolist() == [0] * 35
 
 
+def test_each_of_several_pictures_is_chosen_by_itself(rng: torch.Generator) -> None:
+    candidates, scores = torch.rand(3, 35, 3, 3, 32, 32, generator=rng), torch.randn(3, 35, 3, generator=rng)
+    candidates[1] *= 0.1  # what one picture's disagreement is divided by is its own
+    together = choose(candidates.flatten(0, 1), scores.flatten(0, 1), PLAN)
+    assert torch.equal(together, torch.cat([choose(*pair, PLAN) for pair in zip(candidates, scores, strict=True)]))
+
+
 def test_gather_takes_one_of_each(rng: torch.Generator) -> None:
     candidates, index = torch.rand(4, 3, 3, 8, 8, generator=rng), torch.tensor([2, 0, 1, 2])
     chosen = gather(candidates, index)

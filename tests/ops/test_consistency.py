@@ -47,6 +47,19 @@ def test_one_pass_is_exact_where_nothing_is_clamped() -> None:
     assert low_res_psnr(back_project(image, low_res, iterations=1), low_res) > 100
 
 
+@pytest.mark.parametrize("passes", [0, 2, 4])
+def test_each_of_several_pictures_is_shifted_by_itself(passes: int) -> None:
+    """One agrees already, one needs a pass, one is black and white, and is corrected last."""
+    scenes = [scene(24, 24, seed) for seed in range(2)]
+    low_res = torch.stack([scenes[0], scenes[1], scenes[0].gt(0.5).float()])
+    images = torch.stack([detailed(x, 8, seed=3) for x in (scenes[0], scenes[0], scenes[1])])
+    images[0] = back_project(images[0], low_res[0])
+    together = back_project(images, low_res, iterations=passes)
+    alone = torch.stack([back_project(*pair, iterations=passes) for pair in zip(images, low_res, strict=True)])
+    assert torch.equal(together[0], images[0])
+    torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("scale", [2, 8])
 def test_black_and_white_come_back_too(scale: int, rng: torch.Generator) -> None:
     """Where clamping takes most of every pass away, within a quarter of an 8-bit step all the same."""

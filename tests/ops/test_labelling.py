@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegen.ops.choice import grid_value, label_grid
+from facegen.ops import choice
 
 Problem = tuple[Tensor, Tensor, Tensor]
 
@@ -17,6 +17,16 @@ def problem(rows: int, columns: int, count: int, seed: int) -> Problem:
     shapes = ((rows, columns), (rows, columns - 1, count), (rows - 1, columns, count))
     quality, across, down = (torch.randn(*shape, count, generator=rng, dtype=torch.float64) for shape in shapes)
     return quality, across, down
+
+
+def label_grid(*given: Tensor) -> Tensor:
+    """Label one grid: (R, N)."""
+    return choice.label_grid(*(part[None] for part in given))[0]
+
+
+def grid_value(labels: Tensor, *given: Tensor) -> Tensor:
+    """The values of labellings of one grid: (S, R, N) -> (S,)."""
+    return choice.grid_value(labels[:, None], *(part[None] for part in given))[:, 0]
 
 
 def every_labelling(rows: int, columns: int, count: int) -> Tensor:
@@ -104,3 +114,9 @@ def test_labels_are_only_names(seed: int) -> None:
 def test_without_costs_each_node_takes_its_best(seed: int) -> None:
     quality, across, down = problem(4, 6, 3, seed)
     assert torch.equal(label_grid(quality, 0 * across, 0 * down), quality.argmax(-1))
+
+
+def test_each_of_several_grids_is_labelled_by_itself() -> None:
+    problems = [problem(5, 4, 3, seed) for seed in range(6)]
+    together = choice.label_grid(*map(torch.stack, zip(*problems, strict=True)))
+    assert torch.equal(together, torch.stack([label_grid(*given) for given in problems]))

@@ -4,6 +4,7 @@ when resumed."""
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,13 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from facegen import candidates as candidates_module
 from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.candidates import Candidates
 from facegen.errors import UsageError
 from facegen.evaluation.temporal import TemporalMeter
 from facegen.ops.consistency import low_res_psnr
 from facegen.pipeline import FacePipeline
-from facegen.video.stages import threads
+from facegen.stages import threads
 from facegen.video.temporal import BONUS, TemporalOptions, TemporalUpscaler, similarity
 from tests import tiny
 from tests.conftest import face_points
@@ -80,12 +82,11 @@ def test_the_choice_before_has_a_bonus(
 ) -> None:
     seen: list[Candidates] = []
 
-    def select(self: FacePipeline, candidates: Candidates) -> tuple[Tensor, Tensor]:
-        seen.append(candidates)
-        return made(self, candidates)
+    def select(candidates: list[Candidates], *options: Any) -> tuple[Tensor, Tensor]:
+        seen.extend(candidates)
+        return candidates_module.select(candidates, *options)
 
-    made = FacePipeline.select
-    monkeypatch.setattr(FacePipeline, "select", select)
+    monkeypatch.setattr("facegen.pipeline.select", select)
     temporal = TemporalUpscaler(pipeline, replace(OFF, hysteresis=True), fps=12)
     first, _ = (temporal.upscale_face(face, SIZE).upscaled for face in faces[:2])
     bonus = seen[1].bonus
@@ -184,13 +185,13 @@ def test_stabilize_is_a_share(pipeline: FacePipeline, share: float) -> None:
 def test_networks_out_of_memory_go_on_with_the_processor(
     pipeline: FacePipeline, faces: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    wanted, fails, made = film(pipeline, OFF, faces[:1]), iter([True]), FacePipeline.select
+    wanted, fails = film(pipeline, OFF, faces[:1]), iter([True])
 
-    def select(self: FacePipeline, candidates: Candidates) -> tuple[Tensor, Tensor]:
+    def select(*options: Any) -> tuple[Tensor, Tensor]:
         if next(fails, False):
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return made(self, candidates)
+        return candidates_module.select(*options)
 
-    monkeypatch.setattr(FacePipeline, "select", select)
+    monkeypatch.setattr("facegen.pipeline.select", select)
     with pytest.warns(RuntimeWarning, match="going on with the processor"):
         assert torch.equal(film(pipeline, OFF, faces[:1])[0], wanted[0])

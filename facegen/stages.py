@@ -1,4 +1,4 @@
-"""Stages of a film that work side by side on threads: what they spend their time in lets other threads run.
+"""Stages of work side by side on threads, for films and many faces: what they spend time in lets other threads run.
 
 Frames side by side use a processor better than the parts of one frame: two threads of PyTorch wait for each other after
 every layer. So each thread here has one of PyTorch's own, and a frame's bytes do not depend on their number.
@@ -29,9 +29,12 @@ class Submit(Protocol):
 
 
 def at_once(task: Callable[[], Result]) -> Future[Result]:
-    """Do a task before returning."""
+    """Do a task before returning; the future raises its error."""
     future: Future[Result] = Future()
-    future.set_result(task())
+    try:
+        future.set_result(task())
+    except Exception as error:
+        future.set_exception(error)
     return future
 
 
