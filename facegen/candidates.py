@@ -48,6 +48,13 @@ class Candidates:
     bonus: Tensor | None = None
     """(T, K) added to the scores; None adds nothing."""
 
+    def upscaled(self, image: Tensor, reference: Tensor, scores: Tensor, chosen: Tensor) -> Upscaled:
+        """Put down what became of the candidates."""
+        return Upscaled(
+            image=image, stack=self.stack, reference=reference, landmarks=self.landmarks, plan=self.plan,
+            candidates=self.images, names=self.names, scores=scores, chosen=chosen, strength=self.strength,
+        )  # fmt: skip
+
 
 def wanted_variants(options: CandidateOptions) -> tuple[Variant, ...]:
     """List the variants of a tile that the network is shown, the identity first.

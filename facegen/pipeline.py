@@ -171,13 +171,7 @@ class FacePipeline:
         count: int | None = None,
         extend: Extend | None = None,
     ) -> list[Upscaled]:
-        """Upscale pictures of one size, each as `__call__` does it alone; a GPU is done sooner so.
-
-        Args:
-            pictures: (B, 3, H, W) in [0, 1].
-            landmarks: of each.
-            size, count, extend: as for `__call__`.
-        """
+        """Upscale pictures of one size, (B, 3, H, W), each as `__call__` does it alone; a GPU is done sooner so."""
         candidates = self._candidates(pictures.to(self.device), landmarks, size, count)
         return self._finished(candidates if extend is None else [extend(one) for one in candidates])
 
@@ -216,18 +210,10 @@ class FacePipeline:
         tiles = gather(joined([one.images for one in candidates]), chosen.flatten())  # (B*T, 3, s*t, s*t)
         images = blend(tiles.view(len(candidates), len(plan), *tiles.shape[1:]).transpose(0, 1), plan).clamp_(0, 1)
         # 7. Back-projection, so that every picture agrees with its input when it is shrunk again.
-        low_res, references = (
-            torch.stack(x) for x in zip(*((c.stack[:3], c.reference) for c in candidates), strict=True)
-        )
-        images, references = undamaged(images, references, low_res, strengths)
+        references = torch.stack([one.reference for one in candidates])
+        images, references = undamaged(images, references, torch.stack([c.stack[:3] for c in candidates]), strengths)
         images = back_project(images, references, self.recipe.fidelity, slack=ROUNDING)
-        return [
-            Upscaled(
-                image=image, stack=one.stack, reference=reference, landmarks=one.landmarks, plan=plan,
-                candidates=one.images, names=one.names, scores=rated, chosen=index, strength=one.strength,
-            )
-            for one, image, reference, rated, index in zip(candidates, images, references, scores, chosen, strict=True)
-        ]  # fmt: skip
+        return [one.upscaled(*made) for one, *made in zip(candidates, images, references, scores, chosen, strict=True)]
 
     @falls_back_to_cpu
     @torch.inference_mode()
