@@ -22,7 +22,10 @@ FOLDERS = ("facegen", "pipelines", "weights", "tests", "benchmarks")
 HEAVY = ("torch", "cv2", "dlib", "_dlib_pybind11", "skimage", "scipy", "lightning_fabric", "matplotlib")
 HELP = "from facegen.cli.main import main\nmain()"
 LOADED = "import atexit, sys\natexit.register(lambda: print('loaded:', *sys.modules))\n"
-DISTRIBUTION_OF = {"cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin", "skimage": "scikit-image"}
+DISTRIBUTION_OF = {
+    "c2pa": "c2pa-python", "cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin",
+    "skimage": "scikit-image",
+}  # fmt: skip
 """Where a module's name is not its distribution's."""
 NOT_PINNED = ("nvidia-", "cuda-", "triton")
 """Brought by CUDA builds of torch alone; torch pins them itself."""

@@ -10,7 +10,7 @@ import click
 from facegen.errors import UsageError, did_you_mean
 from facegen.files import DOCS
 
-PAGE_OF = {"upres": "upscaling", "train": "training", "compare": "comparing"}
+PAGE_OF = {"upres": "upscaling", "sign": "upscaling", "train": "training", "compare": "comparing"}
 """Commands whose page has another name."""
 
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "studio": "Restore photos, draw faces and make films on a web page.",
     "inspect": "Show how a picture was made, and measure it.",
     "replay": "Make a picture again from the record in its file.",
+    "sign": "Write content credentials (C2PA) into pictures.",
     "data": "Make a training set from photos: prepare, clean, curate, stats.",
     "train": "Train a network on your own pictures.",
     "evaluate": "Measure networks on pictures kept out of training.",

@@ -66,8 +66,8 @@ def replay(
     with TemporaryDirectory(prefix="facegen-") as folder:
         recipe = _recipe(record, picture, Path(folder), values["overrides"], trust=trust)
         check_weights(record)
-        photo = _input(record.source, picture, "source", source)
-        values["mask"] = _input(record.mask, picture, "mask", mask)
+        photo = recorded_input(record.source, picture, "source", source)
+        values["mask"] = recorded_input(record.mask, picture, "mask", mask)
         make_folder(out)
         check_target(target, overwrite)
         with _threads(record.threads):
@@ -150,7 +150,7 @@ def _device(record: Record, picture: Path) -> str:
     return record.device
 
 
-def _input(wanted: SourceRecord | None, picture: Path, option: str, given: Path | None) -> Path | None:
+def recorded_input(wanted: SourceRecord | None, picture: Path, option: str, given: Path | None) -> Path | None:
     """Find the photo, or the mask, that the record names, and check its hash."""
     word = {"source": "photo"}.get(option, option)
     if wanted is None:
