@@ -2,9 +2,9 @@
 
     python -m benchmarks.training --portraits PORTRAITS --faces FACES [--device cuda] [--set run.batch=64]
 
-Each shipped recipe trains on a few of the pictures, after steps that are not counted; one line of the first table is a
-recipe, with the median of the rounds. Parts are timed in steps of their own, which wait for the device at the end of
-each part and use no CUDA graph, so they tell shares, not speed. Memory is the GPU's, or the process's at its peak.
+Each shipped recipe trains on a few of the pictures, after steps that are not counted: the median and the range of three
+rounds, the least time of the processor, and the peak memory, of the GPU or of the process. Parts are timed in steps of
+their own, which wait for the device at the end of each part and use no CUDA graph, so they tell shares, not speed.
 """
 
 from __future__ import annotations
@@ -54,18 +54,17 @@ def wait(device: str) -> None:
         torch.cuda.synchronize()
 
 
-def step_seconds(trainer: Trainer, device: str, steps: int, warmup: int) -> list[float]:
-    """Seconds of a step, the mean of each round."""
+def step_seconds(trainer: Trainer, device: str, steps: int, warmup: int) -> list[tuple[float, float]]:
+    """Seconds of a step, and of the processor for it: the means of each round."""
     found = []
-    for number, count in enumerate((warmup, *[steps] * ROUNDS)):
+    for count in (warmup, *[steps] * ROUNDS):
         wait(device)
-        started = time.perf_counter()
+        started, before = time.perf_counter(), time.process_time()
         for _ in range(count):
             trainer.train_step()
         wait(device)
-        if number:
-            found.append((time.perf_counter() - started) / count)
-    return found
+        found.append(((time.perf_counter() - started) / count, (time.process_time() - before) / count))
+    return found[1:]
 
 
 @contextmanager
@@ -123,11 +122,12 @@ def peak_mib(device: str) -> float:
 
 def measure(recipe: AnyRecipe, data: Path, device: str, steps: int, warmup: int) -> tuple[list[str], dict[str, float]]:
     """The cells of a recipe's line, and the shares of its parts."""
-    seconds = step_seconds(make(recipe, data, device), device, steps, warmup)
-    mean, batch = statistics.median(seconds), recipe.run.batch
-    kind = "images" if isinstance(recipe, DCGANRecipe) else "tiles"
-    range_ = f"{batch / max(seconds):.1f} to {batch / min(seconds):.1f}"
-    cells = [str(batch), f"{batch / mean:.1f} {kind}/s", range_, f"{1000 * mean:.1f}", f"{peak_mib(device):.0f}"]
+    seconds, busy = zip(*step_seconds(make(recipe, data, device), device, steps, warmup), strict=True)
+    batch, kind = recipe.run.batch, "images" if isinstance(recipe, DCGANRecipe) else "tiles"
+    slowest, middle, fastest = (batch / some for some in (max(seconds), statistics.median(seconds), min(seconds)))
+    milliseconds = [f"{1000 * value:.1f}" for value in (batch / middle, min(busy))]
+    speed = f"{middle:.1f} ({slowest:.1f} to {fastest:.1f}) {kind}/s"
+    cells = [str(batch), speed, *milliseconds, f"{peak_mib(device):.0f}"]
     return cells, part_shares(make(recipe, data, device), device, steps)
 
 
@@ -143,7 +143,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=10, help="in a round")
     parser.add_argument("--warmup", type=int, default=2, help="steps before the first round")
     options = parser.parse_args(arguments)
-    speeds = Table("recipe", "batch", "speed", "range", "ms a step", "peak, MiB", title=f"torch {torch.__version__}")
+    columns = ("recipe", "batch", "speed", "ms a step", "of the processor", "peak, MiB")
+    speeds = Table(*columns, title=f"{options.device}, torch {torch.__version__}")
     parts = Table("part", "share", title="where a step's time goes")
     overrides = (f"data.limit={options.pictures}", *options.set)
     for name in options.recipes:

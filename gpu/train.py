@@ -24,10 +24,17 @@ import time
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 HELD_OUT = {"portraits": 60, "faces": 400}
 """Pictures that are not trained on, unless a stage says otherwise."""
+NEEDED = {
+    "torch": "torch", "numpy": "numpy", "cv2": "opencv-python-headless", "PIL": "pillow", "safetensors": "safetensors",
+    "matplotlib": "matplotlib", "jinja2": "jinja2", "filelock": "filelock", "fsspec": "fsspec", "google": "protobuf",
+    "packaging": "packaging",
+}  # fmt: skip
+"""Modules that training imports and the pack lacks, unless it was told to hold them -> their packages."""
 UNITS = {"s": 1, "m": 60, "h": 3600}
 RESERVE = 45
 """Seconds for loading and publishing that --limit keeps free."""
@@ -61,6 +68,19 @@ def unpack(pack: Path, work: Path) -> None:
     for path in sorted(pack.glob("*.tar.gz")):
         with tarfile.open(path) as archive:
             archive.extractall(work, filter="data")
+
+
+def check_python(site: Path) -> None:
+    """End with a message if this Python lacks a package, or the packed ones are for another version."""
+    path = [str(site), *sys.path]
+    lacking = [package for name, package in NEEDED.items() if PathFinder.find_spec(name, path) is None]
+    if lacking:
+        raise SystemExit(f"{sys.executable} lacks {', '.join(lacking)}: install it, or pack it with --package.")
+    version = sys.version_info
+    compiled = list(site.glob("pydantic_core/*.so"))
+    if compiled and f"cpython-{version.major}{version.minor}-" not in compiled[0].name:
+        wanted = f"{version.major}.{version.minor}"
+        raise SystemExit(f"{sys.executable} is Python {wanted}, for which nothing is packed: --python {wanted}.")
 
 
 def train_command(stage: Stage, work: Path, run: Path, seconds: float) -> list[str]:
@@ -138,6 +158,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     started, options = time.monotonic(), parse(arguments)
     work, out = options.work.resolve(), options.out.resolve()
     unpack(Path(__file__).parent, work)
+    check_python(work / "site")
     missing = []
     for stage in options.stage:
         left = options.limit - (time.monotonic() - started) - RESERVE

@@ -14,7 +14,7 @@ from facegen.models.jnet import JNet
 from facegen.weights import load_network
 from gpu import train
 from gpu.pack import pack_base, pack_pictures
-from gpu.train import Stage, read_stage, train_command, write_pieces
+from gpu.train import Stage, check_python, read_stage, train_command, write_pieces
 from tests.training.conftest import jnet_recipe
 
 RECIPE = 'kind = "{}"\n'
@@ -46,6 +46,18 @@ def test_a_stage_trains_on_its_kind_of_pictures_and_resumes(
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints" / "000000008.pt").touch()
     assert train_command(stage, tmp_path, run, 50) == [*words, "--resume", *held, "--set", "a=1"]
+
+
+def test_a_python_that_lacks_something_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_python(tmp_path)
+    (tmp_path / "pydantic_core").mkdir()
+    compiled = tmp_path / "pydantic_core" / "_pydantic_core.cpython-399-x86_64-linux-gnu.so"
+    compiled.touch()
+    with pytest.raises(SystemExit, match=r"for which nothing is packed: --python 3\.\d+"):
+        check_python(tmp_path)
+    monkeypatch.setitem(train.NEEDED, "no_such_module", "no-such-package")
+    with pytest.raises(SystemExit, match="lacks no-such-package: install it, or pack it with --package"):
+        check_python(tmp_path)
 
 
 def test_pieces_join_to_the_archive(tmp_path: Path) -> None:
