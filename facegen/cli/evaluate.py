@@ -19,6 +19,7 @@ from facegen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from facegen.data.split import Split
+    from facegen.evaluation.groups import Grouping
     from facegen.evaluation.report import Evaluation
     from facegen.pipeline import FacePipeline
     from facegen.weights import Card
@@ -51,6 +52,11 @@ ROLES = {"dcgan": "generator", "jnet": "upscaler"}
     "--damage", type=click.Choice(["mild", "medium", "strong"]),
     help="Stage 2: damage the reduced portraits by blur, noise and JPEG first; docs/upscaling.md says how.",
 )
+@click.option(
+    "--groups", metavar="[skin|FILE]",
+    help="Stage 2: also compare groups of people. skin: by the tone of the cheeks, estimated; or by the columns of a "
+    "CSV file with a column named file.",
+)
 @click.option("--fps", type=Rate(), default=Fraction(30), help="Frame rate of films that are folders of frames.")
 @pipeline_options
 def evaluate(
@@ -63,6 +69,7 @@ def evaluate(
     include: tuple[str, ...],
     inception: Path | None,
     damage: str | None,
+    groups: str | None,
     fps: Fraction,
     recipe: str,
     overrides: tuple[str, ...],
@@ -86,20 +93,25 @@ def evaluate(
     from facegen.data.split import shared_split
     from facegen.weights import find_weights, read_card
 
+    grouping = None if groups is None else _grouping(groups)
     folders = [find_weights(name) for name in measured]
     cards = [read_card(folder) for folder in folders]
     role = _role(folders, cards)
     columns = _columns(measured, cards)
+    if grouping is not None and role == "generator":
+        raise UsageError("--groups is for upscalers: faces that a generator draws are nobody's; omit it.")
     split = shared_split(data, folders, held_out, include)
     make_folder(out)
     changes = [(*overrides, f"weights.{role}={json.dumps(str(folder))}") for folder in folders]
     pipelines = {column: load_pipeline(recipe, change, device) for column, change in zip(columns, changes, strict=True)}
     facts = _facts(cards, data, recipe, overrides)
+    evaluations: Sequence[Evaluation]
     if role == "generator":
-        evaluation = _stage_1(pipelines, split, samples, inception, facts)
+        evaluations = [_stage_1(pipelines, split, samples, inception, facts)]
     else:
-        evaluation = _stage_2(pipelines, split, pictures, damage, facts)
-    show(replace(evaluation, facts=facts), out, "evaluation")
+        evaluations = _stage_2(pipelines, split, pictures, damage, grouping, facts)
+    for evaluation, name in zip(evaluations, ("evaluation", "groups"), strict=False):
+        show(replace(evaluation, facts=facts), out, name)
 
 
 def show(evaluation: Evaluation, out: Path, name: str) -> None:
@@ -154,15 +166,26 @@ def _stage_1(
 
 
 def _stage_2(
-    pipelines: dict[str, FacePipeline], split: Split, count: int, damage: str | None, facts: dict[str, str]
-) -> Evaluation:
+    pipelines: dict[str, FacePipeline],
+    split: Split,
+    count: int,
+    damage: str | None,
+    grouping: Grouping | None,
+    facts: dict[str, str],
+) -> Sequence[Evaluation]:
     from facegen.data.split import spread
     from facegen.evaluation.compare import evaluate_portraits
     from facegen.evaluation.features import load_lpips
 
     (pipeline,) = pipelines.values()
     lpips = at_hand(partial(load_lpips, pipeline.device), facts)
-    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, tell, lpips, damage)
+    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, tell, lpips, damage, grouping)
+
+
+def _grouping(groups: str) -> Grouping:
+    from facegen.evaluation.groups import SKIN, by_labels, by_skin
+
+    return by_skin if groups == SKIN else by_labels(Path(groups))
 
 
 def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:

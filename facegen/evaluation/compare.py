@@ -17,6 +17,7 @@ from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.errors import ImageError, UsageError
 from facegen.evaluation.album import Album
 from facegen.evaluation.features import PairDistance
+from facegen.evaluation.groups import Grouping, evaluate_groups
 from facegen.evaluation.portraits import NAMES, ORIGINAL, Portrait, PortraitMeter, read_portrait
 from facegen.evaluation.report import BASELINE, Evaluation, Figure, Protocol, Sheet, ratio
 from facegen.evaluation.upscalers import Setting, Upscaler, from_pipeline, load_upscalers
@@ -97,6 +98,9 @@ class Comparison:
         self.device, self.report, self.track = device, report, track
         self._figures: tuple[Figure, ...] = ()
         self._sheets: tuple[Sheet, ...] = ()
+        self.measured: dict[str, dict[str, list[float]]] = {}
+        """Key of `NAMES` -> column -> value of each portrait in `portraits`."""
+        self.portraits: list[Path] = []
 
     def add_portraits(
         self,
@@ -127,11 +131,13 @@ class Comparison:
             name = file.relative_to(root or file.parent).with_suffix("")
             album.add("-".join(name.parts), low, results, original)
             meter.add(Portrait(to_tensor(low), original, results, plan))
+            self.portraits.append(file)
             seconds.append(times)
         if meter.count < 2:
             raise UsageError(f"{meter.count} of {len(files)} portraits could be used, expected at least 2; give more.")
         self._figures += (*meter.figures(str(self.sides), split), self._seconds(seconds[1:], split))
         self._sheets += album.sheets()
+        self.measured = meter.values
 
     def add_inputs(self, files: Sequence[Path]) -> None:
         """Upscale small pictures that have no original; those too large are reported and left out.
@@ -188,10 +194,14 @@ def evaluate_portraits(
     report: Callable[[str], None],
     lpips: PairDistance | None = None,
     damage: str | None = None,
-) -> Evaluation:
+    grouping: Grouping | None = None,
+) -> tuple[Evaluation, ...]:
     """Compare the pipeline with bicubic and Lanczos interpolation on aligned portraits, reduced to 96 px.
 
     Arguments and errors are those of `Comparison.add_portraits` and `Sides`; `report` gets a line on each portrait.
+
+    Returns:
+        The evaluation, and with a grouping that of the groups.
     """
 
     def track(files: Sequence[Path], what: str) -> Iterator[Path]:
@@ -204,7 +214,7 @@ def evaluate_portraits(
     comparison = Comparison(models, sides, device=pipeline.device, report=report, track=track)
     comparison.add_portraits(files, split, lpips=lpips, plan=pipeline.plan(LOW, LOW))
     found = comparison.result({})
-    return replace(
+    whole = replace(
         found,
         title="Portraits upscaled by stage 2",
         columns=(*found.columns, RATIO),
@@ -213,6 +223,10 @@ def evaluate_portraits(
         legend=f"Columns: what {OURS} made of the reduced portraits; {BASELINE} and {LANCZOS}: the same enlarged by "
         f"interpolation; {ORIGINAL}: the portraits before reduction; {RATIO}: {OURS} over {BASELINE}.",
     )
+    if grouping is None:
+        return (whole,)
+    groups = [grouping(file) for file in comparison.portraits]
+    return whole, evaluate_groups(comparison.measured, groups, OURS, str(sides), split)
 
 
 def _with_ratio(figure: Figure) -> Figure:

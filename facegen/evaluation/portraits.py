@@ -75,7 +75,8 @@ class PortraitMeter:
         self.device, self.lpips = device, lpips
         self.count = 0
         self._network = load_efficientnet("lite2").to(device)
-        self._values: dict[str, dict[str, list[float]]] = {}  # figure -> column -> value of each portrait
+        self.values: dict[str, dict[str, list[float]]] = {}
+        """Key of `NAMES` -> column -> value of each portrait so far."""
         self._patches: dict[str, list[Features]] = {}
 
     def add(self, portrait: Portrait) -> None:
@@ -92,7 +93,7 @@ class PortraitMeter:
                 found |= _compare(image, true, portrait.low_res, self._look(picture), seen)
                 found |= {} if self.lpips is None else {"lpips": self.lpips(image, true)}
             for key, value in found.items():
-                self._values.setdefault(key, {}).setdefault(column, []).append(value)
+                self.values.setdefault(key, {}).setdefault(column, []).append(value)
             patches = np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in corners])
             features = pooled_features(self._network, patches, PATCH, device=self.device)
             self._patches.setdefault(column, []).append(features)
@@ -101,7 +102,7 @@ class PortraitMeter:
         """Average over all portraits so far, at least two; `resize` and `split` are of the protocol."""
         means = {
             key: {column: float(np.mean(values)) for column, values in columns.items()}
-            for key, columns in self._values.items()
+            for key, columns in self.values.items()
         } | {"patches": self._patch_distances()}
         patched = Protocol("", self.count * PATCHES, f"{resize}; patches of {PATCH} px", split, PATCH_SEED)
         whole = Protocol("", self.count, resize, split)

@@ -67,9 +67,12 @@ def test_stage_2(
         write_image(tmp_path / "data" / f"me_{number}.png", resize(np.roll(head, number, axis=1), (256, 256)))
     weights = tiny_recipe.parent / "jnet"
     words = ("--recipe", tiny_recipe, "--data", tmp_path / "data", "--held-out", 3, "--pictures", 2)
-    result = facegen("evaluate", weights, *words, "--out", tmp_path / "out")
+    result = facegen("evaluate", weights, *words, "--out", tmp_path / "out", "--groups", "skin")
     assert result.exit_code == 0, result.output
     assert "portrait 2 of 2: " in result.stderr
+    groups = json.loads((tmp_path / "out" / "groups.json").read_text())
+    assert "all, 2" in groups["figures"][0]["values"]
+    assert (tmp_path / "out" / "groups.html").is_file()
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     assert content["kind"] == "jnet"
     assert {"facegen", "bicubic", "lanczos"} <= set(content["figures"][0]["values"])
@@ -147,6 +150,8 @@ def test_weights_that_fit_in_no_table_are_refused(
         ("dcgan", ["--held-out", "4", "--data", "nowhere"], 1, "Error: --data nowhere: no such folder.\n"),
         ("dcgan", ["--held-out", "12"], 1, "of 12 pictures, none to train on matches *; 12 are held out."),
         ("dcgan", ["--held-out", "4"], 2, "5 samples and 4 kept-out pictures: expected at least 8 kept out"),
+        ("dcgan", ["--held-out", "4", "--groups", "skin"], 2, "--groups is for upscalers"),
+        ("jnet", ["--held-out", "4", "--groups", "none.csv"], 1, "none.csv: cannot be read"),
         ("none", ["--held-out", "4"], 1, "neither shipped nor a folder with a card.toml"),
     ],
 )

@@ -38,7 +38,7 @@ def found(pipeline: FacePipeline, files: list[Path]) -> tuple[Evaluation, list[s
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(compare, "LOW", 32)
         patch.setattr(measuring, "PATCHES", 4)
-        return evaluate_portraits(pipeline, files, "all of them", reported.append, lpips), reported
+        return evaluate_portraits(pipeline, files, "all of them", reported.append, lpips)[0], reported
 
 
 def lpips(a: Tensor, b: Tensor) -> float:
