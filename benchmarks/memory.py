@@ -1,16 +1,22 @@
-"""Peak memory of a photo of 100 megapixels with several heads, and of a sample of 4096 px.
+"""How time and memory grow with a photo's size, and the peak of the largest pictures.
 
-    python -m benchmarks.memory --photos ../shared/data/photos [--heads 8] [--only photo]
+    python -m benchmarks.memory --photos ../shared/data/photos [--only growth|crowd|sample] [--plot growth.png]
 
-The photo is 11600 x 8600 px: scikit-image's coffee over and over, and the first photos of the folder on it, as large as
-they are, in a grid. It is upscaled with `facegen upres --scale 2`; the sample is `facegen sample --seeds 7 --size 4096
---candidates 2`. Both run in processes of their own, with the shipped networks.
+growth: `facegen upres --preset fast --scale 2` of the folder's `--photo`, with one head, at its own size, or cut to
+fit, in the middle of scikit-image's coffee over and over, at each of `--megapixels`. Seconds are of the processor,
+loading, reading and writing included. A straight line is fitted to them; "off the line" is how far they lie from it.
+
+crowd: `facegen upres --scale 2` of 11600 x 8600 px of coffee, with the first `--heads` photos on it in a grid. sample:
+`facegen sample --seeds 7 --size 4096 --candidates 2`.
+
+All run in processes of their own, with the shipped networks.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,6 +31,8 @@ from facegen.media.images import find_pictures, read_image, write_image
 
 WIDTH, HEIGHT = 11_600, 8_600
 SAMPLE = ["sample", "--seeds", "7", "--size", "4096", "--candidates", "2"]
+FAST = ("--preset", "fast")
+COLUMNS = ("s of the processor", "peak, MiB", "seconds")
 
 
 def crowd(photos: list[RGB], size: tuple[int, int]) -> RGB:
@@ -54,32 +62,81 @@ def _middle(photo: RGB, most: tuple[int, int]) -> RGB:
     return photo[top:, left:][: most[0], : most[1]]
 
 
-def table(usage: dict[str, Usage]) -> Table:
-    found = Table("what", "peak, MiB", "seconds", "of the processor")
-    for name, used in usage.items():
-        found.add_row(name, f"{used.peak:.0f}", f"{used.seconds:.0f}", f"{used.processor_seconds:.0f}")
+def upscale(photos: Sequence[Path], size: tuple[int, int], options: Sequence[str] = ()) -> Usage:
+    """Upscale a `crowd` of these photos, of this width and height."""
+    with TemporaryDirectory(prefix="facegen-") as folder:
+        large = write_image(Path(folder) / "large.jpg", crowd([read_image(photo).rgb for photo in photos], size))
+        return run(["upres", str(large), "--scale", "2", *options, "--out", str(Path(folder) / "out")])
+
+
+def line(megapixels: list[float], seconds: list[float]) -> tuple[float, float]:
+    """Fit seconds = base + slope * megapixels so that the largest relative error is small: base, slope."""
+    x, y = np.asarray(megapixels), np.asarray(seconds)
+    slope, base = np.polyfit(x, y, 1, w=1 / y)
+    return float(base), float(slope)
+
+
+def draw(path: Path, megapixels: list[float], usage: list[Usage]) -> None:
+    """Plot seconds with the line, and memory, over the photo's size."""
+    from matplotlib.figure import Figure
+
+    seconds = [used.processor_seconds for used in usage]
+    base, slope = line(megapixels, seconds)
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot([0, megapixels[-1]], [base, base + slope * megapixels[-1]], color="0.7")
+    left.plot(megapixels, seconds, "o")
+    left.set(ylabel="seconds of the processor")
+    right.plot(megapixels, [used.peak for used in usage], "o-")
+    right.set(ylabel="peak memory, MiB")
+    for axes in (left, right):
+        axes.set(xlabel="photo, megapixels", xlim=0, ylim=0)
+    figure.savefig(path, dpi=100, metadata={"Software": None})
+
+
+def growth_table(megapixels: list[float], usage: list[Usage]) -> Table:
+    """What every size took, and how far its seconds are off the line."""
+    base, slope = line(megapixels, [used.processor_seconds for used in usage])
+    found = Table("megapixels", *COLUMNS, "off the line")
+    for size, used in zip(megapixels, usage, strict=True):
+        found.add_row(f"{size:g}", *cells(used), f"{used.processor_seconds / (base + slope * size) - 1:+.0%}")
+    found.caption = f"{base:.1f} s and {slope:.2f} s for each megapixel"
     return found
 
 
+def cells(used: Usage) -> tuple[str, str, str]:
+    """What one command took, as `COLUMNS` say."""
+    return f"{used.processor_seconds:.1f}", f"{used.peak:.0f}", f"{used.seconds:.1f}"
+
+
 def main() -> None:
-    """Measure and print."""
+    """Measure, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos with a face each")
+    parser.add_argument("--only", choices=("growth", "crowd", "sample"), help="one of the three alone")
+    parser.add_argument("--photo", default="neutral_front__006_03.jpg", help="that grows")
+    parser.add_argument("--megapixels", default="1,4,16,36", help="comma-separated, ascending")
     parser.add_argument("--heads", type=int, default=8, help="photos on the large one")
-    parser.add_argument("--only", choices=("photo", "sample"), help="one of the two alone")
+    parser.add_argument("--plot", type=Path, help="PNG of the growth to write")
     options = parser.parse_args()
-    usage = {}
-    with TemporaryDirectory(prefix="facegen-") as folder:
-        out = Path(folder)
-        if options.only != "sample":
-            files = find_pictures([options.photos])[: options.heads]
-            large = write_image(out / "crowd.jpg", crowd([read_image(file).rgb for file in files], (WIDTH, HEIGHT)))
-            usage[f"{WIDTH} x {HEIGHT} px, {len(files)} photos on it"] = run(
-                ["upres", str(large), "--scale", "2", "--out", str(out / "upscaled")], show=True
-            )
-        if options.only != "photo":
-            usage["sample of 4096 px"] = run([*SAMPLE, "--out", str(out / "sample.png")])
-    Console(width=120).print(table(usage))
+    console = Console(width=120)
+    if options.only in (None, "growth"):
+        sizes = [float(size) for size in options.megapixels.split(",")]
+        heights = [round(math.sqrt(size * 1e6 * 3 / 4)) for size in sizes]
+        photo = [options.photos / options.photo]
+        usage = [upscale(photo, (round(height * 4 / 3), height), FAST) for height in heights]
+        console.print(growth_table(sizes, usage))
+        if options.plot:
+            draw(options.plot, sizes, usage)
+    found = Table("what", *COLUMNS)
+    if options.only in (None, "crowd"):
+        files = find_pictures([options.photos])[: options.heads]
+        found.add_row(f"{WIDTH} x {HEIGHT} px, {len(files)} photos on it", *cells(upscale(files, (WIDTH, HEIGHT))))
+    if options.only in (None, "sample"):
+        with TemporaryDirectory(prefix="facegen-") as folder:
+            found.add_row("sample of 4096 px", *cells(run([*SAMPLE, "--out", str(Path(folder) / "sample.png")])))
+    if found.row_count:
+        console.print(found)
 
 
 if __name__ == "__main__":

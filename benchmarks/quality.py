@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
+from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.candidates import Upscaled
 from facegen.data.split import split
 from facegen.evaluation.metrics import feature_distance, psnr
 from facegen.faces.landmarks import faces_in_photo
@@ -37,62 +40,60 @@ from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 HELD_OUT, LOW, SIDE = 60, 96, 768
 
 
+@dataclass
+class Agreement:
+    """Fit to the low-res pictures, and seams, of all pictures so far."""
+
+    fits: list[float] = field(default_factory=list)
+    seams: list[SeamGauge] = field(default_factory=list)
+    content: list[float] = field(default_factory=list)
+    borders: int = 0
+
+    def add(self, upscaled: Upscaled, low: Tensor) -> None:
+        """Measure a picture against its low-res one, (3, h, w)."""
+        self.fits.append(low_res_psnr(upscaled.image, low))
+        self.seams.append(seam_gauge(upscaled.image, upscaled.plan))
+        self.content += content_ratios(upscaled.image, upscaled.plan)
+        self.borders += border_count(upscaled.plan)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """The fits, and the gauge at the borders of tiles and at as many other lines."""
+        other = content_gauge(self.content, self.borders)
+        gauges = {"seam gauge": over_all(self.seams), "at as many other lines": other}
+        fit = f"{min(self.fits):.1f} / {statistics.median(self.fits):.1f} dB"
+        return [("fit to the low-res picture, lowest / median", fit)] + [
+            (f"{name}, mean / worst line", f"{gauge.mean:.3f} / {gauge.max:.3f}") for name, gauge in gauges.items()
+        ]
+
+
 def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str]], list[RGB]]:
     """Draw the seeds; how many have a face, how well they fit, their seams."""
-    found = 0
-    fits: list[float] = []
-    seams: list[SeamGauge] = []
-    content: list[float] = []
-    borders = 0
-    pictures: list[RGB] = []
+    found, agreement, pictures = 0, Agreement(), []
     for seed in track(range(seeds), "samples"):
         upscaled = pipeline.sample(seed, SIDE)
         picture = to_rgb(upscaled.image)
         found += bool(faces_in_photo(picture))
-        fits.append(low_res_psnr(upscaled.image, upscaled.reference))
-        seams.append(seam_gauge(upscaled.image, upscaled.plan))
-        content += content_ratios(upscaled.image, upscaled.plan)
-        borders += border_count(upscaled.plan)
+        agreement.add(upscaled, upscaled.reference)
         pictures.append(resize(picture, (192, 192)))
-    rows = [
-        ("samples with a face", f"{found} of {seeds}"),
-        ("fit to the low-res face, lowest", f"{min(fits):.1f} dB"),
-        *seam_rows(over_all(seams), content_gauge(content, borders)),
-    ]
-    return rows, pictures
-
-
-def seam_rows(seams: SeamGauge, content: SeamGauge) -> list[tuple[str, str]]:
-    """The gauge at the borders of tiles, and at as many other lines."""
-    gauges = {"seam gauge": seams, "at as many other lines": content}
-    return [(f"{name}, mean / worst line", f"{gauge.mean:.3f} / {gauge.max:.3f}") for name, gauge in gauges.items()]
+    return [("samples with a face", f"{found} of {seeds}"), *agreement.rows()], pictures
 
 
 def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple[str, str]], list[RGB]]:
     """Upscale reductions of kept-out portraits; fit, seams, and distances beside bicubic."""
-    network = load_efficientnet("lite2")
-    fits: list[float] = []
-    seams: list[SeamGauge] = []
-    content: list[float] = []
-    borders = 0
-    ours, bicubics, pictures = [], [], []
+    network, agreement = load_efficientnet("lite2"), Agreement()
+    figures, pictures = [], []
     for file in track(files, "portraits"):
         real = to_tensor(read_image(file).rgb)
         low = downsample_area(real, (LOW, LOW))
         upscaled = pipeline(low, SIDE)
+        agreement.add(upscaled, low)
         enlarged = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
-        found, bicubic = (to_tensor(to_rgb(x)) for x in (upscaled.image, enlarged))
-        fits.append(low_res_psnr(upscaled.image, low))
-        seams.append(seam_gauge(upscaled.image, upscaled.plan))
-        content += content_ratios(upscaled.image, upscaled.plan)
-        borders += border_count(upscaled.plan)
-        ours.append((psnr(found, real), feature_distance(network, found, real)))
-        bicubics.append((psnr(bicubic, real), feature_distance(network, bicubic, real)))
-        pictures += [resize(to_rgb(x), (256, 256)) for x in (bicubic, found, real)]
-    (quality, distance), (peer_quality, peer_distance) = (np.mean(rows, axis=0) for rows in (ours, bicubics))
+        both = [to_tensor(to_rgb(image)) for image in (upscaled.image, enlarged)]
+        figures.append([(psnr(image, real), feature_distance(network, image, real)) for image in both])
+        pictures += [resize(to_rgb(image), (256, 256)) for image in (both[1], both[0], real)]
+    (quality, distance), (peer_quality, peer_distance) = np.mean(figures, axis=0)
     rows = [
-        ("fit to the 96 px input, lowest / median", f"{min(fits):.1f} / {statistics.median(fits):.1f} dB"),
-        *seam_rows(over_all(seams), content_gauge(content, borders)),
+        *agreement.rows(),
         ("PSNR, ours / bicubic", f"{quality:.2f} / {peer_quality:.2f} dB"),
         ("Lite2 feature distance, ours / bicubic", f"{distance / peer_distance:.3f}"),
     ]
@@ -121,10 +122,8 @@ def main() -> None:
             table.add_row(*row)
         Console().print(table)
         if options.sheet:
-            columns = 3 * 2 if name == "portraits" else None
-            write_image(
-                options.sheet.with_stem(f"{options.sheet.stem}-{name}"), contact_sheet(pictures, columns=columns)
-            )
+            sheet = contact_sheet(pictures, columns=6 if name == "portraits" else None)
+            write_image(options.sheet.with_stem(f"{options.sheet.stem}-{name}"), sheet)
 
 
 if __name__ == "__main__":

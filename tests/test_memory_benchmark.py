@@ -1,10 +1,15 @@
-"""The photo of many megapixels has the photos on it, whole and apart."""
+"""The photo of many megapixels has the photos on it, whole and apart; growth is told as a line, and what is off it."""
 
 from __future__ import annotations
 
-import numpy as np
+from pathlib import Path
 
-from benchmarks.memory import crowd
+import numpy as np
+import pytest
+
+from benchmarks.commands import Usage
+from benchmarks.memory import crowd, draw, growth_table, line
+from facegen.media.images import read_image
 
 
 def test_photos_stand_in_the_cells_of_a_grid() -> None:
@@ -19,3 +24,20 @@ def test_photos_stand_in_the_cells_of_a_grid() -> None:
 def test_what_does_not_fit_is_cut_around_its_middle() -> None:
     photo = np.random.default_rng(0).integers(0, 255, (90, 120, 3), np.uint8)
     np.testing.assert_array_equal(crowd([photo], (100, 80)), photo[5:85, 10:110])
+
+
+def test_what_lies_on_a_line_is_said_to_and_drawn(tmp_path: Path) -> None:
+    sizes = [1.0, 4.0, 16.0]
+    usage = [Usage(seconds=9.0, processor_seconds=3 + 2 * size, peak=700.0) for size in sizes]
+    assert line(sizes, [used.processor_seconds for used in usage]) == pytest.approx((3, 2))
+    found = growth_table(sizes, usage)
+    assert found.caption == "3.0 s and 2.00 s for each megapixel"
+    assert all(abs(float(str(cell).rstrip("%"))) == 0 for cell in found.columns[4]._cells)
+    draw(tmp_path / "growth.png", sizes, usage)
+    assert read_image(tmp_path / "growth.png").rgb.shape == (300, 800, 3)
+
+
+def test_what_bends_is_off_the_line() -> None:
+    sizes = [1.0, 4.0, 16.0]
+    found = growth_table(sizes, [Usage(seconds=9.0, processor_seconds=size**2, peak=700.0) for size in sizes])
+    assert max(abs(float(str(cell).rstrip("%"))) for cell in found.columns[4]._cells) > 5
