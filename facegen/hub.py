@@ -52,20 +52,32 @@ def fetch_folder(name: str, needed: tuple[str, ...], extra: tuple[str, ...]) -> 
         WeightsError: if there is no such folder, or it is not here and the hub cannot or must not be asked.
     """
     _need_library()
-    from huggingface_hub.errors import EntryNotFoundError
+    with _explained(name):
+        return _fetch(hub_name(name), needed, extra)
+
+
+def fetch_companion(name: str, folder: str, needed: tuple[str, ...]) -> Path | None:
+    """Return the local copy of another weight folder in the repository of `name`, of the same commit.
+
+    Args:
+        folder: its name, in the root of the repository.
+    Returns:
+        None if the repository has no such folder.
+    Raises:
+        WeightsError: as `fetch_folder`.
+    """
+    _need_library()
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     wanted = hub_name(name)
     with _explained(name):
-        card = _local(wanted, needed[0], wanted.revision) or _download(wanted, needed[0], wanted.revision)
-        depth = wanted.folder.count("/") + 1 if wanted.folder else 0
-        commit = card.parents[depth].name  # .../snapshots/COMMIT/folder/file
-        missing = [file for file in needed[1:] if _local(wanted, file, commit) is None]
-        for file in extra if missing else ():
-            with suppress(EntryNotFoundError):
-                _download(wanted, file, commit)
-        for file in missing:
-            _download(wanted, file, commit)
-    return card.parent
+        commit = _commit(_first(wanted, needed[0]), wanted)
+        try:
+            return _fetch(HubName(wanted.repo, folder, commit), needed, ())
+        except LocalEntryNotFoundError:  # it may be on the hub, which must not be asked
+            raise
+        except EntryNotFoundError:
+            return None
 
 
 def upload_folder(folder: Path, repo: str, path: str = "") -> str:
@@ -89,6 +101,29 @@ def upload_folder(folder: Path, repo: str, path: str = "") -> str:
 def offline() -> bool:
     """Return True if the hub must not be asked."""
     return os.environ.get(OFFLINE, "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _fetch(wanted: HubName, needed: tuple[str, ...], extra: tuple[str, ...]) -> Path:
+    from huggingface_hub.errors import EntryNotFoundError
+
+    card = _first(wanted, needed[0])
+    commit = _commit(card, wanted)
+    missing = [file for file in needed[1:] if _local(wanted, file, commit) is None]
+    for file in extra if missing else ():
+        with suppress(EntryNotFoundError):
+            _download(wanted, file, commit)
+    for file in missing:
+        _download(wanted, file, commit)
+    return card.parent
+
+
+def _first(wanted: HubName, file: str) -> Path:
+    return _local(wanted, file, wanted.revision) or _download(wanted, file, wanted.revision)
+
+
+def _commit(file: Path, wanted: HubName) -> str:
+    """Return the commit of a file in the cache: .../snapshots/COMMIT/folder/file."""
+    return file.parents[wanted.folder.count("/") + 1 if wanted.folder else 0].name
 
 
 def _local(wanted: HubName, file: str, revision: str) -> Path | None:

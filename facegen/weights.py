@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from facegen.errors import RecipeError, WeightsError, did_you_mean, one_line
 from facegen.faces.guide import GuideMode
 from facegen.files import WEIGHTS, refuse_special, replacing
-from facegen.hub import PREFIX, fetch_folder
+from facegen.hub import PREFIX, fetch_companion, fetch_folder
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
 from facegen.models.encoder import EncoderConfig, LatentEncoder
@@ -106,11 +106,17 @@ def find_weights(name: str) -> Path:
     raise WeightsError(text)
 
 
-def companion(folder: Path, suffix: str) -> Path:
-    """The folder of a network that was published with `folder`'s as NAME + `suffix`; it may not exist."""
-    name = folder.name + suffix
-    apart = folder.with_name(TRAINING) / name
-    return apart if (apart / CARD_FILE).is_file() else folder.with_name(name)
+def companion(name: str, suffix: str) -> Path | None:
+    """The folder of a network that was published with the weights `name`, as NAME + `suffix`; None if there is none.
+
+    Raises:
+        WeightsError: as `find_weights`.
+    """
+    folder = find_weights(name)
+    if name.startswith(PREFIX):
+        return fetch_companion(name, read_card(folder).name + suffix, needed=(CARD_FILE, MODEL_FILE))
+    places = (folder.with_name(TRAINING) / (folder.name + suffix), folder.with_name(folder.name + suffix))
+    return next((place for place in places if (place / CARD_FILE).is_file()), None)
 
 
 def read_card(folder: Path) -> Card:

@@ -27,7 +27,7 @@ from facegen.errors import UsageError
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import PIPELINES, replacing, sha256_of
 from facegen.media.images import read_image
-from facegen.weights import CARD_FILE, companion, find_weights
+from facegen.weights import companion, find_weights
 from gpu.train import SUFFIXES
 
 ROOT = Path(__file__).parent.parent
@@ -117,8 +117,8 @@ def pack_base(out: Path, packages: Sequence[str], python: str) -> None:
 def pack_start(out: Path, name: str) -> None:
     """Write start-NAME.tar.gz: shipped weights, and all that was published with them."""
     folder = find_weights(name)
-    found = [companion(folder, suffix) for suffix in ("", *SUFFIXES)]
-    content = {f"code/weights/{f.relative_to(folder.parent)}": f for f in found if (f / CARD_FILE).is_file()}
+    found = (folder, *(companion(name, suffix) for suffix in SUFFIXES))
+    content = {f"code/weights/{f.relative_to(folder.parent)}": f for f in found if f is not None}
     write_archive(out / f"start-{name}.tar.gz", content)
 
 

@@ -15,7 +15,7 @@ from facegen.hub import HubName, hub_name
 from facegen.media.images import read_image
 from facegen.models.dcgan import DCGANGenerator
 from facegen.training.model_card import README, model_card, upload
-from facegen.weights import CARD_FILE, MODEL_FILE, find_weights, load_network, read_card
+from facegen.weights import CARD_FILE, MODEL_FILE, companion, find_weights, load_network, read_card
 from tests import tiny
 from tests.hub_server import Hub, running
 
@@ -135,6 +135,25 @@ def test_uploaded_weights_come_back(hub: Hub, tmp_path: Path) -> None:
     assert read_card(find_weights("hf:me/new")) == read_card(folders[0])
     assert read_card(find_weights("hf:me/new/jnet")) == read_card(folders[1])
     assert "weights.upscaler=hf:me/new/jnet" in (hub.root / "me/new/jnet" / README).read_text(encoding="utf-8")
+
+
+def test_a_discriminator_of_the_same_commit_is_found(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `train --from hf:owner/name` looks for those that were uploaded with a generator."""
+    judge = tiny.save(tmp_path / "mine", tiny.discriminator()).rename(tmp_path / "mine" / "tiny-jnet-patchgan")
+    upload([tiny.save(tmp_path / "mine", tiny.upscaler(), "rgb"), judge], "me/new")
+    found = companion("hf:me/new", "-patchgan")
+    assert found is not None
+    assert read_card(found).kind == "patchgan"
+    assert companion("hf:me/new", "-heads") is None
+    assert companion("hf:me/new@v1", "-patchgan") == found
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    asked = len(hub.asked)
+    assert companion("hf:me/new", "-patchgan") == found
+    with pytest.raises(WeightsError, match="leave --offline away to download it"):
+        companion("hf:me/new", "-heads")  # perhaps there by now
+    assert len(hub.asked) == asked
 
 
 def test_a_model_card_says_what_the_card_says() -> None:

@@ -115,13 +115,15 @@ def test_discriminators_are_found_in_their_subfolder_by_name_and_from_their_gene
     monkeypatch.setattr(facegen.weights, "WEIGHTS", tmp_path)
     network = tiny.discriminator()
     card = tiny.card("patchgan", network.config.model_dump(mode="json"))
+    save_weights(tmp_path / "x", network, card)
     for folder in (tmp_path / "x-patchgan", tmp_path / "training" / "x-patchgan"):
+        assert companion("x", "-heads") is None
         save_weights(folder, network, card)
-        assert companion(tmp_path / "x", "-patchgan") == folder
+        assert companion("x", "-patchgan") == folder
         assert weight_folders()[-1] == folder
     shutil.rmtree(tmp_path / "x-patchgan")
     assert find_weights("x-patchgan") == tmp_path / "training" / "x-patchgan"
-    with pytest.raises(WeightsError, match=r"Known: x-patchgan\. Discriminators are in the repository only"):
+    with pytest.raises(WeightsError, match=r"Known: x, x-patchgan\. Discriminators are in the repository only"):
         find_weights("jnet-8x-patchgan")
 
 

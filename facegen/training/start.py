@@ -30,7 +30,7 @@ from facegen.training.distributed import make_fabric, share_batchnorm
 from facegen.training.objectives import DCGANObjective, JNetObjective, Objective, UpscalerObjective
 from facegen.training.objectives.dcgan import VALIDATED
 from facegen.training.trainer import Trainer
-from facegen.weights import CARD_FILE, companion, find_weights, load_network, read_card
+from facegen.weights import companion, find_weights, load_network, read_card
 
 AnyRecipe = DCGANRecipe | JNetRecipe | SRGANRecipe | UNetRecipe
 RECIPES: dict[str, type[AnyRecipe]] = {
@@ -159,8 +159,8 @@ def begin_from(objective: Objective, name: str) -> int:
     for network in objective.ema:
         _load(network, folder)
     for suffix, network in objective.companions.items():
-        published = companion(folder, suffix)
-        if (published / CARD_FILE).is_file():
+        published = companion(name, suffix)
+        if published is not None:
             _load(network, published)
     return read_card(folder).images_seen
 
