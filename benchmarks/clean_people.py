@@ -25,7 +25,7 @@ from facegen.data.clean.cleaning import CropEmbedder, Embedded
 from facegen.data.clean.judge import crowding
 from facegen.data.manifest import Entry
 from facegen.data.split import person_of, source_of
-from facegen.jobs import Task, run
+from facegen.jobs import Processes, Task, run
 from facegen.media.images import find_pictures
 
 TWICE = "london"
@@ -44,7 +44,7 @@ def embeddings_of(files: Sequence[Path]) -> dict[Path, NDArray[np.float64]]:
     """Embed the face of each picture: (128,)."""
     work = CropEmbedder({file: Entry(file.name, file.name) for file in files})
     found = {}
-    for outcome in track(run([Task(file, file) for file in files], work), "looking", total=len(files)):
+    for outcome in track(run([Task(file, file) for file in files], work, Processes()), "looking", total=len(files)):
         if not isinstance(outcome, Embedded) or outcome.embedding is None:
             raise SystemExit(outcome.error)
         found[outcome.source] = outcome.embedding

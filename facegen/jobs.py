@@ -1,4 +1,7 @@
-"""A run over many files: find them, name their results, and work on each in one process or several."""
+"""A run over many files: find them, name their results, and work on each in one process or several.
+
+An `Executor` is a place to work at: `Processes` of this machine, or those of a cluster (`facegen.cluster`).
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
-from itertools import count
+from itertools import count, islice
 from multiprocessing import active_children, get_context, parent_process
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import cv2
 
@@ -52,6 +56,25 @@ class Outcome:
 
 
 Work = Callable[[Task], Outcome]
+Result = TypeVar("Result")
+
+
+class Pool(Protocol):
+    """Processes that hold the same object each, and call functions on it."""
+
+    @property
+    def in_flight(self) -> int:
+        """Number of calls to submit at a time, so that no process waits and no queue grows."""
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """Have a process call function(held, *arguments); with several of them, all of it is pickled."""
+
+
+class Executor(Protocol):
+    """A place to work at."""
+
+    def pool(self, held: object) -> AbstractContextManager[Pool]:
+        """Start processes that hold an object; they end with the context, at once if its body raises."""
 
 
 def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[Task]:
@@ -100,23 +123,25 @@ def _kept_apart(names: Iterable[Path]) -> list[Path]:
     return targets
 
 
-def run(tasks: Sequence[Task], work: Work, jobs: int = 1) -> Generator[Outcome, None, None]:
+def run(tasks: Sequence[Task], work: Work, executor: Executor) -> Generator[Outcome, None, None]:
     """Do the work of every task; yield the outcomes as they are ready, those that failed with an error.
 
     Close the iterator to stop early; unfinished work is dropped.
-
-    Args:
-        work: picklable if there are several jobs, as it is sent to each process.
-        jobs: processes; they share this one's threads. A single job runs in this process.
     """
-    if jobs == 1:
-        yield from (attempt(work, task) for task in tasks)
-        return
-    with _processes(work, jobs) as pool:
-        with _without_ctrl_c():  # Ctrl-C reaches every process, but this one ends the others
-            tasks_of = {pool.submit(_attempt_here, task): task for task in tasks}
-        for future in as_completed(tasks_of):
-            yield _outcome(future, tasks_of[future])
+    with executor.pool(work) as pool:
+        yield from share(tasks, pool)
+
+
+def share(tasks: Iterable[Task], pool: Pool) -> Generator[Outcome, None, None]:
+    """Yield the outcome of every task, as a pool that holds the work has it ready; few tasks are in flight."""
+    coming, working = iter(tasks), dict[Future[Outcome], Task]()
+    while True:
+        for task in islice(coming, pool.in_flight - len(working)):
+            working[pool.submit(attempt, task)] = task
+        if not working:
+            return
+        for future in wait(working, return_when=FIRST_COMPLETED).done:
+            yield _outcome(future, working.pop(future))
 
 
 def attempt(work: Work, task: Task) -> Outcome:
@@ -136,22 +161,62 @@ def _named(task: Task, text: str) -> str:
     return text if printable(task.source) in text else f"{task.source}: {text}"
 
 
-@contextmanager
-def _processes(work: Work, jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Start worker processes; if the body raises, end them at once. Forked ones could use neither threads nor GPUs."""
-    torch = sys.modules.get("torch")  # not imported for work that does not need it
-    threads = None if torch is None else max(torch.get_num_threads() // jobs, 1)
-    others = active_children()
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _set_up, (work, threads))
-    try:
-        yield pool
-    except BaseException:
-        for process in active_children():
-            if process not in others:
-                process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)
+@dataclass(frozen=True)
+class Processes:
+    """Processes of this machine, which share this one's threads. A single one is this process itself."""
+
+    number: int = 1
+
+    @contextmanager
+    def pool(self, held: object) -> Iterator[Pool]:
+        """See `Executor`. Forked processes could use neither threads nor GPUs, so these are started anew."""
+        if self.number == 1:
+            yield _Here(held)
+            return
+        torch = sys.modules.get("torch")  # not imported for work that does not need it
+        threads = None if torch is None else max(torch.get_num_threads() // self.number, 1)
+        others = active_children()
+        executor = ProcessPoolExecutor(self.number, get_context("spawn"), _set_up, (held, threads))
+        try:
+            with _without_ctrl_c():  # it reaches every process, but this one ends the others
+                executor.submit(os.getpid)  # starts them all
+            yield _There(executor, 2 * self.number)
+        except BaseException:
+            for process in active_children():
+                if process not in others:
+                    process.terminate()
+            raise
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+@dataclass(frozen=True)
+class _Here:
+    """This process as a pool."""
+
+    held: object
+    in_flight: int = 1
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        future: Future[Result] = Future()
+        future.set_result(function(self.held, *arguments))
+        return future
+
+
+@dataclass(frozen=True)
+class _There:
+    """Other processes of this machine as a pool."""
+
+    executor: ProcessPoolExecutor
+    in_flight: int
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        try:
+            return self.executor.submit(_call, function, *arguments)
+        except BrokenProcessPool as error:  # like the calls that were submitted before
+            broken: Future[Result] = Future()
+            broken.set_exception(error)
+            return broken
 
 
 @contextmanager
@@ -170,23 +235,25 @@ def _without_ctrl_c() -> Iterator[None]:
 def _outcome(future: Future[Outcome], task: Task) -> Outcome:
     try:
         return future.result()
+    except FacegenError as error:
+        reason = str(error)
     except BrokenProcessPool:
         reason = "a worker process died, perhaps for lack of memory; run the same command with fewer --jobs to go on."
-        return Outcome(task.source, error=_named(task, reason))
+    return Outcome(task.source, error=_named(task, reason))
 
 
-_work: Work  # of this process, if it is one of several
+_held: object  # of this process, if it is one of several
 
 
-def _set_up(work: Work, threads: int | None) -> None:
-    global _work
+def _set_up(held: object, threads: int | None) -> None:
+    global _held
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(threads or 1)  # OpenCV would start a thread for each core in each process
     if threads is not None:
         import torch
 
         torch.set_num_threads(threads)
-    _work = work
+    _held = held
 
 
 def _end_with_parent() -> None:
@@ -197,5 +264,5 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _attempt_here(task: Task) -> Outcome:
-    return attempt(_work, task)
+def _call(function: Callable[..., Result], *arguments: Any) -> Result:
+    return function(_held, *arguments)

@@ -145,10 +145,10 @@ def test_a_folder_that_no_store_made_is_left_alone(tmp_path: Path) -> None:
 WORKER = """
 import sys, time
 from pathlib import Path
-from facegen.jobs import Outcome, Task, run
+from facegen.jobs import Outcome, Processes, Task, run
 from tests.test_hostile_files import tick
 if __name__ == "__main__":
-    list(run([Task(Path(sys.argv[1]) / str(n), Path("x")) for n in range(2)], tick, jobs=2))
+    list(run([Task(Path(sys.argv[1]) / str(n), Path("x")) for n in range(2)], tick, Processes(2)))
 """
 
 

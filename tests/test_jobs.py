@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from facegen.errors import FacegenError, UsageError
-from facegen.jobs import Outcome, Task, attempt, find_tasks, run
+from facegen.jobs import Outcome, Processes, Task, attempt, find_tasks, run
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -90,7 +90,7 @@ def shout(task: Task) -> Outcome:
 
 @pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_picture_that_fails_does_not_stop_the_others(jobs: int) -> None:
-    outcomes = {outcome.source.stem: outcome for outcome in run(tasks(5), shout, jobs)}
+    outcomes = {outcome.source.stem: outcome for outcome in run(tasks(5), shout, Processes(jobs))}
     assert sorted(outcomes) == ["0", "1", "2", "3", "4"]
     assert outcomes["1"].error == f"{Path('in/1.png')}: the eyes are shut."
     assert outcomes["1"].trace == ""
@@ -118,7 +118,7 @@ def die(task: Task) -> Outcome:
 
 @pytest.mark.slow
 def test_a_process_that_dies_leaves_its_pictures_with_an_error() -> None:
-    outcomes = {outcome.source.stem: outcome for outcome in run(tasks(4), die, 2)}
+    outcomes = {outcome.source.stem: outcome for outcome in run(tasks(4), die, Processes(2))}
     assert sorted(outcomes) == ["0", "1", "2", "3"]
     assert "a worker process died" in outcomes["1"].error
     assert "fewer --jobs" in outcomes["1"].error
@@ -134,7 +134,7 @@ def linger(task: Task) -> Outcome:
 @pytest.mark.slow
 def test_stopping_early_ends_the_processes() -> None:
     before = active_children()
-    outcomes = run(tasks(4), linger, 2)
+    outcomes = run(tasks(4), linger, Processes(2))
     assert [outcome.source.stem for outcome in islice(outcomes, 1)] == ["0"]
     outcomes.close()
     assert [process for process in active_children() if process not in before] == []

@@ -20,6 +20,9 @@ from facegen.files import MARK, PIPELINES
 from facegen.seeds import parse_seeds
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from facegen.cluster import Cluster
     from facegen.pipeline import FacePipeline
 
 Item = TypeVar("Item")
@@ -114,6 +117,11 @@ photo_format_option = click.option(
     "--format", "file_format", type=_FORMATS,
     help="File format of the results.  [default: each photo's own; PNG where that cannot be written]",
 )  # fmt: skip
+cluster_option = click.option(
+    "--cluster", metavar="auto|ADDRESS",
+    help="Share the work among the machines of a Ray cluster: the one at ADDRESS; auto is the one that RAY_ADDRESS "
+    "names or that runs here, or else a new one of this machine.",
+)  # fmt: skip
 DEFAULT_PRESET = "portrait"
 
 
@@ -195,6 +203,14 @@ def _use_threads(count: int) -> None:
 def add_options(options: Sequence[Option], command: Callable[..., Any]) -> Callable[..., Any]:
     """Add options to a command, in the order of its help."""
     return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
+
+
+def connect_cluster(address: str, device: str) -> AbstractContextManager[Cluster]:
+    """Connect to the cluster that --cluster names, for processes with as many threads as --threads says, or one."""
+    from facegen.cluster import connect
+
+    threads = click.get_current_context().params["threads"]
+    return connect(address, device=device, threads=threads or 1, say=lambda line: click.echo(line, err=True))
 
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FacePipeline:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from facegen.cli.options import PATH, Scale, Size, make_folder, photo_format_option, pipeline_options, recipe_path
+from facegen.cli.options import (
+    PATH,
+    Scale,
+    Size,
+    cluster_option,
+    connect_cluster,
+    make_folder,
+    photo_format_option,
+    pipeline_options,
+    recipe_path,
+)
 from facegen.files import is_plain, resolved
 
 if TYPE_CHECKING:
@@ -21,6 +33,8 @@ if TYPE_CHECKING:
     from facegen.jobs import Outcome, Task
     from facegen.photo_files import FileUpscaler, OnPart
     from facegen.results import UpresOptions
+
+    Upscale = Callable[[Sequence[Task], FileUpscaler, OnPart], Generator[Outcome, None, None]]
 
 PHOTO_OPTIONS = ("scale", "width", "faces", "face_size_min", "background")
 """Options for whole photos, not for --crop and --aligned."""
@@ -67,11 +81,13 @@ SHARED_OPTIONS = ("recipe", "overrides", "size", "mask", "strip", "before_after"
 @click.option("--explain", is_flag=True, help="Also write which candidate was chosen for each tile, and why.")
 @click.option("--overwrite", is_flag=True, help="Make results again, and replace files that facegen did not write.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, help="Upscale this many at a time.")
+@cluster_option
 @pipeline_options
 def upres(
     photos: tuple[Path, ...],
     out: Path,
     jobs: int,
+    cluster: str | None,
     recipe: str,
     device: str,
     **options: Any,
@@ -98,9 +114,11 @@ def upres(
         tasks, out = _one_result(photos, out, options), out.parent
     else:
         tasks = find_tasks(photos, out, clips=clips)
-    wanted = upres_options(options | {"recipe": recipe}, recipe_path(recipe), choose_device(device))
+    device = device if cluster else choose_device(device)
+    wanted = upres_options(options | {"recipe": recipe}, recipe_path(recipe), device)
     make_folder(out)
-    _upscale_all(tasks, FileUpscaler(wanted, inputs=(resolved(task.source) for task in tasks)), jobs)
+    upscaler = FileUpscaler(wanted, inputs=(resolved(task.source) for task in tasks))
+    _upscale_all(tasks, upscaler, partial(_on_cluster, cluster) if cluster else partial(_here, jobs))
 
 
 def upres_options(values: Mapping[str, Any], path: Path, device: str) -> UpresOptions:
@@ -149,6 +167,8 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
     given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     if crop and aligned:
         raise click.UsageError("--crop and --aligned exclude each other: an aligned picture has no head to cut out.")
+    if "cluster" in given and "jobs" in given:
+        raise click.UsageError("--cluster and --jobs exclude each other: a cluster has a process for each processor.")
     if "size" in given and not (crop or aligned):
         raise click.UsageError("--size is for --crop and --aligned; for whole photos, give --scale.")
     for name in (*PHOTO_OPTIONS, "mask") if crop or aligned else ():
@@ -175,14 +195,14 @@ def _takes_clips(photos: Sequence[Path]) -> bool:
     return not given
 
 
-def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int) -> None:
+def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, upscale: Upscale) -> None:
     """Report each picture as it is done, and all at the end; exit with 1 if any failed, with 130 after Ctrl-C."""
     from facegen.cli.summary import report, report_all
 
     outcomes: dict[Path, Outcome] = {}
     clips: dict[Path, Forecast] = {}
     try:
-        with closing(_outcomes(tasks, upscaler, jobs, clips)) as coming:
+        with closing(_outcomes(tasks, upscaler, upscale, clips)) as coming:
             for outcome in coming:
                 outcomes[outcome.source] = outcome
                 report(outcome, alone=len(tasks) == 1)
@@ -197,11 +217,10 @@ def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int) -> No
 
 
 def _outcomes(
-    tasks: Sequence[Task], upscaler: FileUpscaler, jobs: int, clips: dict[Path, Forecast]
+    tasks: Sequence[Task], upscaler: FileUpscaler, upscale: Upscale, clips: dict[Path, Forecast]
 ) -> Generator[Outcome, None, None]:
     """Yield what is done already, then upscale the rest; a terminal shows the time left."""
     from facegen.cli.summary import error_console, time_left
-    from facegen.jobs import run
     from facegen.results import DoneBefore
 
     done_before = DoneBefore(upscaler.options)
@@ -213,13 +232,30 @@ def _outcomes(
             todo.append(task)
     if not todo:
         return
+    with time_left(error_console()) as progress, closing(upscale(todo, upscaler, _parts_in(progress, clips))) as coming:
+        yield from progress.track(coming, len(todo), description="pictures")
+
+
+def _here(jobs: int, todo: Sequence[Task], upscaler: FileUpscaler, on_part: OnPart) -> Generator[Outcome, None, None]:
+    """Upscale on this machine."""
+    from facegen.jobs import Processes, run
+
     jobs = min(jobs, len(todo))
     if jobs == 1:
         _ = upscaler.pipeline  # loaded now, as an error here is the fault of no picture
-    with time_left(error_console()) as progress, closing(run(todo, upscaler, jobs)) as coming:
-        if jobs == 1:
-            upscaler.on_part = _parts_in(progress, clips)
-        yield from progress.track(coming, len(todo), description="pictures")
+        upscaler.on_part = on_part
+    return run(todo, upscaler, Processes(jobs))
+
+
+def _on_cluster(
+    address: str, todo: Sequence[Task], upscaler: FileUpscaler, on_part: OnPart
+) -> Generator[Outcome, None, None]:
+    """Upscale on the machines of a cluster."""
+    from facegen.jobs import run
+
+    with connect_cluster(address, upscaler.options.device) as cluster:
+        upscaler.options = replace(upscaler.options, device=cluster.device)
+        yield from run(todo, upscaler, cluster)
 
 
 def _parts_in(progress: Progress, clips: dict[Path, Forecast]) -> OnPart:

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError
 from facegen.data.reading import Length, Name, NameBelow, Number, Pixels, open_plain
 from facegen.errors import FileError
 from facegen.files import replacing
-from facegen.jobs import Outcome, Task, Work, run
+from facegen.jobs import Outcome, Processes, Task, Work, run
 from facegen.media.images import PICTURE_SUFFIXES
 
 MANIFEST = "manifest.csv"
@@ -167,7 +167,7 @@ def run_saving(
     jobs = min(jobs, max(len(todo), 1))
     saved, cost = time.monotonic(), 0.0
     try:
-        with closing(run(todo, work, jobs)) as outcomes:
+        with closing(run(todo, work, Processes(jobs))) as outcomes:
             for outcome in outcomes:
                 take(outcome)
                 started = time.monotonic()
