@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -129,6 +130,17 @@ def read_card(folder: Path) -> Card:
         return load_recipe(folder / CARD_FILE, Card)
     except RecipeError as error:
         raise WeightsError(str(error)) from None
+
+
+def sha256_of_weights(name: str) -> str:
+    """The hash of weights, as their card says it; read anew only if the card has changed."""
+    folder = find_weights(name)
+    return _sha256_in(folder, (folder / CARD_FILE).stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=16)
+def _sha256_in(folder: Path, _changed: int) -> str:
+    return read_card(folder).sha256
 
 
 def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:

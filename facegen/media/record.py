@@ -21,12 +21,11 @@ from torch import Tensor
 from facegen import __version__
 from facegen.errors import FileError, WeightsError
 from facegen.files import is_folder, sha256_of
-from facegen.media.images import picture_facts, picture_text
-from facegen.media.video_reader import is_clip, video_text
+from facegen.media.images import CLIP_SUFFIXES, picture_facts, picture_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
 from facegen.recipe import PipelineRecipe
-from facegen.weights import find_weights, read_card
+from facegen.weights import sha256_of_weights
 
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
 """Keys of a picture's text: the command line that makes it, and the record as JSON."""
@@ -158,7 +157,7 @@ def record_text(
         threads=None if latents else torch.get_num_threads(),
         argv=argv,
         recipe=pipeline.recipe.model_dump(mode="json"),
-        weights={name: _sha256_of_weights(name) for name in weight_names(pipeline.recipe)},
+        weights={name: sha256_of_weights(name) for name in weight_names(pipeline.recipe)},
         seed=seed,
         z=None if z is None else latent_sha256(z),
         latent=None if z is None or seed is not None else latent_text(z),
@@ -192,7 +191,7 @@ def arguments(command: str, options: Mapping[str, Any], source: Path | None = No
 def read_record(path: str | Path) -> Record:
     """Read a picture's or film's record; raise a FileError if there is none, or a damaged one."""
     path = Path(path)
-    text = (video_text(path) if is_clip(path) else picture_text(path)).get(RECORD_KEY)
+    text = (_film_text(path) if path.suffix.lower() in CLIP_SUFFIXES else picture_text(path)).get(RECORD_KEY)
     if text is None:
         expected = "a picture that facegen sample or upres wrote and no other program has saved since"
         raise FileError(f"{path}: has no facegen record; expected {expected}.")
@@ -206,12 +205,18 @@ def read_record(path: str | Path) -> Record:
 def is_ours(path: Path) -> bool:
     """Return whether facegen wrote a picture or film."""
     try:
-        if is_clip(path) or path.suffix.lower() == ".gif":
-            return COMMAND_KEY in video_text(path)
+        if path.suffix.lower() in (*CLIP_SUFFIXES, ".gif"):
+            return COMMAND_KEY in _film_text(path)
         facts = picture_facts(path)
     except FileError:  # neither picture nor film
         return False
     return COMMAND_KEY in facts.text or facts.creator.startswith("facegen ")
+
+
+def _film_text(path: Path) -> dict[str, str]:
+    from facegen.media.video_reader import video_text  # FFmpeg's library, which pictures do without
+
+    return video_text(path)
 
 
 def is_foreign(path: Path) -> bool:
@@ -230,7 +235,7 @@ def check_target(path: Path, overwrite: bool) -> None:
 def check_weights(record: Record) -> None:
     """Check that the weights here are those that the picture was made with; else raise a WeightsError."""
     for name, wanted in record.weights.items():
-        found = _sha256_of_weights(name)
+        found = sha256_of_weights(name)
         if found != wanted:
             hashes = f"their SHA-256 is {found}, but the picture was made with {wanted}"
             raise WeightsError(f"weights {name!r}: {hashes}; get those of facegen {record.facegen}.")
@@ -263,10 +268,6 @@ def weight_names(recipe: PipelineRecipe) -> list[str]:
     """Return the names of the weights that a recipe uses."""
     scored = [recipe.weights.discriminator] if recipe.choice.scorers.get("discriminator") else []
     return [recipe.weights.generator, recipe.weights.upscaler, *scored]
-
-
-def _sha256_of_weights(name: str) -> str:
-    return read_card(find_weights(name)).sha256
 
 
 def _source_record(path: Path | None) -> SourceRecord | None:
