@@ -24,7 +24,7 @@ HELP = "from facegen.cli.main import main\nmain()"
 LOADED = "import atexit, sys\natexit.register(lambda: print('loaded:', *sys.modules))\n"
 DISTRIBUTION_OF = {
     "c2pa": "c2pa-python", "cv2": "opencv-python-headless", "PIL": "pillow", "dlib": "dlib-bin",
-    "skimage": "scikit-image",
+    "pillow_jxl": "pillow-jxl-plugin", "skimage": "scikit-image",
 }  # fmt: skip
 """Where a module's name is not its distribution's."""
 NOT_PINNED = ("nvidia-", "cuda-", "triton")

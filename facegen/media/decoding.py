@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,13 +19,16 @@ from facegen.arrays import eight_bits
 from facegen.errors import FacegenError, ImageError, MissingExtraError
 from facegen.files import refuse_special
 from facegen.media.deep import Deep
+from facegen.media.jxl import CODESTREAM, CONTAINER, JXLFacts, jxl_facts
 from facegen.media.metadata import orientation
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF")  # EPS would start Ghostscript
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF", "JXL")  # EPS would start Ghostscript
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in HEIF and a phone's JPEG, one of several pictures is the main one
 _ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC"}
-_READERS = {"HEIC": "pip install facegen[heic]", "AVIF": "pip install --upgrade pillow"}
-_FORMAT_OF = {"HEIC": "HEIF", "AVIF": "AVIF"}
+_READERS = {
+    "HEIC": "pip install facegen[heic]", "AVIF": "pip install --upgrade pillow", "JPEG XL": "pip install facegen[jxl]",
+}  # fmt: skip
+_FORMAT_OF = {"HEIC": "HEIF", "AVIF": "AVIF", "JPEG XL": "JXL"}
 _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.6.4)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -49,7 +53,7 @@ def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
     Args:
         any_size: also open what is too large to be decoded.
     Raises:
-        MissingExtraError: if it is HEIC or AVIF, and its reader is not installed.
+        MissingExtraError: if it is HEIC, AVIF or JPEG XL, and its reader is not installed.
     """
     try:
         _check_file(path)
@@ -135,20 +139,36 @@ def to_rgb(colour: Image.Image, profile: bytes | None, keep_profile: bool) -> tu
 
 def _open(path: Path, any_size: bool) -> ImageFile.ImageFile:
     limit = Image.MAX_IMAGE_PIXELS
+    jxl = _jxl_facts(path) if "JXL" in _readable() else None
     try:
         Image.MAX_IMAGE_PIXELS = None if any_size else limit
-        return Image.open(path, formats=_readable())
+        file = Image.open(path, formats=_readable())
     finally:
         Image.MAX_IMAGE_PIXELS = limit
+    if jxl is not None and jxl.xmp is not None:
+        file.info["xmp"] = jxl.xmp
+    return file
+
+
+def _jxl_facts(path: Path) -> JXLFacts | None:
+    """Refuse a JPEG XL file that is too large before it is opened, as the plugin decodes it then; see `jxl_facts`."""
+    with path.open("rb") as file:
+        head = file.read(len(CONTAINER))
+        facts = jxl_facts(head + file.read()) if head.startswith((CODESTREAM, CONTAINER)) else None
+    if facts is not None and math.prod(facts.size) > 2 * (Image.MAX_IMAGE_PIXELS or math.inf):
+        raise Image.DecompressionBombError
+    return facts
 
 
 @cache
 def _readable() -> tuple[str, ...]:
-    """Return the formats that can be read here; AVIF and HEIF need readers that may not be installed."""
+    """Return the formats that can be read here; AVIF, HEIF and JPEG XL need readers that may not be installed."""
     if find_spec("pillow_heif"):
         import pillow_heif
 
         pillow_heif.register_heif_opener()
+    if find_spec("pillow_jxl"):
+        import pillow_jxl  # noqa: F401 - registers itself
     Image.init()
     return tuple(name for name in _FORMATS if name in Image.OPEN)
 
@@ -162,10 +182,12 @@ def _check_file(path: Path) -> None:
 
 
 def _refuse_iso(path: Path) -> None:
-    """Refuse a HEIC or AVIF file that was not recognised: its reader is missing, or the file is damaged."""
+    """Refuse a HEIC, AVIF or JPEG XL file that was not recognised: its reader is missing, or the file is damaged."""
     with path.open("rb") as file:
         head = file.read(12)
     name = _ISO_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
+    if head.startswith((CODESTREAM, CONTAINER)):
+        name = "JPEG XL"
     if name and _FORMAT_OF[name] in _readable():
         raise ImageError(f"{path}: is a damaged {name} picture, or cut short; copy or download the file again.")
     if name:

@@ -35,7 +35,9 @@ from facegen.media.metadata import (
     text_of,
 )
 
-PICTURE_SUFFIXES = (".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+PICTURE_SUFFIXES = (
+    ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff", ".webp",
+)  # fmt: skip
 """Suffixes of the files that `find_pictures` lists."""
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 """Suffixes of the files that are read as films."""
@@ -105,7 +107,7 @@ def read_image(path: str | Path, *, keep_profile: bool = False, keep_depth: bool
     Raises:
         ImageError: if the file is missing, empty, unreadable, damaged, cut short, too large, animated, of several
             pages, or no picture.
-        MissingExtraError: if it is HEIC or AVIF, and its reader is not installed.
+        MissingExtraError: if it is HEIC, AVIF or JPEG XL, and its reader is not installed.
     """
     path = Path(path)
     with opened(path) as file:

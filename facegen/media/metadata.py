@@ -102,7 +102,12 @@ def _carried_exif(file: Image.Image, profile: bytes | None) -> bytes | None:
 
 
 def orientation(file: Image.Image) -> int:
-    """Return EXIF's orientation, 1 to 8; 1 (upright) if there is none, or damaged."""
+    """Return EXIF's orientation, 1 to 8; 1 (upright) if there is none, or damaged.
+
+    JPEG XL turns its pixels itself, and EXIF counts only in one that was made of a JPEG's own data.
+    """
+    if file.format == "JXL" and not getattr(file, "jpeg", False):
+        return 1
     try:
         return int(file.getexif().get(Base.Orientation, 1))
     except Exception:  # as above
