@@ -84,13 +84,14 @@ def _machine() -> Iterator[Check]:
     import torch
 
     from facegen.golden import choose_device
-    from facegen.runtime import bf16_is_fast, resolve
+    from facegen.precision import bf16_share
+    from facegen.runtime import resolve
 
     device = choose_device("auto")
     name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
     yield Check("device", f"{device} ({name})")
     yield Check("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors")
-    yield Check("precision", f"{resolve('auto')}; bfloat16 faster here: {'yes' if bf16_is_fast() else 'no'}")
+    yield Check("precision", f"{resolve('auto')}; bfloat16 takes {bf16_share():.2f} of float32's time")
 
 
 def _weights() -> Iterator[Check]:
