@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import webbrowser
 from contextlib import closing, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from unittest.mock import patch
 
 import click
 
@@ -40,6 +42,8 @@ def studio(host: str, port: int, token: str | None, no_browser: bool, recipe: st
         click.echo(f"Open {address}")
         click.echo("Ctrl-C ends it, and deletes its files.", err=True)
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}  # read when it is imported
+        with patch.object(inspect, "getfile", side_effect=OSError):  # else it writes stubs for editors: half the time
+            import gradio  # noqa: F401
         from facegen.studio.app import create_app
         from facegen.studio.work import Studio
 

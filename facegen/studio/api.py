@@ -29,14 +29,24 @@ class Endpoints:
         self._studio = studio
 
     async def restore(
-        self, photo: str, preset: str, scale: float, faces: str, fidelity: float, background: Any, format: Any
+        self,
+        photo: str,
+        preset: str,
+        scale: float,
+        faces: str,
+        fidelity: float,
+        background: Any,
+        format: Any,
+        width: int,
     ) -> str:
-        """Restore a photo; scale 0 chooses one, fidelity -1 is the preset's, faces are all, largest or numbers."""
+        """Restore a photo; scale 0 chooses one, unless there is a width; fidelity -1 is the preset's, faces are all,
+        largest or numbers.
+        """
 
         def work(job: Job) -> str:
             from facegen.studio.photos import Wish, restore_file
 
-            wish = Wish(preset, int(scale) or None, None if fidelity < 0 else fidelity, background, format)
+            wish = Wish(preset, scale or None, width or None, None if fidelity < 0 else fidelity, background, format)
             return str(restore_file(self._studio, job, self._own(photo), wish, faces))
 
         return await self._done(work)
@@ -109,6 +119,7 @@ def add_endpoints(studio: Studio) -> None:
         preset, faces = gr.Dropdown(presets, value=studio.recipe), gr.Textbox("all", max_length=1000)
         scale, fidelity = gr.Number(0, minimum=0, maximum=8), gr.Number(-1, minimum=-1, maximum=1)
         background = gr.Dropdown(["lanczos", "tiles", "keep"], value="lanczos")
+        width = gr.Number(0, minimum=0, maximum=40_000, precision=0)
         suffix = gr.Dropdown(["auto", "png", "jpg", "webp", "tif"], value="auto")
         seed, truncation = gr.Number(0, minimum=0, precision=0), gr.Number(0, minimum=0, maximum=3)
         seeds, loop = gr.Textbox("1,2", max_length=200), gr.Checkbox(False)
@@ -117,7 +128,7 @@ def add_endpoints(studio: Studio) -> None:
         shares = [gr.Number(1, minimum=0, maximum=1) for _ in range(2)]
         figures = gr.JSON()
         for call, inputs, outputs in (
-            (calls.restore, [photo, preset, scale, faces, fidelity, background, suffix], file),
+            (calls.restore, [photo, preset, scale, faces, fidelity, background, suffix, width], file),
             (calls.draw, [seed, truncation, preset], file),
             (calls.film, [seeds, seconds, loop, size, preset], file),
             (calls.compare, [photo, left, shares[0], right, shares[1]], [file, other, figures]),

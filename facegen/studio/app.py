@@ -17,7 +17,7 @@ from facegen.studio.compare import CompareTab
 from facegen.studio.draw import DrawTab
 from facegen.studio.film import FilmTab
 from facegen.studio.restore import RestoreTab
-from facegen.studio.shared import COOKIE
+from facegen.studio.shared import COOKIE, PRIVATE
 from facegen.studio.work import Studio
 from facegen.web import HEADERS, Access, Guard
 
@@ -62,6 +62,7 @@ def build(studio: Studio) -> gr.Blocks:
         draw.connect_load(page, draw_tab)
         draw.connect_film(film)
         film.connect_load(page, film_tab)
+        page.load(studio.warm_up, None, None, **PRIVATE)
     page.queue(max_size=EVENTS, default_concurrency_limit=8)
     return page
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 
-from facegen.arrays import RGB
 from facegen.errors import FacegenError, UsageError
 from facegen.seeds import parse_seeds
 from facegen.studio.film import FilmTab
@@ -16,10 +15,10 @@ from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, Visit, job_
 from facegen.studio.work import Job, Studio
 
 if TYPE_CHECKING:
+    from facegen.arrays import RGB
     from facegen.drawn import Drawn
     from facegen.studio.drawing import Face
 
-Stages = Mapping[str, RGB]
 COUNT, MOST = 12, 60
 """Faces drawn at first, and at most, in the grid."""
 WAYS, REACH = 6, 6.0
@@ -38,7 +37,7 @@ class Session(Visit):
     """The same after the sliders."""
     preview: RGB | None = None
     drawn: Drawn | None = None
-    stages: Stages = field(default_factory=dict)
+    stages: Mapping[str, RGB] = field(default_factory=dict)
 
 
 class DrawTab:
@@ -173,7 +172,7 @@ class DrawTab:
             if job is not session.job:  # another face was chosen meanwhile
                 continue
             if job.result is not None:
-                session.drawn, session.stages = cast("tuple[Drawn, Stages]", job.result)
+                session.drawn, session.stages = cast("tuple[Drawn, Mapping[str, RGB]]", job.result)
             break
         yield self._view(session)
 
@@ -197,7 +196,7 @@ class DrawTab:
 
         face = session.face
 
-        def work(job: Job) -> tuple[Drawn, Stages]:
+        def work(job: Job) -> tuple[Drawn, Mapping[str, RGB]]:
             assert face is not None
             drawn = large(self._studio, job, session.preset, face)
             return drawn, stages(drawn)

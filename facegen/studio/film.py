@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from facegen.arrays import RGB
 from facegen.errors import FacegenError
 from facegen.seeds import parse_seeds
 from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes
 from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
+    from facegen.arrays import RGB
     from facegen.studio.drawing import Face
 
 MOST = 24

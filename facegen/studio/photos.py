@@ -101,7 +101,9 @@ class Wish:
     """The options of the page, in the words of `facegen upres`."""
 
     preset: str
-    scale: int | None = None
+    scale: float | None = None
+    width: int | None = None
+    """Of the results in pixels, instead of the scale."""
     fidelity: float | None = None
     """None is the recipe's."""
     background: Background = "lanczos"
@@ -113,12 +115,13 @@ class Wish:
         path = studio.recipe_path(self.preset)
         usual = load_recipe(path, PipelineRecipe).fidelity
         changed = self.fidelity is not None and self.fidelity != usual
+        scale = int(self.scale) if self.scale and self.scale == int(self.scale) else self.scale  # as the command has it
         return UpresOptions(
             recipe=self.preset,
             recipe_path=path,
             overrides=(f"fidelity={json.dumps(self.fidelity)}",) if changed else (),
             device=studio.device,
-            photo=PhotoOptions(scale=self.scale, faces=faces, background=self.background),
+            photo=PhotoOptions(scale=scale, width=self.width, faces=faces, background=self.background),
             suffix=None if self.format == "auto" else f".{self.format}",
         )
 

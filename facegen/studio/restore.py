@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 HINT = "<div class='hint'><p><b>Drop a photo.</b><br>Every face in it is found; choose which to restore.</p></div>"
 FORMATS = ["auto", "png", "jpg", "webp", "tif"]
+AUTO, TO_WIDTH = 0, -1
+"""Scales of the page that are none: that of the largest head, and that of a width in pixels."""
+TIMES = (1, 1.5, 2, 3, 4, 5, 6, 7, 8)
+SCALES = [("auto", AUTO), *((f"{times:g}×", times) for times in TIMES), ("to a width", TO_WIDTH)]
 
 
 @dataclass
@@ -54,8 +58,10 @@ class RestoreTab:
         self.files = gr.File(label="Photos", file_count="multiple", type="filepath", elem_id="photos", height=150)
         with gr.Row():
             self.preset = gr.Dropdown(list(studio.recipes), value=studio.recipe, label="Preset", min_width=120)
-            scales = [("auto", 0), *((f"{scale}×", scale) for scale in range(1, 9))]
-            self.scale = gr.Dropdown(scales, value=0, label="Scale", min_width=120)
+            self.scale = gr.Dropdown(SCALES, value=AUTO, label="Scale", min_width=120)
+            self.width = gr.Number(
+                1920, label="Width in pixels", precision=0, minimum=1, maximum=40_000, visible=False, min_width=120
+            )
         with gr.Accordion("More", open=False):
             self.fidelity = gr.Slider(
                 0, 1, 1, step=0.05, label="Fidelity", info="1 agrees with the photo, 0 is freer"
@@ -106,7 +112,8 @@ class RestoreTab:
         self.faces.input(self.switch, self.faces, self.shown, **PRIVATE)
         self.mode.input(self.turn, self.mode, self.shown, **PRIVATE)
         self.preset.input(self.usual_fidelity, self.preset, self.fidelity, **PRIVATE)
-        options = [self.preset, self.scale, self.fidelity, self.background, self.format]
+        self.scale.input(lambda scale: gr.update(visible=scale == TO_WIDTH), self.scale, self.width, **PRIVATE)
+        options = [self.preset, self.scale, self.width, self.fidelity, self.background, self.format]
         self.start.click(self.begin, options, self.shown, **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
         self.cancel.click(self.stop, None, self.shown, **PRIVATE, queue=False)
 
@@ -176,13 +183,21 @@ class RestoreTab:
         return load_recipe(self._studio.recipe_path(preset), PipelineRecipe).fidelity
 
     def begin(
-        self, request: gr.Request, preset: str, scale: int, fidelity: float, background: Any, suffix: Any
+        self,
+        request: gr.Request,
+        preset: str,
+        scale: float,
+        width: int | None,
+        fidelity: float,
+        background: Any,
+        suffix: Any,
     ) -> View:
         """Start to restore every photo."""
         from facegen.studio.photos import Wish, restore
 
         session = self.sessions.of(request)
-        wish = Wish(preset, scale or None, fidelity, background, suffix)
+        times, width = (None, width) if scale == TO_WIDTH else (scale or None, None)
+        wish = Wish(preset, times, width, fidelity, background, suffix)
         if session.works or not session.photos:
             return self._view(session)
         try:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from facegen.errors import FacegenError, FileError, UsageError
@@ -102,7 +103,7 @@ class Studio:
         self.recipe, self._device = recipe, device
         self._worker = ThreadPoolExecutor(1, "facegen")
         self._jobs: list[Job] = []
-        self._load = lru_cache(PIPELINES_KEPT)(self._read)
+        self._load, self._loading = lru_cache(PIPELINES_KEPT)(self._read), Lock()
 
     @cached_property
     def device(self) -> str:
@@ -113,7 +114,13 @@ class Studio:
 
     def pipeline(self, recipe: str, overrides: tuple[str, ...] = ()) -> FacePipeline:
         """The networks of a recipe, by its name, loaded once."""
-        return self._load(recipe, overrides)
+        with self._loading:
+            return self._load(recipe, overrides)
+
+    def warm_up(self) -> None:
+        """Load the page's preset while its first visitor looks around; an error shows when it is used."""
+        if not self._load.cache_info().currsize and not self._jobs:
+            self._worker.submit(self.pipeline, self.recipe)
 
     def _read(self, recipe: str, overrides: tuple[str, ...]) -> FacePipeline:
         from facegen.pipeline import FacePipeline

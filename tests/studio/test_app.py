@@ -78,7 +78,7 @@ def test_a_call_cannot_name_a_file_of_the_machine(running: Running, photo: dict[
 
 
 def restore(running: Running, photo: Mapping[str, object]) -> str:
-    return call(running, "restore", [photo, str(running.folder), 2, "all", -1, "lanczos", "png"])
+    return call(running, "restore", [photo, str(running.folder), 2, "all", -1, "lanczos", "png", 0])
 
 
 def call(running: Running, name: str, data: list[object]) -> str:
@@ -116,6 +116,8 @@ def test_a_client_restores_draws_films_and_compares(running: Running, pair: Path
     assert done.exit_code == 0
     assert restored.read_bytes() == (tmp_path / "pair-x2.jpg").read_bytes()
     assert "--faces 1" in picture_text(restored)[COMMAND_KEY]
+    with Image.open(client.predict(photo, width=500, api_name="/restore")) as wide:
+        assert wide.width == 500
     with Image.open(client.predict(seed=3, truncation=1, api_name="/draw")) as face:
         assert face.size == (768, 768)
     film = client.predict(seeds="1,2", seconds=0.2, loop=False, size=128, api_name="/film")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 from facegen.arrays import RGB
 from facegen.cli.main import cli
 from facegen.media.images import picture_text, read_image, write_image
-from facegen.media.record import COMMAND_KEY
+from facegen.media.record import COMMAND_KEY, arguments
 from facegen.studio.photos import Meter, Photo, Wish, restore
 from facegen.studio.work import CancelledError, Job, Studio
 
@@ -87,6 +88,15 @@ def test_the_result_is_what_the_command_writes(studio: Studio, photo: Photo, tmp
     assert photo.command == ""
     assert photo.pair is not None
     assert read_image(photo.pair[0]).rgb.shape == read_image(photo.pair[1]).rgb.shape
+
+
+@pytest.mark.parametrize(("size", "options"), [({"scale": 2.0}, ("--scale", "2")), ({"scale": 1.5}, ("--scale", "1.5")),
+                                              ({"width": 600}, ("--width", "600"))])  # fmt: skip
+def test_sizes_are_recorded_as_the_command_has_them(
+    studio: Studio, photo: Photo, size: dict[str, Any], options: tuple[str, str]
+) -> None:
+    recorded = arguments("upres", Wish(studio.recipe, **size).options(studio, "all").recorded(photo.path))
+    assert recorded[1:3] == options
 
 
 def test_of_several_photos_a_broken_one_spoils_nothing(studio: Studio, photo: Photo, head: RGB) -> None:
