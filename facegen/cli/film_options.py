@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 MEASURES = ("landmarks", "hysteresis", "carry")
 """The measures of --steady; see `TemporalOptions`."""
 MAX_RATE, MAX_SECONDS = 240, 24 * 3600
-AUDIO_KEY = "facegen-audio"
-"""Key in a film's text: the SHA-256 of the file that its sound came from."""
 _OUT = "Film to write: .mp4, .webm, .mov, .mkv or .gif; a name without suffix is a folder of PNG frames."
 _PATH = "Between keyframes: a smooth curve through all, or great circles from each to the next."
 _EASING = "ease comes to rest at every keyframe."
@@ -99,7 +97,7 @@ class FilmRequest:
 
         from facegen.files import sha256_of
         from facegen.media.record import record_text
-        from facegen.video.film import written_before
+        from facegen.video.film import AUDIO_KEY, written_before
         from facegen.video.walk import Walk, WalkOptions
 
         latents = [z for zs in keyframes for z in zs]

@@ -63,8 +63,10 @@ class Endpoints:
 
         return await self._done(work)
 
-    async def film(self, seeds: str, seconds: float, loop: bool, size: float, preset: str) -> str:
-        """Make a film that goes from seed to seed."""
+    async def film(
+        self, seeds: str, seconds: float, loop: bool, size: int, preset: str, audio: str | None = None
+    ) -> str:
+        """Make a film that goes from seed to seed, with the sound of a file."""
 
         def work(job: Job) -> str:
             from facegen.studio.drawing import faces_of
@@ -73,7 +75,8 @@ class Endpoints:
             pipeline = self._studio.pipeline(preset)
             faces = faces_of(pipeline, parse_seeds(seeds), pipeline.recipe.truncation)
             target = self._studio.new_folder() / "film.mp4"
-            return str(make(self._studio, job, preset, faces, Cut(seconds, loop, size=int(size)), target))
+            cut = Cut(seconds, loop, size, audio=self._own(audio) if audio else None)
+            return str(make(self._studio, job, preset, faces, cut, target))
 
         return await self._done(work)
 
@@ -92,10 +95,10 @@ class Endpoints:
 
         return await self._done(work)
 
-    def _own(self, photo: str | None) -> Path:
-        if photo is None:
+    def _own(self, file: str | None) -> Path:
+        if file is None:
             raise UsageError("photo: is missing; send a picture file.")
-        return self._studio.own(photo)
+        return self._studio.own(file)
 
     async def _done(self, work: Callable[[Job], Result]) -> Result:
         """Queue a job, wait for it, and return its result."""
@@ -115,7 +118,7 @@ def add_endpoints(studio: Studio) -> None:
     calls = Endpoints(studio)
     presets = list(studio.recipes)
     with gr.Column(visible=False):
-        photo, file, other = gr.File(type="filepath"), gr.File(), gr.File()
+        photo, audio, file, other = gr.File(type="filepath"), gr.File(type="filepath"), gr.File(), gr.File()
         preset, faces = gr.Dropdown(presets, value=studio.recipe), gr.Textbox("all", max_length=1000)
         scale, fidelity = gr.Number(0, minimum=0, maximum=8), gr.Number(-1, minimum=-1, maximum=1)
         background = gr.Dropdown(["lanczos", "tiles", "keep"], value="lanczos")
@@ -130,7 +133,7 @@ def add_endpoints(studio: Studio) -> None:
         for call, inputs, outputs in (
             (calls.restore, [photo, preset, scale, faces, fidelity, background, suffix, width], file),
             (calls.draw, [seed, truncation, preset], file),
-            (calls.film, [seeds, seconds, loop, size, preset], file),
+            (calls.film, [seeds, seconds, loop, size, preset, audio], file),
             (calls.compare, [photo, left, shares[0], right, shares[1]], [file, other, figures]),
         ):
             button = gr.Button()

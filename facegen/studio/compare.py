@@ -36,7 +36,7 @@ class CompareTab:
         self._studio = studio
         self.sessions = Sessions(Session)
         with gr.Row():
-            with gr.Column(scale=1, min_width=300):
+            with gr.Column(min_width=280, elem_classes="options"):
                 self.photo = gr.File(label="Photo", type="filepath", height=150, elem_id="compared")
                 self.left = self._side("Left", "lanczos")
                 self.right = self._side("Right", studio.recipe)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
@@ -12,11 +13,10 @@ from facegen.errors import FacegenError, UsageError
 from facegen.seeds import parse_seeds
 from facegen.studio.film import FilmTab
 from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes
-from facegen.studio.work import Job, Studio
+from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
     from facegen.arrays import RGB
-    from facegen.drawn import Drawn
     from facegen.studio.drawing import Face
 
 COUNT, MOST = 12, 60
@@ -36,8 +36,8 @@ class Session(Visit):
     face: Face | None = None
     """The same after the sliders."""
     preview: RGB | None = None
-    drawn: Drawn | None = None
-    stages: Mapping[str, RGB] = field(default_factory=dict)
+    stages: Mapping[str, Path] = field(default_factory=dict)
+    """Empty until the face is upscaled."""
 
 
 class DrawTab:
@@ -47,13 +47,19 @@ class DrawTab:
         self._studio = studio
         self.sessions = Sessions(lambda: Session(studio.recipe))
         with gr.Row():
-            with gr.Column(scale=1, min_width=300):
+            with gr.Column(min_width=280, elem_classes="options"):
                 self._build_options()
-            with gr.Column(scale=2, min_width=340):
+            with gr.Column(scale=3, min_width=250):
+                self.grid = gr.Gallery(
+                    show_label=False, label="Faces", allow_preview=False, object_fit="cover", buttons=[], format="png",
+                    height="auto", elem_id="grid", elem_classes="small-faces",
+                )  # fmt: skip
+            with gr.Column(scale=5, min_width=340, visible=False) as self.large:
                 self._build_view()
         self._connect()
 
     def _build_options(self) -> None:
+        self.preset = gr.Dropdown(list(self._studio.recipes), value=self._studio.recipe, label="Preset")
         self.seeds = gr.Textbox(f"0-{COUNT - 1}", label="Seeds", info="Each is a face: 7, or 0-11", max_length=200)
         self.truncation = gr.Slider(0.3, 2, 1.5, step=0.1, label="Truncation", info="Lower: more typical, less varied")
         self.draw = gr.Button("Draw", variant="primary")
@@ -68,31 +74,29 @@ class DrawTab:
                 ]
 
     def _build_view(self) -> None:
-        self.grid = gr.Gallery(
-            show_label=False, label="Faces", columns=6, allow_preview=False, object_fit="cover", buttons=[],
-            format="png", height="auto", elem_id="grid",
+        self.picture = gr.Image(
+            show_label=False, label="The face", interactive=False, format="png", buttons=["fullscreen"], elem_id="face",
         )  # fmt: skip
         self.stage = gr.Radio([], show_label=False, label="Show", container=False, visible=False)
-        self.picture = gr.Image(
-            show_label=False, label="The face", visible=False, interactive=False, format="png", buttons=["fullscreen"],
-            elem_id="face",
-        )  # fmt: skip
         with gr.Row():
-            self.download = gr.DownloadButton("Download", visible=False, variant="primary")
-            self.to_film = gr.Button("Add to film", visible=False)
+            self.download = gr.DownloadButton("Download", interactive=False, variant="primary", min_width=120)
+            self.to_film = gr.Button("Add to film", min_width=120)
 
     @property
     def shown(self) -> list[Any]:
         """Every component that `_view` changes."""
-        return [self.status, self.around, self.stage, self.picture, self.download, self.to_film]
+        return [self.status, self.around, self.large, self.stage, self.picture, self.download]
 
     def _connect(self) -> None:
         follow: dict[str, Any] = {"fn": self.watch, "outputs": self.shown} | WATCHING
         options = [self.seeds, self.truncation]
         for happened in (self.draw.click, self.seeds.submit, self.truncation.release):
             happened(self.draw_seeds, options, [self.grid, self.status], **PRIVATE)
+        changed = self.preset.input(self.change_preset, [self.preset, *options], [self.grid, *self.shown], **PRIVATE)
+        changed.then(**follow)
         self.near.click(self.draw_neighbours, self.distance, [self.grid, self.status], **PRIVATE)
-        self.grid.select(self.choose, None, [*self.shown, *self.ways], **PRIVATE).then(**follow)
+        chosen = self.grid.select(self.choose, None, [*self.shown, *self.ways], **PRIVATE, trigger_mode="always_last")
+        chosen.then(**follow)
         for way in self.ways:
             changed = way.input(self.change, self.ways, self.shown, **PRIVATE, trigger_mode="always_last")
             changed.then(**follow)
@@ -100,7 +104,8 @@ class DrawTab:
 
     def connect_load(self, page: gr.Blocks, tab: gr.Tab) -> None:
         """Show what is there again after a reload, and the first faces when the tab is first opened."""
-        page.load(self.resume, None, [self.grid, *self.shown], **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
+        again = page.load(self.resume, None, [self.preset, self.grid, *self.shown], **PRIVATE)
+        again.then(self.watch, None, self.shown, **WATCHING)
         tab.select(self.first, [self.seeds, self.truncation], [self.grid, self.status], **PRIVATE)
 
     def connect_film(self, film: FilmTab) -> None:
@@ -110,7 +115,7 @@ class DrawTab:
             face = self.sessions.of(request).face
             return {self.status: notes(film.put(request, [face] if face else []))}
 
-        self.to_film.click(add, None, self.status, **PRIVATE)
+        self.to_film.click(add, None, self.status, **PRIVATE, trigger_mode="multiple")
 
     # --- what happens
 
@@ -130,6 +135,25 @@ class DrawTab:
         except FacegenError as error:
             return {self.status: notes(str(error))}
         return self._grid(session)
+
+    def change_preset(self, request: gr.Request, preset: str, seeds: str, truncation: float) -> View:
+        """Draw the same faces by another preset; those that it cannot draw give way to its own of the seeds."""
+        from facegen.studio.drawing import fits
+
+        session = self.sessions.of(request)
+        try:
+            pipeline = self._studio.pipeline(preset)
+        except FacegenError as error:
+            return {self.status: notes(str(error))}
+        session.preset = preset
+        if not fits(pipeline, session.grid):
+            session.cancel()
+            session.chosen = session.face = None
+            return {**self._view(session), **self.draw_seeds(request, seeds, truncation)}
+        if session.face is not None:
+            self._show(session, session.face)
+            self._enlarge(session)
+        return {**self._grid(session), **self._view(session)}
 
     def draw_neighbours(self, request: gr.Request, distance: float) -> View:
         """Fill the grid with the face that is shown, first, and others near it."""
@@ -166,20 +190,22 @@ class DrawTab:
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
         """Show the progress of the face that is upscaled, then the face."""
         session = self.sessions.of(request)
-        while (job := session.job) is not None and session.drawn is None:
+        while (job := session.job) is not None and not session.stages:
             async for _ in job.watch():
                 yield {self.status: job_progress(job)}
             if job is not session.job:  # another face was chosen meanwhile
                 continue
             if job.result is not None:
-                session.drawn, session.stages = cast("tuple[Drawn, Mapping[str, RGB]]", job.result)
+                session.stages = cast("Mapping[str, Path]", job.result)
             break
         yield self._view(session)
 
     def resume(self, request: gr.Request) -> View:
         """Show a session after a reload."""
         session = self.sessions.of(request)
-        return {**self._grid(session), **self._view(session)} if session.grid else {self.status: ""}
+        if not session.grid:
+            return {self.status: ""}
+        return {self.preset: session.preset, **self._grid(session), **self._view(session)}
 
     # --- what is shown
 
@@ -188,7 +214,7 @@ class DrawTab:
         from facegen.studio.drawing import preview
 
         session.cancel()
-        session.face, session.job, session.drawn, session.stages = face, None, None, {}
+        session.face, session.job, session.stages = face, None, {}
         session.preview = preview(self._studio.pipeline(session.preset), face)
 
     def _enlarge(self, session: Session) -> None:
@@ -196,13 +222,9 @@ class DrawTab:
 
         face = session.face
 
-        def work(job: Job) -> tuple[Drawn, Mapping[str, RGB]]:
-            assert face is not None
-            drawn = large(self._studio, job, session.preset, face)
-            return drawn, stages(drawn)
-
-        if face is not None and session.drawn is None:
-            session.begin(self._studio, work)
+        if face is not None and not session.stages:
+            preset = session.preset
+            session.begin(self._studio, lambda job: stages(large(self._studio, job, preset, face)))
 
     def _grid(self, session: Session) -> View:
         from facegen.studio.drawing import small
@@ -212,16 +234,14 @@ class DrawTab:
         return {self.grid: gr.update(value=pictures, selected_index=None), self.status: ""}
 
     def _view(self, session: Session) -> View:
-        drawn = session.drawn
+        done = session.stages.get("Face")
         return {
             self.status: session.status,
             self.around: gr.update(visible=session.face is not None),
-            self.stage: gr.update(visible=drawn is not None, choices=list(session.stages), value="Face"),
-            self.picture: gr.update(
-                visible=session.face is not None, value=session.preview if drawn is None else drawn.picture
-            ),
-            self.download: gr.update(visible=drawn is not None, value=drawn and drawn.path),
-            self.to_film: gr.update(visible=session.face is not None),
+            self.large: gr.update(visible=session.face is not None),
+            self.stage: gr.update(visible=done is not None, choices=list(session.stages), value="Face"),
+            self.picture: gr.update(value=done or session.preview),
+            self.download: gr.update(interactive=done is not None, value=done),
         }
 
 

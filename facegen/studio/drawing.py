@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from facegen.arrays import RGB, to_rgb
 from facegen.drawn import Drawn, Order, write_drawn
 from facegen.explain import stage_pictures, vote_map
-from facegen.media.images import resize
+from facegen.media.images import resize, write_image
 from facegen.models.dcgan import DCGANGenerator
 from facegen.pipeline import FacePipeline
 from facegen.studio.work import PIPELINES_KEPT, Job, Studio
@@ -47,6 +48,11 @@ class Face:
 def faces_of(pipeline: FacePipeline, seeds: Sequence[int], truncation: float) -> list[Face]:
     """The faces of seeds."""
     return [Face(pipeline.latent(seed, truncation), truncation, seed) for seed in seeds]
+
+
+def fits(pipeline: FacePipeline, faces: Sequence[Face]) -> bool:
+    """Return whether the generator can draw faces that another may have drawn."""
+    return all(len(face.z) == pipeline.generator.config.z_dim for face in faces)
 
 
 def neighbours(face: Face, count: int, distance: float) -> list[Face]:
@@ -118,9 +124,14 @@ def large(studio: Studio, job: Job, preset: str, face: Face) -> Drawn:
         pipeline.progress = None
 
 
-def stages(drawn: Drawn) -> Mapping[str, RGB]:
-    """Return the pictures that explain a face: result, what the generator drew, guide, tiles, and whose won where."""
+def stages(drawn: Drawn) -> Mapping[str, Path]:
+    """Write the pictures that explain a face next to it: what the generator drew, guide, tiles, and whose won where."""
     steps = stage_pictures(drawn.upscaled, drawn.face)
-    guide = {"Guide": steps["guide"]} if "guide" in steps else {}
-    votes = vote_map(drawn.upscaled)
-    return {"Face": drawn.picture, "128 px": steps["face"], **guide, "Tiles": steps["tiles"], "Votes": votes}
+    shown = {"128 px": steps["face"], "Guide": steps.get("guide"), "Tiles": steps["tiles"]}
+    shown["Votes"] = vote_map(drawn.upscaled)
+    others = {
+        name: write_image(drawn.path.with_name(f"{name.lower().replace(' ', '-')}.png"), picture, label="composite")
+        for name, picture in shown.items()
+        if picture is not None
+    }
+    return {"Face": drawn.path} | others

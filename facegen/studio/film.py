@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,14 @@ class Session(Visit):
     chosen: int | None = None
     film: Path | None = None
 
+    def move(self, place: int, to: int | None) -> None:
+        """Move a keyframe, and choose it; None removes it."""
+        if 0 <= place < len(self.keyframes):
+            keyframe = self.keyframes.pop(place)
+            self.chosen = None if to is None else min(max(to, 0), len(self.keyframes))
+            if self.chosen is not None:
+                self.keyframes.insert(self.chosen, keyframe)
+
 
 class FilmTab:
     """Builds the tab and answers what happens on it."""
@@ -42,19 +51,22 @@ class FilmTab:
         self._studio = studio
         self.sessions = Sessions(lambda: Session(studio.new_folder(), studio.recipe))
         with gr.Row():
-            with gr.Column(scale=1, min_width=300):
+            with gr.Column(min_width=280, elem_classes="options"):
                 self._build_options()
             with gr.Column(scale=2, min_width=340):
                 self._build_view()
         self._connect()
 
     def _build_options(self) -> None:
+        self.preset = gr.Dropdown(list(self._studio.recipes), value=self._studio.recipe, label="Preset")
         with gr.Group():
             self.seeds = gr.Textbox("", label="Seeds", info="More faces: 1,5,9", max_length=200)
             self.add = gr.Button("Add")
         self.seconds = gr.Slider(1, 60, 4, step=1, label="Seconds")
         self.loop = gr.Checkbox(True, label="Loop", info="Ends where it begins")
         self.size = gr.Radio([256, 512, 768], value=768, label="Size")
+        with gr.Accordion("Sound", open=False):
+            self.audio = gr.File(label="Sound", show_label=False, type="filepath", height=120, elem_id="sound")
         with gr.Row():
             self.preview = gr.Button("Preview", interactive=False, min_width=100)
             self.start = gr.Button("Make film", variant="primary", interactive=False, min_width=120)
@@ -64,9 +76,10 @@ class FilmTab:
     def _build_view(self) -> None:
         self.hint = gr.HTML(HINT)
         self.keyframes = gr.Gallery(
-            show_label=False, label="Keyframes", columns=6, allow_preview=False, object_fit="cover", buttons=[],
-            format="png", height="auto", visible=False, elem_id="keyframes",
+            show_label=False, label="Keyframes", allow_preview=False, object_fit="cover", buttons=[], format="png",
+            height="auto", visible=False, elem_id="keyframes", elem_classes="small-faces",
         )  # fmt: skip
+        self.dragged = gr.HTML(js_on_load=(files(__package__) / "page" / "drag.js").read_text(encoding="utf-8"))
         with gr.Row(visible=False) as self.tools:
             self.earlier = gr.Button("← Earlier", size="sm", min_width=80)
             self.later = gr.Button("Later →", size="sm", min_width=80)
@@ -88,29 +101,34 @@ class FilmTab:
     def _connect(self) -> None:
         for happened in (self.add.click, self.seeds.submit):
             happened(self.add_seeds, self.seeds, [*self.shown, self.seeds], **PRIVATE)
+        self.preset.input(self.change_preset, self.preset, [self.preset, *self.shown], **PRIVATE)
         self.keyframes.select(self.choose, None, self.shown, **PRIVATE)
+        self.dragged.input(self.drop, None, self.shown, **PRIVATE)
         for button, step in ((self.earlier, -1), (self.later, 1), (self.remove, 0)):
             button.click(self.mover(step), None, self.shown, **PRIVATE)
         for button, begin in ((self.preview, self.begin_preview), (self.start, self.begin)):
-            options = [self.seconds, self.loop, self.size]
+            options = [self.seconds, self.loop, self.size, self.audio]
             button.click(begin, options, self.shown, **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
         self.cancel.click(self.stop, None, self.status, **PRIVATE, queue=False)
 
     def connect_load(self, page: gr.Blocks, tab: gr.Tab) -> None:
         """Show what is there, after a reload and when the tab is opened."""
-        page.load(self.view, None, self.shown, **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
+        again = page.load(self.resume, None, [self.preset, *self.shown], **PRIVATE)
+        again.then(self.watch, None, self.shown, **WATCHING)
         tab.select(self.view, None, self.shown, **PRIVATE)
 
     # --- what happens
 
     def put(self, request: gr.Request, faces: list[Face]) -> str:
         """Add keyframes; returns what to say about it."""
-        from facegen.studio.drawing import small
+        from facegen.studio.drawing import fits, small
 
         session = self.sessions.of(request)
+        pipeline = self._studio.pipeline(session.preset)
         if len(session.keyframes) + len(faces) > MOST:
             return f"A film has at most {MOST} faces."
-        pipeline = self._studio.pipeline(session.preset)
+        if not fits(pipeline, faces):
+            return f"The film's preset, {session.preset}, cannot draw this face; choose another on the tab Film."
         session.keyframes += [(face, small(pipeline, face)) for face in faces]
         return f"The film has {len(session.keyframes)} face{'s' * (len(session.keyframes) > 1)} now."
 
@@ -126,6 +144,21 @@ class FilmTab:
         said = self.put(request, faces_of(pipeline, numbers, pipeline.recipe.truncation))
         return {**self.view(request), self.status: notes(said), self.seeds: ""}
 
+    def change_preset(self, request: gr.Request, preset: str) -> View:
+        """Make the film by another preset, if it can draw the faces that are there."""
+        from facegen.studio.drawing import fits, small
+
+        session, faces = self.sessions.of(request), [face for face, _ in self.sessions.of(request).keyframes]
+        try:
+            pipeline = self._studio.pipeline(preset)
+        except FacegenError as error:
+            return {self.preset: session.preset, self.status: notes(str(error))}
+        if not fits(pipeline, faces):
+            said = f"{preset} cannot draw the faces that are there; remove them first."
+            return {self.preset: session.preset, self.status: notes(said)}
+        session.preset, session.keyframes = preset, [(face, small(pipeline, face)) for face in faces]
+        return self.view(request)
+
     def choose(self, request: gr.Request, event: gr.SelectData) -> View:
         """Choose a keyframe to move or to remove."""
         self.sessions.of(request).chosen = int(event.index)
@@ -136,27 +169,31 @@ class FilmTab:
 
         def move(request: gr.Request) -> View:
             session = self.sessions.of(request)
-            if session.chosen is not None and session.chosen < len(session.keyframes):
-                keyframe = session.keyframes.pop(session.chosen)
-                place = min(max(session.chosen + step, 0), len(session.keyframes))
-                if step:
-                    session.keyframes.insert(place, keyframe)
-                session.chosen = place if step else None
+            if session.chosen is not None:
+                session.move(session.chosen, session.chosen + step if step else None)
             return self.view(request)
 
         return move
 
-    def begin_preview(self, request: gr.Request, seconds: float, loop: bool, size: int) -> View:
+    def drop(self, request: gr.Request, event: gr.EventData) -> View:
+        """Move a keyframe that was dragged to another's place."""
+        self.sessions.of(request).move(int(event._data["from"]), int(event._data["to"]))
+        return self.view(request)
+
+    def begin_preview(self, request: gr.Request, seconds: float, loop: bool, size: int, audio: str | None) -> View:
         """Start a quick film."""
         from facegen.studio.filming import Cut
 
-        return self._begin(request, Cut.preview(seconds, loop), "preview.mp4")
+        return self._begin(request, Cut.preview(seconds, loop, self._own(audio)), "preview.mp4")
 
-    def begin(self, request: gr.Request, seconds: float, loop: bool, size: int) -> View:
+    def begin(self, request: gr.Request, seconds: float, loop: bool, size: int, audio: str | None) -> View:
         """Start the film."""
         from facegen.studio.filming import Cut
 
-        return self._begin(request, Cut(seconds, loop, size=size), "film.mp4")
+        return self._begin(request, Cut(seconds, loop, size=size, audio=self._own(audio)), "film.mp4")
+
+    def _own(self, audio: str | None) -> Path | None:
+        return None if audio is None else self._studio.own(audio)
 
     def _begin(self, request: gr.Request, cut: Any, name: str) -> View:
         from facegen.studio.filming import make
@@ -181,6 +218,10 @@ class FilmTab:
         """Cancel the film; made again, it goes on where it was."""
         self.sessions.of(request).cancel()
         return {self.status: CANCELLING}
+
+    def resume(self, request: gr.Request) -> View:
+        """Show a session after a reload."""
+        return {self.preset: self.sessions.of(request).preset, **self.view(request)}
 
     def view(self, request: gr.Request) -> View:
         """Return the parts of the tab as they are now."""

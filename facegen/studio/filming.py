@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from facegen.files import sha256_of
 from facegen.media.record import record_text
 from facegen.pipeline import FacePipeline
 from facegen.studio.drawing import Face
 from facegen.studio.work import Job, Studio
-from facegen.video.film import FilmFile, FilmOptions, Item, frame_count, make_film
+from facegen.video.film import AUDIO_KEY, FilmFile, FilmOptions, Item, frame_count, make_film
 from facegen.video.walk import Walk, WalkOptions
 
 
@@ -26,11 +27,13 @@ class Cut:
     loop: bool
     size: int = 768
     fps: int = 30
+    audio: Path | None = None
+    """A file whose sound accompanies the film."""
 
     @classmethod
-    def preview(cls, seconds: float, loop: bool) -> Cut:
+    def preview(cls, seconds: float, loop: bool, audio: Path | None = None) -> Cut:
         """The quick one: 256 px, 12 frames a second."""
-        return cls(seconds, loop, size=256, fps=12)
+        return cls(seconds, loop, 256, 12, audio)
 
 
 def make(studio: Studio, job: Job, preset: str, faces: Sequence[Face], cut: Cut, target: Path) -> Path:
@@ -38,8 +41,10 @@ def make(studio: Studio, job: Job, preset: str, faces: Sequence[Face], cut: Cut,
     pipeline = studio.pipeline(preset)
     keyframes = [face.z for face in faces]
     text = record_text(pipeline, *_command(pipeline, preset, faces, cut), keyframes=keyframes)
+    if cut.audio is not None:
+        text[AUDIO_KEY] = sha256_of(cut.audio)
     count = frame_count(Fraction(str(cut.seconds)), Fraction(cut.fps))
-    file = FilmFile(path=target, text=text, count=count, loop=cut.loop)
+    file = FilmFile(path=target, text=text, count=count, loop=cut.loop, audio=cut.audio)
     walk = Walk(np.stack([z.numpy() for z in keyframes]), file.made, WalkOptions(loop=cut.loop))
     options = FilmOptions(fps=Fraction(cut.fps), size=cut.size)
     make_film(pipeline, [walk], options, file, track=_Told(job))
@@ -50,7 +55,7 @@ def _command(
     pipeline: FacePipeline, preset: str, faces: Sequence[Face], cut: Cut
 ) -> tuple[str, dict[str, Any]]:
     """The command that makes the same walk; faces that no seed draws are in the record alone."""
-    options = {"seconds": cut.seconds, "loop": cut.loop, "fps": cut.fps, "size": cut.size, "recipe": preset}
+    options = asdict(cut) | {"audio": None if cut.audio is None else cut.audio.name, "recipe": preset}
     overrides = {face.overrides(pipeline) for face in faces}
     if len(overrides) > 1 or any(face.seed is None for face in faces):
         return "studio", options

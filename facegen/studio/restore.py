@@ -47,7 +47,7 @@ class RestoreTab:
         self._studio = studio
         self.sessions = Sessions(lambda: Session(studio.new_folder()))
         with gr.Row():
-            with gr.Column(scale=1, min_width=300):
+            with gr.Column(min_width=280, elem_classes="options"):
                 self._build_options()
             with gr.Column(scale=2, min_width=340):
                 self._build_view()

@@ -39,6 +39,8 @@ Item = TypeVar("Item")
 
 SHAPING = ("facegen", "torch", "device", "recipe", "weights")
 """Fields of a record on which the bytes of a frame depend, besides the walks and the film's own options."""
+AUDIO_KEY = "facegen-audio"
+"""Key in a film's text: the SHA-256 of the file that its sound came from."""
 LEAD = 12
 """Frames made before the first of a loop, which lead to it. A frame bears traces of those before it, so the loop would
 jump from its end to its start; the film's last frames fade into these instead."""

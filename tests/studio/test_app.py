@@ -116,8 +116,8 @@ def test_a_client_restores_draws_films_and_compares(running: Running, pair: Path
     assert done.exit_code == 0
     assert restored.read_bytes() == (tmp_path / "pair-x2.jpg").read_bytes()
     assert "--faces 1" in picture_text(restored)[COMMAND_KEY]
-    with Image.open(client.predict(photo, width=500, api_name="/restore")) as wide:
-        assert wide.width == 500
+    with Image.open(client.predict(photo, width=920, api_name="/restore")) as wide:
+        assert wide.width == 920
     with Image.open(client.predict(seed=3, truncation=1, api_name="/draw")) as face:
         assert face.size == (768, 768)
     film = client.predict(seeds="1,2", seconds=0.2, loop=False, size=128, api_name="/film")
@@ -145,7 +145,7 @@ def test_thirty_calls_at_once_are_all_answered_and_leave_no_memory_behind(runnin
     assert all("event: complete" in said for said in asyncio.run(draw_all(0)))
     before = resident(running.pid)
     assert all("event: complete" in said for said in asyncio.run(draw_all(30)))
-    assert resident(running.pid) - before < 60
+    assert resident(running.pid) - before < 100
 
 
 def resident(pid: int) -> float:

@@ -11,11 +11,13 @@ from click.testing import CliRunner
 
 from facegen.cli.main import cli
 from facegen.media.record import read_record
+from facegen.media.video_reader import Clip
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
-from facegen.studio.drawing import directions, faces_of, large, moved, neighbours, preview, small, stages
+from facegen.studio.drawing import Face, directions, faces_of, fits, large, moved, neighbours, preview, small, stages
 from facegen.studio.filming import Cut, make
 from facegen.studio.work import CancelledError, Job, Studio
 from facegen.video.walk import latent_in
+from tests.video.films import beep
 
 
 def job() -> Job:
@@ -87,7 +89,8 @@ def test_a_moved_face_is_found_again_by_its_record(studio: Studio) -> None:
 
 def test_a_preview_and_a_film_go_on_after_they_were_cancelled(studio: Studio) -> None:
     faces, folder = faces_of(studio.pipeline(studio.recipe), (1, 2), 1.0), studio.new_folder()
-    cut = Cut.preview(0.5, loop=True)
+    sound = beep(folder / "song.wav", 2)
+    cut = Cut.preview(0.5, loop=True, audio=sound)
 
     class Impatient(Job):
         def tell(self, share: float, text: str) -> None:
@@ -108,4 +111,13 @@ def test_a_preview_and_a_film_go_on_after_they_were_cancelled(studio: Studio) ->
     assert told[-1] == "Frame 12 of 12"
     record = read_record(film)
     assert record.argv[:5] == ("video", "--seeds", "1,2", "--seconds", "0.5")
+    assert record.argv[-4:] == ("--audio", "song.wav", "--recipe", studio.recipe)
     assert len(record.keyframes) == 2
+    assert Clip(film).has_audio
+
+
+def test_faces_of_another_generator_do_not_fit(studio: Studio) -> None:
+    pipeline = studio.pipeline(studio.recipe)
+    face = faces_of(pipeline, (1,), 1.0)[0]
+    assert fits(pipeline, [face])
+    assert not fits(pipeline, [face, Face(torch.zeros(len(face.z) + 1), 1.0)])

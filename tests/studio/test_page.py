@@ -216,9 +216,12 @@ def test_a_face_is_drawn_explained_changed_and_filmed(open_page: Open, tmp_path:
     page.get_by_role("tab", name="Film").click()
     page.get_by_role("spinbutton", name="number input for Seconds").fill("1")
     page.keyboard.press("Tab")
-    page.locator("#keyframes button").nth(1).click()
-    button(page, "← Earlier").click()
-    page.wait_for_function("() => document.querySelectorAll('#keyframes .caption-label')[0]?.innerText === '7'")
+    first = "() => document.querySelector('#keyframes img')?.alt"
+    page.wait_for_function(f"{first} === '7'")
+    page.locator("#keyframes button").nth(1).drag_to(page.locator("#keyframes button").nth(0))
+    page.wait_for_function(f"{first} !== '7'")
+    button(page, "Later →").press("Enter")
+    page.wait_for_function(f"{first} === '7'")
     button(page, "Preview").click()
     download(page, "Download", tmp_path, "preview.mp4")
 
