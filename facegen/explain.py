@@ -212,6 +212,8 @@ def _agreement(path: Path, rgb: RGB, source: Path) -> Agreement:
     wanted = read_image(source, keep_profile=True).rgb
     (height, width), (tall, wide) = wanted.shape[:2], rgb.shape[:2]
     scale = tall // height
+    if scale > 1:
+        wanted = read_image(source, keep_profile=True, smooth=True).rgb  # as it was upscaled
     if not scale or (tall, wide) != (scale * height, scale * width):
         mismatch = f"is {wide}x{tall}, not a whole number of times as large as {source}, {width}x{height}"
         raise ImageError(f"{path}: {mismatch}; choose the --source it was made from.")

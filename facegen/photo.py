@@ -73,6 +73,11 @@ class PhotoOptions:
             _check_known("faces", self.faces, FACES, "; or numbers, as in 1,3")
         _check_known("background", self.background, BACKGROUNDS)
 
+    @property
+    def keeps_size(self) -> bool:
+        """Whether the result has the photo's own pixels, but for its heads."""
+        return self.scale == 1 or self.background == "keep"
+
 
 @dataclass(frozen=True)
 class Restored(Generic[Sample]):

@@ -75,7 +75,7 @@ class FileUpscaler:
         find_pictures([task.source])  # explains what is wrong with a path that is no file
         if is_clip(task.source):
             return self._clip(task)
-        picture = read_image(task.source, keep_profile=True, keep_depth=True)
+        picture = read_image(task.source, keep_profile=True, keep_depth=True, smooth=self._smooths)
         if self.options.strip:
             picture = replace(picture, origin=Origin(profile=picture.origin.profile))
         upscale_kind = {"photo": self._photo, "crop": self._crop, "aligned": self._aligned}[self.options.kind]
@@ -86,6 +86,12 @@ class FileUpscaler:
             return replace(done, before=(width, height), note=note)
         finally:
             self.pipeline.progress = None
+
+    @property
+    def _smooths(self) -> bool:
+        """Whether the blocks of JPEGs are smoothed: not where a photo keeps its size, or the network cleans it."""
+        keeps = self.options.kind == "photo" and self.options.photo.keeps_size
+        return not keeps and not self.pipeline.recipe.strength
 
     def _photo(self, task: Task, picture: Picture) -> Upscaling:
         mask, size = self.options.mask, (picture.rgb.shape[1], picture.rgb.shape[0])
@@ -225,7 +231,8 @@ class FileUpscaler:
                 others += write_explanation(head, vote_stem(path, number))
         if self.options.before_after:
             command = {COMMAND_KEY: text[COMMAND_KEY]}  # without the record, which describes the result
-            sheet, where = before_after(picture.rgb, eight_bits(rgb)), before_after_path(path)
+            before = picture.rgb if self.options.kind == "crop" else read_image(task.source, keep_profile=True).rgb
+            sheet, where = before_after(before, eight_bits(rgb)), before_after_path(path)
             others.append(write_image(where, sheet, text=command, origin=picture.origin, label="composite"))
         return *others, write_image(path, rgb, alpha, text, origin=picture.origin, label="composite")
 

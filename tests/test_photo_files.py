@@ -92,6 +92,20 @@ def test_what_a_photos_file_held_besides_is_reported(upscale_one: Upscale, tmp_p
     assert "left out: film of a motion photo" in upscale_one(motion_photo(tmp_path / "moved.jpg")).note
 
 
+def test_a_jpeg_is_smoothed_where_it_is_enlarged_only(upscale_one: Upscale, tmp_path: Path, astronaut: RGB) -> None:
+    source = tmp_path / "blocks.jpg"
+    Image.fromarray(resize(astronaut, (200, 200))).save(source, quality=40)
+    smooth, raw = read_image(source, smooth=True).rgb, read_image(source).rgb
+    large, sheet = (
+        read_image(path).rgb for path in reversed(upscale_one(source, suffix=".png", before_after=True).written)
+    )
+    shrunk = large.reshape(200, 2, 200, 2, 3).mean(axis=(1, 3))
+    assert abs(shrunk - smooth).max() <= 1
+    np.testing.assert_allclose(sheet[1:399:2, 1:399:2].mean(), raw[1:].mean(), atol=1)
+    [kept] = upscale_one(source, suffix=".png", photo=PhotoOptions(background="keep", faces="0")).written
+    np.testing.assert_array_equal(read_image(kept).rgb, raw)
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif", ".tif"])
 def test_other_formats(upscale_one: Upscale, photo: Path, suffix: str) -> None:
     [path] = upscale_one(photo, suffix=suffix).written

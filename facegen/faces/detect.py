@@ -1,10 +1,11 @@
 """Heads in photos: YuNet finds the faces, dlib's landmarks find how each head is turned.
 
 YuNet (W. Wu et al., 2023; facegen/faces/yunet) finds faces of about 10 to 300 px, turned by up to 60 degrees, and in
-profile. It finds heads upside down and most that lie on a side as well, but takes them for upright and is less sure of
-them: a head of which it is not sure is looked at in all four quarter turns. Its five points give the tilt only roughly,
-so the head is cut out upright by them and dlib searches the crop, until its 68 landmarks stay in place. A profile, in
-which dlib finds no face, keeps YuNet's five points.
+profile. It finds large heads upside down and some that lie on a side as well, but takes them for upright and is less
+sure of them: a head of which it is not sure is looked at in all four quarter turns. A photo that shows no head is
+searched again on its sides and upside down. YuNet's five points give the tilt only roughly, so the head is cut out
+upright by them and dlib searches the crop, until its 68 landmarks stay in place. A profile, in which dlib finds no
+face, keeps YuNet's five points.
 """
 
 from __future__ import annotations
@@ -76,18 +77,26 @@ class FoundHead:
 def heads_in_photo(rgb: RGB, smallest: float = 0) -> list[FoundHead]:
     """Every head in a photo, the largest first: at any angle, or in profile.
 
-    Heads on a side are missed now and then, and upside down those that are small in the photo.
+    Where others are upright, a head on its side is missed now and then, and a small one upside down.
 
     Args:
         rgb: (H, W, 3) uint8, any size; a face counts from about 10 px of the longest side's 2560 on.
         smallest: heads whose side is less, in photo pixels, may be missing, which saves the finer searches.
     """
     factors = _factors(rgb, smallest)
-    proposed = _distinct([head for factor in factors for head in _search(rgb, factor)])
+    heads = _confirmed(rgb, _search(rgb, factors))
+    if not heads:
+        turned = _confirmed(rgb, [head for turns in (1, 2, 3) for head in _search(rgb, factors, turns)])
+        heads = [head for head in turned if head.landmarks is not None]  # upside down, YuNet takes a cat for a face
     if max(rgb.shape[:2]) * max(factors, default=0) > SEARCH_SIDES[1]:
         _yunet.cache_clear()  # it would keep what it needed for the largest search: 280 MB at 2560 px
-    seen = [head for head in (_set_upright(rgb, _turned_up(rgb, head)) for head in proposed) if head is not None]
-    return sorted(_distinct(seen), key=lambda head: -head.frame.side)
+    return sorted(heads, key=lambda head: -head.frame.side)
+
+
+def _confirmed(rgb: RGB, proposed: list[FoundHead]) -> list[FoundHead]:
+    """The heads among those proposed, each once and upright."""
+    seen = (_set_upright(rgb, _turned_up(rgb, head)) for head in _distinct(proposed))
+    return _distinct([head for head in seen if head is not None])
 
 
 def _factors(rgb: RGB, smallest: float) -> list[float]:
@@ -100,16 +109,25 @@ def _factors(rgb: RGB, smallest: float) -> list[float]:
     return [factor for factor in factors if factor <= enough and shortest * factor >= 8]
 
 
-def _search(rgb: RGB, factor: float) -> list[FoundHead]:
-    """Heads that YuNet proposes in the photo at `factor` times its size."""
-    interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
-    small = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=interpolation)
+def _search(rgb: RGB, factors: list[float], turns: int = 0) -> list[FoundHead]:
+    """Heads that YuNet proposes in the photo at these multiples of its size, turned so often against the clock."""
     heads = []
-    for points, score in _faces(np.asarray(small, dtype=np.uint8)):
-        frame = _frame(points / factor)
-        if frame is not None and _inside(frame, rgb):
-            heads.append(FoundHead(frame, score))
+    for factor in factors:
+        interpolation = cv2.INTER_AREA if factor < 1 else cv2.INTER_CUBIC
+        small = np.rot90(cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=interpolation), turns)
+        for points, score in _faces(np.ascontiguousarray(small, dtype=np.uint8)):
+            frame = _frame(points / factor)
+            for turn in reversed(range(turns)):  # undo the last first; before it, the photo was so wide:
+                frame = frame and _turned_back(frame, rgb.shape[1 - turn % 2])
+            if frame is not None and _inside(frame, rgb):
+                heads.append(FoundHead(frame, score))
     return heads
+
+
+def _turned_back(frame: HeadFrame, width: int) -> HeadFrame:
+    """Turn a frame clockwise with its photo, which is so wide then."""
+    (x, y), right, down = frame.center, frame.right, frame.down
+    return HeadFrame((width - y, x), (-right[1], right[0]), (-down[1], down[0]))
 
 
 def _turned_up(rgb: RGB, head: FoundHead) -> FoundHead:

@@ -14,6 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
 
 from facegen.arrays import eight_bits
 from facegen.errors import FacegenError, ImageError, MissingExtraError
@@ -21,6 +22,7 @@ from facegen.files import refuse_special
 from facegen.media.deep import Deep
 from facegen.media.jxl import CODESTREAM, CONTAINER, JXLFacts, jxl_facts
 from facegen.media.metadata import orientation
+from facegen.ops.blocks import Quantisation, smooth_blocks
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF", "JXL")  # EPS would start Ghostscript
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in HEIF and a phone's JPEG, one of several pictures is the main one
@@ -38,6 +40,8 @@ _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+COARSE = 8
+"""Mean step of a JPEG's luma from which its blocks can be seen: quality 93 and less."""
 _NEAR_SRGB = 2
 """Steps of 255 by which a profile may differ from sRGB and still count as sRGB; common ones differ by rounding."""
 
@@ -89,9 +93,9 @@ def refuse_several(path: Path, file: ImageFile.ImageFile) -> None:
         raise ImageError(f"{path}: holds {count} pages; save each as a file of its own.")
 
 
-def upright(path: Path, file: ImageFile.ImageFile) -> tuple[Image.Image, Deep | None]:
-    """Decode an open file to 8 bits a sample, turned and mirrored as its EXIF says; also return its 16 bits, if it has
-    them, as (H, W, 3).
+def upright(path: Path, file: ImageFile.ImageFile, smooth: bool = False) -> tuple[Image.Image, Deep | None]:
+    """Decode an open file to 8 bits a sample, turned and mirrored as its EXIF says, a JPEG smoothed if wanted; also
+    return its 16 bits, if it has them, as (H, W, 3).
     """
     deep = file.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in file.tile)
     file.load()
@@ -102,12 +106,27 @@ def upright(path: Path, file: ImageFile.ImageFile) -> tuple[Image.Image, Deep | 
     elif file.mode.startswith("I"):  # 16-bit gray, which Pillow's own conversion would clip
         samples = np.asarray(file).clip(0, 65535).astype(np.uint16)
     if samples is None:
-        return (file if turn is None else file.transpose(turn)), None
+        picture: Image.Image = file
+        if smooth and (found := quantisation(file)):
+            picture = Image.fromarray(smooth_blocks(np.asarray(file.convert("RGB")), found)).convert(file.mode)
+        return (picture if turn is None else picture.transpose(turn)), None
     if turn is not None:
         planes = [Image.fromarray(plane).transpose(turn) for plane in np.moveaxis(np.atleast_3d(samples), 2, 0)]
         samples = np.squeeze(np.dstack([np.asarray(plane) for plane in planes]))
     colour = samples[..., :3] if samples.ndim == 3 else np.repeat(samples[..., None], 3, axis=2)
     return Image.fromarray(eight_bits(samples)), colour
+
+
+def quantisation(file: ImageFile.ImageFile) -> Quantisation | None:
+    """What an open JPEG says of its blocks; None of other files, of other colours than YCbCr, and of fine steps."""
+    if not isinstance(file, JpegImageFile) or file.mode not in ("L", "RGB") or file.info.get("adobe_transform", 1) != 1:
+        return None
+    (_, across, down, luma), *others = file.layer
+    steps = {number: tuple(table) for number, table in file.quantization.items()}
+    if np.mean(steps[luma]) < COARSE:
+        return None
+    _, narrow, low, chroma = others[0] if others else file.layer[0]
+    return Quantisation(steps[luma], steps[chroma], (max(down // low, 1), max(across // narrow, 1)))
 
 
 def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:

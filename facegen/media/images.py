@@ -95,7 +95,9 @@ class Facts:
     """The program that wrote it, "facegen 0.2.0"; "" if unknown."""
 
 
-def read_image(path: str | Path, *, keep_profile: bool = False, keep_depth: bool = False) -> Picture:
+def read_image(
+    path: str | Path, *, keep_profile: bool = False, keep_depth: bool = False, smooth: bool = False
+) -> Picture:
     """Read a picture file.
 
     16 bits a sample are rounded to 8 in `rgb`. A phone's JPEG may hold several pictures; the first is read.
@@ -104,6 +106,7 @@ def read_image(path: str | Path, *, keep_profile: bool = False, keep_depth: bool
         keep_profile: leave RGB values unchanged, with the file's ICC profile in `origin`, unless that is sRGB's;
             otherwise convert them to sRGB. Gray and CMYK with a profile are always converted.
         keep_depth: also return 16 bits a sample, unless they were converted.
+        smooth: smooth a JPEG's blocks, within what its steps leave open; see `facegen.ops.blocks`.
     Raises:
         ImageError: if the file is missing, empty, unreadable, damaged, cut short, too large, animated, of several
             pages, or no picture.
@@ -112,7 +115,7 @@ def read_image(path: str | Path, *, keep_profile: bool = False, keep_depth: bool
     path = Path(path)
     with opened(path) as file:
         refuse_several(path, file)
-        picture, deep = upright(path, file)
+        picture, deep = upright(path, file, smooth)
         found = file.info.get("icc_profile")  # not in `picture`: turning and rounding make new ones without it
         colour, alpha = split_alpha(picture)
         rgb, profile = to_rgb(colour, found, keep_profile)

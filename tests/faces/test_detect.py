@@ -89,6 +89,22 @@ def test_a_head_upside_down_among_others_is_turned_alone(astronaut: RGB) -> None
     assert abs(tilt(down.frame)) > 160
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_photo_on_its_side_or_upside_down_shows_its_small_heads(
+    astronaut: RGB, upright: HeadFrame, turns: int
+) -> None:
+    photo = np.full((500, 700, 3), 90, np.uint8)
+    photo[100:300, 60:260] = resize(astronaut[:400, 24:424], (200, 200))
+    center = ((upright.center[0] - 24) / 2 + 60, upright.center[1] / 2 + 100)
+    for _ in range(turns):  # against the clock, a photo of this width
+        width = photo.shape[1]
+        photo, center = np.ascontiguousarray(np.rot90(photo)), (center[1], width - center[0])
+    [head] = heads_in_photo(photo)
+    assert math.dist(head.frame.center, center) < 4
+    assert head.frame.side == pytest.approx(upright.side / 2, rel=0.1)
+    assert abs((tilt(head.frame) - tilt(upright) + 90 * turns + 180) % 360 - 180) < 8
+
+
 def test_a_head_that_is_sure_is_not_looked_at_in_other_turns(astronaut: RGB, upright: HeadFrame) -> None:
     """Its frame is upside down: nothing else would keep it so."""
     x, y = upright.right

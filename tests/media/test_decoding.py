@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
 from PIL import Image, ImageCms, features
+from PIL.ExifTags import Base
 
+from facegen.arrays import RGB
 from facegen.errors import ImageError, MissingExtraError
 from facegen.media import decoding
 from facegen.media.images import read_image, write_image
@@ -200,3 +203,30 @@ def test_without_a_reader_the_error_says_what_to_install(
     with pytest.raises(MissingExtraError, match=advice) as caught:
         read_image(path)
     assert str(caught.value).startswith(str(path))
+
+
+# --- blocks of JPEGs ---
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_a_turned_jpeg_is_smoothed_on_its_own_blocks(tmp_path: Path, head: RGB, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[Base.Orientation] = orientation
+    Image.fromarray(head[:, :171]).save(tmp_path / "a.jpg", quality=60, exif=exif)
+    Image.fromarray(head[:, :171]).save(tmp_path / "plain.jpg", quality=60)
+    plain = read_image(tmp_path / "plain.jpg", smooth=True).rgb
+    rows_first = plain.transpose(1, 0, 2)
+    turned = {1: plain, 3: plain[::-1, ::-1], 6: rows_first[:, ::-1], 7: rows_first[::-1, ::-1]}[orientation]
+    np.testing.assert_array_equal(read_image(tmp_path / "a.jpg", smooth=True).rgb, turned)
+
+
+def test_only_what_a_jpeg_rounded_coarsely_is_smoothed(tmp_path: Path, head: RGB) -> None:
+    def changed(name: str, **options: Any) -> bool:
+        Image.fromarray(head).convert("L" if "grey" in name else "RGB").save(tmp_path / name, **options)
+        return not np.array_equal(read_image(tmp_path / name).rgb, read_image(tmp_path / name, smooth=True).rgb)
+
+    assert changed("a.jpg", quality=80)
+    assert changed("grey.jpg", quality=80)
+    assert not changed("fine.jpg", quality=95)
+    assert not changed("a.webp", quality=50)
+    assert not changed("a.png")
