@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 
 from facegen.arrays import RGB, Pixels, eight_bits
@@ -25,7 +26,7 @@ from facegen.masks import read_mask
 from facegen.media.images import Picture, find_pictures, read_image, write_image
 from facegen.media.metadata import Origin
 from facegen.media.omitted import omitted_from
-from facegen.media.record import COMMAND_KEY, RECORD_KEY, is_foreign, record_text
+from facegen.media.record import COMMAND_KEY, RECORD_KEY, Workshop, is_foreign, record_text
 from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip
 from facegen.media.video_writer import write_video
@@ -36,6 +37,7 @@ from facegen.results import UpresOptions, Upscaling, before_after_path, ending_f
 from facegen.runtime import resolve_device
 from facegen.stages import prefetched
 from facegen.video.clip import clip_scale, upscale_clip
+from facegen.video.sharing import Sharing
 from facegen.video.store import JSON, FrameStore
 
 SMALLEST_HEAD = 16
@@ -57,18 +59,23 @@ class FileUpscaler:
         inputs: resolved paths of the run's sources, which are never overwritten, and neither is the mask.
         on_part: called after each frame of a clip, each batch of a face's tiles, and each block of a photo's background
             upscaled in tiles.
+        sharing: does the most of the work on a clip's frames; None is this process.
     """
 
-    def __init__(self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = _unheard) -> None:
-        self.options = options
+    def __init__(
+        self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = _unheard, sharing: Sharing | None = None
+    ) -> None:
+        self.options, self.sharing = options, sharing
         self.inputs = frozenset(inputs) | ({resolved(options.mask)} if options.mask else set())
         self.on_part = on_part
 
     @cached_property
     def pipeline(self) -> FacePipeline:
         """The networks, loaded when first used."""
-        options = self.options
-        return FacePipeline.load(options.recipe_path, options.overrides, device=resolve_device(options.device))
+        options, device = self.options, self.options.device
+        if self.sharing is not None and not torch.cuda.is_available():
+            device = "cpu"  # others have the GPUs
+        return FacePipeline.load(options.recipe_path, options.overrides, device=resolve_device(device))
 
     def __call__(self, task: Task) -> Upscaling:
         """Upscale a picture or clip and write the results, the main one last."""
@@ -135,12 +142,14 @@ class FileUpscaler:
             raise UsageError(f"{task.source}: a mask is for photos, and this is a clip; omit --mask.")
         scale = clip_scale(clip, photo)
         path = self._path(task, f"-x{scale}")
-        record = partial(record_text, pipeline, "upres", self.options.recorded(clip.path), source=clip.path)
+        maker = pipeline if self.sharing is None else Workshop(pipeline.recipe, self.options.device)
+        record = partial(record_text, maker, "upres", self.options.recorded(clip.path), source=clip.path)
         shaping = json.loads(record()[RECORD_KEY]) | {"threads": None}  # as many as there are when it goes on
         key: dict[str, JSON] = {"record": shaping, "scale": scale}
         warnings: list[str] = []
         with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=warnings.append) as store:
-            done = upscale_clip(pipeline, clip, scale, photo, store, partial(self.on_part, task.source, "frames"))
+            on_frame = partial(self.on_part, task.source, "frames")
+            done = upscale_clip(pipeline, clip, scale, photo, store, on_frame, self.sharing)
             sound, text = clip.path if clip.has_audio else None, record(fit=done.fit)
             with closing(prefetched(store.frames())) as frames:
                 write_video(path, frames, clip.fps, audio=sound, times=done.times, text=text, label="composite")

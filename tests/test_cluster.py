@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ import numpy as np
 import pytest
 
 from facegen import cluster as clusters
+from facegen.arrays import RGB
 from facegen.cluster import connect
 from facegen.errors import FacegenError, MissingExtraError, UsageError
 from facegen.jobs import Outcome, Task, run, share
-from facegen.media.images import write_image
+from facegen.media.images import resize, write_image
+from facegen.media.video_writer import write_video
 from tests.cli.conftest import Facegen, contents, facegen, leftovers, tiny_recipe  # noqa: F401
+from tests.video.films import moving
 
 NODES = 4
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed")
@@ -136,10 +140,12 @@ def noise(folder: Path, count: int, side: int) -> None:
 @needs_ray
 @pytest.mark.slow
 def test_two_workers_and_a_machine_die_and_every_file_is_as_on_one_machine(
-    machines: Any, facegen: Facegen, tiny_recipe: Path, tmp_path: Path  # noqa: F811
+    machines: Any, facegen: Facegen, tiny_recipe: Path, tmp_path: Path, astronaut: RGB  # noqa: F811
 ) -> None:  # fmt: skip
+    """A clip is among them, whose frames the machines share."""
     noise(tmp_path / "in", 500, 24)
     (tmp_path / "in" / "3" / "003.png").write_bytes(b"no picture")
+    write_video(tmp_path / "in" / "clip.mp4", moving(resize(astronaut, (128, 128)), 5, (94, 80)), Fraction(25))
     words = ("upres", tmp_path / "in", "--recipe", tiny_recipe, "--scale", 2, "--threads", 1, "--out")
     extra = machines.add_node(num_cpus=1)
     command = [sys.executable, "-m", "facegen", *map(str, words), tmp_path / "many", "--cluster", machines.address]
@@ -152,21 +158,40 @@ def test_two_workers_and_a_machine_die_and_every_file_is_as_on_one_machine(
         machines.remove_node(extra, allow_graceful=False)
         stdout, stderr = running.communicate(timeout=240)
     assert len(first) == NODES + 1
-    assert (running.returncode, len(stdout.splitlines())) == (1, 499)
+    assert (running.returncode, len(stdout.splitlines())) == (1, 500)
     assert stderr.count("Warning: a process of the cluster died; what it worked on is done again.\n") in (2, 3)
-    assert stderr.splitlines()[-1] == "499 upscaled, 1 failed."
+    assert stderr.splitlines()[-1] == "500 upscaled, 1 failed."
     one = facegen(*words, tmp_path / "one")
     assert sorted(one.stdout.replace("/one/", "/many/").splitlines()) == sorted(stdout.splitlines())
     assert contents(tmp_path / "many") == contents(tmp_path / "one")
     assert not leftovers(tmp_path / "many")
 
 
-def wait_for(folder: Path, count: int) -> None:
+def wait_for(folder: Path, count: int, results: str = "*-x2.png") -> None:
     """Wait until so many results are in a folder."""
     end = time.monotonic() + 240
-    while sum(1 for _ in folder.rglob("*-x2.png")) < count:
+    while sum(1 for _ in folder.rglob(results)) < count:
         assert time.monotonic() < end, f"{folder} has fewer than {count} results"
         time.sleep(0.1)
+
+
+@needs_ray
+@pytest.mark.slow
+def test_a_film_of_twenty_seconds_shared_by_four_machines_is_the_unbroken_one(
+    machines: Any, facegen: Facegen, tiny_recipe: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    """Two of their processes die on the way."""
+    film = ("video", "--seeds", "1,5", "--seconds", 20, "--fps", 5, "--size", 32)
+    words = (*film, "--recipe", tiny_recipe, "--threads", 1, "--out")
+    command = [sys.executable, "-m", "facegen", *map(str, words), str(tmp_path / "many" / "film.mp4")]
+    with subprocess.Popen([*command, "--cluster", machines.address], stderr=subprocess.PIPE, text=True) as running:
+        wait_for(tmp_path / "many", 20, "*.png")
+        for pid in workers(machines)[:2]:
+            os.kill(pid, signal.SIGKILL)
+        _, stderr = running.communicate(timeout=240)
+    assert (running.returncode, stderr.count("Warning: a process of the cluster died")) in ((0, 1), (0, 2)), stderr
+    assert facegen(*words, tmp_path / "one" / "film.mp4").exit_code == 0
+    assert contents(tmp_path / "many") == contents(tmp_path / "one")
 
 
 @needs_ray

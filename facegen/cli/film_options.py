@@ -5,23 +5,37 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from facegen.cli.options import FILE, PATH, Listed, Option, Size, add_options, overwrite_option
+from facegen.cli.options import (
+    FILE,
+    PATH,
+    Listed,
+    Option,
+    Size,
+    add_options,
+    cluster_option,
+    connect_cluster,
+    overwrite_option,
+    recipe_path,
+)
 from facegen.errors import UsageError
 from facegen.files import is_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from facegen.media.record import Maker
     from facegen.pipeline import FacePipeline
     from facegen.video.film import FilmFile, FilmOptions, Item
+    from facegen.video.sharing import Sharing
     from facegen.video.walk import Walk
 
 MEASURES = ("landmarks", "hysteresis", "carry")
@@ -68,6 +82,7 @@ class FilmRequest:
     stabilize: float
     sheet: bool
     keep_frames: bool
+    cluster: str | None
     overwrite: bool
 
     def check(self) -> None:
@@ -95,25 +110,41 @@ class FilmRequest:
         """
         import numpy as np
 
-        from facegen.files import sha256_of
-        from facegen.media.record import record_text
-        from facegen.video.film import AUDIO_KEY, written_before
+        from facegen.media.record import Workshop
+        from facegen.video.film import written_before
+        from facegen.video.sharing import Networks, Shared
         from facegen.video.walk import Walk, WalkOptions
 
+        with ExitStack() as stack:
+            cluster = stack.enter_context(connect_cluster(self.cluster)) if self.cluster else None
+            maker = pipeline if cluster is None else Workshop(pipeline.recipe, cluster.device)
+            file = self._file(self._text(maker, command, options, keyframes))
+            if written_before(file):
+                click.echo(file.path)
+                click.echo(f"{file.path}: done already.", err=True)
+                return
+            self._check_targets(file)
+            way = WalkOptions(self.path, self.easing, self.loop)
+            walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
+            sharing = None
+            if cluster is not None:
+                networks = Networks(recipe_path(options["recipe"]), options["set"], cluster.device)
+                sharing = Shared(stack.enter_context(cluster.pool(networks)))
+            film = replace(self._film(), upscaled=upscaled, columns=columns)
+            for path in _tracked(pipeline, walks, film, file, sharing):
+                click.echo(path)
+
+    def _text(
+        self, maker: Maker, command: str, options: dict[str, Any], keyframes: Sequence[Sequence[Tensor]]
+    ) -> dict[str, str]:
+        """The film's record, and what tells its sound."""
+        from facegen.files import sha256_of
+        from facegen.media.record import record_text
+        from facegen.video.film import AUDIO_KEY
+
         latents = [z for zs in keyframes for z in zs]
-        text = record_text(pipeline, command, options | self._recorded(), keyframes=latents)
-        if self.audio is not None:
-            text[AUDIO_KEY] = sha256_of(self.audio)
-        file = self._file(text)
-        if written_before(file):
-            click.echo(file.path)
-            click.echo(f"{file.path}: done already.", err=True)
-            return
-        self._check_targets(file)
-        way = WalkOptions(self.path, self.easing, self.loop)
-        walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
-        for path in _tracked(pipeline, walks, replace(self._film(), upscaled=upscaled, columns=columns), file):
-            click.echo(path)
+        text = record_text(maker, command, options | self._recorded(), keyframes=latents)
+        return text if self.audio is None else text | {AUDIO_KEY: sha256_of(self.audio)}
 
     def _check_targets(self, file: FilmFile) -> None:
         """Refuse to replace what facegen did not make."""
@@ -152,11 +183,14 @@ class FilmRequest:
             "without": ",".join(self.without) or None,
             "sheet": False,
             "keep_frames": False,
+            "cluster": None,
             "overwrite": False,
         }
 
 
-def _tracked(pipeline: FacePipeline, walks: Sequence[Walk], film: FilmOptions, file: FilmFile) -> list[Path]:
+def _tracked(
+    pipeline: FacePipeline, walks: Sequence[Walk], film: FilmOptions, file: FilmFile, sharing: Sharing | None
+) -> list[Path]:
     """Make a film with a progress line for its frames; exit with 130 after Ctrl-C."""
     from facegen.cli.summary import Forecast, error_console, time_left
     from facegen.video.film import make_film
@@ -172,7 +206,8 @@ def _tracked(pipeline: FacePipeline, walks: Sequence[Walk], film: FilmOptions, f
 
     try:
         with time_left(error_console()) as progress:
-            return make_film(pipeline, walks, film, file, track=track, say=lambda line: click.echo(line, err=True))
+            say = partial(click.echo, err=True)
+            return make_film(pipeline, walks, film, file, sharing=sharing, track=track, say=say)
     except KeyboardInterrupt:
         text = f"{file.path} is not finished; {frames_kept(file.frames)} frames are kept"
         click.echo(f"\nStopped: {text}. To go on, run the same command again.", err=True)
@@ -213,5 +248,6 @@ def _options(size: int, seconds: float, loop: bool) -> list[Option]:
         click.option("--stabilize", type=click.FloatRange(0, 1), default=0.0, help=_STABILIZE),
         click.option("--sheet", is_flag=True, help="Write a contact sheet of the film too."),
         overwrite_option,
+        cluster_option,
         click.option("--keep-frames", is_flag=True, help="Keep the lossless frames, in a folder next to the film."),
     ]

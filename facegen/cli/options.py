@@ -205,19 +205,23 @@ def add_options(options: Sequence[Option], command: Callable[..., Any]) -> Calla
     return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 
-def connect_cluster(address: str, device: str) -> AbstractContextManager[Cluster]:
-    """Connect to the cluster that --cluster names, for processes with as many threads as --threads says, or one."""
+def connect_cluster(address: str) -> AbstractContextManager[Cluster]:
+    """Connect to the cluster that --cluster names, for processes as --device and --threads say, else of one thread."""
     from facegen.cluster import connect
 
-    threads = click.get_current_context().params["threads"]
-    return connect(address, device=device, threads=threads or 1, say=lambda line: click.echo(line, err=True))
+    given = click.get_current_context().params
+    threads = given["threads"] or 1
+    return connect(address, device=given["device"], threads=threads, say=lambda line: click.echo(line, err=True))
 
 
-def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str) -> FacePipeline:
-    """Load the pipeline that the options of `pipeline_options` describe."""
+def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str, cluster: str | None = None) -> FacePipeline:
+    """Load the pipeline that the options of `pipeline_options` describe; if a cluster has the GPUs, they need not be
+    here.
+    """
     from facegen.golden import choose_device
     from facegen.pipeline import FacePipeline
 
+    device = "auto" if cluster and device == "cuda" else device
     return FacePipeline.load(recipe_path(recipe), overrides, device=choose_device(device))
 
 

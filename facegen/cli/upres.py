@@ -250,12 +250,18 @@ def _here(jobs: int, todo: Sequence[Task], upscaler: FileUpscaler, on_part: OnPa
 def _on_cluster(
     address: str, todo: Sequence[Task], upscaler: FileUpscaler, on_part: OnPart
 ) -> Generator[Outcome, None, None]:
-    """Upscale on the machines of a cluster."""
-    from facegen.jobs import run
+    """Upscale on the machines of a cluster, which share the pictures, and then the frames of each clip."""
+    from facegen.jobs import attempt, share
+    from facegen.media.video_reader import is_clip
+    from facegen.photo_files import FileUpscaler
+    from facegen.video.sharing import Shared
 
-    with connect_cluster(address, upscaler.options.device) as cluster:
-        upscaler.options = replace(upscaler.options, device=cluster.device)
-        yield from run(todo, upscaler, cluster)
+    with connect_cluster(address) as cluster:
+        options = replace(upscaler.options, device=cluster.device)
+        with cluster.pool(FileUpscaler(options, upscaler.inputs)) as pool:
+            yield from share((task for task in todo if not is_clip(task.source)), pool)
+            here = FileUpscaler(options, upscaler.inputs, on_part, Shared(pool))
+            yield from (attempt(here, task) for task in todo if is_clip(task.source))
 
 
 def _parts_in(progress: Progress, clips: dict[Path, Forecast]) -> OnPart:

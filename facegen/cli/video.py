@@ -57,7 +57,7 @@ def video(
     if len(seeds) + len(faces) + len(heads) < 2:
         raise UsageError("a film goes from keyframe to keyframe; give at least 2, as in --seeds 1,5.")
     request.check()
-    pipeline = load_pipeline(recipe, overrides, device)
+    pipeline = load_pipeline(recipe, overrides, device, request.cluster)
     keyframes = [
         *(pipeline.latent(seed) for seed in seeds),
         *(latent_in(pipeline, face) for face in faces),
@@ -98,7 +98,7 @@ def grid_walk(
     if len(seeds) < stops:
         raise UsageError(f"--stops {stops} needs as many seeds; {len(seeds)} are given.")
     request.check()
-    pipeline = load_pipeline(recipe, overrides, device)
+    pipeline = load_pipeline(recipe, overrides, device, request.cluster)
     latents = [pipeline.latent(seed) for seed in seeds]
     keyframes = [[latents[(cell + stop) % len(seeds)] for stop in range(stops)] for cell in range(len(seeds))]
     shown = ",".join(map(str, seeds))

@@ -10,6 +10,7 @@ import os
 import platform
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -102,6 +103,14 @@ class Record(_Table):
 
 class Maker(Protocol):
     """A `FacePipeline`, as far as the record needs it."""
+
+    recipe: PipelineRecipe
+    device: str
+
+
+@dataclass
+class Workshop:
+    """The processes of a cluster, as far as the record needs them."""
 
     recipe: PipelineRecipe
     device: str

@@ -6,7 +6,7 @@ One thread decodes the clip and finds heads and motion, several upscale frames, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import dataclass
@@ -30,8 +30,9 @@ from facegen.media.video_reader import Clip
 from facegen.photo import PhotoOptions, paste_heads, wanted_heads
 from facegen.pipeline import FacePipeline
 from facegen.sizes import photo_scale
-from facegen.stages import Submit, at_once, in_order, prefetched, threads, workers
+from facegen.stages import Submit, at_once, in_order, prefetched, threads
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
+from facegen.video.sharing import Alone, Sharing
 from facegen.video.store import FrameStore, State, joined, part
 from facegen.video.temporal import film_candidates
 from facegen.video.tracking import HeadTracker, TrackedHead, smooth_landmarks
@@ -88,21 +89,24 @@ def upscale_clip(
     options: PhotoOptions,
     store: FrameStore,
     progress: Progress = lambda _done, _all: None,
+    sharing: Sharing | None = None,
 ) -> UpscaledClip:
     """Upscale a clip into a store, from the first frame that is not there yet.
 
     Args:
         scale: see `clip_scale`; at most 8.
         store: its key must depend on all these arguments.
+        sharing: does the most of the work on each frame; None is this process.
     Raises:
         FileError: if the clip is damaged, or the frames cannot be written.
     """
-    upscaler = ClipUpscaler(pipeline, scale, options, fps=float(clip.fps))
+    sharing = sharing or Alone(pipeline)
+    upscaler = ClipUpscaler(pipeline, scale, options, fps=float(clip.fps), sharing=sharing)
     made_before, latest = store.done, store.latest()
     times: list[Fraction] = []
     done: ClipFrame | None = None
-    side_by_side = workers(pipeline.device)
-    with closing(prefetched(_seen(clip, made_before, options))) as frames, threads(side_by_side) as submit:
+    side_by_side = sharing.side_by_side
+    with closing(prefetched(_seen(clip, made_before, options, sharing))) as frames, threads(side_by_side) as submit:
         for frame in islice(frames, made_before):
             times.append(frame.time)
             if latest is not None and len(times) == made_before:
@@ -114,6 +118,30 @@ def upscale_clip(
             store.add(done.rgb, done.state())
             progress(len(times), clip.count)
     return UpscaledClip(tuple(times), *(0, math.inf) if done is None else (done.heads, done.fit))
+
+
+def upscale_frame(
+    pipeline: FacePipeline, rgb: RGB, heads: Sequence[tuple[HeadFrame, Landmarks]], scale: int, background: str
+) -> tuple[RGB, int]:
+    """Upscale a frame, (H, W, 3), without those before it.
+
+    Args:
+        heads: with landmarks as shares of the head's side.
+        background: see `facegen.photo.PhotoOptions`.
+    Returns:
+        the (s*H, s*W, 3) picture, and the number of heads that were upscaled.
+    """
+    canvas = blank_canvas(scale * rgb.shape[0], scale * rgb.shape[1], np.uint8)
+    fill_background(canvas, pipeline, rgb, background)
+    upscale_faces = [partial(_face, pipeline, landmarks) for _, landmarks in heads]
+    upscaled = paste_heads(canvas, pipeline, rgb, [place for place, _ in heads], upscale_faces)
+    return canvas, len(upscaled)
+
+
+def _face(pipeline: FacePipeline, landmarks: Landmarks, face: Tensor, size: int) -> Upscaled:
+    """Upscale an aligned head, (3, S, S)."""
+    placed = landmarks.scaled(face.shape[-1])
+    return pipeline(face, size, landmarks=placed, count=film_candidates(pipeline))
 
 
 @dataclass(frozen=True)
@@ -154,8 +182,11 @@ class _Located:
 class ClipUpscaler:
     """Upscales the frames of one clip in order."""
 
-    def __init__(self, pipeline: FacePipeline, scale: int, options: PhotoOptions, *, fps: float) -> None:
+    def __init__(
+        self, pipeline: FacePipeline, scale: int, options: PhotoOptions, *, fps: float, sharing: Sharing | None = None
+    ) -> None:
         self.pipeline, self.scale, self.options = pipeline, scale, options
+        self._sharing = sharing or Alone(pipeline)
         self._tracker = HeadTracker(fps)
         self._before: Callable[[], ClipFrame | None] = lambda: None
 
@@ -180,10 +211,9 @@ class ClipUpscaler:
     def _upscale(self, frame: _Located, before: Callable[[], ClipFrame | None]) -> ClipFrame:
         """Upscale a frame; the frame before is waited for as late as possible."""
         rgb = frame.rgb
-        canvas = blank_canvas(self.scale * rgb.shape[0], self.scale * rgb.shape[1], np.uint8)
-        fill_background(canvas, self.pipeline, rgb, self.options.background)
-        places, upscale_faces = [place for place, _ in frame.heads], [partial(self._face, x) for _, x in frame.heads]
-        upscaled = paste_heads(canvas, self.pipeline, rgb, places, upscale_faces)
+        fresh = self._sharing.submit(upscale_frame, rgb, frame.heads, self.scale, self.options.background)
+        made, upscaled = fresh.result()
+        canvas = np.require(made, requirements="W")  # what comes from another process may be read-only
         past, base = before(), None
         if past is not None and frame.moved is not None:
             base = self._mix(canvas, rgb, past.kept, frame.moved)
@@ -191,12 +221,7 @@ class ClipUpscaler:
         result, fit = back_project_photo(canvas, rgb, recipe.fidelity, damaged=bool(recipe.strength))
         heads, worst = (0, math.inf) if past is None else (past.heads, past.fit)
         kept = Kept.of(rgb, _plane(result), base)
-        return ClipFrame(result, kept, frame.tracker, max(heads, len(upscaled)), min(worst, fit))
-
-    def _face(self, landmarks: Landmarks, face: Tensor, size: int) -> Upscaled:
-        """Upscale an aligned head, (3, S, S)."""
-        placed = landmarks.scaled(face.shape[-1])
-        return self.pipeline(face, size, landmarks=placed, count=film_candidates(self.pipeline))
+        return ClipFrame(result, kept, frame.tracker, max(heads, upscaled), min(worst, fit))
 
     def _mix(self, canvas: RGB, rgb: RGB, kept: Kept, moved: Motion) -> Plane:
         """Mix the previous frame's detail into this one's; a background that is kept stays unchanged.
@@ -243,17 +268,31 @@ def _heads(rgb: RGB, options: PhotoOptions) -> list[FoundHead]:
     return heads_in_photo(rgb, smallest=options.face_size_min)
 
 
-def _seen(clip: Clip, skipped: int, options: PhotoOptions) -> Generator[SeenFrame, None, None]:
+def _seen(clip: Clip, skipped: int, options: PhotoOptions, sharing: Sharing) -> Generator[SeenFrame, None, None]:
     """Yield the frames of a clip; the first ones, which are made already, without what they show."""
-    before: RGB | None = None
-    with closing(clip.frames()) as frames:
+
+    def begun() -> Iterator[Callable[[], SeenFrame]]:
+        before: RGB | None = None
         for number, (time, rgb) in enumerate(frames):
             if number < skipped:
-                yield SeenFrame(time, rgb)
+                yield partial(SeenFrame, time, rgb)
             else:
-                moved = None if before is None else motion(before, rgb)
-                yield SeenFrame(time, rgb, tuple(_heads(rgb, options)), moved)
+                yield partial(_with_sight, time, rgb, sharing.submit(look, rgb, before, options.face_size_min))
             before = rgb
+
+    with closing(clip.frames()) as frames:
+        yield from in_order(begun(), sharing.ahead)
+
+
+def look(
+    _pipeline: FacePipeline, rgb: RGB, before: RGB | None, smallest: int
+) -> tuple[tuple[FoundHead, ...], Motion | None]:
+    """Find the heads in a frame, at least so many pixels wide, and the motion from the frame before."""
+    return tuple(heads_in_photo(rgb, smallest=smallest)), None if before is None else motion(before, rgb)
+
+
+def _with_sight(time: Fraction, rgb: RGB, sight: Future[tuple[tuple[FoundHead, ...], Motion | None]]) -> SeenFrame:
+    return SeenFrame(time, rgb, *sight.result())
 
 
 def _first_frames(clip: Clip) -> Iterator[RGB]:

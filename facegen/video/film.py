@@ -29,8 +29,9 @@ from facegen.media.sheets import FilmSheet, contact_sheet
 from facegen.media.video_reader import video_text
 from facegen.media.video_writer import find_codec, write_video, written_pictures
 from facegen.pipeline import FacePipeline
-from facegen.stages import Submit, at_once, in_order, prefetched, threads, workers
+from facegen.stages import Submit, at_once, in_order, prefetched, threads
 from facegen.video.interpolate import interpolate
+from facegen.video.sharing import Alone, Sharing
 from facegen.video.store import JSON, FrameStore, State, joined, part
 from facegen.video.temporal import TemporalFrame, TemporalOptions, TemporalUpscaler
 from facegen.video.walk import Walk
@@ -139,6 +140,7 @@ def make_film(
     options: FilmOptions,
     file: FilmFile,
     *,
+    sharing: Sharing | None = None,
     track: Track = lambda items, total, done: items,
     say: Callable[[str], object] = lambda line: None,
 ) -> list[Path]:
@@ -149,6 +151,7 @@ def make_film(
 
     Args:
         walks: one for each face, all of `file.made` frames.
+        sharing: does the most of the work on each frame; None is this process.
         track: watches the new frames; it is called on another thread.
         say: gets a line when frames were there already or had to be dropped.
     Returns:
@@ -160,11 +163,12 @@ def make_film(
         counts = [walk.count for walk in walks]
         raise UsageError(f"film: walks of {counts} frames; expected one or more, of {file.made}.")
     lead = min(LEAD, file.made) if file.loop and options.remembers else 0
-    cells = [Cell(pipeline, walk, options) for walk in walks]
+    sharing = sharing or Alone(pipeline)
+    cells = [Cell(pipeline, walk, options, sharing) for walk in walks]
     with FrameStore(file.frames, frames_key(walks, options, file.text), warn=say) as store:
         if store.done:
             say(f"{file.path}: {store.done} of {lead + file.made} frames are done already.")
-        made = _frames(cells, options.columns, store, lead, workers(pipeline.device), track)
+        made = _frames(cells, options.columns, store, lead, sharing.side_by_side, track)
         with closing(prefetched(made)) as frames:
             written = _write(file, options.fps, _closed(frames, lead, file.made))
         if not file.keep_frames:
@@ -190,9 +194,11 @@ def frames_key(walks: Sequence[Walk], options: FilmOptions, text: Mapping[str, s
 class Cell:
     """One face that walks; its pictures are made in order."""
 
-    def __init__(self, pipeline: FacePipeline, walk: Walk, options: FilmOptions) -> None:
+    def __init__(
+        self, pipeline: FacePipeline, walk: Walk, options: FilmOptions, sharing: Sharing | None = None
+    ) -> None:
         self.pipeline, self.walk, self.options = pipeline, walk, options
-        self.temporal = TemporalUpscaler(pipeline, options.temporal, fps=float(options.fps))
+        self.temporal = TemporalUpscaler(pipeline, options.temporal, fps=float(options.fps), sharing=sharing)
 
     def begin(self, frame: int, submit: Submit = at_once) -> Callable[[], tuple[RGB, State]]:
         """Draw a frame's face, alone, as a batch would change its last bits, and submit the rest of the work on it.

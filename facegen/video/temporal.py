@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb
-from facegen.candidates import Candidates, Upscaled
+from facegen.candidates import Candidates, Upscaled, wanted_variants
 from facegen.errors import UsageError
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
 from facegen.pipeline import FacePipeline
 from facegen.stages import Submit, at_once
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
+from facegen.video.sharing import Alone, Sharing
 from facegen.video.store import State, joined, part
 from facegen.video.tracking import BETA, CUTOFF, OneEuroFilter, smooth_landmarks
 
@@ -71,6 +72,39 @@ class Past:
 
 
 @dataclass(frozen=True)
+class Fresh:
+    """What a frame's face becomes without those before it. Pickled, it is on the processor, without the candidates."""
+
+    upscaled: Upscaled
+    moved: Motion | None  # from the frame before
+
+    def __reduce__(self) -> Any:
+        parts = ("image", "stack", "reference", "scores", "chosen")
+        lean = {name: getattr(self.upscaled, name).cpu() for name in parts}
+        return Fresh, (replace(self.upscaled, candidates=torch.empty(0), **lean), self.moved)
+
+
+def upscale_fresh(
+    pipeline: FacePipeline,
+    face: Tensor,
+    size: int,
+    landmarks: Landmarks,
+    count: int | None,
+    chosen: Callable[[], Tensor | None] | None,
+    pair: tuple[RGB, RGB] | None,
+) -> Fresh:
+    """Upscale a face, and find the motion between a pair of low-res pictures, the frame before's and its own.
+
+    Args:
+        face, size, landmarks, count: see `FacePipeline.__call__`.
+        chosen: waits for the choice of the frame before, which gets a bonus.
+    """
+    extend = None if chosen is None else partial(_with_bonus, chosen=chosen)
+    moved = None if pair is None else motion(*pair)
+    return Fresh(pipeline(face, size, landmarks=landmarks, count=count, extend=extend), moved)
+
+
+@dataclass(frozen=True)
 class _Located:
     """A face whose landmarks and place in the film are known."""
 
@@ -89,11 +123,16 @@ class TemporalUpscaler:
     choice of candidates: there is one for each tile then, unless the recipe asks for a number of them.
     """
 
-    def __init__(self, pipeline: FacePipeline, options: TemporalOptions, *, fps: float) -> None:
+    def __init__(
+        self, pipeline: FacePipeline, options: TemporalOptions, *, fps: float, sharing: Sharing | None = None
+    ) -> None:
         if not 0 <= options.stabilize <= 1:
             raise UsageError(f"stabilize is {options.stabilize}, expected 0 (off) to 1.")
         self.pipeline, self.options = pipeline, options
+        self._sharing = sharing or Alone(pipeline)
         self._count = film_candidates(pipeline) if options.carry else None
+        several = len(wanted_variants(pipeline.recipe.candidates)[: self._count]) > 1
+        self._keeps_choice = options.hysteresis and several
         self._points = OneEuroFilter(fps, cutoff=CUTOFF, beta=BETA)
         self._camera = OneEuroFilter(fps, cutoff=CAMERA_CUTOFF)
         self._low_res: RGB | None = None
@@ -129,27 +168,28 @@ class TemporalUpscaler:
 
     def _upscale(self, located: _Located, size: int, past: Callable[[], Past]) -> TemporalFrame:
         """Upscale a face; what the frame before leaves is waited for as late as possible."""
-        moved = None
-        if self.options.carry and located.before is not None:
-            moved = motion(located.before, located.low_res)
-        extend = partial(_with_bonus, past=past) if self.options.hysteresis else None
-        upscaled = self.pipeline(located.face, size, landmarks=located.landmarks, count=self._count, extend=extend)
-        image, kept = upscaled.image, None
+        chosen = self._sharing.late(lambda: past().chosen) if self._keeps_choice else None
+        pair = (located.before, located.low_res) if self.options.carry and located.before is not None else None
+        fresh = self._sharing.submit(
+            upscale_fresh, located.face, size, located.landmarks, self._count, chosen, pair
+        ).result()  # fmt: skip
+        upscaled, kept = fresh.upscaled, None
+        image, reference = (part.to(self.pipeline.device) for part in (upscaled.image, upscaled.reference))
         if self.options.carry:
-            image, kept = self._with_detail(upscaled, located.low_res, past().kept, moved)
+            image, kept = self._with_detail(image, reference, located.low_res, past().kept, fresh.moved)
         shown = image if located.camera is None else _filmed(image, located.camera)
         return TemporalFrame(shown, upscaled, kept, located.filters)
 
     def _with_detail(
-        self, upscaled: Upscaled, low_res: RGB, kept: Kept | None, moved: Motion | None
+        self, fresh: Tensor, reference: Tensor, low_res: RGB, kept: Kept | None, moved: Motion | None
     ) -> tuple[Tensor, Kept]:
-        """Carry detail from the previous frame into the upscaled picture, and back-project it again."""
+        """Carry detail from the previous frame into the fresh picture, and back-project it again."""
         if kept is None or moved is None:
-            return upscaled.image, Kept.of(low_res, _plane(upscaled.image))
+            return fresh, Kept.of(low_res, _plane(fresh))
         from_before = carried(kept, low_res, moved)
-        mixed = _image(from_before.mix(_plane(upscaled.image))).to(upscaled.image)
+        mixed = _image(from_before.mix(_plane(fresh))).to(fresh)
         with torch.inference_mode():
-            image = back_project(mixed, upscaled.reference, self.pipeline.recipe.fidelity, slack=ROUNDING)
+            image = back_project(mixed, reference, self.pipeline.recipe.fidelity, slack=ROUNDING)
         return image, Kept.of(low_res, _plane(image), from_before.base)
 
     def _camera_for(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -172,12 +212,12 @@ def film_candidates(pipeline: FacePipeline) -> int:
     return pipeline.recipe.candidates.count or 1
 
 
-def _with_bonus(candidates: Candidates, *, past: Callable[[], Past]) -> Candidates:
+def _with_bonus(candidates: Candidates, *, chosen: Callable[[], Tensor | None]) -> Candidates:
     """Add a bonus to the candidate that was chosen for each tile in the frame before."""
-    if candidates.images.shape[1] == 1 or (chosen := past().chosen) is None:
+    if (before := chosen()) is None:
         return candidates
     bonus = torch.zeros(candidates.images.shape[:2], device=candidates.images.device)
-    return replace(candidates, bonus=bonus.scatter_(1, chosen.to(bonus.device)[:, None], BONUS))
+    return replace(candidates, bonus=bonus.scatter_(1, before.to(bonus.device)[:, None], BONUS))
 
 
 def _filmed(image: Tensor, camera: NDArray[np.float64]) -> Tensor:

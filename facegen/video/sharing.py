@@ -1,0 +1,105 @@
+"""The share of a frame's work that depends on no other frame: done here, or by other processes for several frames.
+
+What depends on the frame before, which is little, is always done here, in order, so that the bytes are the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from facegen.jobs import Pool
+from facegen.pipeline import FacePipeline
+from facegen.runtime import resolve_device
+from facegen.stages import at_once, workers
+
+Result = TypeVar("Result")
+
+
+class Sharing(Protocol):
+    """Who does the share."""
+
+    @property
+    def side_by_side(self) -> int:
+        """Number of frames to work on at a time."""
+
+    @property
+    def ahead(self) -> int:
+        """Number of frames whose share to begin before they are needed."""
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """Have function(pipeline, *arguments) called; `function` belongs to a module."""
+
+    def late(self, value: Callable[[], Result]) -> Callable[[], Result]:
+        """Make what waits for a value an argument; where it must be known before, it is waited for now."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """This process does it, on the thread that asks for it."""
+
+    pipeline: FacePipeline
+    ahead: int = 0
+
+    @property
+    def side_by_side(self) -> int:
+        return workers(self.pipeline.device)
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        return at_once(partial(function, self.pipeline, *arguments))
+
+    def late(self, value: Callable[[], Result]) -> Callable[[], Result]:
+        return value
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The processes of a pool do it; each holds a `Holder`."""
+
+    pool: Pool
+
+    @property
+    def side_by_side(self) -> int:
+        return self.pool.in_flight
+
+    @property
+    def ahead(self) -> int:
+        return self.pool.in_flight
+
+    def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        return self.pool.submit(_on_pipeline, function, *arguments)
+
+    def late(self, value: Callable[[], Result]) -> Callable[[], Result]:
+        return partial(_same, value())
+
+
+class Holder(Protocol):
+    """Holds networks."""
+
+    @property
+    def pipeline(self) -> FacePipeline: ...
+
+
+@dataclass
+class Networks:
+    """A pipeline that is loaded when it is first used, in whatever process."""
+
+    recipe: Path
+    overrides: tuple[str, ...]
+    device: str
+
+    @cached_property
+    def pipeline(self) -> FacePipeline:
+        return FacePipeline.load(self.recipe, self.overrides, device=resolve_device(self.device))
+
+
+def _on_pipeline(held: Holder, function: Callable[..., Result], *arguments: Any) -> Result:
+    return function(held.pipeline, *arguments)
+
+
+def _same(value: Result) -> Result:
+    return value
