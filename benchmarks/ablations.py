@@ -34,8 +34,8 @@ from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet, enlarge
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import JNetRecipe
-from facegen.training.datasets import TileConfig, TileDataset
 from facegen.training.start import load_training_recipe, make_trainer
+from facegen.training.tiles import TileConfig, TileDataset
 
 RECIPE = Path(__file__).parents[1] / "pipelines" / "train" / "jnet-8x.toml"
 COMMON = (

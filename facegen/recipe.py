@@ -31,8 +31,8 @@ def load_recipe(path: Path, schema: type[Config], overrides: Iterable[str] = ())
         RecipeError: naming the file, the key, what was expected, and for an unknown key the nearest known one.
     """
     values = read_toml(path)
-    for override in overrides:
-        _override(values, override)
+    for text in overrides:
+        override(values, text)
     return parse_recipe(values, schema, source=str(path))
 
 
@@ -63,7 +63,8 @@ def parse_recipe(values: Mapping[str, Any], schema: type[Config], *, source: str
         raise RecipeError("\n".join(f"{source}: {_explain(e, schema)}" for e in error.errors())) from None
 
 
-def _override(values: dict[str, Any], text: str) -> None:
+def override(values: dict[str, Any], text: str) -> None:
+    """Set one value of a recipe from "key=value"; see `load_recipe`."""
     key, equals, raw = text.partition("=")
     if not equals or not key.strip():
         raise RecipeError(f"--set {text!r}: expected key=value, as in --set seed=1 or --set tiles.overlap=8.")

@@ -69,7 +69,13 @@ class TrainingRecipe(click.ParamType[Path]):
 @click.option("--out", type=click.Path(path_type=Path), help="Run folder: stats, samples, checkpoints.")
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out.")
 @click.option("--from", "begin_with", metavar="WEIGHTS", help="Start from published weights: a name, or a folder.")
-@click.option("--time", "seconds", type=Duration(), default=None, help="Stop after this long: 90s, 30m, 2h.")
+@click.option(
+    "--time",
+    "seconds",
+    type=Duration(),
+    default=None,
+    help="End after this long, at the learning rate that the recipe ends with: 90s, 30m, 2h.",
+)
 @click.option("--images", type=Count(), default=None, help="Stop after so many images in all: 800, 500k.")
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in run.batch=8.")
 @click.option(
@@ -106,7 +112,8 @@ def train(
         torch.set_num_threads(threads)
     if images is not None:
         overrides = (*overrides, f"run.images={images}")
-    resolved = load_training_recipe(recipe, overrides)
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    resolved = load_training_recipe(recipe, overrides, on_gpu=on_gpu)
     if dry_run:
         _print_dry_run(resolved, data, device)
         return

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -195,14 +197,25 @@ def training_files(folder: Path, config: DataConfig) -> list[Path]:
 
 
 def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, RGB]]:
-    """Yield each file with its picture (H, W, 3); those that cannot be read are reported to `warn`."""
-    for file in files:
+    """Yield each file with its picture (H, W, 3); those that cannot be read are reported to `warn`.
+
+    A few are read at the same time, in threads.
+    """
+
+    def read(file: Path) -> RGB | ImageError:
         try:
-            rgb = read_image(file).rgb
+            return read_image(file).rgb
         except ImageError as error:
-            warn(str(error))
-            continue
-        yield file, rgb
+            return error
+
+    waiting, together = iter(files), 2 * (os.cpu_count() or 1)
+    with ThreadPoolExecutor() as pool:
+        while chunk := list(islice(waiting, together)):
+            for file, found in zip(chunk, pool.map(read, chunk), strict=True):
+                if isinstance(found, ImageError):
+                    warn(str(found))
+                else:
+                    yield file, found
 
 
 def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[RGB, list[Path]]:

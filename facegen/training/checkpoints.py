@@ -114,6 +114,8 @@ def _kind(phase: Phase) -> str:
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Load moments and step counts; the learning rate and other settings stay unchanged."""
     settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
+    for group, own in zip(state["param_groups"], settings, strict=True):
+        group.update(own)  # they say where the counts of steps belong
     optimizer.load_state_dict(state)
     for group, own in zip(optimizer.param_groups, settings, strict=True):
         group.update(own)

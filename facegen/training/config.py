@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, model_validator
 
@@ -15,8 +16,9 @@ from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig, ProjectedDiscriminator
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig
 from facegen.models.unet import GridConfig, UNetConfig
-from facegen.training.datasets import PairConfig, TileConfig
+from facegen.training.datasets import PairConfig
 from facegen.training.losses import ADVERSARIAL, Weight, WeightSchedule
+from facegen.training.tiles import TileConfig
 
 EVER = 2**62  # images; no weight changes after so many
 AdversarialKind = Literal["minimax", "non-saturating", "lsgan", "hinge", "wasserstein"]
@@ -42,9 +44,23 @@ class OptimizerConfig(Strict):
     betas: tuple[Beta, Beta] = (0.0, 0.99)
     clip_norm: float = Field(default=0.0, ge=0)
     """The generator's gradient is shortened to this length; 0 leaves it unchanged."""
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the run over which the learning rate rises from 0."""
+    decay_from: float = Field(default=1.0, ge=0, le=1)
+    """Share of the run from which on the learning rate falls, on half a cosine, to `decay_to` times what it was."""
+    decay_to: float = Field(default=0.03, ge=0, le=1)
     generator_from: int = Field(default=0, ge=0)
     """The generator trains from this many images seen on; a new discriminator on trained weights needs some hundreds
     for itself. Images that the weights of --from have seen count as well."""
+
+    def rate(self, course: float) -> float:
+        """The learning rate at a share of the run, in 0..1."""
+        if course < self.warmup:
+            return self.learning_rate * max(course / self.warmup, 0.02)
+        if course <= self.decay_from:
+            return self.learning_rate
+        fallen = (1 - math.cos(math.pi * (course - self.decay_from) / (1 - self.decay_from))) / 2
+        return self.learning_rate * (1 + (self.decay_to - 1) * fallen)
 
 
 class RunConfig(Strict):
@@ -62,10 +78,14 @@ class RunConfig(Strict):
     """Draw the sample sheet every this many pictures."""
     log_images: int = Field(default=400, ge=1)
     """Average the losses over this many pictures into one line of stats.jsonl."""
-    workers: int = Field(default=1, ge=0)
-    """Threads that prepare batches in advance; 0 prepares each when it is needed."""
     ema_images: float = Field(default=10_000, gt=0)
     """Half-life of the weights' moving average, in pictures; at most a twentieth of those seen."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_workers(cls, values: Any) -> Any:
+        """Recipes of version 0.1 had a number of threads that made batches."""
+        return {k: v for k, v in values.items() if k != "workers"} if isinstance(values, dict) else values
 
     def due(self, images_seen: int, every: int) -> bool:
         """True if the batch that ended at `images_seen` reached another multiple of `every` images."""
@@ -98,6 +118,10 @@ class DCGANLoss(Strict):
     latents of the same mean and covariance (Ghosh et al. 2020)."""
     prior: float = Field(default=0.02, ge=0)
     """Weight of the latents' divergence from N(0, 1), per nat and relative to `reconstruction`."""
+    judged: Literal["all", "drawn"] = "all"
+    """With `reconstruction`, the generated pictures that the discriminator sees: "drawn" leaves out those of found
+    latents, which are smoother than real ones. A discriminator that learns "smooth is false" by them asks the others
+    for ever more contrast."""
     growing_images: int = Field(default=0, ge=0)
     """Images per resolution of progressive growing, from 8 px on; 0 trains the full resolution from the start."""
 
@@ -124,19 +148,23 @@ class JNetLoss(FeatureLoss):
 
     kind: AdversarialKind = "hinge"
     real_label: RealLabel = 1.0
-    adversarial: float = Field(default=0.2, ge=0)
+    adversarial: Weight = WeightSchedule(start=0.2)
     """Weight of the PatchGAN."""
-    projected: float = Field(default=0.0, ge=0)
-    """Weight of an additional projected discriminator."""
+    projected: Weight = WeightSchedule(start=0.0)
+    """Weight of an additional projected discriminator; 0 from beginning to end leaves it out."""
     pooled_l1: Weight = WeightSchedule(start=50.0)
     pooled_side: int = Field(default=32, ge=1)
     """For pooled_l1: side that both tiles are average-pooled to; the tile's own side makes it L1 of all pixels."""
     crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the discriminators and the feature loss see."""
 
+    @property
+    def has_projected(self) -> bool:
+        return self.projected(0) > 0 or self.projected(EVER) > 0
+
     @model_validator(mode="after")
     def _choices_fit(self) -> JNetLoss:
-        if self.projected and self.crop < ProjectedDiscriminator.SMALLEST:
+        if self.has_projected and self.crop < ProjectedDiscriminator.SMALLEST:
             raise ValueError(f"crop is {self.crop}; projected needs at least {ProjectedDiscriminator.SMALLEST} px")
         check_labels(self.kind, real_label=(self.real_label, 1))
         return self

@@ -36,6 +36,8 @@ def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     modes: dict[str, Literal["bf16-mixed", "32-true"]] = {"bf16": "bf16-mixed", "fp32": "32-true"}
+    torch.backends.cudnn.benchmark = accelerator == "cuda"  # shapes do not change, so a short search pays
+    torch.backends.cudnn.benchmark_limit = 4
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision on stderr
     return Fabric(
         accelerator=accelerator,

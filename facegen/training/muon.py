@@ -21,65 +21,87 @@ MOMENTUM, EPS = 0.95, 1e-8
 _A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
 
 
-def orthogonalised(matrix: Tensor) -> Tensor:
-    """The orthogonal matrix nearest to one of (M, N), roughly: singular values end up between 0.7 and 1.2.
+def orthogonalised(matrices: Tensor) -> Tensor:
+    """The orthogonal matrices nearest to those of (..., M, N), roughly: singular values end up between 0.7 and 1.2.
 
     Newton-Schulz rounds need matrix products only; singular values below a thousandth of the Frobenius norm stay small.
+    On a GPU they run in bfloat16, whose error is as small as the polynomial's.
     """
-    tall = matrix.shape[0] > matrix.shape[1]
-    x: Tensor = matrix.T if tall else matrix
-    x = x / x.norm().clamp(min=1e-7)
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x: Tensor = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
+    if x.device.type == "cuda":
+        x = x.bfloat16()
     for _ in range(_ROUNDS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = _A * x + (_B * gram + _C * gram @ gram) @ x
-    return x.T if tall else x
+    return (x.mT if tall else x).to(matrices.dtype)
 
 
 class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024) for matrices and the kernels of convolutions, Adam for all else.
 
     The gradient's moving average with Nesterov momentum is made orthogonal, so that no direction of a layer learns
-    faster than the others. Kernels count as (outputs, inputs x height x width) matrices. Updates are as long as Adam's
-    (Liu et al. 2025, "Muon is Scalable for LLM Training"), so Adam's learning rates fit.
+    faster than the others. Kernels count as (outputs, inputs x height x width) matrices; equal ones are taken together.
+    Updates are as long as Adam's (Liu et al. 2025, "Muon is Scalable for LLM Training"), so Adam's learning rates fit.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], *, lr: float, betas: tuple[float, float] = (0.9, 0.99)) -> None:
-        """`betas` are Adam's."""
+    def __init__(
+        self, params: Iterable[nn.Parameter], *, lr: float | Tensor, betas: tuple[float, float] = (0.9, 0.99)
+    ) -> None:
+        """`betas` are Adam's; a learning rate that is a tensor may change in a step replayed as a graph."""
         super().__init__(params, {"lr": lr, "betas": betas})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """Descend once; closures are not supported."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    state = self.state[parameter] or self._begin(parameter)
-                    state["step"] += 1
-                    descend = _descend_matrix if _is_matrix(parameter) else _descend_adam
-                    descend(parameter, parameter.grad, state, group)
+            trained: list[Tensor] = [p for p in group["params"] if p.grad is not None]
+            for parameter in trained:
+                self.state[parameter] = self.state[parameter] or _begin(parameter)
+            kernels: dict[tuple[int, ...], list[Tensor]] = {}
+            for parameter in filter(_is_matrix, trained):
+                kernels.setdefault(parameter.shape, []).append(parameter)
+            for equal in kernels.values():
+                self._descend_matrices(equal, group["lr"])
+            if others := [p for p in trained if not _is_matrix(p)]:
+                self._descend_adam(others, group["lr"], *group["betas"])
 
-    def _begin(self, parameter: Tensor) -> dict[str, Any]:
-        state: dict[str, Any] = self.state[parameter]
-        state |= {"step": torch.tensor(0.0), "average": torch.zeros_like(parameter)}
-        if not _is_matrix(parameter):
-            state["square"] = torch.zeros_like(parameter)
-        return state
+    def _descend_matrices(self, equal: list[Tensor], lr: float | Tensor) -> None:
+        averages, gradients = [self.state[p]["average"] for p in equal], _gradients(equal)
+        torch._foreach_lerp_(averages, gradients, 1 - MOMENTUM)
+        ahead = torch.stack(torch._foreach_lerp(gradients, averages, MOMENTUM)).flatten(2)
+        updates = orthogonalised(ahead) * (-lr * LENGTH * max(ahead.shape[1:]) ** 0.5)
+        torch._foreach_add_(equal, [update.view(equal[0].shape) for update in updates])
+
+    def _descend_adam(self, others: list[Tensor], lr: float | Tensor, first: float, second: float) -> None:
+        states, gradients = [self.state[p] for p in others], _gradients(others)
+        for state, parameter in zip(states, others, strict=True):
+            state["step"] = state["step"].to(parameter.device)  # of a checkpoint, it lies on the processor
+        averages, squares = [s["average"] for s in states], [s["square"] for s in states]
+        torch._foreach_add_([s["step"] for s in states], 1)
+        torch._foreach_lerp_(averages, gradients, 1 - first)
+        torch._foreach_mul_(squares, second)
+        torch._foreach_addcmul_(squares, gradients, gradients, 1 - second)
+        step = states[0]["step"]
+        lengths = torch._foreach_div(squares, 1 - second**step)
+        torch._foreach_sqrt_(lengths)
+        torch._foreach_add_(lengths, EPS)
+        updates = list(torch._foreach_div(averages, lengths))
+        torch._foreach_mul_(updates, -lr / (1 - first**step))
+        torch._foreach_add_(others, updates)
+
+
+def _gradients(parameters: list[Tensor]) -> list[Tensor]:
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+def _begin(parameter: Tensor) -> dict[str, Any]:
+    state: dict[str, Any] = {"average": torch.zeros_like(parameter)}
+    if not _is_matrix(parameter):
+        state |= {"step": torch.zeros((), device=parameter.device), "square": torch.zeros_like(parameter)}
+    return state
 
 
 def _is_matrix(parameter: Tensor) -> bool:
     return parameter.ndim >= 2 and parameter.shape[0] >= LEAST_ROWS
-
-
-def _descend_matrix(parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-    state["average"].lerp_(gradient, 1 - MOMENTUM)
-    ahead = gradient.lerp(state["average"], MOMENTUM).flatten(1)
-    update = orthogonalised(ahead) * (LENGTH * max(ahead.shape) ** 0.5)
-    parameter.add_(update.view(parameter.shape), alpha=-group["lr"])
-
-
-def _descend_adam(parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> None:
-    (first, second), steps = group["betas"], state["step"].item()
-    state["average"].lerp_(gradient, 1 - first)
-    state["square"].lerp_(gradient.square(), 1 - second)
-    length = (state["square"] / (1 - second**steps)).sqrt_().add_(EPS)
-    parameter.addcdiv_(state["average"] / (1 - first**steps), length, value=-group["lr"])

@@ -125,7 +125,7 @@ def _parts(recipe: AnyRecipe) -> Iterator[tuple[Kind, str, BaseModel, str]]:
     yield recipe.kind, "", recipe.generator, "average"
     if isinstance(recipe, JNetRecipe):
         yield "patchgan", "-patchgan", recipe.discriminator, "discriminator"
-        if recipe.loss.projected:
+        if recipe.loss.has_projected:
             yield "heads", "-heads", recipe.projected, "heads"
     elif isinstance(recipe, DCGANRecipe):
         if recipe.loss.reconstruction:

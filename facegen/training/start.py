@@ -21,14 +21,15 @@ from facegen.errors import RecipeError, TrainingError, WeightsError, one_line, p
 from facegen.faces.align import Points
 from facegen.media.report import write_text
 from facegen.models.jnet import JNet
-from facegen.recipe import load_recipe, read_toml
+from facegen.recipe import override, parse_recipe, read_toml
 from facegen.training.callbacks import Callback, Run
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe, UNetRecipe
-from facegen.training.datasets import FaceDataset, PairDataset, TileDataset
+from facegen.training.datasets import FaceDataset, PairDataset
 from facegen.training.distributed import make_fabric, share_batchnorm
 from facegen.training.objectives import DCGANObjective, JNetObjective, Objective, UpscalerObjective
 from facegen.training.objectives.dcgan import VALIDATED
+from facegen.training.tiles import TileDataset
 from facegen.training.trainer import Trainer
 from facegen.weights import companion, find_weights, load_network, read_card
 
@@ -46,12 +47,22 @@ PICTURES, STEPS = 8, 3
 """Pictures that a dry run reads; steps that it times, after one that it does not."""
 
 
-def load_training_recipe(path: Path, overrides: Iterable[str] = ()) -> AnyRecipe:
-    """Read a training recipe; its `kind` says which."""
-    kind = read_toml(path).get("kind")
+def load_training_recipe(path: Path, overrides: Iterable[str] = (), *, on_gpu: bool = False) -> AnyRecipe:
+    """Read a training recipe; its `kind` says which.
+
+    The tables [gpu.run], [gpu.optimizer], ... hold what is different on a GPU; `overrides` come after them.
+    """
+    values = read_toml(path)
+    kind, other = values.get("kind"), values.pop("gpu", {})
     if not isinstance(kind, str) or kind not in RECIPES:
         raise RecipeError(f"{path}: kind is {kind!r}, expected one of {', '.join(RECIPES)} in a training recipe.")
-    return load_recipe(path, RECIPES[kind], overrides)
+    if not isinstance(other, dict) or not all(isinstance(table, dict) for table in other.values()):
+        raise RecipeError(f"{path}: gpu holds more than tables; expected [gpu.run], [gpu.optimizer] and the like.")
+    for table, changes in other.items() if on_gpu else ():
+        values[table] = {**values.get(table, {}), **changes}
+    for text in overrides:
+        override(values, text)
+    return parse_recipe(values, RECIPES[kind], source=str(path))
 
 
 def make_trainer(
@@ -134,10 +145,10 @@ def make_objective(
     torch.manual_seed(seed)
     if isinstance(recipe, DCGANRecipe):
         side = recipe.generator.side
-        faces = FaceDataset(files, side, seed, warn)
-        known = load_square(unseen[:VALIDATED], side, warn)[0] if unseen else faces.pictures
+        faces = FaceDataset(files, side, seed, device, warn)
+        known = load_square(unseen[:VALIDATED], side, warn)[0] if unseen else faces.pictures[:VALIDATED].cpu().numpy()
         return DCGANObjective(recipe, faces, known, device), faces.files
-    shared: dict[str, Any] = {"side": recipe.side, "scale": recipe.generator.scale, "warn": warn}
+    shared: dict[str, Any] = {"side": recipe.side, "scale": recipe.generator.scale, "device": device, "warn": warn}
     if isinstance(recipe, JNetRecipe):
         network = recipe.generator
         shared |= {"tile": network.tile, "guide": recipe.guide, "config": recipe.tiles, "strength": network.strength}

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from facegen.errors import TrainingError
 from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints, load_state, save_checkpoint, state_of
 from facegen.training.config import RunConfig
 from facegen.training.distributed import alone_in, average_gradients, interrupts_noted, make_fabric, mean_over_processes
+from facegen.training.graphs import GraphedSteps
 from facegen.training.objectives.base import Objective, Phase
 from facegen.training.random import Draws
 
@@ -48,41 +50,53 @@ class Trainer:
             )
         self.callbacks = tuple(callbacks) if self.fabric.is_global_zero else ()
         self.step = 0
-        self._losses: dict[str, list[Tensor]] = {}
+        self._started, self._seconds = time.monotonic(), float("inf")
+        self._losses: dict[str, tuple[Tensor, int]] = {}
         self._waited = 0.0
+        on_gpu = self.fabric.device.type == "cuda"
+        alone = self.fabric.world_size == 1
+        self._graphs = GraphedSteps(self._run_phases) if on_gpu and alone and objective.capturable else None
 
     @property
     def images_seen(self) -> int:
         return self.step * self.config.batch
 
+    @property
+    def course(self) -> float:
+        """The share of the run that is done, in 0..1: of its time, if that is limited, else of its images."""
+        if math.isinf(self._seconds):
+            return min(self.images_seen / self.config.images, 1.0)
+        share = (time.monotonic() - self._started) / self._seconds
+        return min(self._mean(torch.tensor(share)).item(), 1.0)  # clocks differ a little between processes
+
     def run(self, seconds: float = float("inf")) -> None:
         """Train, call the callbacks, and write checkpoints into the run folder.
 
+        Args:
+            seconds: end after so long; learning rates that fall reach their end then.
         Raises:
             TrainingError: if a loss is not finite (the last checkpoint stays unchanged), or another process trains in
                 the folder.
             KeyboardInterrupt: after Ctrl-C or SIGTERM, once the step is finished and saved; a second one does not wait.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        end = time.monotonic() + seconds
+        self._started, self._seconds = time.monotonic(), seconds
+        end = self._started + seconds
         lock = alone_in(self.folder) if self.fabric.is_global_zero else nullcontext()
-        with lock, interrupts_noted() as interrupted, Prefetch(self._batch, self.config.workers) as batches:
+        with lock, interrupts_noted() as interrupted:
             with ExitStack() as endings:
                 for callback in self.callbacks:
                     callback.on_start(self)
                     endings.callback(callback.on_end, self)
-                self._loop(batches, lambda: self._agreed(interrupted() or time.monotonic() >= end))
+                self._loop(lambda: self._agreed(interrupted() or time.monotonic() >= end))
             if self._agreed(interrupted()):
                 raise KeyboardInterrupt
 
-    def _loop(self, batches: Prefetch, stopped: Callable[[], bool]) -> None:
+    def _loop(self, stopped: Callable[[], bool]) -> None:
         saved = logged = time.monotonic()
         since = self.images_seen
         while self.images_seen < self.config.images and not stopped():
-            asked = time.monotonic()
-            batch = batches.take(self.step)
-            self._waited += time.monotonic() - asked
-            self.train_step(batch)
+            self.train_step()
             if self.config.due(self.images_seen, self.config.log_images):
                 self._log(time.monotonic() - logged, self.images_seen - since)
                 logged, since = time.monotonic(), self.images_seen
@@ -93,65 +107,111 @@ class Trainer:
                 saved = time.monotonic()
         self.save()
 
-    def train_step(self, batch: Any = None) -> None:
-        """Run every phase that is due on one batch, then update the average."""
-        batch = self._batch(self.step) if batch is None else batch
-        self._free(None)
-        with self.fabric.autocast():
-            pictures = self.objective.begin(batch, self._draws(BEGIN))
-        for number, phase in enumerate(self.objective.phases):
-            if self.step % phase.interval == 0 and self.images_seen >= phase.first_image:
-                self._take(phase, pictures, number)
+    def train_step(self) -> None:
+        """Make a batch, run every phase that is due on it, then update the average."""
+        asked = time.monotonic()
+        with record_function("train.data"):
+            batch = self._batch()
+        self._waited += time.monotonic() - asked
+        self.objective.before_step(self.images_seen)
+        self._set_rates()
+        phases = self.objective.phases
+        due = [
+            number for number, phase in enumerate(phases)
+            if self.step % phase.interval == 0 and self.images_seen >= phase.first_image
+        ]  # fmt: skip
+        losses = (self._graphs or self._run_phases)(due, batch, self._draws)
+        self._add(losses)
+        self.objective.after_step()
         self._update_average()
         self.step += 1
 
-    def _batch(self, step: int) -> Any:
-        """This process's share of a step's batch."""
+    def _batch(self) -> Any:
+        """This process's share of the step's batch."""
         share = self.config.batch // self.fabric.world_size
-        return self.objective.batch(step * self.config.batch + self.fabric.global_rank * share, share)
+        return self.objective.batch(self.step * self.config.batch + self.fabric.global_rank * share, share)
 
     def _draws(self, number: int) -> Draws:
         seed = (self.config.seed, self.step, number)
-        return Draws(*seed, rank=self.fabric.global_rank, world=self.fabric.world_size)
+        rank, world = self.fabric.global_rank, self.fabric.world_size
+        return Draws(*seed, rank=rank, world=world, device=self.fabric.device)
+
+    def _set_rates(self) -> None:
+        course = self.course
+        for phase in self.objective.phases:
+            if phase.rate is None:
+                continue
+            rate = phase.rate(course)
+            for group in phase.optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+
+    def _run_phases(self, due: Sequence[int], batch: Any, draws: Callable[[int], Draws]) -> dict[str, Tensor]:
+        self._free(None)
+        with self.fabric.autocast():
+            pictures = self.objective.begin(batch, draws(BEGIN))
+        losses: dict[str, Tensor] = {}
+        for number in due:
+            phase = self.objective.phases[number]
+            losses |= {f"{phase.name}/{key}": loss for key, loss in self._take(phase, pictures, draws(number)).items()}
+        return losses
 
     def _free(self, trained: nn.Module | None) -> None:
         """Let gradients reach one module only, or all of them (None)."""
         for phase in self.objective.phases:
             phase.module.requires_grad_(trained is None or phase.module is trained)
 
-    def _take(self, phase: Phase, pictures: Any, number: int) -> None:
+    def _take(self, phase: Phase, pictures: Any, draws: Draws) -> dict[str, Tensor]:
         self._free(phase.module)
-        with self.fabric.autocast():
-            losses = self.objective.losses(phase.name, pictures, self._draws(number), self.images_seen)
-        total = self._mean(losses["total"].detach())
-        if not torch.isfinite(total):
-            raise TrainingError(
-                f"{self.folder}: the {phase.name} loss is {total.item()} at step {self.step}. "
-                "Resume from the last checkpoint with a lower optimizer.learning_rate."
-            )
+        with self.fabric.autocast(), record_function(f"train.{phase.name}.losses"):
+            losses = self.objective.losses(phase.name, pictures, draws, self.images_seen)
         phase.optimizer.zero_grad(set_to_none=True)
-        losses["total"].backward()  # type: ignore[no-untyped-call]
+        with record_function(f"train.{phase.name}.backward"):
+            losses["total"].backward()  # type: ignore[no-untyped-call]
         average_gradients(phase.module)
-        if phase.clip_norm:
-            nn.utils.clip_grad_norm_(phase.module.parameters(), phase.clip_norm)
-        phase.optimizer.step()
-        for name, value in losses.items():
-            self._losses.setdefault(f"{phase.name}/{name}", []).append(value.detach().float().cpu())
+        with record_function(f"train.{phase.name}.optimizer"):
+            if phase.clip_norm:
+                nn.utils.clip_grad_norm_(phase.module.parameters(), phase.clip_norm)
+            phase.optimizer.step()
+        return {name: value.detach().float() for name, value in losses.items()}
 
+    def _add(self, losses: dict[str, Tensor]) -> None:
+        """Add a step's losses to those since the last log, without waiting for a GPU."""
+        for name, value in losses.items():
+            total, count = self._losses.get(name, (torch.zeros_like(value), 0))
+            self._losses[name] = total + value, count + 1
+        if self.fabric.device.type == "cpu":
+            self._check()
+
+    def _check(self) -> None:
+        """Refuse losses that are not finite: sums stay so once they are."""
+        totals = {name: total for name, (total, _) in self._losses.items() if name.endswith("/total")}
+        sums = self._mean(torch.stack(list(totals.values()))).tolist() if totals else []
+        for name, total in zip(totals, sums, strict=True):
+            if not math.isfinite(total):
+                raise TrainingError(
+                    f"{self.folder}: the {name.removesuffix('/total')} loss is {total} at step {self.step}. "
+                    "Resume from the last checkpoint with a lower optimizer.learning_rate."
+                )
+
+    @torch.no_grad()
     def _update_average(self) -> None:
         half_life = min(self.config.ema_images, max(self.images_seen * 0.05, self.config.batch))
-        keep = 0.5 ** (self.config.batch / half_life)
-        average, source = self.objective.ema
-        with torch.no_grad():
-            for a, s in zip(_floats(average), _floats(source), strict=True):
-                a.lerp_(s, 1 - keep)
+        average, source = (_floats(module) for module in self.objective.ema)
+        torch._foreach_lerp_(average, source, 1 - 0.5 ** (self.config.batch / half_life))
 
     def _log(self, seconds: float, images: int) -> None:
         """Average the losses since the last time, over all processes, for the callbacks."""
+        self._check()
         stats: dict[str, Any] = {"step": self.step, "images": self.images_seen}
         stats["images_per_second"] = round(images / max(seconds, 1e-9), 2)
         stats["data_share"] = round(self._waited / max(seconds, 1e-9), 4)
-        means = self._mean(torch.stack([torch.stack(values).mean() for values in self._losses.values()]))
+        stats["course"] = round(self.course, 4)
+        if self.fabric.device.type == "cuda":
+            stats["gpu_mib"] = torch.cuda.max_memory_allocated() >> 20
+        means = self._mean(torch.stack([total / count for total, count in self._losses.values()]))
         stats |= {key: round(mean, 5) for key, mean in zip(self._losses, means.tolist(), strict=True)}
         self._losses, self._waited = {}, 0.0
         for callback in self.callbacks:
@@ -170,13 +230,17 @@ class Trainer:
         return bool(self._mean(torch.tensor(float(flag))) > 0)
 
     def _mean(self, value: Tensor) -> Tensor:
+        """The mean over all processes, on the processor."""
+        if self.fabric.world_size == 1:
+            return value.cpu()
         return mean_over_processes(self.fabric.to_device(value)).cpu()
 
     def state(self) -> dict[str, Any]:
         return state_of(self.step, self.images_seen, self.objective.modules, self.objective.phases)
 
     def save(self) -> None:
-        """Write a checkpoint; the first process does, the others wait."""
+        """Write a checkpoint, of finite losses only; the first process does, the others wait."""
+        self._check()
         if self.fabric.is_global_zero:
             save_checkpoint(self.folder, self.state())
         self.fabric.barrier()
@@ -197,29 +261,3 @@ class Trainer:
 def _floats(module: nn.Module) -> list[Tensor]:
     """Parameters and floating-point buffers, in a fixed order."""
     return [t for t in (*module.parameters(), *module.buffers()) if t.is_floating_point()]
-
-
-class Prefetch(AbstractContextManager["Prefetch"]):
-    """Makes the batches of the next steps in threads, so that each is ready when its step begins.
-
-    Threads suffice, since OpenCV and NumPy release Python's lock in their loops; a batch is known from its step, so
-    their order does not matter.
-    """
-
-    def __init__(self, make: Callable[[int], Any], workers: int) -> None:
-        self.make, self.workers = make, workers
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batch") if workers else None
-        self._coming: dict[int, Future[Any]] = {}
-
-    def take(self, step: int) -> Any:
-        """The batch of a step; starts on those after it."""
-        if self._pool is None:
-            return self.make(step)
-        for ahead in range(step, step + self.workers + 1):
-            if ahead not in self._coming:
-                self._coming[ahead] = self._pool.submit(self.make, ahead)
-        return self._coming.pop(step).result()
-
-    def __exit__(self, *error: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)

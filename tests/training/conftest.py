@@ -22,8 +22,9 @@ from facegen.training.config import (
     UNetRecipe,
     UpscalerLoss,
 )
-from facegen.training.datasets import PairConfig, TileConfig
+from facegen.training.datasets import PairConfig
 from facegen.training.losses import WeightSchedule
+from facegen.training.tiles import TileConfig
 
 RUN = RunConfig(batch=2, images=8, precision="fp32", preview_images=8, log_images=4, seed=3)
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegen.training.random import POLICIES, Draws, colour, cutout, diffaugment, translation
+from facegen.training.random import POLICIES, Draws, FixedDraws, ItemDraws, colour, cutout, diffaugment, translation
 
 SEED, BATCH = (3, 20, 1), 24
 KINDS: dict[str, Callable[[Draws, int], Tensor]] = {
@@ -28,7 +28,7 @@ def draw(request: pytest.FixtureRequest) -> Callable[[Draws, int], Tensor]:
 def sequence(draws: Draws, batch: int) -> list[Tensor]:
     """Several kinds of draws after each other, as a phase makes them; the shared ones once for each row."""
     parts = [draw(draws, batch) for draw in KINDS.values()]
-    shared = torch.tensor(draws.shared(0, 1000, 3)).expand(batch, 3)
+    shared = draws.shared(0, 1000, 3).expand(batch, 3)
     return [*parts, shared, draws.randn(batch)]
 
 
@@ -47,7 +47,7 @@ def test_ranks_rows_differ(draw: Callable[[Draws, int], Tensor]) -> None:
 
 def test_shared_numbers_are_equal_in_all_ranks_and_go_on() -> None:
     ranks = [Draws(*SEED, rank=rank, world=3) for rank in range(3)]
-    first, second = ([draws.shared(0, 10**6, 4) for draws in ranks] for _ in range(2))
+    first, second = ([draws.shared(0, 10**6, 4).tolist() for draws in ranks] for _ in range(2))
     assert first[0] == first[1] == first[2]
     assert second[0] == second[1] == second[2]
     assert first[0] != second[0]
@@ -68,7 +68,7 @@ def test_the_global_state_is_let_be() -> None:
 
 def test_known_for_good() -> None:
     """A checkpoint of today must go on in the same way tomorrow: no random state is saved in it."""
-    assert Draws(3, 20, -1).shared(0, 10**6, 3) == [647761, 171212, 717161]
+    assert Draws(3, 20, -1).shared(0, 10**6, 3).tolist() == [647761, 171212, 717161]
 
 
 @pytest.mark.parametrize("other", [(4, 20, 1), (3, 21, 1), (3, 20, 2), (3, 1, 20), (3, 20, -1), (3, 20), (0, 0, 0)])
@@ -87,7 +87,7 @@ def test_ranges() -> None:
     assert 0 <= uniform.min() < 0.01
     assert 0.99 < uniform.max() < 1
     assert set(whole.tolist()) == {-2, -1, 0, 1, 2}
-    assert set(shared) == {5, 6, 7}
+    assert set(shared.tolist()) == {5, 6, 7}
     normal = draws.randn(5000)
     assert abs(normal.mean()) < 0.06
     assert abs(normal.std() - 1) < 0.04
@@ -174,3 +174,55 @@ def test_policies_are_applied_in_order(pictures: Tensor) -> None:
     assert diffaugment(pictures, (), rng()) is pictures
 
 
+class TestItems:
+    ITEMS = torch.arange(4000)
+
+    def test_numbers_are_known_from_seed_item_and_call(self) -> None:
+        whole, part = ItemDraws(3, self.ITEMS), ItemDraws(3, self.ITEMS[1000:1003])
+        for _ in range(2):
+            assert torch.equal(whole.uniform(2, 3)[1000:1003], part.uniform(2, 3))
+            assert torch.equal(whole.normal()[1000:1003], part.normal())
+        assert not torch.equal(ItemDraws(4, self.ITEMS).uniform(), ItemDraws(3, self.ITEMS).uniform())
+
+    def test_known_for_good(self) -> None:
+        """A run of today must go on in the same way tomorrow, on any device."""
+        assert ItemDraws(3, torch.tensor([20, 2**40])).whole(10**6, 2).tolist() == [[755437, 677380], [782113, 949022]]
+
+    def test_uniform_numbers_fill_the_range_evenly_and_independently(self) -> None:
+        draws = ItemDraws(0, self.ITEMS)
+        x, again = draws.uniform(25), draws.uniform(25)
+        assert 0 <= x.min() < 1e-3
+        assert 0.999 < x.max() < 1
+        counts = torch.histc(x, 20, 0, 1) / x.numel()
+        assert (counts - 0.05).abs().max() < 0.003
+        neighbours = (x[1:], x[:-1]), (x[:, 1:], x[:, :-1]), (x, again)
+        assert all(abs(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) < 0.02 for a, b in neighbours)
+
+    def test_normal_numbers_have_their_moments(self) -> None:
+        x = ItemDraws(0, self.ITEMS).normal(25)
+        assert x.mean().abs() < 0.02
+        assert (x.std() - 1).abs() < 0.01
+        assert (x.pow(4).mean() - 3).abs() < 0.1
+
+    def test_whole_numbers_stay_below_each_item_s_own_limit(self) -> None:
+        limit = self.ITEMS % 5 + 1
+        found = ItemDraws(0, self.ITEMS).whole(limit, 2)
+        assert (found < limit[:, None]).all()
+        assert all(set(found[limit == n].flatten().tolist()) == set(range(n)) for n in range(1, 6))
+
+    def test_chances(self) -> None:
+        assert abs(ItemDraws(0, self.ITEMS).chance(0.3).float().mean() - 0.3) < 0.03
+
+
+def test_fixed_draws_keep_their_places_and_take_the_numbers_of_each_step() -> None:
+    def ask(draws: Draws) -> list[Tensor]:
+        return [draws.rand(4, 2), draws.randn(3), draws.randint(0, 9, 5), draws.shared(0, 99, 2)]
+
+    fixed = FixedDraws(Draws(1))
+    places = ask(fixed)
+    assert all(map(torch.equal, places, ask(Draws(1))))
+    for step in (2, 3):
+        fixed.refill(Draws(step))
+        again = ask(fixed)
+        assert all(a is b for a, b in zip(again, places, strict=True))
+        assert all(map(torch.equal, again, ask(Draws(step))))

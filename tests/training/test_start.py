@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from facegen.data.split import DataConfig
 from facegen.errors import RecipeError, TrainingError, WeightsError
@@ -161,9 +162,9 @@ def test_times_steps_that_teach_both_networks(head_folder: Path, monkeypatch: py
     taken: list[tuple[int, str]] = []
     take = Trainer._take
 
-    def note(trainer: Trainer, phase: Phase, *rest: Any) -> None:
+    def note(trainer: Trainer, phase: Phase, *rest: Any) -> dict[str, Tensor]:
         taken.append((trainer.step, phase.name))
-        take(trainer, phase, *rest)
+        return take(trainer, phase, *rest)
 
     monkeypatch.setattr(Trainer, "_take", note)
     late = jnet_recipe().model_copy(update={"optimizer": OptimizerConfig(generator_from=15)})

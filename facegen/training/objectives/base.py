@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -33,17 +33,19 @@ class Phase:
     """The phase does not run before this many images are seen."""
     clip_norm: float = 0.0
     """Longer gradients are shortened to it; 0 leaves them unchanged."""
+    rate: Callable[[float], float] | None = None
+    """The learning rate at a share of the run, in 0..1; if absent, it stays the optimizer's."""
 
     @classmethod
     def discriminator(cls, module: nn.Module, config: OptimizerConfig) -> Phase:
         """The discriminator's turn, by Adam."""
-        return cls("discriminator", module, torch.optim.Adam(**_options(module, config)))
+        return cls("discriminator", module, _adam(module, config), rate=config.rate)
 
     @classmethod
     def generator(cls, module: nn.Module, config: OptimizerConfig, interval: int = 1) -> Phase:
         """The generator's turn, by the optimizer that the recipe names."""
-        optimizer = (Muon if config.generator == "muon" else torch.optim.Adam)(**_options(module, config))
-        return cls("generator", module, optimizer, interval, config.generator_from, config.clip_norm)
+        optimizer = Muon(**_options(module, config)) if config.generator == "muon" else _adam(module, config)
+        return cls("generator", module, optimizer, interval, config.generator_from, config.clip_norm, config.rate)
 
 
 class Objective(Protocol):
@@ -66,7 +68,14 @@ class Objective(Protocol):
         """The networks that are published with the average, by what is added to its name."""
 
     def batch(self, start: int, size: int) -> Any:
-        """Pictures number `start` and on of the endless training order; made in any thread, on the processor."""
+        """Pictures number `start` and on of the endless training order: tensors, on the device."""
+
+    @property
+    def capturable(self) -> bool:
+        """True if `begin` and `losses` do the same in every step, so that a GPU may replay them as a graph."""
+
+    def before_step(self, images_seen: int) -> None:
+        """Set what changes with the images seen."""
 
     def begin(self, batch: Any, draws: Draws) -> Any:
         """Generate what all phases of a step use, gradients kept."""
@@ -74,13 +83,25 @@ class Objective(Protocol):
     def losses(self, phase: str, pictures: Any, draws: Draws, images_seen: int) -> Losses:
         """The phase's losses for the result of `begin`; the one to minimise is called "total"."""
 
+    def after_step(self) -> None:
+        """Learn what is not learned by gradients."""
+
     def validate(self) -> tuple[RGB, dict[str, float]]:
         """A fixed sheet of the average's pictures, and its figures; of "score", lower is better."""
 
 
 def _options(module: nn.Module, config: OptimizerConfig) -> dict[str, Any]:
+    """On a GPU the learning rate is a tensor, which a graph that is replayed reads anew."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    return {"params": trained, "lr": config.learning_rate, "betas": config.betas}
+    on_gpu = trained[0].device.type == "cuda"
+    rate = torch.tensor(config.learning_rate, device=trained[0].device) if on_gpu else config.learning_rate
+    return {"params": trained, "lr": rate, "betas": config.betas}
+
+
+def _adam(module: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
+    options = _options(module, config)
+    on_gpu = isinstance(options["lr"], Tensor)
+    return torch.optim.Adam(**options, fused=on_gpu, capturable=on_gpu)
 
 
 def placed(module: Module, device: torch.device) -> Module:

@@ -21,8 +21,9 @@ from facegen.media.sheets import contact_sheet
 from facegen.models.discriminators import check_pictures
 from facegen.models.efficientnet import EfficientNetLite, Name, feature_loss, load_efficientnet, maps_loss
 from facegen.training.config import FeatureLoss
-from facegen.training.datasets import PairDataset, TileDataset
+from facegen.training.datasets import PairDataset
 from facegen.training.objectives.base import placed, to_device, to_uint8
+from facegen.training.tiles import TileDataset
 
 # (convolutions, channels) of each block of VGG19, "configuration E" of Simonyan & Zisserman 2015
 BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))

@@ -81,7 +81,8 @@ def learn_map(latents: Tensor, generators: Sequence[DCGANGenerator]) -> None:
         covariance = first.latent_factor @ first.latent_factor.T
         covariance.lerp_(mean_over_processes(offset.T @ offset / len(offset)), 1 - keep)
         mean = first.latent_mean + (1 - keep) * mean_over_processes(offset.mean(dim=0))
-        factor = torch.linalg.cholesky(covariance + JITTER * torch.eye(len(mean), device=mean.device))
+        # without waiting for a GPU to say that the matrix is positive, which the jitter sees to
+        factor = torch.linalg.cholesky_ex(covariance + JITTER * torch.eye(len(mean), device=mean.device)).L
         for generator in generators:
             generator.latent_factor.copy_(factor)
             generator.latent_mean.copy_(mean)
@@ -92,6 +93,8 @@ class Reconstruction:
 
     def __init__(self, generator: DCGANGenerator, average: DCGANGenerator, features: EfficientNetLite) -> None:
         self.generator, self.average, self.features = generator, average, features
+        self.drawn: Tensor | None = None
+        """The latents last used, which the map learns from after the step."""
         self.encoder = LatentEncoder(EncoderConfig(z_dim=generator.config.z_dim))
 
     def find(self, real: Tensor, z: Tensor) -> tuple[Tensor, Found]:
@@ -104,13 +107,18 @@ class Reconstruction:
             maps = self.features(real[rows])[-2:]
         mean, log_variance = self.encoder(real[rows], maps)
         drawn = (mean + z[rows] * (log_variance / 2).exp()).to(z.dtype)
-        learn_map(drawn, (self.generator, self.average))
+        self.drawn = drawn.detach()
         return self.generator.mapped(z).index_copy(0, rows, drawn), (mean, log_variance)
+
+    def learn_map(self) -> None:
+        """Let the generators' map follow the latents of this step."""
+        if self.drawn is not None:
+            learn_map(self.drawn, (self.generator, self.average))
 
     def losses(self, real: Tensor, fake: Tensor, found: Found, draws: Draws) -> tuple[Tensor, Tensor]:
         """The distance of every second fake picture from its original, and of the latents from N(0, 1) in nats."""
         shift = draws.shared(0, SHIFT, 2)
-        theirs, ours = (x[::2].roll(shift, dims=(2, 3)).add(1).div(2) for x in (real, fake))
+        theirs, ours = (_rolled(x[::2], shift).add(1).div(2) for x in (real, fake))
         distance = feature_loss(self.features, ours, theirs, weights=(1.0,) * len(STAGE_ENDS))
         return distance + COLOURS * F.l1_loss(ours, theirs), prior_divergence(*found)
 
@@ -151,8 +159,19 @@ class DCGANObjective:
         rng = torch.Generator().manual_seed(0)
         self.fixed_z = torch.randn(VALIDATED, recipe.generator.z_dim, generator=rng)
 
+    @property
+    def capturable(self) -> bool:
+        return not (self.recipe.loss.replay or self.recipe.loss.growing_images)
+
+    def before_step(self, images_seen: int) -> None:
+        """The side that training has grown to is asked for as it is used."""
+
+    def after_step(self) -> None:
+        if self.reconstruction is not None:
+            self.reconstruction.learn_map()
+
     def begin(self, batch: Tensor, draws: Draws) -> Step:
-        z = draws.randn(len(batch), self.recipe.generator.z_dim).to(self.device)
+        z = draws.randn(len(batch), self.recipe.generator.z_dim)
         real = to_device(batch, self.device)
         if self.reconstruction is None:
             return Step(real, self.generator(z))
@@ -165,24 +184,24 @@ class DCGANObjective:
             return self._r1(real, draws)
         if phase == "generator":
             return self._generator(real, fake, draws, pictures.found)
-        fake = fake.detach()
+        fake = self._judged(fake.detach())
         if self.replay is not None:
             fake = self.replay.mix(fake, draws.rng)
         logits = self._logits(real, draws), self._logits(fake, draws)
         total = self.adversarial.discriminator(*logits, self.recipe.loss.real_label)
         losses = {"real": mean_logit(logits[0]), "fake": mean_logit(logits[1])}
         if self.recipe.loss.gradient_penalty:
-            mix = draws.rand(len(real)).to(self.device)
-            losses["gradient_penalty"] = gradient_penalty(self.discriminator, real, fake, mix)
+            mix = draws.rand(len(fake))
+            losses["gradient_penalty"] = gradient_penalty(self.discriminator, real[: len(fake)], fake, mix)
             total = total + self.recipe.loss.gradient_penalty * losses["gradient_penalty"]
         return {"total": total, **losses}
 
     def _generator(self, real: Tensor, fake: Tensor, draws: Draws, found: Found | None) -> Losses:
         loss, activations = self.recipe.loss, self.discriminator.activations
-        losses = {"adversarial": self.adversarial.generator(self._logits(fake, draws))}
+        losses = {"adversarial": self.adversarial.generator(self._logits(self._judged(fake), draws))}
         total = losses["adversarial"]
         if loss.feature_matching:
-            losses["feature_matching"] = feature_matching(activations(real), activations(fake))
+            losses["feature_matching"] = feature_matching(activations(real), activations(self._judged(fake)))
             total = total + loss.feature_matching * losses["feature_matching"]
         if self.reconstruction is not None and found is not None:
             losses["reconstruction"], losses["prior"] = self.reconstruction.losses(real, fake, found, draws)
@@ -192,6 +211,11 @@ class DCGANObjective:
             self.history.update(self.generator)
             total = total + loss.historical * losses["historical"]
         return {"total": total, **losses}
+
+    def _judged(self, fake: Tensor) -> Tensor:
+        """The generated pictures that the discriminator sees."""
+        drawn_alone = self.reconstruction is not None and self.recipe.loss.judged == "drawn"
+        return fake[1::2] if drawn_alone else fake
 
     def _r1(self, real: Tensor, draws: Draws) -> Losses:
         """R1 of the steps since the last time together (lazy regularisation, Karras et al. 2020)."""
@@ -245,6 +269,15 @@ class DCGANObjective:
         with torch.no_grad():
             drawn = [average.draw(z) for z in torch.split(latents, 8)]
         return np.stack([picture for batch in drawn for picture in to_uint8(batch)])
+
+
+def _rolled(pictures: Tensor, shift: Tensor) -> Tensor:
+    """Move (B, C, H, W) pictures down and right by (2,) pixels; what leaves comes in on the other side."""
+    down, across = (
+        (torch.arange(side, device=shift.device) - by) % side
+        for side, by in zip(pictures.shape[2:], shift.unbind(), strict=True)
+    )
+    return pictures.index_select(2, down).index_select(3, across)
 
 
 def _at(pictures: Tensor, side: int, shown: int) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from facegen.arrays import RGB
 from facegen.models.discriminators import PatchDiscriminator
@@ -14,14 +15,11 @@ from facegen.models.efficientnet import STAGE_ENDS, Name
 from facegen.models.jnet import JNet
 from facegen.models.projected import ProjectedDiscriminator
 from facegen.training.config import JNetRecipe
-from facegen.training.datasets import TileDataset
 from facegen.training.losses import ADVERSARIAL, pooled_l1
 from facegen.training.objectives.base import Losses, Phase, average_of, mean_logit, placed, to_device
 from facegen.training.objectives.content import ContentLoss, validate
 from facegen.training.random import Draws
-
-Square = tuple[int, int, int]
-"""Top, left and side."""
+from facegen.training.tiles import TileDataset
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class JNetObjective:
         self.frozen = {name: (network, count) for name, network in self.content.networks.items()}
         """The frozen networks by name, each with the number of maps needed."""
         self.projected: ProjectedDiscriminator | None = None
-        if recipe.loss.projected:
+        if recipe.loss.has_projected:
             lite0 = self.content.networks.get("lite0")
             self.projected = placed(ProjectedDiscriminator(recipe.projected, lite0), device)
             self.frozen["lite0"] = self.projected.features, len(STAGE_ENDS)
@@ -70,24 +68,42 @@ class JNetObjective:
         if self.projected is not None:
             heads = self.projected.heads
             self.discriminators["heads"] = self.modules["heads"] = self.companions["-heads"] = heads
+        loss = recipe.loss
+        schedules = {"adversarial": loss.adversarial, "pooled_l1": loss.pooled_l1, "projected": loss.projected}
+        self.weights = {name: (weight, torch.tensor(weight(0), device=device)) for name, weight in schedules.items()}
         self.phases = (
             Phase.discriminator(self.discriminators, recipe.optimizer),
             Phase.generator(self.generator, recipe.optimizer),
         )
 
+    capturable = True
+
+    def before_step(self, images_seen: int) -> None:
+        for schedule, weight in self.weights.values():
+            weight.fill_(schedule(images_seen))
+
+    def after_step(self) -> None:
+        """All is learned by gradients."""
+
     def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         stacks, real = (to_device(x, self.device) for x in batch)
-        upscaled = self.generator(stacks)
+        with record_function("train.generator"):
+            upscaled = self.generator(stacks)
         scale, side = self.recipe.generator.scale, real.shape[-1]
         cut, window = self.cut(draws, side), self.window(draws, side)
         told = stacks[:, : self.recipe.discriminator.condition_channels]  # without the strength
-        conditioned = crop(told, cut, 1), crop(real, cut, scale), crop(upscaled, cut, scale)
-        with torch.no_grad():
-            wanted = self._crop(real, window)
-        return Step(real, upscaled, conditioned, (wanted, self._crop(upscaled, window)))
+        low_side, seen = min(self.recipe.loss.crop, side) // scale, min(self.recipe.loss.crop, side)
+        conditioned = (
+            crop(told, cut, low_side), crop(real, cut * scale, low_side * scale),
+            crop(upscaled, cut * scale, low_side * scale),
+        )  # fmt: skip
+        with record_function("train.features"):
+            with torch.no_grad():
+                wanted = self._crop(real, window, seen)
+            return Step(real, upscaled, conditioned, (wanted, self._crop(upscaled, window, seen)))
 
-    def _crop(self, tiles: Tensor, window: Square) -> Crop:
-        pictures = crop(tiles, window, 1)
+    def _crop(self, tiles: Tensor, window: Tensor, side: int) -> Crop:
+        pictures = crop(tiles, window, side)
         maps = {name: network(pictures * 2 - 1, count) for name, (network, count) in self.frozen.items()}
         return Crop(pictures, maps)
 
@@ -95,20 +111,21 @@ class JNetObjective:
         if phase == "discriminator":
             return self._discriminator(pictures)
         stack, _, upscaled = pictures.conditioned
-        weights, factor = self.recipe.loss, pictures.upscaled.shape[-1] // self.recipe.loss.pooled_side
+        weights = {name: weight for name, (_, weight) in self.weights.items()}
+        factor = pictures.upscaled.shape[-1] // self.recipe.loss.pooled_side
         losses = {
             "adversarial": self.adversarial.generator([self.discriminator(upscaled, stack)]),
             "pooled_l1": pooled_l1(pictures.upscaled, pictures.real, factor),
             "feature": self._content(*pictures.crops),
         }
         total = (
-            weights.adversarial * losses["adversarial"]
-            + weights.pooled_l1(images_seen) * losses["pooled_l1"]
-            + weights.feature * losses["feature"]
+            weights["adversarial"] * losses["adversarial"]
+            + weights["pooled_l1"] * losses["pooled_l1"]
+            + self.recipe.loss.feature * losses["feature"]
         )
         if self.projected is not None:
             losses["projected"] = self.adversarial.generator(self.projected.logits(pictures.crops[1].maps["lite0"]))
-            total = total + weights.projected * losses["projected"]
+            total = total + weights["projected"] * losses["projected"]
         return {"total": total, **losses}
 
     def _content(self, real: Crop, upscaled: Crop) -> Tensor:
@@ -128,27 +145,27 @@ class JNetObjective:
             losses |= {"projected_real": mean_logit(heads[0]), "projected_fake": mean_logit(heads[1])}
         return {"total": total, **losses}
 
-    def cut(self, draws: Draws, side: int) -> Square:
-        """The square that the PatchGAN sees, in low-res pixels, since it sees these too; one for the batch."""
-        scale = self.recipe.generator.scale
-        cut = min(self.recipe.loss.crop, side) // scale
-        y, x = draws.shared(0, side // scale - cut + 1, 2)
-        return y, x, cut
+    def cut(self, draws: Draws, side: int) -> Tensor:
+        """Top and left of the square that the PatchGAN sees, in low-res pixels, since it sees these too.
 
-    def window(self, draws: Draws, side: int) -> Square:
-        """The square that the frozen networks see, at any pixel; one for the batch.
+        One for the batch, (2,), of tiles of this side.
+        """
+        scale = self.recipe.generator.scale
+        return draws.shared(0, side // scale - min(self.recipe.loss.crop, side) // scale + 1, 2)
+
+    def window(self, draws: Draws, side: int) -> Tensor:
+        """Top and left of the square that the frozen networks see, at any pixel; one for the batch, (2,).
 
         Convolutions of stride 2 that always met the same lines of the low-res pixels would teach the network a lattice.
         """
-        window = min(self.recipe.loss.crop, side)
-        y, x = draws.shared(0, side - window + 1, 2)
-        return y, x, window
+        return draws.shared(0, side - min(self.recipe.loss.crop, side) + 1, 2)
 
     def validate(self) -> tuple[RGB, dict[str, float]]:
         return validate(self.unseen, self.ema[0], self.content, self.device)
 
 
-def crop(pictures: Tensor, cut: Square, scale: int) -> Tensor:
-    """A square, given in pixels `scale` times as large as those of the pictures."""
-    y, x, side = (n * scale for n in cut)
-    return pictures[..., y : y + side, x : x + side].contiguous(memory_format=torch.channels_last)
+def crop(pictures: Tensor, corner: Tensor, side: int) -> Tensor:
+    """A square from its top and left, (2,), on."""
+    top, left = (corner + torch.arange(side, device=pictures.device)[:, None]).unbind(1)
+    cut = pictures.index_select(2, top).index_select(3, left)
+    return cut.contiguous(memory_format=torch.channels_last)

@@ -51,6 +51,17 @@ class UpscalerObjective:
         memories = {"replay": self.replay, "history": self.history}
         self.modules |= {name: memory for name, memory in memories.items() if memory is not None}
 
+    @property
+    def capturable(self) -> bool:
+        loss = self.recipe.loss
+        return not loss.replay and loss.pixel.end is None and loss.adversarial.end is None
+
+    def before_step(self, images_seen: int) -> None:
+        """Weights that change are asked for as they are used."""
+
+    def after_step(self) -> None:
+        """All is learned by gradients."""
+
     def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         low, real = (to_device(x, self.device) for x in batch)
         return low, real, self.generator(low)

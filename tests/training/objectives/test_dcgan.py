@@ -87,7 +87,7 @@ def distance(objective: DCGANObjective) -> float:
 
 def test_training_brings_the_pictures_back(head_folder: Path, tmp_path: Path) -> None:
     recipe = dcgan_recipe(images=180, batch=4, log_images=180, preview_images=1000)
-    fast = recipe.optimizer.model_copy(update={"learning_rate": 4e-3})
+    fast = recipe.optimizer.model_copy(update={"learning_rate": 2e-3})
     loss = DCGANLoss(reconstruction=5.0, augment=())
     recipe = recipe.model_copy(update={"generator": GENERATOR, "loss": loss, "optimizer": fast})
     trainer = make_trainer(recipe, head_folder, tmp_path / "run")
