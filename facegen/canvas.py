@@ -79,14 +79,16 @@ def enlarge(canvas: NDArray[Sample], photo: NDArray[Sample]) -> None:
         canvas[rows] = strip
 
 
-def leave_alone(canvas: NDArray[Sample], photo: NDArray[Sample], mask: Mask) -> None:
+def leave_alone(canvas: NDArray[Sample], photo: NDArray[Sample], mask: Mask | None) -> None:
     """Put the photo, enlarged by Lanczos, back on a canvas where a mask says so.
 
     Args:
         canvas: (s*H, s*W, 3) for any whole s.
         photo: (H, W, 3).
-        mask: (H, W), 255 where the canvas becomes the photo, 0 where it stays.
+        mask: (H, W), 255 where the canvas becomes the photo, 0 where it stays; None is 0 everywhere.
     """
+    if mask is None:
+        return
     scale = canvas.shape[0] // photo.shape[0]
     shares = _strips(np.repeat(mask[..., None], 3, axis=2), scale, FLOAT_STRIP)
     for (rows, strip), (_, share) in zip(_strips(photo, scale, FLOAT_STRIP), shares, strict=True):

@@ -61,8 +61,10 @@ def feathered(mask: Mask) -> Mask:
     return np.asarray(np.maximum(mask, np.rint(faded)), dtype=np.uint8)
 
 
-def is_covered(mask: Mask, frame: HeadFrame) -> bool:
+def is_covered(mask: Mask | None, frame: HeadFrame) -> bool:
     """Return whether all of a head is left alone, so that it need not be upscaled."""
+    if mask is None:
+        return False
     center, right, down = np.array(frame.center), np.array(frame.right), np.array(frame.down)
     corners = np.array([center - right - down, center + right - down, center + right + down, center - right + down])
     inside = cv2.fillConvexPoly(np.zeros_like(mask), np.rint(corners).astype(np.int32), 1)

@@ -140,28 +140,22 @@ def restore_photo(
     options = options or PhotoOptions()
     find = cache(lambda: [head.frame for head in heads_in_photo(eight_bits(rgb))])
     asked = 1 if options.background == "keep" else options.scale
-    size = (rgb.shape[1], rgb.shape[0])
-    plan = plan_size(size, asked, options.width, lambda: wanted_heads(find(), options))
+    plan = plan_size((rgb.shape[1], rgb.shape[0]), asked, options.width, lambda: wanted_heads(find(), options))
     found, scale = find(), plan.made
-    wanted = [frame for frame in wanted_heads(found, options) if mask is None or not is_covered(mask, frame)]
+    wanted = [frame for frame in wanted_heads(found, options) if not is_covered(mask, frame)]
+    lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
     canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale, rgb.dtype.type)
     fill_background(canvas, pipeline, rgb, options.background, progress)
-    lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
     heads = paste_heads(canvas, pipeline, rgb, lacking)
-    if mask is not None:
-        leave_alone(canvas, rgb, mask)
+    leave_alone(canvas, rgb, mask)
     result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity, damaged=bool(pipeline.recipe.strength))
     return Restored(
-        result if plan.times == scale else resize(result, plan.size),
-        plan.times,
-        upscaled=len(heads),
-        left=len(found) - len(heads),
-        sharp=len(wanted) - len(lacking),
+        result if plan.times == scale else resize(result, plan.size), plan.times,
+        upscaled=len(heads), left=len(found) - len(heads), sharp=len(wanted) - len(lacking),
         heads=tuple(upscaled for _, upscaled in heads),
         smallest=min((place.side / scale for place, _ in heads), default=None),
-        fit=fit,
-        seams=_seams(result, rgb, heads),
-    )
+        fit=fit, seams=_seams(result, rgb, heads),
+    )  # fmt: skip
 
 
 def restore_face(

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from io import BufferedRandom, FileIO, UnsupportedOperation
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,15 +163,19 @@ def write_image(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, BufferedRandom(_WithoutDescriptor(temporary, "w+")) as file:
-            if rgb.dtype == np.uint16 and file_format in DEEP_FORMATS:
-                save_deep(file, file_format, np.asarray(rgb, dtype=np.uint16), alpha, **options)
-            else:
-                picture = to_pillow(eight_bits(rgb), alpha, keep_alpha=file_format != "JPEG")
-                picture.save(file, file_format, **options)
+            _save(file, file_format, rgb, alpha, options)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{path}: cannot be written ({reason}); choose another folder, name or format.") from error
     return path
+
+
+def _save(file: BinaryIO, file_format: str, rgb: Pixels, alpha: RGB | None, options: Mapping[str, Any]) -> None:
+    if rgb.dtype == np.uint16 and file_format in DEEP_FORMATS:
+        save_deep(file, file_format, np.asarray(rgb, dtype=np.uint16), alpha, **options)
+    else:
+        picture = to_pillow(eight_bits(rgb), alpha, keep_alpha=file_format != "JPEG")
+        picture.save(file, file_format, **options)
 
 
 def picture_facts(path: str | Path) -> Facts:

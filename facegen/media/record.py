@@ -159,10 +159,7 @@ def record_text(
     argv, latents = arguments(command, options, source), tuple(latent_text(keyframe) for keyframe in keyframes)
     seed = seeds if isinstance(seeds := options.get("seeds"), int) else None
     record = Record(
-        facegen=__version__,
-        torch=torch.__version__,
-        platform=platform.platform(),
-        device=pipeline.device,
+        facegen=__version__, torch=torch.__version__, platform=platform.platform(), device=pipeline.device,
         threads=None if latents else torch.get_num_threads(),
         argv=argv,
         recipe=pipeline.recipe.model_dump(mode="json"),
@@ -176,7 +173,7 @@ def record_text(
         upscaled=tuple(_upscaled_record(one, measured=source is not None) for one in upscaled),
         fit=_rounded(fit),
         seams=None if seams is None else _rounded_gauge(seams),
-    )
+    )  # fmt: skip
     return {COMMAND_KEY: shlex.join(argv), RECORD_KEY: record.model_dump_json()}
 
 
