@@ -207,10 +207,11 @@ class Trainer:
         self._check()
         stats: dict[str, Any] = {"step": self.step, "images": self.images_seen}
         stats["images_per_second"] = round(images / max(seconds, 1e-9), 2)
-        stats["data_share"] = round(self._waited / max(seconds, 1e-9), 4)
         stats["course"] = round(self.course, 4)
         if self.fabric.device.type == "cuda":
             stats["gpu_mib"] = torch.cuda.max_memory_allocated() >> 20
+        else:  # a GPU is not waited for, so nobody knows what it is at
+            stats["data_share"] = round(self._waited / max(seconds, 1e-9), 4)
         means = self._mean(torch.stack([total / count for total, count in self._losses.values()]))
         stats |= {key: round(mean, 5) for key, mean in zip(self._losses, means.tolist(), strict=True)}
         self._losses, self._waited = {}, 0.0

@@ -8,7 +8,7 @@ import pytest
 
 from facegen.errors import RecipeError
 from facegen.recipe import parse_recipe
-from facegen.training.config import DCGANRecipe, JNetRecipe
+from facegen.training.config import DCGANRecipe, JNetRecipe, OptimizerConfig, RunConfig
 from facegen.training.losses import ADVERSARIAL
 from facegen.training.random import POLICIES
 
@@ -98,3 +98,16 @@ def test_plane_of_strength_is_one_more_channel() -> None:
     assert jnet(generator={"in_channels": 7, "strength": True}).generator.strength
     with pytest.raises(RecipeError, match=r"generator\.in_channels is 5, expected 6"):
         jnet(generator={"in_channels": 6, "strength": True})
+
+
+def test_the_learning_rate_rises_stays_and_falls() -> None:
+    optimizer = OptimizerConfig(learning_rate=1e-3, warmup=0.1, decay_from=0.5, decay_to=0.1)
+    rates = [optimizer.rate(course) / 1e-3 for course in (0.0, 0.05, 0.1, 0.5, 0.75, 1.0)]
+    assert rates == pytest.approx([0.02, 0.5, 1, 1, 0.55, 0.1])
+    falling = [optimizer.rate(0.5 + n / 100) for n in range(51)]
+    assert falling == sorted(falling, reverse=True)
+    assert {OptimizerConfig().rate(course) for course in (0.0, 0.3, 1.0)} == {OptimizerConfig().learning_rate}
+
+
+def test_recipes_of_earlier_versions_may_name_workers() -> None:
+    assert RunConfig.model_validate({"workers": 2, "batch": 4}) == RunConfig(batch=4)

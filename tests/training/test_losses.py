@@ -14,7 +14,7 @@ from torch import Tensor
 
 from facegen.errors import ShapeError
 from facegen.models.efficientnet import EfficientNetLite, feature_loss, load_efficientnet, maps_loss
-from facegen.training.config import FeatureLoss
+from facegen.training.loss_config import FeatureLoss
 from facegen.training.losses import (
     ADVERSARIAL,
     WeightSchedule,

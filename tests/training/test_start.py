@@ -230,3 +230,23 @@ def test_network_that_is_told_the_strength_begins_as_one_that_is_not(head_folder
     blind, _ = load_network(str(tmp_path / "blind"), JNet)
     stack = torch.rand(2, 7, recipe.generator.tile, recipe.generator.tile)
     torch.testing.assert_close(begun(stack), blind(stack[:, :6]))
+
+
+def test_gpu_tables_count_on_a_gpu_alone_and_overrides_after_them() -> None:
+    path = PIPELINES / "jnet-8x.toml"
+    here, there = (load_training_recipe(path, on_gpu=on_gpu) for on_gpu in (False, True))
+    assert (here.run.batch, there.run.batch) == (4, 64)
+    assert there.optimizer.learning_rate == 2 * here.optimizer.learning_rate
+    assert there.optimizer.betas == here.optimizer.betas
+    assert load_training_recipe(path, ["run.batch=8"], on_gpu=True).run.batch == 8
+
+
+@pytest.mark.parametrize("path", sorted(PIPELINES.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_recipes_are_whole_on_a_gpu_too(path: Path) -> None:
+    assert load_training_recipe(path, on_gpu=True).kind == load_training_recipe(path).kind
+
+
+def test_gpu_tables_are_tables(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text('kind = "jnet"\n[gpu]\nbatch = 64\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"gpu holds more than tables; expected \[gpu.run\]"):
+        load_training_recipe(tmp_path / "a.toml")

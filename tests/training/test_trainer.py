@@ -378,3 +378,42 @@ def test_killed_run_goes_on_bit_for_bit(head_folder: Path, tmp_path: Path) -> No
     make_trainer(jnet_recipe(images=images), head_folder, tmp_path / "whole").run()
     assert final(tmp_path / "whole")["step"] * 2 == images
     assert_same(final(tmp_path / "killed"), final(tmp_path / "whole"))
+
+
+def rates(trainer: Trainer) -> list[float]:
+    """The learning rate of every step from here on."""
+    found: list[float] = []
+    phase = trainer.objective.phases[1]
+    after = trainer.objective.after_step
+
+    def note() -> None:
+        found.append(phase.optimizer.param_groups[0]["lr"])
+        after()
+
+    trainer.objective.after_step = note  # type: ignore[method-assign]
+    return found
+
+
+def test_learning_rates_follow_the_course_of_the_images(head_folder: Path, tmp_path: Path) -> None:
+    recipe = jnet_recipe(images=10)
+    course = recipe.optimizer.model_copy(update={"warmup": 0.4, "decay_from": 0.6, "decay_to": 0.0})
+    trainer = make_trainer(recipe.model_copy(update={"optimizer": course}), head_folder, tmp_path)
+    found = rates(trainer)
+    trainer.run()
+    assert found == pytest.approx([course.rate(n / 5) for n in range(5)])
+    assert found[0] < found[1] < found[2] > found[4] > 0
+
+
+def test_time_is_the_course_where_it_is_limited(
+    head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr("facegen.training.trainer.time.monotonic", lambda: float(next(clock)))
+    recipe = jnet_recipe(images=10**6, log_images=10**5, preview_images=10**6)
+    course = recipe.optimizer.model_copy(update={"decay_from": 0.0, "decay_to": 0.0})
+    trainer = make_trainer(recipe.model_copy(update={"optimizer": course}), head_folder, tmp_path)
+    found = rates(trainer)
+    trainer.run(40)
+    assert 3 < trainer.step < 40
+    assert found == sorted(found, reverse=True)
+    assert found[-1] < 0.3 * found[0]
