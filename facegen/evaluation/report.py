@@ -91,7 +91,8 @@ def to_table(evaluation: Evaluation) -> Table:
     )
     table.add_column("figure", overflow="fold", min_width=16)
     for column in evaluation.columns:
-        table.add_column(escape("\n".join(wrap(column, _HEADER, break_long_words=False))), justify="right", no_wrap=True)
+        lines = wrap(column, _HEADER, break_long_words=False)
+        table.add_column(escape("\n".join(lines)), justify="right", no_wrap=True)
     table.add_column("wanted", overflow="fold")
     for row in _rows(evaluation):
         table.add_row(*map(escape, row))
