@@ -15,8 +15,9 @@ import platform
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -118,20 +119,22 @@ def stand_ins(*, search: bool) -> Iterator[None]:
 
 def faces(options: argparse.Namespace) -> Table:
     """Faces of 768 px a second, from the latent on, and peak memory, by what is done and how many at a time."""
-    table = Table("faces of 768 px", "landmarks", "files", "at a time", "tiles", "faces / s", "peak, MiB")
-    rows = [(preset, search, files, 8, 50) for preset in ("portrait", "fast") for search, files in CASES]
-    rows += [("portrait", False, False, count, batch) for count, batch in ((1, 50), (8, 200), (16, 50), (16, 400))]
-    for preset, search, files, count, batch in rows[4:8] if options.quick else rows:
-        pipeline = load(preset, options.device)
-        with patch("facegen.drawn.GPU_FACES", count), patch("facegen.pipeline.GPU_BATCH", batch):
-            per_second, peak = _rate(pipeline, options.faces, search=search, files=files)
-        done = ("known", "searched")[search], ("none", "PNG")[files], str(count), str(batch)
+    heads = "landmarks", "files", "at a time", "tiles", "kernels recorded", "faces / s", "peak, MiB"
+    table, cases = Table("faces of 768 px", *heads), list(product((False, True), repeat=2))
+    rows: list[tuple[str, bool, bool, int, int, bool]]
+    rows = [(preset, search, files, 8, 50, True) for preset in ("portrait", "fast") for search, files in cases]
+    others = (1, 50, True), (16, 50, True), (8, 50, False), (8, 200, False)
+    rows += [("portrait", False, False, *other) for other in others]
+    for preset, search, files, count, batch, record in rows[4:8] if options.quick else rows:
+        with ExitStack() as changed:
+            changed.enter_context(patch("facegen.drawn.GPU_FACES", count))
+            changed.enter_context(patch("facegen.pipeline.GPU_BATCH", batch))
+            if not record:
+                changed.enter_context(patch("facegen.runtime.Recorder", lambda run: run))
+            per_second, peak = _rate(load(preset, options.device), options.faces, search=search, files=files)
+        done = ("known", "searched")[search], ("none", "PNG")[files], str(count), str(batch), str(record)
         table.add_row(preset, *done, f"{per_second:.1f}", peak)
     return table
-
-
-CASES = ((False, False), (True, False), (False, True), (True, True))
-"""Whether landmarks are searched, whether files are written."""
 
 
 def _rate(pipeline: FacePipeline, count: int, *, search: bool, files: bool) -> tuple[float, str]:

@@ -106,8 +106,8 @@ from facegen.pipeline import FacePipeline
 mark()
 pipeline = FacePipeline.load()
 mark()
-from facegen.faces.landmarks import _detector, _predictor
-_detector(), _predictor()
+from facegen.faces.dlib_models import face_detector, landmark_model
+face_detector(), landmark_model()
 mark()
 pipeline.sample(0, 768)
 mark()

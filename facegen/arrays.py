@@ -32,14 +32,14 @@ def to_tensor(rgb: Pixels) -> Tensor:
 
 
 def to_rgb(image: Tensor) -> RGB:
-    """(C, H, W) in [0, 1], clamped, to (H, W, C) uint8, rounded to nearest."""
+    """(..., C, H, W) in [0, 1], clamped, to (..., H, W, C) uint8, rounded to nearest."""
     return to_samples(image, np.uint8)
 
 
 def to_samples(image: Tensor, depth: type[Sample]) -> NDArray[Sample]:
-    """(C, H, W) in [0, 1], clamped, to (H, W, C) of 8 or 16 bits a sample, rounded to nearest."""
+    """(..., C, H, W) in [0, 1], clamped, to (..., H, W, C) of 8 or 16 bits a sample, rounded to nearest."""
     scaled = image.clamp(0, 1).mul(np.iinfo(depth).max).round()
-    whole = scaled.to(torch.uint8 if depth is np.uint8 else torch.int32).permute(1, 2, 0).contiguous()
+    whole = scaled.to(torch.uint8 if depth is np.uint8 else torch.int32).movedim(-3, -1).contiguous()
     return whole.cpu().numpy().astype(depth, copy=False)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,12 +19,9 @@ from facegen.candidates import Upscaled
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.media.images import resize, write_image
 from facegen.media.record import record_text
-from facegen.pipeline import FacePipeline
+from facegen.pipeline import GPU_FACES, FacePipeline
 from facegen.runtime import is_gpu, side_stream
 from facegen.stages import Submit, at_once, in_order, threads
-
-GPU_FACES = 8
-"""Faces that a GPU upscales at a time: Python takes as long to start the work on one as on several."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +74,7 @@ def write_all(
     with pool as submit:
         maker = _Maker(pipeline, size, command, source, submit)
         batches = iter(lambda: list(islice(left, faces)), [])
-        begun = (partial(maker.upscale, maker.locate(batch)) for batch in batches)
-        drawn = (face for batch in in_order(begun, ahead // faces) for face in batch)
+        drawn = (face for batch in in_order(map(maker.begin, batches), ahead // faces) for face in batch)
         yield from in_order((partial(_done, face) for face in drawn), ahead)
 
 
@@ -86,15 +82,6 @@ def _done(face: Future[Drawn]) -> Future[Drawn]:
     """Wait for a face, without its error."""
     face.exception()
     return face
-
-
-@dataclass(frozen=True)
-class _Located:
-    """A face and its landmarks, or what went wrong."""
-
-    order: Order
-    face: Future[Tensor]
-    landmarks: Future[Landmarks]
 
 
 @dataclass(frozen=True)
@@ -107,33 +94,21 @@ class _Maker:
     source: Path | None
     submit: Submit
 
-    def locate(self, orders: list[Order]) -> list[_Located]:
-        """Draw faces, each alone, as a batch would change its last bits, and begin to look for their landmarks."""
-        faces = [at_once(partial(self.pipeline.draw, order.z)) for order in orders]
-        landmarks = [self.submit(partial(_landmarks, face)) for face in faces]
-        return [_Located(*three) for three in zip(orders, faces, landmarks, strict=True)]
+    def begin(self, orders: list[Order]) -> Callable[[], list[Future[Any]]]:
+        """Draw faces and begin to look for their landmarks; what is returned upscales them and begins to write them."""
+        drawn = at_once(lambda: self.pipeline.draw(torch.stack([order.z for order in orders])))
+        if drawn.exception():
+            return lambda: [drawn] * len(orders)
+        landmarks = [self.submit(partial(landmarks_in_head, rgb)) for rgb in to_rgb(drawn.result())]
+        return partial(self._upscale, orders, drawn.result(), landmarks)
 
-    def upscale(self, located: list[_Located]) -> list[Future[Any]]:
-        """Upscale faces together and begin to write them."""
-        good = [one for one in located if not one.landmarks.exception()]
-        done = at_once(partial(self._together, good))
-        upscaled = iter([] if done.exception() else done.result())
-        return [self._begin(one, upscaled, done) for one in located]
-
-    def _together(self, faces: list[_Located]) -> list[Upscaled]:
-        if not faces:
-            return []
-        landmarks, pictures = (one.landmarks.result() for one in faces), [one.face.result() for one in faces]
-        return self.pipeline.together(torch.stack(pictures), list(landmarks), min(self.size, self.pipeline.drawn_size))
-
-    def _begin(self, located: _Located, upscaled: Iterator[Upscaled], done: Future[Any]) -> Future[Any]:
-        """Begin to write a face, the next of those upscaled; or pass its error on, or that of all."""
-        if located.landmarks.exception():
-            return located.landmarks
+    def _upscale(self, orders: list[Order], faces: Tensor, landmarks: list[Future[Landmarks]]) -> list[Future[Any]]:
+        size = min(self.size, self.pipeline.drawn_size)
+        done = at_once(lambda: self.pipeline.together(faces, [marks.result() for marks in landmarks], size))
         if done.exception():
-            return done
-        aside = side_stream(self.pipeline.device)
-        return self.submit(partial(self._write, located.order, located.face.result(), next(upscaled), aside))
+            return [done] * len(orders)
+        each = zip(orders, faces, done.result(), strict=True)
+        return [self.submit(partial(self._write, *one, side_stream(self.pipeline.device))) for one in each]
 
     def _write(self, order: Order, face: Tensor, upscaled: Upscaled, aside: AbstractContextManager[object]) -> Drawn:
         with aside:
@@ -143,7 +118,3 @@ class _Maker:
             )
             text["fit"] = f"{upscaled.fit:.1f} dB"
         return Drawn(write_image(order.path, picture, text=text, label="generated"), picture, face, upscaled)
-
-
-def _landmarks(face: Future[Tensor]) -> Landmarks:
-    return landmarks_in_head(to_rgb(face.result()))

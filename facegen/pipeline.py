@@ -28,11 +28,12 @@ from facegen.ops.strength import strength_of, undamaged, without_damage
 from facegen.ops.tiling import TilePlan, plan_tiles
 from facegen.ops.variants import Variant
 from facegen.recipe import PipelineRecipe, load_recipe
-from facegen.runtime import autocast, falls_back_to_cpu, is_gpu, runner
+from facegen.runtime import autocast, falls_back_to_cpu, in_batches, is_gpu, runner
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 PLAIN_OVERLAP = 8  # low-res pixels that tiles overlap by at most where every tile has one candidate
-
+GPU_FACES = 8
+"""Faces that a GPU draws or upscales at a time: Python takes as long to start the work on one as on several."""
 GPU_BATCH = 50
 """Tiles of the J-net's own side that a GPU is shown at a time: the two variants of a 768 px face."""
 DRAWN_SIDE = 96
@@ -43,13 +44,13 @@ Extend = Callable[[Candidates], Candidates]  # changes the network's candidates,
 
 
 class FacePipeline:
-    """The whole flow on one set of networks. Every picture is made by itself, so the others of a run never change it.
+    """The whole flow on one set of networks; the others of a run never change a picture.
 
     Where a GPU's memory is too small, the network sees fewer tiles at a time; where it is too small for one, the
     pipeline moves to the processor, with a RuntimeWarning, and stays there.
 
-    `progress`, if set, is called after every batch of tiles with how many of the picture's are upscaled, each variant
-    counted, and how many there are. An exception from it cancels the picture, and the pipeline stays usable.
+    `progress`, if set, is called after every batch of tiles with how many are upscaled, each variant counted, and how
+    many there are. An exception from it cancels the picture, and the pipeline stays usable.
 
     Raises:
         RecipeError: if the tiles' side is no multiple of the J-net's or the overlap not below that, or more candidates
@@ -122,12 +123,15 @@ class FacePipeline:
         return z.clamp(-bound, bound).float()
 
     def draw(self, z: Tensor) -> Tensor:
-        """Stage 1: (z_dim,) -> face (3, 128, 128) in [0, 1]."""
+        """Stage 1: (z_dim,) -> face (3, 128, 128) in [0, 1]; (N, z_dim) -> (N, 3, 128, 128), each as it is alone."""
+        draw, gpu = self.generator.draw, is_gpu(self.device)
+        latents = z.to(self.device).reshape(-1, z.shape[-1], 1, 1)
         with torch.inference_mode(), step("facegen.draw"), autocast(self.recipe.precision, self.device):
-            face = self.generator.draw(z[None].to(self.device))[0]
-        if not float(face.amax() - face.amin()) * 255 > 1:  # nor if it is not a number
-            raise WeightsError("generator: drew one flat colour, or values that are not finite; get other weights.")
-        return face
+            batches = in_batches(lambda x: draw(x.flatten(1)), latents, GPU_FACES if gpu else 1, full=gpu)
+            faces = torch.cat([drawn for _, drawn in batches])
+            if not bool(((faces.amax((1, 2, 3)) - faces.amin((1, 2, 3))) * 255 > 1).all()):  # nor if not a number
+                raise WeightsError("generator: drew one flat colour, or values that are not finite; get other weights.")
+        return faces.reshape(*z.shape[:-1], *faces.shape[1:])
 
     def sample(self, seed: int, size: int = 768) -> Upscaled:
         """Draw a face from a seed and upscale it to `size`, but at most to `drawn_size`; see `__call__`."""
@@ -172,8 +176,8 @@ class FacePipeline:
         extend: Extend | None = None,
     ) -> list[Upscaled]:
         """Upscale pictures of one size, (B, 3, H, W), each as `__call__` does it alone; a GPU is done sooner so."""
-        candidates = self._candidates(pictures.to(self.device), landmarks, size, count)
-        return self._finished(candidates if extend is None else [extend(one) for one in candidates])
+        made = self._candidates(pictures.to(self.device), landmarks, size, count)
+        return self._finished([extend(one) for one in made] if extend else made)
 
     def _candidates(
         self, pictures: Tensor, landmarks: Sequence[Landmarks | Literal["find"] | None], size: int, count: int | None
@@ -204,8 +208,7 @@ class FacePipeline:
         """Make pictures of one size out of their candidates."""
         plan, strengths = candidates[0].plan, [one.strength for one in candidates]
         # 5. The scores, (B, T, K), and the chosen candidate of each tile, (B, T).
-        discriminator = None if self.discriminator is None else self._discriminator_score
-        scores, chosen = select(candidates, self.recipe.choice, discriminator)
+        scores, chosen = select(candidates, self.recipe.choice, self.discriminator and self._discriminator_score)
         # 6. The chosen ones blended into one picture each, (B, 3, s*h, s*w).
         tiles = gather(joined([one.images for one in candidates]), chosen.flatten())  # (B*T, 3, s*t, s*t)
         images = blend(tiles.view(len(candidates), len(plan), *tiles.shape[1:]).transpose(0, 1), plan).clamp_(0, 1)
@@ -274,8 +277,7 @@ class FacePipeline:
     def _upscale_tiles(self, stacks: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
         """(B, T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
         gpu = is_gpu(self.device)
-        tiles = max(self.recipe.batch, GPU_BATCH) if gpu else self.recipe.batch
-        batch = max(tiles * self.config.tile**2 // plan.tile**2, 1)
+        batch = max(self.recipe.batch, gpu * GPU_BATCH) * self.config.tile**2 // plan.tile**2 or 1
         images = make_candidates(
             self._run, stacks, plan, variants, scale=self.scale, batch=batch, full=gpu, progress=self.progress,
         )  # fmt: skip

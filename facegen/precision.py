@@ -56,7 +56,7 @@ def cache_folder() -> Path:
 
 
 def measured_share() -> float:
-    """Measure what `bf16_share` remembers on a layer like the J-net's, by one thread, several wait for each other."""
+    """Measure what `bf16_share` remembers on a layer like the J-net's, by one thread: several wait for each other."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

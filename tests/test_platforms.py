@@ -20,7 +20,7 @@ import facegen
 from facegen import canvas
 from facegen.arrays import RGB
 from facegen.cli import data
-from facegen.faces import identity, landmarks
+from facegen.faces import dlib_models, identity
 from facegen.faces.detect import YUNET, _yunet
 
 ROOT = Path(__file__).parent.parent
@@ -114,12 +114,12 @@ def ascii_only(load: Callable[[str], Any]) -> Callable[[str], Any]:
 
 def test_dlib_loads_models_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: RGB) -> None:
     folder = tmp_path / FOLDER
-    folder.symlink_to(landmarks.model_path("any").parent)
+    folder.symlink_to(dlib_models.model_path("any").parent)
     before = Path.cwd()
-    monkeypatch.setattr(landmarks, "model_path", lambda name: folder / name)
+    monkeypatch.setattr(dlib_models, "model_path", lambda name: folder / name)
     for name in ("shape_predictor", "face_recognition_model_v1"):
         monkeypatch.setattr(dlib, name, ascii_only(getattr(dlib, name)))
-    found = landmarks._predictor.__wrapped__()(head, dlib.rectangle(40, 40, 150, 150))
+    found = dlib_models._landmark_model()(head, dlib.rectangle(40, 40, 150, 150))
     assert found.num_parts == 68
     assert identity._network.__wrapped__() is not None
     assert Path.cwd() == before

@@ -54,6 +54,9 @@ def sample(
 
     The same seed always gives the same face.
     """
+    from facegen.faces.dlib_models import begin_to_load
+
+    begin_to_load()  # before PyTorch is imported, which takes as long
     from facegen.drawn import Order, write_all
     from facegen.explain import write_explanation, write_stages
     from facegen.media.images import resize

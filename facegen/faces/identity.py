@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.arrays import RGB
-from facegen.faces.landmarks import Landmarks, load_model
+from facegen.faces.dlib_models import load_model
+from facegen.faces.landmarks import Landmarks
 
 RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
 SAME_PERSON = 0.6

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
-from contextlib import chdir
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import cv2
@@ -17,16 +11,14 @@ from numpy.typing import NDArray
 from torch.profiler import record_function as step
 
 from facegen.arrays import RGB
-from facegen.errors import MissingExtraError
+from facegen.faces.dlib_models import face_detector, landmark_model
 
-PREDICTOR = "shape_predictor_68_face_landmarks.dat"
 HEAD_SIDE = 256
 """dlib's HOG detector needs faces of 80 px; a 128 px head crop is enlarged to this side first."""
 CANONICAL_BOX = (0.176, 0.305, 0.758, 0.891)
 """Left, top, right, bottom of dlib's face box in the FFHQ frame, as shares of its side: the median of 248 portraits."""
 PHOTO_SIDES = (640, 1280, 2560)
 """Longest sides at which a photo is searched, until a face is found: big faces first, they are the cheap ones."""
-_LOCK = Lock()
 
 
 @dataclass(frozen=True)
@@ -43,53 +35,8 @@ class Landmarks:
         return Landmarks(self.points * factor, self.detected)
 
 
-@cache
-def _detector() -> Any:
-    import dlib
-
-    return dlib.get_frontal_face_detector()
-
-
-@cache
-def _predictor() -> Any:
-    """Load the landmark model (100 MB) once."""
-    import dlib
-
-    return load_model(dlib.shape_predictor, PREDICTOR)
-
-
-def model_path(name: str) -> Path:
-    """Where dlib's model of this name lies; its package is located, not imported, as it needs pkg_resources.
-
-    Raises:
-        MissingExtraError: if the package that carries the models is not installed.
-    """
-    spec = importlib.util.find_spec("face_recognition_models")
-    if spec is None or spec.origin is None:
-        raise MissingExtraError(f"dlib's model {name} is not installed: pip install face_recognition_models")
-    return Path(spec.origin).parent / "models" / name
-
-
-def load_model(kind: Callable[[str], Any], name: str) -> Any:
-    """Load dlib's model of this name.
-
-    On Windows, dlib opens no path with letters beyond ASCII, but any file of the working folder.
-    """
-    path = model_path(name)
-    if str(path).isascii():
-        return kind(str(path))
-    with chdir(path.parent):
-        return kind(path.name)
-
-
-def _boxes(rgb: RGB) -> Any:
-    """The boxes of dlib's detector, which keeps what it works on in itself: one thread at a time."""
-    with _LOCK:
-        return _detector()(rgb, 0)
-
-
 def _points(rgb: RGB, box: Any) -> NDArray[np.float64]:
-    shape = _predictor()(rgb, box)
+    shape = landmark_model()(rgb, box)
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64) + 0.5  # pixel centres
 
 
@@ -124,7 +71,7 @@ def landmarks_in_head(rgb: RGB, sought: int = HEAD_SIDE) -> Landmarks:
 
     factor = HEAD_SIDE / rgb.shape[0]
     picture = _resized(rgb, factor)
-    boxes = _boxes(_resized(picture, sought / HEAD_SIDE))
+    boxes = face_detector()(_resized(picture, sought / HEAD_SIDE), 0)
     if boxes:
         box = _enlarged(max(boxes, key=lambda b: b.area()), HEAD_SIDE / sought)
     else:
@@ -146,7 +93,7 @@ def faces_in_photo(rgb: RGB) -> list[Landmarks]:
         if shortest * min(factor, 1) < 8:  # a strip: no face fits in, and resizing might leave no row of it
             continue
         picture = _resized(rgb, factor)
-        boxes = sorted(_boxes(picture), key=lambda b: -b.area())
+        boxes = sorted(face_detector()(picture, 0), key=lambda b: -b.area())
         if boxes:
             return [Landmarks(_points(picture, box) / factor, detected=True) for box in boxes]
     return []

@@ -191,10 +191,12 @@ def picture_text(path: str | Path) -> dict[str, str]:
 
 def resize(rgb: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
     """Resize (H, W, 3), uint8 or uint16, to `size` = (width, height) with Pillow's Lanczos filter, antialiased when
-    shrinking.
+    shrinking. A picture that has the size is returned itself.
     """
     if min(size) < 1:
         raise UsageError(f"resize: size is {size[0]} x {size[1]}, expected at least 1 x 1.")
+    if size == (rgb.shape[1], rgb.shape[0]):
+        return rgb
     depth = rgb.dtype.type
     if depth is np.uint8:
         return np.array(to_pillow(eight_bits(rgb)).resize(size, Image.Resampling.LANCZOS), dtype=depth)

@@ -106,9 +106,9 @@ def _disagreement(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
     """
     pictures, _, count = candidates.shape[:3]
     rows, columns = len(plan.rows), len(plan.columns)
-    across, down, above = list[Tensor](), list[Tensor](), list[Tensor]()
+    across, down, above = list[Tensor](), list[Tensor](), tuple[Tensor, ...]()
     for row in range(rows):
-        tiles = [_halved(candidates[:, row * columns + n], plan.tile) for n in range(columns)]  # (B, K, 3, n, n)
+        tiles = _halved(candidates[:, row * columns : (row + 1) * columns], plan.tile).unbind(1)  # (B, K, 3, n, n)
         scale = tiles[0].shape[-1] // plan.tile
         steps = [scale * (second - first) for first, second in pairwise(plan.columns)]
         across += [_differences(*pair, 0, step) for pair, step in zip(pairwise(tiles), steps, strict=True)]

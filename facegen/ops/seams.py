@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 from torch import Tensor
@@ -103,8 +104,8 @@ def _ratios(image: Tensor, plan: TilePlan, plain: Tensor | None, lines: Lines) -
 
 def _ratios_of(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
     scale = scale_of(image, plan, caller="seam_gauge")
-    down = image.diff(dim=1).abs().mean((0, 2)).cpu().double()  # (s*H - 1,): entry i is the step from line i to i + 1
-    right = image.diff(dim=2).abs().mean((0, 1)).cpu().double()  # (s*W - 1,)
+    down = image.diff(dim=1).abs().mean((0, 2)).tolist()  # (s*H - 1,): entry i is the step from line i to i + 1
+    right = image.diff(dim=2).abs().mean((0, 1)).tolist()  # (s*W - 1,)
     ratios: list[float] = []
     for steps, starts, length in ((down, plan.rows, plan.height), (right, plan.columns, plan.width)):
         borders = [scale * border for border in border_lines(starts, plan.tile, length)]
@@ -112,9 +113,9 @@ def _ratios_of(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
     return ratios
 
 
-def _ratio(steps: Tensor, line: int) -> float:
+def _ratio(steps: list[float], line: int) -> float:
     """The step across one border line over the median of its neighbours'."""
     here = line - 1
-    near = torch.cat([steps[max(here - REACH, 0) : here], steps[here + 1 : here + 1 + REACH]])
-    usual = near.quantile(0.5) if len(near) else steps[here]
-    return float((steps[here] + _FLAT) / (usual + _FLAT))
+    near = [*steps[max(here - REACH, 0) : here], *steps[here + 1 : here + 1 + REACH]]
+    usual = median(near) if near else steps[here]
+    return (steps[here] + _FLAT) / (usual + _FLAT)

