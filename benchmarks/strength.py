@@ -2,7 +2,7 @@
 
     python -m benchmarks.strength --data ../shared/data/portraits768 [--write]
 
-Portraits are shrunk to sides from 64 to 160 px and damaged at strengths from 0 to 1. The coefficients are fitted on
+Portraits are shrunk to sides from 48 to 256 px and damaged at strengths from 0 to 1. The coefficients are fitted on
 those that the J-net was trained on, and measured on those kept out of it.
 """
 
@@ -21,8 +21,9 @@ from facegen.data.split import split
 from facegen.media.images import find_pictures, read_image
 from facegen.ops.damage import aged, damage
 from facegen.ops.degradation import Float
-from facegen.ops.strength import COEFFICIENTS, expanded, features
+from facegen.ops.strength import COEFFICIENTS, expanded, features, to_strengths
 
+SIDES = 48, 256
 HELD_OUT, CLEAN, OLD, EACH, RIDGE = 60, 0.15, 0.3, 3, 1.0
 """Portraits kept out; shares of undamaged and of old ones; pictures made of each portrait; weight of the penalty."""
 Array = NDArray[np.float64]
@@ -35,7 +36,8 @@ def samples(files: Sequence[Path], seed: int) -> tuple[Array, Array]:
         portrait = read_image(file).rgb
         for again in range(EACH):
             rng = np.random.default_rng((seed, number, again))
-            side, strength = int(rng.integers(64, 160)), rng.random() * (rng.random() >= CLEAN)
+            side = round(SIDES[0] * (SIDES[1] / SIDES[0]) ** rng.random())
+            strength = rng.random() * (rng.random() >= CLEAN)
             reduced = cv2.resize(portrait, (side, side), interpolation=cv2.INTER_AREA)
             small: Float = np.asarray(reduced / 255, np.float32)
             small = aged(small, rng) if rng.random() < OLD else small
@@ -61,10 +63,17 @@ def main() -> None:
     trained_on, kept_out = split(find_pictures([options.data]), HELD_OUT)
     found = fit(*samples(trained_on, seed=0))
     values, strengths = samples(kept_out, seed=1)
-    estimated = np.clip(expanded((values - found["mean"]) / found["spread"]) @ found["weights"], 0, 1)
+    estimated = to_strengths(expanded((values - found["mean"]) / found["spread"]) @ found["weights"])
     error = estimated - strengths
     print(f"mean absolute error {np.abs(error).mean():.3f}, correlation {np.corrcoef(estimated, strengths)[0, 1]:.3f}")
-    print(f"undamaged ones are estimated at {estimated[strengths == 0].mean():.3f} on average")
+    for name, low, high in (
+        ("undamaged", 0, 0),
+        ("0.01 to 0.2", 0.01, 0.2),
+        ("0.2 to 0.4", 0.2, 0.4),
+        ("more", 0.4, 1),
+    ):
+        of_these = estimated[(strengths >= low) & (strengths <= high)]
+        print(f"{name}: {np.mean(of_these == 0):.0%} are called undamaged; {of_these.mean():.3f} on average")
     if options.write:
         single = {name: array.astype(np.float32) for name, array in found.items()}
         np.savez(COEFFICIENTS, mean=single["mean"], spread=single["spread"], weights=single["weights"])

@@ -16,11 +16,12 @@ from facegen.arrays import Pixels, Sample, eight_bits, to_samples, to_tensor
 from facegen.candidates import Upscaled
 from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background, leave_alone
 from facegen.errors import UsageError, did_you_mean
-from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
+from facegen.faces.align import HeadFrame, crop_head, outside, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
 from facegen.masks import Mask, is_covered
 from facegen.media.images import resize
 from facegen.ops.consistency import back_project, detail_ratio, downsample_area, resample
+from facegen.ops.grain import add_grain, grain_patch
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.pipeline import FacePipeline
 from facegen.sizes import HEAD_SIDE, plan_size
@@ -146,7 +147,7 @@ def restore_photo(
     lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
     canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale, rgb.dtype.type)
     fill_background(canvas, pipeline, rgb, options.background, progress)
-    heads = paste_heads(canvas, pipeline, rgb, lacking)
+    heads = paste_heads(canvas, pipeline, rgb, lacking, grain=options.background != "tiles")
     leave_alone(canvas, rgb, mask)
     result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity, damaged=bool(pipeline.recipe.strength))
     return Restored(
@@ -228,6 +229,7 @@ def paste_heads(
     rgb: Pixels,
     frames: Sequence[HeadFrame],
     upscale_faces: Sequence[UpscaleFace] = (),
+    grain: bool = False,
 ) -> list[tuple[HeadFrame, Upscaled]]:
     """Upscale heads of a photo and paste them, the largest last, on top; returns those upscaled, in the order of
     `frames`.
@@ -235,16 +237,28 @@ def paste_heads(
     Args:
         canvas: (s*H, s*W, 3), the photo enlarged.
         upscale_faces: what upscales each head, as for `restore_face`; empty is the pipeline.
+        grain: cleaned heads get the grain around them, as much as the recipe says.
     """
     scale = canvas.shape[0] // rgb.shape[0]
     heads: list[tuple[HeadFrame, Upscaled]] = []
     for frame, upscale_face in reversed(list(zip(frames, upscale_faces or [pipeline] * len(frames), strict=True))):
         upscaled = restore_face(pipeline, rgb, frame, scale, upscale_face)
         if upscaled is not None:
-            picture, place = to_samples(upscaled.image, canvas.dtype.type), frame.scaled(scale)
+            clean = upscaled.strength == 0 or not grain
+            image = upscaled.image if clean else _grained(upscaled.image, rgb, frame, frames, pipeline.recipe.grain)
+            picture, place = to_samples(image, canvas.dtype.type), frame.scaled(scale)
             paste_head(canvas, picture, place, soft_mask(len(picture)))
             heads.insert(0, (place, upscaled))
     return heads
+
+
+def _grained(image: Tensor, rgb: Pixels, frame: HeadFrame, frames: Sequence[HeadFrame], share: float) -> Tensor:
+    """Give a cleaned head, (3, S, S), a share of the grain that the photo has beside its heads."""
+    (x, y), reach = frame.center, frame.side
+    left, top = max(int(x - reach), 0), max(int(y - reach), 0)
+    near = eight_bits(rgb[top : int(y + reach) + 1, left : int(x + reach) + 1])
+    patch = grain_patch(near, outside(frames, near.shape[:2], left, top)) if share else None
+    return image if patch is None else add_grain(image, patch, max(round(frame.side), 1), share)
 
 
 def _seams(canvas: Pixels, rgb: Pixels, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:

@@ -179,6 +179,8 @@ class PipelineRecipe(_Table):
     strength: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.0
     """How damaged the pictures are, from 0 to 1, for weights that are told; "auto" estimates it for each. The result
     must agree with its input without that damage: the stronger, the coarser are the colours and light compared."""
+    grain: float = Field(default=0.0, ge=0, le=1)
+    """Share of the surroundings' grain that a cleaned head gets at its border, and less in its middle."""
     head_side: int = Field(default=256, ge=32)
     """Largest low-res side of a photo's head; a larger head is shrunk to it first. Time grows with its square."""
     batch: int = Field(default=10, ge=1)

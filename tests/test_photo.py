@@ -499,3 +499,25 @@ def test_memory_grows_by_the_photo_alone(recipe: Path) -> None:
 
 def test_astronaut_needs_no_download() -> None:
     assert (Path(skimage.data.__file__).parent / "astronaut.png").is_file()
+
+
+# --- grain
+
+
+def test_a_cleaned_head_gets_the_grain_around_it(recipe: Path, tmp_path: Path, head: RGB) -> None:
+    folder = tiny.save(tmp_path, tiny.upscaler(in_channels=7, strength=True), "rgb")
+    rgb = np.full((240, 240, 3), 128, np.uint8)
+    rgb[56:184, 56:184] = resize(head, (128, 128))
+    grain = np.random.default_rng(0).normal(0, 8, (240, 240, 1))
+    rgb = np.asarray((rgb + grain).clip(0, 255), np.uint8)
+
+    def restored(share: float, background: photo.Background = "lanczos") -> NDArray[np.float64]:
+        overrides = [f'weights.upscaler="{folder}"', "candidates.variants=[]", "strength=0.9", f"grain={share}"]
+        done = restore_photo(FacePipeline.load(recipe, overrides), rgb, PhotoOptions(scale=2, background=background))
+        assert [one.strength for one in done.heads] == [0.9]
+        return done.rgb.astype(float)
+
+    added = restored(1.0) - restored(0.0)
+    assert 3 < added[140:340, 140:160].std() < 10  # near the head's border
+    assert not added[:60].any()
+    np.testing.assert_array_equal(restored(1.0, "tiles"), restored(0.0, "tiles"))

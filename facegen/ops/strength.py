@@ -1,7 +1,7 @@
 """How damaged a picture is, and what of it a picture without the damage must agree with.
 
-The estimate is a quadratic regression on the strength of its differences at several distances. Its
-coefficients, in strength.npz, are fitted by `python -m benchmarks.strength`.
+The estimate is a quadratic regression on the picture's side and the strength of its differences at several distances.
+Its coefficients, in strength.npz, are fitted by `python -m benchmarks.strength`.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ LEAST = 1e-4
 """Added before logarithms are taken; a fortieth of an 8-bit step."""
 SEEN = 256
 """Side of the middle of a larger picture that is looked at."""
+CLEAN = 0.2
+"""Estimates below it count as none: so low are nine of ten undamaged portraits, which are to stay as they are."""
 
 
 def strength_of(picture: Tensor, wanted: float | Literal["auto"]) -> float:
@@ -96,7 +98,12 @@ def estimate_strength(picture: RGB) -> float:
     """
     mean, spread, weights = _coefficients()
     values = (features(picture) - mean) / spread
-    return float(np.clip(expanded(values[None])[0] @ weights, 0, 1))
+    return float(to_strengths(expanded(values[None]) @ weights)[0])
+
+
+def to_strengths(estimates: Array) -> Array:
+    """Bring the regression's values to 0..1, and those of undamaged pictures to 0."""
+    return np.where(estimates < CLEAN, 0, estimates.clip(max=1))
 
 
 @cache
@@ -106,11 +113,12 @@ def _coefficients() -> tuple[Array, Array, Array]:
 
 
 def features(picture: RGB) -> Array:
-    """(14,) logarithms: of the noise and of differences 1, 2 and 4 px apart, in luma and in colours."""
+    """(15,) logarithms: of the noise and of differences 1, 2 and 4 px apart, in luma and in colours; of the side."""
     top, left = (max(side - SEEN, 0) // 2 for side in picture.shape[:2])
     middle = np.ascontiguousarray(picture[top : top + SEEN, left : left + SEEN])
     planes = np.asarray(cv2.cvtColor(middle.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb), np.float32)
-    return np.log(np.concatenate([_strengths(planes[..., :1]), _strengths(planes[..., 1:])]) + LEAST)
+    strengths = np.concatenate([_strengths(planes[..., :1]), _strengths(planes[..., 1:])]) + LEAST
+    return np.log([*strengths, min(middle.shape[:2])])
 
 
 def _strengths(planes: NDArray[np.float32]) -> Array:
