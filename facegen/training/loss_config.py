@@ -47,13 +47,9 @@ class DCGANLoss(Strict):
     reconstruction: float = Field(default=0.0, ge=0)
     """Weight of the VAE-GAN's loss (Larsen et al. 2016): the distance of half of the training pictures, in features and
     pixels, from those generated of the latents that an encoder finds in them. The other half is generated from normal
-    latents of the same mean and covariance (Ghosh et al. 2020)."""
+    latents of the same mean and covariance (Ghosh et al. 2020), and is what the discriminator sees."""
     prior: float = Field(default=0.02, ge=0)
     """Weight of the latents' divergence from N(0, 1), per nat and relative to `reconstruction`."""
-    judged: Literal["all", "drawn"] = "all"
-    """With `reconstruction`, the generated pictures that the discriminator sees: "drawn" leaves out those of found
-    latents, which are smoother than real ones. A discriminator that learns "smooth is false" by them asks the others
-    for ever more contrast."""
     growing_images: int = Field(default=0, ge=0)
     """Images per resolution of progressive growing, from 8 px on; 0 trains the full resolution from the start."""
 

@@ -225,7 +225,6 @@ BARE = PlainConfig(widths=(4, 4, 4, 4, 8), norm="none")
         ({"historical": 1.0, "replay": 3}, {"generator/historical"}),
         ({"growing_images": 4}, set()),
         ({"reconstruction": 1.0}, {"generator/reconstruction", "generator/prior"}),
-        ({"reconstruction": 1.0, "judged": "drawn"}, {"generator/reconstruction", "generator/prior"}),
         ({"plain": PlainConfig(widths=(4, 4, 4, 4, 8), norm="spectral", stddev_group=2)}, set()),
         ({"plain": PlainConfig(widths=(4, 4, 4, 4, 8), discrimination=3)}, set()),
     ],
