@@ -19,6 +19,7 @@ from facegen.candidates import Upscaled
 from facegen.canvas import Progress
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import write_explanation
+from facegen.faces.dlib_models import begin_to_load
 from facegen.faces.identity import CHANGED, TOO_SMALL
 from facegen.files import resolved
 from facegen.jobs import Task
@@ -75,6 +76,7 @@ class FileUpscaler:
         options, device = self.options, self.options.device
         if self.sharing is not None and not torch.cuda.is_available():
             device = "cpu"  # others have the GPUs
+        begin_to_load()
         return FacePipeline.load(options.recipe_path, options.overrides, device=resolve_device(device))
 
     def __call__(self, task: Task) -> Upscaling:
