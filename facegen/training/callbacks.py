@@ -16,7 +16,7 @@ from rich.table import Column
 from facegen.arrays import RGB
 from facegen.files import replacing
 from facegen.media.images import write_image
-from facegen.training.checkpoints import best_score, save_if_best
+from facegen.training.checkpoints import best_diversity, best_score, save_if_best
 from facegen.training.config import RunConfig
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ Stats = dict[str, Any]
 Figures = dict[str, float]
 Curve = list[tuple[int, float]]  # (images seen, value)
 STATS = "stats.jsonl"
+MOST_SETBACKS = 3
+"""Times that a run goes back."""
 SATURATED, COLLAPSED = 0.02, 0.5
 """Discriminator loss below which it teaches nothing; diversity, relative to real pictures, below which faces repeat."""
 PANELS = {
@@ -52,11 +54,15 @@ class Run(Protocol):
     objective: Objective
     folder: Path
     step: int
+    setbacks: int
+    """How often the run has gone back."""
 
     @property
     def images_seen(self) -> int: ...
 
     def state(self) -> dict[str, Any]: ...
+
+    def go_back(self) -> None: ...
 
 
 class Callback:
@@ -71,12 +77,15 @@ class Callback:
     def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
         """Every `preview_images`: the result of `Objective.validate`."""
 
+    def on_return(self, run: Run) -> None:
+        """After the run went back to its best checkpoint."""
+
     def on_end(self, run: Run) -> None:
         """After the last step, also of a run that fails."""
 
 
 class StatsFile(Callback):
-    """stats.jsonl: one line per log and per validation. A resumed run drops the lines after its checkpoint."""
+    """stats.jsonl: one line per log and per validation. A run that is resumed, or goes back, drops those after."""
 
     def on_start(self, run: Run) -> None:
         path = run.folder / STATS
@@ -84,6 +93,9 @@ class StatsFile(Callback):
             kept = [line for line in read_stats(run.folder) if line["images"] <= run.images_seen]
             with replacing(path) as temporary:
                 temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+
+    def on_return(self, run: Run) -> None:
+        self.on_start(run)
 
     def on_log(self, run: Run, stats: Stats) -> None:
         with (run.folder / STATS).open("a", encoding="utf-8") as file:
@@ -138,6 +150,10 @@ class TensorBoard(Callback):
         after = run.images_seen + 1  # hides what an interrupted run logged from there on
         self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=after)
 
+    def on_return(self, run: Run) -> None:
+        self.writer.close()
+        self.on_start(run)
+
     def on_log(self, run: Run, stats: Stats) -> None:
         for name, value in stats.items():
             if name not in ("step", "images"):
@@ -152,7 +168,9 @@ class TensorBoard(Callback):
 
 
 class Watchdog(Callback):
-    """Warns of a collapse, and keeps the checkpoint with the best score as checkpoints/best.pt."""
+    """Keeps the checkpoint with the best score as checkpoints/best.pt, warns of a collapse, and sends a run that
+    collapses back to that checkpoint, if that had not collapsed too.
+    """
 
     def __init__(self, warn: Callable[[str], None], *, bounded: bool = True) -> None:
         """`bounded` says that the discriminator's loss cannot fall below 0; Wasserstein's can."""
@@ -171,13 +189,24 @@ class Watchdog(Callback):
 
     def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
         diversity = figures.get("diversity", math.inf)
+        sound = (best_diversity(run.folder) or 0) >= COLLAPSED
         if diversity < COLLAPSED:
             self.warn(
                 f"{run.images_seen} images: samples differ {diversity:.2f} times as much as real pictures: the "
-                "generator collapses. checkpoints/best.pt holds the best so far."
+                f"generator collapses. {self._remedy(run, sound)}"
             )
-        if math.isfinite(figures["score"]):
-            save_if_best(run.folder, run.state(), figures["score"])
+        if math.isfinite(figures["score"]) and not (sound and diversity < COLLAPSED):
+            noted = diversity if math.isfinite(diversity) else None
+            save_if_best(run.folder, run.state(), figures["score"], noted)
+
+    def _remedy(self, run: Run, sound: bool) -> str:
+        """Send the run back if its best checkpoint is sound, and not too often; say what happens, or what to do."""
+        if not sound:
+            return "No checkpoint before was better; a lower optimizer.learning_rate, or loss.r1, helps."
+        if run.setbacks >= MOST_SETBACKS:
+            return f"It went back {run.setbacks} times already: end it, and go on from checkpoints/best.pt otherwise."
+        run.go_back()
+        return "The run goes back to checkpoints/best.pt, and learns at half the rate from there on."
 
 
 class TrainingProgress(Callback):
@@ -202,6 +231,9 @@ class TrainingProgress(Callback):
         self.progress.update(self.task, completed=run.images_seen, speed=f"{speed}  {losses}")
         if not self.console.is_interactive:
             self.warn("  ".join(f"{k} {v if isinstance(v, int) else f'{v:g}'}" for k, v in stats.items()))
+
+    def on_return(self, run: Run) -> None:
+        self.progress.update(self.task, completed=run.images_seen)
 
     def warn(self, text: str) -> None:
         """Print a message as it is, without breaking the line."""

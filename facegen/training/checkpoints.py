@@ -35,27 +35,50 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
     return path
 
 
-def save_if_best(folder: Path, state: Mapping[str, Any], score: float) -> bool:
-    """Keep a checkpoint as the best one if no earlier score was lower; True if it is kept."""
+def drop_after(folder: Path, images: int) -> None:
+    """Delete the checkpoints of more images, from which a run that went back must not go on."""
+    for path in checkpoints(folder):
+        if int(path.stem) > images:
+            path.unlink()
+
+
+def save_if_best(folder: Path, state: Mapping[str, Any], score: float, diversity: float | None = None) -> bool:
+    """Keep a checkpoint as the best one if no earlier score was lower; True if it is kept.
+
+    Args:
+        diversity: of its samples, for `best_diversity`.
+    """
     note = folder / "checkpoints" / BEST_SCORE
     best = best_score(folder)
     if best is not None and best <= score:
         return False
     _write(folder / "checkpoints" / BEST, state)
     with replacing(note) as temporary:
-        temporary.write_text(json.dumps({"images": state["images"], "score": score}), encoding="utf-8")
+        more = {} if diversity is None else {"diversity": diversity}
+        temporary.write_text(json.dumps({"images": state["images"], "score": score, **more}), encoding="utf-8")
     return True
 
 
 def best_score(folder: Path) -> float | None:
     """The score of the checkpoint kept as the best; None if there is none, TrainingError if the note is damaged."""
+    note = _best_note(folder)
+    return None if note is None else note["score"]
+
+
+def best_diversity(folder: Path) -> float | None:
+    """The diversity of the best checkpoint's samples; None if there is none, or it was not noted."""
+    return (_best_note(folder) or {}).get("diversity")
+
+
+def _best_note(folder: Path) -> dict[str, float] | None:
     note = folder / "checkpoints" / BEST_SCORE
     try:
         with open_plain(note) as file:
-            return float(parse_json(file.read())["score"])
+            found = {key: float(value) for key, value in parse_json(file.read()).items()}
+        return found | {"score": found["score"]}
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise TrainingError(f"{note}: is not as facegen wrote it; delete it, then the next score counts.") from None
 
 
@@ -66,12 +89,13 @@ def _write(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def state_of(
-    step: int, images_seen: int, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]
+    step: int, images_seen: int, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...], setbacks: int = 0
 ) -> dict[str, Any]:
     """All that a run needs to go on; no random state, since the seed and the step give it."""
     return {
         "step": step,
         "images": images_seen,
+        "setbacks": setbacks,
         "modules": {name: module.state_dict() for name, module in modules.items()},
         "optimizers": {phase.name: {KIND: _kind(phase), **phase.optimizer.state_dict()} for phase in phases},
     }
@@ -85,8 +109,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise ValueError(one_line(error)) from None
 
 
-def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]) -> None:
-    """Load a checkpoint into networks and optimizers, whose settings stay the recipe's."""
+def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]) -> tuple[int, int]:
+    """Load a checkpoint into networks and optimizers, whose settings stay the recipe's.
+
+    Returns:
+        the images it has seen, and how often its run had gone back.
+    """
     try:
         state = read_checkpoint(path)
     except ValueError as error:
@@ -101,6 +129,7 @@ def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase
             if saved.pop(KIND, "Adam") != _kind(phase):
                 raise ValueError(f"the {phase.name}'s optimizer was another than {_kind(phase)}")
             _load_optimizer(phase.optimizer, saved)
+        return int(state["images"]), int(state.get("setbacks", 0))
     except (RuntimeError, KeyError, ValueError) as error:
         raise TrainingError(
             f"{path}: made by another recipe ({one_line(error)}); use the run's own, or another --out."

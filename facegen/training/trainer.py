@@ -16,7 +16,7 @@ from torch.profiler import record_function
 
 from facegen.errors import TrainingError
 from facegen.training.callbacks import Callback
-from facegen.training.checkpoints import checkpoints, load_state, save_checkpoint, state_of
+from facegen.training.checkpoints import BEST, checkpoints, drop_after, load_state, save_checkpoint, state_of
 from facegen.training.config import RunConfig
 from facegen.training.distributed import alone_in, average_gradients, interrupts_noted, make_fabric, mean_over_processes
 from facegen.training.graphs import GraphedSteps
@@ -25,6 +25,8 @@ from facegen.training.random import Draws
 
 BEGIN = -1
 """Takes the place of a phase's number in the seed of the pictures that all phases share."""
+SETBACK = 0.5
+"""Learning rate after a run went back to its best checkpoint, over that before."""
 
 
 class Trainer:
@@ -53,9 +55,8 @@ class Trainer:
         self._started, self._seconds = time.monotonic(), float("inf")
         self._losses: dict[str, tuple[Tensor, int]] = {}
         self._waited = 0.0
-        on_gpu = self.fabric.device.type == "cuda"
-        alone = self.fabric.world_size == 1
-        self._graphs = GraphedSteps(self._run_phases) if on_gpu and alone and objective.capturable else None
+        self.setbacks, self._asked_back = 0, False
+        self._graphs = self._new_graphs()
 
     @property
     def images_seen(self) -> int:
@@ -102,6 +103,9 @@ class Trainer:
                 logged, since = time.monotonic(), self.images_seen
             if self.config.due(self.images_seen, self.config.preview_images):
                 self._validate()
+                if self._agreed(self._asked_back):
+                    self._return_to_best()
+                    logged, since = time.monotonic(), self.images_seen
             if self._agreed(time.monotonic() - saved > 60 * self.config.checkpoint_minutes):
                 self.save()
                 saved = time.monotonic()
@@ -141,7 +145,7 @@ class Trainer:
         for phase in self.objective.phases:
             if phase.rate is None:
                 continue
-            rate = phase.rate(course)
+            rate = phase.rate(course) * SETBACK**self.setbacks
             for group in phase.optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):
                     group["lr"].fill_(rate)
@@ -208,6 +212,8 @@ class Trainer:
         stats: dict[str, Any] = {"step": self.step, "images": self.images_seen}
         stats["images_per_second"] = round(images / max(seconds, 1e-9), 2)
         stats["course"] = round(self.course, 4)
+        if self.setbacks:
+            stats["setbacks"] = self.setbacks
         if self.fabric.device.type == "cuda":
             stats["gpu_mib"] = torch.cuda.max_memory_allocated() >> 20
         else:  # a GPU is not waited for, so nobody knows what it is at
@@ -237,7 +243,7 @@ class Trainer:
         return mean_over_processes(self.fabric.to_device(value)).cpu()
 
     def state(self) -> dict[str, Any]:
-        return state_of(self.step, self.images_seen, self.objective.modules, self.objective.phases)
+        return state_of(self.step, self.images_seen, self.objective.modules, self.objective.phases, self.setbacks)
 
     def save(self) -> None:
         """Write a checkpoint, of finite losses only; the first process does, the others wait."""
@@ -254,9 +260,33 @@ class Trainer:
         found = checkpoints(self.folder)
         if not found:
             return False
-        load_state(found[-1], self.objective.modules, self.objective.phases)
-        self.step = -(-int(found[-1].stem) // self.config.batch)  # images seen, in steps of this batch; rounded up
+        self._load(found[-1])
         return True
+
+    def go_back(self) -> None:
+        """Ask to return to the best checkpoint after the validation, in all processes, at a lower learning rate."""
+        self._asked_back = True
+
+    def _return_to_best(self) -> None:
+        self.setbacks += 1
+        self._load(self.folder / "checkpoints" / BEST)
+        self._losses, self._asked_back, self._graphs = {}, False, self._new_graphs()
+        if self.fabric.is_global_zero:
+            drop_after(self.folder, self.images_seen)
+        for callback in self.callbacks:
+            callback.on_return(self)
+        self.save()
+
+    def _load(self, path: Path) -> None:
+        """Load a checkpoint; of the times that the run went back, those known here count if they are more."""
+        images, setbacks = load_state(path, self.objective.modules, self.objective.phases)
+        self.step = -(-images // self.config.batch)  # in steps of this batch, rounded up
+        self.setbacks = max(self.setbacks, setbacks)
+
+    def _new_graphs(self) -> GraphedSteps | None:
+        """Steps as graphs, where the device and the objective allow it."""
+        able = self.fabric.device.type == "cuda" and self.fabric.world_size == 1 and self.objective.capturable
+        return GraphedSteps(self._run_phases) if able else None
 
 
 def _floats(module: nn.Module) -> list[Tensor]:

@@ -210,7 +210,7 @@ class TestWatchdog:
         Watchdog(warnings.append).on_validation(trainer_in(tmp_path, 8), SHEET, {"score": 9.0, "diversity": 0.4999})
         (warning,) = warnings
         assert warning.startswith("8 images: samples differ 0.50 times as much as real pictures")
-        assert "best.pt" in warning
+        assert "No checkpoint before was better" in warning
 
     @pytest.mark.parametrize("figures", [{"diversity": x} for x in (0.5, 1.1, NAN)] + [{}])
     def test_is_silent_while_they_differ(self, figures: dict[str, float], warnings: list[str], tmp_path: Path) -> None:

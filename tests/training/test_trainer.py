@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from facegen.arrays import RGB
 from facegen.errors import TrainingError
 from facegen.media.images import read_image
-from facegen.training.callbacks import Callback, Run, Samples, Stats, StatsFile, read_stats
+from facegen.training.callbacks import Callback, Run, Samples, Stats, StatsFile, Watchdog, read_stats
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import RunConfig
 from facegen.training.objectives import Losses, Phase
@@ -251,6 +252,75 @@ class TestSteps:
         stats: list[dict[str, Any]] = []
         duel(tmp_path, stats.append, learning_rate=0.05, run={"images": 400, "log_images": 40}).run()
         assert stats[-1]["line/total"] < 0.8 * stats[0]["line/total"]
+
+
+class Collapsing(Duel):
+    """Its samples differ as much as `diversities` say, one after the other."""
+
+    def __init__(self, *diversities: float) -> None:
+        super().__init__()
+        self.phases = tuple(replace(phase, rate=lambda course: 0.01) for phase in self.phases)  # type: ignore[assignment]
+        self.diversities = list(diversities)
+
+    def validate(self) -> tuple[RGB, dict[str, float]]:
+        sheet, figures = super().validate()
+        return sheet, figures | {"score": 1.0, "diversity": self.diversities.pop(0)}
+
+
+class TestCollapse:
+    def trainer(self, folder: Path, *diversities: float, images: int = 12) -> tuple[Trainer, list[str]]:
+        said: list[str] = []
+        callbacks = (StatsFile(), Watchdog(said.append))
+        config = CONFIG.model_copy(update={"images": images})
+        return Trainer(Collapsing(*diversities), config, folder, callbacks), said
+
+    def test_a_run_that_collapses_goes_back_to_its_best_at_half_the_rate(self, tmp_path: Path) -> None:
+        trainer, said = self.trainer(tmp_path, 0.9, 0.2, 0.8)  # at 6, 12 and again 12 images
+        steps: list[int] = []
+        learn = trainer.train_step
+        trainer.train_step = lambda: (steps.append(trainer.step), learn())  # type: ignore[method-assign, assignment, func-returns-value]
+        trainer.run()
+        assert steps == [0, 1, 2, 3, 4, 5, 3, 4, 5]
+        (warning,) = said
+        assert warning.startswith("12 images: samples differ 0.20 times as much as real pictures")
+        assert warning.endswith("The run goes back to checkpoints/best.pt, and learns at half the rate from there on.")
+        rates = {group["lr"] for phase in trainer.objective.phases for group in phase.optimizer.param_groups}
+        assert rates == {0.005}
+        assert [p.stem for p in checkpoints(tmp_path)] == ["000000006", "000000012"]
+        assert final(tmp_path)["setbacks"] == 1
+        lines = read_stats(tmp_path)
+        assert [line["images"] for line in lines if "line/total" in line] == [4, 8, 12]
+        assert lines[-2]["setbacks"] == 1
+        resumed, _ = self.trainer(tmp_path, 0.9, images=14)
+        resumed.resume()
+        resumed.train_step()
+        assert resumed.objective.phases[1].optimizer.param_groups[0]["lr"] == 0.005
+
+    def test_what_was_learned_after_the_best_is_gone(self, tmp_path: Path) -> None:
+        """Step by step it is a run that stopped at the best, and went on at half the rate."""
+        trainer, _ = self.trainer(tmp_path / "back", 0.9, 0.2, 0.8)
+        trainer.run()
+        first, _ = self.trainer(tmp_path / "by hand", 0.9, images=6)
+        first.run()
+        second, _ = self.trainer(tmp_path / "by hand", 0.8)
+        second.resume()
+        second.setbacks = 1
+        second.run()
+        assert_same(final(tmp_path / "back"), final(tmp_path / "by hand"))
+
+    def test_without_a_sound_checkpoint_it_only_warns(self, tmp_path: Path) -> None:
+        trainer, said = self.trainer(tmp_path, 0.3, 0.2)
+        trainer.run()
+        assert [line.split(":")[0] for line in said] == ["6 images", "12 images"]
+        assert all("No checkpoint before was better" in line for line in said)
+        assert trainer.setbacks == 0
+
+    def test_after_three_times_it_goes_on_and_says_what_to_do(self, tmp_path: Path) -> None:
+        trainer, said = self.trainer(tmp_path, 0.9, 0.2, 0.2, 0.2, 0.2)
+        trainer.run()
+        assert len(said) == 4
+        assert "It went back 3 times already" in said[-1]
+        assert trainer.setbacks == 3
 
 
 class TestLog:
