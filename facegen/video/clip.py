@@ -44,6 +44,7 @@ LARGEST = 35_651_584
 """Pixels of the largest frame made: the most that H.264 has a level for (6.2), 139,264 blocks of 16 x 16."""
 SCALE_SECONDS, SCALE_FRAMES = 2, 8
 """The scale is chosen by so many frames of the first seconds."""
+Sight = tuple[tuple[FoundHead, ...], Motion | None]
 CUT = 0.1
 """Mean trust in the motion from frame to frame below which the scene has changed."""
 
@@ -105,15 +106,15 @@ def upscale_clip(
     made_before, latest = store.done, store.latest()
     times: list[Fraction] = []
     done: ClipFrame | None = None
-    side_by_side = sharing.side_by_side
-    with closing(prefetched(_seen(clip, made_before, options, sharing))) as frames, threads(side_by_side) as submit:
+    seen = prefetched(_seen(clip, made_before, options, sharing))
+    with closing(seen) as frames, threads(sharing.side_by_side) as submit:
         for frame in islice(frames, made_before):
             times.append(frame.time)
             if latest is not None and len(times) == made_before:
                 done = upscaler.restore(frame.rgb, *latest)
         progress(len(times), clip.count)
         begun = (partial(_finished, frame, upscaler.begin(frame, submit)) for frame in frames)
-        for frame, done in in_order(begun, side_by_side):
+        for frame, done in in_order(begun, sharing.side_by_side):
             times.append(frame.time)
             store.add(done.rgb, done.state())
             progress(len(times), clip.count)
@@ -211,8 +212,8 @@ class ClipUpscaler:
     def _upscale(self, frame: _Located, before: Callable[[], ClipFrame | None]) -> ClipFrame:
         """Upscale a frame; the frame before is waited for as late as possible."""
         rgb = frame.rgb
-        fresh = self._sharing.submit(upscale_frame, rgb, frame.heads, self.scale, self.options.background)
-        made, upscaled = fresh.result()
+        given = (rgb, frame.heads, self.scale, self.options.background)
+        made, upscaled = self._sharing.submit(upscale_frame, *given).result()
         canvas = np.require(made, requirements="W")  # what comes from another process may be read-only
         past, base = before(), None
         if past is not None and frame.moved is not None:
@@ -284,14 +285,12 @@ def _seen(clip: Clip, skipped: int, options: PhotoOptions, sharing: Sharing) -> 
         yield from in_order(begun(), sharing.ahead)
 
 
-def look(
-    _pipeline: FacePipeline, rgb: RGB, before: RGB | None, smallest: int
-) -> tuple[tuple[FoundHead, ...], Motion | None]:
+def look(_pipeline: FacePipeline, rgb: RGB, before: RGB | None, smallest: int) -> Sight:
     """Find the heads in a frame, at least so many pixels wide, and the motion from the frame before."""
     return tuple(heads_in_photo(rgb, smallest=smallest)), None if before is None else motion(before, rgb)
 
 
-def _with_sight(time: Fraction, rgb: RGB, sight: Future[tuple[tuple[FoundHead, ...], Motion | None]]) -> SeenFrame:
+def _with_sight(time: Fraction, rgb: RGB, sight: Future[Sight]) -> SeenFrame:
     return SeenFrame(time, rgb, *sight.result())
 
 
