@@ -121,25 +121,43 @@ def upscale_background(
         canvas: (s*H, s*W, 3) to fill, for any whole s.
         photo: (H, W, 3), any size; less than one tile is upscaled with its edge repeated.
     """
+    upscale_blocks(canvas, photo, pipeline.upscale_plain, pipeline.config.tile, progress)
+
+
+def upscale_blocks(
+    canvas: NDArray[Sample],
+    photo: NDArray[Sample],
+    upscale: Callable[[Tensor], Tensor],
+    smallest: int,
+    progress: Progress = lambda _done, _all: None,
+) -> None:
+    """Upscale a photo block by block, and bring each block to the canvas' size.
+
+    Args:
+        canvas: (s*H, s*W, 3) to fill, for any whole s.
+        photo: (H, W, 3), any size; less than one block is upscaled with its edge repeated.
+        upscale: (3, b, b) in [0, 1] to the same, larger.
+        smallest: side of the smallest block that it takes.
+    """
     height, width = photo.shape[:2]
-    scale, tile = canvas.shape[0] // height, pipeline.config.tile
-    if min(height, width) < tile:
-        padding = ((0, max(tile - height, 0)), (0, max(tile - width, 0)), (0, 0))
+    scale = canvas.shape[0] // height
+    if min(height, width) < smallest:
+        padding = ((0, max(smallest - height, 0)), (0, max(smallest - width, 0)), (0, 0))
         padded = np.pad(photo, padding, mode="edge")
         larger = blank_canvas(scale * padded.shape[0], scale * padded.shape[1], photo.dtype.type)
-        upscale_background(larger, pipeline, padded, progress)
+        upscale_blocks(larger, padded, upscale, smallest, progress)
         canvas[:] = larger[: scale * height, : scale * width]
         return
-    block = max(min(UPSCALED_BLOCK, height, width), tile)
+    block = max(min(UPSCALED_BLOCK, height, width), smallest)
     plan = plan_tiles(height, width, tile=block, overlap=min(OVERLAP, block // 2))
     done = count(1)
 
-    def upscale(top: int, left: int) -> NDArray[Sample]:
-        upscaled = pipeline.upscale_plain(to_tensor(photo[top : top + block, left : left + block]))
+    def make(top: int, left: int) -> NDArray[Sample]:
+        upscaled = upscale(to_tensor(photo[top : top + block, left : left + block]))
         progress(next(done), len(plan))
         return to_samples(resample(upscaled, (scale * block, scale * block)), photo.dtype.type)
 
-    mosaic(canvas, plan, upscale)
+    mosaic(canvas, plan, make)
 
 
 def mosaic(canvas: NDArray[Sample], plan: TilePlan, make: Callable[[int, int], NDArray[Sample]]) -> None:

@@ -124,6 +124,7 @@ def restore_photo(
     options: PhotoOptions | None = None,
     progress: Progress = lambda _done, _all: None,
     mask: Mask | None = None,
+    known: Sequence[HeadFrame] | None = None,
 ) -> Restored[Sample]:
     """Upscale a photo so that it is the photo again when it is shrunk by the area mean.
 
@@ -135,11 +136,12 @@ def restore_photo(
         options: what to do; None for the defaults.
         progress: called for each block of a background upscaled by tiles.
         mask: (H, W), 255 where the photo is left alone: there it is only enlarged by Lanczos interpolation.
+        known: the photo's heads, the largest first, if they were found before.
     Raises:
         UsageError: if the result would exceed `sizes.LARGEST` pixels, or be smaller than the photo.
     """
     options = options or PhotoOptions()
-    find = cache(lambda: [head.frame for head in heads_in_photo(eight_bits(rgb))])
+    find = cache(lambda: known or [head.frame for head in heads_in_photo(eight_bits(rgb))])
     asked = 1 if options.background == "keep" else options.scale
     plan = plan_size((rgb.shape[1], rgb.shape[0]), asked, options.width, lambda: wanted_heads(find(), options))
     found, scale = find(), plan.made

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 REPLAYED = {
     "sample": ("seeds", "size", "format", "recipe", "set"),
+    "studio": ("size", "format", "recipe", "set"),
     "upres": (
         "crop", "aligned", "size", "scale", "width", "faces", "face-size-min", "background", "mask", "format",
         "strip", "recipe", "set",
@@ -58,26 +59,65 @@ def replay(
 
     The exit status is 1 if they are not the same.
     """
-    from facegen.media.record import check_target, check_weights, read_record
+    from facegen.media.record import check_target
+
+    target = out / f"{picture.stem}-replay{picture.suffix}"
+
+    def ready() -> None:
+        make_folder(out)
+        check_target(target, overwrite)
+
+    with TemporaryDirectory(prefix="facegen-") as folder:
+        done = remake(picture, Path(folder), source, mask, device, trust=trust, ready=ready)
+        with replacing(target) as temporary:
+            shutil.copyfile(done.path, temporary)
+    if done.difference:
+        raise FileError(f"{target}: not the same bytes as {picture}: {done.difference}")
+    echo_path(target)
+
+
+@dataclass(frozen=True)
+class Remade:
+    """A picture that was made again."""
+
+    path: Path
+    difference: str
+    """Why the bytes are not the same; empty if they are."""
+
+
+def remake(
+    picture: Path,
+    folder: Path,
+    source: Path | None,
+    mask: Path | None,
+    device: str | None,
+    *,
+    trust: bool = False,
+    ready: Callable[[], object] = lambda: None,
+) -> Remade:
+    """Make a picture again from its record.
+
+    Args:
+        folder: an empty one, for the result and what is needed on the way.
+        source, mask: the photo and the mask; None looks for those that the record names.
+        device: None is the one that made the picture.
+        trust: read weights from folders that the record names.
+        ready: called once all is checked, before the work.
+    """
+    from facegen.media.record import check_weights, read_record
 
     record = read_record(picture)
     values = _values(record, picture)
-    target = out / f"{picture.stem}-replay{picture.suffix}"
-    with TemporaryDirectory(prefix="facegen-") as folder:
-        recipe = _recipe(record, picture, Path(folder), values["overrides"], trust=trust)
-        check_weights(record)
-        photo = recorded_input(record.source, picture, "source", source)
-        values["mask"] = recorded_input(record.mask, picture, "mask", mask)
-        make_folder(out)
-        check_target(target, overwrite)
-        with _threads(record.threads):
-            made = _make(record, picture, photo, values, recipe, device or _device(record, picture))
-        same = [path for path in made if path.read_bytes() == picture.read_bytes()]
-        with replacing(target) as temporary:
-            shutil.copyfile((same or [path for path in made if path.name == picture.name] or made)[0], temporary)
-    if not same:
-        raise FileError(f"{target}: not the same bytes as {picture}: {_differences(record, picture, target)}")
-    echo_path(target)
+    recipe = _recipe(record, picture, folder, values["overrides"], trust=trust)
+    check_weights(record)
+    photo = recorded_input(record.source, picture, "source", source)
+    values["mask"] = recorded_input(record.mask, picture, "mask", mask)
+    ready()
+    with _threads(record.threads):
+        made = _make(record, picture, photo, values, recipe, device or _device(record, picture))
+    same = [path for path in made if path.read_bytes() == picture.read_bytes()]
+    path = (same or [path for path in made if path.name == picture.name] or made)[0]
+    return Remade(path, "" if same else _differences(record, picture, path))
 
 
 def _values(record: Record, picture: Path) -> dict[str, Any]:
@@ -90,11 +130,11 @@ def _values(record: Record, picture: Path) -> dict[str, Any]:
         again = shlex.join(("facegen", *record.argv))
         raise FileError(f"{picture}: a film of a walk is not made again by replay; run its command: {again}")
     if name not in REPLAYED:
-        raise FileError(f"{picture}: its record names the command {name!r}, expected {' or '.join(REPLAYED)}.")
+        raise FileError(f"{picture}: its record names the command {name!r}, expected {', '.join(REPLAYED)}.")
     for key, named in (("source", name == "upres"), ("mask", "--mask" in words)):
         if (getattr(record, key) is not None) != named:
             raise FileError(f"{picture}: its record is damaged ({key}); get the picture again.")
-    command, photo = (sample, []) if name == "sample" else (upres, ["--", "photo"])
+    command, photo = (upres, ["--", "photo"]) if name == "upres" else (sample, [])
     flags = {word: param.is_flag for param in command.params if isinstance(param, click.Option) for word in param.opts}
     given: list[str] = []
     left = iter(words[1:] if photo else words)
@@ -193,14 +233,19 @@ def _make(
     from facegen.photo_files import FileUpscaler
     from facegen.pipeline import FacePipeline
     from facegen.runtime import resolve_device
+    from facegen.video.walk import latent_in
 
     out, device = recipe.with_name("out"), resolve_device(device)
     if photo is None or record.source is None:
         pipeline = FacePipeline.load(recipe, values["overrides"], device=device)
+        command, target = record.argv[0], out / f"drawn.{values['file_format']}"
+        options = {"size": values["size"], "format": values["file_format"], "recipe": values["recipe"]}
+        options |= {"set": values["overrides"]}
+        if command == "studio":  # a face without a seed
+            return [write_drawn(pipeline, Order(latent_in(pipeline, picture), target, options), command).path]
         seed = values["seeds"][0]
-        named = {"seeds": seed, "size": values["size"], "format": values["file_format"], "recipe": values["recipe"]}
-        target, options = out / f"drawn.{values['file_format']}", named | {"set": values["overrides"]}
-        return [write_drawn(pipeline, Order(pipeline.latent(seed), target, options), "sample").path]
+        order = Order(pipeline.latent(seed), target, {"seeds": seed} | options)
+        return [write_drawn(pipeline, order, command).path]
     copy = _copied(photo, recipe.parent / "source", record.source)
     mask = None if record.mask is None else _copied(values["mask"], recipe.parent / "mask", record.mask)
     wanted = replace(upres_options(values, recipe, device), mask=mask)

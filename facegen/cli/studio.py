@@ -44,10 +44,11 @@ def studio(host: str, port: int, token: str | None, no_browser: bool, recipe: st
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}  # read when it is imported
         with patch.object(inspect, "getfile", side_effect=OSError):  # else it writes stubs for editors: half the time
             import gradio  # noqa: F401
+        from facegen.cli.replay import remake
         from facegen.studio.app import create_app
         from facegen.studio.work import Studio
 
         if not no_browser:
             webbrowser.open(address)
-        with closing(Studio(Path(folder), recipe, device)) as work, suppress(KeyboardInterrupt):
+        with closing(Studio(Path(folder), recipe, device, remake)) as work, suppress(KeyboardInterrupt):
             serve(create_app(work, access), listener)

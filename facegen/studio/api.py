@@ -10,6 +10,7 @@ import gradio as gr
 
 from facegen.errors import FacegenError, UsageError
 from facegen.seeds import parse_seeds
+from facegen.studio.upscalers import shipped_upscalers
 from facegen.studio.work import Job, Studio
 
 Result = TypeVar("Result")
@@ -127,7 +128,8 @@ def add_endpoints(studio: Studio) -> None:
         seed, truncation = gr.Number(0, minimum=0, precision=0), gr.Number(0, minimum=0, maximum=3)
         seeds, loop = gr.Textbox("1,2", max_length=200), gr.Checkbox(False)
         seconds, size = gr.Number(4, minimum=0.1, maximum=60), gr.Number(768, minimum=64, maximum=1024, precision=0)
-        left, right = (gr.Dropdown(["lanczos", *presets], value=value) for value in ("lanczos", studio.recipe))
+        ways = ["lanczos", *presets, *shipped_upscalers()]
+        left, right = (gr.Dropdown(ways, value=value) for value in ("lanczos", studio.recipe))
         shares = [gr.Number(1, minimum=0, maximum=1) for _ in range(2)]
         figures = gr.JSON()
         for call, inputs, outputs in (

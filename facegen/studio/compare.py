@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from facegen.errors import FacegenError
 from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes
+from facegen.studio.upscalers import shipped_upscalers, take_weights
 from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
@@ -18,8 +21,9 @@ if TYPE_CHECKING:
 HINT = "<div class='hint'><p><b>One photo, two ways.</b><br>Left and right under one slider, with figures.</p></div>"
 LEGEND = (
     "Seams: 1 is none. Agreement: with the photo, when the result is shrunk again; more is closer. "
-    "Identity: distance to the face in the photo; under 0.6 is the same person."
+    "Identity: distance of the largest face to the photo's; from 0.4 on it may look like another person."
 )
+LANCZOS = "lanczos"
 
 
 @dataclass
@@ -27,6 +31,8 @@ class Session(Visit):
     """Holds the state of one visitor's tab."""
 
     compared: Compared | None = None
+    own: Mapping[str, Path] = field(default_factory=dict)
+    """Weights that the visitor dropped, by name."""
 
 
 class CompareTab:
@@ -38,8 +44,13 @@ class CompareTab:
         with gr.Row():
             with gr.Column(min_width=280, elem_classes="options"):
                 self.photo = gr.File(label="Photo", type="filepath", height=150, elem_id="compared")
-                self.left = self._side("Left", "lanczos")
+                self.left = self._side("Left", LANCZOS)
                 self.right = self._side("Right", studio.recipe)
+                with gr.Accordion("Other weights", open=False):
+                    gr.Markdown("Drop a published .pth or .safetensors, or a folder's card.toml and model.safetensors.")
+                    self.own = gr.File(
+                        label="Weights", file_count="multiple", type="filepath", height=120, elem_id="own-weights"
+                    )
                 with gr.Row():
                     self.start = gr.Button("Compare", variant="primary", min_width=120)
                     self.cancel = gr.Button("Cancel", visible=False, min_width=100)
@@ -57,20 +68,36 @@ class CompareTab:
     def _side(self, label: str, preset: str) -> tuple[Any, Any]:
         """The options of one side."""
         with gr.Group(), gr.Row():
-            choice = gr.Dropdown(["lanczos", *self._studio.recipes], value=preset, label=label, min_width=120)
-            fidelity = gr.Slider(0, 1, 1, step=0.05, label="Fidelity", min_width=120, visible=preset != "lanczos")
-        choice.change(lambda chosen: gr.update(visible=chosen != "lanczos"), choice, fidelity, **PRIVATE)
+            choice = gr.Dropdown(self._choices({}), value=preset, label=label, min_width=120)
+            fidelity = gr.Slider(0, 1, 1, step=0.05, label="Fidelity", min_width=120, visible=preset != LANCZOS)
+        choice.change(lambda chosen: gr.update(visible=chosen in self._studio.recipes), choice, fidelity, **PRIVATE)
         return choice, fidelity
+
+    def _choices(self, own: Mapping[str, Path]) -> list[str]:
+        return [LANCZOS, *self._studio.recipes, *shipped_upscalers(), *own]
 
     def _connect(self) -> None:
         options = [self.photo, *self.left, *self.right]
         started = self.start.click(self.begin, options, self.shown, **PRIVATE)
         started.then(self.watch, None, self.shown, **WATCHING)
+        for happened in (self.own.upload, self.own.delete, self.own.clear):
+            happened(self.take, self.own, [self.left[0], self.right[0], self.status], **PRIVATE)
         self.cancel.click(self.stop, None, self.status, **PRIVATE, queue=False)
 
     def connect_load(self, page: gr.Blocks) -> None:
         """Show what is there, after a reload."""
         page.load(self.watch, None, self.shown, **WATCHING)
+
+    def take(self, request: gr.Request, files: list[str] | None) -> View:
+        """Offer weights that were dropped."""
+        session = self.sessions.of(request)
+        try:
+            session.own = take_weights(self._studio, [self._studio.own(file) for file in files or []])
+        except FacegenError as error:
+            return {self.status: notes(str(error))}
+        choices = gr.update(choices=self._choices(session.own))
+        said = [f"{name} can be chosen." for name in session.own]
+        return {self.left[0]: choices, self.right[0]: choices, self.status: notes(*said)}
 
     def begin(
         self, request: gr.Request, photo: str | None, left: str, fidelity: float, right: str, other: float
@@ -82,7 +109,8 @@ class CompareTab:
         if photo is None:
             return {self.status: notes("Drop a photo first.")}
         if not session.works:
-            path, sides = studio.own(photo), (Side(left, fidelity), Side(right, other))
+            path = studio.own(photo)
+            sides = (Side(left, fidelity, session.own.get(left)), Side(right, other, session.own.get(right)))
             session.begin(studio, lambda job: compare(studio, job, path, sides))
         return self._view(session)
 

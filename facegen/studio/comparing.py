@@ -4,33 +4,52 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from facegen.arrays import RGB
+from facegen.canvas import back_project_photo, blank_canvas, enlarge, upscale_blocks
+from facegen.evaluation.upscalers import Setting, load_upscalers
+from facegen.faces.align import crop_head, frame_matrix, transform_points
 from facegen.faces.detect import FoundHead, heads_in_photo
-from facegen.faces.identity import identity, identity_distance
+from facegen.faces.identity import identity_change
 from facegen.faces.landmarks import Landmarks
-from facegen.media.images import read_image, resize, write_image
+from facegen.files import WEIGHTS
+from facegen.media.images import read_image, write_image
 from facegen.photo import PhotoOptions, restore_photo
 from facegen.sizes import photo_scale
 from facegen.studio.photos import SHOWN, fitted
+from facegen.studio.upscalers import kind_of
 from facegen.studio.work import Job, Studio
 
 LANCZOS = "lanczos"
 """The side that is merely enlarged."""
 HEAD = ("", "Seams", "Agreement", "Identity")
+BLOCK = 128
+"""Side of the blocks that other upscalers are given, in pixels of the photo."""
+Told = Callable[[int, int], None]
+"""Called with how many tiles or blocks are done, and of how many."""
+
+
+class Way(Protocol):
+    """Restores a photo at a scale; returns the result and its seams as text, empty if it has none."""
+
+    def __call__(self, rgb: RGB, heads: Sequence[FoundHead], scale: int, told: Told) -> tuple[RGB, str]: ...
 
 
 @dataclass(frozen=True)
 class Side:
-    """One way to restore: a preset and a fidelity, or `LANCZOS`."""
+    """One way to restore: `LANCZOS`, a preset, shipped weights by name, or a file or folder that was dropped."""
 
-    preset: str
+    name: str
     fidelity: float = 1.0
+    """Of a preset or a J-net; others have none."""
+    dropped: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -43,41 +62,81 @@ class Compared:
 
 
 def compare(studio: Studio, job: Job, photo: Path, sides: Sequence[Side]) -> Compared:
-    """Restore a photo in two ways at the scale of its largest head, without its background."""
+    """Restore a photo in two ways at the scale of its largest head; presets leave its background to Lanczos."""
+    job.tell(0, "Looking for faces")
     rgb = read_image(photo).rgb
     heads = heads_in_photo(rgb)
     scale = photo_scale([head.frame for head in heads])
     folder, paths, rows = studio.new_folder(), [], []
     for number, side in enumerate(sides):
-        made, row = _restored(studio, job, rgb, scale, side, number / len(sides), 1 / len(sides))
-        name = side.preset if side.preset == LANCZOS else f"{side.preset}, fidelity {side.fidelity:g}"
-        rows.append((name, *row, _identity(rgb, made, heads, scale)))
+        label, way = _way(studio, side)
+        made, seams = way(rgb, heads, scale, partial(_tell, job, number / len(sides), 1 / len(sides), label))
+        job.tell((number + 1) / len(sides), "Figures")
+        rows.append((label, seams, _agreement(made, rgb), _identity(rgb, made, heads, scale)))
         paths.append(write_image(folder / f"{'ab'[number]}.jpg", fitted(made, SHOWN)))
     return Compared((paths[0], paths[1]), rows)
 
 
-def _restored(
-    studio: Studio, job: Job, rgb: RGB, scale: int, side: Side, start: float, span: float
-) -> tuple[RGB, tuple[str, str]]:
-    """The result, and its seams and agreement as text."""
-    if side.preset == LANCZOS:
-        job.tell(start, "Lanczos")
-        return resize(rgb, (scale * rgb.shape[1], scale * rgb.shape[0])), ("", "")
-    pipeline = studio.pipeline(side.preset, (f"fidelity={json.dumps(side.fidelity)}",))
-    pipeline.progress = lambda done, of: job.tell(start + span * done / of, f"{side.preset} · {done} of {of} tiles")
-    try:
-        done = restore_photo(pipeline, rgb, PhotoOptions(scale=scale))
-    finally:
-        pipeline.progress = None
-    agreement = "exact" if math.isinf(done.fit) else f"{done.fit:.1f} dB"
-    return done.rgb, ("" if done.seams is None else f"{done.seams.mean:.2f}", agreement)
+def _tell(job: Job, start: float, span: float, label: str, done: int, of: int) -> None:
+    job.tell(start + span * done / of, f"{label} · {done} of {of}")
+
+
+def _way(studio: Studio, side: Side) -> tuple[str, Way]:
+    """The name of a side for the table, and what restores."""
+    if side.name == LANCZOS:
+        return LANCZOS, _enlarged
+    fidelity = f"fidelity={json.dumps(side.fidelity)}"
+    if side.name in studio.recipes:
+        label, pipeline = side.name, studio.pipeline(side.name, (fidelity,))
+    else:
+        weights = side.dropped or WEIGHTS / side.name
+        if weights.is_file() or kind_of(weights) != "jnet":
+            return side.name, _by_network(str(weights), studio.device)
+        named = f"weights.upscaler={json.dumps(str(weights))}"
+        label, pipeline = side.name, studio.pipeline(studio.recipe, (fidelity, named))
+
+    def way(rgb: RGB, heads: Sequence[FoundHead], scale: int, told: Told) -> tuple[RGB, str]:
+        pipeline.progress = told
+        try:
+            done = restore_photo(pipeline, rgb, PhotoOptions(scale=scale), known=[head.frame for head in heads])
+        finally:
+            pipeline.progress = None
+        return done.rgb, "" if done.seams is None else f"{done.seams.mean:.2f}"
+
+    return f"{label}, fidelity {side.fidelity:g}", way
+
+
+def _enlarged(rgb: RGB, heads: Sequence[FoundHead], scale: int, told: Told) -> tuple[RGB, str]:
+    canvas = blank_canvas(scale * rgb.shape[0], scale * rgb.shape[1], np.uint8)
+    enlarge(canvas, rgb)
+    return canvas, ""
+
+
+def _by_network(source: str, device: str) -> Way:
+    """Use an SRGAN, a U-net, or a published file, on the whole photo."""
+
+    def way(rgb: RGB, heads: Sequence[FoundHead], scale: int, told: Told) -> tuple[RGB, str]:
+        (upscaler,) = load_upscalers([source], Setting(scale, device=device))
+        canvas = blank_canvas(scale * rgb.shape[0], scale * rgb.shape[1], np.uint8)
+        upscale_blocks(canvas, rgb, lambda block: upscaler.upscale_to(block, scale), BLOCK, told)
+        return canvas, ""
+
+    return way
+
+
+def _agreement(made: RGB, rgb: RGB) -> str:
+    _, fit = back_project_photo(made, rgb, 0, damaged=True)  # compares, and changes nothing
+    return "exact" if math.isinf(fit) else f"{fit:.1f} dB"
 
 
 def _identity(before: RGB, after: RGB, heads: Sequence[FoundHead], scale: int) -> str:
     """How far the largest face has moved from its person, as text; empty if there is none with landmarks."""
-    points = next((head.landmarks for head in heads if head.landmarks is not None), None)
-    if points is None:
-        return ""
-    landmarks = Landmarks(points.astype(np.float64), detected=True)
-    seen, made = identity(before, landmarks), identity(after, landmarks.scaled(scale))
-    return f"{identity_distance(seen, made):.2f}"
+    for head in heads:
+        if head.landmarks is not None:
+            side = round(head.frame.side)
+            points = transform_points(head.landmarks, frame_matrix(head.frame, side)).astype(np.float64)
+            low_res = crop_head(before, head.frame, side)
+            upscaled = crop_head(after, head.frame.scaled(scale), scale * side)
+            change = identity_change(low_res, upscaled, Landmarks(points, detected=True))
+            return "" if change is None else f"{change:.2f}"
+    return ""

@@ -16,9 +16,10 @@ from facegen.arrays import RGB
 from facegen.errors import FacegenError, FileError, ImageError
 from facegen.faces.align import HeadFrame
 from facegen.faces.detect import heads_in_photo
+from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task, attempt, find_tasks
 from facegen.media.images import picture_text, read_image, resize, write_image
-from facegen.media.record import COMMAND_KEY
+from facegen.media.record import COMMAND_KEY, read_record
 from facegen.media.video_reader import is_clip
 from facegen.photo import Background, PhotoOptions
 from facegen.photo_files import FileUpscaler
@@ -30,6 +31,8 @@ PREVIEW, SHOWN = 1280, 2560
 """Longest sides of the picture with frames, and of before and after, in pixels."""
 ON, OFF = (255, 176, 59), (150, 150, 150)
 """Colours of the frames of faces that are switched on and off."""
+PROTECTED = np.uint8(140)
+"""Grey laid over what is left alone."""
 BLOCKS_PER_FACE = 4
 """How many of a background's blocks take about as long as a face."""
 
@@ -48,6 +51,10 @@ class Photo:
     command: str = ""
     """The facegen command that made it, from its record; empty if another program wrote it."""
     error: str = ""
+    remark: str = ""
+    """About the result."""
+    mask: Path | None = None
+    """White where the photo is left alone; of the preview's size."""
     result: Path | None = None
     pair: tuple[Path, Path] | None = None
     """Before and after, of one size."""
@@ -75,6 +82,8 @@ class Photo:
         if self.preview is None:
             return None
         rgb = read_image(self.preview).rgb
+        if self.mask is not None:
+            rgb = np.where(read_image(self.mask).rgb == 255, PROTECTED + rgb // 3, rgb).astype(np.uint8)
         width = max(2, round(max(rgb.shape[:2]) / 300))
         for number, head in enumerate(self.heads, start=1):
             colour = OFF if number in self.off else ON
@@ -84,6 +93,10 @@ class Photo:
             place = (int(max(x, 0)) + 3 * width, int(max(y, 0)) + 14 * width)
             cv2.putText(rgb, str(number), place, cv2.FONT_HERSHEY_SIMPLEX, width * 0.4, colour, width, cv2.LINE_AA)
         return rgb
+
+    def show(self, result: Path, folder: Path) -> None:
+        """Take in a result, and write before and after of it."""
+        self.result, self.pair = result, before_and_after(self.path, result, folder / "shown")
 
     def toggle(self, x: float, y: float) -> None:
         """Switch the smallest head at a point of the preview on or off."""
@@ -110,7 +123,7 @@ class Wish:
     format: Literal["auto", "png", "jpg", "webp", "tif"] = "auto"
     """auto keeps the photo's, as far as results have it."""
 
-    def options(self, studio: Studio, faces: str) -> UpresOptions:
+    def options(self, studio: Studio, faces: str = "all", mask: Path | None = None) -> UpresOptions:
         """The options that `facegen upres` would have, to the letter: they become part of the record."""
         path = studio.recipe_path(self.preset)
         usual = load_recipe(path, PipelineRecipe).fidelity
@@ -122,6 +135,7 @@ class Wish:
             overrides=(f"fidelity={json.dumps(self.fidelity)}",) if changed else (),
             device=studio.device,
             photo=PhotoOptions(scale=scale, width=self.width, faces=faces, background=self.background),
+            mask=mask,
             suffix=None if self.format == "auto" else f".{self.format}",
         )
 
@@ -137,14 +151,13 @@ def restore(studio: Studio, job: Job, photos: Sequence[Photo], wish: Wish) -> Pa
     for number, (photo, task) in enumerate(zip(photos, tasks, strict=True)):
         name = "" if len(photos) == 1 else f"Photo {number + 1} of {len(photos)} · "
         meter = Meter(job, name, number / len(photos), 1 / len(photos))
-        count = len(photo.heads) - len(photo.off)
-        outcome = _restore_one(studio, meter, task, wish, photo.faces, count)
+        options = wish.options(studio, photo.faces, photo.mask)
+        outcome = _restore_one(studio, meter, task, options, len(photo.heads) - len(photo.off))
         job.check()
-        photo.error = named(outcome.error, photo.path) if outcome.error else ""
+        photo.error, photo.remark = named(outcome.error, photo.path) if outcome.error else "", ""
         if outcome.written:
-            photo.result = outcome.written[-1]
-            photo.pair = before_and_after(photo.path, photo.result, folder / "shown")
-    results = [photo.result for photo in photos if photo.result]
+            photo.show(outcome.written[-1], folder)
+    results = [file for photo in photos if photo.result for file in (photo.result, photo.mask) if file]
     return archive(results, folder / "facegen.zip") if len(results) > 1 else None
 
 
@@ -156,27 +169,50 @@ def restore_file(studio: Studio, job: Job, path: Path, wish: Wish, faces: str = 
     Raises:
         FileError: if it cannot be restored; names the file without its folder.
     """
-    folder = studio.new_folder()
-    outcome = _restore_one(studio, Meter(job, "", 0, 1), find_tasks([path], folder, clips=False)[0], wish, faces, 1)
+    task = find_tasks([path], studio.new_folder(), clips=False)[0]
+    outcome = _restore_one(studio, Meter(job, "", 0, 1), task, wish.options(studio, faces), 1)
     job.check()
     if outcome.error:
         raise FileError(named(outcome.error, path))
     return outcome.written[-1]
 
 
-def _restore_one(studio: Studio, meter: Meter, task: Task, wish: Wish, faces: str, count: int) -> Outcome:
+def _restore_one(studio: Studio, meter: Meter, task: Task, options: UpresOptions, count: int) -> Outcome:
     """Restore one photo, and tell its progress; `count` is how many faces are expected."""
 
     def work(task: Task) -> Outcome:
         if is_clip(task.source):
             raise ImageError(f"{task.source}: is a clip; facegen upres upscales it.")
-        options = wish.options(studio, faces)
         upscaler = FileUpscaler(options, [], meter.part)
-        upscaler.pipeline = studio.pipeline(wish.preset, options.overrides)
+        upscaler.pipeline = studio.pipeline(options.recipe, options.overrides)
         meter.begin(count)
         return upscaler(task)
 
     return attempt(work, task)
+
+
+def make_again(studio: Studio, job: Job, photo: Photo, photos: Sequence[Photo]) -> None:
+    """Make a picture again from its record, and say in its `remark` whether the bytes are the same.
+
+    Args:
+        photos: among which are those that it was made from.
+    Raises:
+        FileError: if one of them is missing, or the record holds what is not made again.
+    """
+    job.tell(0, f"Making {photo.path.name} again")
+    assert studio.remake is not None
+    folder, hashes = studio.new_folder(), {sha256_of(other.path): other.path for other in photos}
+    try:
+        record = read_record(photo.path)
+        needed = [one for one in (record.source, record.mask) if one is not None]
+        if missing := [one.name for one in needed if one.sha256 not in hashes]:
+            raise FileError(f"{photo.path.name}: was made from {' and '.join(missing)}; drop that here too.")
+        source, mask = (None if one is None else hashes[one.sha256] for one in (record.source, record.mask))
+        done = studio.remake(photo.path, folder, source, mask, studio.device)
+    except FacegenError as error:
+        raise FileError(named(error, photo.path)) from None
+    photo.remark = f"Made again, but not to the byte: {done.difference}" if done.difference else "The same bytes again."
+    photo.show(done.path.rename(folder / f"{photo.path.stem}-replay{photo.path.suffix}"), folder)
 
 
 class Meter:

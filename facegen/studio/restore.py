@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from facegen.errors import FacegenError
-from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes, progress
+from facegen.studio.restoring import AFTER, FACES, PROTECT, Session
+from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, job_progress, notes, progress
 from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
@@ -22,22 +22,6 @@ AUTO, TO_WIDTH = 0, -1
 """Scales of the page that are none: that of the largest head, and that of a width in pixels."""
 TIMES = (1, 1.5, 2, 3, 4, 5, 6, 7, 8)
 SCALES = [("auto", AUTO), *((f"{times:g}×", times) for times in TIMES), ("to a width", TO_WIDTH)]
-
-
-@dataclass
-class Session(Visit):
-    """Holds the state of one visitor's tab; it survives a reload."""
-
-    folder: Path
-    photos: list[Photo] = field(default_factory=list)
-    current: int = 0
-    shows_result: bool = False
-    archive: Path | None = None
-
-    @property
-    def photo(self) -> Photo | None:
-        """The photo that is shown large."""
-        return self.photos[self.current] if self.photos else None
 
 
 class RestoreTab:
@@ -78,10 +62,19 @@ class RestoreTab:
 
     def _build_view(self) -> None:
         self.hint = gr.HTML(HINT)
-        self.mode = gr.Radio(["Faces", "Before and after"], show_label=False, visible=False, container=False)
+        with gr.Row(elem_classes="toolbar"):
+            self.mode = gr.Radio([], show_label=False, label="Show", visible=False, container=False)
+            self.again = gr.Button("Make it again", visible=False, size="md", min_width=120)
+            self.bundle = gr.DownloadButton("Download all as ZIP", visible=False, size="md", min_width=120)
+            self.download = gr.DownloadButton("Download", visible=False, variant="primary", size="md", min_width=120)
         self.framed = gr.Image(
             show_label=False, label="Faces found", visible=False, interactive=False, format="jpeg", buttons=[],
             elem_id="framed",
+        )  # fmt: skip
+        self.editor = gr.ImageEditor(
+            show_label=False, label="Paint what is left alone", visible=False, interactive=True, sources=(),
+            transforms=(), layers=False, brush=gr.Brush(colors=["#ffb03b"], color_mode="fixed"), buttons=["fullscreen"],
+            type="numpy", format="png", elem_id="editor",
         )  # fmt: skip
         self.faces = gr.CheckboxGroup([], label="Faces to restore", visible=False)
         self.slider = gr.ImageSlider(
@@ -92,29 +85,28 @@ class RestoreTab:
             show_label=False, label="All photos", visible=False, columns=6, height=150, allow_preview=False,
             object_fit="cover", buttons=[], elem_id="strip",
         )  # fmt: skip
-        with gr.Row():
-            self.download = gr.DownloadButton("Download", visible=False, variant="primary")
-            self.bundle = gr.DownloadButton("Download all as ZIP", visible=False)
 
     @property
     def shown(self) -> list[Any]:
         """Every component that `_view` changes."""
         return [
-            self.start, self.cancel, self.status, self.hint, self.mode, self.framed, self.faces, self.slider,
-            self.strip, self.download, self.bundle,
+            self.start, self.cancel, self.status, self.hint, self.mode, self.framed, self.editor, self.faces,
+            self.slider, self.strip, self.download, self.bundle, self.again,
         ]  # fmt: skip
 
     def _connect(self) -> None:
         for happened in (self.files.upload, self.files.delete, self.files.clear):
             happened(self.take, self.files, self.shown, **PRIVATE, concurrency_limit=4)
-        self.strip.select(self.choose, None, self.shown, **PRIVATE)
+        self.strip.select(self.choose, self.editor, self.shown, **PRIVATE)
         self.framed.select(self.toggle, None, self.shown, **PRIVATE)
         self.faces.input(self.switch, self.faces, self.shown, **PRIVATE)
-        self.mode.input(self.turn, self.mode, self.shown, **PRIVATE)
+        self.mode.input(self.turn, [self.mode, self.editor], self.shown, **PRIVATE)
         self.preset.input(self.usual_fidelity, self.preset, self.fidelity, **PRIVATE)
         self.scale.input(lambda scale: gr.update(visible=scale == TO_WIDTH), self.scale, self.width, **PRIVATE)
-        options = [self.preset, self.scale, self.width, self.fidelity, self.background, self.format]
-        self.start.click(self.begin, options, self.shown, **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
+        options = [self.editor, self.preset, self.scale, self.width, self.fidelity, self.background, self.format]
+        for button, begin, inputs in ((self.start, self.begin, options), (self.again, self.begin_again, None)):
+            begun = button.click(begin, inputs, self.shown, **PRIVATE)
+            begun.then(self.watch, None, self.shown, **WATCHING)
         self.cancel.click(self.stop, None, self.shown, **PRIVATE, queue=False)
 
     def connect_load(self, page: gr.Blocks) -> None:
@@ -138,7 +130,7 @@ class RestoreTab:
             yield {self.status: progress("Looking for faces", (number - 1) / len(new))}
             photo.look(session.folder)
         session.current = next((number for number, photo in enumerate(session.photos) if photo.preview), 0)
-        session.shows_result = bool(session.photo and session.photo.pair)
+        session.show()
         yield self._view(session)
 
     def resume(self, request: gr.Request) -> View:
@@ -148,12 +140,13 @@ class RestoreTab:
         kept = {self.files: gr.update(value=files)} if files else {}  # nothing takes away what is just dropped
         return {**kept, **self._view(session)}
 
-    def choose(self, request: gr.Request, event: gr.SelectData) -> View:
+    def choose(self, request: gr.Request, painting: dict[str, Any] | None, event: gr.SelectData) -> View:
         """Show another photo."""
         session = self.sessions.of(request)
+        session.keep(painting)
         readable = [number for number, photo in enumerate(session.photos) if photo.preview]
         session.current = readable[min(int(event.index), len(readable) - 1)]
-        session.shows_result = bool(session.photo and session.photo.pair)
+        session.show()
         return self._view(session)
 
     def toggle(self, request: gr.Request, event: gr.SelectData) -> View:
@@ -170,10 +163,11 @@ class RestoreTab:
             session.photo.off = set(range(1, len(session.photo.heads) + 1)) - set(on)
         return self._view(session)
 
-    def turn(self, request: gr.Request, mode: str) -> View:
-        """Show the faces, or before and after."""
+    def turn(self, request: gr.Request, mode: str, painting: dict[str, Any] | None) -> View:
+        """Show the faces, the brush, or before and after."""
         session = self.sessions.of(request)
-        session.shows_result = mode != "Faces"
+        session.keep(painting)
+        session.mode = mode
         return self._view(session)
 
     def usual_fidelity(self, preset: str) -> float:
@@ -185,6 +179,7 @@ class RestoreTab:
     def begin(
         self,
         request: gr.Request,
+        painting: dict[str, Any] | None,
         preset: str,
         scale: float,
         width: int | None,
@@ -196,15 +191,26 @@ class RestoreTab:
         from facegen.studio.photos import Wish, restore
 
         session = self.sessions.of(request)
+        session.keep(painting)
         times, width = (None, width) if scale == TO_WIDTH else (scale or None, None)
         wish = Wish(preset, times, width, fidelity, background, suffix)
         if session.works or not session.photos:
             return self._view(session)
         try:
-            wish.options(self._studio, "all")  # refuses what contradicts itself
+            wish.options(self._studio)  # refuses what contradicts itself
         except FacegenError as error:
             raise gr.Error(str(error), title="Not started") from None
         session.begin(self._studio, lambda job: restore(self._studio, job, session.photos, wish))
+        return self._view(session)
+
+    def begin_again(self, request: gr.Request) -> View:
+        """Start to make the photo that is shown again, from its record."""
+        from facegen.studio.photos import make_again
+
+        session, studio = self.sessions.of(request), self._studio
+        photo = session.photo
+        if photo is not None and not session.works:
+            session.begin(studio, lambda job: make_again(studio, job, photo, session.photos))
         return self._view(session)
 
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
@@ -216,7 +222,7 @@ class RestoreTab:
             return
         async for _ in job.watch():
             yield {self.status: job_progress(job)}
-        session.shows_result = bool(session.photo and session.photo.pair)
+        session.show()
         session.archive = job.result if isinstance(job.result, Path) else None
         yield self._view(session)
 
@@ -229,21 +235,19 @@ class RestoreTab:
 
     def _view(self, session: Session) -> View:
         photo, several = session.photo, len(session.photos) > 1
-        pair = photo.pair if photo and session.shows_result else None
-        faces = photo is not None and photo.preview is not None and pair is None
-        numbers = list(range(1, len(photo.heads) + 1)) if photo else []
+        pair = photo.pair if photo and session.mode == AFTER else None
         readable = [one for one in session.photos if one.preview]
+        there, painting = photo is not None and photo.preview is not None, session.mode == PROTECT
         return {
+            **self._faces(photo, there and not painting and pair is None),
             self.start: gr.update(interactive=bool(session.photos) and not session.works),
             self.cancel: gr.update(visible=session.works),
-            self.status: self._status(session),
+            self.status: session.status if session.works else notes(*session.remarks),
             self.hint: gr.update(visible=photo is None),
-            self.mode: gr.update(visible=bool(photo and photo.pair), value="Before and after" if pair else "Faces"),
-            self.framed: gr.update(visible=faces, value=photo.framed() if photo and faces else None),
-            self.faces: gr.update(
-                visible=faces and bool(numbers), choices=[(f"Face {n}", n) for n in numbers],
-                value=[n for n in numbers if photo and n not in photo.off],
+            self.mode: gr.update(
+                visible=there, choices=[FACES, PROTECT, *([AFTER] if photo and photo.pair else [])], value=session.mode
             ),
+            self.editor: self._editor(photo if there and painting else None),
             self.slider: gr.update(visible=pair is not None, value=pair),
             self.strip: gr.update(
                 visible=several, selected_index=readable.index(photo) if several and photo in readable else None,
@@ -251,20 +255,24 @@ class RestoreTab:
             ),
             self.download: gr.update(visible=bool(pair), value=photo.result if photo and pair else None),
             self.bundle: gr.update(visible=session.archive is not None, value=session.archive),
+            self.again: gr.update(visible=bool(photo and photo.command), interactive=not session.works),
         }  # fmt: skip
 
-    def _status(self, session: Session) -> str:
-        if session.works:
-            return session.status
-        lines = [photo.error for photo in session.photos if photo.error]
-        if session.job is not None and session.job.error:
-            lines.append(session.job.error)
-        photo = session.photo
-        if photo is not None and photo.preview is not None and not photo.heads:
-            lines.append("No face found: the whole photo is treated as background.")
-        if photo is not None and photo.command:
-            lines.append(f"Made by facegen {photo.command}. facegen replay makes it again.")
-        return notes(*lines)
+    def _faces(self, photo: Photo | None, visible: bool) -> View:
+        """The picture with frames, and the check boxes of the faces."""
+        numbers = list(range(1, len(photo.heads) + 1)) if photo else []
+        on = [number for number in numbers if photo and number not in photo.off]
+        return {
+            self.framed: gr.update(visible=visible, value=photo.framed() if photo and visible else None),
+            self.faces: gr.update(
+                visible=visible and bool(numbers), choices=[(f"Face {n}", n) for n in numbers], value=on
+            ),
+        }
+
+    def _editor(self, photo: Photo | None) -> Any:
+        from facegen.studio.protect import to_paint_on
+
+        return gr.update(visible=photo is not None, value=to_paint_on(photo) if photo else None)
 
 
 def _caption(photo: Photo) -> str:

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from facegen.errors import FacegenError, FileError, UsageError
 from facegen.files import PIPELINES
@@ -24,6 +24,23 @@ LOOK = 0.25
 """Seconds between two looks at a job's progress."""
 PIPELINES_KEPT = 4
 """Sets of networks that stay loaded."""
+
+
+class Remade(Protocol):
+    """A picture that was made again from its record."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def difference(self) -> str: ...
+
+
+class Remake(Protocol):
+    """`facegen.cli.replay.remake`, which knows the commands that a record may run."""
+
+    def __call__(
+        self, picture: Path, folder: Path, source: Path | None, mask: Path | None, device: str | None
+    ) -> Remade: ...
 
 
 class CancelledError(Exception):
@@ -94,13 +111,16 @@ class Studio:
         folder: for all files; nothing else is read, and nothing is written elsewhere.
         recipe: name of a shipped recipe, or a TOML file; the page's preset.
         device: torch's.
+        remake: makes pictures again from their records.
     """
 
-    def __init__(self, folder: Path, recipe: str = "portrait", device: str = "auto") -> None:
+    def __init__(
+        self, folder: Path, recipe: str = "portrait", device: str = "auto", remake: Remake | None = None
+    ) -> None:
         self.folder = folder.resolve()
         shipped = {path.stem: path for path in sorted(PIPELINES.glob("*.toml"))}
         self.recipes = shipped if recipe in shipped else {recipe: Path(recipe)} | shipped
-        self.recipe, self._device = recipe, device
+        self.recipe, self._device, self.remake = recipe, device, remake
         self._worker = ThreadPoolExecutor(1, "facegen")
         self._jobs: list[Job] = []
         self._load, self._loading = lru_cache(PIPELINES_KEPT)(self._read), Lock()

@@ -157,7 +157,7 @@ def test_a_strangers_record_runs_no_other_command(facegen: Facegen, tiny_recipe:
     write_image(picture, read_image(picture).rgb, text=text)
     result = facegen("replay", "--trust", picture, "--out", tmp_path / "again")
     assert result.exit_code == 1
-    assert "its record names the command 'train', expected sample or upres." in result.stderr
+    assert "its record names the command 'train', expected sample, studio, upres." in result.stderr
 
 
 def test_a_film_names_the_command_that_makes_it(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:

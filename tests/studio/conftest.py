@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from facegen.arrays import RGB
+from facegen.cli.replay import remake
 from facegen.studio.work import Studio
 from tests import tiny
 from tests.data.curate.running import Running
@@ -44,6 +46,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory, astronaut: RGB) -> Path:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """A studio of tiny networks, in this process."""
     folder = tmp_path_factory.mktemp("studio")
-    made = Studio(folder / "files", str(tiny.save_all(folder)), "cpu")
+    made = Studio(folder / "files", str(tiny.save_all(folder)), "cpu", partial(remake, trust=True))
     yield made
     made.close()

@@ -13,9 +13,12 @@ from PIL import Image
 
 from facegen.arrays import RGB
 from facegen.cli.main import cli
+from facegen.errors import FileError
 from facegen.media.images import picture_text, read_image, write_image
 from facegen.media.record import COMMAND_KEY, arguments
-from facegen.studio.photos import Meter, Photo, Wish, restore
+from facegen.studio.drawing import faces_of, large, neighbours
+from facegen.studio.photos import Meter, Photo, Wish, make_again, restore
+from facegen.studio.protect import painted, to_paint_on
 from facegen.studio.work import CancelledError, Job, Studio
 
 
@@ -114,6 +117,40 @@ def test_of_several_photos_a_broken_one_spoils_nothing(studio: Studio, photo: Ph
     with zipfile.ZipFile(bundle) as opened:
         assert opened.namelist() == ["pair-x2.jpg", "pair-2-x2.png"]
         assert opened.read("pair-x2.jpg") == photo.result.read_bytes()
+
+
+def test_what_is_painted_is_left_alone_and_made_again_with_its_mask(studio: Studio, photo: Photo) -> None:
+    assert photo.preview is not None
+    layer = np.zeros((*read_image(photo.preview).rgb.shape[:2], 4), np.uint8)
+    layer[:, :200] = 255
+    painted(photo, [layer], photo.path.parent)
+    assert photo.mask is not None
+    assert (to_paint_on(photo)["layers"][0][..., 3] == layer[..., 3]).all()
+    bundle = restore(studio, Job(lambda job: None), [photo], Wish(studio.recipe, scale=2))
+    assert photo.result is not None
+    assert bundle is not None
+    with zipfile.ZipFile(bundle) as opened:
+        assert opened.namelist() == ["pair-x2.jpg", "pair-mask.png"]
+    again, dropped = Photo(photo.result), Photo(photo.mask)
+    with pytest.raises(FileError, match=r"^pair-x2\.jpg: was made from pair-mask\.png; drop that here too\.$"):
+        make_again(studio, Job(lambda job: None), again, [photo, again])
+    make_again(studio, Job(lambda job: None), again, [photo, again, dropped])
+    assert again.remark == "The same bytes again."
+    assert again.result is not None
+    assert again.result.name == "pair-x2-replay.jpg"
+    painted(again, [np.zeros_like(layer)], photo.path.parent)
+    assert again.mask is None
+    with pytest.raises(FileError, match=r"^pair\.jpg: has no facegen record"):
+        make_again(studio, Job(lambda job: None), photo, [photo])
+
+
+@pytest.mark.parametrize("seed", [5, None])
+def test_a_drawn_face_is_made_again(studio: Studio, seed: int | None) -> None:
+    face = faces_of(studio.pipeline(studio.recipe), (5,), 1.0)[0]
+    face = face if seed else neighbours(face, 2, 0.3)[1]
+    picture = Photo(large(studio, Job(lambda job: None), studio.recipe, face).path)
+    make_again(studio, Job(lambda job: None), picture, [])
+    assert picture.remark == "The same bytes again."
 
 
 def test_cancelling_leaves_the_networks_usable(studio: Studio, photo: Photo) -> None:
