@@ -73,8 +73,8 @@ class RestoreTab:
         )  # fmt: skip
         self.editor = gr.ImageEditor(
             show_label=False, label="Paint what is left alone", visible=False, interactive=True, sources=(),
-            transforms=(), layers=False, brush=gr.Brush(colors=["#ffb03b"], color_mode="fixed"), buttons=["fullscreen"],
-            type="numpy", format="png", elem_id="editor",
+            transforms=(), layers=False, height=560, brush=gr.Brush(colors=["#ffb03b"], color_mode="fixed"),
+            buttons=["fullscreen"], type="numpy", format="png", elem_id="editor",
         )  # fmt: skip
         self.faces = gr.CheckboxGroup([], label="Faces to restore", visible=False)
         self.slider = gr.ImageSlider(
