@@ -59,12 +59,15 @@ def assert_alike(one: Path, two: Path) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-2, atol=2e-3, msg=name)
 
 
-@pytest.mark.parametrize("kind", RECIPES)
-def test_two_processes_are_one(kind: str, head_folder: Path, tmp_path: Path) -> None:
+FOUR = pytest.param("jnet", 4, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("kind", "processes"), [*((kind, 2) for kind in RECIPES), FOUR])
+def test_several_processes_are_one(kind: str, processes: int, head_folder: Path, tmp_path: Path) -> None:
     """DCGAN's batchnorm and minibatch standard deviation among them: batch 16, groups of 8."""
     recipe = RECIPES[kind](batch=16, images=32, log_images=16, preview_images=10**6)
     make_trainer(recipe, head_folder, tmp_path / "one", callbacks=[StatsFile()]).run()
-    train(recipe, head_folder, tmp_path / "two", "-m", "facegen", extra=("--devices", "2"))
+    train(recipe, head_folder, tmp_path / "two", "-m", "facegen", extra=("--devices", str(processes)))
     assert_alike(tmp_path / "one", tmp_path / "two")
 
 
