@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import warnings
 from collections.abc import Iterable
 
 
@@ -55,6 +56,11 @@ _UNPRINTABLE = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\
 def printable(text: object) -> str:
     """Escape what a terminal would obey or no encoding holds, as a file's name or a record may have it."""
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(text))
+
+
+def show_warnings_plainly() -> None:
+    """Print warnings in one line, without the line of the source that they come from; for a process of its own."""
+    warnings.formatwarning = lambda message, *_: f"Warning: {printable(message)}\n"
 
 
 def one_line(error: Exception, length: int = 200) -> str:

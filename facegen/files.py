@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
@@ -67,6 +68,24 @@ else:
                 if os.path.samestat(os.fstat(claim), path.stat()):
                     return claim
             os.close(claim)  # the other process gave that file its name meanwhile
+
+
+def check_folder(folder: Path) -> None:
+    """Make a folder if it is missing; an OSError if no files can be made in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryFile(prefix=MARK, dir=folder):
+        pass
+
+
+def is_there(path: Path) -> bool:
+    """Return whether a file or link is there; a FileError if none can be, as the name is too long, or the like."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror}); choose another name or folder.") from None
+    return True
 
 
 def is_plain(path: Path) -> bool:
@@ -129,13 +148,13 @@ def sole_process(folder: Path, taken: str) -> Iterator[None]:
     """Lock a folder against other processes; the system unlocks it when this one ends, however it dies.
 
     Args:
-        folder: made if missing; a hidden lock file stays in it.
+        folder: made if missing, and checked for room to write; a hidden lock file stays in it.
         taken: the message of the UsageError if another process has locked it.
     """
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        check_folder(folder)
         lock.acquire()
     except Timeout:
         raise UsageError(taken) from None

@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 
 import cv2
 
-from facegen.errors import FacegenError, UsageError, printable
+from facegen.errors import FacegenError, UsageError, printable, show_warnings_plainly
 from facegen.files import is_folder, is_plain, resolved
 from facegen.media.images import CLIP_SUFFIXES, PICTURE_SUFFIXES
 
@@ -247,6 +247,7 @@ _held: object  # of this process, if it is one of several
 
 def _set_up(held: object, threads: int | None) -> None:
     global _held
+    show_warnings_plainly()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     cv2.setNumThreads(threads or 1)  # OpenCV would start a thread for each core in each process
     if threads is not None:

@@ -21,7 +21,7 @@ from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import write_explanation
 from facegen.faces.dlib_models import begin_to_load
 from facegen.faces.identity import CHANGED, TOO_SMALL
-from facegen.files import resolved
+from facegen.files import is_there, resolved
 from facegen.jobs import Task
 from facegen.masks import read_mask
 from facegen.media.images import Picture, find_pictures, read_image, write_image
@@ -104,6 +104,7 @@ class FileUpscaler:
 
     def _photo(self, task: Task, picture: Picture) -> Upscaling:
         mask, size = self.options.mask, (picture.rgb.shape[1], picture.rgb.shape[0])
+        self._check_early(task)
         done = restore_photo(
             self.pipeline, picture.pixels, self.options.photo, self._parts_of(task.source),
             None if mask is None else read_mask(mask, size),
@@ -170,6 +171,7 @@ class FileUpscaler:
 
     def _crop(self, task: Task, picture: Picture) -> Upscaling:
         self._parts_of(task.source)
+        is_there(self._target(task, "-head-1"))
         heads = crop_heads(self.pipeline, picture.pixels, self.options.size)
         if not heads:
             reason = "no face found, so there is no head to crop; omit --crop to upscale the whole photo."
@@ -194,19 +196,31 @@ class FileUpscaler:
             wanted = f"--aligned expects a square head crop of {SMALLEST_HEAD} px and up."
             raise ImageError(f"{task.source}: {width}x{height}; {wanted}")
         size = self.options.size
+        path = self._path(task, f"-{size}")
         self._parts_of(task.source)
         head = upscale_aligned(self.pipeline, picture.pixels, size)
-        written = self._write(task, self._path(task, f"-{size}"), head.rgb, picture, [head.upscaled])
+        written = self._write(task, path, head.rgb, picture, [head.upscaled])
         return Upscaling(
             task.source, written, after=(size, size), faces=1, fit=head.upscaled.fit,
             seams=seam_gauge(head.upscaled.image, head.upscaled.plan), note=_remarks([head.upscaled], height),
             identity=head.upscaled.identity,
         )  # fmt: skip
 
+    def _check_early(self, task: Task) -> None:
+        """Refuse before the work what could not be written after it, as far as a photo's result has a name by then."""
+        photo = self.options.photo
+        if task.result is None and photo.scale is None and photo.width is None:
+            is_there(self._target(task, ending_for(photo, 1)))  # its faces give the scale; all names are as long
+        else:
+            self._path(task, ending_for(photo, photo.scale or 1))
+
+    def _target(self, task: Task, ending: str) -> Path:
+        suffix = self.options.suffix_for(task.source)
+        return task.result or task.target.with_name(f"{task.target.name}{ending}{suffix}")
+
     def _path(self, task: Task, ending: str) -> Path:
         """Return where a result goes; raise a FileError if a file is there that must not be replaced."""
-        suffix = self.options.suffix_for(task.source)
-        path = task.result or task.target.with_name(f"{task.target.name}{ending}{suffix}")
+        path = self._target(task, ending)
         for taken in (path, before_after_path(path)) if self.options.before_after else (path,):
             if resolved(taken) in self.inputs:
                 reason = f"its result would replace {taken}, another input; choose another --out."

@@ -130,7 +130,8 @@ class FacePipeline:
             batches = in_batches(lambda x: draw(x.flatten(1)), latents, GPU_FACES if gpu else 1, full=gpu)
             faces = torch.cat([drawn for _, drawn in batches])
             if not bool(((faces.amax((1, 2, 3)) - faces.amin((1, 2, 3))) * 255 > 1).all()):  # nor if not a number
-                raise WeightsError("generator: drew one flat colour, or values that are not finite; get other weights.")
+                drawn = "drew one flat colour, or values that are not finite; get other weights."
+                raise WeightsError(f"generator {self.recipe.weights.generator}: {drawn}")
         return faces.reshape(*z.shape[:-1], *faces.shape[1:])
 
     def sample(self, seed: int, size: int = 768) -> Upscaled:

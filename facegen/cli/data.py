@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen.cli.options import Size, make_folder
-from facegen.errors import MissingExtraError
+from facegen.errors import MissingExtraError, printable
 
 if TYPE_CHECKING:
     from facegen.data.clean.judge import Detector
@@ -162,11 +162,16 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
     from facegen.data.stats import SUMMARY_HEAD, measure_set, summary_rows, write_page
 
     _need("stats", "matplotlib")
+    out = out or folder / "stats.html"
+    make_folder(out.parent)
     unread: list[str] = []
+
+    def warn(reason: str) -> None:
+        unread.append(reason)
+        click.echo(f"Error: {printable(reason)}", err=True)
+
     with _steps("crops", pictures) as seen:
-        found = measure_set(folder, pictures, seen, unread.append)
-    for reason in unread:
-        click.echo(f"Error: {reason}", err=True)
+        found = measure_set(folder, pictures, seen, warn)
     console = Console()
     console.width = max(console.width, 100)
     rows = [(name, str(count)) for name, count in found.counts.items()]
@@ -175,7 +180,7 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
         for row in lines:
             table.add_row(*map(escape, row))
         console.print(table)
-    click.echo(write_page(out or folder / "stats.html", found, folder.resolve()))
+    click.echo(write_page(out, found, folder.resolve()))
     if unread:
         sys.exit(1)
 

@@ -15,7 +15,7 @@ import click
 from facegen import __version__
 from facegen.cli.film_options import Rate
 from facegen.cli.options import FILE, PATH, load_pipeline, make_folder, pipeline_options
-from facegen.errors import MissingExtraError, UsageError
+from facegen.errors import MissingExtraError, UsageError, printable
 
 if TYPE_CHECKING:
     from facegen.data.split import Split
@@ -89,7 +89,8 @@ def evaluate(
         show(replace(evaluation, facts={**evaluation.facts, "facegen": __version__}), out, "evaluation")
         return
     if data is None:
-        raise UsageError("--data is missing; weights are measured on the pictures below a folder, as in training.")
+        named = f"{printable(', '.join(measured))} are no films; are they weights?"
+        raise UsageError(f"--data is missing; weights are measured on the pictures below a folder, and {named}")
     from facegen.data.split import shared_split
     from facegen.weights import find_weights, read_card
 

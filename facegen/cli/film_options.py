@@ -23,6 +23,7 @@ from facegen.cli.options import (
     add_options,
     cluster_option,
     connect_cluster,
+    make_folder,
     overwrite_option,
     recipe_path,
 )
@@ -89,7 +90,9 @@ class FilmRequest:
         """Refuse what cannot be made, before any work is done for it."""
         if not self.steady and self.without:
             raise UsageError("--no-steady leaves all measures out; omit --without.")
-        self._file({})
+        file = self._file({})
+        make_folder(file.path.parent)
+        self._check_targets(file)
 
     def make(
         self,
@@ -123,7 +126,6 @@ class FilmRequest:
                 click.echo(file.path)
                 click.echo(f"{file.path}: done already.", err=True)
                 return
-            self._check_targets(file)
             way = WalkOptions(self.path, self.easing, self.loop)
             walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
             sharing = None

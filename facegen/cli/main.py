@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from facegen import __version__
-from facegen.errors import FacegenError, did_you_mean
+from facegen.errors import FacegenError, did_you_mean, show_warnings_plainly
 
 COMMANDS = {
     "sample": "Draw faces.",
@@ -134,4 +134,5 @@ codecs.register_error("facegen", _as_it_was)
 
 def main() -> None:
     """Run the command line."""
+    show_warnings_plainly()
     cli()

@@ -10,13 +10,12 @@ from functools import reduce, wraps
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
 from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean, printable
-from facegen.files import MARK, PIPELINES
+from facegen.files import PIPELINES, check_folder, is_plain
 from facegen.seeds import parse_seeds
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
-PATH = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path, readable=False)  # one that cannot be read is its own failure, not the run's
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -235,7 +234,7 @@ def need_packages(*modules: str) -> None:
 def recipe_path(recipe: str) -> Path:
     """Find a shipped recipe by its name, or any recipe by its path."""
     shipped = PIPELINES / f"{recipe}.toml"
-    if shipped.is_file():
+    if is_plain(shipped):
         return shipped
     if recipe.endswith(".toml"):
         return Path(recipe)
@@ -247,9 +246,7 @@ def recipe_path(recipe: str) -> Path:
 def make_folder(out: Path) -> None:
     """Make the folder for the results, and check that files can be made in it, before any work is done."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(prefix=MARK, dir=out):
-            pass
+        check_folder(out)
     except OSError as error:
         reason = error.strerror
         raise FileError(f"--out {out}: cannot be a folder for results ({reason}); choose another.") from None

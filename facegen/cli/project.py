@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.options import FILE, PATH, Size, load_pipeline, overwrite_option, pipeline_options
+from facegen.cli.options import FILE, PATH, Size, load_pipeline, make_folder, overwrite_option, pipeline_options
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,6 +39,7 @@ def project(
     from facegen.media.record import check_target
 
     out = out or Path("out") / f"{photo.stem}-projected.png"
+    make_folder(out.parent)
     check_target(out, overwrite)
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo)

@@ -69,8 +69,7 @@ def replay(
 
     with TemporaryDirectory(prefix="facegen-") as folder:
         done = remake(picture, Path(folder), source, mask, device, trust=trust, ready=ready)
-        with replacing(target) as temporary:
-            shutil.copyfile(done.path, temporary)
+        _copy(done.path, target)
     if done.difference:
         raise FileError(f"{target}: not the same bytes as {picture}: {done.difference}")
     echo_path(target)
@@ -257,13 +256,17 @@ def _make(
 
 def _copied(path: Path, folder: Path, record: SourceRecord) -> Path:
     """Copy a file to its recorded name, which becomes part of the new picture's own record."""
-    copy = folder / record.name
+    folder.mkdir()
+    return _copy(path, folder / record.name)
+
+
+def _copy(source: Path, target: Path) -> Path:
     try:
-        folder.mkdir()
-        shutil.copyfile(path, copy)
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
     except OSError as error:
-        raise FileError(f"{path}: cannot be copied to {copy} ({error.strerror}); free some space.") from None
-    return copy
+        raise FileError(f"{source}: cannot be copied to {target} ({error.strerror}); free some space.") from None
+    return target
 
 
 def _differences(record: Record, picture: Path, target: Path) -> str:

@@ -127,6 +127,15 @@ class PhotoCutter:
         )
 
 
+def read_crop(path: Path) -> RGB:
+    """Read a crop, (S, S, 3); ImageError if it is not square."""
+    rgb = read_image(path).rgb
+    height, width = rgb.shape[:2]
+    if height != width:
+        raise ImageError(f"{path}: {width}x{height} is not square; aligned head crops are expected. Omitted.")
+    return rgb
+
+
 def find_heads(rgb: RGB, size: int) -> list[FoundHead]:
     """Find the heads in a photo, the largest first; those under a quarter of the crops' size may be missing."""
     factor = min(1.0, SEARCHED_SIDE / size)

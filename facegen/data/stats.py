@@ -12,14 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.arrays import RGB
-from facegen.data.cutting import head_pose, sharpness
+from facegen.data.cutting import head_pose, read_crop, sharpness
 from facegen.data.manifest import Entry, entries_of
 from facegen.data.prepare import read_ledger
 from facegen.data.split import spread
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
-from facegen.media.images import read_image
 from facegen.media.report import histogram, picture_url, write_report
 from facegen.media.sheets import contact_sheet
 from facegen.ops.color import WEIGHTS
@@ -119,13 +118,10 @@ def _measure(folder: Path, entry: Entry) -> tuple[Entry, RGB]:
     """Complete a crop's entry with what the manifest does not know, and shrink its picture to (256, 256, 3)."""
     path = folder / entry.file
     entry = entry.of_bytes(sha256_of(path))
-    rgb = read_image(path).rgb
-    side = rgb.shape[0]
-    if rgb.shape[1] != side:
-        raise ImageError(f"{path}: {rgb.shape[1]}x{side} is not square; aligned head crops are expected. Omitted.")
+    rgb = read_crop(path)
     points = entry.landmarks or tuple((x, y) for x, y in landmarks_in_head(rgb).points.tolist())
     small = np.asarray(cv2.resize(rgb, (MEAN_SIDE, MEAN_SIDE), interpolation=cv2.INTER_AREA), dtype=np.uint8)
-    return replace(entry, landmarks=points, size=side, sharpness=entry.sharpness or sharpness(rgb)), small
+    return replace(entry, landmarks=points, size=len(rgb), sharpness=entry.sharpness or sharpness(rgb)), small
 
 
 def _brightness(small: RGB) -> float:

@@ -11,6 +11,7 @@ from facegen.arrays import RGB
 from facegen.errors import UsageError
 from facegen.evaluation.report import Evaluation, Figure, Protocol, Sheet
 from facegen.evaluation.temporal import FLOW, TemporalMeter, TemporalMetrics
+from facegen.files import is_folder
 from facegen.media.images import find_pictures, read_image
 from facegen.media.sheets import FilmSheet
 from facegen.media.video_reader import Clip, is_clip
@@ -46,9 +47,9 @@ class Film:
 
 def is_film(path: Path) -> bool:
     """Tell a film file or a folder of frames from anything else, such as a weight folder."""
-    if path.is_dir():
+    if is_folder(path):
         return not (path / CARD_FILE).exists() and bool(find_pictures([path]))
-    return path.is_file() and is_clip(path)
+    return is_clip(path)
 
 
 def open_film(path: Path, fps: Fraction) -> Film:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch.profiler import record_function as step
 
 from facegen.arrays import RGB
+from facegen.errors import ShapeError
 from facegen.faces.dlib_models import face_detector, landmark_model
 
 HEAD_SIDE = 256
@@ -66,9 +67,13 @@ def landmarks_in_head(rgb: RGB, sought: int = HEAD_SIDE) -> Landmarks:
             Half of 256 would be too little: faces fill three fifths of the crop, and need 80 px.
     Returns:
         points in pixels of `rgb`; with `detected` False when they were fitted in the canonical box.
+    Raises:
+        ShapeError: if the crop is not square.
     """
     import dlib
 
+    if rgb.shape[0] != rgb.shape[1]:
+        raise ShapeError(f"landmarks_in_head: crop of shape {rgb.shape}, expected a square one (S, S, 3).")
     factor = HEAD_SIDE / rgb.shape[0]
     picture = _resized(rgb, factor)
     boxes = face_detector()(_resized(picture, sought / HEAD_SIDE), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterator
@@ -44,6 +45,9 @@ COARSE = 8
 """Mean step of a JPEG's luma from which its blocks can be seen: quality 93 and less."""
 _NEAR_SRGB = 2
 """Steps of 255 by which a profile may differ from sRGB and still count as sRGB; common ones differ by rounding."""
+
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its words on damaged files say nothing that errors do not
 
 
 class _UnsupportedError(Exception):

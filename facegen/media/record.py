@@ -21,7 +21,7 @@ from torch import Tensor
 
 from facegen import __version__
 from facegen.errors import FileError, WeightsError
-from facegen.files import is_folder, sha256_of
+from facegen.files import is_folder, is_there, sha256_of
 from facegen.media.images import CLIP_SUFFIXES, picture_facts, picture_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
@@ -226,8 +226,8 @@ def _film_text(path: Path) -> dict[str, str]:
 
 
 def is_foreign(path: Path) -> bool:
-    """Return whether a file or link is there that facegen did not make."""
-    return os.path.lexists(path) and not is_ours(path)
+    """Return whether a file or link is there that facegen did not make; see `is_there`."""
+    return is_there(path) and not is_ours(path)
 
 
 def check_target(path: Path, overwrite: bool) -> None:

@@ -20,6 +20,7 @@ from facegen.errors import FileError, UsageError, did_you_mean, one_line
 from facegen.files import is_folder, replacing
 from facegen.media.images import write_image
 from facegen.media.metadata import IPTC, SOURCE_TYPES, Label, packet
+from facegen.media.record import is_ours
 from facegen.media.video_encoding import LOSSLESS, Codec, FrameStream, write_film, write_gif
 
 FINEST = 1_000_000_000
@@ -97,9 +98,7 @@ def write_video(
     stream = _stream(path, frames, fps, times)
     try:
         if chosen is None:
-            for number, (rgb, _, _) in enumerate(stream.frames, start=1):
-                write_image(path / PICTURES.replace("*", f"{number:06d}"), rgb, text=text, label=label)
-            return path
+            return _write_pictures(path, stream, text, label)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             _write_file(temporary, chosen, stream, audio, text or {}, label)
@@ -107,6 +106,18 @@ def write_video(
         reason = error.strerror or one_line(error)
         raise FileError(f"{path}: cannot be written ({reason}); choose another folder or format.") from error
     return path
+
+
+def _write_pictures(folder: Path, stream: FrameStream, text: Mapping[str, str] | None, label: Label) -> Path:
+    """Write a PNG for each frame; those that a longer film of facegen's left there go."""
+    written = [
+        write_image(folder / PICTURES.replace("*", f"{number:06d}"), rgb, text=text, label=label)
+        for number, (rgb, _, _) in enumerate(stream.frames, start=1)
+    ]
+    for left in set(written_pictures(folder)) - set(written):
+        if is_ours(left):
+            left.unlink()
+    return folder
 
 
 def find_codec(path: Path, codec: str | None = None, *, sound: bool = False) -> Codec | None:

@@ -7,9 +7,12 @@ from importlib.resources import files
 
 import gradio as gr
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from gradio.route_utils import FnIndexInferError
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from facegen.studio.api import add_endpoints
@@ -19,11 +22,13 @@ from facegen.studio.film import FilmTab
 from facegen.studio.restore import RestoreTab
 from facegen.studio.shared import COOKIE, PRIVATE
 from facegen.studio.work import Studio
-from facegen.web import HEADERS, Access, Guard
+from facegen.web import HEADERS, Access, Guard, explain_request
 
 LARGEST_FILE = "200mb"
 LARGEST_EVENT, LARGEST_UPLOAD = 2**22, 2**30
 """Bytes of an event, and of all files that are dropped at once."""
+MISUNDERSTOOD = (FnIndexInferError, LookupError, TypeError, ValueError)
+"""Errors in which Gradio's own routes end over requests that no page sends; what the page asks for runs elsewhere."""
 EVENTS = 64
 """Requests that may wait; more are refused."""
 _POLICY = (
@@ -77,6 +82,10 @@ async def _greet(request: Request, call_next: RequestResponseEndpoint) -> Respon
     return answer
 
 
+def _refuse(request: Request, error: Exception) -> Response:
+    return PlainTextResponse("The request is none of this page's.", 400)
+
+
 def create_app(studio: Studio, access: Access) -> ASGIApp:
     """Make the web application."""
     page = files(__package__) / "page"
@@ -97,5 +106,10 @@ def create_app(studio: Studio, access: Access) -> ASGIApp:
         ssr_mode=False,
         allowed_paths=[],
     )
+    for route in app.routes:
+        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+            route.app.add_exception_handler(RequestValidationError, explain_request)
+            for kind in MISUNDERSTOOD:
+                route.app.add_exception_handler(kind, _refuse)
     headers, uploads = HEADERS | {"Content-Security-Policy": _POLICY}, {"/gradio_api/upload": LARGEST_UPLOAD}
     return Guard(app, access, headers, LARGEST_EVENT, uploads)

@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -22,7 +22,7 @@ import numpy as np
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb
-from facegen.errors import UsageError
+from facegen.errors import FileError, UsageError
 from facegen.media.images import picture_text, resize, write_image
 from facegen.media.record import RECORD_KEY
 from facegen.media.sheets import FilmSheet, contact_sheet
@@ -128,10 +128,12 @@ def written_before(file: FilmFile) -> bool:
     """Tell if the same command has made the film, and its sheet if it is to have one, from the same files."""
     if file.frames.exists() or not file.path.exists() or (file.sheet and not file.sheet_path.is_file()):
         return False
-    if file.path.is_file():
-        return file.text.items() <= video_text(file.path).items()
-    pictures = written_pictures(file.path)
-    return len(pictures) == file.count and file.text.items() <= picture_text(pictures[-1]).items()
+    with suppress(FileError):  # what cannot be read is another's
+        if file.path.is_file():
+            return file.text.items() <= video_text(file.path).items()
+        pictures = written_pictures(file.path)
+        return len(pictures) == file.count and file.text.items() <= picture_text(pictures[-1]).items()
+    return False
 
 
 def make_film(

@@ -95,6 +95,8 @@ class FrameStore:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._lock.is_locked and not self.done:
+            self.remove()  # an error came before the first frame
         self.close()
 
     def close(self) -> None:

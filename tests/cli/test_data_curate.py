@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 
 from facegen.data.curate.labels import LabelLog, log_path
 from facegen.data.manifest import read_manifest
+from tests.attacks import check_answers, check_unfinished
 from tests.cli.conftest import Facegen
 from tests.data.curate.running import Running
 
@@ -81,12 +82,12 @@ def test_300_unfinished_requests_keep_nobody_out(running: Running, sent: bytes) 
     resource = pytest.importorskip("resource")
     running.start()
     resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (256, 256))  # as on macOS
-    port = int(running.address.rstrip("/").rpartition(":")[2])
-    with ExitStack() as open_ones:
-        for _ in range(300):
-            unfinished = open_ones.enter_context(socket.create_connection(("127.0.0.1", port), timeout=10))
-            unfinished.sendall(sent)
-        assert ask(running, "GET", "/api/start", timeout=10).status_code == 200
+    check_unfinished(running.address, sent)
+
+
+@pytest.mark.slow
+def test_no_request_is_an_error_of_the_server(running: Running) -> None:
+    check_answers(running.start().address, "/api/labels")
 
 
 def test_a_request_that_stays_silent_is_hung_up(

@@ -118,6 +118,25 @@ def test_what_facegen_did_not_write_is_not_replaced(upres: Facegen, tmp_path: Pa
     assert "facegen" in picture_text(tmp_path / "out" / "a-x2.png")
 
 
+def test_a_name_too_long_is_noticed_before_the_work(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = photos[0].rename(photos[0].with_name("x" * 251 + ".png"))
+    for name in ("restore_photo", "crop_heads", "upscale_aligned"):
+        monkeypatch.setattr(upscaling, name, lambda *_: pytest.fail("the photo was upscaled"))
+    for options in ((), ("--scale", 2), ("--crop",)):
+        result = facegen("upres", long, "--recipe", tiny_recipe, "--out", tmp_path / "out", *options)
+        assert result.exit_code == 1
+        assert "cannot be written (File name too long)" in result.stderr
+
+
+def test_a_clock_that_jumps_makes_nothing_again(upres: Facegen, tmp_path: Path, photos: list[Path]) -> None:
+    assert upres().exit_code == 0
+    for when, path in zip((0, 2**32), (photos[0], tmp_path / "out" / "a-x2.png"), strict=True):
+        os.utime(path, (when, when))
+    assert upres().stderr.splitlines()[-1] == "3 done already."
+
+
 def test_a_picture_that_fails_does_not_stop_the_others(
     photos: list[Path], tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

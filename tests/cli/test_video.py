@@ -160,6 +160,23 @@ def test_larger_cells_are_upscaled(facegen: Facegen, tiny_recipe: Path, tmp_path
     assert "--loop" in record.argv
 
 
+@pytest.mark.parametrize("command", [("video", "--seeds", "1,5"), ("grid-walk", "--seeds", "0-3", "--columns", 2)])
+def test_another_programs_film_is_replaced_only_if_asked(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, command: tuple[object, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs, out = beep(tmp_path / "theirs.mp4", 0.1).read_bytes(), tmp_path / "film.mp4"
+    out.write_bytes(theirs)
+    words = (*command, "--recipe", tiny_recipe, "-o", out, *SHORT)
+    with monkeypatch.context() as patch:
+        patch.setattr(FacePipeline, "load", lambda *_, **__: pytest.fail("the networks were loaded"))
+        refused = facegen(*words)
+    assert refused.exit_code == 1
+    assert f"{out}: is there already, and not written by facegen; add --overwrite" in refused.stderr
+    assert out.read_bytes() == theirs
+    assert facegen(*words, "--overwrite").exit_code == 0
+    assert COMMAND_KEY in video_text(out)
+
+
 def test_stops_need_seeds(facegen: Facegen, tmp_path: Path) -> None:
     result = facegen("grid-walk", "--seeds", "0,1", "-o", tmp_path / "grid.mp4")
     assert result.exit_code == 2

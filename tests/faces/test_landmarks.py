@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegen.arrays import RGB
-from facegen.errors import MissingExtraError
+from facegen.errors import MissingExtraError, ShapeError
 from facegen.faces import dlib_models
 from facegen.faces.landmarks import faces_in_photo, landmarks_in_head
 
@@ -70,6 +70,11 @@ def test_head_without_a_face_falls_back_to_the_canonical_box(side: int) -> None:
 def test_head_points_scale_with_the_picture(head: RGB) -> None:
     half = np.ascontiguousarray(head[::2, ::2])
     assert abs(landmarks_in_head(half).scaled(2).points - landmarks_in_head(head).points).mean() < 2.5
+
+
+def test_a_crop_that_is_not_square_is_refused(head: RGB) -> None:
+    with pytest.raises(ShapeError, match=r"crop of shape \(3, 192, 3\), expected a square one"):
+        landmarks_in_head(head[:3])  # enlarged to 256 rows, a wider one makes dlib end the process
 
 
 def test_scaled_keeps_whether_it_was_detected(head: RGB) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from PIL import Image
 
 from facegen.arrays import RGB
 from facegen.errors import ShapeError, UsageError
@@ -79,6 +80,15 @@ def test_a_folder_of_frames(tmp_path: Path, film: list[RGB]) -> None:
     names = sorted(path.name for path in folder.iterdir())
     assert names == [f"frame-{number:06d}.png" for number in range(1, 9)]
     np.testing.assert_array_equal(read_image(folder / names[2]).rgb, film[2])
+
+
+def test_a_shorter_film_leaves_no_frames_of_a_longer_one(tmp_path: Path, film: list[RGB]) -> None:
+    theirs = tmp_path / "frame-mine.png"
+    text = {"facegen": "video"}
+    write_video(tmp_path, film[:3], Fraction(25), text=text)
+    Image.fromarray(film[0]).save(theirs)
+    write_video(tmp_path, film[:1], Fraction(25), text=text)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["frame-000001.png", "frame-mine.png"]
 
 
 def test_an_mp4_starts_with_its_index(tmp_path: Path, film: list[RGB]) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from facegen.cli.main import cli
 from facegen.media.images import picture_text
 from facegen.media.record import COMMAND_KEY
+from tests.attacks import check_answers, check_unfinished
 from tests.data.curate.running import Running
 
 FILE = "/gradio_api/file="
@@ -95,6 +96,14 @@ def test_bodies_that_are_too_large_are_refused_at_once(running: Running) -> None
             head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {size}\r\n\r\n"
             connection.sendall(head.encode())
             assert b" 413 " in connection.recv(100)
+
+
+def test_no_request_is_an_error_of_the_server(running: Running) -> None:
+    check_answers(running.address, "/gradio_api/queue/join")
+
+
+def test_unfinished_requests_keep_nobody_out(running: Running) -> None:
+    check_unfinished(running.address, b"GET / HTTP/1.1\r\nHost:")
 
 
 def test_a_face_is_drawn_by_three_lines_of_curl(running: Running) -> None:

@@ -75,6 +75,12 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         assert again.done == 1
 
 
+def test_without_a_frame_nothing_is_left(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), FrameStore(tmp_path / "frames", KEY):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(FileError, match="file: cannot be written"):

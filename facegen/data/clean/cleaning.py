@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facegen.arrays import RGB
 from facegen.data.clean.face import view_crop
 from facegen.data.clean.judge import PICTURE_WISE, VERSION, Detector, Pair, decide, is_measured, near_pairs
-from facegen.data.cutting import sharpness
+from facegen.data.cutting import read_crop, sharpness
 from facegen.data.manifest import Entry, entries_of, run_saving, write_manifest
 from facegen.data.reading import open_plain
 from facegen.errors import FileError, one_line
@@ -22,7 +22,7 @@ from facegen.faces.identity import identity
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.files import replacing, sha256_of
 from facegen.jobs import Outcome, Task
-from facegen.media.images import read_image, to_pillow
+from facegen.media.images import to_pillow
 
 MEASURED = "version"
 """Key in an entry's measures of the version that made them."""
@@ -55,7 +55,7 @@ class CropMeasurer:
 
     def __call__(self, task: Task) -> Measured:
         known = self.known[task.source]
-        rgb = read_image(task.source).rgb
+        rgb = read_crop(task.source)
         points = _points(rgb, known)
         view = view_crop(rgb, points)
         entry = replace(
@@ -78,7 +78,7 @@ class CropEmbedder:
     known: Mapping[Path, Entry]
 
     def __call__(self, task: Task) -> Embedded:
-        rgb = read_image(task.source).rgb
+        rgb = read_crop(task.source)
         view = view_crop(rgb, _points(rgb, self.known[task.source]))
         return Embedded(task.source, embedding=identity(view.rgb, Landmarks(view.points, True)))
 

@@ -14,7 +14,7 @@ from facegen.data.curate.curation import SIDES, Curation, Face, Progress, Summar
 from facegen.data.curate.labels import RATER_LENGTH, RATER_PATTERN, Exported, export
 from facegen.data.manifest import Decision
 from facegen.errors import FacegenError, UsageError
-from facegen.web import Access, Guard
+from facegen.web import Access, Guard, explain_request
 
 ASSETS = {
     "api.js": "text/javascript", "app.js": "text/javascript", "deck.js": "text/javascript", "icon.svg": "image/svg+xml",
@@ -60,7 +60,7 @@ def create_app(curation: Curation, access: Access, rater: str | None = None) -> 
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, access=access)
     app.add_exception_handler(FacegenError, _explain)
-    app.add_exception_handler(RequestValidationError, _explain_request)
+    app.add_exception_handler(RequestValidationError, explain_request)
     _add_files(app, curation)
 
     @app.get("/api/start")
@@ -117,13 +117,6 @@ def _add_files(app: FastAPI, curation: Curation) -> None:
             return Response(curation.pictures.jpeg(key, side), media_type="image/jpeg")
         except FacegenError as error:
             raise HTTPException(404, str(error)) from error
-
-
-def _explain_request(request: Request, error: Exception) -> Response:
-    """Say what is wrong in a request without quoting it, as what it sent may not even be text."""
-    assert isinstance(error, RequestValidationError)
-    wrong = [f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors()]
-    return JSONResponse({"detail": "; ".join(wrong).encode(errors="replace").decode()}, 422)
 
 
 def _explain(request: Request, error: Exception) -> Response:
