@@ -16,7 +16,7 @@ from facegen.arrays import Pixels, Sample, eight_bits, to_samples, to_tensor
 from facegen.candidates import Upscaled
 from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background, leave_alone
 from facegen.errors import UsageError, did_you_mean
-from facegen.faces.align import HeadFrame, crop_head, outside, paste_head, soft_mask
+from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
 from facegen.masks import Mask, is_covered
 from facegen.media.images import resize
@@ -247,19 +247,19 @@ def paste_heads(
         upscaled = restore_face(pipeline, rgb, frame, scale, upscale_face)
         if upscaled is not None:
             clean = upscaled.strength == 0 or not grain
-            image = upscaled.image if clean else _grained(upscaled.image, rgb, frame, frames, pipeline.recipe.grain)
+            image = upscaled.image if clean else _grained(upscaled.image, rgb, frame, pipeline.recipe.grain)
             picture, place = to_samples(image, canvas.dtype.type), frame.scaled(scale)
             paste_head(canvas, picture, place, soft_mask(len(picture)))
             heads.insert(0, (place, upscaled))
     return heads
 
 
-def _grained(image: Tensor, rgb: Pixels, frame: HeadFrame, frames: Sequence[HeadFrame], share: float) -> Tensor:
-    """Give a cleaned head, (3, S, S), a share of the grain that the photo has beside its heads."""
+def _grained(image: Tensor, rgb: Pixels, frame: HeadFrame, share: float) -> Tensor:
+    """Give a cleaned head, (3, S, S), a share of the grain that the photo has in and around it."""
     (x, y), reach = frame.center, frame.side
     left, top = max(int(x - reach), 0), max(int(y - reach), 0)
     near = eight_bits(rgb[top : int(y + reach) + 1, left : int(x + reach) + 1])
-    patch = grain_patch(near, outside(frames, near.shape[:2], left, top)) if share else None
+    patch = grain_patch(near) if share else None
     return image if patch is None else add_grain(image, patch, max(round(frame.side), 1), share)
 
 

@@ -7,7 +7,6 @@ spans 0 to `size`. (A detector that answers in pixel indexes, as dlib does, is h
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -147,17 +146,6 @@ def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
     outside = 1 - np.clip(to_border / (2 * feather), 0, 1)
     distance = np.minimum(np.hypot(outside[:, None], outside[None, :]), 1)
     return ((1 + np.cos(np.pi * distance)) / 2).astype(np.float32)
-
-
-def outside(frames: Iterable[HeadFrame], size: tuple[int, int], left: int = 0, top: int = 0) -> NDArray[np.bool_]:
-    """(height, width): the pixels of a photo, from a column and a row on, that lie in none of the frames."""
-    free = np.ones(size, bool)
-    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32)
-    for frame in frames:
-        across, down = x + (left + 0.5 - frame.center[0]), y + (top + 0.5 - frame.center[1])
-        axes = [abs(across * axis[0] + down * axis[1]) for axis in (frame.right, frame.down)]
-        free &= np.maximum(*axes) > frame.side**2 / 4
-    return free
 
 
 def paste_head(photo: Pixels, head: Pixels, frame: HeadFrame, mask: NDArray[np.floating]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import RGB
@@ -27,21 +26,17 @@ STRONGEST = 0.1
 """Standard deviation, of values in [0, 1], above which it is a texture such as leaves rather than grain."""
 
 
-def grain_patch(rgb: RGB, free: NDArray[np.bool_]) -> Float | None:
-    """The grain in a quiet place of a picture.
+def grain_patch(rgb: RGB) -> Float | None:
+    """The grain in a quiet place of an (H, W, 3) picture.
 
-    Args:
-        rgb: (H, W, 3).
-        free: (H, W), where to look.
     Returns:
-        (16, 16, 3), of values in [0, 1] less their average; None if no square is free, or the quiet ones have texture.
+        (16, 16, 3), of values in [0, 1] less their average; None if the picture is smaller, or all of it has texture.
     """
     unit = np.asarray(np.divide(rgb, 255, dtype=np.float32))
     fine = unit - blur(unit, SLOW)
-    rows, columns = (side // PATCH for side in free.shape)
+    rows, columns = (side // PATCH for side in rgb.shape[:2])
     cells = fine[: rows * PATCH, : columns * PATCH].reshape(rows, PATCH, columns, PATCH, 3).swapaxes(1, 2)
-    whole = free[: rows * PATCH, : columns * PATCH].reshape(rows, PATCH, columns, PATCH).all(axis=(1, 3))
-    patches = cells[whole]  # (N, 16, 16, 3)
+    patches = cells.reshape(-1, PATCH, PATCH, 3)
     if not len(patches):
         return None
     strengths = patches.std(axis=(1, 2, 3))
