@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+from hypothesis import settings
 from numpy.typing import NDArray
 
 from facegen.arrays import RGB
@@ -17,7 +18,12 @@ from facegen.media.images import write_image
 
 
 def pytest_configure() -> None:
-    """A shell's background jobs are started deaf to Ctrl-C, and tests of it would fail there."""
+    """A shell's background jobs are started deaf to Ctrl-C, and tests of it would fail there.
+
+    A property holds on a busy machine too, so examples have no deadline.
+    """
+    settings.register_profile("facegen", deadline=None)
+    settings.load_profile("facegen")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -333,8 +333,8 @@ def test_a_photo_that_fails_is_told_and_tried_again(raw: Path, out: Path) -> Non
 
 
 def test_the_order_in_which_photos_come_does_not_matter(raw: Path, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def backwards(tasks: list[Task], work: Callable[[Task], Cut], jobs: int) -> Iterator[Cut]:
-        assert jobs == 3  # no more than photos
+    def backwards(tasks: list[Task], work: Callable[[Task], Cut], executor: Processes) -> Iterator[Cut]:
+        assert executor.number == 3  # no more than photos
         yield from [work(task) for task in reversed(tasks)]
 
     run(raw, out)
