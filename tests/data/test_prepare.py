@@ -29,7 +29,7 @@ from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
-from facegen.jobs import Outcome, Task
+from facegen.jobs import Outcome, Processes, Task
 from facegen.media.images import read_image, resize, write_image
 from tests.conftest import make_pipe
 
