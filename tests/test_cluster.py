@@ -228,6 +228,7 @@ def session(leader: int) -> list[int]:
 def test_what_cannot_be_is_said_at_once(
     facegen: Facegen, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
+    monkeypatch.setattr(clusters, "find_spec", lambda name: "found")
     with pytest.raises(UsageError, match="--device mps is one of this machine; with --cluster, choose auto, cpu, cuda"):
         connect(device="mps").__enter__()
     monkeypatch.setattr(clusters, "find_spec", lambda name: None)
