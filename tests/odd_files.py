@@ -144,7 +144,7 @@ def _odd_pictures() -> dict[str, Make]:
     for mode, kinds in {
         "1": "png tif gif bmp", "L": "png jpg webp tif gif bmp avif", "LA": "png webp tif", "P": "png gif bmp tif",
         "RGBA": "png webp tif gif avif", "CMYK": "jpg tif", "YCbCr": "jpg tif", "LAB": "tif", "I;16": "png tif",
-        "I": "png tif", "F": "tif",
+        "I": "tif", "F": "tif",
     }.items():  # fmt: skip
         picture = base.convert("L").convert(mode) if mode == "I;16" else base.convert(mode)
         found |= {f"mode-{mode.replace(';', '')}.{kind}": _saved(picture, kind) for kind in kinds.split()}
