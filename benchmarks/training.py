@@ -1,6 +1,6 @@
 """How fast `facegen train` trains, where a step's time goes, and how much memory it takes.
 
-    python -m benchmarks.training --portraits PORTRAITS --faces FACES [--device cuda] [--set run.batch=64]
+    python -m benchmarks.training --portraits PORTRAITS --faces FACES [--device cuda] [--set run.batch=8]
 
 Each shipped recipe trains on a few of the pictures, after steps that are not counted: the median and the range of three
 rounds, the least time of the processor, and the peak memory, of the GPU or of the process. Parts are timed in steps of
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parts = Table("part", "share", title="where a step's time goes")
     overrides = (f"data.limit={options.pictures}", *options.set)
     for name in options.recipes:
-        recipe = load_training_recipe(PIPELINES / "train" / f"{name}.toml", overrides)
+        recipe = load_training_recipe(PIPELINES / "train" / f"{name}.toml", overrides, on_gpu=options.device == "cuda")
         data = options.faces if isinstance(recipe, DCGANRecipe) else options.portraits
         cells, found = measure(recipe, data, options.device, options.steps, options.warmup)
         speeds.add_row(name, *cells)

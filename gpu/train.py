@@ -4,7 +4,7 @@
 
 Without --stage both stages begin from nothing, for so many minutes each. With it, each is trained in turn:
 
-    python3 train.py --stage 'jnet-8x 4m --from jnet-8x --set run.batch=64' --stage 'mine=dcgan-128 90s'
+    python3 train.py --stage 'jnet-8x 4m --from jnet-8x' --stage 'mine=dcgan-128 90s'
 
 --out gets runs/NAME (checkpoints, samples, figures) and weights/NAME, ready for `facegen evaluate`. The same command
 goes on with a run that was broken off. --pieces lays the weights as archives in pieces into another folder, for
