@@ -144,7 +144,8 @@ def _values(record: Record, picture: Path) -> dict[str, Any]:
         if word != "--set" or value.partition("=")[0].strip() not in GONE:
             given.append(word if flags[word] else f"{word}={value}")
     try:
-        return command.make_context(name, given + photo).params
+        # without --help: click makes that option once, and would keep the names that it has here
+        return command.make_context(name, given + photo, help_option_names=[]).params
     except click.ClickException as error:
         raise FileError(f"{picture}: its record is damaged ({error.format_message()}); get it again.") from None
 

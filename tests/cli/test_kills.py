@@ -1,4 +1,6 @@
-"""kill -9 at 60 random moments of a folder, a film, a training run and a set being prepared: then on to the same bytes.
+"""SIGKILL or SIGTERM at 60 random moments of a folder, a film, a training run and a set being prepared.
+
+Then the same command goes on, to the same bytes.
 
 Two moments of three come after the run has begun to write, the others also while it starts.
 """
@@ -76,8 +78,8 @@ def kill_often(make: Callable[[], Command], out: Path, done: Callable[[], int], 
         else:
             time.sleep(rng.uniform(0, 6))
         killed += process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        os.killpg(process.pid, signal.SIGTERM if number % 2 else signal.SIGKILL)
+        process.wait(60)
         assert done() >= before
         before = done()
     return killed
