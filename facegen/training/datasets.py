@@ -16,7 +16,7 @@ from facegen.arrays import RGB
 from facegen.data.split import Warn, load_square, readable
 from facegen.errors import TrainingError
 from facegen.media.images import resize
-from facegen.training.damage import Colours
+from facegen.training.damage import Colours, in_8_bits
 from facegen.training.random import ItemDraws
 
 
@@ -83,7 +83,7 @@ def reduce(high_res: Tensor, scale: int, reduction: Reduction) -> Tensor:
     else:
         size = [n // scale for n in high_res.shape[-2:]]
         low = F.interpolate(high_res, size=size, mode="bicubic", antialias=True, align_corners=False)
-    return low.clamp(0, 1).mul(255).round().div(255)
+    return in_8_bits(low.clamp(0, 1))
 
 
 class PairDataset:

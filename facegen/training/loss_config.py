@@ -86,13 +86,9 @@ class JNetLoss(FeatureLoss):
     crop: int = Field(default=128, ge=32)
     """Side of the random crop of the tile that the discriminators and the feature loss see."""
 
-    @property
-    def has_projected(self) -> bool:
-        return self.projected(0) > 0 or self.projected(EVER) > 0
-
     @model_validator(mode="after")
     def _choices_fit(self) -> JNetLoss:
-        if self.has_projected and self.crop < ProjectedDiscriminator.SMALLEST:
+        if self.projected.used and self.crop < ProjectedDiscriminator.SMALLEST:
             raise ValueError(f"crop is {self.crop}; projected needs at least {ProjectedDiscriminator.SMALLEST} px")
         check_labels(self.kind, real_label=(self.real_label, 1))
         return self
@@ -121,17 +117,13 @@ class UpscalerLoss(FeatureLoss):
     historical: float = Field(default=0.0, ge=0)
     """Weight of historical averaging of the generator."""
 
-    @property
-    def has_discriminator(self) -> bool:
-        return self.adversarial(0) > 0 or self.adversarial(EVER) > 0
-
     @model_validator(mode="after")
     def _choices_fit(self) -> UpscalerLoss:
         if not self.feature:
             for seen, when in ((0, "at first"), (EVER, "at the end")):
                 if not self.pixel(seen) and not self.adversarial(seen):
                     raise ValueError(f"pixel, feature and adversarial are all 0 {when}: nothing teaches the generator")
-        if self.replay and not self.has_discriminator:
+        if self.replay and not self.adversarial.used:
             raise ValueError("replay is for a discriminator, and adversarial is 0")
         check_labels(self.kind, real_label=(self.real_label, 1), fake_label=(self.fake_label, 0))
         return self

@@ -153,6 +153,11 @@ class WeightSchedule(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False
             raise ValueError(f"{given} is given without {lacking}; give both to change the weight, or neither")
         return self
 
+    @property
+    def used(self) -> bool:
+        """False for a weight that is 0 from beginning to end."""
+        return self.start > 0 or bool(self.end)
+
     def __call__(self, images_seen: int) -> float:
         """The weight after so many pictures."""
         if self.end is None or images_seen < self.fade_from:

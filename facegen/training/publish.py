@@ -125,13 +125,13 @@ def _parts(recipe: AnyRecipe) -> Iterator[tuple[Kind, str, BaseModel, str]]:
     yield recipe.kind, "", recipe.generator, "average"
     if isinstance(recipe, JNetRecipe):
         yield "patchgan", "-patchgan", recipe.discriminator, "discriminator"
-        if recipe.loss.has_projected:
+        if recipe.loss.projected.used:
             yield "heads", "-heads", recipe.projected, "heads"
     elif isinstance(recipe, DCGANRecipe):
         if recipe.loss.reconstruction:
             yield "encoder", "-encoder", EncoderConfig(z_dim=recipe.generator.z_dim), "encoder"
         if recipe.plain is None:
             yield "heads", "-heads", recipe.discriminator, "heads"
-    elif recipe.loss.has_discriminator:
+    elif recipe.loss.adversarial.used:
         kind: Kind = "srgan-discriminator" if recipe.kind == "srgan" else "unet-discriminator"
         yield kind, "-discriminator", recipe.discriminator, "discriminator"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegen.ops.degradation import Float, blur, degrade, jpeg, noise, recolour
+from facegen.ops.degradation import Float, blur
+from tests.degradation import degrade, jpeg, noise, recolour
 
 
 @pytest.fixture

@@ -10,9 +10,10 @@ from torch import Tensor
 
 from facegen.arrays import RGB
 from facegen.ops import damage as single
-from facegen.ops.degradation import Float, degrade, jpeg
+from facegen.ops.degradation import Float
 from facegen.training import damage as batched
 from facegen.training.random import ItemDraws
+from tests.degradation import degrade, jpeg
 
 COUNT = 240
 

@@ -54,7 +54,7 @@ class JNetObjective:
         self.frozen = {name: (network, count) for name, network in self.content.networks.items()}
         """The frozen networks by name, each with the number of maps needed."""
         self.projected: ProjectedDiscriminator | None = None
-        if recipe.loss.has_projected:
+        if recipe.loss.projected.used:
             lite0 = self.content.networks.get("lite0")
             self.projected = placed(ProjectedDiscriminator(recipe.projected, lite0), device)
             self.frozen["lite0"] = self.projected.features, len(STAGE_ENDS)
@@ -92,7 +92,8 @@ class JNetObjective:
         scale, side = self.recipe.generator.scale, real.shape[-1]
         cut, window = self.cut(draws, side), self.window(draws, side)
         told = stacks[:, : self.recipe.discriminator.condition_channels]  # without the strength
-        low_side, seen = min(self.recipe.loss.crop, side) // scale, min(self.recipe.loss.crop, side)
+        seen = min(self.recipe.loss.crop, side)
+        low_side = seen // scale
         conditioned = (
             crop(told, cut, low_side), crop(real, cut * scale, low_side * scale),
             crop(upscaled, cut * scale, low_side * scale),

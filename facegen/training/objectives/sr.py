@@ -35,7 +35,7 @@ class UpscalerObjective:
         loss, optimizer = recipe.loss, recipe.optimizer
         generator, discriminator = _networks_of(recipe)
         self.generator = placed(generator, device)
-        self.discriminator = placed(discriminator, device) if loss.has_discriminator else None
+        self.discriminator = placed(discriminator, device) if loss.adversarial.used else None
         self.content = ContentLoss(loss, device)
         self.adversarial = ADVERSARIAL[loss.kind]
         self.ema = (average_of(self.generator), self.generator)
