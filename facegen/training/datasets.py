@@ -109,13 +109,13 @@ class PairDataset:
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
         """Items start, start+1, ...: (size, 3, crop/s, crop/s) and (size, 3, crop, crop), both in [0, 1]."""
         c, items = self.config, torch.arange(start, start + size)
-        places = ItemDraws(self.seed, items)
+        places = ItemDraws(2 * self.seed + 1, items)
         zooms = torch.where(places.chance(0.5), torch.ones(size), places.uniform(low=1.0, high=c.zoom_max)).tolist()
         corners, turns = places.uniform(2).tolist(), places.whole(4 if c.quarter_turns else 1).tolist()
         picked = [self.pictures[i] for i in self.order.take(start, size)]
         crops = [self._crop(*item) for item in zip(picked, zooms, corners, turns, strict=True)]
         high = torch.stack(crops)
-        colours = ItemDraws(self.seed, items.to(high.device))
+        colours = ItemDraws(2 * self.seed, items.to(high.device))
         high = torch.where(colours.chance(0.5, 1, 1, 1), high.flip(3), high)
         high = Colours(colours, c.recolour, 0.0)(high) if c.recolour else high
         return reduce(high, self.scale, c.reduction), high
@@ -144,7 +144,8 @@ def area_means(pictures: Tensor, start: Tensor, step: Tensor, out: int) -> Tenso
     edges = (start[:, None] + step[:, None] * torch.arange(out + 1, device=start.device)).clamp(0, pictures.shape[1])
     scale = step.view(-1, 1, 1, 1)
     rows = _sums_up_to(pictures.cumsum(1, dtype=torch.int32), edges).diff(dim=1) / (255 * scale)
-    return _sums_up_to(rows.transpose(1, 2).cumsum(1), edges).diff(dim=1).transpose(1, 2) / scale
+    means = _sums_up_to(rows.transpose(1, 2).cumsum(1), edges).diff(dim=1).transpose(1, 2) / scale
+    return means.clamp(0, 1)  # differences of sums are off by a rounding
 
 
 def _sums_up_to(sums: Tensor, edges: Tensor) -> Tensor:

@@ -152,6 +152,14 @@ def test_zoom_cuts_more_and_shrinks_it(ramp_folder: Path) -> None:
     assert 0.3 < (spread == 31).float().mean() < 0.7
 
 
+def test_zoomed_crops_are_mirrored_as_often_as_others(ramp_folder: Path) -> None:
+    high = pairs(ramp_folder, zoom_max=1.5).batch(0, 300)[1]
+    mirrored = high[:, 0, 0, 0] > high[:, 0, 0, -1]  # red rises from left to right
+    zoomed = ((high[:, 0, 0, 0] - high[:, 0, 0, -1]).abs() * 255 / 3).round() > 31
+    shares = [mirrored[zoomed == which].float().mean().item() for which in (True, False)]
+    assert all(0.35 < share < 0.65 for share in shares)
+
+
 def test_recolouring_changes_both_sides_alike(ramp_folder: Path) -> None:
     low, high = pairs(ramp_folder, recolour=0.5, reduction="area").batch(0, 20)
     assert torch.equal(low, reduce(high, 4, "area"))
