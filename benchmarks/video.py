@@ -139,11 +139,11 @@ def seconds(pipeline: FacePipeline, options: TemporalOptions, size: int) -> dict
     return {event.key.removeprefix("facegen."): event.cpu_time_total / 1e6 / PROFILED for event in steps}
 
 
-def film_cost(frames: int, size: int, options: list[str], folder: Path) -> Usage:
+def film_cost(frames: int, size: int, options: list[str]) -> Usage:
     """Make a film of `frames` frames, 30 a second, in a process of its own."""
-    out = folder / f"{frames}-{'-'.join(options) or 'plain'}.mp4"
-    words = ["video", "--seeds", "0,1", "--seconds", str(frames / 30), "--size", str(size), "-o", str(out), *options]
-    return run(words)
+    with TemporaryDirectory(prefix="facegen-") as folder:
+        film = ["--seconds", str(frames / 30), "--size", str(size), "-o", str(Path(folder) / "film.mp4")]
+        return run(["video", "--seeds", "0,1", *film, *options])
 
 
 @contextmanager
@@ -228,12 +228,11 @@ def main() -> None:
         times = {name: seconds(pipeline, WAYS[name], args.size) for name in (ONE_BY_ONE, "all")}
         console.print(seconds_table(times, f"seconds a frame, {torch.get_num_threads()} threads"))
     if args.only in (None, "length"):
-        with TemporaryDirectory(prefix="facegen-") as folder:
-            costs = {}
-            for name, words in {"": "", args.more: args.more, ALONE: ""}.items():
-                with processors(1 if name == ALONE else None):
-                    short, long = (film_cost(n, args.size, shlex.split(words), Path(folder)) for n in (SHORT, LONG))
-                costs[name] = (short, long)
+        costs = {}
+        for name, words in {"": "", args.more: args.more, ALONE: ""}.items():
+            with processors(1 if name == ALONE else None):
+                short, long = (film_cost(n, args.size, shlex.split(words)) for n in (SHORT, LONG))
+            costs[name] = (short, long)
         console.print(length_table(costs, f"films of {SHORT} and {LONG} frames, {args.size} px"))
 
 
