@@ -62,16 +62,19 @@ def fetch_companion(name: str, folder: str, needed: tuple[str, ...]) -> Path | N
     Args:
         folder: its name, in the root of the repository.
     Returns:
-        None if the repository has no such folder.
+        None if the repository has no such folder in that commit, as the hub said, now or earlier.
     Raises:
         WeightsError: as `fetch_folder`.
     """
     _need_library()
+    from huggingface_hub import _CACHED_NO_EXIST, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
     wanted = hub_name(name)
     with _explained(name):
         commit = _commit(_first(wanted, needed[0]), wanted)
+        if try_to_load_from_cache(wanted.repo, f"{folder}/{needed[0]}", revision=commit) is _CACHED_NO_EXIST:
+            return None
         try:
             return _fetch(HubName(wanted.repo, folder, commit), needed, ())
         except LocalEntryNotFoundError:  # it may be on the hub, which must not be asked

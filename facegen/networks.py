@@ -9,8 +9,9 @@ from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
+from facegen.models.latents import LatentRating
 from facegen.recipe import PipelineRecipe
-from facegen.weights import load_network
+from facegen.weights import RATING, companion, load_network
 
 DISCRIMINATOR_SCALE = 8
 """Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
@@ -20,6 +21,8 @@ class Networks(TypedDict):
     """The networks of a recipe, on the processor, and the guide that the upscaler takes."""
 
     generator: DCGANGenerator
+    rating: LatentRating | None
+    """The generator's; None where it has none, or no latent is to be rejected."""
     upscaler: JNet
     guide: GuideMode
     discriminator: PatchDiscriminator | None
@@ -33,11 +36,14 @@ def load_networks(recipe: PipelineRecipe) -> Networks:
         WeightsError: if weights are missing or damaged.
     """
     generator, _ = load_network(recipe.weights.generator, DCGANGenerator)
+    rated = companion(recipe.weights.generator, RATING) if recipe.rejection else None
+    rating = None if rated is None else load_network(str(rated), LatentRating)[0]
     upscaler, card = load_network(recipe.weights.upscaler, JNet)
     discriminator = None
     if recipe.choice.scorers.get("discriminator"):
         discriminator, _ = load_network(recipe.weights.discriminator, PatchDiscriminator)
-    return Networks(generator=generator, upscaler=upscaler, guide=card.guide or "none", discriminator=discriminator)
+    guide = card.guide or "none"
+    return Networks(generator=generator, rating=rating, upscaler=upscaler, guide=guide, discriminator=discriminator)
 
 
 def check_networks(

@@ -20,6 +20,7 @@ from facegen.files import PIPELINES
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
+from facegen.models.latents import LatentRating, draw_latent
 from facegen.networks import check_networks, load_networks
 from facegen.ops.blending import blend
 from facegen.ops.choice import gather
@@ -63,13 +64,14 @@ class FacePipeline:
         recipe: PipelineRecipe,
         *,
         generator: DCGANGenerator,
+        rating: LatentRating | None = None,
         upscaler: JNet,
         guide: GuideMode,
         discriminator: PatchDiscriminator | None = None,
         device: str = "cpu",
     ) -> None:
         self.recipe, self.guide = recipe, guide
-        self.generator, self.upscaler, self.discriminator = generator, upscaler, discriminator
+        self.generator, self.rating, self.upscaler, self.discriminator = generator, rating, upscaler, discriminator
         self.config: JNetConfig = upscaler.config
         self.progress: Progress | None = None
         self._variants = wanted_variants(recipe.candidates)
@@ -110,17 +112,14 @@ class FacePipeline:
         """Side at which the detail of a drawn face ends: 768 px at 8x. Larger pictures are enlarged from that."""
         return self.scale * max(DRAWN_SIDE, self.config.tile)
 
-    def latent(self, seed: int, truncation: float | None = None) -> Tensor:
-        """Draw the latent of a seed: (z_dim,), normal, cut off at 2 x truncation (the recipe's) standard deviations.
+    def latent(self, seed: int, truncation: float | None = None, rejection: float | None = None) -> Tensor:
+        """Draw the latent of a seed: (z_dim,), the same on every device; truncation and rejection are the recipe's.
 
-        It is the same on every device. The inverse of the normal distribution maps uniform numbers to it, so that a
-        lower truncation gives the same face, only more typical.
+        See `draw_latent`. A generator without a rating rejects none.
         """
-        rng = torch.Generator().manual_seed(seed)
-        uniform = torch.rand(self.generator.config.z_dim, generator=rng, dtype=torch.float64) * 2 - 1
-        bound = 2 * (self.recipe.truncation if truncation is None else truncation)
-        z = math.sqrt(2) * torch.erfinv(uniform * math.erf(bound / math.sqrt(2)))
-        return z.clamp(-bound, bound).float()
+        truncation = self.recipe.truncation if truncation is None else truncation
+        rejection = self.recipe.rejection if rejection is None else rejection
+        return draw_latent(seed, self.generator.config.z_dim, truncation, self.rating, rejection)
 
     def draw(self, z: Tensor) -> Tensor:
         """Stage 1: (z_dim,) -> face (3, 128, 128) in [0, 1]; (N, z_dim) -> (N, 3, 128, 128), each as it is alone."""

@@ -174,6 +174,8 @@ class PipelineRecipe(_Table):
     kind: Literal["pipeline"]
     truncation: float = Field(default=1.0, gt=0)
     """Latents are normal, cut off at twice this many standard deviations; lower: more typical, less varied."""
+    rejection: float = Field(default=0.0, ge=0, le=0.9)
+    """Share of latents that seeds pass over, those whose faces a generator's rating, if it has one, finds the worst."""
     fidelity: float = Field(default=1.0, ge=0, le=1)
     """How far the result must agree with its input when shrunk again: 1 to about half an 8-bit step, 0 not at all."""
     strength: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.0

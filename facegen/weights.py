@@ -27,20 +27,23 @@ from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
 from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet, JNetConfig
+from facegen.models.latents import LatentRating, RatingConfig
 from facegen.models.projected import ProjectedConfig, ProjectedHeads
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig, SRGANGenerator
 from facegen.models.unet import GridConfig, GridDiscriminator, UNet, UNetConfig
 from facegen.recipe import load_recipe, parse_recipe
 
 Kind = Literal[
-    "dcgan", "jnet", "patchgan", "heads", "encoder", "srgan", "srgan-discriminator", "unet", "unet-discriminator"
-]
+    "dcgan", "jnet", "patchgan", "heads", "encoder", "rating", "srgan", "srgan-discriminator", "unet",
+    "unet-discriminator",
+]  # fmt: skip
 MODELS: dict[Kind, tuple[type[BaseModel], type[nn.Module]]] = {
     "dcgan": (DCGANConfig, DCGANGenerator),
     "jnet": (JNetConfig, JNet),
     "patchgan": (PatchConfig, PatchDiscriminator),
     "heads": (ProjectedConfig, ProjectedHeads),
     "encoder": (EncoderConfig, LatentEncoder),
+    "rating": (RatingConfig, LatentRating),
     "srgan": (SRGANConfig, SRGANGenerator),
     "srgan-discriminator": (SRGANDiscriminatorConfig, SRGANDiscriminator),
     "unet": (UNetConfig, UNet),
@@ -51,6 +54,8 @@ TRAINING = "training"
 """Subfolder of the discriminators, which drawing and upscaling do without."""
 APART = ("-patchgan", "-heads", "-discriminator")
 """Ends of their names."""
+RATING = "-rating"
+"""End of the name of a generator's `LatentRating`."""
 Network = TypeVar("Network", bound=nn.Module)
 
 

@@ -151,8 +151,9 @@ def test_a_discriminator_of_the_same_commit_is_found(
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     asked = len(hub.asked)
     assert companion("hf:me/new", "-patchgan") == found
+    assert companion("hf:me/new", "-heads") is None  # as the hub has said of that commit
     with pytest.raises(WeightsError, match="leave --offline away to download it"):
-        companion("hf:me/new", "-heads")  # perhaps there by now
+        companion("hf:me/new", "-encoder")  # perhaps there: nobody has asked
     assert len(hub.asked) == asked
 
 

@@ -179,7 +179,7 @@ def _recipe(record: Record, picture: Path, folder: Path, overrides: tuple[str, .
             f"facegen {shlex.join(record.argv)}"
         ) from None
     shipped = {weights.name for weights in weight_folders()}
-    for name in {*weight_names(wanted), *record.weights} - shipped if not trust else ():
+    for name in {*weight_names(wanted, drawn=False), *record.weights} - shipped if not trust else ():
         raise UsageError(f"{picture}: its record names weights in a folder, {name!r}; if you trust it, add --trust.")
     return path
 

@@ -21,12 +21,12 @@ from torch import Tensor
 
 from facegen import __version__
 from facegen.errors import FileError, WeightsError
-from facegen.files import is_folder, is_there, sha256_of
+from facegen.files import WEIGHTS, is_folder, is_there, sha256_of
 from facegen.media.images import CLIP_SUFFIXES, picture_facts, picture_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
 from facegen.recipe import PipelineRecipe
-from facegen.weights import sha256_of_weights
+from facegen.weights import RATING, companion, sha256_of_weights
 
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
 """Keys of a picture's text: the command line that makes it, and the record as JSON."""
@@ -163,7 +163,7 @@ def record_text(
         threads=None if latents else torch.get_num_threads(),
         argv=argv,
         recipe=pipeline.recipe.model_dump(mode="json"),
-        weights={name: sha256_of_weights(name) for name in weight_names(pipeline.recipe)},
+        weights={name: sha256_of_weights(name) for name in weight_names(pipeline.recipe, drawn=seed is not None)},
         seed=seed,
         z=None if z is None else latent_sha256(z),
         latent=None if z is None or seed is not None else latent_text(z),
@@ -270,10 +270,12 @@ def _bytes(z: Tensor) -> bytes:
     return z.detach().cpu().float().contiguous().numpy().astype("<f4").tobytes()
 
 
-def weight_names(recipe: PipelineRecipe) -> list[str]:
-    """Return the names of the weights that a recipe uses."""
+def weight_names(recipe: PipelineRecipe, *, drawn: bool) -> list[str]:
+    """Return the names of the weights that a recipe uses; of the generator's rating too if a seed is `drawn`."""
     scored = [recipe.weights.discriminator] if recipe.choice.scorers.get("discriminator") else []
-    return [recipe.weights.generator, recipe.weights.upscaler, *scored]
+    rating = companion(recipe.weights.generator, RATING) if drawn and recipe.rejection else None
+    rated = [] if rating is None else [rating.name if rating.parent == WEIGHTS else str(rating)]
+    return [recipe.weights.generator, *rated, recipe.weights.upscaler, *scored]
 
 
 def _source_record(path: Path | None) -> SourceRecord | None:

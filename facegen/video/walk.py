@@ -141,10 +141,15 @@ def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
         z = read_latent(record.latent, picture)
     else:
         assert record.seed is not None
-        truncation = record.recipe.get("truncation")
+        truncation, rejection = record.recipe.get("truncation"), record.recipe.get("rejection", 0)
         if not isinstance(truncation, int | float) or not 0 < truncation < math.inf:
             raise FileError(f"{picture}: its record is damaged (truncation); get the picture again.")
-        z = pipeline.latent(record.seed, truncation)
+        if not isinstance(rejection, int | float) or not 0 <= rejection < 1:
+            raise FileError(f"{picture}: its record is damaged (rejection); get the picture again.")
+        z = pipeline.latent(record.seed, truncation, rejection)
     if latent_sha256(z) != record.z:
-        raise FileError(f"{picture}: its record is damaged (latent and its hash disagree); get the picture again.")
+        raise FileError(
+            f"{picture}: its record is damaged (latent and its hash disagree), or the generator's rating was another; "
+            "get the picture again."
+        )
     return z

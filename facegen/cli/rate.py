@@ -1,0 +1,46 @@
+"""`facegen rate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+SHOWN, COLUMNS = 32, 8
+"""Faces of each kind on the sheet, the worst first; in a row."""
+
+
+
+@click.command()
+@click.argument("weights")
+@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of the training pictures.")
+@click.option("--out", type=click.Path(path_type=Path), help="Folder of weight folders.  [default: that of WEIGHTS]")
+@click.option("--faces", default=32_000, show_default=True, type=click.IntRange(min=100), help="Faces to draw.")
+@click.option("--sheet", type=click.Path(path_type=Path), help="Also write the faces rated worst and best, as one PNG.")
+@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps.")
+def rate(weights: str, data: Path, out: Path | None, faces: int, sheet: Path | None, device: str) -> None:
+    """Learn which latents of a generator, WEIGHTS, give poor faces.
+
+    Its faces are compared with the pictures below --data, apart from those that its training kept out. What is learned
+    goes into WEIGHTS-rating, and `facegen sample` then passes over the worst latents: the recipe's `rejection` says how
+    many.
+    """
+    from facegen.media.images import write_image
+    from facegen.media.record import check_target
+    from facegen.media.sheets import contact_sheet
+    from facegen.runtime import resolve_device
+    from facegen.training.rating import publish_rating
+
+    if sheet is not None:
+        check_target(sheet, overwrite=False)
+    rated, folder = publish_rating(weights, data, out, faces, resolve_device(device), tell)
+    tell(f"correlation with what it guesses, over faces that it did not learn from: {rated.correlation:.2f}")
+    click.echo(folder)
+    if sheet is not None:
+        shown = [*rated.worst[:SHOWN], *rated.best[:SHOWN]]
+        click.echo(write_image(sheet, contact_sheet(shown, columns=COLUMNS), label="composite"))
+
+
+def tell(line: str) -> None:
+    """Print a line to standard error."""
+    click.echo(line, err=True)

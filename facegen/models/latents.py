@@ -1,0 +1,89 @@
+"""Latents: drawn from seeds, and rated by how plausible the faces are that a generator draws from them."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+LEVELS = 101
+"""Quantiles of the ratings that are kept, 0 % to 100 %."""
+UNCUT = 6.0
+"""Standard deviations at which latents are cut off before they are rated: beyond it there are none."""
+ATTEMPTS = 64
+"""Latents of a seed that are rated; should all be rejected, the last is taken."""
+
+
+class RatingConfig(BaseModel, extra="forbid", frozen=True):
+    """The shape of a `LatentRating`."""
+
+    z_dim: int = Field(default=128, ge=1)
+    """Length of the latent vector z."""
+    width: int = Field(default=256, ge=1)
+    """Units of each of the two hidden layers."""
+
+
+class LatentRating(nn.Module):
+    """Guesses from z alone how plausible the face is that one certain generator draws from it.
+
+    `facegen.training.rating` teaches it.
+    """
+
+    levels: Tensor
+
+    def __init__(self, config: RatingConfig | None = None, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.config = config = config or RatingConfig()
+        self.layers = nn.Sequential(
+            nn.Linear(config.z_dim, config.width), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(config.width, config.width), nn.GELU(), nn.Dropout(dropout),
+            nn.Linear(config.width, 1),
+        )  # fmt: skip
+        self.register_buffer("levels", torch.zeros(LEVELS))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Rate (N, z_dim) latents: (N,), higher is more plausible."""
+        rated: Tensor = self.layers(z)[:, 0]
+        return rated
+
+    @torch.no_grad()
+    def learn_levels(self, z: Tensor) -> None:
+        """Measure the quantiles of the ratings over (N, z_dim) normal latents."""
+        self.levels.copy_(torch.quantile(self(z), torch.linspace(0, 1, LEVELS, device=z.device)))
+
+    @torch.no_grad()
+    def accepts(self, z: Tensor, rejection: float) -> bool:
+        """Return whether a (z_dim,) latent is rated above the worst `rejection`, 0 to 1, of all latents."""
+        place = rejection * (LEVELS - 1)
+        below = min(int(place), LEVELS - 2)
+        bound = torch.lerp(self.levels[below], self.levels[below + 1], place - below)
+        return bool(self(z[None])[0] >= bound)
+
+
+def draw_latent(
+    seed: int, z_dim: int, truncation: float, rating: LatentRating | None = None, rejection: float = 0.0
+) -> Tensor:
+    """Draw the latent of a seed: (z_dim,) float32, normal, cut off at 2 x truncation standard deviations.
+
+    The inverse of the normal distribution maps uniform numbers to it, so that a lower truncation gives the same face,
+    only more typical. With a rating, the first latent that is not among the worst `rejection` of all is taken
+    (rejection sampling as by Azadi et al. 2019, "Discriminator Rejection Sampling"); it is rated before it is cut off,
+    so a seed has the same face at every truncation.
+
+    Args:
+        rating: on the processor.
+    """
+    rng = torch.Generator().manual_seed(seed)
+    for _ in range(ATTEMPTS):
+        uniform = torch.rand(z_dim, generator=rng, dtype=torch.float64) * 2 - 1
+        if rating is None or not rejection or rating.accepts(_normal(uniform, UNCUT), rejection):
+            break
+    return _normal(uniform, 2 * truncation)
+
+
+def _normal(uniform: Tensor, bound: float) -> Tensor:
+    """Map numbers that are uniform between -1 and 1 to normal ones within +-`bound`."""
+    z = math.sqrt(2) * torch.erfinv(uniform * math.erf(bound / math.sqrt(2)))
+    return z.clamp(-bound, bound).float()
