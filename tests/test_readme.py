@@ -49,6 +49,7 @@ SHORTENED = {
     "video": ["--seconds", "0.4", "--fps", "5", "--size", "64"],
     "grid-walk": ["--seconds", "0.4", "--fps", "5"],
     "project": ["--size", "64"],
+    "rate": ["--faces", "100"],
     "compare": ["--low", "32", "--size", "256"],
 }
 """What is added to a command, so that it ends soon; the last of an option counts."""
@@ -64,8 +65,9 @@ def run(line: str, folder: Path) -> None:
 
 def test_commands_are_found() -> None:
     assert len(COMMANDS) >= 10
-    others = "sample upres video grid-walk project data train publish evaluate compare inspect replay export licences"
-    assert {line.split()[1] for line in COMMANDS} <= {*others.split(), "help", "studio"}  # studio waits for a person
+    others = "sample upres video grid-walk project data train publish rate evaluate compare inspect replay export help"
+    known = {*others.split(), "licences", "studio"}  # studio waits for a person
+    assert {line.split()[1] for line in COMMANDS} <= known
     assert ["make", "sample"] in MADE
     assert ["make", "test"] in MADE
 
@@ -106,10 +108,10 @@ def test_making_a_training_set(folder: Path) -> None:
 
 def test_training_then_sampling(folder: Path) -> None:
     lines = [c for c in COMMANDS if c.split()[1] in ("train", "publish") or "my-faces" in c]
-    assert len(lines) == 5
+    assert len(lines) == 6
     for line in lines:
         run(line, folder)
-    assert (folder / "weights" / "my-faces" / "card.toml").is_file()
+    assert (folder / "weights" / "my-faces-rating" / "card.toml").is_file()
 
 
 @pytest.mark.parametrize("line", [c for c in COMMANDS if c.split()[1] == "evaluate"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -142,16 +142,14 @@ def read_split(data: Path, weights: Path | None, held_out: int | None, include: 
         config = DataConfig(**stated)
         text = f"all of {', '.join(config.include)}; no model says what it was trained on"
         return Split([], split_files(data, config)[0], text)
-    recipe = None if weights is None else weights / RECIPE
-    table = read_toml(recipe).get("data", {}) if recipe is not None and recipe.is_file() else {}
     if held_out is not None:
         stated["held_out"] = held_out
-    elif recipe is None or not recipe.is_file():
+    elif weights is None or not (weights / RECIPE).is_file():
         raise UsageError(
             f"{weights}: has no {RECIPE} that says how many pictures were kept out of training; say it yourself: "
             "--held-out 60."
         )
-    config = parse_recipe({**table, **stated}, DataConfig, source=f"{recipe} [data]")
+    config = data_config(weights, stated)
     if config.held_out == 0:
         raise UsageError(
             f"{weights}: its training kept no picture out, so there is nothing honest to measure on. Train with "
@@ -161,6 +159,13 @@ def read_split(data: Path, weights: Path | None, held_out: int | None, include: 
     by = "options" if stated else "the weights' recipe"
     text = f"{config.held_out} held out by person of {', '.join(config.include)} (stated by {by})"
     return Split(training, kept_out, text)
+
+
+def data_config(weights: Path | None, stated: Mapping[str, Any]) -> DataConfig:
+    """Read what the training of weights used, if the recipe in their folder says so; `stated` values override it."""
+    recipe = None if weights is None else weights / RECIPE
+    table = read_toml(recipe).get("data", {}) if recipe is not None and recipe.is_file() else {}
+    return parse_recipe({**table, **stated}, DataConfig, source=f"{recipe} [data]")
 
 
 def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, include: Sequence[str]) -> Split:

@@ -66,7 +66,7 @@ def evaluate_samples(
         UsageError: if there are too few samples or kept-out pictures, or the generators' sides differ.
         TrainingError: if no picture can be used.
     """
-    side, truncation = _checked(pipelines, split, count)
+    side, latents = _checked(pipelines, split, count)
     drawn = {name: _draw(name, pipeline, count, report) for name, pipeline in pipelines.items()}
     warning = _too_few(len(split.kept_out) // 2)
     if warning:
@@ -78,7 +78,7 @@ def evaluate_samples(
     features = _features({**drawn, REAL: kept, TRAINED: trained}, side, device, report)
     known = features.pop(TRAINED)
     nearest = {column: metrics.nearest_neighbours(x, known) for column, x in features.items()}
-    protocols = _protocols(split, count, side, truncation)
+    protocols = _protocols(split, count, side, latents)
     figures = _populations(features, protocols)
     if inception is not None:
         report("looking at them with Inception-v3")
@@ -92,19 +92,26 @@ def evaluate_samples(
     return Evaluation("Samples of stage 1", columns, tuple(figures), tuple(sheets), {}, legend)
 
 
-def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) -> tuple[int, float]:
-    """The side and truncation of all generators, which must be equal."""
+def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) -> tuple[int, str]:
+    """The side of all generators and how their latents are drawn, which must be equal."""
     least = 2 * (NEIGHBOURS + 1)
     if len(split.kept_out) < least or count < len(split.kept_out) // 2:
         raise UsageError(
             f"{count} samples and {len(split.kept_out)} kept-out pictures: expected at least {least} kept out, and "
             "at least half as many samples; change --samples or --held-out."
         )
-    found = {name: (p.generator.config.side, p.recipe.truncation) for name, p in pipelines.items()}
+    found = {name: (p.generator.config.side, _latents(p)) for name, p in pipelines.items()}
     if len(set(found.values())) > 1:
-        each = ", ".join(f"{name} {side} px at truncation {truncation:g}" for name, (side, truncation) in found.items())
+        each = ", ".join(f"{name} {side} px at {latents}" for name, (side, latents) in found.items())
         raise UsageError(f"generators of one table must draw alike, found {each}; measure them one by one.")
     return next(iter(found.values()))
+
+
+def _latents(pipeline: FacePipeline) -> str:
+    """How the latents of seeds are drawn."""
+    rejection = pipeline.recipe.rejection if pipeline.rating else 0
+    rejected = f", {100 * rejection:g} % rejected" if rejection else ""
+    return f"truncation {pipeline.recipe.truncation:g}{rejected}"
 
 
 def _too_few(half: int) -> str:
@@ -137,8 +144,8 @@ def _features(sets: Mapping[str, RGB], side: int, device: str, report: Tell) -> 
     return found
 
 
-def _protocols(split: Split, count: int, side: int, truncation: float) -> Protocols:
-    drawn = f"seeds 0-{count - 1}, truncation {truncation:g}"
+def _protocols(split: Split, count: int, side: int, latents: str) -> Protocols:
+    drawn = f"seeds 0-{count - 1}, {latents}"
     resized = f"{side} px, real pictures by Lanczos where of another size"
     text = f"{drawn}; {len(split.kept_out)} kept out, {len(split.training)} trained on: {split.text}"
     return lambda features, n: Protocol(features, n, resized, text)

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegen.arrays import RGB, to_rgb
-from facegen.data.split import load_square, read_split, source_of
-from facegen.errors import printable
+from facegen.data.split import data_config, load_square, source_of, training_files
+from facegen.errors import TrainingError, printable
 from facegen.evaluation.features import pooled_features
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
@@ -37,6 +37,7 @@ LONELY = 0.95
 """Quantile of these reaches that the others are cut to: a picture without neighbours says nothing of the space."""
 MOST_REAL = 5000
 """Real pictures that drawn ones are compared with."""
+LEAST_REAL = 4 * NEIGHBOUR
 CLASSIFIER_STEPS, CLASSIFIER_BATCH, CLASSIFIER_WIDTH = 1500, 64, 256
 RATING_EPOCHS, RATING_BATCH, RATING_DROPOUT = 10, 256, 0.3
 UNSEEN = 0.1
@@ -69,11 +70,15 @@ def publish_rating(
         count: faces to draw.
     Returns:
         the rating, and its folder.
+    Raises:
+        WeightsError: if the weights are missing, or no generator's.
+        TrainingError: if there are too few pictures.
     """
     generator, card = load_network(weights, DCGANGenerator)
     home = find_weights(weights)
-    files = read_split(data, home, None, ()).training
-    real, files = load_square(files, generator.config.side, tell)
+    real, files = load_square(training_files(data, data_config(home, {})), generator.config.side, tell)
+    if len(real) < LEAST_REAL:
+        raise TrainingError(f"--data {data}: {len(real)} pictures to compare with, expected at least {LEAST_REAL}.")
     rated = learn_rating(generator.to(device), real, count, tell)
     sources = Counter(printable(source_of(file)) for file in files)
     measured = f"{rated.correlation:.2f} (facegen rate {card.name} --data {data} --faces {count})"
@@ -157,7 +162,7 @@ def realism(drawn: Tensor, real: Tensor) -> Tensor:
     reach = torch.cdist(real, real).kthvalue(NEIGHBOUR + 1, dim=1).values  # the nearest is the picture itself
     reach = reach.clamp(max=reach.quantile(LONELY))
     scores = [(reach / torch.cdist(part, real).clamp(min=1e-6)).amax(dim=1) for part in torch.split(drawn, 2000)]
-    return torch.cat(scores).log()
+    return torch.cat(scores).clamp(min=1e-6).log()
 
 
 def fit_rating(z: Tensor, plausible: Tensor) -> tuple[LatentRating, Tensor]:
@@ -200,4 +205,4 @@ def _drawn(generator: DCGANGenerator, features: EfficientNetLite, z: Tensor) -> 
 
 def _standard(values: Tensor) -> Tensor:
     """Shift and scale to mean 0 and deviation 1, and clamp."""
-    return ((values - values.mean()) / values.std()).clamp(-CLAMPED, CLAMPED)
+    return ((values - values.mean()) / values.std().clamp(min=1e-6)).clamp(-CLAMPED, CLAMPED)

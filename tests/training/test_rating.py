@@ -62,7 +62,7 @@ def generator(tmp_path: Path, head: RGB) -> Path:
     card = tiny.card("dcgan", network.config.model_dump(mode="json")).model_copy(update={"name": "mine"})
     save_weights(folder, network, card)
     (folder / "recipe.toml").write_text("[data]\nheld_out = 2\n", encoding="utf-8")
-    for number in range(12):
+    for number in range(15):
         write_image(tmp_path / "data" / f"some_{number}.png", np.roll(head, 5 * number, axis=1))
     return folder
 
@@ -75,7 +75,7 @@ def test_a_rating_is_written_and_used(generator: Path, tmp_path: Path, monkeypat
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{generator}-rating\n{sheet}\n"
     card = read_card(generator.with_name("mine-rating"))
-    assert card.sources == ("some: 10",)  # without those kept out
+    assert card.sources == ("some: 13",)  # without those kept out
     assert read_image(sheet).rgb.std() > 0
     learned, _ = load_network(str(generator.with_name("mine-rating")), LatentRating)
 
@@ -84,3 +84,10 @@ def test_a_rating_is_written_and_used(generator: Path, tmp_path: Path, monkeypat
     assert chosen.rating is not None
     assert all(learned.accepts(chosen.latent(seed), 0.48) for seed in range(10))
     assert FacePipeline.load(recipe, [f"weights.generator={generator}"]).rating is None
+
+
+def test_too_few_pictures_are_refused(generator: Path, tmp_path: Path) -> None:
+    (generator / "recipe.toml").write_text("[data]\nheld_out = 5\n", encoding="utf-8")
+    result = CliRunner().invoke(cli, ["rate", str(generator), "--data", str(tmp_path / "data")])
+    assert result.exit_code == 1
+    assert "10 pictures to compare with, expected at least 12" in result.stderr
