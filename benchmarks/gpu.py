@@ -38,7 +38,7 @@ from facegen.golden import CLOSE, difference
 from facegen.models.lean import LeanJNet
 from facegen.ops.consistency import decibels
 from facegen.pipeline import FacePipeline
-from facegen.runtime import DTYPES, Recorder, Run, autocast, is_gpu
+from facegen.runtime import DTYPES, Run, autocast, is_gpu
 
 KNOWN = Landmarks(np.load(Path(__file__).with_suffix(".npy")), True)
 """Those of the face of seed 0."""
@@ -80,8 +80,6 @@ def tiles(options: argparse.Namespace) -> Table:
     lean = {name: LeanJNet(network, dtype).to(device) for name, dtype in DTYPES.items()}
     ways: dict[str, Run] = {f"as trained, {name}": trained(name) for name in DTYPES}
     ways |= {f"lean, {name}": lean[name] for name in DTYPES}
-    if is_gpu(device):
-        ways |= {f"lean, {name}, recorded": Recorder(lean[name]) for name in DTYPES}
     for name, run in ways.items():
         found = []
         for count in options.tiles:
@@ -119,20 +117,16 @@ def stand_ins(*, search: bool) -> Iterator[None]:
 
 def faces(options: argparse.Namespace) -> Table:
     """Faces of 768 px a second, from the latent on, and peak memory, by what is done and how many at a time."""
-    heads = "landmarks", "files", "at a time", "tiles", "kernels recorded", "faces / s", "peak, MiB"
+    heads = "landmarks", "files", "at a time", "tiles", "faces / s", "peak, MiB"
     table, cases = Table("faces of 768 px", *heads), list(product((False, True), repeat=2))
-    rows: list[tuple[str, bool, bool, int, int, bool]]
-    rows = [(preset, search, files, 8, 50, True) for preset in ("portrait", "fast") for search, files in cases]
-    others = (1, 50, True), (16, 50, True), (8, 50, False), (8, 200, False)
-    rows += [("portrait", False, False, *other) for other in others]
-    for preset, search, files, count, batch, record in rows[4:8] if options.quick else rows:
+    rows = [(preset, search, files, 16, 50) for preset in ("portrait", "fast") for search, files in cases]
+    rows += [("portrait", False, False, *others) for others in ((1, 50), (8, 50), (16, 200), (32, 50))]
+    for preset, search, files, count, batch in rows[4:8] if options.quick else rows:
         with ExitStack() as changed:
             changed.enter_context(patch("facegen.drawn.GPU_FACES", count))
             changed.enter_context(patch("facegen.pipeline.GPU_BATCH", batch))
-            if not record:
-                changed.enter_context(patch("facegen.runtime.Recorder", lambda run: run))
             per_second, peak = _rate(load(preset, options.device), options.faces, search=search, files=files)
-        done = ("known", "searched")[search], ("none", "PNG")[files], str(count), str(batch), str(record)
+        done = ("known", "searched")[search], ("none", "PNG")[files], str(count), str(batch)
         table.add_row(preset, *done, f"{per_second:.1f}", peak)
     return table
 

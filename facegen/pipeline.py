@@ -33,7 +33,7 @@ from facegen.runtime import autocast, falls_back_to_cpu, in_batches, is_gpu, run
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
 PLAIN_OVERLAP = 8  # low-res pixels that tiles overlap by at most where every tile has one candidate
-GPU_FACES = 8
+GPU_FACES = 16
 """Faces that a GPU draws or upscales at a time: Python takes as long to start the work on one as on several."""
 GPU_BATCH = 50
 """Tiles of the J-net's own side that a GPU is shown at a time: the two variants of a 768 px face."""

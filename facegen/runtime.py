@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
-from threading import Lock
 from typing import Concatenate, Literal, ParamSpec, Protocol, TypeVar, cast
 
 import torch
@@ -81,71 +80,14 @@ def runner(network: nn.Module, precision: Precision, device: str) -> Run:
     """
     kind = device.partition(":")[0]
     if kind in ("cpu", "cuda") and can_be_lean(network):
-        lean: Run = LeanJNet(cast(JNet, network), DTYPES[resolve(precision, kind)]).to(device)
-        return Recorder(lean) if kind == "cuda" else lean
+        return LeanJNet(cast(JNet, network), DTYPES[resolve(precision, kind)]).to(device)
 
     def run(tiles: Tensor) -> Tensor:
         with autocast(precision, device):
             output: Tensor = network(tiles)
         return output
 
-    return Recorder(run) if kind == "cuda" else run
-
-
-def cuda_graph(run: Run, tiles: Tensor) -> Run:
-    """Record the kernels of a run on a GPU; what is returned starts them at once, for tiles of the same shape.
-
-    Raises:
-        RuntimeError: if they cannot be recorded.
-    """
-    with torch.cuda.device(tiles.device):
-        given, graph = tiles.clone(), torch.cuda.CUDAGraph()
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            run(given)  # libraries choose their kernels, and tables are made
-        torch.cuda.current_stream().wait_stream(aside)
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            output = run(given)
-
-    def replay(tiles: Tensor) -> Tensor:
-        given.copy_(tiles)
-        graph.replay()
-        return output.clone()  # the next replay writes there
-
-    return replay
-
-
-class Recorder:
-    """Records a run the second time that tiles of a shape come, and replays it from then on, one thread at a time.
-
-    A J-net is a hundred kernels, the first ones so small that Python takes longer to start them than a GPU to run them.
-    """
-
-    def __init__(self, run: Run, record: Callable[[Run, Tensor], Run] = cuda_graph) -> None:
-        self.run, self.record = run, record
-        self._runs: dict[torch.Size, Run] = {}
-        self._lock = Lock()
-
-    def __call__(self, tiles: Tensor) -> Tensor:
-        with self._lock:
-            if tiles.shape not in self._runs:
-                output = self.run(tiles)
-                self._runs[tiles.shape] = self._first_time
-                return output
-            return self._runs[tiles.shape](tiles)
-
-    def _first_time(self, tiles: Tensor) -> Tensor:
-        """Record and run."""
-        try:
-            self._runs[tiles.shape] = self.record(self.run, tiles)
-        except torch.OutOfMemoryError:
-            raise
-        except RuntimeError as error:
-            reason = str(error).splitlines()[0]
-            warnings.warn(f"The GPU's work could not be recorded, which makes it slower: {reason}", stacklevel=2)
-            self._runs[tiles.shape] = self.run
-        return self._runs[tiles.shape](tiles)
+    return run
 
 
 def side_stream(device: str) -> AbstractContextManager[object]:

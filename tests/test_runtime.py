@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from facegen.runtime import Precision, Recorder, Run, autocast, in_batches, resolve
+from facegen.runtime import Precision, autocast, in_batches, resolve
 
 
 def test_given_precisions_stand() -> None:
@@ -37,37 +37,3 @@ def test_a_full_batch_is_filled_up() -> None:
     found = torch.cat([output for _, output in in_batches(run, tiles, 5, full=True)])
     assert torch.equal(found, tiles + 1)
     assert seen == [5, 5]
-
-
-def test_a_shape_is_recorded_the_second_time_it_comes() -> None:
-    recorded = list[int]()
-
-    def record(run: Run, tiles: Tensor) -> Run:
-        recorded.append(len(tiles))
-        return lambda tiles: run(tiles) + 1
-
-    run = Recorder(lambda tiles: tiles * 2, record)
-    found = [float(run(torch.ones(count, 1, 1, 1)).sum()) / count for count in (2, 3, 2, 2, 3)]
-    assert found == [2, 2, 3, 3, 3]
-    assert recorded == [2, 3]
-
-
-def test_what_cannot_be_recorded_is_run() -> None:
-    def record(run: Run, tiles: Tensor) -> Run:
-        raise RuntimeError("operation not permitted when stream is capturing\nmore")
-
-    run, tiles = Recorder(lambda tiles: tiles * 2, record), torch.ones(1, 1, 1, 1)
-    assert run(tiles) == 2
-    with pytest.warns(UserWarning, match="could not be recorded, which makes it slower: operation not perm"):
-        assert run(tiles) == 2
-    assert run(tiles) == 2
-
-
-def test_memory_that_runs_out_while_recording_is_told() -> None:
-    def record(run: Run, tiles: Tensor) -> Run:
-        raise torch.OutOfMemoryError("CUDA out of memory.")
-
-    run, tiles = Recorder(lambda tiles: tiles, record), torch.ones(1, 1, 1, 1)
-    run(tiles)
-    with pytest.raises(torch.OutOfMemoryError):
-        run(tiles)
