@@ -80,10 +80,10 @@ def evaluate(
 
     Several generators are measured side by side, on the same pictures; so are films.
     """
-    from facegen.evaluation.films import evaluate_films
-
     films = _films(measured)
     if films:
+        from facegen.evaluation.films import evaluate_films
+
         make_folder(out)
         evaluation = evaluate_films(films, fps, tell)
         show(replace(evaluation, facts={**evaluation.facts, "facegen": __version__}), out, "evaluation")
@@ -94,23 +94,21 @@ def evaluate(
     from facegen.data.split import shared_split
     from facegen.weights import find_weights, read_card
 
-    grouping = None if groups is None else _grouping(groups)
     folders = [find_weights(name) for name in measured]
     cards = [read_card(folder) for folder in folders]
     role = _role(folders, cards)
-    columns = _columns(measured, cards)
-    if grouping is not None and role == "generator":
+    if groups is not None and role == "generator":
         raise UsageError("--groups is for upscalers: faces that a generator draws are nobody's; omit it.")
+    grouping, columns = None if groups is None else _grouping(groups), _columns(measured, cards)
     split = shared_split(data, folders, held_out, include)
     make_folder(out)
     changes = [(*overrides, f"weights.{role}={json.dumps(str(folder))}") for folder in folders]
     pipelines = {column: load_pipeline(recipe, change, device) for column, change in zip(columns, changes, strict=True)}
     facts = _facts(cards, data, recipe, overrides)
-    evaluations: Sequence[Evaluation]
     if role == "generator":
-        evaluations = [_stage_1(pipelines, split, samples, inception, facts)]
-    else:
-        evaluations = _stage_2(pipelines, split, pictures, damage, grouping, facts)
+        show(replace(_stage_1(pipelines, split, samples, inception, facts), facts=facts), out, "evaluation")
+        return
+    evaluations = _stage_2(pipelines, split, pictures, damage, grouping, facts)
     for evaluation, name in zip(evaluations, ("evaluation", "groups"), strict=False):
         show(replace(evaluation, facts=facts), out, name)
 

@@ -30,7 +30,7 @@ COMMANDS = {
     "evaluate": "Measure networks on pictures kept out of training.",
     "compare": "Compare upscalers side by side on the same pictures.",
     "publish": "Turn a training run into a weight folder.",
-    "rate": "Learn which latents give poor faces, so that sample passes over them.",
+    "rate": "Learn which latents give poor faces, to pass over them.",
     "export": "Write networks in formats that other programs run.",
     "doctor": "Check the installation.",
     "licences": "List what each weight file and library allows.",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,6 +25,10 @@ from facegen.cli.options import (
     overwrite_option,
     pipeline_options,
 )
+
+if TYPE_CHECKING:
+    from facegen.drawn import Drawn
+    from facegen.pipeline import FacePipeline
 
 SHEET_SIDE = 256
 
@@ -57,11 +63,8 @@ def sample(
     from facegen.faces.dlib_models import begin_to_load
 
     begin_to_load()  # before PyTorch is imported, which takes as long
-    from facegen.drawn import Order, write_all
-    from facegen.explain import write_explanation, write_stages
     from facegen.media.images import resize
     from facegen.media.record import check_target
-    from facegen.stages import at_once
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
@@ -71,51 +74,84 @@ def sample(
             err=True,
         )
     options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}
-    sheet: dict[str, RGB] = {}
-
-    def stem_of(seed: int) -> Path:
-        return out / f"seed{seed:04d}-{size}"
-
-    def check(seed: int) -> None:
-        for path in _targets(stem_of(seed), file_format, stages=stages, explain=explain):
-            check_target(path, overwrite)
-
-    def order(seed: int) -> Order:
-        stem = stem_of(seed)
-        path = stem.with_name(f"{stem.name}.{file_format}")
-        return Order(pipeline.latent(seed), path, {"seeds": seed} | options)
-
-    checks = {seed: at_once(partial(check, seed)) for seed in seeds}
-    orders = (order(seed) for seed in seeds if not checks[seed].exception())
-    drawn = write_all(pipeline, orders, size, "sample")
-
-    def draw(seed: int) -> None:
-        checks[seed].result()
-        made, stem = next(drawn).result(), stem_of(seed)
-        echo_path(made.path)
-        if stages:
-            echo_path(write_stages(made.upscaled, made.face, _stages(stem)))
-        for path in write_explanation(made.upscaled, stem) if explain else ():
-            echo_path(path)
-        if grid:
-            sheet[f"seed {seed}"] = resize(made.picture, (SHEET_SIDE, SHEET_SIDE))
-
     overview = out / f"grid-{size}.{file_format}"
     if grid:
         check_target(overview, overwrite)
+    wanted = _Wanted(out, size, file_format, stages=stages, explain=explain, overwrite=overwrite)
+    made = _drawn(pipeline, seeds, wanted, options)
+    sheet: dict[str, RGB] = {}
+
+    def draw(seed: int) -> None:
+        drawn = next(made).result()
+        for path in wanted.write_more(seed, drawn):
+            echo_path(path)
+        if grid:
+            sheet[f"seed {seed}"] = resize(drawn.picture, (SHEET_SIDE, SHEET_SIDE))
+
     for_each(seeds, draw)
     if grid:
         echo_path(_write_grid(overview, sheet, seeds, options))
 
 
-def _targets(stem: Path, file_format: str, *, stages: bool, explain: bool) -> Iterator[Path]:
-    """Yield the files of one seed that must not be another program's; a vote map's .json goes with its .png."""
-    yield stem.with_name(f"{stem.name}.{file_format}")
-    if stages:
-        yield from _stages(stem).glob("?-*.png")
-    if explain:
-        shown, told = (stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json"))
-        yield shown if shown.exists() else told
+@dataclass(frozen=True)
+class _Wanted:
+    """The files of each seed."""
+
+    out: Path
+    size: int
+    file_format: str
+    stages: bool
+    explain: bool
+    overwrite: bool
+
+    def stem(self, seed: int) -> Path:
+        return self.out / f"seed{seed:04d}-{self.size}"
+
+    def path(self, seed: int) -> Path:
+        stem = self.stem(seed)
+        return stem.with_name(f"{stem.name}.{self.file_format}")
+
+    def check(self, seed: int) -> None:
+        """Refuse to replace another program's files."""
+        from facegen.media.record import check_target
+
+        for path in self._targets(seed):
+            check_target(path, self.overwrite)
+
+    def _targets(self, seed: int) -> Iterator[Path]:
+        """Yield the files that must not be another program's; a vote map's .json goes with its .png."""
+        stem = self.stem(seed)
+        yield self.path(seed)
+        if self.stages:
+            yield from _stages(stem).glob("?-*.png")
+        if self.explain:
+            shown, told = (stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json"))
+            yield shown if shown.exists() else told
+
+    def write_more(self, seed: int, drawn: Drawn) -> Iterator[Path]:
+        """Yield the picture, and what is written next to it."""
+        from facegen.explain import write_explanation, write_stages
+
+        yield drawn.path
+        if self.stages:
+            yield write_stages(drawn.upscaled, drawn.face, _stages(self.stem(seed)))
+        if self.explain:
+            yield from write_explanation(drawn.upscaled, self.stem(seed))
+
+
+def _drawn(
+    pipeline: FacePipeline, seeds: Sequence[int], wanted: _Wanted, options: dict[str, Any]
+) -> Iterator[Future[Drawn]]:
+    """Draw and write the face of each seed; for one whose file must not be replaced there is its error."""
+    from facegen.drawn import Order, write_all
+    from facegen.stages import at_once
+
+    checks: dict[int, Future[Any]] = {seed: at_once(partial(wanted.check, seed)) for seed in seeds}
+    free = (seed for seed in seeds if not checks[seed].exception())
+    orders = (Order(pipeline.latent(seed), wanted.path(seed), {"seeds": seed} | options) for seed in free)
+    drawn = write_all(pipeline, orders, wanted.size, "sample")
+    for seed in seeds:
+        yield checks[seed] if checks[seed].exception() else next(drawn)
 
 
 def _stages(stem: Path) -> Path:
