@@ -6,6 +6,7 @@ A result of 400 megapixels is 1.2 GB. Nothing here keeps more of it than a block
 from __future__ import annotations
 
 import math
+import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -37,6 +38,8 @@ UPSCALED_BLOCK, OVERLAP = 128, 8
 """Photo pixels upscaled at a time, to bound the memory, and shared with the next block."""
 BLOCK, MARGIN = 96, 8
 """Side of the blocks that are back-projected at a time, and what is read around one, in photo pixels."""
+SMOOTH_PASSES = 2
+"""Passes of back-projection over a block; more take twice the time to change one value in a thousand by one."""
 
 
 def blank_canvas(height: int, width: int, depth: type[Sample]) -> NDArray[Sample]:
@@ -54,6 +57,13 @@ def blank_canvas(height: int, width: int, depth: type[Sample]) -> NDArray[Sample
     except OSError as error:
         reason = f"needs a temporary file of {size / 1e6:.0f} MB ({error.strerror}); free some space,"
         raise FileError(f"{width}x{height} pixels: {reason} or set TMPDIR to a larger disk.") from None
+
+
+def let_go(*canvases: Pixels) -> None:
+    """Free the memory through which canvases in temporary files were read and written; they stay as they are."""
+    for canvas in canvases:
+        if isinstance(canvas.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            canvas.base.madvise(mmap.MADV_DONTNEED)
 
 
 def fill_background(
@@ -77,6 +87,7 @@ def enlarge(canvas: NDArray[Sample], photo: NDArray[Sample]) -> None:
     step = STRIP if photo.dtype == np.uint8 else FLOAT_STRIP
     for rows, strip in _strips(photo, canvas.shape[0] // photo.shape[0], step):
         canvas[rows] = strip
+        let_go(canvas)
 
 
 def leave_alone(canvas: NDArray[Sample], photo: NDArray[Sample], mask: Mask | None) -> None:
@@ -178,6 +189,7 @@ def mosaic(canvas: NDArray[Sample], plan: TilePlan, make: Callable[[int, int], N
             done = scale * left + side
         _cross_fade(canvas[scale * top : scale * top + side], strip, written - scale * top, axis=0)
         written = scale * top + side
+        let_go(canvas)
 
 
 def _cross_fade(place: NDArray[Sample], block: NDArray[Sample], shared: int, axis: int) -> None:
@@ -215,6 +227,8 @@ def back_project_photo(
     if per > 1:  # the last line of an odd number has no other to make a mean with
         result[per * rows :], result[:, per * columns :] = photo[per * rows :], photo[:, per * columns :]
     for (top, bottom), (left, right) in product(_spans(rows), _spans(columns)):
+        if left == 0:
+            let_go(canvas, result)
         first, last = max(top - MARGIN, 0), min(bottom + MARGIN, rows)
         outer, end = max(left - MARGIN, 0), min(right + MARGIN, columns)
         image = to_tensor(canvas[cell * first : cell * last, cell * outer : cell * end])
@@ -225,6 +239,7 @@ def back_project_photo(
         place = result[cell * top : cell * bottom, cell * left : cell * right]
         place[:] = to_samples(agreeing[_grown(inner, cell)], canvas.dtype.type)
         error += _squared_error(place, low_res[inner])
+    let_go(canvas, result)
     return result, decibels(error / max(3 * rows * columns, 1))
 
 
@@ -232,7 +247,7 @@ def _agreeing(image: Tensor, shown: Tensor, low_res: Tensor, fidelity: float) ->
     """A block (3, s*H, s*W) back-projected to what the photo shows there, (3, H, W), or to means of it."""
     if image.shape == shown.shape:
         return back_project(add_missing_detail(shown, image), low_res, iterations=0)
-    return back_project(image, low_res, fidelity)
+    return back_project(image, low_res, fidelity, SMOOTH_PASSES)
 
 
 def _grown(part: tuple[slice, ...], cell: int) -> tuple[slice, ...]:

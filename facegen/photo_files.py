@@ -182,7 +182,7 @@ class FileUpscaler:
         endings = [f"-head-{number}" for number in range(1, len(heads) + 1)] if len(heads) > 1 else ["-head"]
         written: tuple[Path, ...] = ()
         for ending, head in reversed(list(zip(endings, heads, strict=True))):  # the first is the main result
-            before = replace(picture, rgb=eight_bits(head.before), alpha=None)
+            before = replace(picture, rgb=eight_bits(head.before), alpha=None, smoothed=False)
             written += self._write(task, self._path(task, ending), head.rgb, before, [head.upscaled])
         upscaled, smallest = [head.upscaled for head in heads], min(len(head.before) for head in heads)
         return Upscaling(
@@ -256,7 +256,7 @@ class FileUpscaler:
                 others += write_explanation(head, vote_stem(path, number))
         if self.options.before_after:
             command = {COMMAND_KEY: text[COMMAND_KEY]}  # without the record, which describes the result
-            before = picture.rgb if self.options.kind == "crop" else read_image(task.source, keep_profile=True).rgb
+            before = read_image(task.source, keep_profile=True).rgb if picture.smoothed else picture.rgb
             sheet, where = before_after(before, eight_bits(rgb)), before_after_path(path)
             others.append(write_image(where, sheet, text=command, origin=picture.origin, label="composite"))
         return *others, write_image(path, rgb, alpha, text, origin=picture.origin, label="composite")

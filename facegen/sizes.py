@@ -13,6 +13,8 @@ HEAD_SIDE = 768
 """`photo_scale` brings the largest head to this side."""
 LARGEST = 400_000_000
 """Pixels of the largest picture made: a photo of 100 megapixels, twice as large."""
+LARGEST_FACELESS = 100_000_000
+"""Pixels up to which a photo without a face is enlarged 4 times unless its size is given, and not 2 times."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,11 @@ class Enlargement:
         return math.ceil(self.times)
 
 
-def photo_scale(frames: Sequence[HeadFrame]) -> int:
-    """Enlargement that brings the largest head to 768 px, from 2 to 8; 4 without a face."""
+def photo_scale(frames: Sequence[HeadFrame], pixels: int) -> int:
+    """Enlargement that brings the largest head of a photo of so many pixels to 768 px, from 2 to 8; without a face 4,
+    or 2 of a large photo."""
     if not frames:
-        return 4
+        return 4 if 4 * 4 * pixels <= LARGEST_FACELESS else 2
     return min(max(math.ceil(HEAD_SIDE / max(frame.side for frame in frames)), 2), 8)
 
 
@@ -56,7 +59,7 @@ def plan_size(
         return _checked(size, width / size[0], f"--width {width}")
     if scale is None:
         _checked(size, 1, "--scale 1")
-        return _checked(size, min(photo_scale(heads()), math.isqrt(LARGEST // math.prod(size))), "")
+        return _checked(size, min(photo_scale(heads(), math.prod(size)), math.isqrt(LARGEST // math.prod(size))), "")
     return _checked(size, scale, f"--scale {scale:g}")
 
 

@@ -17,8 +17,12 @@ def head(side: float) -> HeadFrame:
 @pytest.mark.parametrize(("sides", "scale"), [([], 4), ([2000], 2), ([768], 2), ([300, 20], 3), ([100], 8), ([9], 8)])
 def test_the_largest_head_decides(sides: list[float], scale: int) -> None:
     heads = [head(side) for side in sides]
-    assert photo_scale(heads) == scale
+    assert photo_scale(heads, 5000) == scale
     assert plan_size((100, 50), None, None, lambda: heads).size == (100 * scale, 50 * scale)
+
+
+def test_a_large_photo_without_a_face_is_enlarged_less() -> None:
+    assert (photo_scale([], 6_000_000), photo_scale([], 24_000_000)) == (4, 2)
 
 
 @pytest.mark.parametrize(

@@ -3,9 +3,9 @@
 YuNet (W. Wu et al., 2023; facegen/faces/yunet) finds faces of about 10 to 300 px, turned by up to 60 degrees, and in
 profile. It finds large heads upside down and some that lie on a side as well, but takes them for upright and is less
 sure of them: a head of which it is not sure is looked at in all four quarter turns. A photo that shows no head is
-searched again on its sides and upside down. YuNet's five points give the tilt only roughly, so the head is cut out
-upright by them and dlib searches the crop, until its 68 landmarks stay in place. A profile, in which dlib finds no
-face, keeps YuNet's five points.
+searched again on its sides and upside down, for faces of 10 px in 1024. YuNet's five points give the tilt only
+roughly, so the head is cut out upright by them and dlib searches the crop, until its 68 landmarks stay in place. A
+profile, in which dlib finds no face, keeps YuNet's five points.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def heads_in_photo(rgb: RGB, smallest: float = 0) -> list[FoundHead]:
     factors = _factors(rgb, smallest)
     heads = _confirmed(rgb, _search(rgb, factors))
     if not heads:
-        turned = _confirmed(rgb, [head for turns in (1, 2, 3) for head in _search(rgb, factors, turns)])
+        coarse = factors[: len(SEARCH_SIDES) - 1]  # the finest search takes as long as five others
+        turned = _confirmed(rgb, [head for turns in (1, 2, 3) for head in _search(rgb, coarse, turns)])
         heads = [head for head in turned if head.landmarks is not None]  # upside down, YuNet takes a cat for a face
     if max(rgb.shape[:2]) * max(factors, default=0) > SEARCH_SIDES[1]:
         _yunet.cache_clear()  # it would keep what it needed for the largest search: 280 MB at 2560 px

@@ -97,9 +97,9 @@ def refuse_several(path: Path, file: ImageFile.ImageFile) -> None:
         raise ImageError(f"{path}: holds {count} pages; save each as a file of its own.")
 
 
-def upright(path: Path, file: ImageFile.ImageFile, smooth: bool = False) -> tuple[Image.Image, Deep | None]:
-    """Decode an open file to 8 bits a sample, turned and mirrored as its EXIF says, a JPEG smoothed if wanted; also
-    return its 16 bits, if it has them, as (H, W, 3).
+def upright(path: Path, file: ImageFile.ImageFile, blocks: Quantisation | None) -> tuple[Image.Image, Deep | None]:
+    """Decode an open file to 8 bits a sample, its `blocks` smoothed, turned and mirrored as its EXIF says; also return
+    its 16 bits, if it has them, as (H, W, 3).
     """
     deep = file.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in file.tile)
     file.load()
@@ -111,8 +111,8 @@ def upright(path: Path, file: ImageFile.ImageFile, smooth: bool = False) -> tupl
         samples = np.asarray(file).clip(0, 65535).astype(np.uint16)
     if samples is None:
         picture: Image.Image = file
-        if smooth and (found := quantisation(file)):
-            picture = Image.fromarray(smooth_blocks(np.asarray(file.convert("RGB")), found)).convert(file.mode)
+        if blocks is not None:
+            picture = Image.fromarray(smooth_blocks(np.asarray(file.convert("RGB")), blocks)).convert(file.mode)
         return (picture if turn is None else picture.transpose(turn)), None
     if turn is not None:
         planes = [Image.fromarray(plane).transpose(turn) for plane in np.moveaxis(np.atleast_3d(samples), 2, 0)]

@@ -21,7 +21,7 @@ from PIL import Image
 from facegen.arrays import RGB, Pixels, Sample, eight_bits
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import is_plain, refuse_special, replacing
-from facegen.media.decoding import opened, refuse_several, split_alpha, to_rgb, upright
+from facegen.media.decoding import opened, quantisation, refuse_several, split_alpha, to_rgb, upright
 from facegen.media.deep import DEEP_FORMATS, Deep, save_deep
 from facegen.media.metadata import (
     PLAIN,
@@ -74,6 +74,8 @@ class Picture:
     """The file's metadata, which results made from it keep."""
     deep: Deep | None = None
     """`rgb` with 16 bits a sample, if the file has them and they were asked for."""
+    smoothed: bool = False
+    """Whether it is a JPEG whose blocks were smoothed."""
 
     @property
     def pixels(self) -> Pixels:
@@ -115,7 +117,8 @@ def read_image(
     path = Path(path)
     with opened(path) as file:
         refuse_several(path, file)
-        picture, deep = upright(path, file, smooth)
+        blocks = quantisation(file) if smooth else None
+        picture, deep = upright(path, file, blocks)
         found = file.info.get("icc_profile")  # not in `picture`: turning and rounding make new ones without it
         colour, alpha = split_alpha(picture)
         rgb, profile = to_rgb(colour, found, keep_profile)
@@ -124,6 +127,7 @@ def read_image(
             None if alpha is None else np.array(alpha),
             origin_of(file, profile),
             deep if keep_depth and (not found or found == profile) else None,
+            smoothed=blocks is not None,
         )
 
 

@@ -25,9 +25,10 @@ SHARE = 0.3
 """Part of a step by which a component may move; with half a step, texture goes as well."""
 SLOPE = 8.0
 """Differences between neighbours, in levels of 255, up to which they are a slope rather than an edge."""
-ROUNDS, PACE = 40, 3.0
-"""Rounds of the descent, and how far a sample moves in the first, in levels of 255."""
-TILE, MARGIN = 256, 32
+ROUNDS, PACE = 16, 5.0
+"""Rounds of the descent, and how far a sample moves in the first, in levels of 255. What is left to smooth after them,
+0.1 % at quality 55, takes another 24 rounds."""
+TILE, MARGIN = 512, 32
 """Pixels smoothed at a time, which stay in a processor's cache, and what is read around them; whole blocks."""
 TO_PLANES = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 """JPEG's luma and chroma of RGB, without the offset."""
@@ -90,12 +91,12 @@ def _descend(plane: Tensor, most: Tensor) -> Tensor:
         down = F.pad(now[1:] - now[:-1], (0, 0, 0, 1))
         pace = (across * across).addcmul_(down, down).add_(SLOPE**2).rsqrt_().mul_(PACE * (1 - number / ROUNDS))
         across, down = across.mul_(pace), down.mul_(pace)
-        shift = shift + across + down
+        shift.add_(across).add_(down)
         shift[:, 1:] -= across[:, :-1]
         shift[1:] -= down[:-1]
         components = shift.view(blocks[0], SIDE, blocks[1], SIDE).transpose(1, 2).reshape(-1, SIDE**2) @ cosines.T
-        components = components.clamp(-most, most)
-        shift = (components @ cosines).view(*blocks, SIDE, SIDE).transpose(1, 2).reshape(plane.shape)
+        held = components.clamp_(-most, most) @ cosines
+        shift = held.view(*blocks, SIDE, SIDE).transpose(1, 2).reshape(plane.shape)
     return shift
 
 

@@ -9,7 +9,7 @@ clamping to [0, 1] took away, and what is left then is corrected within each low
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import torch
 import torch.nn.functional as F
@@ -101,9 +101,17 @@ def downsample_area(image: Tensor, size_hw: tuple[int, int]) -> Tensor:
     if not (0 < height <= tall and 0 < width <= wide):
         raise UsageError(f"downsample_area: cannot shrink {tall} × {wide} px to {height} × {width} px.")
     if tall % height == 0 and wide % width == 0:
-        return F.avg_pool2d(image, (tall // height, wide // width))
+        return _block_means(image, tall // height, wide // width)
     vertical, horizontal = _area_matrix(tall, height, image.device), _area_matrix(wide, width, image.device)
     return vertical.to(image.dtype) @ image @ horizontal.to(image.dtype).T
+
+
+def _block_means(image: Tensor, rows: int, columns: int) -> Tensor:
+    """Means of blocks of whole pixels: (..., rows*h, columns*w) -> (..., h, w)."""
+    if image.device.type != "cpu":
+        return F.avg_pool2d(image, (rows, columns))
+    summed = reduce(torch.add, (image[..., n::rows, :] for n in range(rows)))  # up to four times as quick as pooling
+    return reduce(torch.add, (summed[..., n::columns] for n in range(columns))) / (rows * columns)
 
 
 def resample(picture: Tensor, size: tuple[int, int]) -> Tensor:

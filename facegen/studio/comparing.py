@@ -66,7 +66,7 @@ def compare(studio: Studio, job: Job, photo: Path, sides: Sequence[Side]) -> Com
     job.tell(0, "Looking for faces")
     rgb = read_image(photo).rgb
     heads = heads_in_photo(rgb)
-    scale = photo_scale([head.frame for head in heads])
+    scale = photo_scale([head.frame for head in heads], rgb.shape[0] * rgb.shape[1])
     folder, paths, rows = studio.new_folder(), [], []
     for number, side in enumerate(sides):
         label, way = _way(studio, side)

@@ -74,7 +74,7 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
     if options.scale is None:
         heads = [head.frame for rgb in _first_frames(clip) for head in _heads(rgb, options)]
         heads = wanted_heads(sorted(heads, key=lambda frame: -frame.side), options)
-        return max(min(photo_scale(heads), most), 1)
+        return max(min(photo_scale(heads, width * height), most), 1)
     if options.scale > most:
         raise UsageError(
             f"{clip.path}: {width}x{height} at --scale {options.scale} would be over {LARGEST / 1e6:.1f} megapixels, "

@@ -88,7 +88,7 @@ class Pictures:
         path = self._path(key)
         with opened(path) as file:
             file.draft(None, (side, side))  # a JPEG is decoded at a half, a quarter or an eighth where that is enough
-            colour, _ = split_alpha(upright(path, file)[0])
+            colour, _ = split_alpha(upright(path, file, None)[0])
             picture, _ = to_rgb(colour, file.info.get("icc_profile"), keep_profile=False)
             picture.thumbnail((side, side), Image.Resampling.LANCZOS)
             content = BytesIO()
