@@ -24,6 +24,7 @@ from facegen.models.latents import LatentRating, draw_latent
 from facegen.networks import check_networks, load_networks
 from facegen.ops.blending import blend
 from facegen.ops.choice import gather
+from facegen.ops.color import in_tone
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
 from facegen.ops.strength import strength_of, undamaged, without_damage
 from facegen.ops.tiling import TilePlan, plan_tiles
@@ -212,9 +213,10 @@ class FacePipeline:
         # 6. The chosen ones blended into one picture each, (B, 3, s*h, s*w).
         tiles = gather(joined([one.images for one in candidates]), chosen.flatten())  # (B*T, 3, s*t, s*t)
         images = blend(tiles.view(len(candidates), len(plan), *tiles.shape[1:]).transpose(0, 1), plan).clamp_(0, 1)
+        low_res = torch.stack([one.stack[:3] for one in candidates])
+        images = torch.stack(list(map(in_tone, images, low_res)))
         # 7. Back-projection, so that every picture agrees with its input when it is shrunk again.
-        references = torch.stack([one.reference for one in candidates])
-        images, references = undamaged(images, references, torch.stack([c.stack[:3] for c in candidates]), strengths)
+        references = undamaged(images, torch.stack([one.reference for one in candidates]), low_res, strengths)
         images = back_project(images, references, self.recipe.fidelity, slack=ROUNDING)
         return [one.upscaled(*made) for one, *made in zip(candidates, images, references, scores, chosen, strict=True)]
 
@@ -233,7 +235,7 @@ class FacePipeline:
         strength = strength_of(picture, self.recipe.strength)
         stacks = self._stacks(picture[None], [None], [strength])
         images = self._upscale_tiles(stacks, plan, self._variants[:1])
-        image = blend(images[0, :, 0], plan).clamp_(0, 1)
+        image = in_tone(blend(images[0, :, 0], plan).clamp_(0, 1), picture)
         reference = without_damage(image, picture, strength)
         return back_project(image, reference, self.recipe.fidelity, slack=ROUNDING)
 

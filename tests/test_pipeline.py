@@ -453,7 +453,9 @@ def test_strength_is_for_networks_that_are_told(load: Load) -> None:
         load("strength=0.5")
 
 
-def test_grey_photos_stay_grey(told: Load) -> None:
+@pytest.mark.parametrize("strength", [0.0, 0.5])
+def test_grey_photos_stay_grey(told: Load, strength: float) -> None:
     grey = smooth_head(40).mean(dim=0, keepdim=True).expand(3, -1, -1).contiguous()
-    image = told("strength=0.5")(grey, 320, landmarks=None).image
-    assert (image.amax(dim=0) - image.amin(dim=0)).max() < 1.5 / 255
+    pipeline = told(f"strength={strength}")
+    for image in (pipeline(grey, 320, landmarks=None).image, pipeline.upscale_plain(grey)):
+        assert (image.amax(dim=0) - image.amin(dim=0)).max() < 1.5 / 255

@@ -18,15 +18,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb
-from facegen.ops.color import luma
 from facegen.ops.consistency import downsample_area
 from facegen.ops.degradation import blur
 
 Array = NDArray[np.float64]
 AVERAGED = 4.0
 """Pixels over which light and colours are averaged before they must agree, at strength 1."""
-GREY = 2.5 / 255
-"""Largest difference between the channels of a grey picture."""
 COEFFICIENTS = Path(__file__).with_suffix(".npz")
 LATTICE = np.outer((1, -2, 1), (1, -2, 1)).astype(np.float32) / 4
 """Noise passes this kernel, edges hardly (Immerkaer, "Fast Noise Variance Estimation", 1996)."""
@@ -64,30 +61,18 @@ def without_damage(image: Tensor, reference: Tensor, strength: float, *, pixel: 
     return (shrunk + light.to(shrunk)).clamp(0, 1)
 
 
-def undamaged(images: Tensor, references: Tensor, low_res: Tensor, strengths: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Make B pictures grey whose inputs are, and clean their references, where there is damage.
+def undamaged(images: Tensor, references: Tensor, low_res: Tensor, strengths: Sequence[float]) -> Tensor:
+    """Clean the references of B pictures, where there is damage.
 
     Args:
         images: (B, 3, s*H, s*W) in [0, 1].
         references: (B, 3, n*H, n*W), the inputs at a size that divides the pictures'.
         low_res: (B, 3, H, W), the inputs at the size that was damaged.
         strengths: of each input's damage.
-    Returns:
-        The pictures and the references.
     """
-    if not any(strengths):
-        return images, references
     pixel = references.shape[2] / low_res.shape[2]
-    pairs = zip(images, low_res, strengths, strict=True)
-    images = torch.stack([grey_if_it_was(image, low) if strength else image for image, low, strength in pairs])
-    clean = [without_damage(*three, pixel=pixel) for three in zip(images, references, strengths, strict=True)]
-    return images, torch.stack(clean)
-
-
-def grey_if_it_was(image: Tensor, low_res: Tensor) -> Tensor:
-    """Make a (3, H, W) picture in [0, 1] grey where its input has no colours."""
-    spread = (low_res.amax(dim=0) - low_res.amin(dim=0)).max()
-    return image if spread > GREY else luma(image).expand(3, -1, -1)
+    three = zip(images, references, strengths, strict=True)
+    return torch.stack([without_damage(*one, pixel=pixel) for one in three]) if any(strengths) else references
 
 
 def estimate_strength(picture: RGB) -> float:
