@@ -14,7 +14,7 @@ from torch.profiler import record_function as step
 from facegen.arrays import to_rgb, to_tensor
 from facegen.candidates import Candidates, Progress, Upscaled, joined, make_candidates, select, wanted_variants
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
-from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide, with_closer_lips
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.files import PIPELINES
 from facegen.models.dcgan import DCGANGenerator
@@ -272,7 +272,8 @@ class FacePipeline:
         told = torch.zeros(len(low_res), GUIDE_CHANNELS[self.guide] + self.config.strength, *size)
         for planes, marks, strength in zip(told, landmarks, strengths, strict=True):
             if marks is not None:
-                planes[: GUIDE_CHANNELS[self.guide]] = to_tensor(paint_guide(marks.points, size[0], self.guide))
+                points = with_closer_lips(marks.points) if strength else marks.points
+                planes[: GUIDE_CHANNELS[self.guide]] = to_tensor(paint_guide(points, size[0], self.guide))
             planes[GUIDE_CHANNELS[self.guide] :] = strength
         return torch.cat([low_res, told.to(low_res.device)], dim=1)
 

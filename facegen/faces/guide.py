@@ -26,6 +26,9 @@ COLOURS = {
 GUIDE_CHANNELS: dict[GuideMode, int] = {"rgb": 3, "channels": len(COLOURS), "none": 0}
 FOREHEAD = 0.45
 """Height of the forehead cap above the brows, as a share of the distance from brows to chin."""
+PARTED = 0.08
+"""Widest gap between the inner lips, as a share of the mouth's width, that dlib sees between the closed lips of nine of
+ten damaged photos."""
 SUPERSAMPLE = 4
 _SHIFT = 4  # cv2 takes fixed-point coordinates with this many fractional bits
 
@@ -48,6 +51,21 @@ def regions(points: Points) -> dict[str, list[Points]]:
         "lips": [points[48:60]],
         "mouth": [points[60:68]],
     }
+
+
+def with_closer_lips(points: Points) -> Points:
+    """Bring the inner lips nearer to each other, by up to `PARTED`: (68, 2) to the same.
+
+    A guide that parts closed lips makes a network draw teeth; teeth that show in the picture it draws all the same.
+    """
+    closer = points.copy()
+    upper, lower = closer[61:64], closer[67:64:-1]
+    most = PARTED * np.linalg.norm(points[54] - points[48])
+    gap = lower - upper
+    shift = gap * np.minimum(most / np.maximum(np.linalg.norm(gap, axis=1, keepdims=True), 1e-6), 1) / 2
+    upper += shift
+    lower -= shift
+    return closer
 
 
 @step("facegen.guide")

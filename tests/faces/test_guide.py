@@ -10,7 +10,7 @@ import pytest
 
 from facegen.arrays import RGB
 from facegen.errors import ShapeError, UsageError
-from facegen.faces.guide import COLOURS, GUIDE_CHANNELS, GuideMode, paint_guide
+from facegen.faces.guide import COLOURS, GUIDE_CHANNELS, GuideMode, paint_guide, with_closer_lips
 from tests.conftest import MIRROR, face_points
 
 SIDE = 128
@@ -142,3 +142,15 @@ def test_wrong_points_and_mode_are_refused() -> None:
         paint_guide(face_points(SIDE)[:-1], SIDE)
     with pytest.raises(UsageError, match="unknown mode 'colour', expected one of rgb, channels, none"):
         paint_guide(face_points(SIDE), SIDE, cast(GuideMode, "colour"))
+
+
+@pytest.mark.parametrize(("gap", "left"), [(0.0, 0.0), (0.06, 0.0), (0.2, 0.12)])
+def test_lips_come_closer_by_a_share_of_the_mouth(gap: float, left: float) -> None:
+    points = face_points(100)
+    width = points[54, 0] - points[48, 0]
+    inner = [61, 62, 63, 65, 66, 67]
+    points[[67, 66, 65]] = points[61:64] + np.array([0, gap * width])
+    closer = with_closer_lips(points)
+    np.testing.assert_allclose(closer[[67, 66, 65]] - closer[61:64], [(0, left * width)] * 3, atol=1e-9)
+    np.testing.assert_allclose(closer[inner].mean(axis=0), points[inner].mean(axis=0))
+    np.testing.assert_array_equal(np.delete(closer, inner, axis=0), np.delete(points, inner, axis=0))
