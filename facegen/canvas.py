@@ -62,8 +62,9 @@ def blank_canvas(height: int, width: int, depth: type[Sample]) -> NDArray[Sample
 def let_go(*canvases: Pixels) -> None:
     """Free the memory through which canvases in temporary files were read and written; they stay as they are."""
     for canvas in canvases:
-        if isinstance(canvas.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-            canvas.base.madvise(mmap.MADV_DONTNEED)
+        file: object = canvas.base
+        if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+            file.madvise(mmap.MADV_DONTNEED)
 
 
 def fill_background(

@@ -54,7 +54,8 @@ def in_tone(image: Tensor, low_res: Tensor) -> Tensor:
         return image
     known = bright.clamp(light.min(), light.max())
     tint = sum(known**n * factors[:, None, None] for n, factors in enumerate(curve))
-    return (bright + tint).clamp(0, 1)
+    toned: Tensor = (bright + tint).clamp(0, 1)
+    return toned
 
 
 def match_histogram(picture: Tensor, reference: Tensor) -> Tensor:
