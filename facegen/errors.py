@@ -7,12 +7,15 @@ from collections.abc import Iterable
 
 
 class FacegenError(Exception):
-    """Base of every error that facegen reports on purpose: one line, for a person. Catch this one to catch them all."""
+    """Base of every error that facegen reports on purpose: a line for a person, or several, each an argument.
+
+    Catch this one to catch them all.
+    """
 
     exit_status = 1
 
     def __str__(self) -> str:
-        return printable(super().__str__())
+        return "\n".join(map(printable, self.args))
 
 
 class FileError(FacegenError):
@@ -49,8 +52,8 @@ class RecipeError(UsageError):
     """A recipe file or an override is wrong; the message names the file and the key."""
 
 
-_UNPRINTABLE = re.compile("[\0-\x09\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but the line's end, marks that turn the direction of text, and bytes that are no text."""
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, also the line's end, marks that turn the direction of text, and bytes that are no text."""
 
 
 def printable(text: object) -> str:

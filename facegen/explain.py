@@ -16,9 +16,9 @@ from torch import Tensor
 from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.candidates import Upscaled
 from facegen.errors import FileError, ImageError
-from facegen.files import replacing
+from facegen.files import is_there, replacing
 from facegen.media.images import picture_facts, read_image, to_pillow, write_image
-from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, read_record
+from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, check_target, read_record
 from facegen.media.sheets import contact_sheet
 from facegen.ops.blending import blend
 from facegen.ops.choice import choice_map, gather, hues
@@ -33,9 +33,20 @@ SHOWN_SIDE = 384
 """Small pictures are enlarged to about this side, each pixel a square."""
 
 
+def explanation_paths(stem: Path) -> list[Path]:
+    """Return where an explanation goes: the vote map, by which facegen knows both as its own, and the figures."""
+    return [stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json")]
+
+
+def check_explanation(stem: Path, overwrite: bool) -> None:
+    """Refuse to replace an explanation that facegen did not write; see `check_target`."""
+    shown, told = explanation_paths(stem)
+    check_target(shown if is_there(shown) else told, overwrite)
+
+
 def write_explanation(upscaled: Upscaled, stem: Path) -> list[Path]:
     """Write STEM-explain.png, the vote map with its legend, and STEM-explain.json, the result of `explain`."""
-    paths = [stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json")]
+    paths = explanation_paths(stem)
     write_image(paths[0], vote_map(upscaled), label="composite")
     try:
         with replacing(paths[1]) as temporary:

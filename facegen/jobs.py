@@ -152,13 +152,13 @@ def attempt(work: Work, task: Task) -> Outcome:
     except FacegenError as error:
         outcome = Outcome(task.source, error=_named(task, str(error)))
     except Exception as error:  # a decoder, full memory, a bug: no reason to drop the other files
-        reason = f"unexpected {type(error).__name__}: {error}"
+        reason = printable(f"unexpected {type(error).__name__}: {error}")
         outcome = Outcome(task.source, error=_named(task, reason), trace=traceback.format_exc())
     return replace(outcome, seconds=time.perf_counter() - started)
 
 
 def _named(task: Task, text: str) -> str:
-    return text if printable(task.source) in text else f"{task.source}: {text}"
+    return text if (name := printable(task.source)) in text else f"{name}: {text}"
 
 
 @dataclass(frozen=True)

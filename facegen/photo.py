@@ -124,6 +124,7 @@ def restore_photo(
     options: PhotoOptions | None = None,
     progress: Progress = lambda _done, _all: None,
     mask: Mask | None = None,
+    begin: Callable[[float, int], object] = lambda _scale, _heads: None,
     known: Sequence[HeadFrame] | None = None,
 ) -> Restored[Sample]:
     """Upscale a photo so that it is the photo again when it is shrunk by the area mean.
@@ -136,6 +137,7 @@ def restore_photo(
         options: what to do; None for the defaults.
         progress: called for each block of a background upscaled by tiles.
         mask: (H, W), 255 where the photo is left alone: there it is only enlarged by Lanczos interpolation.
+        begin: called once, before the work, with the scale and the number of heads to upscale; what it raises ends all.
         known: the photo's heads, the largest first, if they were found before.
     Raises:
         UsageError: if the result would exceed `sizes.LARGEST` pixels, or be smaller than the photo.
@@ -147,6 +149,7 @@ def restore_photo(
     found, scale = find(), plan.made
     wanted = [frame for frame in wanted_heads(found, options) if not is_covered(mask, frame)]
     lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
+    begin(plan.times, len(lacking))
     canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale, rgb.dtype.type)
     fill_background(canvas, pipeline, rgb, options.background, progress)
     heads = paste_heads(canvas, pipeline, rgb, lacking, grain=options.background != "tiles")
@@ -184,9 +187,19 @@ def restore_face(
     return _shrunk((upscale_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
 
 
-def crop_heads(pipeline: FacePipeline, rgb: NDArray[Sample], size: int = HEAD_SIDE) -> list[UpscaledHead[Sample]]:
-    """Every head of a photo, aligned, upscaled and alone, the largest first."""
+def crop_heads(
+    pipeline: FacePipeline,
+    rgb: NDArray[Sample],
+    size: int = HEAD_SIDE,
+    begin: Callable[[int], object] = lambda _heads: None,
+) -> list[UpscaledHead[Sample]]:
+    """Every head of a photo, aligned, upscaled and alone, the largest first.
+
+    Args:
+        begin: called once, before the work, with their number; what it raises ends all.
+    """
     frames = [head.frame for head in heads_in_photo(eight_bits(rgb))]
+    begin(len(frames))
     return [upscale_aligned(pipeline, crop_head(rgb, frame, round(frame.side)), size) for frame in frames]
 
 

@@ -18,16 +18,16 @@ from facegen.arrays import RGB, Pixels, eight_bits
 from facegen.candidates import Upscaled
 from facegen.canvas import Progress
 from facegen.errors import FileError, ImageError, UsageError
-from facegen.explain import write_explanation
+from facegen.explain import check_explanation, write_explanation
 from facegen.faces.dlib_models import begin_to_load
 from facegen.faces.identity import CHANGED, TOO_SMALL
-from facegen.files import is_there, resolved
+from facegen.files import resolved
 from facegen.jobs import Task
 from facegen.masks import read_mask
 from facegen.media.images import Picture, find_pictures, read_image, write_image
 from facegen.media.metadata import Origin
 from facegen.media.omitted import omitted_from
-from facegen.media.record import COMMAND_KEY, RECORD_KEY, Workshop, is_foreign, record_text
+from facegen.media.record import COMMAND_KEY, RECORD_KEY, Workshop, check_target, record_text
 from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip
 from facegen.media.video_writer import write_video
@@ -104,13 +104,16 @@ class FileUpscaler:
 
     def _photo(self, task: Task, picture: Picture) -> Upscaling:
         mask, size = self.options.mask, (picture.rgb.shape[1], picture.rgb.shape[0])
-        self._check_early(task)
+
+        def begin(scale: float, heads: int) -> None:
+            self._path(task, ending_for(self.options.photo, scale), heads)
+
         done = restore_photo(
             self.pipeline, picture.pixels, self.options.photo, self._parts_of(task.source),
-            None if mask is None else read_mask(mask, size),
+            None if mask is None else read_mask(mask, size), begin,
         )  # fmt: skip
         height, width = done.rgb.shape[:2]
-        path = self._path(task, ending_for(self.options.photo, done.scale))
+        path = self._target(task, ending_for(self.options.photo, done.scale))
         written = self._write(task, path, done.rgb, picture, done.heads, picture.alpha, done.fit, done.seams)
         return Upscaling(
             task.source, written, after=(width, height), faces=done.upscaled, seams=done.seams, fit=done.fit,
@@ -171,24 +174,30 @@ class FileUpscaler:
 
     def _crop(self, task: Task, picture: Picture) -> Upscaling:
         self._parts_of(task.source)
-        is_there(self._target(task, "-head-1"))
-        heads = crop_heads(self.pipeline, picture.pixels, self.options.size)
-        if not heads:
-            reason = "no face found, so there is no head to crop; omit --crop to upscale the whole photo."
-            raise ImageError(f"{task.source}: {reason}")
-        if task.result and len(heads) > 1:
-            reason = f"has {len(heads)} heads, but --out {task.result} names one file; name a folder instead."
-            raise ImageError(f"{task.source}: {reason}")
-        endings = [f"-head-{number}" for number in range(1, len(heads) + 1)] if len(heads) > 1 else ["-head"]
+        paths: list[Path] = []
+        heads = crop_heads(
+            self.pipeline, picture.pixels, self.options.size, lambda count: paths.extend(self._crop_paths(task, count))
+        )  # fmt: skip
         written: tuple[Path, ...] = ()
-        for ending, head in reversed(list(zip(endings, heads, strict=True))):  # the first is the main result
+        for path, head in reversed(list(zip(paths, heads, strict=True))):  # the first is the main result
             before = replace(picture, rgb=eight_bits(head.before), alpha=None, smoothed=False)
-            written += self._write(task, self._path(task, ending), head.rgb, before, [head.upscaled])
+            written += self._write(task, path, head.rgb, before, [head.upscaled])
         upscaled, smallest = [head.upscaled for head in heads], min(len(head.before) for head in heads)
         return Upscaling(
             task.source, written, after=(self.options.size,) * 2, faces=len(heads), identity=_change(upscaled),
             note=_remarks(upscaled, smallest),
         )  # fmt: skip
+
+    def _crop_paths(self, task: Task, heads: int) -> list[Path]:
+        """Return where the heads of a photo go, the largest first."""
+        if not heads:
+            reason = "no face found, so there is no head to crop; omit --crop to upscale the whole photo."
+            raise ImageError(f"{task.source}: {reason}")
+        if task.result and heads > 1:
+            reason = f"has {heads} heads, but --out {task.result} names one file; name a folder instead."
+            raise ImageError(f"{task.source}: {reason}")
+        endings = [f"-head-{number}" for number in range(1, heads + 1)] if heads > 1 else ["-head"]
+        return [self._path(task, ending, heads=1) for ending in endings]
 
     def _aligned(self, task: Task, picture: Picture) -> Upscaling:
         height, width = picture.rgb.shape[:2]
@@ -196,7 +205,7 @@ class FileUpscaler:
             wanted = f"--aligned expects a square head crop of {SMALLEST_HEAD} px and up."
             raise ImageError(f"{task.source}: {width}x{height}; {wanted}")
         size = self.options.size
-        path = self._path(task, f"-{size}")
+        path = self._path(task, f"-{size}", heads=1)
         self._parts_of(task.source)
         head = upscale_aligned(self.pipeline, picture.pixels, size)
         written = self._write(task, path, head.rgb, picture, [head.upscaled])
@@ -206,28 +215,20 @@ class FileUpscaler:
             identity=head.upscaled.identity,
         )  # fmt: skip
 
-    def _check_early(self, task: Task) -> None:
-        """Refuse before the work what could not be written after it, as far as a photo's result has a name by then."""
-        photo = self.options.photo
-        if task.result is None and photo.scale is None and photo.width is None:
-            is_there(self._target(task, ending_for(photo, 1)))  # its faces give the scale; all names are as long
-        else:
-            self._path(task, ending_for(photo, photo.scale or 1))
-
     def _target(self, task: Task, ending: str) -> Path:
         suffix = self.options.suffix_for(task.source)
         return task.result or task.target.with_name(f"{task.target.name}{ending}{suffix}")
 
-    def _path(self, task: Task, ending: str) -> Path:
-        """Return where a result goes; raise a FileError if a file is there that must not be replaced."""
-        path = self._target(task, ending)
-        for taken in (path, before_after_path(path)) if self.options.before_after else (path,):
+    def _path(self, task: Task, ending: str, heads: int = 0) -> Path:
+        """Return where a result goes; raise a FileError if a file is there, or beside it, that must not be replaced."""
+        path, options = self._target(task, ending), self.options
+        for taken in (path, before_after_path(path)) if options.before_after else (path,):
             if resolved(taken) in self.inputs:
                 reason = f"its result would replace {taken}, another input; choose another --out."
                 raise FileError(f"{task.source}: {reason}")
-            if not self.options.overwrite and is_foreign(taken):
-                reason = f"its result would replace {taken}, not written by facegen; add --overwrite, or change --out."
-                raise FileError(f"{task.source}: {reason}")
+            check_target(taken, options.overwrite)
+        for number in range(1, heads + 1) if options.explain else ():
+            check_explanation(vote_stem(path, number), options.overwrite)
         return path
 
     def _write(

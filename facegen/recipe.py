@@ -60,7 +60,7 @@ def parse_recipe(values: Mapping[str, Any], schema: type[Config], *, source: str
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        raise RecipeError("\n".join(f"{source}: {_explain(e, schema)}" for e in error.errors())) from None
+        raise RecipeError(*(f"{source}: {_explain(e, schema)}" for e in error.errors())) from None
 
 
 def override(values: dict[str, Any], text: str) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facegen.errors import FileError, WeightsError
+from facegen.explain import explanation_paths
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task
 from facegen.media.completeness import is_whole
@@ -142,8 +143,7 @@ class DoneBefore:
         """Return the files that the options ask for in addition to the main result."""
         files = [before_after_path(result)] if self.options.before_after else []
         if self.options.explain:
-            stems = [vote_stem(result, number) for number in range(1, heads + 1)]
-            files += [stem.with_name(f"{stem.name}-explain.{ending}") for stem in stems for ending in ("png", "json")]
+            files += (path for number in range(1, heads + 1) for path in explanation_paths(vote_stem(result, number)))
         return files
 
     def _same(self, record: Record, source: Path) -> bool:

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from contextlib import chdir
 from fractions import Fraction
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,7 @@ NAMES = (
 )  # fmt: skip
 
 
+@cache
 def odd_files() -> dict[str, Make]:
     """Name -> what makes that file, or whatever it is; the suffix of the name is the file's."""
     return {**_broken(), **_odd_pictures(), **_forged(), **_odd_films(), **_others()}

@@ -122,7 +122,7 @@ def test_names_are_printed_so_that_no_terminal_obeys() -> None:
     name = os.fsdecode(b"a\xe9\x1b[31m\x07.png")
     assert printable(name) == r"a\udce9\x1b[31m\x07.png"
     assert str(FileError(f"{name}: x")) == r"a\udce9\x1b[31m\x07.png: x"
-    assert printable("façade 漢字 😀\n") == "façade 漢字 😀\n"
+    assert printable("façade 漢字 😀\n") == "façade 漢字 😀\\n"
 
 
 def test_a_folder_that_no_store_made_is_left_alone(tmp_path: Path) -> None:

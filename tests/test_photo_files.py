@@ -157,7 +157,7 @@ def test_files_of_others_and_inputs_are_kept(upscale_one: Upscale, photo: Path, 
     sheet = tmp_path / "out" / "photo-x2-before-after.png"
     sheet.parent.mkdir()
     sheet.write_bytes(b"mine")
-    with pytest.raises(FileError, match=r"would replace .*photo-x2-before-after.png, not written by facegen"):
+    with pytest.raises(FileError, match=r"photo-x2-before-after.png: is there already, and not written by facegen"):
         upscale_one(photo, before_after=True)
     assert [path.name for path in sheet.parent.iterdir()] == [sheet.name]
     upscale_one(photo, before_after=True, overwrite=True)

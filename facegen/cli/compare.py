@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from facegen import __version__
-from facegen.cli.evaluate import at_hand, show, tell
+from facegen.cli.evaluate import at_hand, show
 from facegen.cli.options import FOLDER, PATH, Listed, Size, make_folder, pipeline_options, recipe_path
+from facegen.cli.printing import say
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -87,7 +88,7 @@ def compare(
     setting = Setting(sides.scale, recipe_path(recipe), overrides, choose_device(device))
     upscalers = load_upscalers(models, setting)
     facts = {"pipeline": " ".join((recipe, *overrides)), "facegen": __version__}
-    comparison = Comparison(upscalers, sides, device=setting.device, report=tell, track=_track, out=out, kinds=write)
+    comparison = Comparison(upscalers, sides, device=setting.device, report=say, track=_track, out=out, kinds=write)
     if portraits is not None:
         folders = list(dict.fromkeys(folder for upscaler in upscalers for folder in upscaler.folders))
         split = shared_split(portraits, folders, held_out, include)

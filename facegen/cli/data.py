@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen.cli.options import Size, make_folder
-from facegen.errors import MissingExtraError, printable
+from facegen.cli.printing import cells, print_path, say, say_error
+from facegen.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from facegen.data.clean.judge import Detector
@@ -66,7 +67,7 @@ def prepare(raw: Path, out: Path, size: int, file_format: str, jobs: int) -> Non
                 todo = preparation.find_changes(seen)
             outcomes = _follow("photos", len(todo), preparation.cut(todo, jobs))
         except KeyboardInterrupt:
-            click.echo("\nStopped; finished work is saved. To continue, run the same command again.", err=True)
+            say("", "Stopped; finished work is saved. To continue, run the same command again.")
             sys.exit(130)
         _print_totals(preparation, outcomes)
 
@@ -121,7 +122,7 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
 
         done = export(folder)
         counts = f"{done.keep} keep, {done.drop} drop, {done.ties} ties, {done.unlabelled} unlabelled"
-        click.echo(f"{folder / done.manifest}: {counts}")
+        say(f"{folder / done.manifest}: {counts}", err=False)
         return
     _need("curate", "fastapi", "uvicorn")
     from facegen.data.curate.curation import Curation
@@ -137,12 +138,12 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
         curation = Curation(folder)
         taken = f"{folder}: facegen data curate runs on it already; use its page, or end it first."
         with sole_process(folder / FOLDER, taken):
-            click.echo(f"Open {address_of(listener, host, token)}")
-            click.echo("Ctrl-C ends it; every label is on the disk already.", err=True)
+            say(f"Open {address_of(listener, host, token)}", err=False)
+            say("Ctrl-C ends it; every label is on the disk already.")
             with suppress(KeyboardInterrupt):
                 serve(create_app(curation, access, rater), listener)
     for name, progress in curation.summary().raters.items():
-        click.echo(f"{name}: {progress.keep} keep, {progress.drop} drop of {progress.total}")
+        say(f"{name}: {progress.keep} keep, {progress.drop} drop of {progress.total}", err=False)
 
 
 @data.command(short_help="Show what a set is made of.")
@@ -156,7 +157,6 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
     """Show what SET, or any folder of aligned crops, is made of: counts, histograms, a mean face, a contact sheet."""
     from rich.box import SIMPLE
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from facegen.data.stats import SUMMARY_HEAD, measure_set, summary_rows, write_page
@@ -168,7 +168,7 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
 
     def warn(reason: str) -> None:
         unread.append(reason)
-        click.echo(f"Error: {printable(reason)}", err=True)
+        say_error(reason)
 
     with _steps("crops", pictures) as seen:
         found = measure_set(folder, pictures, seen, warn)
@@ -178,9 +178,9 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
     for head, lines in ((("what", "count"), rows), (SUMMARY_HEAD, summary_rows(found))):
         table = Table(*head, box=SIMPLE)
         for row in lines:
-            table.add_row(*map(escape, row))
+            table.add_row(*cells(*row))
         console.print(table)
-    click.echo(write_page(out, found, folder.resolve()))
+    print_path(write_page(out, found, folder.resolve()))
     if unread:
         sys.exit(1)
 
@@ -208,7 +208,7 @@ def _follow(what: str, total: int, coming: Generator[Outcome, None, None]) -> li
         for outcome in coming:
             outcomes.append(outcome)
             if outcome.error:
-                click.echo(f"{outcome.trace}Error: {outcome.error}", err=True)
+                say_error(outcome.error, outcome.trace)
             seen()
     return outcomes
 
@@ -227,8 +227,8 @@ def _print_totals(preparation: Preparation, outcomes: Sequence[Outcome]) -> None
     table.add_row(*map(str, totals.values()))
     error_console().print(table)
     if totals["faces"] > totals["written"]:
-        click.echo(f"The omitted faces are listed in {preparation.out / LEFT_OUT}.", err=True)
-    click.echo(preparation.out / MANIFEST)
+        say(f"The omitted faces are listed in {preparation.out / LEFT_OUT}.")
+    print_path(preparation.out / MANIFEST)
     if failed:
         sys.exit(1)
 
@@ -248,7 +248,7 @@ def _clean(folder: Path, detectors: dict[str, Detector], per_person: int | None,
     failed = {outcome.source for outcome in outcomes if outcome.error}
     entries = cleaning.decide(pairs, detectors, per_person)
     _print_decisions(entries, detectors, len(failed))
-    click.echo(write_page(folder, entries, detectors))
+    print_path(write_page(folder, entries, detectors))
     return failed
 
 
@@ -263,8 +263,8 @@ def _print_decisions(entries: list[Entry], detectors: dict[str, Detector], faile
     table = Table("reason", *numbers, "dropped", box=None, pad_edge=False)
     for reason, count, alone in counts(entries):
         limit = f"{detectors[reason].worse} {detectors[reason].threshold:g}" if reason in detectors else "--per-person"
-        table.add_row(reason, str(count), str(alone), limit)
+        table.add_row(*cells(reason, count, alone, limit))
     Console().print(table, highlight=False)
     dropped = sum(entry.decision == "drop" for entry in entries)
     totals = {"measured": len(entries), "to keep": len(entries) - dropped, "to drop": dropped, "failed": failed}
-    click.echo(", ".join(f"{count} {name}" for name, count in totals.items() if count or name != "failed") + ".")
+    say(", ".join(f"{count} {name}" for name, count in totals.items() if count or name != "failed") + ".", err=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from facegen import __version__
+from facegen.cli.printing import cells
 from facegen.errors import FacegenError
 
 PACKAGES = ("torch", "dlib-bin", "opencv-python-headless", "numpy", "pillow", "scikit-image")
@@ -37,13 +38,12 @@ def doctor() -> None:
     The exit status is 1 if something does not work.
     """
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("", "checked", "result", box=None)
     results = list(checks())
     for check in results:
-        table.add_row("[green]ok[/]" if check.ok else "[red]!![/]", escape(check.name), escape(check.found))
+        table.add_row("[green]ok[/]" if check.ok else "[red]!![/]", *cells(check.name, check.found))
     Console().print(table)
     if not all(check.ok for check in results):
         sys.exit(1)

@@ -15,7 +15,8 @@ import click
 from facegen import __version__
 from facegen.cli.film_options import Rate
 from facegen.cli.options import FILE, PATH, load_pipeline, make_folder, pipeline_options
-from facegen.errors import MissingExtraError, UsageError, printable
+from facegen.cli.printing import print_path, say
+from facegen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
     from facegen.data.split import Split
@@ -85,11 +86,11 @@ def evaluate(
         from facegen.evaluation.films import evaluate_films
 
         make_folder(out)
-        evaluation = evaluate_films(films, fps, tell)
+        evaluation = evaluate_films(films, fps, say)
         show(replace(evaluation, facts={**evaluation.facts, "facegen": __version__}), out, "evaluation")
         return
     if data is None:
-        named = f"{printable(', '.join(measured))} are no films; are they weights?"
+        named = f"{', '.join(measured)} are no films; are they weights?"
         raise UsageError(f"--data is missing; weights are measured on the pictures below a folder, and {named}")
     from facegen.data.split import shared_split
     from facegen.weights import find_weights, read_card
@@ -124,12 +125,7 @@ def show(evaluation: Evaluation, out: Path, name: str) -> None:
         console.width = max(console.width, least_width(evaluation))
         console.print(to_table(evaluation))
     for path in write_evaluation(evaluation, out, name):
-        click.echo(path)
-
-
-def tell(line: str) -> None:
-    """Print a line to standard error."""
-    click.echo(line, err=True)
+        print_path(path)
 
 
 def at_hand(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded | None:
@@ -137,7 +133,7 @@ def at_hand(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded | None:
     try:
         return load()
     except MissingExtraError as error:
-        tell(str(error))
+        say(str(error))
         facts["note"] = str(error)
         return None
 
@@ -161,7 +157,7 @@ def _stage_1(
 
     device = next(iter(pipelines.values())).device
     extractor = at_hand(partial(load_inception, inception, device), facts)
-    return evaluate_samples(pipelines, split, count, tell, extractor)
+    return evaluate_samples(pipelines, split, count, say, extractor)
 
 
 def _stage_2(
@@ -178,7 +174,7 @@ def _stage_2(
 
     (pipeline,) = pipelines.values()
     lpips = at_hand(partial(load_lpips, pipeline.device), facts)
-    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, tell, lpips, damage, grouping)
+    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, say, lpips, damage, grouping)
 
 
 def _grouping(groups: str) -> Grouping:

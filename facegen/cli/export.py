@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facegen.cli.options import make_folder
+from facegen.cli.printing import print_path, say
 
 
 @click.group()
@@ -31,5 +32,5 @@ def onnx(weights: str, out: Path, side: int | None) -> None:
 
     make_folder(out.parent)
     agreement = export_onnx(weights, out, side)
-    click.echo(out)
-    click.echo(f"onnxruntime's pictures agree with PyTorch's to {agreement:.1f} dB.", err=True)
+    print_path(out)
+    say(f"onnxruntime's pictures agree with PyTorch's to {agreement:.1f} dB.")

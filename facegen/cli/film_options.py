@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
 from fractions import Fraction
-from functools import partial, wraps
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +27,7 @@ from facegen.cli.options import (
     overwrite_option,
     recipe_path,
 )
+from facegen.cli.printing import print_path, say
 from facegen.errors import UsageError
 from facegen.files import is_folder
 
@@ -123,8 +124,8 @@ class FilmRequest:
             maker = pipeline if cluster is None else Workshop(pipeline.recipe, cluster.device)
             file = self._file(self._text(maker, command, options, keyframes))
             if written_before(file):
-                click.echo(file.path)
-                click.echo(f"{file.path}: done already.", err=True)
+                print_path(file.path)
+                say(f"{file.path}: done already.")
                 return
             way = WalkOptions(self.path, self.easing, self.loop)
             walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
@@ -134,7 +135,7 @@ class FilmRequest:
                 sharing = Shared(stack.enter_context(cluster.pool(networks)))
             film = replace(self._film(), upscaled=upscaled, columns=columns)
             for path in _tracked(pipeline, walks, film, file, sharing):
-                click.echo(path)
+                print_path(path)
 
     def _text(
         self, maker: Maker, command: str, options: dict[str, Any], keyframes: Sequence[Sequence[Tensor]]
@@ -208,11 +209,10 @@ def _tracked(
 
     try:
         with time_left(error_console()) as progress:
-            say = partial(click.echo, err=True)
             return make_film(pipeline, walks, film, file, sharing=sharing, track=track, say=say)
     except KeyboardInterrupt:
         text = f"{file.path} is not finished; {frames_kept(file.frames)} frames are kept"
-        click.echo(f"\nStopped: {text}. To go on, run the same command again.", err=True)
+        say("", f"Stopped: {text}. To go on, run the same command again.")
         sys.exit(130)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from facegen.cli.printing import say
 from facegen.errors import UsageError, did_you_mean
 from facegen.files import DOCS
 
@@ -24,8 +25,8 @@ def help(context: click.Context, topic: str | None) -> None:
     """
     assert context.parent is not None
     if topic is None:
-        click.echo(context.parent.get_help())
-        click.echo(f"\nPages, as in facegen help {sorted(pages())[-1]}:\n{_list_of_pages()}")
+        text = f"{context.parent.get_help()}\n\nPages, as in facegen help {sorted(pages())[-1]}:\n{_list_of_pages()}"
+        say(*text.splitlines(), err=False)
         return
     group = context.parent.command
     assert isinstance(group, click.Group)
@@ -53,7 +54,7 @@ def _list_of_pages() -> str:
 def _show(usage: str, page: str) -> None:
     """Print both; a terminal gets a pager, and the page formatted, other programs get its Markdown."""
     if not sys.stdout.isatty():
-        click.echo("\n\n".join(filter(None, (usage, page.rstrip()))))
+        say(*"\n\n".join(filter(None, (usage, page.rstrip()))).splitlines(), err=False)
         return
     from rich.console import Console
     from rich.markdown import Markdown

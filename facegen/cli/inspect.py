@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli.options import PATH, for_each
-from facegen.errors import printable
+from facegen.cli.printing import cells, say
 
 if TYPE_CHECKING:
     from facegen.explain import Inspection
@@ -28,7 +28,6 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
     """Show how PICTURES were made, how sharp they are, and how visible the seams between tiles are."""
     from rich.console import Console
     from rich.table import Column, Table
-    from rich.text import Text
 
     from facegen.explain import inspect_picture
 
@@ -38,11 +37,11 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
     def show(path: Path) -> None:
         found = inspect_picture(path, source)
         if as_json:
-            click.echo(json.dumps({"picture": click.format_filename(path), **_plain(found)}))
+            say(json.dumps({"picture": click.format_filename(path), **_plain(found)}), err=False)
             return
-        table = Table("", Column(Text(printable(path))), box=None, title_justify="left")
+        table = Table("", Column(cells(path)[0]), box=None, title_justify="left")
         for name, value in _rows(found).items():
-            table.add_row(name, Text(printable(value)))
+            table.add_row(name, *cells(value))
         Console().print(table)
 
     for_each(pictures, show)

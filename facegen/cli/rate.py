@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from facegen.cli.printing import print_path, say
+
 SHOWN, COLUMNS = 32, 8
 """Faces of each kind on the sheet, the worst first; in a row."""
-
 
 
 @click.command()
@@ -33,14 +34,9 @@ def rate(weights: str, data: Path, out: Path | None, faces: int, sheet: Path | N
 
     if sheet is not None:
         check_target(sheet, overwrite=False)
-    rated, folder = publish_rating(weights, data, out, faces, resolve_device(device), tell)
-    tell(f"correlation with what it guesses, over faces that it did not learn from: {rated.correlation:.2f}")
-    click.echo(folder)
+    rated, folder = publish_rating(weights, data, out, faces, resolve_device(device), say)
+    say(f"correlation with what it guesses, over faces that it did not learn from: {rated.correlation:.2f}")
+    print_path(folder)
     if sheet is not None:
         shown = [*rated.worst[:SHOWN], *rated.best[:SHOWN]]
-        click.echo(write_image(sheet, contact_sheet(shown, columns=COLUMNS), label="composite"))
-
-
-def tell(line: str) -> None:
-    """Print a line to standard error."""
-    click.echo(line, err=True)
+        print_path(write_image(sheet, contact_sheet(shown, columns=COLUMNS), label="composite"))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.options import PATH, echo_path, make_folder, out_option, overwrite_option
+from facegen.cli.options import PATH, make_folder, out_option, overwrite_option
+from facegen.cli.printing import print_path
 from facegen.errors import FileError, RecipeError, UsageError
 from facegen.files import is_plain, replacing, sha256_of
 
@@ -72,7 +73,7 @@ def replay(
         _copy(done.path, target)
     if done.difference:
         raise FileError(f"{target}: not the same bytes as {picture}: {done.difference}")
-    echo_path(target)
+    print_path(target)
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,7 @@ def _recipe(record: Record, picture: Path, folder: Path, overrides: tuple[str, .
         path.write_text(tomli_w.dumps(recipe), encoding="utf-8")
         wanted = load_recipe(path, PipelineRecipe, overrides)
     except (RecipeError, TypeError, ValueError) as error:
-        reason = str(error).removeprefix(f"{path}: ").rstrip(".")
+        reason = "; ".join(line.removeprefix(f"{path}: ") for line in str(error).splitlines()).rstrip(".")
         raise FileError(
             f"{picture}: was made by an earlier facegen ({record.facegen}) with a recipe that this one does not have: "
             f"{reason}; install the earlier one to make it again, or run its command anew: "

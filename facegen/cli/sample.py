@@ -16,7 +16,6 @@ from facegen.arrays import RGB
 from facegen.cli.options import (
     Seeds,
     Size,
-    echo_path,
     for_each,
     format_option,
     load_pipeline,
@@ -25,6 +24,7 @@ from facegen.cli.options import (
     overwrite_option,
     pipeline_options,
 )
+from facegen.cli.printing import print_path, say
 
 if TYPE_CHECKING:
     from facegen.drawn import Drawn
@@ -69,10 +69,7 @@ def sample(
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
     if size > pipeline.drawn_size:
-        click.echo(
-            f"--size {size}: detail ends at {pipeline.drawn_size} px; the picture is enlarged from that by Lanczos.",
-            err=True,
-        )
+        say(f"--size {size}: detail ends at {pipeline.drawn_size} px; the picture is enlarged from that by Lanczos.")
     options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}
     overview = out / f"grid-{size}.{file_format}"
     if grid:
@@ -84,13 +81,13 @@ def sample(
     def draw(seed: int) -> None:
         drawn = next(made).result()
         for path in wanted.write_more(seed, drawn):
-            echo_path(path)
+            print_path(path)
         if grid:
             sheet[f"seed {seed}"] = resize(drawn.picture, (SHEET_SIDE, SHEET_SIDE))
 
     for_each(seeds, draw)
     if grid:
-        echo_path(_write_grid(overview, sheet, seeds, options))
+        print_path(_write_grid(overview, sheet, seeds, options))
 
 
 @dataclass(frozen=True)
@@ -113,20 +110,13 @@ class _Wanted:
 
     def check(self, seed: int) -> None:
         """Refuse to replace another program's files."""
+        from facegen.explain import check_explanation
         from facegen.media.record import check_target
 
-        for path in self._targets(seed):
+        for path in (self.path(seed), *(_stages(self.stem(seed)).glob("?-*.png") if self.stages else ())):
             check_target(path, self.overwrite)
-
-    def _targets(self, seed: int) -> Iterator[Path]:
-        """Yield the files that must not be another program's; a vote map's .json goes with its .png."""
-        stem = self.stem(seed)
-        yield self.path(seed)
-        if self.stages:
-            yield from _stages(stem).glob("?-*.png")
         if self.explain:
-            shown, told = (stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json"))
-            yield shown if shown.exists() else told
+            check_explanation(self.stem(seed), self.overwrite)
 
     def write_more(self, seed: int, drawn: Drawn) -> Iterator[Path]:
         """Yield the picture, and what is written next to it."""

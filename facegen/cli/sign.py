@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from facegen.cli.options import PATH, echo_path, for_each
+from facegen.cli.options import PATH, for_each
+from facegen.cli.printing import print_path
 
 
 @click.command()
@@ -34,6 +35,6 @@ def sign(pictures: tuple[Path, ...], identity: Path, source: Path | None) -> Non
 
     def work(picture: Path) -> None:
         sign_one(picture, signer, recorded_input(read_record(picture).source, picture, "source", source))
-        echo_path(picture)
+        print_path(picture)
 
     for_each(pictures, work)

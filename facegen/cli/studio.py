@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 import click
 
+from facegen.cli.printing import say
 from facegen.errors import MissingExtraError
 
 
@@ -39,8 +40,8 @@ def studio(host: str, port: int, token: str | None, no_browser: bool, recipe: st
     access = access_for(host, token, "facegen studio")
     with listen(host, port) as listener, TemporaryDirectory(prefix="facegen-studio-") as folder:
         address = address_of(listener, host, token)
-        click.echo(f"Open {address}")
-        click.echo("Ctrl-C ends it, and deletes its files.", err=True)
+        say(f"Open {address}", err=False)
+        say("Ctrl-C ends it, and deletes its files.")
         os.environ |= {"GRADIO_TEMP_DIR": folder, "GRADIO_ANALYTICS_ENABLED": "False"}  # read when it is imported
         with patch.object(inspect, "getfile", side_effect=OSError):  # else it writes stubs for editors: half the time
             import gradio  # noqa: F401

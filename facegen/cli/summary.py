@@ -7,13 +7,12 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 
-import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from facegen.cli.options import echo_path
+from facegen.cli.printing import cells, print_path, say, say_error
 from facegen.errors import printable
 from facegen.faces.identity import CHANGED
 from facegen.jobs import Outcome
@@ -29,9 +28,9 @@ COLUMNS = ("file", "size", "faces", "seams", "fit", "identity", "seconds", "")
 GOOD_SEAMS = 1.05
 """Mean seam gauge up to which nothing can be seen."""
 LEGEND = (
-    f"seams: how far the borders of tiles stand out; 1 is not at all, over {GOOD_SEAMS} (marked !) they may be seen.\n"
-    "fit: how well the result, shrunk again, matches its photo; over 45 dB no difference can be seen.\n"
-    f"identity: distance of a face to its photo's, to a recogniser; over {CHANGED} (marked !) perhaps another person."
+    f"seams: how far the borders of tiles stand out; 1 is not at all, over {GOOD_SEAMS} (marked !) they may be seen.",
+    "fit: how well the result, shrunk again, matches its photo; over 45 dB no difference can be seen.",
+    f"identity: distance of a face to its photo's, to a recogniser; over {CHANGED} (marked !) perhaps another person.",
 )
 
 
@@ -41,10 +40,17 @@ def error_console() -> Console:
     return console if console.is_terminal else Console(stderr=True, width=WIDE)
 
 
+class _Description(ProgressColumn):
+    """What a line counts; file names may be in it."""
+
+    def render(self, task: Task) -> Text:
+        return cells(task.description)[0]
+
+
 def time_left(console: Console) -> Progress:
     """Return a progress line for a terminal; elsewhere it shows nothing."""
     return Progress(
-        TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        _Description(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("left"),
         console=console, transient=True, disable=not console.is_interactive, redirect_stdout=sys.stdout.isatty(),
     )  # fmt: skip
@@ -69,7 +75,7 @@ class Forecast:
         left = LONG if of is None else each * (of - done)
         if left >= LONG:
             whole = "" if of is None else f"about {_rounded(left)} for {of - done} more frames, "
-            click.echo(f"{self._name}: {whole}{each:.2g} s a frame.", err=True)
+            say(f"{self._name}: {whole}{each:.2g} s a frame.")
 
 
 def _rounded(seconds: float) -> str:
@@ -82,11 +88,11 @@ def _rounded(seconds: float) -> str:
 def report(outcome: Outcome, alone: bool) -> None:
     """Print what was written and what went wrong; for a single file also what the table would say."""
     for path in outcome.written:
-        echo_path(path)
+        print_path(path)
     if outcome.error:
-        click.echo(printable(f"{outcome.trace}Error: {outcome.error}"), err=True)
+        say_error(outcome.error, outcome.trace)
     elif alone and (outcome.note or outcome.done_already):
-        click.echo(f"{printable(outcome.source)}: {outcome.note or 'done already'}.", err=True)
+        say(f"{outcome.source}: {outcome.note or 'done already'}.")
 
 
 def report_all(outcomes: Sequence[Outcome]) -> None:
@@ -94,8 +100,8 @@ def report_all(outcomes: Sequence[Outcome]) -> None:
     if len(outcomes) > 1:
         error_console().print(summary(outcomes))
         if any(isinstance(outcome, Upscaling) and outcome.fit is not None for outcome in outcomes):
-            click.echo(LEGEND, err=True)
-        click.echo(totals(outcomes), err=True)
+            say(*LEGEND)
+        say(totals(outcomes))
     if any(outcome.error for outcome in outcomes):
         sys.exit(1)
 
@@ -106,7 +112,7 @@ def summary(outcomes: Iterable[Outcome]) -> Table:
     for name in COLUMNS:
         table.add_column(name, justify="right" if name in ("faces", "fit", "identity", "seconds") else "left")
     for outcome in outcomes:
-        table.add_row(*(Text(printable(cell)) for cell in _row(outcome)))
+        table.add_row(*cells(*_row(outcome)))
     return table
 
 
@@ -123,7 +129,8 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         "" if fit is None else "exact" if math.isinf(fit) else f"{fit:.1f} dB",
         "" if known.identity is None else f"{known.identity:.2f}{' !' if known.identity > CHANGED else ''}",
         "" if outcome.done_already else f"{outcome.seconds:.1f}",
-        outcome.error.removeprefix(f"{outcome.source}: ") or ("done already" if outcome.done_already else outcome.note),
+        outcome.error.removeprefix(f"{printable(outcome.source)}: ")
+        or ("done already" if outcome.done_already else outcome.note),
     )
 
 

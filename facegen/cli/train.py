@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen.cli.options import need_packages
+from facegen.cli.printing import say
 from facegen.errors import TrainingError, UsageError, did_you_mean
 from facegen.files import PIPELINES
 
@@ -137,9 +139,9 @@ def _train(recipe: AnyRecipe, data: Path, out: Path, seconds: float | None, fabr
     progress = TrainingProgress()
     watchdog = Watchdog(progress.warn, bounded=recipe.loss.kind != "wasserstein")
     callbacks = (StatsFile(), Samples(), TensorBoard(), watchdog, progress)
-    say, warn = (click.echo, progress.warn) if fabric.is_global_zero else (_silent, _silent)
+    tell, warn = (partial(say, err=False), progress.warn) if fabric.is_global_zero else (_silent, _silent)
     trainer = make_trainer(recipe, data, out, callbacks=callbacks, fabric=fabric, warn=warn, **beginning)
-    say(f"Training from {trainer.images_seen} images seen, into {out}.")
+    tell(f"Training from {trainer.images_seen} images seen, into {out}.")
     try:
         trainer.run(float("inf") if seconds is None else seconds)
     except OSError as error:
@@ -148,12 +150,12 @@ def _train(recipe: AnyRecipe, data: Path, out: Path, seconds: float | None, fabr
     except KeyboardInterrupt:
         saved = [int(path.stem) for path in checkpoints(out)]
         state = f"Saved at {saved[-1]} images" if saved else "Nothing is saved yet"
-        say(f"\n{state}." + (" To go on, add --resume to the same command." if saved else ""))
+        tell("", f"{state}." + (" To go on, add --resume to the same command." if saved else ""))
         raise SystemExit(130) from None
-    say(f"Done at {trainer.images_seen} images. Publish with: facegen publish {out} NAME")
+    tell(f"Done at {trainer.images_seen} images. Publish with: facegen publish {out} NAME")
 
 
-def _silent(text: str) -> None:
+def _silent(*lines: object) -> None:
     """Messages of all processes but the first."""
 
 
@@ -162,12 +164,13 @@ def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
 
     from facegen.training.start import dry_run
 
-    found = dry_run(recipe, data, device=device, warn=lambda text: click.echo(text, err=True))
-    click.echo(dumps(recipe.model_dump(mode="json", exclude_none=True)))
+    found = dry_run(recipe, data, device=device, warn=say)
+    tell = partial(say, err=False)
+    tell(*dumps(recipe.model_dump(mode="json", exclude_none=True)).splitlines())
     for name, count in found.parameters.items():
-        click.echo(f"{name:<14} {count:>12,} parameters")
-    click.echo(f"{'pictures':<14} {found.pictures:>12,} to train on, {found.picture_bytes / 2**20:,.0f} MiB in memory")
+        tell(f"{name:<14} {count:>12,} parameters")
+    tell(f"{'pictures':<14} {found.pictures:>12,} to train on, {found.picture_bytes / 2**20:,.0f} MiB in memory")
     if found.peak_bytes is not None:
-        click.echo(f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, without the pictures")
-    click.echo(f"{'speed':<14} {found.images_per_second:>12,.1f} images/s here")
-    click.echo(f"{'time':<14} {found.seconds / 3600:>12,.1f} h for {recipe.run.images:,} images")
+        tell(f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, without the pictures")
+    tell(f"{'speed':<14} {found.images_per_second:>12,.1f} images/s here")
+    tell(f"{'time':<14} {found.seconds / 3600:>12,.1f} h for {recipe.run.images:,} images")

@@ -24,6 +24,7 @@ from facegen.cli.options import (
     pipeline_options,
     recipe_path,
 )
+from facegen.cli.printing import say
 from facegen.files import is_plain, resolved
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, upscale: Upscale
         begun = [(source, clip.done) for source, clip in clips.items() if source not in outcomes]
         kept = "".join(f", and {frames} frames of {source.name}" for source, frames in begun)
         text = f"Stopped: {done} of {len(tasks)} are done{kept}. To go on, run the same command again."
-        click.echo(f"\n{text}", err=True)
+        say("", text)
         sys.exit(130)
     report_all([outcomes[task.source] for task in tasks])
 

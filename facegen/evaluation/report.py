@@ -10,10 +10,11 @@ from pathlib import Path
 from textwrap import wrap
 
 from rich.box import SIMPLE
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from facegen.arrays import RGB
+from facegen.errors import printable
 from facegen.media.report import bar_chart, picture_url, render, write_text
 
 BASELINE = "bicubic"
@@ -85,18 +86,23 @@ def write_evaluation(evaluation: Evaluation, out: Path, name: str) -> list[Path]
 
 def to_table(evaluation: Evaluation) -> Table:
     """Lay the figures out for the terminal; the caption has the numbered protocols and the legend."""
-    caption = escape("\n".join(_notes(evaluation)))
+    caption = _text(*_notes(evaluation))
     table = Table(
-        title=escape(evaluation.title), caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
+        title=_text(evaluation.title), caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
     )
     table.add_column("figure", overflow="fold", min_width=16)
     for column in evaluation.columns:
         lines = wrap(column, _HEADER, break_long_words=False)
-        table.add_column(escape("\n".join(lines)), justify="right", no_wrap=True)
+        table.add_column(_text(*lines), justify="right", no_wrap=True)
     table.add_column("wanted", overflow="fold")
     for row in _rows(evaluation):
-        table.add_row(*map(escape, row))
+        table.add_row(*map(_text, row))
     return table
+
+
+def _text(*lines: str) -> Text:
+    """Make text without markup, whose lines cannot command the terminal."""
+    return Text("\n".join(map(printable, lines)))
 
 
 def least_width(evaluation: Evaluation) -> int:

@@ -225,16 +225,13 @@ def _film_text(path: Path) -> dict[str, str]:
     return video_text(path)
 
 
-def is_foreign(path: Path) -> bool:
-    """Return whether a file or link is there that facegen did not make; see `is_there`."""
-    return is_there(path) and not is_ours(path)
-
-
 def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse to replace a file or link that facegen did not make, unless told to, and a folder always."""
+    """Refuse to replace a file or link that facegen did not make, unless told to, and always a folder or a name too
+    long.
+    """
     if is_folder(path):
         raise FileError(f"{path}: cannot be written (Is a directory); choose another name or folder.")
-    if not overwrite and is_foreign(path):
+    if is_there(path) and not overwrite and not is_ours(path):
         raise FileError(f"{path}: is there already, and not written by facegen; add --overwrite, or change --out.")
 
 

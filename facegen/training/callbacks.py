@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Column
 
 from facegen.arrays import RGB
+from facegen.errors import printable
 from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.training.checkpoints import best_diversity, best_score, save_if_best
@@ -237,7 +238,7 @@ class TrainingProgress(Callback):
 
     def warn(self, text: str) -> None:
         """Print a message as it is, without breaking the line."""
-        self.console.print(text, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        self.console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def on_end(self, run: Run) -> None:
         self.progress.update(self.task, completed=run.images_seen)

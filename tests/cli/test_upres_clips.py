@@ -119,7 +119,7 @@ def test_bad_clips_and_results_that_facegen_did_not_write(upres: Facegen, clip: 
     other = write_video(tmp_path / "out" / "walk-x2.mp4", [np.zeros((16, 16, 3), np.uint8)], Fraction(25))
     result = upres(clip, text, *QUICK)
     assert result.exit_code == 1
-    assert f"{clip}: its result would replace {other}, not written by facegen" in result.stderr
+    assert f"{clip}: {other}: is there already, and not written by facegen" in result.stderr
     assert f"{text}: cannot be read as a film" in result.stderr
 
 

@@ -112,22 +112,53 @@ def test_what_facegen_did_not_write_is_not_replaced(upres: Facegen, tmp_path: Pa
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == "1 upscaled, 2 failed."
     for photo, name in zip(photos, foreign, strict=False):
-        assert f"Error: {photo}: its result would replace {tmp_path / 'out' / name}, not written by" in result.stderr
+        assert f"Error: {photo}: {tmp_path / 'out' / name}: is there already, and not written" in result.stderr
         assert (tmp_path / "out" / name).read_bytes() == foreign[name]
     assert upres("--overwrite").exit_code == 0
     assert "facegen" in picture_text(tmp_path / "out" / "a-x2.png")
 
 
 def test_a_name_too_long_is_noticed_before_the_work(
-    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long = photos[0].rename(photos[0].with_name("x" * 251 + ".png"))
-    for name in ("restore_photo", "crop_heads", "upscale_aligned"):
-        monkeypatch.setattr(upscaling, name, lambda *_: pytest.fail("the photo was upscaled"))
-    for options in ((), ("--scale", 2), ("--crop",)):
+    long = write_image(tmp_path / "short.png", head).rename(tmp_path / ("x" * 251 + ".png"))
+    monkeypatch.setattr(FacePipeline, "__call__", lambda *_: pytest.fail("a face was upscaled"))
+    for options in ((), ("--scale", 2), ("--crop",), ("--overwrite",)):
         result = facegen("upres", long, "--recipe", tiny_recipe, "--out", tmp_path / "out", *options)
         assert result.exit_code == 1
         assert "cannot be written (File name too long)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("a-x5.png", ()),
+        ("a-x2-before-after.png", ("--scale", 2, "--before-after")),
+        ("a-x5-head-1-explain.png", ("--explain",)),
+        ("a-x5-head-1-explain.json", ("--explain",)),
+        ("a-head.png", ("--crop",)),
+        ("a-head-head-1-explain.json", ("--crop", "--explain")),
+        ("a-64-head-1-explain.json", ("--aligned", "--explain", "--size", 64)),
+    ],
+)
+def test_a_file_of_another_program_is_noticed_before_the_work(
+    facegen: Facegen,
+    tiny_recipe: Path,
+    tmp_path: Path,
+    head: RGB,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    options: tuple[object, ...],
+) -> None:
+    monkeypatch.setattr(FacePipeline, "__call__", lambda *_: pytest.fail("a face was upscaled"))
+    taken = tmp_path / "out" / name
+    taken.parent.mkdir()
+    taken.write_bytes(b"mine")
+    photo = write_image(tmp_path / "a.png", head)
+    result = facegen("upres", photo, "--recipe", tiny_recipe, "--out", taken.parent, *options)
+    assert result.exit_code == 1
+    assert f"{taken}: is there already, and not written by facegen; add --overwrite" in result.stderr
+    assert contents(taken.parent) == {name: b"mine"}
 
 
 def test_a_clock_that_jumps_makes_nothing_again(upres: Facegen, tmp_path: Path, photos: list[Path]) -> None:
