@@ -23,7 +23,7 @@ SCALES = range(1, 9)
 """Scales that the name of a photo's result may contain."""
 CLIP_SUFFIX = ".mp4"
 OWN_SUFFIX = {
-    ".avif": ".avif", ".heic": ".jpg", ".heif": ".jpg", ".jpeg": ".jpg", ".jpg": ".jpg", ".jxl": ".jpg", ".tif": ".tif",
+    ".avif": ".avif", ".heic": ".jpg", ".heif": ".jpg", ".jpeg": ".jpg", ".jpg": ".jpg", ".jxl": ".jxl", ".tif": ".tif",
     ".tiff": ".tif", ".webp": ".webp",
 }  # fmt: skip
 """A photo's suffix -> its result's, unless another is asked for; all others become PNG."""

@@ -106,7 +106,7 @@ def test_a_jpeg_is_smoothed_where_it_is_enlarged_only(upscale_one: Upscale, tmp_
     np.testing.assert_array_equal(read_image(kept).rgb, raw)
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".webp", ".avif", ".jxl", ".tif"])
 def test_other_formats(upscale_one: Upscale, photo: Path, suffix: str) -> None:
     [path] = upscale_one(photo, suffix=suffix).written
     assert path.name == f"photo-x2{suffix}"

@@ -109,7 +109,7 @@ def _variants() -> Collection[str]:
 
 out_option = click.option("--out", type=PATH, default=Path("out"), help="Folder for the results.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Also replace files that facegen did not write.")
-_FORMATS = click.Choice(["png", "jpg", "webp", "avif", "tif"])
+_FORMATS = click.Choice(["png", "jpg", "webp", "avif", "jxl", "tif"])
 format_option = click.option(
     "--format", "file_format", type=_FORMATS, default="png", help="File format of the results.",
 )  # fmt: skip

@@ -37,10 +37,12 @@ def project(
     The generator knows no living person: expect a relative, with the same pose, hair and colours, not a likeness.
     """
     from facegen.drawn import Order, write_drawn
+    from facegen.media.images import check_format
     from facegen.media.record import check_target
 
     out = out or Path("out") / f"{photo.stem}-projected.png"
     make_folder(out.parent)
+    check_format(out)
     check_target(out, overwrite)
     pipeline = load_pipeline(recipe, overrides, device)
     z = find_latent(pipeline, photo)

@@ -13,14 +13,14 @@ _STRIP_OFFSETS, _STRIP_SIZES = 273, 279  # TIFF's tags
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether a PNG, JPEG, WebP, TIFF or MP4 file that facegen wrote has its end; other files count as whole."""
+    """Return whether a picture or MP4 file that facegen wrote has its end; other files count as whole."""
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             head = file.read(16)
             file.seek(max(size - 12, 0))
             tail = file.read()
-            if head[4:8] == b"ftyp":
+            if head[4:8] in (b"ftyp", b"JXL "):
                 return _boxes_end(file, size)
         if head.startswith((b"II*\0", b"MM\0*")):
             return _strips_end(path) <= size
@@ -41,7 +41,7 @@ def _strips_end(path: Path) -> int:
 
 
 def _boxes_end(file: BinaryIO, size: int) -> bool:
-    """Return whether the last box of an MP4 file ends where the file does (ISO/IEC 14496-12, section 4.2)."""
+    """Return whether the last box of an MP4, AVIF or JPEG XL file ends where the file does (ISO/IEC 14496-12, 4.2)."""
     at = 0
     while at < size:
         file.seek(at)

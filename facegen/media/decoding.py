@@ -27,11 +27,12 @@ from facegen.ops.blocks import Quantisation, smooth_blocks
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF", "JXL")  # EPS would start Ghostscript
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in HEIF and a phone's JPEG, one of several pictures is the main one
-_ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIC", b"heix": "HEIC", b"hevc": "HEIC", b"mif1": "HEIC"}
-_READERS = {
-    "HEIC": "pip install facegen[heic]", "AVIF": "pip install --upgrade pillow", "JPEG XL": "pip install facegen[jxl]",
+_ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIF", b"heix": "HEIF", b"hevc": "HEIF", b"mif1": "HEIF"}
+_PACKAGES = {
+    "HEIF": ("HEIC", "pip install facegen[heic]"), "AVIF": ("AVIF", "pip install --upgrade pillow"),
+    "JXL": ("JPEG XL", "pip install facegen[jxl]"),
 }  # fmt: skip
-_FORMAT_OF = {"HEIC": "HEIF", "AVIF": "AVIF", "JPEG XL": "JXL"}
+"""Pillow's name of a format that needs a package of its own -> people's name for it, and how to get the package."""
 _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.6.4)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -86,6 +87,13 @@ def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
         raise ImageError(f"{path}: has {error}") from error
     except Exception as error:  # Pillow's decoders fail in almost any way on damaged bytes
         raise ImageError(f"{path}: cannot be decoded ({error}); copy or download the file again.") from error
+
+
+def need_package(path: Path, file_format: str, doing: str) -> None:
+    """Raise a MissingExtraError if a format, by Pillow's name, needs a package that is not installed."""
+    if file_format in _PACKAGES and file_format not in _readable():
+        name, command = _PACKAGES[file_format]
+        raise MissingExtraError(f"{path}: {doing} {name} needs a package that is not here: {command}")
 
 
 def refuse_several(path: Path, file: ImageFile.ImageFile) -> None:
@@ -210,11 +218,12 @@ def _refuse_iso(path: Path) -> None:
         head = file.read(12)
     name = _ISO_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
     if head.startswith((CODESTREAM, CONTAINER)):
-        name = "JPEG XL"
-    if name and _FORMAT_OF[name] in _readable():
-        raise ImageError(f"{path}: is a damaged {name} picture, or cut short; copy or download the file again.")
+        name = "JXL"
     if name:
-        raise MissingExtraError(f"{path}: reading {name} needs a package that is not here: {_READERS[name]}")
+        need_package(path, name, "reading")
+        raise ImageError(
+            f"{path}: is a damaged {_PACKAGES[name][0]} picture, or cut short; copy or download the file again."
+        )
 
 
 def _sixteen_bits(path: Path) -> Deep:

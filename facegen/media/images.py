@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedRandom, FileIO, UnsupportedOperation
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -21,7 +21,7 @@ from PIL import Image
 from facegen.arrays import RGB, Pixels, Sample, eight_bits
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import is_plain, refuse_special, replacing
-from facegen.media.decoding import opened, quantisation, refuse_several, split_alpha, to_rgb, upright
+from facegen.media.decoding import need_package, opened, quantisation, refuse_several, split_alpha, to_rgb, upright
 from facegen.media.deep import DEEP_FORMATS, Deep, save_deep
 from facegen.media.metadata import (
     PLAIN,
@@ -49,6 +49,7 @@ WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".webp": ("WEBP", {"quality": 95}),
     ".avif": ("AVIF", {"quality": 90, "subsampling": "4:4:4"}),
+    ".jxl": ("JXL", {"quality": 95, "use_container": True}),
     ".tif": ("TIFF", {"compression": "tiff_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
 }
@@ -147,15 +148,17 @@ def write_image(
             profile.
         alpha: (H, W) uint8; JPEG has none, so the picture is laid on white.
         text: written for `picture_text`: as PNG text chunks, in other formats in the XMP packet.
-        origin: EXIF, profile and XMP of the photo that the picture was made from.
+        origin: EXIF, profile and XMP of the photo that the picture was made from; JPEG XL is converted to sRGB, as its
+            writer takes no profile.
         label: marks the picture as made by networks, wholly or in part (IPTC digital source type).
     Raises:
+        MissingExtraError: if it is JPEG XL, and its writer is not installed.
         UsageError: if the suffix is unknown, or a key of `text` is not 1 to 79 printable ASCII characters.
         ShapeError: if an array has another shape or type than stated.
         ImageError: if the file cannot be written.
     """
     path = Path(path)
-    file_format, options = _format_of(path)
+    file_format, options = check_format(path)
     _check_arrays(rgb, alpha)
     text = text or {}
     if file_format == "JPEG":
@@ -163,6 +166,8 @@ def write_image(
         if left:
             message = f"{path}: {', '.join(left)} left out, as JPEG has room for 64 KB; choose another format."
             warnings.warn(message, stacklevel=2)
+    if file_format == "JXL" and origin.profile:
+        rgb, origin = _in_srgb(eight_bits(rgb), origin)
     options = options | save_options(file_format, text, origin, label)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -180,6 +185,17 @@ def _save(file: BinaryIO, file_format: str, rgb: Pixels, alpha: RGB | None, opti
     else:
         picture = to_pillow(eight_bits(rgb), alpha, keep_alpha=file_format != "JPEG")
         picture.save(file, file_format, **options)
+
+
+def check_format(path: Path) -> tuple[str, dict[str, Any]]:
+    """Return Pillow's name for the format of a suffix that can be written, and the options to write it with; raises
+    as `write_image` does.
+    """
+    if path.suffix.lower() not in WRITABLE:
+        raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(WRITABLE)}.")
+    file_format, options = WRITABLE[path.suffix.lower()]
+    need_package(path, file_format, "writing")
+    return file_format, options
 
 
 def picture_facts(path: str | Path) -> Facts:
@@ -231,11 +247,9 @@ def to_pillow(rgb: RGB, alpha: RGB | None = None, keep_alpha: bool = True) -> Im
     return Image.composite(picture, Image.new("RGB", picture.size, "white"), mask)
 
 
-def _format_of(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return Pillow's name for the format of a suffix, and the options to write it with."""
-    if path.suffix.lower() not in WRITABLE:
-        raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(WRITABLE)}.")
-    return WRITABLE[path.suffix.lower()]
+def _in_srgb(rgb: RGB, origin: Origin) -> tuple[RGB, Origin]:
+    colour, profile = to_rgb(Image.fromarray(rgb), origin.profile, keep_profile=False)
+    return np.array(colour), replace(origin, profile=profile)
 
 
 def _check_arrays(rgb: Pixels, alpha: RGB | None) -> None:

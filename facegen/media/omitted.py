@@ -19,12 +19,16 @@ OMITTED: dict[str, tuple[bytes, ...]] = {
         b'Semantic="Depth"', b"Semantic>Depth<", b"http://ns.google.com/photos/1.0/depthmap/",
         b"urn:mpeg:hevc:2015:auxid:2",
     ),
+    "bits beyond 8 a sample": tuple(
+        b"pixi\0\0\0\0" + bytes([count]) + count * bytes([bits]) for count in (1, 3, 4) for bits in (10, 12, 16)
+    ),
     "content credentials": (b"jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71",),
 }  # fmt: skip
 """What may be in a file -> bytes of which some are in it then: in the XMP packet, or in the box that holds it.
 
 HDR gain maps of Adobe and Google (Ultra HDR), Apple, and ISO 21496-1; motion photos of Google and Samsung; depth maps
-of Google, and of MPEG (ISO/IEC 23008-2); C2PA's manifest store, which every kind of file holds in the same JUMBF box.
+of Google, and of MPEG (ISO/IEC 23008-2); the bits of AVIF and HEIC (pixi, ISO/IEC 23008-12); C2PA's manifest store,
+which every kind of file holds in the same JUMBF box.
 """
 
 

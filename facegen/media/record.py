@@ -22,7 +22,7 @@ from torch import Tensor
 from facegen import __version__
 from facegen.errors import FileError, WeightsError
 from facegen.files import WEIGHTS, is_folder, is_there, sha256_of
-from facegen.media.images import CLIP_SUFFIXES, picture_facts, picture_text
+from facegen.media.images import CLIP_SUFFIXES, WRITABLE, check_format, picture_facts, picture_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
 from facegen.recipe import PipelineRecipe
@@ -226,9 +226,11 @@ def _film_text(path: Path) -> dict[str, str]:
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse to replace a file or link that facegen did not make, unless told to, and always a folder or a name too
-    long.
+    """Refuse to replace a file or link that facegen did not make, unless told to; always refuse a folder, a name too
+    long, and a picture's format whose package is missing.
     """
+    if path.suffix.lower() in WRITABLE:
+        check_format(path)
     if is_folder(path):
         raise FileError(f"{path}: cannot be written (Is a directory); choose another name or folder.")
     if is_there(path) and not overwrite and not is_ours(path):

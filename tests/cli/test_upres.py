@@ -273,9 +273,11 @@ def test_name_that_is_no_text(upres: Facegen, tmp_path: Path, plain: RGB) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "suffix"), [("a.jpeg", ".jpg"), ("a.WEBP", ".webp"), ("a.png", ".png"), ("a.bmp", ".png")]
+    ("name", "suffix"),
+    [("a.jpeg", ".jpg"), ("a.WEBP", ".webp"), ("a.png", ".png"), ("a.bmp", ".png"), ("a.jxl", ".jxl")],
 )
 def test_a_photo_keeps_its_format(upres: Facegen, tmp_path: Path, plain: RGB, name: str, suffix: str) -> None:
+    pytest.importorskip("pillow_jxl")  # registers itself
     Image.fromarray(plain).save(tmp_path / name)
     for note in ("", f"{tmp_path / name}: done already.\n"):
         result = upres(tmp_path / name, "--scale", 2)

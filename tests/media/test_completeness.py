@@ -17,7 +17,7 @@ from facegen.media.metadata import Origin
 from facegen.media.video_writer import write_video
 from tests.fullness import names, run_on_full_disk
 
-SUFFIXES = (".png", ".jpg", ".webp", ".avif", ".tif", ".mp4")
+SUFFIXES = (".png", ".jpg", ".webp", ".avif", ".jxl", ".tif", ".mp4")
 WRITE = """
 from pathlib import Path
 from facegen.errors import FileError

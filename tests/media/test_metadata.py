@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-import numpy as np
 import pytest
 from PIL import Image
 from PIL.ExifTags import IFD, Base
@@ -92,36 +91,6 @@ def test_a_plain_file_has_no_origin(tmp_path: Path, suffix: str) -> None:
     picture = read_image(write_image(tmp_path / f"a{suffix}", scene()))
     assert picture.origin.exif is None
     assert picture.origin.profile is None
-
-
-def test_avif_carries_all_but_the_orientation(tmp_path: Path) -> None:
-    """Pillow turns EXIF's orientation into a property of the file; the pixels are upright anyway."""
-    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=camera_exif(1).tobytes(), icc_profile=display_p3())
-    origin = read_image(tmp_path / "a.jpg", keep_profile=True).origin
-    alpha = np.ascontiguousarray(scene()[..., 0])
-    path = write_image(tmp_path / "b.avif", scene(), alpha, {"k": "v"}, origin=origin, label="composite")
-    (first, *directories), (found, *others) = exif_in(tmp_path / "a.jpg"), exif_in(path)
-    assert set(found) >= {Base.Make, Base.Artist, Base.Copyright, Base.DateTime}
-    assert all(found[tag] == first[tag] for tag in found if tag not in (Base.ExifOffset, Base.GPSInfo))
-    assert others[1] == directories[1]
-    picture = read_image(path, keep_profile=True)
-    assert picture.origin.profile == origin.profile
-    assert picture.alpha is not None
-    assert picture_text(path) == {"k": "v"}
-    assert picture_facts(path).source_type == "compositeWithTrainedAlgorithmicMedia"
-
-
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_nothing_of_origin_is_lost_with_alpha_text_and_label(tmp_path: Path, suffix: str) -> None:
-    Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=camera_exif(1).tobytes(), icc_profile=display_p3())
-    origin = read_image(tmp_path / "a.jpg", keep_profile=True).origin
-    alpha = np.ascontiguousarray(scene()[..., 0])
-    path = write_image(tmp_path / f"b{suffix}", scene(), alpha, {"k": "v"}, origin=origin, label="composite")
-    picture = read_image(path, keep_profile=True)
-    assert picture.origin == origin
-    assert picture_text(path) == {"k": "v"}
-    assert picture_facts(path).source_type == "compositeWithTrainedAlgorithmicMedia"
-    assert suffix == ".jpg" or picture.alpha is not None
 
 
 # --- XMP of others ---

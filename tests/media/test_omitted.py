@@ -65,6 +65,16 @@ def test_a_plain_picture_holds_nothing_else(tmp_path: Path, suffix: str) -> None
     assert omitted_from(write_image(tmp_path / f"a{suffix}", scene())) == []
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12])
+def test_bits_that_are_not_read_are_named(tmp_path: Path, bits: int) -> None:
+    path = write_image(tmp_path / "a.avif", scene())
+    data = path.read_bytes()
+    assert data.count(b"pixi") == 1
+    at = data.index(b"pixi") + 9
+    path.write_bytes(data[:at] + bytes([bits] * 3) + data[at + 3 :])  # what the file says of its samples
+    assert omitted_from(path) == (["bits beyond 8 a sample"] if bits > 8 else [])
+
+
 def test_a_file_that_is_gone(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be read"):
         omitted_from(tmp_path / "a.jpg")
