@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from facegen import canvas as module
 from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.canvas import back_project_photo, blank_canvas, enlarge, fill_background, mosaic, upscale_background
+from facegen.errors import FileError
 from facegen.media.images import resize
 from facegen.ops.blending import blend
 from facegen.ops.consistency import downsample_area, resample
@@ -52,6 +53,18 @@ def test_a_canvas_keeps_what_was_written() -> None:
 
 
 @pytest.mark.usefixtures("where")
+def test_a_large_one_on_a_full_disk_is_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    resource = pytest.importorskip("resource")
+    monkeypatch.setattr("facegen.canvas.IN_MEMORY", 100)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(FileError, match=r"20x20 pixels: needs a temporary file .* set TMPDIR to a larger disk"):
+            blank_canvas(20, 20, np.uint8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def test_enlarging_by_strips_is_enlarging(photo: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "STRIP", 10)
     canvas = blank_canvas(3 * 91, 3 * 70, np.uint8)

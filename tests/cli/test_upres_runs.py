@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -245,24 +244,11 @@ def test_killed_and_run_again_it_is_as_if_unbroken(tmp_path: Path, tiny_recipe: 
 
 
 @pytest.mark.slow
-def test_killed_at_random_moments_nothing_is_lost(tmp_path: Path, tiny_recipe: Path) -> None:
-    rng, delays = np.random.default_rng(0), random.Random(0)
-    for number in range(12):
-        write_image(tmp_path / "in" / f"{number}.png", rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
-    words = [*upscale_all(tmp_path, tiny_recipe, "out"), "--background", "tiles", "--jobs", "2"]
-    for _ in range(6):
-        kept = contents(tmp_path / "out") if (tmp_path / "out").exists() else {}
-        running = subprocess.Popen([*FACEGEN, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(delays.uniform(1, 8))
-        running.kill()
-        running.wait()
-        now = contents(tmp_path / "out") if (tmp_path / "out").exists() else {}
-        results = {name: content for name, content in kept.items() if name.endswith("-x2.png")}
-        assert {name: now[name] for name in results} == results
-    for folder in ("out", "unbroken"):
-        last = [*upscale_all(tmp_path, tiny_recipe, folder), "--background", "tiles", "--jobs", "2"]
-        subprocess.run([*FACEGEN, *last], check=True, capture_output=True)
-    assert contents(tmp_path / "out") == contents(tmp_path / "unbroken")
+def test_two_runs_on_one_folder_make_it_whole(tmp_path: Path, tiny_recipe: Path, photos: list[Path]) -> None:
+    runs = [subprocess.Popen([*FACEGEN, *upscale_all(tmp_path, tiny_recipe, name)]) for name in ("both", "both", "one")]
+    assert [run.wait() for run in runs] == [0, 0, 0]
+    assert contents(tmp_path / "both") == contents(tmp_path / "one")
+    assert len(contents(tmp_path / "one")) == len(photos)
 
 
 @pytest.mark.slow
