@@ -166,7 +166,7 @@ def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
 
     found = dry_run(recipe, data, device=device, warn=say)
     tell = partial(say, err=False)
-    tell(*dumps(recipe.model_dump(mode="json", exclude_none=True)).splitlines())
+    tell(*dumps(recipe.model_dump(mode="json", exclude_none=True)).splitlines(), "")
     for name, count in found.parameters.items():
         tell(f"{name:<14} {count:>12,} parameters")
     tell(f"{'pictures':<14} {found.pictures:>12,} to train on, {found.picture_bytes / 2**20:,.0f} MiB in memory")
