@@ -46,7 +46,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RecipeError(f"{path}: no such recipe file.") from None
+        raise RecipeError(f"{path}: no such file; check the path.") from None
     except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, a number of 5,000 digits
         raise RecipeError(f"{path}: not a readable TOML file: {error}.") from None
 

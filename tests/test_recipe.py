@@ -86,7 +86,7 @@ def test_parts_that_do_not_fit_are_explained_without_a_dump() -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match=r"none\.toml: no such recipe file"):
+    with pytest.raises(RecipeError, match=r"none\.toml: no such file"):
         load_recipe(tmp_path / "none.toml", Outer)
 
 

@@ -133,7 +133,28 @@ _PRESET_HELP = f"A recipe that facegen ships: fast takes a fifth of the time.  [
 _SET_HELP = "Change a value of the recipe: fidelity=0.5."
 _COUNT_HELP = "Number of candidates per tile; the best one is used."
 _THREADS_HELP = "Processor threads, shared by --jobs where there are several.  [default: one for each core]"
+
+
+def _read_settings(context: click.Context, _: click.Parameter, path: Path | None) -> None:
+    """Take a command's options from a TOML file; those on the command line win."""
+    if path is None:
+        return
+    from facegen.recipe import read_toml
+
+    known = {option.lstrip("-").replace("-", "_"): param for param in context.command.params for option in param.opts}
+    context.default_map = {}
+    for key, value in read_toml(path).items():
+        param = known.get(key.replace("-", "_"))
+        if param is None or param.is_eager or not isinstance(param, click.Option):
+            raise UsageError(f"{path}: unknown option {key!r}{did_you_mean(key, known)} Name options as in --help.")
+        context.default_map[param.name] = value
+
+
 _PIPELINE_OPTIONS = (
+    click.option(
+        "--settings", type=PATH, metavar="FILE", is_eager=True, expose_value=False, callback=_read_settings,
+        help='A TOML file of options for this command: scale = 2, format = "jpg". Those given here win.',
+    ),
     click.option("--preset", type=click.Choice(_shipped_recipes()), help=_PRESET_HELP),
     click.option("--recipe", metavar="FILE", help="A recipe of your own, a TOML file; instead of --preset."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from click.testing import CliRunner, Result
 from facegen.cli.main import cli
 from facegen.cli.options import pipeline_options
 from facegen.ops.variants import KINDS
+from tests.cli.conftest import Facegen
 
 
 @click.command()
@@ -109,3 +111,31 @@ def test_values_are_checked(words: list[str], message: str) -> None:
 
 def test_help_lists_every_kind() -> None:
     assert f"from {','.join(KINDS)}" in " ".join(run("--help").output.split())
+
+
+def test_options_may_stand_in_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text('preset = "fast"\nset = ["tiles.overlap=8", "seed=1"]\nfidelity = 0.5\n', encoding="utf-8")
+    assert run("--settings", str(file)).output.splitlines()[::2] == ["fast", "tiles.overlap=8", "fidelity=0.5"]
+    assert run("--preset", "portrait", "--settings", str(file), "--set", "seed=2").output.splitlines()[::2] == [
+        "portrait", "seed=2",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fidelty = 1", "my.toml: unknown option 'fidelty'; did you mean 'fidelity'? Name options as in --help."),
+        ("settings = 'b.toml'", "my.toml: unknown option 'settings'"),
+        ("words = 'a'", "my.toml: unknown option 'words'"),
+        ("fidelity = 3", "Invalid value for '--fidelity'"),
+        ("fidelity =", "my.toml: not a readable TOML file"),
+        (None, "my.toml: no such file"),
+    ],
+)
+def test_a_file_of_options_is_checked(facegen: Facegen, tmp_path: Path, text: str | None, message: str) -> None:
+    if text is not None:
+        (tmp_path / "my.toml").write_text(text, encoding="utf-8")
+    result = facegen("sample", "--settings", tmp_path / "my.toml")
+    assert result.exit_code == 2
+    assert message in result.stderr

@@ -150,7 +150,7 @@ def test_one_of_several_seeds_cannot_be_written(facegen: Facegen, tiny_recipe: P
         (["--size", "9" * 5000], "is not a side in pixels"),
         (["--recipe", "nope"], "--recipe 'nope': neither a .toml file nor a shipped recipe. Known: "),
         (["--recipe", "portrai"], "nor a shipped recipe; did you mean 'portrait'? Known: "),
-        (["--recipe", "nope.toml"], "nope.toml: no such recipe file."),
+        (["--recipe", "nope.toml"], "nope.toml: no such file; check the path."),
         (["--set", "bad"], "--set 'bad': expected key=value, as in --set seed=1"),
         (["--set", "fidelty=1"], 'portrait.toml: unknown key "fidelty"; did you mean "fidelity"?'),
         (["--set", "tiles.overlay=1"], 'portrait.toml: [tiles] unknown key "overlay"; did you mean "overlap"?'),

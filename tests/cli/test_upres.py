@@ -13,6 +13,7 @@ from PIL import Image
 
 from facegen.arrays import RGB
 from facegen.media.images import picture_facts, picture_text, read_image, resize, write_image
+from facegen.media.record import read_record
 from tests.cli.conftest import Facegen, leftovers
 
 
@@ -285,6 +286,18 @@ def test_a_photo_keeps_its_format(upres: Facegen, tmp_path: Path, plain: RGB, na
         assert result.stderr in (note, f"{tmp_path / name}: no face found.\n")
     assert result.stderr == note
     assert picture_facts(tmp_path / "out" / f"a-x2{suffix}").format == {".jpg": "JPEG"}.get(suffix, suffix[1:].upper())
+
+
+def test_the_settings_of_a_batch_may_stand_in_a_file(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, plain: RGB
+) -> None:
+    photo, settings = write_image(tmp_path / "a.png", plain), tmp_path / "batch.toml"
+    words = f"scale = 1.5\nformat = 'jpg'\nout = '{tmp_path}/made'\nrecipe = '{tiny_recipe}'\nbefore-after = true"
+    settings.write_text(words, encoding="utf-8")
+    result = facegen("upres", photo, "--settings", settings, "--scale", 2)
+    assert result.exit_code == 0, result.stderr
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["a-x2-before-after.jpg", "a-x2.jpg"]
+    assert read_record(tmp_path / "made" / "a-x2.jpg").argv[4:6] == ("--format", "jpg")
 
 
 @pytest.fixture
