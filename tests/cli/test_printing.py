@@ -37,6 +37,7 @@ COMMANDS = {
     "no model": "compare --models NAME --inputs IN --size 32 --low 16",
     "no data to train on": "train jnet-8x --data NAME --out OUT",
     "no run": "publish NAME x",
+    "no rated network": "rate NAME --data IN",
     "no network": "export onnx NAME -o OUT/x.onnx",
     "no identity": "sign IN/NAME.png --identity NAME",
     "no page": "help NAME",

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from PIL.ExifTags import IFD, Base
 
+from facegen.errors import MissingExtraError
 from facegen.media import decoding
 from facegen.media.images import WRITABLE, picture_facts, read_image, write_image
 from facegen.media.metadata import DC, Origin, carry, packet, save_options, simple_properties
@@ -90,5 +91,5 @@ def check_metadata(exif: bytes | None, xmp: bytes | None, *, bare: bool) -> None
 
 def test_without_its_package_jpeg_xl_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "_readable", lambda: ("PNG",))
-    with pytest.raises(decoding.MissingExtraError, match=r"a.jxl: writing JPEG XL .*pip install facegen\[jxl\]"):
+    with pytest.raises(MissingExtraError, match=r"a.jxl: writing JPEG XL .*pip install facegen\[jxl\]"):
         write_image(tmp_path / "a.jxl", scene())
