@@ -56,7 +56,7 @@ def write_drawn(pipeline: FacePipeline, order: Order, command: str, source: Path
 def write_all(
     pipeline: FacePipeline, orders: Iterable[Order], size: int, command: str, source: Path | None = None
 ) -> Iterator[Future[Drawn]]:
-    """Draw faces, upscale them to `size`, and write them; over `drawn_size` they are enlarged by Lanczos.
+    """Draw faces, upscale them, and write them; over `drawn_size` they are upscaled again, and brought to `size`.
 
     A GPU upscales several at a time, while other threads find the landmarks of the next and write those that are done.
     None depends on the others.
@@ -103,12 +103,16 @@ class _Maker:
         return partial(self._upscale, orders, drawn.result(), landmarks)
 
     def _upscale(self, orders: list[Order], faces: Tensor, landmarks: list[Future[Landmarks]]) -> list[Future[Any]]:
-        size = min(self.size, self.pipeline.drawn_size)
-        done = at_once(lambda: self.pipeline.together(faces, [marks.result() for marks in landmarks], size))
+        done = at_once(lambda: self._upscaled(faces, [marks.result() for marks in landmarks]))
         if done.exception():
             return [done] * len(orders)
         each = zip(orders, faces, done.result(), strict=True)
         return [self.submit(partial(self._write, *one, side_stream(self.pipeline.device))) for one in each]
+
+    def _upscaled(self, faces: Tensor, landmarks: list[Landmarks]) -> list[Upscaled]:
+        largest = self.pipeline.drawn_size
+        upscaled = self.pipeline.together(faces, landmarks, min(self.size, largest))
+        return upscaled if self.size <= largest else [self.pipeline.again(face) for face in upscaled]
 
     def _write(self, order: Order, face: Tensor, upscaled: Upscaled, aside: AbstractContextManager[object]) -> Drawn:
         with aside:

@@ -41,6 +41,8 @@ GPU_BATCH = 50
 DRAWN_SIDE = 96
 """Low-res side of a face that stage 1 drew, at most: the network has learned its detail at that size, and a larger one
 has a lattice and ripples along hair."""
+AGAIN_SIDE = 384
+"""Low-res side of a face that is upscaled again: half of its 768 px, at which it is sharp to the pixel."""
 
 Extend = Callable[[Candidates], Candidates]  # changes the network's candidates, or adds a bonus on their scores
 
@@ -110,8 +112,13 @@ class FacePipeline:
 
     @property
     def drawn_size(self) -> int:
-        """Side at which the detail of a drawn face ends: 768 px at 8x. Larger pictures are enlarged from that."""
+        """Largest side to which a drawn face is upscaled at once: 768 px at 8x."""
         return self.scale * max(DRAWN_SIDE, self.config.tile)
+
+    @property
+    def finest_size(self) -> int:
+        """Side to which `again` upscales it: 3072 px at 8x."""
+        return self.scale * AGAIN_SIDE
 
     def latent(self, seed: int, truncation: float | None = None, rejection: float | None = None) -> Tensor:
         """Draw the latent of a seed: (z_dim,), the same on every device; truncation and rejection are the recipe's.
@@ -135,8 +142,14 @@ class FacePipeline:
         return faces.reshape(*z.shape[:-1], *faces.shape[1:])
 
     def sample(self, seed: int, size: int = 768) -> Upscaled:
-        """Draw a face from a seed and upscale it to `size`, but at most to `drawn_size`; see `__call__`."""
-        return self(self.draw(self.latent(seed)), min(size, self.drawn_size))
+        """Draw a face from a seed and upscale it to `size`, over `drawn_size` to `finest_size`; see `__call__`."""
+        upscaled = self(self.draw(self.latent(seed)), min(size, self.drawn_size))
+        return self.again(upscaled) if size > self.drawn_size else upscaled
+
+    def again(self, upscaled: Upscaled) -> Upscaled:
+        """Shrink an upscaled face to `AGAIN_SIDE`, where the result agrees with it, and upscale it to `finest_size`."""
+        landmarks = upscaled.landmarks and upscaled.landmarks.scaled(AGAIN_SIDE / upscaled.stack.shape[-1])
+        return self(resample(upscaled.image, (AGAIN_SIDE, AGAIN_SIDE)), self.finest_size, landmarks=landmarks)
 
     def __call__(
         self,
@@ -185,7 +198,8 @@ class FacePipeline:
     ) -> list[Candidates]:
         """Make the candidates of every tile of pictures, (B, 3, H, W)."""
         # 1. The pictures at the low-res size, (B, 3, h, w).
-        low_res = resample(pictures, self._low_res_size(pictures, size))
+        factor = self.low_res_side(size) / min(pictures.shape[2:])
+        low_res = resample(pictures, (round(pictures.shape[2] * factor), round(pictures.shape[3] * factor)))
         # 2. Their landmarks, in low-res pixels, and the guides painted from them, (B, G, h, w).
         sought = [landmarks_in_head(to_rgb(x)) if y == "find" else y for x, y in zip(pictures, landmarks, strict=True)]
         found = [marks and marks.scaled(low_res.shape[3] / pictures.shape[3]) for marks in sought]
@@ -260,12 +274,6 @@ class FacePipeline:
             raise UsageError(f"size is {size}, expected a positive number of pixels.")
         return max(math.ceil(size / self.scale), self.config.tile)
 
-    def _low_res_size(self, picture: Tensor, size: int) -> tuple[int, int]:
-        """Height and width of the low-res picture whose shorter side is that for `size`, of a (..., H, W) one."""
-        height, width = picture.shape[-2:]
-        factor = self.low_res_side(size) / min(height, width)
-        return round(height * factor), round(width * factor)
-
     def _stacks(self, low_res: Tensor, landmarks: Sequence[Landmarks | None], strengths: Sequence[float]) -> Tensor:
         """(B, C, h, w) in [0, 1]: pictures, guides, empty without landmarks, and the strengths if they can be told."""
         size = low_res.shape[2:]
@@ -297,7 +305,6 @@ class FacePipeline:
 
 
 def _check_picture(picture: Tensor, *, square: bool) -> None:
-    wrong = picture.ndim != 3 or picture.shape[0] != 3 or not picture.numel()
-    if wrong or (square and picture.shape[1] != picture.shape[2]):
-        wanted = "(3, S, S)" if square else "(3, H, W)"
+    wanted, sides = ("(3, S, S)", 1) if square else ("(3, H, W)", 2)
+    if picture.ndim != 3 or picture.shape[0] != 3 or not picture.numel() or len({*picture.shape[1:]}) > sides:
         raise ShapeError(f"FacePipeline: picture has shape {tuple(picture.shape)}, expected {wanted}.")

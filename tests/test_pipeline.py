@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -175,9 +176,17 @@ def test_sample_shrinks_back_to_its_face(quick: FacePipeline) -> None:
     assert low_res_psnr(upscaled.image, resample(quick.draw(quick.latent(1)), (96, 96))) >= 40
 
 
-def test_detail_of_a_drawn_face_ends_at_768_px(quick: FacePipeline) -> None:
-    assert quick.drawn_size == 768
-    assert bytes_of(quick.sample(1, 2048)) == bytes_of(quick.sample(1, 768))
+def test_a_drawn_face_over_768_px_is_the_smaller_one_upscaled_again(
+    quick: FacePipeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (quick.drawn_size, quick.finest_size) == (768, 3072)
+    monkeypatch.setattr("facegen.pipeline.AGAIN_SIDE", 128)
+    small, large = quick.sample(1, 768), quick.sample(1, 769)
+    assert (small.image.shape[1], large.image.shape[1]) == (768, 1024)
+    assert low_res_psnr(large.image, resample(small.image, (128, 128))) >= 40
+    assert small.landmarks is not None
+    assert large.landmarks is not None
+    np.testing.assert_allclose(large.landmarks.points, small.landmarks.points * 128 / 96)
 
 
 def test_without_fidelity_it_is_the_bare_network(load: Load) -> None:

@@ -68,8 +68,8 @@ def sample(
 
     make_folder(out)
     pipeline = load_pipeline(recipe, overrides, device)
-    if size > pipeline.drawn_size:
-        say(f"--size {size}: detail ends at {pipeline.drawn_size} px; the picture is enlarged from that by Lanczos.")
+    if size > pipeline.finest_size:
+        say(f"--size {size}: detail ends at {pipeline.finest_size} px; the picture is enlarged from that by Lanczos.")
     options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}
     overview = out / f"grid-{size}.{file_format}"
     if grid:

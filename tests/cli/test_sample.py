@@ -38,11 +38,16 @@ def test_any_size(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, size: int
     assert read_image(tmp_path / f"seed0000-{size}.png").rgb.shape == (size, size, 3)
 
 
-def test_larger_pictures_are_enlarged_and_say_so(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
-    result = facegen("sample", "--size", 1000, "--recipe", tiny_recipe, "--out", tmp_path)
-    assert result.stderr == "--size 1000: detail ends at 768 px; the picture is enlarged from that by Lanczos.\n"
-    drawn = to_rgb(FacePipeline.load(tiny_recipe).sample(0, 768).image)
-    assert np.array_equal(read_image(tmp_path / "seed0000-1000.png").rgb, resize(drawn, (1000, 1000)))
+def test_larger_pictures_are_upscaled_again_and_say_where_detail_ends(
+    facegen: Facegen, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facegen.pipeline.AGAIN_SIDE", 112)
+    said = "--size 1000: detail ends at 896 px; the picture is enlarged from that by Lanczos.\n"
+    drawn = to_rgb(FacePipeline.load(tiny_recipe).sample(0, 1000).image)
+    assert drawn.shape == (896, 896, 3)
+    for size, stderr in ((1000, said), (800, "")):
+        assert facegen("sample", "--size", size, "--recipe", tiny_recipe, "--out", tmp_path).stderr == stderr
+        assert np.array_equal(read_image(tmp_path / f"seed0000-{size}.png").rgb, resize(drawn, (size, size)))
 
 
 def test_text_in_the_file_makes_it_again(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
