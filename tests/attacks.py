@@ -28,8 +28,11 @@ BODIES = (
     '{"data":[],"fn_index":-1,"session_hash":"x"}', '{"data":[],"fn_index":99999,"session_hash":"x"}',
     '{"data":[],"fn_index":1e400,"session_hash":{}}',
     '{"data":[[[[]]]],"fn_index":0,"session_hash":"../../x","event_data":{"a":1}}',
-    '{"data":[{"path":"/etc/passwd"}]}', '{"data":{},"api_name":"/restore","session_hash":"\\ud800"}',
+    '{"data":[{"path":"/etc/passwd"}]}', '{"data":[1,2],"fn_index":3}',
+    '{"data":{},"api_name":"/restore","session_hash":"\\ud800"}',
 )  # fmt: skip
+DIRECT = ("/gradio_api/call/none", "/gradio_api/component_server", "/gradio_api/run/predict", "/gradio_api/run/draw")
+"""Where else JSON is sent."""
 FORM = "multipart/form-data; boundary=b"
 FORMS = (
     ("multipart/form-data", b"x"), ("multipart/form-data; boundary=", b"--\r\n"),
@@ -58,7 +61,7 @@ def attacks(host: str, post: str) -> dict[str, bytes]:
     found |= {f"host {value[:20]!r}": request(host, Host=value) for value in HOSTS}
     found |= {f"length {value[:20]!r}": request(host, "POST", post, b"{}", Content_Length=value) for value in LENGTHS}
     found |= {f"path {path[:60]!r}": request(host, path=path) for path in PATHS}
-    for path in (post, "/gradio_api/call/none", "/gradio_api/component_server"):
+    for path in (post, *DIRECT):
         found |= {
             f"{path} {body[:40]!r}": request(host, "POST", path, body.encode(), Content_Type="application/json")
             for body in BODIES

@@ -125,23 +125,19 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
         say(f"{folder / done.manifest}: {counts}", err=False)
         return
     _need("curate", "fastapi", "uvicorn")
-    from facegen.data.curate.curation import Curation
-    from facegen.data.curate.labels import FOLDER, log_path
+    from facegen.data.curate.curation import opened_set
+    from facegen.data.curate.labels import log_path
     from facegen.data.curate.server import create_app
-    from facegen.files import sole_process
     from facegen.web import access_for, address_of, listen, serve
 
     access = access_for(host, token, "facegen data curate")
     if rater is not None:
         log_path(folder, rater)  # refuses a wrong name now rather than at the first swipe
-    with listen(host, port) as listener:
-        curation = Curation(folder)
-        taken = f"{folder}: facegen data curate runs on it already; use its page, or end it first."
-        with sole_process(folder / FOLDER, taken):
-            say(f"Open {address_of(listener, host, token)}", err=False)
-            say("Ctrl-C ends it; every label is on the disk already.")
-            with suppress(KeyboardInterrupt):
-                serve(create_app(curation, access, rater), listener)
+    with listen(host, port) as listener, opened_set(folder) as curation:
+        say(f"Open {address_of(listener, host, token)}", err=False)
+        say("Ctrl-C ends it; every label is on the disk already.")
+        with suppress(KeyboardInterrupt):
+            serve(create_app(curation, access, rater), listener)
     for name, progress in curation.summary().raters.items():
         say(f"{name}: {progress.keep} keep, {progress.drop} drop of {progress.total}", err=False)
 

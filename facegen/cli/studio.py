@@ -5,16 +5,20 @@ from __future__ import annotations
 import inspect
 import os
 import webbrowser
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 from unittest.mock import patch
 
 import click
 
 from facegen.cli.printing import say
 from facegen.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from facegen.data.curate.curation import Curation
 
 
 @click.command()
@@ -26,7 +30,13 @@ from facegen.errors import MissingExtraError
 @click.option("--no-browser", is_flag=True, help="Do not open the page in a browser.")
 @click.option("--recipe", default="portrait", help="Name of a recipe in pipelines/, or a TOML file.")
 @click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps.")
-def studio(host: str, port: int, token: str | None, no_browser: bool, recipe: str, device: str) -> None:
+@click.option(
+    "--curate", "curated", metavar="SET", type=click.Path(path_type=Path),
+    help="A set to look through on the tab Curate, as facegen data curate does.",
+)  # fmt: skip
+def studio(
+    host: str, port: int, token: str | None, no_browser: bool, recipe: str, device: str, curated: Path | None
+) -> None:
     """Open a page in the browser that restores photos, draws faces and makes films of them.
 
     Nothing leaves this machine. The page's files are deleted when it ends, so download what you keep.
@@ -38,7 +48,8 @@ def studio(host: str, port: int, token: str | None, no_browser: bool, recipe: st
 
     recipe_path(recipe)  # refuses a wrong name now rather than with the first photo
     access = access_for(host, token, "facegen studio")
-    with listen(host, port) as listener, TemporaryDirectory(prefix="facegen-studio-") as folder:
+    temporary = TemporaryDirectory(prefix="facegen-studio-")
+    with listen(host, port) as listener, _opened(curated) as curation, temporary as folder:
         address = address_of(listener, host, token)
         say(f"Open {address}", err=False)
         say("Ctrl-C ends it, and deletes its files.")
@@ -52,4 +63,12 @@ def studio(host: str, port: int, token: str | None, no_browser: bool, recipe: st
         if not no_browser:
             webbrowser.open(address)
         with closing(Studio(Path(folder), recipe, device, remake)) as work, suppress(KeyboardInterrupt):
-            serve(create_app(work, access), listener)
+            serve(create_app(work, access, curation), listener)
+
+
+def _opened(curated: Path | None) -> AbstractContextManager[Curation | None]:
+    if curated is None:
+        return nullcontext()
+    from facegen.data.curate.curation import opened_set
+
+    return opened_set(curated)

@@ -39,16 +39,32 @@ class Endpoints:
         background: Any,
         format: Any,
         width: int,
+        mask: str | None = None,
     ) -> str:
         """Restore a photo; scale 0 chooses one, unless there is a width; fidelity -1 is the preset's, faces are all,
-        largest or numbers.
+        largest or numbers; the photo is left alone where a mask is white.
         """
 
         def work(job: Job) -> str:
             from facegen.studio.photos import Wish, restore_file
 
             wish = Wish(preset, scale or None, width or None, None if fidelity < 0 else fidelity, background, format)
-            return str(restore_file(self._studio, job, self._own(photo), wish, faces))
+            protected = self._own(mask) if mask else None
+            return str(restore_file(self._studio, job, self._own(photo), wish, faces, protected))
+
+        return await self._done(work)
+
+    async def remake(self, picture: str, photo: str | None = None, mask: str | None = None) -> tuple[str, str]:
+        """Make a picture again from its record, and say whether the bytes are the same; one that was made from a photo
+        needs that photo, and its mask.
+        """
+
+        def work(job: Job) -> tuple[str, str]:
+            from facegen.studio.photos import make_again
+
+            others = [self._own(other) for other in (photo, mask) if other]
+            done, said = make_again(self._studio, job, self._own(picture), others)
+            return str(done), said
 
         return await self._done(work)
 
@@ -119,7 +135,8 @@ def add_endpoints(studio: Studio) -> None:
     calls = Endpoints(studio)
     presets = list(studio.recipes)
     with gr.Column(visible=False):
-        photo, audio, file, other = gr.File(type="filepath"), gr.File(type="filepath"), gr.File(), gr.File()
+        photo, mask, picture, audio = (gr.File(type="filepath") for _ in range(4))
+        file, other = gr.File(), gr.File()
         preset, faces = gr.Dropdown(presets, value=studio.recipe), gr.Textbox("all", max_length=1000)
         scale, fidelity = gr.Number(0, minimum=0, maximum=8), gr.Number(-1, minimum=-1, maximum=1)
         background = gr.Dropdown(["lanczos", "tiles", "keep"], value="lanczos")
@@ -131,9 +148,10 @@ def add_endpoints(studio: Studio) -> None:
         ways = ["lanczos", *presets, *shipped_upscalers()]
         left, right = (gr.Dropdown(ways, value=value) for value in ("lanczos", studio.recipe))
         shares = [gr.Number(1, minimum=0, maximum=1) for _ in range(2)]
-        figures = gr.JSON()
+        figures, remark = gr.JSON(), gr.Textbox()
         for call, inputs, outputs in (
-            (calls.restore, [photo, preset, scale, faces, fidelity, background, suffix, width], file),
+            (calls.restore, [photo, preset, scale, faces, fidelity, background, suffix, width, mask], file),
+            (calls.remake, [picture, photo, mask], [file, remark]),
             (calls.draw, [seed, truncation, preset], file),
             (calls.film, [seeds, seconds, loop, size, preset, audio], file),
             (calls.compare, [photo, left, shares[0], right, shares[1]], [file, other, figures]),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from html import escape
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import gradio as gr
 from fastapi import FastAPI
@@ -24,11 +26,20 @@ from facegen.studio.shared import COOKIE, PRIVATE
 from facegen.studio.work import Studio
 from facegen.web import HEADERS, Access, Guard, explain_request
 
+if TYPE_CHECKING:
+    from facegen.data.curate.curation import Curation
+
 LARGEST_FILE = "200mb"
 LARGEST_EVENT, LARGEST_UPLOAD = 2**22, 2**30
 """Bytes of an event, and of all files that are dropped at once."""
 MISUNDERSTOOD = (FnIndexInferError, LookupError, TypeError, ValueError)
 """Errors in which Gradio's own routes end over requests that no page sends; what the page asks for runs elsewhere."""
+CURATE = "/curate/"
+"""Where the page of `facegen data curate` stands."""
+CURATE_HINT = (
+    "<div class='hint'><p><b>Look through a training set.</b><br>Start the studio with "
+    "<code>facegen studio --curate SET</code>, and keep or drop its faces here.</p></div>"
+)
 EVENTS = 64
 """Requests that may wait; more are refused."""
 _POLICY = (
@@ -49,7 +60,7 @@ THEME = gr.themes.Default(
 )  # fmt: skip
 
 
-def build(studio: Studio) -> gr.Blocks:
+def build(studio: Studio, curation: Curation | None) -> gr.Blocks:
     """Build the page."""
     page: gr.Blocks
     with gr.Blocks(title="facegen studio", analytics_enabled=False) as page:
@@ -63,13 +74,28 @@ def build(studio: Studio) -> gr.Blocks:
                 film = FilmTab(studio)
             with gr.Tab("Compare"):
                 CompareTab(studio).connect_load(page)
+            with gr.Tab("Curate"):
+                _build_curate(curation)
         add_endpoints(studio)
         draw.connect_load(page, draw_tab)
         draw.connect_film(film)
         film.connect_load(page, film_tab)
         page.load(studio.warm_up, None, None, **PRIVATE)
-    page.queue(max_size=EVENTS, default_concurrency_limit=8)
+    page.queue(max_size=EVENTS, default_concurrency_limit=8, api_open=False)
     return page
+
+
+def _build_curate(curation: Curation | None) -> None:
+    """Link to the page of `facegen data curate`, which stands below this one, or say how to get it."""
+    if curation is None:
+        gr.HTML(CURATE_HINT)
+        return
+    name, faces = escape(curation.folder.name), curation.summary().total
+    gr.HTML(
+        f"<div class='hint'><p><b>{name}: {faces:,} faces</b><br>"
+        "Keep or drop each, by swiping or with the arrow keys.<br>"
+        f"<a href='{CURATE}' target='_blank'>Open the set</a></p></div>"
+    )
 
 
 async def _greet(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -86,14 +112,18 @@ def _refuse(request: Request, error: Exception) -> Response:
     return PlainTextResponse("The request is none of this page's.", 400)
 
 
-def create_app(studio: Studio, access: Access) -> ASGIApp:
-    """Make the web application."""
+def create_app(studio: Studio, access: Access, curation: Curation | None = None) -> ASGIApp:
+    """Make the web application; a set to look through stands below it."""
     page = files(__package__) / "page"
     app = FastAPI(openapi_url=None)
     app.middleware("http")(_greet)
+    if curation is not None:
+        from facegen.data.curate import server
+
+        app.mount(CURATE, server.create_app(curation, access))
     app = gr.mount_gradio_app(
         app,
-        build(studio),
+        build(studio, curation),
         path="/",
         theme=THEME,
         css=(page / "style.css").read_text(encoding="utf-8"),
@@ -107,7 +137,7 @@ def create_app(studio: Studio, access: Access) -> ASGIApp:
         allowed_paths=[],
     )
     for route in app.routes:
-        if isinstance(route, Mount) and isinstance(route.app, FastAPI):
+        if isinstance(route, Mount) and isinstance(route.app, gr.routes.App):
             route.app.add_exception_handler(RequestValidationError, explain_request)
             for kind in MISUNDERSTOOD:
                 route.app.add_exception_handler(kind, _refuse)

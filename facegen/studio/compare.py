@@ -18,7 +18,10 @@ from facegen.studio.work import Studio
 if TYPE_CHECKING:
     from facegen.studio.comparing import Compared
 
-HINT = "<div class='hint'><p><b>One photo, two ways.</b><br>Left and right under one slider, with figures.</p></div>"
+HINT = (
+    "<div class='hint drop-here'><p><b>Drop a photo.</b><br>"
+    "See two ways to restore it under one slider, with figures.</p></div>"
+)
 LEGEND = (
     "Seams: 1 is none. Agreement: with the photo, when the result is shrunk again; more is closer. "
     "Identity: distance of the largest face to the photo's; from 0.4 on it may look like another person."
@@ -59,7 +62,7 @@ class CompareTab:
                 self.hint = gr.HTML(HINT)
                 self.slider = gr.ImageSlider(
                     label="Left and right", show_label=False, visible=False, interactive=False, type="filepath",
-                    buttons=["fullscreen"], max_height=720, elem_id="left-right",
+                    buttons=["fullscreen"], max_height=620, elem_id="left-right",
                 )  # fmt: skip
                 self.figures = gr.HTML(visible=False)
         self.shown = [self.start, self.cancel, self.status, self.hint, self.slider, self.figures]
@@ -82,7 +85,7 @@ class CompareTab:
         started.then(self.watch, None, self.shown, **WATCHING)
         for happened in (self.own.upload, self.own.delete, self.own.clear):
             happened(self.take, self.own, [self.left[0], self.right[0], self.status], **PRIVATE)
-        self.cancel.click(self.stop, None, self.status, **PRIVATE, queue=False)
+        self.cancel.click(self.stop, None, self.status, **WATCHING)
 
     def connect_load(self, page: gr.Blocks) -> None:
         """Show what is there, after a reload."""

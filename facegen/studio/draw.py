@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 COUNT, MOST = 12, 60
 """Faces drawn at first, and at most, in the grid."""
+TO_THE_FACE = """() => matchMedia("(max-width: 740px)").matches &&
+  setTimeout(() => document.querySelector("#face").scrollIntoView({ behavior: "smooth" }), 300)"""
+"""Shows the face that was chosen on a phone, where it stands below the grid."""
 WAYS, REACH = 6, 6.0
 """Sliders along the main directions, and how far each goes."""
 
@@ -47,7 +50,7 @@ class DrawTab:
         self._studio = studio
         self.sessions = Sessions(lambda: Session(studio.recipe))
         with gr.Row():
-            with gr.Column(min_width=280, elem_classes="options"):
+            with gr.Column(min_width=280, elem_classes=["options", "mixed"]):
                 self._build_options()
             with gr.Column(scale=3, min_width=250):
                 self.grid = gr.Gallery(
@@ -64,11 +67,11 @@ class DrawTab:
         self.truncation = gr.Slider(0.3, 2, 1.5, step=0.1, label="Truncation", info="Lower: more typical, less varied")
         self.draw = gr.Button("Draw", variant="primary")
         self.status = gr.HTML(elem_id="draw-status")
-        with gr.Column(visible=False) as self.around:
+        with gr.Column(visible=False, elem_classes="after-the-face") as self.around:
             with gr.Group():
                 self.distance = gr.Slider(0.1, 1, 0.3, step=0.05, label="Distance")
                 self.near = gr.Button("Draw its neighbours")
-            with gr.Accordion("Change it", open=False):
+            with gr.Accordion("Change the face", open=False):
                 self.ways = [
                     gr.Slider(-REACH, REACH, 0, step=0.5, label=f"Direction {number}") for number in range(1, WAYS + 1)
                 ]
@@ -97,6 +100,7 @@ class DrawTab:
         self.near.click(self.draw_neighbours, self.distance, [self.grid, self.status], **PRIVATE)
         chosen = self.grid.select(self.choose, None, [*self.shown, *self.ways], **PRIVATE, trigger_mode="always_last")
         chosen.then(**follow)
+        chosen.then(None, js=TO_THE_FACE)
         for way in self.ways:
             changed = way.input(self.change, self.ways, self.shown, **PRIVATE, trigger_mode="always_last")
             changed.then(**follow)

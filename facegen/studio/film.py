@@ -64,7 +64,7 @@ class FilmTab:
             self.add = gr.Button("Add")
         self.seconds = gr.Slider(1, 60, 4, step=1, label="Seconds")
         self.loop = gr.Checkbox(True, label="Loop", info="Ends where it begins")
-        self.size = gr.Radio([256, 512, 768], value=768, label="Size")
+        self.size = gr.Radio([256, 512, 768], value=768, label="Size in pixels")
         with gr.Accordion("Sound", open=False):
             self.audio = gr.File(label="Sound", show_label=False, type="filepath", height=120, elem_id="sound")
         with gr.Row():
@@ -79,7 +79,8 @@ class FilmTab:
             show_label=False, label="Keyframes", allow_preview=False, object_fit="cover", buttons=[], format="png",
             height="auto", visible=False, elem_id="keyframes", elem_classes="small-faces",
         )  # fmt: skip
-        self.dragged = gr.HTML(js_on_load=(files(__package__) / "page" / "drag.js").read_text(encoding="utf-8"))
+        drag = (files(__package__) / "page" / "drag.js").read_text(encoding="utf-8")
+        self.dragged = gr.HTML(js_on_load=drag, elem_classes="unseen")
         with gr.Row(visible=False) as self.tools:
             self.earlier = gr.Button("← Earlier", size="sm", min_width=80)
             self.later = gr.Button("Later →", size="sm", min_width=80)
@@ -109,7 +110,7 @@ class FilmTab:
         for button, begin in ((self.preview, self.begin_preview), (self.start, self.begin)):
             options = [self.seconds, self.loop, self.size, self.audio]
             button.click(begin, options, self.shown, **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
-        self.cancel.click(self.stop, None, self.status, **PRIVATE, queue=False)
+        self.cancel.click(self.stop, None, self.status, **WATCHING)
 
     def connect_load(self, page: gr.Blocks, tab: gr.Tab) -> None:
         """Show what is there, after a reload and when the tab is opened."""

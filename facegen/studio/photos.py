@@ -161,16 +161,19 @@ def restore(studio: Studio, job: Job, photos: Sequence[Photo], wish: Wish) -> Pa
     return archive(results, folder / "facegen.zip") if len(results) > 1 else None
 
 
-def restore_file(studio: Studio, job: Job, path: Path, wish: Wish, faces: str = "all") -> Path:
+def restore_file(
+    studio: Studio, job: Job, path: Path, wish: Wish, faces: str = "all", mask: Path | None = None
+) -> Path:
     """Restore one photo and return the result.
 
     Args:
         faces: as `PhotoOptions.faces`.
+        mask: white where the photo is left alone.
     Raises:
         FileError: if it cannot be restored; names the file without its folder.
     """
     task = find_tasks([path], studio.new_folder(), clips=False)[0]
-    outcome = _restore_one(studio, Meter(job, "", 0, 1), task, wish.options(studio, faces), 1)
+    outcome = _restore_one(studio, Meter(job, "", 0, 1), task, wish.options(studio, faces, mask), 1)
     job.check()
     if outcome.error:
         raise FileError(named(outcome.error, path))
@@ -191,28 +194,30 @@ def _restore_one(studio: Studio, meter: Meter, task: Task, options: UpresOptions
     return attempt(work, task)
 
 
-def make_again(studio: Studio, job: Job, photo: Photo, photos: Sequence[Photo]) -> None:
-    """Make a picture again from its record, and say in its `remark` whether the bytes are the same.
+def make_again(studio: Studio, job: Job, picture: Path, others: Iterable[Path]) -> tuple[Path, str]:
+    """Make a picture again from its record.
 
     Args:
-        photos: among which are those that it was made from.
+        others: files among which are those that it was made from.
+    Returns:
+        the new file, and whether its bytes are the same, in words.
     Raises:
         FileError: if one of them is missing, or the record holds what is not made again.
     """
-    job.tell(0, f"Making {photo.path.name} again")
+    job.tell(0, f"Making {picture.name} again")
     assert studio.remake is not None
-    folder, hashes = studio.new_folder(), {sha256_of(other.path): other.path for other in photos}
+    folder, hashes = studio.new_folder(), {sha256_of(other): other for other in others}
     try:
-        record = read_record(photo.path)
+        record = read_record(picture)
         needed = [one for one in (record.source, record.mask) if one is not None]
         if missing := [one.name for one in needed if one.sha256 not in hashes]:
-            raise FileError(f"{photo.path.name}: was made from {' and '.join(missing)}; drop that here too.")
+            raise FileError(f"{picture.name}: was made from {' and '.join(missing)}; drop that here too.")
         source, mask = (None if one is None else hashes[one.sha256] for one in (record.source, record.mask))
-        done = studio.remake(photo.path, folder, source, mask, studio.device)
+        done = studio.remake(picture, folder, source, mask, studio.device)
     except FacegenError as error:
-        raise FileError(named(error, photo.path)) from None
-    photo.remark = f"Made again, but not to the byte: {done.difference}" if done.difference else "The same bytes again."
-    photo.show(done.path.rename(folder / f"{photo.path.stem}-replay{photo.path.suffix}"), folder)
+        raise FileError(named(error, picture)) from None
+    said = f"Made again, but not to the byte: {done.difference}" if done.difference else "The same bytes again."
+    return done.path.rename(folder / f"{picture.stem}-replay{picture.suffix}"), said
 
 
 class Meter:

@@ -11,12 +11,15 @@ import gradio as gr
 from facegen.errors import FacegenError
 from facegen.studio.restoring import AFTER, FACES, PROTECT, Session
 from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, job_progress, notes, progress
-from facegen.studio.work import Studio
+from facegen.studio.work import Job, Studio
 
 if TYPE_CHECKING:
     from facegen.studio.photos import Photo
 
-HINT = "<div class='hint'><p><b>Drop a photo.</b><br>Every face in it is found; choose which to restore.</p></div>"
+HINT = (
+    "<div class='hint drop-here'><p><b>Drop a photo.</b><br>"
+    "Every face in it is found; choose which to restore.</p></div>"
+)
 FORMATS = ["auto", "png", "jpg", "webp", "tif"]
 AUTO, TO_WIDTH = 0, -1
 """Scales of the page that are none: that of the largest head, and that of a width in pixels."""
@@ -46,7 +49,7 @@ class RestoreTab:
             self.width = gr.Number(
                 1920, label="Width in pixels", precision=0, minimum=1, maximum=40_000, visible=False, min_width=120
             )
-        with gr.Accordion("More", open=False):
+        with gr.Accordion("More options", open=False):
             self.fidelity = gr.Slider(
                 0, 1, 1, step=0.05, label="Fidelity", info="1 agrees with the photo, 0 is freer"
             )
@@ -54,7 +57,7 @@ class RestoreTab:
                 ["lanczos", "tiles", "keep"], value="lanczos", label="Background",
                 info="lanczos is quick, tiles is crisper and slow, keep changes faces alone",
             )  # fmt: skip
-            self.format = gr.Radio(FORMATS, value="auto", label="Format")
+            self.format = gr.Radio(FORMATS, value="auto", label="Format", info="auto keeps the photo's")
         with gr.Row():
             self.start = gr.Button("Restore", variant="primary", interactive=False, min_width=120)
             self.cancel = gr.Button("Cancel", visible=False, min_width=100)
@@ -79,11 +82,11 @@ class RestoreTab:
         self.faces = gr.CheckboxGroup([], label="Faces to restore", visible=False)
         self.slider = gr.ImageSlider(
             label="Before and after", show_label=False, visible=False, interactive=False, type="filepath",
-            buttons=["fullscreen"], max_height=720, elem_id="before-after",
+            buttons=["fullscreen"], max_height=620, elem_id="before-after",
         )  # fmt: skip
         self.strip = gr.Gallery(
-            show_label=False, label="All photos", visible=False, columns=6, height=150, allow_preview=False,
-            object_fit="cover", buttons=[], elem_id="strip",
+            show_label=False, label="All photos", visible=False, height="auto", allow_preview=False,
+            object_fit="cover", buttons=[], elem_id="strip", elem_classes="small-faces",
         )  # fmt: skip
 
     @property
@@ -107,7 +110,7 @@ class RestoreTab:
         for button, begin, inputs in ((self.start, self.begin, options), (self.again, self.begin_again, None)):
             begun = button.click(begin, inputs, self.shown, **PRIVATE)
             begun.then(self.watch, None, self.shown, **WATCHING)
-        self.cancel.click(self.stop, None, self.shown, **PRIVATE, queue=False)
+        self.cancel.click(self.stop, None, self.shown, **WATCHING)
 
     def connect_load(self, page: gr.Blocks) -> None:
         """Show what is there again after a reload."""
@@ -208,9 +211,14 @@ class RestoreTab:
         from facegen.studio.photos import make_again
 
         session, studio = self.sessions.of(request), self._studio
-        photo = session.photo
+        photo, others = session.photo, [other.path for other in session.photos]
         if photo is not None and not session.works:
-            session.begin(studio, lambda job: make_again(studio, job, photo, session.photos))
+
+            def work(job: Job) -> None:
+                result, photo.remark = make_again(studio, job, photo.path, others)
+                photo.show(result, result.parent)
+
+            session.begin(studio, work)
         return self._view(session)
 
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:

@@ -48,6 +48,8 @@ class Session(Visit):
         if self.job is not None and self.job.error:
             lines.append(self.job.error)
         photo = self.photo
+        if self.mode == PROTECT:
+            lines.append("Paint what is to be left alone.")
         if photo is not None and photo.preview is not None and not photo.heads:
             lines.append("No face found: the whole photo is treated as background.")
         if photo is not None and photo.command:

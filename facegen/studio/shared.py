@@ -23,7 +23,7 @@ REMEMBERED = 100
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Settings of the page's own events."""
 WATCHING: dict[str, Any] = PRIVATE | {"concurrency_limit": None}
-"""Settings of events that wait for a job: any number at a time."""
+"""Settings of events that wait for a job, or cancel one: any number at a time."""
 
 
 @dataclass(kw_only=True)

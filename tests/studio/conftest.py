@@ -14,6 +14,7 @@ from PIL import Image
 
 from facegen.arrays import RGB
 from facegen.cli.replay import remake
+from facegen.media.images import write_image
 from facegen.studio.work import Studio
 from tests import tiny
 from tests.data.curate.running import Running
@@ -22,8 +23,11 @@ COMMAND = (sys.executable, "-m", "facegen", "studio", "--no-browser", "--device"
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    process = Running(tiny.save_all(tmp_path_factory.mktemp("served")), COMMAND).start()
+def running(tmp_path_factory: pytest.TempPathFactory, head: RGB) -> Iterator[Running]:
+    served = tmp_path_factory.mktemp("served")
+    for number in range(3):
+        write_image(served / "heads" / f"{number}.png", head // (number + 1))
+    process = Running(tiny.save_all(served), COMMAND).start("--curate", str(served / "heads"))
     assert httpx.get(process.address, timeout=60).status_code == 200
     yield process
     process.end()

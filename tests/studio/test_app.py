@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,11 +17,13 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from facegen.arrays import RGB
 from facegen.cli.main import cli
-from facegen.media.images import picture_text
+from facegen.media.images import picture_text, read_image, write_image
 from facegen.media.record import COMMAND_KEY
 from tests.attacks import check_answers, check_unfinished
 from tests.data.curate.running import Running
+from tests.studio.conftest import COMMAND
 
 FILE = "/gradio_api/file="
 
@@ -113,6 +119,57 @@ def test_a_face_is_drawn_by_three_lines_of_curl(running: Running) -> None:
     assert "event: error" in call(running, "draw", [7, 0, "no-such-preset"])
 
 
+def test_a_set_is_looked_through_below_the_page_with_the_same_checks(running: Running) -> None:
+    page = get(running, "/curate/")
+    assert "<title>Curate</title>" in page.text
+    assert "default-src 'none'; script-src 'self'" in page.headers["content-security-policy"]
+    assert "unsafe" not in page.headers["content-security-policy"]
+    assert get(running, "/curate/api/start").json()["set"] == "heads"
+    assert get(running, "/curate/api/start", Host="evil.example").status_code == 421
+    assert get(running, "/curate/api/start", Origin="http://evil.example").status_code == 403
+    label = {"rater": "anna", "face": "x" * 70_000, "label": "keep"}
+    assert httpx.post(f"{running.address}curate/api/labels", json=label).status_code == 413
+
+
+@pytest.mark.slow
+def test_with_a_token_nobody_sees_anything_without_it(running: Running, tmp_path: Path, head: RGB) -> None:
+    write_image(tmp_path / "set" / "a.png", head)
+    guarded = Running(running.folder, COMMAND).start("--token", "correct-horse", "--curate", str(tmp_path / "set"))
+    try:
+        address = guarded.address.partition("?")[0]
+        paths = ("", "config", "gradio_api/info", "curate/", "curate/api/start")
+        for path in paths:
+            assert httpx.get(address + path, timeout=60).status_code == 401
+            headers = {"Authorization": "Bearer correct-horse"}
+            assert httpx.get(address + path, headers=headers, timeout=60).status_code == 200
+        with httpx.Client(follow_redirects=True, timeout=60) as browser:
+            assert "token" not in str(browser.get(guarded.address).url)
+            assert all(browser.get(address + path).status_code == 200 for path in paths)
+    finally:
+        guarded.end()
+
+
+@pytest.mark.slow
+def test_the_examples_of_the_documentation_run(
+    running: Running, pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(pair, "photo.jpg")
+    Image.linear_gradient("L").resize((460, 300)).save("mask.png")
+    text = (Path(__file__).parents[2] / "docs" / "studio.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```(python|sh)\n(.*?)```", text.partition("## From a program")[2], re.S)
+    for language, example in examples:
+        code = example.replace("127.0.0.1:8643", urlsplit(running.address).netloc)
+        code = code.replace("portrait", str(running.folder))
+        run = [sys.executable, "-c", code] if language == "python" else ["bash", "-c", code]
+        subprocess.run(run, check=True, timeout=300)
+    said = capfd.readouterr().out
+    assert len(examples) == 3
+    assert "photo-x2.jpg" in said
+    assert "The same bytes again." in said
+    assert "event: complete" in said
+
+
 @pytest.mark.slow
 def test_a_client_restores_draws_films_and_compares(running: Running, pair: Path, tmp_path: Path) -> None:
     from gradio_client import Client, handle_file
@@ -137,6 +194,19 @@ def test_a_client_restores_draws_films_and_compares(running: Running, pair: Path
     assert float(figures["right"]["Identity"]) < 0.6
     with pytest.raises(Exception, match="'' is neither a seed nor a range"):
         client.predict(seeds="2,", api_name="/film")
+    with Image.open(pair) as picture:
+        mask = Image.new("L", picture.size, 0)
+    mask.paste(255, (300, 0, *mask.size))
+    mask.save(tmp_path / "mask.png")
+    painted = handle_file(tmp_path / "mask.png")
+    protected = client.predict(photo, scale=2, format="png", mask=painted, api_name="/restore")
+    free = client.predict(photo, scale=2, format="png", api_name="/restore")
+    changed = (read_image(Path(protected)).rgb != read_image(Path(free)).rgb).any(axis=2)
+    assert changed[:, 640:].any()
+    assert not changed[:, :560].any()
+    again, said = client.predict(handle_file(protected), photo, painted, api_name="/remake")
+    assert said == "The same bytes again."
+    assert Path(again).read_bytes() == Path(protected).read_bytes()
 
 
 @pytest.mark.slow

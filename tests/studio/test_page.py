@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = IN_BROWSER
 Open = Callable[..., "Page"]
+OPERATED = ("button", "checkbox", "combobox", "link", "radio", "slider", "spinbutton", "tab", "textbox")
+"""Roles that need a name."""
 KNOWN = ("Method not implemented.", "AbortError", "errored out")
 """What Gradio itself says on the console, the last two when its page is left."""
 
@@ -122,10 +125,10 @@ def test_the_slider_shows_one_picture_at_each_end(open_page: Open, pair: Path, t
     assert np.abs(shown["End"] - shown["Home"])[inner].max() > 20, "what the tiny networks add"
 
 
-def test_of_a_queue_all_but_the_broken_file_are_in_the_zip(
+def test_of_a_queue_of_ten_all_but_the_broken_file_are_in_the_zip(
     open_page: Open, pair: Path, head: RGB, tmp_path: Path
 ) -> None:
-    photos = [write_image(tmp_path / f"head-{number}.png", head) for number in range(3)]
+    photos = [write_image(tmp_path / f"head-{number}.png", head) for number in range(8)]
     (tmp_path / "broken.jpg").write_bytes(pair.read_bytes()[:3000])
     page = open_page()
     drop(page, *photos, tmp_path / "broken.jpg", pair)
@@ -134,11 +137,11 @@ def test_of_a_queue_all_but_the_broken_file_are_in_the_zip(
     button(page, "Restore").click()
     bundle = download(page, "Download all as ZIP", tmp_path, "facegen.zip")
     with zipfile.ZipFile(bundle) as opened:
-        assert opened.namelist() == ["head-0-x2.png", "head-1-x2.png", "head-2-x2.png", "pair-x2.jpg"]
+        assert opened.namelist() == [*(f"head-{number}-x2.png" for number in range(8)), "pair-x2.jpg"]
     said = page.locator("#restore-status").inner_text()
     assert "broken.jpg: " in said
     assert "/" not in said, "no folder of the machine"
-    page.locator("#strip button").nth(3).click()
+    page.locator("#strip button").nth(8).click()
     download(page, "Download", tmp_path, "pair-x2.jpg")
 
 
@@ -178,17 +181,59 @@ def test_visitors_see_their_own_photos_only(open_page: Open, pair: Path) -> None
     assert not other.get_by_label("Face 1").is_checked()
 
 
-def test_a_pasted_photo_is_taken(open_page: Open) -> None:
+def test_what_is_painted_is_left_alone_and_the_picture_can_be_made_again(
+    open_page: Open, pair: Path, tmp_path: Path
+) -> None:
+    page = open_page()
+    drop(page, pair)
+    page.get_by_role("radio", name="Protect").click()
+    page.get_by_text("Paint what is to be left alone.").wait_for()
+    canvas = page.locator("#editor canvas").first
+    canvas.wait_for()
+    page.wait_for_timeout(3000)  # it fades in
+    place = canvas.bounding_box()
+    assert place is not None
+    x, y = place["x"] + place["width"] / 2, place["y"] + place["height"] / 2
+    page.mouse.move(x - 60, y)
+    page.mouse.down()
+    page.mouse.move(x + 60, y, steps=10)
+    page.mouse.up()
+    page.get_by_label("Scale").click()
+    page.get_by_role("option", name="2×").click()
+    button(page, "Restore").click()
+    with zipfile.ZipFile(download(page, "Download all as ZIP", tmp_path, "facegen.zip")) as opened:
+        opened.extractall(tmp_path)
+    mask = read_image(tmp_path / "pair-mask.png").rgb
+    height, width = mask.shape[:2]
+    assert mask[height // 2, width // 2 - 10 : width // 2 + 10].min() == 255
+    assert mask[: height // 8].max() == 0
+    again = open_page()
+    drop(again, tmp_path / "pair-x2.jpg", pair)
+    again.get_by_text("Made by: facegen upres").wait_for()
+    button(again, "Make it again").click()
+    again.get_by_text("was made from pair-mask.png; drop that here too.").wait_for()
+    again.set_input_files("#photos input[type=file]", tmp_path / "pair-mask.png")
+    again.locator("#strip button").nth(2).wait_for()
+    button(again, "Make it again").click()
+    again.get_by_text("The same bytes again.").wait_for()
+    made = download(again, "Download", tmp_path, "pair-x2-replay.jpg")
+    assert made.read_bytes() == (tmp_path / "pair-x2.jpg").read_bytes()
+
+
+@pytest.mark.parametrize("how", ["paste", "drop"])
+def test_a_photo_that_is_pasted_or_dropped_beside_the_box_is_taken(open_page: Open, how: str) -> None:
     page = open_page()
     page.evaluate(
-        """async () => {
+        """async (how) => {
           const canvas = Object.assign(document.createElement("canvas"), { width: 64, height: 64 });
           canvas.getContext("2d").fillRect(0, 0, 64, 64);
           const blob = await new Promise((done) => canvas.toBlob(done));
           const bag = new DataTransfer();
           bag.items.add(new File([blob], "pasted.png", { type: "image/png" }));
-          document.dispatchEvent(new ClipboardEvent("paste", { clipboardData: bag, bubbles: true }));
-        }"""
+          const options = { clipboardData: bag, dataTransfer: bag, bubbles: true, cancelable: true };
+          document.dispatchEvent(how === "paste" ? new ClipboardEvent(how, options) : new DragEvent(how, options));
+        }""",
+        how,
     )
     page.get_by_text("No face found").wait_for()
 
@@ -202,7 +247,7 @@ def test_a_face_is_drawn_explained_changed_and_filmed(open_page: Open, tmp_path:
     page.locator("#grid button").nth(1).click()
     download(page, "Download", tmp_path, "seed0007-768.png")
     page.get_by_label("Votes").click()
-    page.get_by_text("Change it").click()
+    page.get_by_text("Change the face").click()
     button(page, "Add to film").click()
     page.get_by_text("The film has 1 face now.").wait_for()
     way = page.get_by_role("slider", name="range slider for Direction 1")
@@ -226,17 +271,36 @@ def test_a_face_is_drawn_explained_changed_and_filmed(open_page: Open, tmp_path:
     download(page, "Download", tmp_path, "preview.mp4")
 
 
-def test_two_ways_are_compared(open_page: Open, pair: Path) -> None:
+def test_two_ways_are_compared_and_dropped_weights_are_one(open_page: Open, pair: Path, running: Running) -> None:
     page = open_page("Compare")
     page.set_input_files("#compared input[type=file]", pair)
     page.get_by_text(pair.stem).first.wait_for()
+    page.get_by_text("Other weights").click()
+    weights = running.folder.parent / "jnet"
+    page.set_input_files("#own-weights input[type=file]", [weights / "card.toml", weights / "model.safetensors"])
+    page.get_by_text("tiny-jnet can be chosen.").wait_for()
+    page.get_by_label("Right", exact=True).click()
+    page.get_by_role("option", name="tiny-jnet").click()
     button(page, "Compare").click()
-    page.locator(".figures").wait_for()
-    assert page.locator(".figures tr").count() == 3
-    assert "lanczos" in page.locator(".figures").inner_text()
+    page.get_by_role("row").nth(2).wait_for()
+    assert page.get_by_role("rowheader").all_inner_texts() == ["lanczos", "tiny-jnet, fidelity 1"]
+    page.get_by_role("slider", name="Left and right").press("Home")
 
 
-@pytest.mark.parametrize("tab", ["Restore", "Draw", "Film", "Compare"])
+def test_a_set_is_looked_through_in_a_window_of_its_own(open_page: Open) -> None:
+    page = open_page("Curate")
+    page.get_by_text("heads: 3 faces").wait_for()
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="Open the set").press("Enter")
+    curate = opened.value
+    curate.get_by_label("Name").fill("anna")
+    curate.get_by_role("button", name="Start").click()
+    curate.locator(".card img").first.wait_for()
+    curate.keyboard.press("ArrowRight")
+    curate.get_by_text("1 of 3").wait_for()
+
+
+@pytest.mark.parametrize("tab", ["Restore", "Draw", "Film", "Compare", "Curate"])
 def test_on_a_phone_nothing_is_cut_off_and_everything_has_a_name(open_page: Open, tab: str) -> None:
     page = open_page(tab, phone=True)
     page.wait_for_timeout(1500)
@@ -245,9 +309,12 @@ def test_on_a_phone_nothing_is_cut_off_and_everything_has_a_name(open_page: Open
         faces = page.locator("#grid button")
         faces.nth(11).wait_for()
         assert all(place["x"] + place["width"] <= 390 for face in faces.all() if (place := face.bounding_box()))
-    nameless = page.evaluate(
-        """() => [...document.querySelectorAll("button, input, textarea, [role=tab], [role=slider]")]
-          .filter((e) => e.checkVisibility() && !e.ariaLabel && !e.title && !e.innerText && !e.labels?.[0]?.innerText)
-          .map((e) => e.outerHTML)"""
+    said = page.locator("body").aria_snapshot()
+    assert re.findall(rf"- (?:{'|'.join(OPERATED)})(?: \[.*\])?:?$", said, re.MULTILINE) == [], said
+    small = page.evaluate(
+        """() => [...document.querySelectorAll("button, [role=slider]")]
+          .map((e) => [e, e.getBoundingClientRect()])
+          .filter(([e, at]) => e.checkVisibility() && at.height > 1 && (at.width < 20 || at.height < 20))
+          .map(([e]) => e.outerHTML)"""
     )
-    assert nameless == []
+    assert small == []

@@ -7,6 +7,7 @@ import math
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from io import BytesIO
@@ -14,9 +15,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from facegen.data.curate.labels import Agreement, LabelLog, agreement, log_path, raters_of
+from facegen.data.curate.labels import FOLDER, Agreement, LabelLog, agreement, log_path, raters_of
 from facegen.data.manifest import DOUBT, TWIN, Decision, Entry, entries_of
 from facegen.errors import ImageError, UsageError
+from facegen.files import sole_process
 from facegen.media.decoding import opened, split_alpha, to_rgb, upright
 
 SIDES = (384, 512, 768, 1024, 1536, 2048)
@@ -186,6 +188,15 @@ class Curation:
             if rater not in self._logs:
                 self._logs[rater] = LabelLog(path)
             return self._logs[rater]
+
+
+@contextmanager
+def opened_set(folder: Path) -> Iterator[Curation]:
+    """Open a set to label it; UsageError if another process does so already."""
+    curation = Curation(folder)
+    taken = f"{folder}: facegen data curate or studio runs on it already; use its page, or end it first."
+    with sole_process(folder / FOLDER, taken):
+        yield curation
 
 
 def doubtful_first(entries: Sequence[Entry]) -> list[Entry]:

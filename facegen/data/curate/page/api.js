@@ -13,7 +13,7 @@ export async function ask(path, body) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("The server does not answer. Start facegen data curate again.");
+    throw new Error("The server does not answer. Start it again.");
   }
   if (answer.ok) return answer.json();
   throw Object.assign(new Error(await explanation(answer)), { isFinal: answer.status < 500 });
@@ -54,7 +54,7 @@ export class Outbox {
     this.#isSending = true;
     while (this.#waiting.length > 0) {
       try {
-        const progress = await ask("/api/labels", this.#waiting[0]);
+        const progress = await ask("api/labels", this.#waiting[0]);
         this.#waiting.shift();
         this.#clear();
         this.onSaved(progress);

@@ -18,7 +18,7 @@ let deck;
 const outbox = new Outbox(showProgress, showTrouble);
 
 async function start() {
-  const { set, rater: given, raters, sides } = await ask("/api/start");
+  const { set, rater: given, raters, sides } = await ask("api/start");
   $("set").textContent = set;
   document.title = `Curate ${set}`;
   deck = new Deck($("deck"), sides, decide, (isZoomed) => $("zoom").setAttribute("aria-pressed", String(isZoomed)));
@@ -28,7 +28,7 @@ async function start() {
 }
 
 async function open(name) {
-  const session = await ask(`/api/session?rater=${encodeURIComponent(name)}`);
+  const session = await ask(`api/session?rater=${encodeURIComponent(name)}`);
   rater = name;
   sessionStorage.setItem("rater", name);
   $("who").textContent = name;
@@ -90,7 +90,7 @@ async function fetchMore() {
   const asking = rater;
   isFetching = true;
   try {
-    const more = await ask(`/api/faces?rater=${encodeURIComponent(asking)}&start=${end}`);
+    const more = await ask(`api/faces?rater=${encodeURIComponent(asking)}&start=${end}`);
     if (asking !== rater) return;
     faces.push(...more);
     isAll = more.length === 0;
@@ -156,7 +156,7 @@ async function showSummary() {
 
 /** Show the faces again on which raters differ. */
 async function reviewDisputed() {
-  faces = await ask(`/api/disputed?rater=${encodeURIComponent(rater)}`);
+  faces = await ask(`api/disputed?rater=${encodeURIComponent(rater)}`);
   isAll = true;
   showFace();
 }
@@ -216,7 +216,7 @@ onClick("summary-button", showSummary);
 onClick("back", showFace);
 onClick("dispute", () => report(reviewDisputed));
 onClick("export", () => report(async () => { $("exported").textContent = await exportLabels(); }));
-onClick("who-button", () => report(async () => askWho((await ask("/api/start")).raters)));
+onClick("who-button", () => report(async () => askWho((await ask("api/start")).raters)));
 $("who-dialog").addEventListener("submit", (event) => {
   event.preventDefault();
   chooseWho($("who-name").value.trim());

@@ -76,7 +76,7 @@ export class Deck {
     this.isZoomed = isZoomed;
     this.#pan = { x: 0, y: 0 };
     card.classList.toggle("zoomed", isZoomed);
-    if (isZoomed) sharpen(card.querySelector("img"), `/pictures/${this.#faces[0].key}?side=${this.sides.at(-1)}`);
+    if (isZoomed) sharpen(card.querySelector("img"), `pictures/${this.#faces[0].key}?side=${this.sides.at(-1)}`);
     this.#drawZoom(card);
     this.onZoom(isZoomed);
   }
@@ -92,7 +92,7 @@ export class Deck {
     image.alt = `Face ${face.name}`;
     image.draggable = false;
     image.addEventListener("error", () => card.append(text("p", "broken", `${face.name} cannot be shown.`)), { once: true });
-    image.src = `/pictures/${face.key}?side=${this.#side()}`;
+    image.src = `pictures/${face.key}?side=${this.#side()}`;
     card.append(image, text("span", "stamp keep", "KEEP"), text("span", "stamp drop", "DROP"));
     this.element.append(card);
     this.#cards.set(face.key, card);

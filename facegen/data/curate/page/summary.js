@@ -6,7 +6,7 @@ const $ = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
 
 export async function fillSummary(rater) {
-  const { total, raters, agreement, disputed } = await ask("/api/summary");
+  const { total, raters, agreement, disputed } = await ask("api/summary");
   const rows = Object.entries(raters).map(([name, { keep, drop }]) => row([name, keep, drop, total - keep - drop]));
   $("raters").replaceChildren(...rows);
   $("state").textContent = stateOf(total, raters[rater]);
@@ -16,7 +16,7 @@ export async function fillSummary(rater) {
 }
 
 export async function exportLabels() {
-  const { manifest, keep, drop, ties, unlabelled } = await ask("/api/export", {});
+  const { manifest, keep, drop, ties, unlabelled } = await ask("api/export", {});
   return `${manifest} written: ${number(keep)} keep, ${number(drop)} drop` +
     (ties ? `; ${number(ties)} ties, left to clean` : "") + (unlabelled ? `; ${number(unlabelled)} not labelled.` : ".");
 }
