@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -93,6 +93,7 @@ def remake(
     device: str | None,
     *,
     trust: bool = False,
+    trusted: Iterable[str] = (),
     ready: Callable[[], object] = lambda: None,
 ) -> Remade:
     """Make a picture again from its record.
@@ -101,14 +102,14 @@ def remake(
         folder: an empty one, for the result and what is needed on the way.
         source, mask: the photo and the mask; None looks for those that the record names.
         device: None is the one that made the picture.
-        trust: read weights from folders that the record names.
+        trust, trusted: read weights from any folder that the record names, or from these alone.
         ready: called once all is checked, before the work.
     """
     from facegen.media.record import check_weights, read_record
 
     record = read_record(picture)
     values = _values(record, picture)
-    recipe = _recipe(record, picture, folder, values["overrides"], trust=trust)
+    recipe = _recipe(record, picture, folder, values["overrides"], trusted=None if trust else trusted)
     check_weights(record)
     photo = recorded_input(record.source, picture, "source", source)
     values["mask"] = recorded_input(record.mask, picture, "mask", mask)
@@ -151,11 +152,10 @@ def _values(record: Record, picture: Path) -> dict[str, Any]:
         raise FileError(f"{picture}: its record is damaged ({error.format_message()}); get it again.") from None
 
 
-def _recipe(record: Record, picture: Path, folder: Path, overrides: tuple[str, ...], *, trust: bool) -> Path:
-    """Write the recorded recipe to a file.
-
-    Refuse one with values that this version of facegen does not know, or with weights from places of its own choice.
-    """
+def _recipe(
+    record: Record, picture: Path, folder: Path, overrides: tuple[str, ...], trusted: Iterable[str] | None
+) -> Path:
+    """Write the recorded recipe; refuse unknown values and weights neither shipped nor `trusted` (None: any)."""
     import tomli_w
 
     from facegen.media.record import weight_names
@@ -179,8 +179,8 @@ def _recipe(record: Record, picture: Path, folder: Path, overrides: tuple[str, .
             f"{reason}; install the earlier one to make it again, or run its command anew: "
             f"facegen {shlex.join(record.argv)}"
         ) from None
-    shipped = {weights.name for weights in weight_folders()}
-    for name in {*weight_names(wanted, drawn=False), *record.weights} - shipped if not trust else ():
+    known = {weights.name for weights in weight_folders()}.union(trusted or ())
+    for name in {*weight_names(wanted, drawn=False), *record.weights} - known if trusted is not None else ():
         raise UsageError(f"{picture}: its record names weights in a folder, {name!r}; if you trust it, add --trust.")
     return path
 

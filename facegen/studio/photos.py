@@ -213,7 +213,7 @@ def make_again(studio: Studio, job: Job, picture: Path, others: Iterable[Path]) 
         if missing := [one.name for one in needed if one.sha256 not in hashes]:
             raise FileError(f"{picture.name}: was made from {' and '.join(missing)}; drop that here too.")
         source, mask = (None if one is None else hashes[one.sha256] for one in (record.source, record.mask))
-        done = studio.remake(picture, folder, source, mask, studio.device)
+        done = studio.remake(picture, folder, source, mask, studio.device, trusted=studio.weights)
     except FacegenError as error:
         raise FileError(named(error, picture)) from None
     said = f"Made again, but not to the byte: {done.difference}" if done.difference else "The same bytes again."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -203,7 +202,15 @@ class RestoreTab:
             wish.options(self._studio)  # refuses what contradicts itself
         except FacegenError as error:
             raise gr.Error(str(error), title="Not started") from None
-        session.begin(self._studio, lambda job: restore(self._studio, job, session.photos, wish))
+
+        def work(job: Job) -> None:
+            try:
+                session.archive = restore(self._studio, job, session.photos, wish)
+            finally:
+                session.show()
+
+        session.archive = None
+        session.begin(self._studio, work)
         return self._view(session)
 
     def begin_again(self, request: gr.Request) -> View:
@@ -217,6 +224,7 @@ class RestoreTab:
             def work(job: Job) -> None:
                 result, photo.remark = make_again(studio, job, photo.path, others)
                 photo.show(result, result.parent)
+                session.show()
 
             session.begin(studio, work)
         return self._view(session)
@@ -224,14 +232,9 @@ class RestoreTab:
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
         """Show the progress of a job until it is done, then its results."""
         session = self.sessions.of(request)
-        job = session.job
-        if job is None or job.done:
-            yield self._view(session)
-            return
-        async for _ in job.watch():
-            yield {self.status: job_progress(job)}
-        session.show()
-        session.archive = job.result if isinstance(job.result, Path) else None
+        if (job := session.job) is not None:
+            async for _ in job.watch():
+                yield {self.status: job_progress(job)}
         yield self._view(session)
 
     def stop(self, request: gr.Request) -> View:

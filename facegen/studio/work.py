@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -39,7 +39,14 @@ class Remake(Protocol):
     """`facegen.cli.replay.remake`, which knows the commands that a record may run."""
 
     def __call__(
-        self, picture: Path, folder: Path, source: Path | None, mask: Path | None, device: str | None
+        self,
+        picture: Path,
+        folder: Path,
+        source: Path | None,
+        mask: Path | None,
+        device: str | None,
+        *,
+        trusted: Iterable[str],
     ) -> Remade: ...
 
 
@@ -136,6 +143,13 @@ class Studio:
         """The networks of a recipe, by its name, loaded once."""
         with self._loading:
             return self._load(recipe, overrides)
+
+    @property
+    def weights(self) -> list[str]:
+        """Names of the weights of the page's preset, which who started the studio trusts."""
+        from facegen.media.record import weight_names
+
+        return weight_names(self.pipeline(self.recipe).recipe)
 
     def warm_up(self) -> None:
         """Load the page's preset while its first visitor looks around; an error shows when it is used."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -50,6 +49,6 @@ def pair(tmp_path_factory: pytest.TempPathFactory, astronaut: RGB) -> Path:
 def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
     """A studio of tiny networks, in this process."""
     folder = tmp_path_factory.mktemp("studio")
-    made = Studio(folder / "files", str(tiny.save_all(folder)), "cpu", partial(remake, trust=True))
+    made = Studio(folder / "files", str(tiny.save_all(folder)), "cpu", remake)
     yield made
     made.close()
