@@ -149,7 +149,7 @@ class Studio:
         """Names of the weights of the page's preset, which who started the studio trusts."""
         from facegen.media.record import weight_names
 
-        return weight_names(self.pipeline(self.recipe).recipe)
+        return weight_names(self.pipeline(self.recipe).recipe, drawn=True)
 
     def warm_up(self) -> None:
         """Load the page's preset while its first visitor looks around; an error shows when it is used."""
