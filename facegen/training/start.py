@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 from tomli_w import dumps as _toml
 from torch import Tensor, nn
+from torch.distributed import is_torchelastic_launched
 
 from facegen.data.split import RECIPE, Warn, known_landmarks, load_square, source_of, split_files, training_files
 from facegen.errors import RecipeError, TrainingError, WeightsError, one_line, printable
@@ -79,7 +80,8 @@ def make_trainer(
     """Load the pictures, build the networks from the recipe's seed, and load the last checkpoint if asked.
 
     Args:
-        resume: go on from the newest checkpoint in `out`.
+        resume: go on from the newest checkpoint in `out`; under torchrun, which gives the same command when it starts
+            processes again, begin if there is none yet.
         begin_with: published weights (their name, or a folder) that a new run starts from.
         fabric: this process among others; a single one if omitted.
         warn: called with a message about pictures that are omitted.
@@ -89,7 +91,7 @@ def make_trainer(
     """
     if checkpoints(out) and not resume:
         raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
-    if resume and not checkpoints(out):
+    if resume and not checkpoints(out) and not is_torchelastic_launched():
         raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
     files, kept_out = split_files(data, recipe.data)
     files = files[: recipe.data.limit]

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -27,15 +31,18 @@ from tests.training.conftest import RECIPES
 ROOT = Path(__file__).parents[2]
 TORCHRUN = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29477", "-m", "facegen")
 
+NEW_ADDRESSES = "TORCH_DISABLE_SHARE_RDZV_TCP_STORE"
+"""With 1, processes that torchrun starts again do not find the addresses of dead ones."""
+
 
 def train(recipe: DCGANRecipe | JNetRecipe, data: Path, out: Path, *command: str, extra: tuple[str, ...] = ()) -> None:
     """Run `facegen train` in processes of its own."""
     path = out.with_suffix(".toml")
     path.write_text(tomli_w.dumps(recipe.model_dump(mode="json", exclude_none=True)), encoding="utf-8")
     words = ("train", path, "--data", data, "--out", out, "--threads", "1", "--device", "cpu", *extra)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", NEW_ADDRESSES: "1"}
     done = subprocess.run(
-        [sys.executable, *command, *map(str, words)], env=environment, capture_output=True, text=True, timeout=240
+        [sys.executable, *command, *map(str, words)], env=environment, capture_output=True, text=True, timeout=480
     )
     assert done.returncode == 0, done.stderr
 
@@ -78,6 +85,35 @@ def test_torchrun_starts_them_too_and_they_resume(head_folder: Path, tmp_path: P
         train(recipe, head_folder, tmp_path / "many", *TORCHRUN, extra=extra)
     train(recipe, head_folder, tmp_path / "one", "-m", "facegen")
     assert_alike(tmp_path / "one", tmp_path / "many")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the processes in /proc")
+def test_torchrun_starts_them_again_when_one_is_killed(head_folder: Path, tmp_path: Path) -> None:
+    """With --resume they begin, and go on from the newest checkpoint, to the weights of a run that nothing broke."""
+    two = (*TORCHRUN[:2], "--standalone", "--max-restarts", "1", "--nproc-per-node", "2", "-m", "facegen")
+    recipe = RECIPES["jnet"](batch=16, images=160, log_images=16, checkpoint_minutes=1e-4)
+    train(recipe, head_folder, tmp_path / "whole", *two)
+    with ThreadPoolExecutor(1) as thread:
+        running = thread.submit(train, recipe, head_folder, tmp_path / "killed", *two, extra=("--resume",))
+        while len(checkpoints(tmp_path / "killed")) < 2:
+            assert not running.done(), running.result()
+            time.sleep(0.05)
+        os.kill(rank(1, tmp_path / "killed"), signal.SIGKILL)
+        running.result()
+    whole, killed = weights(tmp_path / "whole"), weights(tmp_path / "killed")
+    assert whole.keys() == killed.keys()
+    assert all(torch.equal(value, killed[name]) for name, value in whole.items())
+
+
+def rank(number: int, out: Path) -> int:
+    """The process id of a rank of the run in a folder."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            environment = (entry / "environ").read_bytes().split(b"\0")
+            if f"RANK={number}".encode() in environment and str(out).encode() in (entry / "cmdline").read_bytes():
+                return int(entry.name)
+    raise AssertionError(f"no rank {number} trains in {out}")
 
 
 def test_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from facegen.data.split import DataConfig
 from facegen.errors import RecipeError, TrainingError, WeightsError
 from facegen.models.jnet import JNet
 from facegen.training.config import DCGANRecipe, OptimizerConfig
-from facegen.training.distributed import alone_in
+from facegen.training.distributed import alone_in, make_fabric
 from facegen.training.objectives import Phase
 from facegen.training.publish import publish
 from facegen.training.start import (
@@ -67,6 +67,14 @@ def test_nothing_to_resume_is_told_before_pictures_are_read(tmp_path: Path, exis
     with pytest.raises(TrainingError, match="no checkpoint to resume from; leave --resume away to begin"):
         make_trainer(jnet_recipe(), tmp_path / "no pictures", tmp_path / "run", resume=True)
     assert (tmp_path / "run").exists() == exists
+
+
+def test_torchrun_gives_the_same_command_at_first_and_again(
+    head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fabric = make_fabric(device="cpu")
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    assert make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=True, fabric=fabric).images_seen == 0
 
 
 def test_nothing_to_train_on_leaves_no_run_folder(tmp_path: Path) -> None:
