@@ -305,6 +305,7 @@ class FacePipeline:
 
 
 def _check_picture(picture: Tensor, *, square: bool) -> None:
-    wanted, sides = ("(3, S, S)", 1) if square else ("(3, H, W)", 2)
-    if picture.ndim != 3 or picture.shape[0] != 3 or not picture.numel() or len({*picture.shape[1:]}) > sides:
+    fits = picture.ndim == 3 and picture.shape[0] == 3 and picture.numel() > 0
+    if not fits or (square and picture.shape[1] != picture.shape[2]):
+        wanted = "(3, S, S)" if square else "(3, H, W)"
         raise ShapeError(f"FacePipeline: picture has shape {tuple(picture.shape)}, expected {wanted}.")
