@@ -11,12 +11,15 @@ from click.testing import CliRunner
 
 from facegen.arrays import RGB
 from facegen.cli.main import cli
+from facegen.errors import FileError
 from facegen.media.images import read_image, write_image
+from facegen.media.record import read_record, record_text
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
-from facegen.models.latents import LatentRating
+from facegen.models.latents import LatentRating, RatingConfig
 from facegen.pipeline import FacePipeline
 from facegen.training import rating
 from facegen.training.rating import fit_rating, likelihood, realism
+from facegen.video.walk import latent_in
 from facegen.weights import load_network, read_card, save_weights
 from tests import tiny
 
@@ -84,6 +87,26 @@ def test_a_rating_is_written_and_used(generator: Path, tmp_path: Path, monkeypat
     assert chosen.rating is not None
     assert all(learned.accepts(chosen.latent(seed), 0.48) for seed in range(10))
     assert FacePipeline.load(recipe, [f"weights.generator={generator}"]).rating is None
+
+
+def test_a_record_knows_what_was_rejected(generator: Path, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    rated = LatentRating(RatingConfig(z_dim=8, width=16)).eval()
+    rated.learn_levels(torch.randn(2000, 8))
+    save_weights(generator.with_name("mine-rating"), rated, tiny.card("rating", rated.config.model_dump(mode="json")))
+    overrides = [f"weights.generator={generator}", "rejection=0.5"]
+    pipeline = FacePipeline.load(tiny.save_all(tmp_path / "tiny"), overrides)
+    changed = (n for n in range(99) if not torch.equal(pipeline.latent(n), pipeline.latent(n, rejection=0)))
+    seed = next(changed)
+    z = pipeline.latent(seed)
+    text = record_text(pipeline, "sample", {"seeds": seed}, z=z)
+    picture = write_image(tmp_path / "face.png", np.zeros((8, 8, 3), np.uint8), text=text)
+    assert str(generator.with_name("mine-rating")) in read_record(picture).weights
+    assert torch.equal(latent_in(pipeline, picture), z)
+    rated.levels.fill_(-torch.inf)
+    pipeline.rating = rated
+    with pytest.raises(FileError, match="or the generator's rating was another"):
+        latent_in(pipeline, picture)
 
 
 def test_too_few_pictures_are_refused(generator: Path, tmp_path: Path) -> None:
