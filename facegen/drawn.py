@@ -58,8 +58,8 @@ def write_all(
 ) -> Iterator[Future[Drawn]]:
     """Draw faces, upscale them, and write them; over `drawn_size` they are upscaled again, and brought to `size`.
 
-    A GPU upscales several at a time, while other threads find the landmarks of the next and write those that are done.
-    None depends on the others.
+    A GPU upscales several at a time, large ones one by one, while other threads find the landmarks of the next and
+    write those that are done. None depends on the others.
 
     Args:
         size: of all of them.
@@ -70,7 +70,8 @@ def write_all(
     """
     gpu, left = is_gpu(pipeline.device), iter(orders)
     pool: AbstractContextManager[Submit] = threads(torch.get_num_threads()) if gpu else nullcontext(at_once)
-    faces, ahead = (GPU_FACES, GPU_FACES) if gpu else (1, 0)
+    several = GPU_FACES if size <= pipeline.drawn_size else 1
+    faces, ahead = (several, several) if gpu else (1, 0)
     with pool as submit:
         maker = _Maker(pipeline, size, command, source, submit)
         batches = iter(lambda: list(islice(left, faces)), [])
