@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -27,21 +28,24 @@ MADE = [
 
 @pytest.fixture
 def folder(tmp_path: Path, astronaut: RGB, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with what the README supposes: photo.jpg, clip.mp4, head.png, photos/, faces/, portraits/,
-    pipelines/."""
-    write_image(tmp_path / "photo.jpg", astronaut)
-    write_video(tmp_path / "clip.mp4", [astronaut[:128, 160:288]] * 2, Fraction(5))
+    monkeypatch.chdir(tmp_path)
+    return fill(tmp_path, astronaut)
+
+
+def fill(folder: Path, astronaut: RGB) -> Path:
+    """Make what the README supposes: photo.jpg, clip.mp4, head.png, photos/, faces/, portraits/, pipelines/."""
+    write_image(folder / "photo.jpg", astronaut)
+    write_video(folder / "clip.mp4", [astronaut[:128, 160:288]] * 2, Fraction(5))
     for number in range(2):
-        write_image(tmp_path / "photos" / f"me_{number}.png", resize(astronaut[:300, 90 : 390 - number], (1500, 1500)))
-    write_image(tmp_path / "head.png", astronaut[:256, 96:352])
+        write_image(folder / "photos" / f"me_{number}.png", resize(astronaut[:300, 90 : 390 - number], (1500, 1500)))
+    write_image(folder / "head.png", astronaut[:256, 96:352])
     for number in range(20):
-        write_image(tmp_path / "faces" / f"me_{number:04d}.png", astronaut[:128, number : number + 128])
+        write_image(folder / "faces" / f"me_{number:04d}.png", astronaut[:128, number : number + 128])
     for number in range(5):
         portrait = resize(astronaut[:256, 90 + number : 346 + number], (768, 768))
-        write_image(tmp_path / "portraits" / f"me_{number:04d}.png", portrait)
-    shutil.copytree(ROOT / "pipelines", tmp_path / "pipelines")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+        write_image(folder / "portraits" / f"me_{number:04d}.png", portrait)
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines")
+    return folder
 
 
 SHORTENED = {
@@ -55,11 +59,11 @@ SHORTENED = {
 """What is added to a command, so that it ends soon; the last of an option counts."""
 
 
-def run(line: str, folder: Path) -> None:
+def run(line: str, folder: Path, program: Sequence[str | Path] = (sys.executable, "-m", "facegen")) -> None:
     """Run a command, shortened."""
     words = shlex.split(line, comments=True)[1:]
     arguments = words + SHORTENED.get(words[0], [])
-    done = subprocess.run([sys.executable, "-m", "facegen", *arguments], cwd=folder, capture_output=True, text=True)
+    done = subprocess.run([*program, *arguments], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from packaging.requirements import Requirement
 
 from facegen.arrays import RGB
 from facegen.media.images import read_image, write_image
+from tests import test_readme
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
@@ -46,10 +48,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
-def needed() -> set[str]:
-    """The distributions that `pip install facegen` brings, without facegen itself and without extras."""
+def needed(*extras: str) -> set[str]:
+    """The distributions that `pip install facegen`, with these extras, brings, without facegen itself."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    todo, found = [Requirement(line) for line in project["dependencies"]], set()
+    lines = project["dependencies"] + [line for extra in extras for line in project["optional-dependencies"][extra]]
+    todo, found = [Requirement(line) for line in lines], set()
     while todo:
         requirement = todo.pop()
         if requirement.name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
@@ -62,9 +65,9 @@ def needed() -> set[str]:
     return found
 
 
-def link_packages(site_packages: Path) -> None:
+def link_packages(site_packages: Path, *extras: str) -> None:
     """Link what facegen needs into an environment: the same files as an installation, without a gigabyte of copies."""
-    for name in needed():
+    for name in needed(*extras):
         for file in distribution(name).files or []:
             top = site_packages / file.parts[0]
             if file.parts[0] not in ("..", "__pycache__") and not top.exists():
@@ -82,15 +85,19 @@ class Installed:
         return run(self.bin / "facegen", *words, cwd=self.cwd, PATH=f"{self.bin}{os.pathsep}{os.environ['PATH']}")
 
 
-@pytest.fixture(scope="session")
-def facegen(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    folder = tmp_path_factory.mktemp("fresh")
+def installed(wheel: Path, folder: Path, *extras: str) -> Installed:
+    """Install the wheel with these extras in a fresh environment."""
     run(uv(), "venv", "--quiet", "--python", sys.executable, "env", cwd=folder)
     run(uv(), "pip", "install", "--quiet", "--no-deps", "--python", folder / "env", wheel, cwd=folder)
     (site_packages,) = (folder / "env").rglob("site-packages")
-    link_packages(site_packages)
+    link_packages(site_packages, *extras)
     (folder / "work").mkdir()
     return Installed(folder / "env" / ("Scripts" if os.name == "nt" else "bin"), folder / "work")
+
+
+@pytest.fixture(scope="session")
+def facegen(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return installed(wheel, tmp_path_factory.mktemp("fresh"))
 
 
 def test_the_wheel_is_small_and_holds_no_training_weights(wheel: Path) -> None:
@@ -133,3 +140,19 @@ def test_training_names_the_missing_extra(facegen: Installed) -> None:
     )  # fmt: skip
     assert done.returncode == 1
     assert "pip install" in done.stderr
+
+
+def test_the_commands_of_the_readme_in_order(
+    wheel: Path, tmp_path_factory: pytest.TempPathFactory, astronaut: RGB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the extras that the README and its pages on training and export name; all but what waits for a person."""
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    pages = test_readme.README + "".join((ROOT / "docs" / f"{name}.md").read_text() for name in ("training", "export"))
+    extras = set(re.findall(r"facegen\[(\w+)\]", pages))
+    assert extras >= {"data", "evaluate", "studio", "train"}
+    program = (installed(wheel, tmp_path_factory.mktemp("whole"), *extras).bin / "facegen",)
+    folder = test_readme.fill(tmp_path_factory.mktemp("readme"), astronaut)
+    for line in test_readme.COMMANDS:
+        if line != "facegen studio" and "curate" not in line:
+            test_readme.run(line, folder, program)
+    assert list((folder / "comparison").iterdir())
