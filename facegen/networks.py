@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from typing import TypedDict
 
 from facegen.errors import RecipeError, WeightsError
@@ -11,8 +13,10 @@ from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.models.latents import LatentRating
 from facegen.recipe import PipelineRecipe
-from facegen.weights import RATING, companion, load_network
+from facegen.weights import RATING, Kind, companion, find_weights, load_network, read_card
 
+ROLES: dict[Kind, str] = {"dcgan": "generator", "jnet": "upscaler", "patchgan": "discriminator"}
+"""Kind of weights -> their key in a pipeline recipe's [weights]."""
 DISCRIMINATOR_SCALE = 8
 """Every `PatchDiscriminator` joins its low-res input after three stride-2 convolutions."""
 
@@ -27,6 +31,21 @@ class Networks(TypedDict):
     guide: GuideMode
     discriminator: PatchDiscriminator | None
     """None where no scorer asks for it."""
+
+
+def role_overrides(names: Iterable[str]) -> tuple[str, ...]:
+    """Put weights, named as for `find_weights`, in their places in a recipe: "weights.generator=...".
+
+    Raises:
+        WeightsError: if they are missing, or of a kind that a pipeline has no place for.
+    """
+    found = {}
+    for name in names:
+        kind = read_card(find_weights(name)).kind
+        if kind not in ROLES:
+            raise WeightsError(f"weights {name!r}: hold a {kind}, but a pipeline is of {', '.join(ROLES)}.")
+        found[ROLES[kind]] = name
+    return tuple(f"weights.{role}={json.dumps(name)}" for role, name in found.items())
 
 
 def load_networks(recipe: PipelineRecipe) -> Networks:

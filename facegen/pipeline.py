@@ -21,7 +21,7 @@ from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.models.latents import LatentRating, draw_latent
-from facegen.networks import check_networks, load_networks
+from facegen.networks import check_networks, load_networks, role_overrides
 from facegen.ops.blending import blend
 from facegen.ops.choice import gather
 from facegen.ops.color import in_tone
@@ -104,6 +104,13 @@ class FacePipeline:
             return cls(recipe, **networks, device=device)
         except (RecipeError, WeightsError) as error:
             raise type(error)(f"{path}: {error}") from None
+
+    @classmethod
+    def from_pretrained(cls, *names: str, path: Path = DEFAULT_RECIPE, device: str = "cpu") -> FacePipeline:
+        """Load weights of the hub ("hf:owner/name"), shipped ones or folders, each in its place of a recipe; the others
+        are the recipe's. See `load`.
+        """
+        return cls.load(path, role_overrides(names), device=device)
 
     @property
     def scale(self) -> int:

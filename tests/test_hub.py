@@ -9,11 +9,13 @@ import huggingface_hub.constants
 import pytest
 from click.testing import CliRunner
 
+from facegen.arrays import to_rgb
 from facegen.cli.main import cli
 from facegen.errors import MissingExtraError, WeightsError
 from facegen.hub import HubName, hub_name
 from facegen.media.images import read_image
 from facegen.models.dcgan import DCGANGenerator
+from facegen.pipeline import FacePipeline
 from facegen.training.model_card import README, model_card, upload
 from facegen.weights import CARD_FILE, MODEL_FILE, companion, find_weights, load_network, read_card
 from tests import tiny
@@ -176,3 +178,18 @@ def test_a_face_is_drawn_with_weights_of_the_hub(hub: Hub, tmp_path: Path) -> No
     done = CliRunner().invoke(cli, ["sample", *(str(word) for option in options.items() for word in option)])
     assert done.exit_code == 0, done.output
     assert read_image(next((tmp_path / "out").glob("*.png"))).rgb.std() > 0
+
+
+def test_a_pipeline_is_loaded_from_the_hub(hub: Hub, tmp_path: Path) -> None:
+    recipe = tiny.save_all(tmp_path / "tiny")
+    pipeline = FacePipeline.from_pretrained(NAME, f"{NAME}/jnet", path=recipe)
+    assert pipeline.recipe.weights.generator == NAME
+    assert pipeline.recipe.weights.upscaler == f"{NAME}/jnet"
+    assert bytes_of(pipeline) == bytes_of(FacePipeline.load(recipe))
+    heads = Path("weights/training/dcgan-128-heads").resolve()
+    with pytest.raises(WeightsError, match="hold a heads, but a pipeline is of dcgan, jnet, patchgan"):
+        FacePipeline.from_pretrained(str(heads), path=recipe)
+
+
+def bytes_of(pipeline: FacePipeline) -> bytes:
+    return to_rgb(pipeline.sample(1, 256).image).tobytes()

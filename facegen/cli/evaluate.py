@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
     from facegen.weights import Card
 Loaded = TypeVar("Loaded")
-ROLES = {"dcgan": "generator", "jnet": "upscaler"}
-"""Kind of weights -> their key in a pipeline recipe's [weights]."""
+MEASURED = ("dcgan", "jnet")
+"""Kinds of weights that make pictures."""
 
 
 @click.command()
@@ -185,8 +185,10 @@ def _grouping(groups: str) -> Grouping:
 
 def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:
     """Find the role of all the weights in a pipeline; several must fit in one table."""
+    from facegen.networks import ROLES
+
     for folder, card in zip(folders, cards, strict=True):
-        if card.kind not in ROLES:
+        if card.kind not in MEASURED:
             raise UsageError(f"{folder}: holds a {card.kind}, which makes no pictures; name a dcgan or a jnet.")
         if len(cards) > 1 and card.kind != "dcgan":
             reason = "only generators (dcgan) are measured side by side, so measure it by itself."
