@@ -78,15 +78,22 @@ def button(page: Page, name: str) -> Locator:
 
 
 def download(page: Page, name: str, folder: Path, file: str) -> Path:
-    """Download until the button gives the file of this name."""
+    """Download until the button gives the file of this name; while the next is made, it gives none, or the last."""
+    from playwright.sync_api import TimeoutError as NothingGiven
+
+    given = "nothing"
     for _ in range(60):
-        with page.expect_download() as started:
-            button(page, name).click()
-        if started.value.suggested_filename == file:
+        try:
+            with page.expect_download(timeout=3000) as started:
+                button(page, name).click()
+        except NothingGiven:
+            continue
+        given = started.value.suggested_filename
+        if given == file:
             started.value.save_as(folder / file)
             return folder / file
         page.wait_for_timeout(500)
-    raise AssertionError(f"{started.value.suggested_filename}, not {file}")
+    raise AssertionError(f"{given}, not {file}")
 
 
 def seen(place: Locator, folder: Path) -> RGB:
