@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
-from facegen.arrays import to_rgb
+from facegen.arrays import to_rgb, to_tensor
 from facegen.errors import RecipeError
+from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide, with_closer_lips
 from facegen.faces.identity import identity_change
 from facegen.faces.landmarks import Landmarks
 from facegen.ops.choice import choose
@@ -176,3 +177,24 @@ class Upscaled:
     def identity(self) -> float | None:
         """Distance of the face to the low-res picture's; see `facegen.faces.identity.identity_change`."""
         return identity_change(to_rgb(self.stack[:3]), to_rgb(self.image), self.landmarks)
+
+
+def stacked(
+    low_res: Tensor, landmarks: Sequence[Landmarks | None], strengths: Sequence[float], guide: GuideMode, *, told: bool
+) -> Tensor:
+    """Lay guides, empty without landmarks, and the strengths of damage, if the network is told, on pictures.
+
+    Args:
+        low_res: (B, 3, h, w) in [0, 1].
+        landmarks: in their pixels.
+    Returns:
+        (B, C, h, w) in [0, 1].
+    """
+    size, painted = low_res.shape[2:], GUIDE_CHANNELS[guide]
+    planes = torch.zeros(len(low_res), painted + told, *size)
+    for own, marks, strength in zip(planes, landmarks, strengths, strict=True):
+        if marks is not None:
+            points = with_closer_lips(marks.points) if strength else marks.points
+            own[:painted] = to_tensor(paint_guide(points, size[0], guide))
+        own[painted:] = strength
+    return torch.cat([low_res, planes.to(low_res.device)], dim=1)

@@ -11,10 +11,19 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
-from facegen.arrays import to_rgb, to_tensor
-from facegen.candidates import Candidates, Progress, Upscaled, joined, make_candidates, select, wanted_variants
+from facegen.arrays import to_rgb
+from facegen.candidates import (
+    Candidates,
+    Progress,
+    Upscaled,
+    joined,
+    make_candidates,
+    select,
+    stacked,
+    wanted_variants,
+)
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
-from facegen.faces.guide import GUIDE_CHANNELS, GuideMode, paint_guide, with_closer_lips
+from facegen.faces.guide import GuideMode
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.files import PIPELINES
 from facegen.models.dcgan import DCGANGenerator
@@ -211,7 +220,7 @@ class FacePipeline:
         sought = [landmarks_in_head(to_rgb(x)) if y == "find" else y for x, y in zip(pictures, landmarks, strict=True)]
         found = [marks and marks.scaled(low_res.shape[3] / pictures.shape[3]) for marks in sought]
         strengths = [strength_of(picture, self.recipe.strength) for picture in low_res]
-        stacks = self._stacks(low_res, found, strengths)
+        stacks = stacked(low_res, found, strengths, self.guide, told=self.config.strength)
         # 3. The tiles, in low-res pixels.
         plan = self.plan(*low_res.shape[2:])
         # 4. The candidates of each tile, (B, T, K, 3, s*t, s*t).
@@ -254,7 +263,7 @@ class FacePipeline:
         picture = picture.to(self.device)
         plan = self.plan(*picture.shape[1:], most=PLAIN_OVERLAP)
         strength = strength_of(picture, self.recipe.strength)
-        stacks = self._stacks(picture[None], [None], [strength])
+        stacks = stacked(picture[None], [None], [strength], self.guide, told=self.config.strength)
         images = self._upscale_tiles(stacks, plan, self._variants[:1])
         image = in_tone(blend(images[0, :, 0], plan).clamp_(0, 1), picture)
         reference = without_damage(image, picture, strength)
@@ -280,17 +289,6 @@ class FacePipeline:
         if size < 1:
             raise UsageError(f"size is {size}, expected a positive number of pixels.")
         return max(math.ceil(size / self.scale), self.config.tile)
-
-    def _stacks(self, low_res: Tensor, landmarks: Sequence[Landmarks | None], strengths: Sequence[float]) -> Tensor:
-        """(B, C, h, w) in [0, 1]: pictures, guides, empty without landmarks, and the strengths if they can be told."""
-        size = low_res.shape[2:]
-        told = torch.zeros(len(low_res), GUIDE_CHANNELS[self.guide] + self.config.strength, *size)
-        for planes, marks, strength in zip(told, landmarks, strengths, strict=True):
-            if marks is not None:
-                points = with_closer_lips(marks.points) if strength else marks.points
-                planes[: GUIDE_CHANNELS[self.guide]] = to_tensor(paint_guide(points, size[0], self.guide))
-            planes[GUIDE_CHANNELS[self.guide] :] = strength
-        return torch.cat([low_res, told.to(low_res.device)], dim=1)
 
     def _upscale_tiles(self, stacks: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
         """(B, T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
