@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -78,7 +79,8 @@ def kill_often(make: Callable[[], Command], out: Path, done: Callable[[], int], 
         else:
             time.sleep(rng.uniform(0, 6))
         killed += process.poll() is None
-        os.killpg(process.pid, signal.SIGTERM if number % 2 else signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was done already
+            os.killpg(process.pid, signal.SIGTERM if number % 2 else signal.SIGKILL)
         process.wait(60)
         assert done() >= before
         before = done()
