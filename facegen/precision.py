@@ -91,7 +91,7 @@ def _processor() -> str:
 
 
 def _read(file: Path) -> dict[str, float]:
-    """What is remembered; nothing where the file is missing or damaged."""
+    """Read the measurements that are remembered; nothing where the file is missing or damaged."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         return {str(key): float(value) for key, value in found.items()}

@@ -41,7 +41,7 @@ def error_console() -> Console:
 
 
 class _Description(ProgressColumn):
-    """What a line counts; file names may be in it."""
+    """The things that a line counts; file names may be in it."""
 
     def render(self, task: Task) -> Text:
         return cells(task.description)[0]

@@ -55,7 +55,7 @@ def landmark_model() -> Any:
 
 
 class Loading(NamedTuple):
-    """What is being loaded."""
+    """The models that are being loaded."""
 
     detector: Future[bytes]
     """Pickled."""

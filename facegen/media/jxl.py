@@ -1,4 +1,4 @@
-"""What the plugin for JPEG XL does not tell: a picture's size before all of it is decoded, and its XMP packet.
+"""Facts that the plugin for JPEG XL does not tell: a picture's size before all of it is decoded, and its XMP packet.
 
 Source: ISO/IEC 18181-1 (size header) and 18181-2 (boxes).
 """

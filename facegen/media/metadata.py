@@ -71,7 +71,7 @@ class Origin:
     profile: bytes | None = None
     """The ICC profile of the values; None is sRGB."""
     xmp: bytes | None = None
-    """What people wrote into the XMP packet: captions, keywords, rights; see `carry`."""
+    """Texts that people wrote into the XMP packet: captions, keywords, rights; see `carry`."""
 
 
 PLAIN = Origin()

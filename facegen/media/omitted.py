@@ -24,7 +24,7 @@ OMITTED: dict[str, tuple[bytes, ...]] = {
     ),
     "content credentials": (b"jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71",),
 }  # fmt: skip
-"""What may be in a file -> bytes of which some are in it then: in the XMP packet, or in the box that holds it.
+"""Extra content of a file -> bytes of which some are in it then: in the XMP packet, or in the box that holds it.
 
 HDR gain maps of Adobe and Google (Ultra HDR), Apple, and ISO 21496-1; motion photos of Google and Samsung; depth maps
 of Google, and of MPEG (ISO/IEC 23008-2); the bits of AVIF and HEIC (pixi, ISO/IEC 23008-12); C2PA's manifest store,

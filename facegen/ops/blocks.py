@@ -36,7 +36,7 @@ TO_PLANES = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688
 
 @dataclass(frozen=True)
 class Quantisation:
-    """What a JPEG says of its blocks."""
+    """The steps by which a JPEG's blocks are quantised."""
 
     luma: tuple[int, ...]
     """64 steps, row by row, the lowest vertical frequency first; in levels of 255."""
@@ -71,7 +71,7 @@ def _smoothed(rgb: RGB, file: Quantisation) -> RGB:
 
 
 def _shift(plane: Tensor, steps: tuple[int, ...], part: tuple[int, int]) -> Tensor:
-    """What smoothing adds to an (H, W) plane of which `part` pixels share a sample."""
+    """Compute the change by which smoothing alters an (H, W) plane of which `part` pixels share a sample."""
     height, width = plane.shape
     below, right = -height % (SIDE * part[0]), -width % (SIDE * part[1])
     samples = F.avg_pool2d(F.pad(plane[None, None], (0, right, 0, below), mode="replicate"), part)[0, 0]
@@ -82,7 +82,7 @@ def _shift(plane: Tensor, steps: tuple[int, ...], part: tuple[int, int]) -> Tens
 
 
 def _descend(plane: Tensor, most: Tensor) -> Tensor:
-    """What to add to a plane of whole blocks, (H, W), so that it varies least; no component by more than (64,)."""
+    """Find the change to a plane of whole blocks, (H, W), that makes it vary least; no component by more than (64,)."""
     blocks, cosines = (plane.shape[0] // SIDE, plane.shape[1] // SIDE), _cosines()
     shift = torch.zeros_like(plane)
     for number in range(ROUNDS):

@@ -149,7 +149,7 @@ def enlarge_smoothly(low_res: Tensor, scale: int) -> Tensor:
 
 
 def _lacking(image: Tensor, target: Tensor, slack: float) -> Tensor:
-    """What each picture's means lack to the target beyond the slack, (..., 3, h, w); 0 if negligible."""
+    """Subtract each picture's means from the target, beyond the slack, (..., 3, h, w); 0 if negligible."""
     residual = target - downsample_area(image, (target.shape[-2], target.shape[-1]))
     residual = residual - residual.clamp(-slack, slack)
     return residual * (residual.abs().amax((-3, -2, -1), keepdim=True) >= TOLERANCE)

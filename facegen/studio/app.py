@@ -47,7 +47,7 @@ _POLICY = (
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
     "worker-src 'self' blob:; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-"""What Gradio's page needs; nothing can be fetched from elsewhere."""
+"""Sources that Gradio's page needs; nothing can be fetched from elsewhere."""
 _FETCHING = ("/gradio_api/file=http", "/gradio_api/proxy=")
 """Paths with which Gradio's server would fetch files of other servers."""
 THEME = gr.themes.Default(

@@ -1,4 +1,4 @@
-"""What one visitor has on the tab that restores photos."""
+"""The photos of one visitor on the tab that restores photos."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from facegen.studio.photos import Photo
 
 FACES, PROTECT, AFTER = "Faces", "Protect", "Before and after"
-"""What the photo is shown with."""
+"""Ways to show the photo."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Session(Visit):
 
     @property
     def remarks(self) -> list[str]:
-        """What there is to say about the photos, and about the one that is shown."""
+        """Say what is known about the photos, and about the one that is shown."""
         lines = [photo.error for photo in self.photos if photo.error]
         if self.job is not None and self.job.error:
             lines.append(self.job.error)

@@ -233,7 +233,7 @@ def _taken(images: Tensor, places: Tensor) -> Tensor:
 
 
 def jpeg(images: Tensor, quality: Tensor) -> Tensor:
-    """What JPEG's quantisation makes of pictures, with colours at half the side (4:2:0), as libjpeg has it.
+    """Quantise pictures as JPEG does, with colours at half the side (4:2:0), as libjpeg has it.
 
     Args:
         images: the side is a multiple of 8; of 16, or colours are kept at the full side.

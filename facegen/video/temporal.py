@@ -73,7 +73,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Fresh:
-    """What a frame's face becomes without those before it. Pickled, it is on the processor, without the candidates."""
+    """A face upscaled without regard to the frames before. Pickled, it is on the processor, without the candidates."""
 
     upscaled: Upscaled
     moved: Motion | None  # from the frame before
