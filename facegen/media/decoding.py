@@ -130,7 +130,7 @@ def upright(path: Path, file: ImageFile.ImageFile, blocks: Quantisation | None) 
 
 
 def quantisation(file: ImageFile.ImageFile) -> Quantisation | None:
-    """Read how an open JPEG's blocks are quantised; None of other files, of other colours than YCbCr, and of fine steps."""
+    """Read how an open JPEG's blocks are quantised; None for other files, other colours than YCbCr, and fine steps."""
     if not isinstance(file, JpegImageFile) or file.mode not in ("L", "RGB") or file.info.get("adobe_transform", 1) != 1:
         return None
     (_, across, down, luma), *others = file.layer
