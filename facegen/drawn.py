@@ -104,16 +104,13 @@ class _Maker:
         return partial(self._upscale, orders, drawn.result(), landmarks)
 
     def _upscale(self, orders: list[Order], faces: Tensor, landmarks: list[Future[Landmarks]]) -> list[Future[Any]]:
-        done = at_once(lambda: self._upscaled(faces, [marks.result() for marks in landmarks]))
+        done = at_once(
+            lambda: self.pipeline.upscale_drawn(faces, [marks.result() for marks in landmarks], self.size)
+        )
         if done.exception():
             return [done] * len(orders)
         each = zip(orders, faces, done.result(), strict=True)
         return [self.submit(partial(self._write, *one, side_stream(self.pipeline.device))) for one in each]
-
-    def _upscaled(self, faces: Tensor, landmarks: list[Landmarks]) -> list[Upscaled]:
-        largest = self.pipeline.drawn_size
-        upscaled = self.pipeline.together(faces, landmarks, min(self.size, largest))
-        return upscaled if self.size <= largest else [self.pipeline.again(face) for face in upscaled]
 
     def _write(self, order: Order, face: Tensor, upscaled: Upscaled, aside: AbstractContextManager[object]) -> Drawn:
         with aside:

@@ -13,7 +13,7 @@ from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.models.latents import LatentRating
 from facegen.recipe import PipelineRecipe
-from facegen.weights import RATING, Kind, companion, find_weights, load_network, read_card
+from facegen.weights import Kind, find_weights, load_network, rating_of, read_card
 
 ROLES: dict[Kind, str] = {"dcgan": "generator", "jnet": "upscaler", "patchgan": "discriminator"}
 """Kind of weights -> their key in a pipeline recipe's [weights]."""
@@ -55,7 +55,7 @@ def load_networks(recipe: PipelineRecipe) -> Networks:
         WeightsError: if weights are missing or damaged.
     """
     generator, _ = load_network(recipe.weights.generator, DCGANGenerator)
-    rated = companion(recipe.weights.generator, RATING) if recipe.rejection else None
+    rated = rating_of(recipe)
     rating = None if rated is None else load_network(str(rated), LatentRating)[0]
     upscaler, card = load_network(recipe.weights.upscaler, JNet)
     discriminator = None

@@ -159,8 +159,15 @@ class FacePipeline:
 
     def sample(self, seed: int, size: int = 768) -> Upscaled:
         """Draw a face from a seed and upscale it to `size`, over `drawn_size` to `finest_size`; see `__call__`."""
-        upscaled = self(self.draw(self.latent(seed)), min(size, self.drawn_size))
-        return self.again(upscaled) if size > self.drawn_size else upscaled
+        (upscaled,) = self.upscale_drawn(self.draw(self.latent(seed))[None], ["find"], size)
+        return upscaled
+
+    def upscale_drawn(
+        self, faces: Tensor, landmarks: Sequence[Landmarks | Literal["find"]], size: int
+    ) -> list[Upscaled]:
+        """Upscale drawn faces, (B, 3, 128, 128), to `size`, over `drawn_size` twice, to `finest_size`."""
+        upscaled = self.together(faces, landmarks, min(size, self.drawn_size))
+        return upscaled if size <= self.drawn_size else [self.again(face) for face in upscaled]
 
     def again(self, upscaled: Upscaled) -> Upscaled:
         """Shrink an upscaled face to `AGAIN_SIDE`, where the result agrees with it, and upscale it to `finest_size`."""

@@ -31,7 +31,7 @@ from facegen.models.latents import LatentRating, RatingConfig
 from facegen.models.projected import ProjectedConfig, ProjectedHeads
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig, SRGANGenerator
 from facegen.models.unet import GridConfig, GridDiscriminator, UNet, UNetConfig
-from facegen.recipe import load_recipe, parse_recipe
+from facegen.recipe import PipelineRecipe, load_recipe, parse_recipe
 
 Kind = Literal[
     "dcgan", "jnet", "patchgan", "heads", "encoder", "rating", "srgan", "srgan-discriminator", "unet",
@@ -123,6 +123,15 @@ def companion(name: str, suffix: str) -> Path | None:
         return fetch_companion(name, read_card(folder).name + suffix, needed=(CARD_FILE, MODEL_FILE))
     places = (folder.with_name(TRAINING) / (folder.name + suffix), folder.with_name(folder.name + suffix))
     return next((place for place in places if (place / CARD_FILE).is_file()), None)
+
+
+def rating_of(recipe: PipelineRecipe) -> Path | None:
+    """The folder of the rating of a recipe's generator; None if it has none, or no latent is to be rejected.
+
+    Raises:
+        WeightsError: as `find_weights`.
+    """
+    return companion(recipe.weights.generator, RATING) if recipe.rejection else None
 
 
 def read_card(folder: Path) -> Card:

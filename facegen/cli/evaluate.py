@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -93,20 +92,22 @@ def evaluate(
         named = f"{', '.join(measured)} are no films; are they weights?"
         raise UsageError(f"--data is missing; weights are measured on the pictures below a folder, and {named}")
     from facegen.data.split import shared_split
+    from facegen.networks import role_overrides
     from facegen.weights import find_weights, read_card
 
     folders = [find_weights(name) for name in measured]
     cards = [read_card(folder) for folder in folders]
-    role = _role(folders, cards)
-    if groups is not None and role == "generator":
+    _check_kinds(folders, cards)
+    draws = cards[0].kind == "dcgan"
+    if groups is not None and draws:
         raise UsageError("--groups is for upscalers: faces that a generator draws are nobody's; omit it.")
     grouping, columns = None if groups is None else _grouping(groups), _columns(measured, cards)
     split = shared_split(data, folders, held_out, include)
     make_folder(out)
-    changes = [(*overrides, f"weights.{role}={json.dumps(str(folder))}") for folder in folders]
+    changes = [(*overrides, *role_overrides([str(folder)])) for folder in folders]
     pipelines = {column: load_pipeline(recipe, change, device) for column, change in zip(columns, changes, strict=True)}
     facts = _facts(cards, data, recipe, overrides)
-    if role == "generator":
+    if draws:
         show(replace(_stage_1(pipelines, split, samples, inception, facts), facts=facts), out, "evaluation")
         return
     evaluations = _stage_2(pipelines, split, pictures, damage, grouping, facts)
@@ -133,7 +134,7 @@ def at_hand(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded | None:
     try:
         return load()
     except MissingExtraError as error:
-        say(str(error))
+        say(error)
         facts["note"] = str(error)
         return None
 
@@ -183,17 +184,14 @@ def _grouping(groups: str) -> Grouping:
     return by_skin if groups == SKIN else by_labels(Path(groups))
 
 
-def _role(folders: Sequence[Path], cards: Sequence[Card]) -> str:
-    """Find the role of all the weights in a pipeline; several must fit in one table."""
-    from facegen.networks import ROLES
-
+def _check_kinds(folders: Sequence[Path], cards: Sequence[Card]) -> None:
+    """Refuse weights that make no pictures; several must fit in one table."""
     for folder, card in zip(folders, cards, strict=True):
         if card.kind not in MEASURED:
             raise UsageError(f"{folder}: holds a {card.kind}, which makes no pictures; name a dcgan or a jnet.")
         if len(cards) > 1 and card.kind != "dcgan":
             reason = "only generators (dcgan) are measured side by side, so measure it by itself."
             raise UsageError(f"{folder}: holds a {card.kind}; {reason}")
-    return ROLES[cards[0].kind]
 
 
 def _columns(weights: Sequence[str], cards: Sequence[Card]) -> list[str]:

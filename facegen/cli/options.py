@@ -108,6 +108,7 @@ def _variants() -> Collection[str]:
 
 
 out_option = click.option("--out", type=PATH, default=Path("out"), help="Folder for the results.")
+device_option = click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps.")
 overwrite_option = click.option("--overwrite", is_flag=True, help="Also replace files that facegen did not write.")
 _FORMATS = click.Choice(["png", "jpg", "webp", "avif", "jxl", "tif"])
 format_option = click.option(
@@ -171,7 +172,7 @@ _PIPELINE_OPTIONS = (
         "--strength", type=Strength(),
         help="With --preset restore: how damaged the pictures are, from 0 to 1; auto estimates it for each.",
     ),
-    click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps."),
+    device_option,
     click.option("--threads", type=click.IntRange(min=1), help=_THREADS_HELP),
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from unittest.mock import patch
 
 import click
 
+from facegen.cli.options import device_option, recipe_path
 from facegen.cli.printing import say
 from facegen.errors import MissingExtraError
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--no-browser", is_flag=True, help="Do not open the page in a browser.")
 @click.option("--recipe", default="portrait", help="Name of a recipe in pipelines/, or a TOML file.")
-@click.option("--device", default="auto", help="auto, cpu, cuda, cuda:1 or mps.")
+@device_option
 @click.option(
     "--curate", "curated", metavar="SET", type=click.Path(path_type=Path),
     help="A set to look through on the tab Curate, as facegen data curate does.",
@@ -43,7 +44,6 @@ def studio(
     """
     if find_spec("gradio") is None:
         raise MissingExtraError("facegen studio needs more packages; pip install 'facegen[studio]'")
-    from facegen.cli.options import recipe_path
     from facegen.web import access_for, address_of, listen, serve
 
     recipe_path(recipe)  # refuses a wrong name now rather than with the first photo

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from facegen.arrays import RGB
 from facegen.data.manifest import MANIFEST, read_manifest
-from facegen.errors import ImageError, TrainingError, UsageError
+from facegen.errors import ImageError, TrainingError, UsageError, printable
 from facegen.faces.align import Points
 from facegen.files import PIPELINES, sha256_of
 from facegen.media.images import PICTURE_SUFFIXES, read_image, resize
@@ -35,6 +36,11 @@ PEOPLE = PIPELINES / "data" / "people.toml"
 def source_of(path: Path) -> str:
     """Name the source of a picture: the part of its file stem before the last underscore."""
     return path.stem.rpartition("_")[0] or path.stem
+
+
+def count_sources(files: Iterable[Path]) -> Counter[str]:
+    """Count pictures by their source, as a card states it."""
+    return Counter(printable(source_of(file)) for file in files)
 
 
 def person_of(path: Path) -> str:

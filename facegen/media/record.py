@@ -26,7 +26,7 @@ from facegen.media.images import CLIP_SUFFIXES, WRITABLE, check_format, picture_
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
 from facegen.recipe import PipelineRecipe
-from facegen.weights import RATING, companion, sha256_of_weights
+from facegen.weights import rating_of, sha256_of_weights
 
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
 """Keys of a picture's text: the command line that makes it, and the record as JSON."""
@@ -272,7 +272,7 @@ def _bytes(z: Tensor) -> bytes:
 def weight_names(recipe: PipelineRecipe, *, drawn: bool) -> list[str]:
     """Return the names of the weights that a recipe uses; of the generator's rating too if a seed is `drawn`."""
     scored = [recipe.weights.discriminator] if recipe.choice.scorers.get("discriminator") else []
-    rating = companion(recipe.weights.generator, RATING) if drawn and recipe.rejection else None
+    rating = rating_of(recipe) if drawn else None
     rated = [] if rating is None else [rating.name if rating.parent == WEIGHTS else str(rating)]
     return [recipe.weights.generator, *rated, recipe.weights.upscaler, *scored]
 

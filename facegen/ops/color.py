@@ -45,13 +45,14 @@ def in_tone(image: Tensor, low_res: Tensor) -> Tensor:
     Returns:
         (3, H, W) in [0, 1], of the same luma; the picture itself if the input has colours.
     """
-    light, bright = luma(low_res), luma(image)
+    light = luma(low_res)
     colours = (low_res - light).flatten(1).T  # (h*w, 3)
     powers = torch.stack([light.flatten() ** n for n in range(4)], dim=1)  # (h*w, 4)
     normal = powers.T @ powers + FLAT * len(powers) * torch.eye(4, device=powers.device)
     curve = torch.linalg.solve(normal, powers.T @ colours)  # (4, 3)
     if (powers @ curve - colours).abs().amax(dim=1).quantile(0.99) > TONED:
         return image
+    bright = luma(image)
     known = bright.clamp(light.min(), light.max())
     tint = sum(known**n * factors[:, None, None] for n, factors in enumerate(curve))
     toned: Tensor = (bright + tint).clamp(0, 1)

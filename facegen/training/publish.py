@@ -29,7 +29,6 @@ LIMITS: dict[Kind, str] = {
     "patchgan": "Scores tiles of the J-net it was trained with, and no others.",
     "encoder": "Finds the latents of aligned heads for the generator it was trained with, and for no other.",
     "heads": FOR_TRAINING,
-    "rating": "Rates latents of the generator it learned from, and of no other.",
     "srgan": UPSCALES,
     "unet": UPSCALES,
     "srgan-discriminator": FOR_TRAINING,

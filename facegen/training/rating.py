@@ -9,7 +9,6 @@ that rejection costs nothing when faces are drawn.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegen.arrays import RGB, to_rgb
-from facegen.data.split import data_config, load_square, source_of, training_files
-from facegen.errors import TrainingError, printable
+from facegen.data.split import count_sources, data_config, load_square, training_files
+from facegen.errors import TrainingError
 from facegen.evaluation.features import pooled_features
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
@@ -54,9 +53,8 @@ class Rated:
     rating: LatentRating
     correlation: float
     """Of the guesses with what they are guesses of, over faces that it did not learn from."""
-    best: RGB
-    worst: RGB
-    """The faces, (N, side, side, 3), of these that it rates highest and lowest, the most extreme first."""
+    ranked: RGB
+    """These faces, (N, side, side, 3), in the order of their ratings, the worst first."""
 
 
 def publish_rating(
@@ -80,7 +78,6 @@ def publish_rating(
     if len(real) < LEAST_REAL:
         raise TrainingError(f"--data {data}: {len(real)} pictures to compare with, expected at least {LEAST_REAL}.")
     rated = learn_rating(generator.to(device), real, count, tell)
-    sources = Counter(printable(source_of(file)) for file in files)
     measured = f"{rated.correlation:.2f} (facegen rate {card.name} --data {data} --faces {count})"
     own = Card(
         name=card.name + RATING,
@@ -89,7 +86,7 @@ def publish_rating(
         config=rated.rating.config.model_dump(mode="json"),
         recipe=card.recipe,
         images_seen=count,
-        sources=tuple(f"{source}: {number}" for source, number in sorted(sources.items())),
+        sources=tuple(f"{source}: {number}" for source, number in sorted(count_sources(files).items())),
         licence=card.licence,
         limits=f"Rates latents of {card.name}, and of no other generator. What is rare is rated low more often.",
         metrics={"correlation with what it guesses": measured},
@@ -124,7 +121,7 @@ def _learned(generator: DCGANGenerator, real: RGB, z: Tensor, tell: Tell) -> Rat
     guesses = rating(z[unseen].to(device))
     order = unseen[guesses.argsort().cpu()]
     correlation = float(torch.corrcoef(torch.stack([guesses, plausible[unseen.to(device)]]))[0, 1])
-    return Rated(rating.cpu(), correlation, best=faces[order.flip(0).numpy()], worst=faces[order.numpy()])
+    return Rated(rating.cpu(), correlation, ranked=faces[order.numpy()])
 
 
 def likelihood(drawn: Tensor, real: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +16,16 @@ from tomli_w import dumps as _toml
 from torch import Tensor, nn
 from torch.distributed import is_torchelastic_launched
 
-from facegen.data.split import RECIPE, Warn, known_landmarks, load_square, source_of, split_files, training_files
-from facegen.errors import RecipeError, TrainingError, WeightsError, one_line, printable
+from facegen.data.split import (
+    RECIPE,
+    Warn,
+    count_sources,
+    known_landmarks,
+    load_square,
+    split_files,
+    training_files,
+)
+from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
 from facegen.faces.align import Points
 from facegen.media.report import write_text
 from facegen.models.jnet import JNet
@@ -119,9 +126,8 @@ class Beginning(Callback):
         self.recipe, self.used = recipe, used
 
     def on_start(self, run: Run) -> None:
-        sources = Counter(printable(source_of(file)) for file in self.used)
         write_text(run.folder / RESOLVED, _toml(self.recipe.model_dump(mode="json", exclude_none=True)))
-        write_text(run.folder / SOURCES, _toml(sources))
+        write_text(run.folder / SOURCES, _toml(count_sources(self.used)))
 
 
 def resolved_recipe(out: Path) -> AnyRecipe:
