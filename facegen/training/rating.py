@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facegen.arrays import RGB, to_rgb
-from facegen.data.split import count_sources, data_config, load_square, training_files
+from facegen.data.split import count_sources, data_config, load_square, spread, training_files
 from facegen.errors import TrainingError
 from facegen.evaluation.features import pooled_features
 from facegen.models.dcgan import DCGANGenerator
@@ -31,11 +31,11 @@ Tell = Callable[[str], None]
 BATCH = 32
 """Faces drawn at a time."""
 NEIGHBOUR = 3
-"""A real picture reaches as far as to its so-manieth neighbour among the real ones."""
+"""A real picture reaches as far as its third nearest neighbour among the real ones."""
 LONELY = 0.95
 """Quantile of these reaches that the others are cut to: a picture without neighbours says nothing of the space."""
 MOST_REAL = 5000
-"""Real pictures that drawn ones are compared with."""
+"""Real pictures that the realism score looks at, of every source its share."""
 LEAST_REAL = 4 * NEIGHBOUR
 CLASSIFIER_STEPS, CLASSIFIER_BATCH, CLASSIFIER_WIDTH = 1500, 64, 256
 RATING_EPOCHS, RATING_BATCH, RATING_DROPOUT = 10, 256, 0.3
@@ -113,10 +113,11 @@ def _learned(generator: DCGANGenerator, real: RGB, z: Tensor, tell: Tell) -> Rat
     known = _look(features, real, side)
     tell(f"drawing {len(z)} faces, and looking at them")
     drawn, faces = _drawn(generator, features, z.to(device))
-    mean, spread = known.mean(0), known.std(0) + 1e-6
-    known, drawn = (known - mean) / spread, (drawn - mean) / spread
+    mean, deviation = known.mean(0), known.std(0) + 1e-6
+    known, drawn = (known - mean) / deviation, (drawn - mean) / deviation
     tell("comparing them")
-    plausible = _standard(_standard(likelihood(drawn, known)) + _standard(realism(drawn, known[:MOST_REAL])))
+    compared = known[spread(range(len(known)), MOST_REAL)]
+    plausible = _standard(_standard(likelihood(drawn, known)) + _standard(realism(drawn, compared)))
     rating, unseen = fit_rating(z.to(device), plausible)
     guesses = rating(z[unseen].to(device))
     order = unseen[guesses.argsort().cpu()]
