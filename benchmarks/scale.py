@@ -81,7 +81,7 @@ class Timing:
 def film(frames: int = 10) -> Table:
     """Measure the frames of a film after the first two."""
     from facegen.pipeline import FacePipeline
-    from facegen.stages import in_order
+    from facegen.threads import in_order
     from facegen.video.film import Cell, FilmOptions
     from facegen.video.sharing import Networks, Shared
     from facegen.video.store import FrameStore

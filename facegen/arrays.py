@@ -1,4 +1,4 @@
-"""Pictures as (H, W, 3) uint8 arrays, networks' images as (3, H, W) float32 tensors in [0, 1], and the way between."""
+"""Convert pictures, (H, W, 3) integer arrays, to images, (3, H, W) float32 tensors in [0, 1], and back."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ RGB = NDArray[np.uint8]
 Pixels = NDArray[np.uint8 | np.uint16]
 """A picture of 8 or of 16 bits a sample, (H, W, 3)."""
 Sample = TypeVar("Sample", bound=np.uint8 | np.uint16)
-"""The samples of a picture, where a function returns what it is given."""
+"""The type of a picture's samples, where a function returns the type it takes."""
 Points = NDArray[np.float64]
 """Points (x, y), (N, 2), in pixels."""
 
 
-def exact(device: torch.device) -> torch.dtype:
-    """float64, or float32 on Apple's GPUs, which know no other."""
+def widest_float(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 on Apple's GPUs, which have no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def to_tensor(rgb: Pixels) -> Tensor:
-    """(H, W, C) uint8 or uint16 to (C, H, W) float32 in [0, 1]."""
-    plain = rgb if rgb.dtype == np.uint8 else rgb.astype(np.int32)  # PyTorch computes with no uint16
-    return torch.from_numpy(np.ascontiguousarray(plain)).permute(2, 0, 1).float() / np.iinfo(rgb.dtype).max
+    """Convert (H, W, C) uint8 or uint16 to (C, H, W) float32 in [0, 1]."""
+    samples = rgb if rgb.dtype == np.uint8 else rgb.astype(np.int32)  # PyTorch cannot compute with uint16
+    return torch.from_numpy(np.ascontiguousarray(samples)).permute(2, 0, 1).float() / np.iinfo(rgb.dtype).max
 
 
 def to_rgb(image: Tensor) -> RGB:
-    """(..., C, H, W) in [0, 1], clamped, to (..., H, W, C) uint8, rounded to nearest."""
+    """Convert (..., C, H, W) in [0, 1], clamped, to (..., H, W, C) uint8, rounded to nearest."""
     return to_samples(image, np.uint8)
 
 
 def to_samples(image: Tensor, depth: type[Sample]) -> NDArray[Sample]:
-    """(..., C, H, W) in [0, 1], clamped, to (..., H, W, C) of 8 or 16 bits a sample, rounded to nearest."""
+    """Convert (..., C, H, W) in [0, 1], clamped, to (..., H, W, C) of 8 or 16 bits a sample, rounded to nearest."""
     scaled = image.clamp(0, 1).mul(np.iinfo(depth).max).round()
-    whole = scaled.to(torch.uint8 if depth is np.uint8 else torch.int32).movedim(-3, -1).contiguous()
-    return whole.cpu().numpy().astype(depth, copy=False)
+    samples = scaled.to(torch.uint8 if depth is np.uint8 else torch.int32).movedim(-3, -1).contiguous()
+    return samples.cpu().numpy().astype(depth, copy=False)
 
 
 def eight_bits(pixels: Pixels) -> RGB:
-    """Round 16 bits a sample to 8; 8 stay as they are, without a copy. Any shape."""
+    """Round a picture of any shape from 16 bits a sample to 8; one of 8 bits is returned without a copy."""
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, dtype=np.uint8)
     return np.asarray(cv2.convertScaleAbs(pixels, alpha=1 / 257), dtype=np.uint8).reshape(pixels.shape)

@@ -1,4 +1,4 @@
-"""The candidates of every tile, what the network makes of each of its variants, and the picture chosen from them."""
+"""Upscale the variants of every tile to candidates, and choose one candidate per tile."""
 
 from __future__ import annotations
 
@@ -23,34 +23,34 @@ from facegen.ops.variants import Variant, apply_variant, shift_stack, undo_varia
 from facegen.recipe import CandidateOptions, ChoiceOptions
 from facegen.runtime import Run, in_batches
 
-Progress = Callable[[int, int], None]
-"""Takes how many tiles are upscaled, each variant counted, and how many there are; an exception from it cancels."""
+Progress = Callable[[int, int], object]
+"""Called with how many tiles, counted per variant, or blocks are done, and how many there are; an exception cancels."""
 KEPT = torch.float16
-"""How candidates are kept: half the memory of float32, and exact to 1/16 of an 8-bit step."""
+"""The type in which candidates are stored: half the memory of float32, and exact to 1/16 of an 8-bit step."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """All candidates of a picture, and what they are compared with."""
+    """All candidates of a picture, and what is needed to choose among them."""
 
     stack: Tensor
     """(3+G, h, w) in [0, 1]: the low-res picture and its guide."""
     reference: Tensor
-    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the result must agree with it."""
+    """(3, s*h/n, s*w/n) for an integer n: the input, at the largest size at which the result must agree with it."""
     landmarks: Landmarks | None
-    """In low-res pixels; None where there is no face."""
+    """In low-res pixels; None without a face."""
     strength: float
-    """How damaged the input is, as given or estimated."""
+    """Damage of the input, as given or estimated, 0 to 1."""
     plan: TilePlan
     images: Tensor
     """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
     names: tuple[str, ...]
-    """Names of the K candidates: "identity", "flip"."""
+    """Names of the K variants: "identity", "flip"."""
     bonus: Tensor | None = None
     """(T, K) added to the scores; None adds nothing."""
 
     def upscaled(self, image: Tensor, reference: Tensor, scores: Tensor, chosen: Tensor) -> Upscaled:
-        """Put down what became of the candidates."""
+        """Return the result with these candidates."""
         return Upscaled(
             image=image, stack=self.stack, reference=reference, landmarks=self.landmarks, plan=self.plan,
             candidates=self.images, names=self.names, scores=scores, chosen=chosen, strength=self.strength,
@@ -58,10 +58,10 @@ class Candidates:
 
 
 def wanted_variants(options: CandidateOptions) -> tuple[Variant, ...]:
-    """List the variants of a tile that the network is shown, the identity first.
+    """List the variants of a tile that the network upscales, the identity first.
 
     Raises:
-        RecipeError: if more are asked for than there are.
+        RecipeError: if there are fewer variants than the candidates wanted.
     """
     found = variants_of(options.variants)
     if options.count > len(found):
@@ -84,16 +84,16 @@ def make_candidates(
     full: bool = False,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Upscale every variant of every tile of some pictures of one size.
+    """Upscale every variant of every tile of several pictures of one size.
 
     Args:
         run: the network.
         stacks: (B, 3+G, h, w) in [0, 1], the low-res pictures and their guides.
         plan: geometry in low-res pixels.
-        variants: as `wanted_variants` lists them; one with a shift comes after the identity.
-        scale: how many times the network enlarges.
-        batch: tiles per network call, halved where a GPU's memory is too small for them.
-        full: fill up every batch; see `in_batches`.
+        variants: as `wanted_variants` lists them; the identity comes before all shifts.
+        scale: enlargement of the network.
+        batch: tiles per network call, halved if memory runs out.
+        full: pad the last batch; see `in_batches`.
         progress: called after every batch.
     Returns:
         (B, T, K, 3, s*tile, s*tile) float16 in [0, 1].
@@ -115,86 +115,91 @@ def make_candidates(
 
 
 def _tiles(stacks: Tensor, plan: TilePlan) -> Tensor:
-    """The tiles of one picture after those of the other: (B, C, h, w) -> (B*T, C, t, t)."""
+    """Cut pictures into tiles, picture by picture: (B, C, h, w) -> (B*T, C, t, t)."""
     return torch.stack([split(stack, plan) for stack in stacks]).flatten(0, 1)
 
 
 def select(
     candidates: Sequence[Candidates], choice: ChoiceOptions, discriminator: Discriminator | None
 ) -> tuple[Tensor, Tensor]:
-    """Score the candidates of B pictures of one plan and choose one per tile.
+    """Score the candidates of B pictures with the same plan, and choose one per tile.
 
     Args:
         discriminator: for the scorer of that name.
     Returns:
-        (B, T, K) float32 scores, higher is better, and the (B, T) index of the chosen ones.
+        (B, T, K) float32 scores, higher is better, and the (B, T) indices of the chosen candidates.
     """
     plan, pictures = candidates[0].plan, len(candidates)
-    images = joined([one.images for one in candidates])  # (B*T, K, 3, s*t, s*t)
-    tiles = joined([split(one.stack, plan) for one in candidates])
+    images = concatenate([one.images for one in candidates])  # (B*T, K, 3, s*t, s*t)
+    tiles = concatenate([split(one.stack, plan) for one in candidates])
     scores = score(images, ScoreContext(tiles, discriminator), choice.scorers).view(pictures, len(plan), -1)
     pairs = zip(scores, candidates, strict=True)
-    total = joined([own if one.bonus is None else own + one.bonus for own, one in pairs])
+    total = concatenate([rated if one.bonus is None else rated + one.bonus for rated, one in pairs])
     return scores, choose(images, total, plan, choice.agreement).view(pictures, len(plan))
 
 
-def joined(parts: Sequence[Tensor]) -> Tensor:
-    """Put tensors one after the other; one alone is not copied."""
+def concatenate(parts: Sequence[Tensor]) -> Tensor:
+    """Concatenate tensors along the first axis; a single one is not copied."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Upscaled:
-    """An upscaled picture and what it was made from."""
+    """An upscaled picture and the tensors it was made from."""
 
     image: Tensor
     """(3, s*h, s*w) in [0, 1]."""
     stack: Tensor
-    """(3+G, h, w) in [0, 1]: the low-res picture and its guide; with a plane of the strength where one is known."""
+    """(3+G, h, w) in [0, 1]: the low-res picture, its guide, and the strength of damage if the network takes it."""
     reference: Tensor
-    """(3, s*h/n, s*w/n) for a whole n: the input, at the finest size at which the image must agree with it; without
-    its damage where there is some."""
+    """(3, s*h/n, s*w/n) for an integer n: the input, at the largest size at which the image must agree with it, and
+    without its damage."""
     landmarks: Landmarks | None
-    """In low-res pixels; None where there is no face."""
+    """In low-res pixels; None without a face."""
     plan: TilePlan
     candidates: Tensor
     """(T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
     names: tuple[str, ...]
-    """Names of the K candidates: "identity", "flip"."""
+    """Names of the K variants: "identity", "flip"."""
     scores: Tensor
     """(T, K) float32, higher is better; see `facegen.ops.scoring.score`."""
     chosen: Tensor
     """(T,) index of each tile's chosen candidate."""
     strength: float = 0.0
-    """How damaged the input is, as given or estimated."""
+    """Damage of the input, as given or estimated, 0 to 1."""
 
     @property
     def fit(self) -> float:
-        """Agreement of the image with the input: PSNR of its area-downsampled copy to `reference`, in dB."""
+        """PSNR between the area-downsampled image and `reference`, in dB."""
         return low_res_psnr(self.image, self.reference)
 
     @cached_property
     def identity(self) -> float | None:
-        """Distance of the face to the low-res picture's; see `facegen.faces.identity.identity_change`."""
+        """Distance between the faces before and after; see `facegen.faces.identity.identity_change`."""
         return identity_change(to_rgb(self.stack[:3]), to_rgb(self.image), self.landmarks)
 
 
-def stacked(
-    low_res: Tensor, landmarks: Sequence[Landmarks | None], strengths: Sequence[float], guide: GuideMode, *, told: bool
+def network_input(
+    low_res: Tensor,
+    landmarks: Sequence[Landmarks | None],
+    strengths: Sequence[float],
+    guide: GuideMode,
+    *,
+    with_strength: bool,
 ) -> Tensor:
-    """Lay guides, empty without landmarks, and the strengths of damage, if the network is told, on pictures.
+    """Add the painted guide to each picture, and a plane of its strength of damage if the network takes that.
 
     Args:
         low_res: (B, 3, h, w) in [0, 1].
-        landmarks: in their pixels.
+        landmarks: of each picture, in its pixels; the guide of None is black.
     Returns:
         (B, C, h, w) in [0, 1].
     """
-    size, painted = low_res.shape[2:], GUIDE_CHANNELS[guide]
-    planes = torch.zeros(len(low_res), painted + told, *size)
-    for own, marks, strength in zip(planes, landmarks, strengths, strict=True):
-        if marks is not None:
-            points = with_closer_lips(marks.points) if strength else marks.points
-            own[:painted] = to_tensor(paint_guide(points, size[0], guide))
-        own[painted:] = strength
+    size, channels = low_res.shape[2:], GUIDE_CHANNELS[guide]
+    planes = torch.zeros(len(low_res), channels + with_strength, *size)
+    for added, face, strength in zip(planes, landmarks, strengths, strict=True):
+        if face is not None:
+            points = with_closer_lips(face.points) if strength else face.points
+            added[:channels] = to_tensor(paint_guide(points, size[0], guide))
+        added[channels:] = strength
     return torch.cat([low_res, planes.to(low_res.device)], dim=1)

@@ -1,6 +1,6 @@
-"""The enlarged photo that heads are pasted on: filled, and made to agree with the photo again, block by block.
+"""Enlarge the photo that heads are pasted on, and back-project the result, block by block.
 
-A result of 400 megapixels is 1.2 GB. Nothing here keeps more of it than a block as floats.
+A result of 400 megapixels is 1.2 GB; only one block of it at a time is held as floats.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import Pixels, Sample, to_samples, to_tensor
+from facegen.candidates import Progress
 from facegen.errors import FileError
 from facegen.masks import Mask
 from facegen.media.images import resize
@@ -25,26 +26,24 @@ from facegen.ops.consistency import add_missing_detail, back_project, decibels, 
 from facegen.ops.tiling import TilePlan, plan_tiles
 from facegen.pipeline import FacePipeline
 
-Progress = Callable[[int, int], object]
-"""Called with the number of blocks done and of all blocks."""
-
 IN_MEMORY = 150_000_000
-"""Bytes of the largest canvas that lies in memory rather than in a temporary file."""
+"""Bytes of the largest canvas that is kept in memory; a larger one is a temporary file."""
 STRIP, LANCZOS_REACH = 256, 3
-"""Photo rows enlarged at a time, and the rows on either side that Lanczos' filter reads."""
+"""Photo rows enlarged at a time, and the rows above and below that the Lanczos filter reads."""
 FLOAT_STRIP = 32
-"""The same where they become floats, which take more memory."""
+"""Photo rows enlarged at a time if they become floats, which take more memory."""
 UPSCALED_BLOCK, OVERLAP = 128, 8
-"""Photo pixels upscaled at a time, to bound the memory, and shared with the next block."""
+"""Side of the blocks upscaled at a time, to limit the memory, and their overlap, in photo pixels."""
 BLOCK, MARGIN = 96, 8
-"""Side of the blocks that are back-projected at a time, and what is read around one, in photo pixels."""
+"""Side of the blocks back-projected at a time, and the margin read around each, in photo pixels."""
 SMOOTH_PASSES = 2
-"""Passes of back-projection over a block; more take twice the time to change one value in a thousand by one."""
+"""Passes of back-projection over a block; more would double the time to change one value in a thousand by one."""
 
 
 def blank_canvas(height: int, width: int, depth: type[Sample]) -> NDArray[Sample]:
-    """A black (height, width, 3) picture of 8 or 16 bits a sample; a large one lies in a temporary file that goes with
-    it."""
+    """Create a black (height, width, 3) picture of 8 or 16 bits a sample; a large one is a temporary file, which is
+    deleted with it.
+    """
     shape = (height, width, 3)
     size = math.prod(shape) * np.dtype(depth).itemsize
     if size <= IN_MEMORY:
@@ -52,15 +51,15 @@ def blank_canvas(height: int, width: int, depth: type[Sample]) -> NDArray[Sample
     try:
         with tempfile.TemporaryFile() as file:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(file.fileno(), 0, size)  # a full disk shows now
+                os.posix_fallocate(file.fileno(), 0, size)  # a full disk fails here
             return np.memmap(file, depth, "r+" if hasattr(os, "posix_fallocate") else "w+", shape=shape)
     except OSError as error:
         reason = f"needs a temporary file of {size / 1e6:.0f} MB ({error.strerror}); free some space,"
         raise FileError(f"{width}x{height} pixels: {reason} or set TMPDIR to a larger disk.") from None
 
 
-def let_go(*canvases: Pixels) -> None:
-    """Free the memory through which canvases in temporary files were read and written; they stay as they are."""
+def free_pages(*canvases: Pixels) -> None:
+    """Free the memory pages of canvases that are temporary files; their content stays."""
     for canvas in canvases:
         file: object = canvas.base
         if isinstance(file, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
@@ -74,7 +73,7 @@ def fill_background(
     background: str,
     progress: Progress = lambda _done, _all: None,
 ) -> None:
-    """Fill a canvas with the photo, as `facegen.photo.PhotoOptions.background` says; at the photo's size, unchanged."""
+    """Fill a canvas with the photo, enlarged as `facegen.photo.PhotoOptions.background` says."""
     if canvas.shape == photo.shape:
         canvas[:] = photo
     elif background == "tiles":
@@ -84,20 +83,20 @@ def fill_background(
 
 
 def enlarge(canvas: NDArray[Sample], photo: NDArray[Sample]) -> None:
-    """Fill a canvas of a whole number of times the photo's size with it, by Lanczos, strip by strip."""
+    """Fill a canvas with the photo, enlarged an integer number of times by Lanczos, strip by strip."""
     step = STRIP if photo.dtype == np.uint8 else FLOAT_STRIP
     for rows, strip in _strips(photo, canvas.shape[0] // photo.shape[0], step):
         canvas[rows] = strip
-        let_go(canvas)
+        free_pages(canvas)
 
 
-def leave_alone(canvas: NDArray[Sample], photo: NDArray[Sample], mask: Mask | None) -> None:
-    """Put the photo, enlarged by Lanczos, back on a canvas where a mask says so.
+def restore_masked(canvas: NDArray[Sample], photo: NDArray[Sample], mask: Mask | None) -> None:
+    """Replace the masked part of a canvas by the photo, enlarged by Lanczos.
 
     Args:
-        canvas: (s*H, s*W, 3) for any whole s.
+        canvas: (s*H, s*W, 3) for any integer s.
         photo: (H, W, 3).
-        mask: (H, W), 255 where the canvas becomes the photo, 0 where it stays; None is 0 everywhere.
+        mask: (H, W), 255 where the canvas is replaced, 0 where it stays; None is 0 everywhere.
     """
     if mask is None:
         return
@@ -110,7 +109,7 @@ def leave_alone(canvas: NDArray[Sample], photo: NDArray[Sample], mask: Mask | No
 
 
 def _strips(photo: NDArray[Sample], scale: int, step: int) -> Iterator[tuple[slice, NDArray[Sample]]]:
-    """Enlarge `step` rows of a photo at a time by Lanczos; yield each strip and its rows in the enlarged photo."""
+    """Enlarge `step` rows of a photo at a time by Lanczos; yield their rows in the enlarged photo, and the strip."""
     height, width = photo.shape[:2]
     for top in range(0, height, step):
         first, last = max(top - LANCZOS_REACH, 0), min(top + step + LANCZOS_REACH, height)
@@ -125,13 +124,13 @@ def upscale_background(
     photo: NDArray[Sample],
     progress: Progress = lambda _done, _all: None,
 ) -> None:
-    """Upscale a photo without a guide, block by block, at its own resolution, and shrink that to the canvas.
+    """Upscale a photo without a guide, block by block, at its full resolution, and shrink the blocks to the canvas.
 
-    Detail made from a shrunk photo would lie where the shrunk photo has it, not where the photo does.
+    If the photo were shrunk first, detail would be drawn at the edges of the shrunk photo.
 
     Args:
-        canvas: (s*H, s*W, 3) to fill, for any whole s.
-        photo: (H, W, 3), any size; less than one tile is upscaled with its edge repeated.
+        canvas: (s*H, s*W, 3) to fill, for any integer s.
+        photo: (H, W, 3), any size; one smaller than a tile is padded with its edge.
     """
     upscale_blocks(canvas, photo, pipeline.upscale_plain, pipeline.config.tile, progress)
 
@@ -143,12 +142,12 @@ def upscale_blocks(
     smallest: int,
     progress: Progress = lambda _done, _all: None,
 ) -> None:
-    """Upscale a photo block by block, and bring each block to the canvas' size.
+    """Upscale a photo block by block, and resize each block to the canvas.
 
     Args:
-        canvas: (s*H, s*W, 3) to fill, for any whole s.
-        photo: (H, W, 3), any size; less than one block is upscaled with its edge repeated.
-        upscale: (3, b, b) in [0, 1] to the same, larger.
+        canvas: (s*H, s*W, 3) to fill, for any integer s.
+        photo: (H, W, 3), any size; one smaller than a block is padded with its edge.
+        upscale: enlarges a block, (3, b, b) in [0, 1], any number of times.
         smallest: side of the smallest block that it takes.
     """
     height, width = photo.shape[:2]
@@ -173,12 +172,12 @@ def upscale_blocks(
 
 
 def mosaic(canvas: NDArray[Sample], plan: TilePlan, make: Callable[[int, int], NDArray[Sample]]) -> None:
-    """Fill a canvas with overlapping blocks, made one at a time, and cross-faded along cosines.
+    """Fill a canvas with overlapping blocks, made one at a time, with cosine cross-fades.
 
     Args:
-        canvas: (s*H, s*W, 3) for a plan of H x W and any whole s.
-        plan: where the blocks lie.
-        make: (top, left) of a block to its picture, (s*tile, s*tile, 3).
+        canvas: (s*H, s*W, 3) for a plan of H x W and any integer s.
+        plan: positions of the blocks.
+        make: (top, left) of a block -> its picture, (s*tile, s*tile, 3).
     """
     scale = canvas.shape[0] // plan.height
     side, written = scale * plan.tile, 0
@@ -190,11 +189,11 @@ def mosaic(canvas: NDArray[Sample], plan: TilePlan, make: Callable[[int, int], N
             done = scale * left + side
         _cross_fade(canvas[scale * top : scale * top + side], strip, written - scale * top, axis=0)
         written = scale * top + side
-        let_go(canvas)
+        free_pages(canvas)
 
 
 def _cross_fade(place: NDArray[Sample], block: NDArray[Sample], shared: int, axis: int) -> None:
-    """Write a block over its place, whose first `shared` lines along the axis show its neighbour: cross-faded there."""
+    """Write a block to its place, and cross-fade its first `shared` lines along the axis with its neighbour's."""
     across = (slice(None),) * axis
     before, after = (*across, slice(0, max(shared, 0))), (*across, slice(max(shared, 0), None))
     place[after] = block[after]
@@ -207,29 +206,29 @@ def _cross_fade(place: NDArray[Sample], block: NDArray[Sample], shared: int, axi
 def back_project_photo(
     canvas: NDArray[Sample], photo: NDArray[Sample], fidelity: float, *, damaged: bool = False
 ) -> tuple[NDArray[Sample], float]:
-    """Shift a canvas smoothly so that its area-downsampled version returns the photo; see `back_project`.
+    """Shift a canvas smoothly so that the photo is its area-downsampled version; see `back_project`.
 
-    A canvas of the photo's own size has no room below the photo's pixels. So the photo itself comes back there, with
-    the detail below 2 x 2 pixels that the canvas has and the photo lacks; see `add_missing_detail`.
+    A canvas of the photo's size has no pixels finer than the photo's. So the result there is the photo, plus the detail
+    below 2 x 2 pixels that the canvas has and the photo lacks; see `add_missing_detail`.
 
     Args:
-        canvas: (s*H, s*W, 3) for any whole s; not changed.
+        canvas: (s*H, s*W, 3) for any integer s; not changed.
         photo: (H, W, 3).
         fidelity: share of the error to remove, 0..1.
-        damaged: the photo is, so that the canvas should not agree with it, and is only compared.
+        damaged: do not change the canvas, as the photo has damage; only measure.
     Returns:
-        The result, (s*H, s*W, 3), and its agreement with the photo: PSNR in dB; inf if they are equal.
+        the result, (s*H, s*W, 3), and its agreement with the photo: PSNR in dB, inf if they are equal.
     """
     scale = canvas.shape[0] // photo.shape[0]
-    cell = max(scale, 2)  # pixels of the canvas that share one mean, which `per` x `per` pixels of the photo give
+    cell = max(scale, 2)  # means of cell x cell pixels of the canvas are compared with per x per pixels of the photo
     per = cell // scale
     rows, columns = photo.shape[0] // per, photo.shape[1] // per
     result, error = blank_canvas(canvas.shape[0], canvas.shape[1], canvas.dtype.type), 0.0
-    if per > 1:  # the last line of an odd number has no other to make a mean with
+    if per > 1:  # the last line of an odd number belongs to no cell
         result[per * rows :], result[:, per * columns :] = photo[per * rows :], photo[:, per * columns :]
     for (top, bottom), (left, right) in product(_spans(rows), _spans(columns)):
         if left == 0:
-            let_go(canvas, result)
+            free_pages(canvas, result)
         first, last = max(top - MARGIN, 0), min(bottom + MARGIN, rows)
         outer, end = max(left - MARGIN, 0), min(right + MARGIN, columns)
         image = to_tensor(canvas[cell * first : cell * last, cell * outer : cell * end])
@@ -238,30 +237,30 @@ def back_project_photo(
         agreeing = image if damaged else _agreeing(image, shown, low_res, fidelity)
         inner = (slice(None), slice(top - first, bottom - first), slice(left - outer, right - outer))
         place = result[cell * top : cell * bottom, cell * left : cell * right]
-        place[:] = to_samples(agreeing[_grown(inner, cell)], canvas.dtype.type)
+        place[:] = to_samples(agreeing[_scaled(inner, cell)], canvas.dtype.type)
         error += _squared_error(place, low_res[inner])
-    let_go(canvas, result)
+    free_pages(canvas, result)
     return result, decibels(error / max(3 * rows * columns, 1))
 
 
 def _agreeing(image: Tensor, shown: Tensor, low_res: Tensor, fidelity: float) -> Tensor:
-    """A block (3, s*H, s*W) back-projected to what the photo shows there, (3, H, W), or to means of it."""
+    """Back-project a block (3, s*H, s*W) to the photo there, (3, H, W), or to means of the photo."""
     if image.shape == shown.shape:
         return back_project(add_missing_detail(shown, image), low_res, iterations=0)
     return back_project(image, low_res, fidelity, SMOOTH_PASSES)
 
 
-def _grown(part: tuple[slice, ...], cell: int) -> tuple[slice, ...]:
-    """The same part of a picture whose rows and columns are `cell` times as many."""
+def _scaled(part: tuple[slice, ...], cell: int) -> tuple[slice, ...]:
+    """Return the same part of a picture that is `cell` times as large."""
     return (part[0], *(slice(cell * along.start, cell * along.stop) for along in part[1:]))
 
 
 def _squared_error(block: Pixels, low_res: Tensor) -> float:
-    """Sum of the squared differences of a block's area means to a low-res block."""
+    """Sum the squared differences between the area means of a block and a low-res block."""
     error = downsample_area(to_tensor(block), (low_res.shape[1], low_res.shape[2])) - low_res
     return float(error.double().square().sum())
 
 
 def _spans(length: int) -> Iterator[tuple[int, int]]:
-    """First and last + 1 of the cells of each block along an axis of so many cells."""
+    """Yield the first and last + 1 cell of each block along an axis of `length` cells."""
     return ((start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))

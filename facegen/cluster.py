@@ -1,8 +1,7 @@
-"""The processes of a Ray cluster, which call functions as those of `facegen.jobs.Processes` do.
+"""Run the jobs of `facegen.jobs` in the processes of a Ray cluster.
 
-One process holds each GPU, or, where there is none, a few processor threads. The files of a run must have the same
-paths on all machines. A process that dies, with its machine or alone, is started anew where there is room, and what it
-worked on is done again.
+Each process takes one GPU or, if the cluster has none, a few CPU threads. The files of a run must have the same paths
+on all machines. If a process or its machine dies, another process is started where there is room, and repeats the work.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ from facegen.errors import FacegenError, MissingExtraError, UsageError
 from facegen.jobs import Pool, Result
 
 TRIES = 3
-"""Processes that may die over one call, or while they start."""
+"""Number of processes that may die during one call, or while they start."""
 ANSWER = 10
-"""Seconds that a cluster has to answer."""
+"""Timeout in seconds for the connection to a cluster."""
 DEVICES = ("auto", "cpu", "cuda")
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # every line: Ray prints its own on standard output
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",  # or Ray prints its summaries on standard output
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # with 1, the default, Ray warns that it will be 0
 }
 
@@ -42,18 +41,19 @@ class Cluster:
     """A Ray cluster that this process is connected to; an `Executor`."""
 
     device: str
-    """Of its processes: "cuda" or "cpu"."""
+    """The device of each process: "cuda" or "cpu"."""
     number: int
-    """Processes at most."""
+    """Largest number of processes."""
     threads: int
-    """Processor threads of each."""
+    """CPU threads of each process."""
     say: Callable[[str], object]
+    """Called with each warning."""
 
     @contextmanager
     def pool(self, held: object) -> Iterator[Pool]:
-        """See `Executor`; a machine whose processes cannot start is left out, with a line to `say`.
+        """See `Executor`; a machine whose processes cannot start is omitted with a warning.
 
-        The calls fail with a FacegenError if no process can start, or if three died over one call.
+        A call fails with a FacegenError if no process can start, or if it made `TRIES` processes die.
         """
         pool = _RayPool(self, held)
         try:
@@ -70,16 +70,17 @@ def connect(
     threads: int = 1,
     say: Callable[[str], object] = lambda line: None,
 ) -> Iterator[Cluster]:
-    """Connect to a cluster for a while.
+    """Connect to a cluster until the context ends.
 
     Args:
-        address: as Ray takes it; "auto" is the cluster that RAY_ADDRESS names or that runs on this machine, or else a
-            new one of this machine alone, which ends with the context.
-        device: "auto" takes GPUs where the cluster has any.
+        address: as for Ray; "auto" is the cluster of RAY_ADDRESS or on this machine, or else a new one on this machine
+            that ends with the context.
+        device: "auto" takes GPUs if the cluster has any.
         threads: of each process.
+        say: called with each warning.
     Raises:
         MissingExtraError: if Ray is not installed.
-        UsageError: if no cluster answers, or it has no such device, or no machine with so many processors.
+        UsageError: if no cluster answers, it has no such device, or no machine has so many CPUs.
     """
     if find_spec("ray") is None:
         raise MissingExtraError("--cluster needs Ray: pip install 'facegen[ray]'")
@@ -92,42 +93,49 @@ def connect(
     address = os.environ.get("RAY_ADDRESS", address) if address == "auto" else address
     try:
         if address not in ("auto", "local"):
-            _knock(address)
+            _check_address(address)
         ray.init(None if address == "auto" else address, **quiet)
     except (OSError, RuntimeError, ValueError, ImportError, AssertionError) as error:
         reason = f"no Ray cluster answers there ({_reason(error)})"
         raise UsageError(f"--cluster {address}: {reason}; give the address that ray start printed.") from None
     try:
-        machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        gpus = 0 if device == "cpu" else int(sum(machine.get("GPU", 0) for machine in machines))
-        if device == "cuda" and not gpus:
-            raise UsageError("--device cuda: the cluster has no GPU; try --device cpu.")
-        number = gpus or sum(int(machine.get("CPU", 0)) // threads for machine in machines)
-        if not number:
-            raise UsageError(f"--threads {threads}: no machine of the cluster has so many processors; ask for fewer.")
-        yield Cluster("cuda" if gpus else "cpu", number, threads, say)
+        yield _cluster([node["Resources"] for node in ray.nodes() if node["Alive"]], device, threads, say)
     finally:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """Raise an OSError or ValueError if nothing listens at HOST:PORT; Ray itself would wait for ever."""
+def _cluster(
+    machines: list[dict[str, float]], device: str, threads: int, say: Callable[[str], object]
+) -> Cluster:
+    """Count the processes that fit on machines with these resources; raise a UsageError if there are none."""
+    gpus = 0 if device == "cpu" else int(sum(machine.get("GPU", 0) for machine in machines))
+    if device == "cuda" and not gpus:
+        raise UsageError("--device cuda: the cluster has no GPU; try --device cpu.")
+    number = gpus or sum(int(machine.get("CPU", 0)) // threads for machine in machines)
+    if not number:
+        raise UsageError(f"--threads {threads}: no machine of the cluster has so many processors; ask for fewer.")
+    return Cluster("cuda" if gpus else "cpu", number, threads, say)
+
+
+def _check_address(address: str) -> None:
+    """Raise an OSError or ValueError if nothing listens at HOST:PORT, as Ray would wait forever."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     socket.create_connection((host, int(port)), timeout=ANSWER).close()
 
 
 @dataclass(frozen=True)
 class _Call:
-    """A call that somebody waits for."""
+    """A submitted call."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
     future: Future[Any]
     deaths: list[str]
+    """Why each process died that worked on it."""
 
 
 class _RayPool:
-    """Ray's processes as a `Pool`. A thread here serves each; they take the calls from one queue."""
+    """Ray's processes as a `Pool`; a thread for each passes it calls from a common queue."""
 
     def __init__(self, cluster: Cluster, held: object) -> None:
         import ray
@@ -147,7 +155,7 @@ class _RayPool:
         return call.future
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """End the processes, even during calls."""
         with self._lock:
             self._closed = True
             workers = list(self._workers)
@@ -159,24 +167,24 @@ class _RayPool:
             thread.join()
 
     def _serve(self) -> None:
-        """Have one process after the other answer calls, until there are none."""
+        """Start a process and pass it calls until there are no more; replace it if it dies."""
         try:
             while self._answer(self._started()):
                 pass
         except FacegenError as error:
             with self._lock:
                 self._serving -= 1
-                alone = not self._serving
+                last = not self._serving
             if self._closed:
                 return
-            if not alone:
+            if not last:
                 self._cluster.say(f"Warning: {error} The run goes on with {self._serving} processes.")
                 return
             while call := self._calls.get():
                 call.future.set_exception(error)
 
     def _started(self) -> Any:
-        """Start a process, and wait until there is room for it; raise a FacegenError if it cannot work."""
+        """Start a process as soon as there is room for it; raise a FacegenError if it cannot work."""
         import ray
 
         cluster, reason = self._cluster, ""
@@ -199,7 +207,7 @@ class _RayPool:
         raise FacegenError(f"--cluster: a process cannot start ({reason}).")
 
     def _answer(self, worker: Any) -> bool:
-        """Have a process answer calls until it dies; False if there are none left."""
+        """Pass calls to a process; return True if it died, and False if there are no more calls."""
         import ray
 
         while call := self._calls.get():
@@ -209,14 +217,14 @@ class _RayPool:
                 call.future.set_exception(error.cause)
             except ray.exceptions.RayError as error:
                 self._end(worker)
-                self._again(call, _reason(error))
+                self._retry(call, _reason(error))
                 return True
             else:
                 call.future.set_result(result)
         return False
 
-    def _again(self, call: _Call, death: str) -> None:
-        """Put a call whose process died back in the queue, unless it seems to be the cause."""
+    def _retry(self, call: _Call, death: str) -> None:
+        """Put a call whose process died back in the queue, unless the call seems to be the cause."""
         call.deaths.append(death)
         if len(call.deaths) < TRIES and not self._closed:
             self._cluster.say("Warning: a process of the cluster died; what it worked on is done again.")
@@ -230,12 +238,12 @@ class _RayPool:
 
         with self._lock:
             self._workers.discard(worker)
-        with suppress(Exception):  # it is gone already, or the whole cluster is
+        with suppress(Exception):  # the process or the cluster may have ended
             ray.kill(worker)
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of an error of Ray; the others are traces and advice."""
+    """Return the first line of an error of Ray; traces and advice follow it."""
     return str(error).strip().partition("\n")[0]
 
 
@@ -243,7 +251,7 @@ class _Worker:
     """A process of the cluster."""
 
     def set_up(self, held: object, folder: str, threads: int, version: str) -> None:
-        """Take over the object to hold, and the folder that relative paths are of."""
+        """Store the object, and change to the folder that relative paths refer to."""
         import cv2
         import torch
 

@@ -1,4 +1,4 @@
-"""Sign pictures with content credentials (C2PA): made by facegen, with networks, from which photo."""
+"""Sign pictures with content credentials (C2PA), which say that facegen made them, and from which photo."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _CURVES = {256: "es256", 384: "es384", 521: "es512"}
 _AGENT = {"name": "facegen", "version": __version__}
 _PARENT = "source"
 _SETTINGS = {"builder": {"thumbnail": {"enabled": False}}}
-"""No thumbnails: one of the photo would show the face as it was before."""
+"""No thumbnails: the photo's would show the original face."""
 
 
 @dataclass(frozen=True)
 class Identity:
-    """A private key and its certificates, as they are in a PEM file."""
+    """A private key and its certificates in PEM format."""
 
     key: str
     certificates: str
@@ -35,11 +35,11 @@ class Identity:
 
 
 def read_identity(path: Path) -> Identity:
-    """Read a PEM file with a private key and the chain of its certificates, that of the key first.
+    """Read a PEM file with a private key and its chain of certificates, the key's certificate first.
 
     Raises:
-        MissingExtraError: if the packages for it are not installed.
-        UsageError: if the file has no such key or no certificate, or the key has a password.
+        MissingExtraError: if the packages for signing are not installed.
+        UsageError: if the file lacks a key or certificate, or the key has a password or an unsuitable type.
     """
     if not find_spec("c2pa") or not find_spec("cryptography"):
         raise MissingExtraError("Signing needs packages that are not here: pip install facegen[credentials]")
@@ -55,16 +55,15 @@ def read_identity(path: Path) -> Identity:
 
 
 def sign(picture: Path, identity: Identity, source: Path | None) -> None:
-    """Write content credentials into a picture or film, whose pixels and record stay as they are.
+    """Write content credentials into a picture or film without changing its pixels and record.
 
-    Credentials that the source has stay in those of the picture, as the source's. There is no time stamp, as that would
-    need a server: the signature counts as long as the certificate does.
+    They include the credentials of the source. There is no time stamp, which would need a server: the signature is
+    valid as long as the certificate.
 
     Args:
-        source: the photo that it was made from; None if networks drew all of it.
+        source: the photo it was made from; None if it was drawn.
     Raises:
-        FileError: if the picture or source is of a kind that cannot be signed, or the certificate is not one to sign
-            with.
+        FileError: if the format of the picture or source cannot be signed, or the certificate is not for signing.
     """
     import c2pa
 
@@ -81,7 +80,7 @@ def sign(picture: Path, identity: Identity, source: Path | None) -> None:
 
 
 def _manifest(picture: Path, source: Path | None) -> dict[str, Any]:
-    """State what was done: a picture was created, or a photo opened and edited."""
+    """Describe what was done: a picture was created, or a photo was opened and edited."""
     if source is None:
         actions = [_action("c2pa.created", digitalSourceType=SOURCE_TYPES["generated"])]
     else:
@@ -105,7 +104,7 @@ def _add_source(builder: c2pa.Builder, source: Path) -> None:
 
 
 def _algorithm(path: Path, pem: bytes) -> str:
-    """Choose the signature by the kind of key."""
+    """Choose the signature algorithm for the type of key."""
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

@@ -21,7 +21,7 @@ from facegen.media.images import resize, write_image
 from facegen.media.record import record_text
 from facegen.pipeline import GPU_FACES, FacePipeline
 from facegen.runtime import is_gpu, side_stream
-from facegen.stages import Submit, at_once, in_order, threads
+from facegen.threads import Submit, at_once, in_order, threads
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Order:
     """(z_dim,) latent."""
     path: Path
     options: Mapping[str, Any]
-    """Those of the command that shape the picture, for its record; "size" is its side."""
+    """Options of the command that determine the picture, for its record; "size" is its side."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A face that was drawn and written."""
+    """A face that has been drawn and written."""
 
     path: Path
     picture: RGB
@@ -56,38 +56,37 @@ def write_drawn(pipeline: FacePipeline, order: Order, command: str, source: Path
 def write_all(
     pipeline: FacePipeline, orders: Iterable[Order], size: int, command: str, source: Path | None = None
 ) -> Iterator[Future[Drawn]]:
-    """Draw faces, upscale them, and write them; over `drawn_size` they are upscaled again, and brought to `size`.
+    """Draw faces, upscale them to `size`, and write them; a face does not depend on the others.
 
-    A GPU upscales several at a time, large ones one by one, while other threads find the landmarks of the next and
-    write those that are done. None depends on the others.
+    A GPU upscales several at a time, or one if they are larger than `drawn_size`, while other threads find the
+    landmarks of the next faces and write those that are done.
 
     Args:
-        size: of all of them.
-        command: that makes them, for their records.
-        source: the photo that the latents were found for.
+        size: side of all faces, in pixels.
+        command: the command, for the records.
+        source: the photo for which the latents were found.
     Yields:
-        for each order the face, or its error; finished.
+        for each order, in order, a finished future with the face or its error.
     """
-    gpu, left = is_gpu(pipeline.device), iter(orders)
+    gpu, remaining = is_gpu(pipeline.device), iter(orders)
     pool: AbstractContextManager[Submit] = threads(torch.get_num_threads()) if gpu else nullcontext(at_once)
-    several = GPU_FACES if size <= pipeline.drawn_size else 1
-    faces, ahead = (several, several) if gpu else (1, 0)
+    batch = GPU_FACES if gpu and size <= pipeline.drawn_size else 1
     with pool as submit:
         maker = _Maker(pipeline, size, command, source, submit)
-        batches = iter(lambda: list(islice(left, faces)), [])
-        drawn = (face for batch in in_order(map(maker.begin, batches), ahead // faces) for face in batch)
-        yield from in_order((partial(_done, face) for face in drawn), ahead)
+        batches = iter(lambda: list(islice(remaining, batch)), [])
+        faces = (face for made in in_order(map(maker.begin, batches), int(gpu)) for face in made)
+        yield from in_order((partial(_finished, face) for face in faces), batch if gpu else 0)
 
 
-def _done(face: Future[Drawn]) -> Future[Drawn]:
-    """Wait for a face, without its error."""
+def _finished(face: Future[Drawn]) -> Future[Drawn]:
+    """Wait for a face without raising its error."""
     face.exception()
     return face
 
 
 @dataclass(frozen=True)
 class _Maker:
-    """The steps from latents to files."""
+    """Makes files from latents."""
 
     pipeline: FacePipeline
     size: int
@@ -96,7 +95,7 @@ class _Maker:
     submit: Submit
 
     def begin(self, orders: list[Order]) -> Callable[[], list[Future[Any]]]:
-        """Draw faces and begin to look for their landmarks; what is returned upscales them and begins to write them."""
+        """Draw faces and start to detect their landmarks; return a function that upscales and starts to write them."""
         drawn = at_once(lambda: self.pipeline.draw(torch.stack([order.z for order in orders])))
         if drawn.exception():
             return lambda: [drawn] * len(orders)
@@ -104,16 +103,14 @@ class _Maker:
         return partial(self._upscale, orders, drawn.result(), landmarks)
 
     def _upscale(self, orders: list[Order], faces: Tensor, landmarks: list[Future[Landmarks]]) -> list[Future[Any]]:
-        done = at_once(
-            lambda: self.pipeline.upscale_drawn(faces, [marks.result() for marks in landmarks], self.size)
-        )
+        done = at_once(lambda: self.pipeline.upscale_drawn(faces, [one.result() for one in landmarks], self.size))
         if done.exception():
             return [done] * len(orders)
-        each = zip(orders, faces, done.result(), strict=True)
-        return [self.submit(partial(self._write, *one, side_stream(self.pipeline.device))) for one in each]
+        rows = zip(orders, faces, done.result(), strict=True)
+        return [self.submit(partial(self._write, *row, side_stream(self.pipeline.device))) for row in rows]
 
-    def _write(self, order: Order, face: Tensor, upscaled: Upscaled, aside: AbstractContextManager[object]) -> Drawn:
-        with aside:
+    def _write(self, order: Order, face: Tensor, upscaled: Upscaled, stream: AbstractContextManager[object]) -> Drawn:
+        with stream:
             picture = resize(to_rgb(upscaled.image), (self.size, self.size))
             text = record_text(
                 self.pipeline, self.command, order.options, upscaled=[upscaled], source=self.source, z=order.z

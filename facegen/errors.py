@@ -7,10 +7,7 @@ from collections.abc import Iterable
 
 
 class FacegenError(Exception):
-    """Base of every error that facegen reports on purpose: a line for a person, or several, each an argument.
-
-    Catch this one to catch them all.
-    """
+    """Base of all errors that facegen raises on purpose. Each argument is one line of the message."""
 
     exit_status = 1
 
@@ -23,11 +20,11 @@ class FileError(FacegenError):
 
 
 class ImageError(FileError):
-    """A picture cannot be read or written, or does not show what is needed."""
+    """A picture cannot be read or written, or lacks what is needed, such as a face."""
 
 
 class ShapeError(FacegenError, ValueError):
-    """A tensor or array has another shape than the function states."""
+    """A tensor or array does not have the shape or type that the function states."""
 
 
 class WeightsError(FacegenError):
@@ -35,7 +32,7 @@ class WeightsError(FacegenError):
 
 
 class TrainingError(FacegenError):
-    """Training cannot start or go on: data, a checkpoint, a loss that is not finite."""
+    """Training cannot start or continue, because of its data, a checkpoint, or a loss that is not finite."""
 
 
 class MissingExtraError(FacegenError):
@@ -43,7 +40,7 @@ class MissingExtraError(FacegenError):
 
 
 class UsageError(FacegenError, ValueError):
-    """A value the caller chose is outside what is accepted."""
+    """An argument or option has a value that is not accepted."""
 
     exit_status = 2
 
@@ -53,25 +50,32 @@ class RecipeError(UsageError):
 
 
 _UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters, also the line's end, marks that turn the direction of text, and bytes that are no text."""
+"""Control characters, line breaks, characters that change the direction of text, and bytes that are no text."""
 
 
 def printable(text: object) -> str:
-    """Escape what a terminal would obey or no encoding holds, as a file's name or a record may have it."""
+    """Escape characters that would control a terminal or cannot be encoded; names of files and records may have them.
+    """
     return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], str(text))
 
 
 def show_warnings_plainly() -> None:
-    """Print warnings in one line, without the line of the source that they come from; for a process of its own."""
+    """Print the warnings of this process in one line each, without their place in the source."""
     warnings.formatwarning = lambda message, *_: f"Warning: {printable(message)}\n"
 
 
 def one_line(error: Exception, length: int = 200) -> str:
-    """Shorten the text of another library's error to one line, to quote it in a message."""
+    """Shorten another library's error to one line, to quote it in a message."""
     return " ".join(str(error).split())[:length]
 
 
 def did_you_mean(name: str, known: Iterable[str], quote: str = "'") -> str:
-    """End a message about an unknown name: "; did you mean 'x'?" if a known one is near, else "."."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {quote}{near[0]}{quote}?" if near else "."
+    """End a message about an unknown name: "; did you mean 'x'?" if a known one is similar, else "."."""
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {quote}{similar[0]}{quote}?" if similar else "."
+
+
+def suggest(name: str, known: Iterable[str], quote: str = '"') -> str:
+    """End a message about an unknown name: as `did_you_mean`, and then all known names."""
+    names = list(known)
+    return f"{did_you_mean(name, names, quote)} Known: {', '.join(names) or 'none'}."

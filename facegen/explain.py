@@ -1,4 +1,4 @@
-"""Explain a picture: which candidate was chosen for each tile, the steps on the way, and its measures."""
+"""Explain a picture: the candidate chosen for each tile, the intermediate steps, and measures of the result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.candidates import Upscaled
 from facegen.errors import FileError, ImageError
-from facegen.files import is_there, replacing
+from facegen.files import exists, replacing
 from facegen.media.images import picture_facts, read_image, to_pillow, write_image
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, check_target, read_record
 from facegen.media.sheets import contact_sheet
@@ -28,32 +28,32 @@ from facegen.ops.scoring import ScoreContext, laplacian
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 
 TINT, LINE = 0.5, 18
-"""The vote map: share of the chosen candidate's colour, the rest is the picture's luma; height of a legend's line."""
+"""Share of a candidate's colour in the vote map, over the luma of the picture; height of a line of its legend."""
 SHOWN_SIDE = 384
-"""Small pictures are enlarged to about this side, each pixel a square."""
+"""Approximate side to which small pictures are enlarged."""
 
 
 def explanation_paths(stem: Path) -> list[Path]:
-    """Return where an explanation goes: the vote map, by which facegen knows both as its own, and the figures."""
+    """Return the files of an explanation: the vote map, whose record shows that facegen wrote both, and the figures."""
     return [stem.with_name(f"{stem.name}-explain.{ending}") for ending in ("png", "json")]
 
 
 def check_explanation(stem: Path, overwrite: bool) -> None:
     """Refuse to replace an explanation that facegen did not write; see `check_target`."""
-    shown, told = explanation_paths(stem)
-    check_target(shown if is_there(shown) else told, overwrite)
+    picture, figures = explanation_paths(stem)
+    check_target(picture if exists(picture) else figures, overwrite)
 
 
 def write_explanation(upscaled: Upscaled, stem: Path) -> list[Path]:
     """Write STEM-explain.png, the vote map with its legend, and STEM-explain.json, the result of `explain`."""
-    paths = explanation_paths(stem)
-    write_image(paths[0], vote_map(upscaled), label="composite")
+    picture, figures = explanation_paths(stem)
+    write_image(picture, vote_map(upscaled), label="composite")
     try:
-        with replacing(paths[1]) as temporary:
+        with replacing(figures) as temporary:
             temporary.write_text(json.dumps(explain(upscaled), indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise FileError(f"{paths[1]}: cannot be written ({error.strerror}); choose another folder.") from None
-    return paths
+        raise FileError(f"{figures}: cannot be written ({error.strerror}); choose another folder.") from None
+    return [picture, figures]
 
 
 def explain(upscaled: Upscaled) -> dict[str, Any]:
@@ -61,51 +61,47 @@ def explain(upscaled: Upscaled) -> dict[str, Any]:
 
     Returns:
         "size": [width, height] of the picture; "identity": see `Upscaled.identity`; "candidates": their names, in the
-        order of their hues; "tiles", row by row: "box" [left, top, width, height] in pixels of the picture, "winner",
+        order of the hues; "tiles", row by row: "box" [left, top, width, height] in pixels of the picture, "winner",
         "scores" by name (in standard deviations of the tile's candidates, higher is better), "runner_up", the best of
-        the others, "margin", the winner's score less the runner-up's, and "reason", a sentence: neighbours may overrule
-        the scores, so that tiles agree where they overlap. The runner-up and margin are None if there is a single
-        candidate.
+        the others, "margin", the winner's score minus the runner-up's, and "reason", a sentence: for agreement where
+        tiles overlap, a candidate with a lower score may win. The runner-up and margin of a single candidate are None.
     """
     height, width = upscaled.image.shape[-2:]
     scale = width // upscaled.plan.width
     side = scale * upscaled.plan.tile
-    chosen = zip(upscaled.plan.boxes, upscaled.scores.tolist(), upscaled.chosen.tolist(), strict=True)
+    rows = zip(upscaled.plan.boxes, upscaled.scores.tolist(), upscaled.chosen.tolist(), strict=True)
     tiles = [
         {"box": [scale * left, scale * top, side, side]} | _verdict(scores, winner, upscaled.names)
-        for (top, left), scores, winner in chosen
+        for (top, left), scores, winner in rows
     ]
     return {"size": [width, height], "identity": upscaled.identity, "candidates": list(upscaled.names), "tiles": tiles}
 
 
 def _verdict(scores: list[float], winner: int, names: tuple[str, ...]) -> dict[str, Any]:
-    others = [k for k in range(len(scores)) if k != winner]
-    second = max(others, key=lambda k: scores[k], default=None)
-    margin = None if second is None else round(scores[winner] - scores[second], 4)
-    return {
+    verdict = {
         "winner": names[winner],
         "scores": dict(zip(names, (round(score, 4) for score in scores), strict=True)),
-        "runner_up": None if second is None else names[second],
-        "margin": margin,
-        "reason": _reason(None if second is None else names[second], margin),
+        "runner_up": None,
+        "margin": None,
+        "reason": "It is the only candidate.",
     }
-
-
-def _reason(second: str | None, margin: float | None) -> str:
-    if margin is None:
-        return "It is the only candidate."
+    if len(scores) == 1:
+        return verdict
+    second = max((k for k in range(len(scores)) if k != winner), key=lambda k: scores[k])
+    margin = round(scores[winner] - scores[second], 4)
+    reason = "It has the highest score."
     if margin < 0:
-        return f"Its score is lower than that of {second}, but it fits the neighbouring tiles better."
-    return "It has the highest score."
+        reason = f"Its score is lower than that of {names[second]}, but it fits the neighbouring tiles better."
+    return verdict | {"runner_up": names[second], "margin": margin, "reason": reason}
 
 
 def vote_map(upscaled: Upscaled) -> RGB:
     """Tint each tile of the picture in grey by its chosen candidate, with a legend below: (H + legend, W, 3)."""
     height, width = upscaled.image.shape[-2:]
     count = len(upscaled.names)
-    won = choice_map(upscaled.chosen, upscaled.plan, width // upscaled.plan.width, count)
+    winners = choice_map(upscaled.chosen, upscaled.plan, width // upscaled.plan.width, count)
     grey = luma(upscaled.image.cpu()).expand(3, -1, -1)
-    tinted = to_rgb(torch.lerp(grey, won, TINT))
+    tinted = to_rgb(torch.lerp(grey, winners, TINT))
     sheet = Image.new("RGB", (width, height + LINE * count), "white")
     sheet.paste(to_pillow(tinted), (0, 0))
     draw, tiles = ImageDraw.Draw(sheet), upscaled.chosen.bincount(minlength=count).tolist()
@@ -118,22 +114,23 @@ def vote_map(upscaled: Upscaled) -> RGB:
 
 
 def write_stages(upscaled: Upscaled, face: Tensor, folder: Path) -> Path:
-    """Write the steps on the way from a face, (3, S, S) in [0, 1], to a picture as numbered PNGs."""
+    """Write the steps from a face, (3, S, S) in [0, 1], to the picture as numbered PNG files; return the folder."""
     for number, (name, picture) in enumerate(stage_pictures(upscaled, face).items(), start=1):
         write_image(folder / f"{number}-{name}.png", picture, label="generated")
     return folder
 
 
 def stage_pictures(upscaled: Upscaled, face: Tensor) -> dict[str, RGB]:
-    """Show the steps by name: face, low-res, guide (an "rgb" one), tiles, candidates, chosen, blended, final."""
+    """Return pictures of the steps: face, low-res, guide (if it is "rgb"), tiles, candidates, chosen, blended, final.
+    """
     plan, count = upscaled.plan, upscaled.candidates.shape[1]
     scale = upscaled.image.shape[-1] // plan.width
     chosen = gather(upscaled.candidates, upscaled.chosen).float()
     candidates = [to_rgb(candidate) for tile in upscaled.candidates for candidate in tile]
-    guide = {"guide": _shown(upscaled.stack[3:6])} if upscaled.stack.shape[0] in (6, 7) else {}
+    guide = {"guide": _enlarged(upscaled.stack[3:6])} if upscaled.stack.shape[0] in (6, 7) else {}
     return {
-        "face": _shown(face),
-        "low-res": _shown(upscaled.stack[:3]),
+        "face": _enlarged(face),
+        "low-res": _enlarged(upscaled.stack[:3]),
         **guide,
         "tiles": contact_sheet([to_rgb(tile) for tile in chosen], columns=len(plan.columns)),
         "candidates": contact_sheet(candidates, columns=count * len(plan.columns), side=128),
@@ -143,8 +140,8 @@ def stage_pictures(upscaled: Upscaled, face: Tensor) -> dict[str, RGB]:
     }
 
 
-def _shown(image: Tensor) -> RGB:
-    """Enlarge a small picture, each pixel to a square."""
+def _enlarged(image: Tensor) -> RGB:
+    """Enlarge the pixels of a small picture to squares."""
     picture = to_rgb(image)
     times = max(1, SHOWN_SIDE // picture.shape[0])
     return np.asarray(cv2.resize(picture, None, fx=times, fy=times, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
@@ -152,36 +149,37 @@ def _shown(image: Tensor) -> RGB:
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of the area-downsampled picture with its source; inf dB if they are equal."""
+    """Agreement of an area-downsampled picture with its source."""
 
     scale: int
     psnr: float
+    """In dB; inf if they are equal."""
     largest: float
-    """Largest difference, in steps of 255."""
+    """Largest difference, in 8-bit steps."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """Metadata and measures of one picture."""
+    """Metadata and measures of a picture."""
 
     format: str
     width: int
     height: int
     command: str | None
-    """The command that makes it; None, as `record`, if another program wrote the picture."""
+    """The command that makes it; None, like `record`, if another program wrote the picture."""
     record: Record | None
     source_type: str | None
     sharpness: float
     """Variance of the Laplacian of luma in [0, 1]."""
     seams: SeamGauge | None
-    """Measured here in a sample; in a photo as recorded, for the whole or over its heads; None if unknown."""
+    """Measured in a sample; as recorded in a photo; None if unknown."""
     content: SeamGauge | None
-    """The same measure at lines of a sample that are no seams; else None."""
+    """The same measure at lines of a sample without tile borders; None in a photo."""
     agreement: Agreement | None
 
 
 def inspect_picture(path: Path, source: Path | None = None) -> Inspection:
-    """Read a picture and measure it, also its agreement with the photo it was made from, if that is given."""
+    """Measure a picture, and its agreement with the photo it was made from, if that is given."""
     facts = picture_facts(path)
     record = read_record(path) if RECORD_KEY in facts.text else None
     rgb = read_image(path, keep_profile=True).rgb
@@ -208,7 +206,7 @@ def _sharpness(rgb: RGB) -> float:
 
 
 def _seams(rgb: RGB, record: Record) -> tuple[SeamGauge | None, SeamGauge | None]:
-    """Return the gauge of the seams, and of other lines if it can be measured here."""
+    """Return the seam gauge, and the gauge of other lines if they can be measured."""
     if record.seams or not record.upscaled:
         return record.seams, None
     plan = record.upscaled[0].plan

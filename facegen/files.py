@@ -1,4 +1,4 @@
-"""Write a file completely or not at all; hash it; lock a folder; find the files that facegen ships."""
+"""Write a file completely or not at all, hash files, lock folders, and find the files that facegen ships."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from filelock import FileLock, Timeout
 from facegen.errors import FacegenError, FileError, UsageError
 
 MARK = ".facegen-"
-"""Start of the names of temporary files, which facegen may delete."""
+"""Prefix of the names of temporary files, which facegen may delete."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file to write to; it becomes `path` at the end, or is removed if the body raises.
+    """Yield a temporary file to write to; it is renamed to `path` at the end, or removed if the body raises.
 
-    Its content is on the disk before it gets its name, so that a power cut leaves no half file either. The next process
-    overwrites what a killed one left; one that writes the same file at the same time waits.
+    Its content is flushed to the disk before it is renamed, so that a power cut leaves no half-written file. A process
+    that writes the same file waits for this one, and overwrites the temporary file that a killed process left.
     """
     temporary = temporary_of(path)
     claim = _claim(temporary)
@@ -43,7 +43,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def temporary_of(path: Path) -> Path:
-    """Return the name under which `replacing` writes a file: hidden, of one length, never one of the user's."""
+    """Return the temporary file that `replacing` writes: hidden, with a short name that no user's file has."""
     digest = hashlib.blake2s(os.fsencode(path.name), digest_size=8).hexdigest()
     return path.with_name(f"{MARK}{digest}.tmp")
 
@@ -57,28 +57,28 @@ else:
     import fcntl
 
     def _claim(path: Path) -> int | None:
-        """Make a file and lock it as soon as no other process has; closing it unlocks it."""
+        """Create a file and wait for its lock, which ends when it is closed."""
         while True:
             if path.is_symlink():
                 path.unlink()
             claim = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-            with suppress(OSError):  # a network drive without locks
+            with suppress(OSError):  # some network drives have no locks
                 fcntl.flock(claim, fcntl.LOCK_EX)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(claim), path.stat()):
                     return claim
-            os.close(claim)  # the other process gave that file its name meanwhile
+            os.close(claim)  # another process has renamed this file meanwhile
 
 
 def check_folder(folder: Path) -> None:
-    """Make a folder if it is missing; an OSError if no files can be made in it."""
+    """Create a folder if it is missing; raise an OSError if no files can be created in it."""
     folder.mkdir(parents=True, exist_ok=True)
     with TemporaryFile(prefix=MARK, dir=folder):
         pass
 
 
-def is_there(path: Path) -> bool:
-    """Return whether a file or link is there; a FileError if none can be, as the name is too long, or the like."""
+def exists(path: Path) -> bool:
+    """Return True if a file, folder or link exists; raise a FileError if the path is impossible, such as too long."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -89,7 +89,7 @@ def is_there(path: Path) -> bool:
 
 
 def is_plain(path: Path) -> bool:
-    """Return whether a path leads to a plain file; False, never an error, where it leads nowhere."""
+    """Return True if a path leads to a regular file; a path that cannot be followed gives False, not an error."""
     try:
         return path.is_file()
     except OSError:  # a loop of links, a name too long, a folder that may not be read
@@ -97,7 +97,7 @@ def is_plain(path: Path) -> bool:
 
 
 def is_folder(path: Path) -> bool:
-    """Return whether a path leads to a folder; False, never an error, where it leads nowhere."""
+    """Return True if a path leads to a folder; a path that cannot be followed gives False, not an error."""
     try:
         return path.is_dir()
     except OSError:  # as above
@@ -105,12 +105,12 @@ def is_folder(path: Path) -> bool:
 
 
 def resolved(path: Path) -> Path:
-    """Return an absolute path without links; one in a loop of links stays as it is there."""
+    """Return an absolute path without links; a loop of links is not an error."""
     return Path(os.path.realpath(path))
 
 
 def refuse_special(path: Path, error: type[FacegenError] = FileError) -> None:
-    """Refuse a pipe, socket or device, whose content may never come or never end; leave the rest to the reader."""
+    """Raise an error for a pipe, socket or device, whose content may never come or never end."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -120,7 +120,7 @@ def refuse_special(path: Path, error: type[FacegenError] = FileError) -> None:
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file's bytes."""
+    """Return the SHA-256 of a file; raise a FileError if it cannot be read."""
     refuse_special(path)
     try:
         with path.open("rb") as file:
@@ -133,7 +133,7 @@ _PACKAGE = Path(__file__).resolve().parent
 
 
 def _shipped(name: str) -> Path:
-    bundled = _PACKAGE / "_bundled" / name  # first: site-packages may hold another package's "weights"
+    bundled = _PACKAGE / "_bundled" / name  # comes first: another package may have a folder "weights" next to ours
     return bundled if bundled.is_dir() else _PACKAGE.parent / name
 
 
@@ -145,11 +145,13 @@ LOCK = ".lock"
 
 @contextmanager
 def sole_process(folder: Path, taken: str) -> Iterator[None]:
-    """Lock a folder against other processes; the system unlocks it when this one ends, however it dies.
+    """Lock a folder against other processes; the system unlocks it even if this process is killed.
 
     Args:
-        folder: made if missing, and checked for room to write; a hidden lock file stays in it.
-        taken: the message of the UsageError if another process has locked it.
+        folder: created if missing; a hidden lock file stays in it.
+        taken: message of the UsageError if another process has locked it.
+    Raises:
+        FileError: if no files can be written in the folder.
     """
     path = folder / LOCK
     lock = FileLock(path, timeout=0)
@@ -167,6 +169,6 @@ def sole_process(folder: Path, taken: str) -> Iterator[None]:
 
 
 def sole_writer(folder: Path) -> AbstractContextManager[None]:
-    """Lock a training set, from before its manifest is read until it is written."""
+    """Lock a training set while its manifest is read, changed and written."""
     taken = f"{folder}: another facegen data command is at work on this set; wait for it, or end it first."
     return sole_process(folder, taken)

@@ -1,6 +1,4 @@
-"""The golden picture: what the pipeline draws with networks that are part of the code. A device that draws another
-picture is not to be trusted.
-"""
+"""Check a device: the pipeline, with networks defined in this file, must draw the golden picture on it."""
 
 from __future__ import annotations
 
@@ -25,15 +23,14 @@ GOLDEN = (
     "757574737975767e787a79757773757d737a7676757074807a797a767778777b81858587868784878893908f918f8d93"
     "8b9d8f9293908e968b9b929195908d968a98909192908b938b9d909397908d938d9c919194928c93809088888b89858a"
 )
-"""The means of 8 x 8 blocks of the picture, red, green and blue, in 255 steps, row by row, as a processor draws them in
-float32; tests/test_golden.py prints them anew where the flow itself has changed."""
+"""Means of 8 x 8 blocks of the picture that a CPU draws in float32: red, green and blue planes, row by row, in 8 bits.
+If the pipeline itself has changed, tests/test_golden.py prints the new value."""
 CLOSE = 3.0
-"""Steps of 255 by which a block may differ; rounding and bfloat16 stay below one."""
+"""Largest difference of a block, in 8-bit steps; rounding and bfloat16 stay below one."""
 
 
 def choose_device(name: str) -> str:
-    """The torch device that a name means here; "auto" takes CUDA, Apple's GPU if it draws the golden picture, or the
-    processor.
+    """Return the torch device of a name; "auto" is CUDA, Apple's GPU if it draws the golden picture, or the CPU.
 
     Raises:
         UsageError: if there is no such device.
@@ -45,37 +42,37 @@ def choose_device(name: str) -> str:
 
 @cache
 def difference(device: str) -> float:
-    """The largest difference of a block of the golden picture as a device draws it, in steps of 255; inf if the device
+    """Return the largest difference of a block of the golden picture drawn by a device, in 8-bit steps; inf if it
     cannot draw it.
     """
     try:
         found = blocks(golden_picture(device))
-    except (RuntimeError, NotImplementedError, TypeError, WeightsError):  # raised where a backend lacks something
+    except (RuntimeError, NotImplementedError, TypeError, WeightsError):  # the device lacks an operation
         return float("inf")
     wanted = torch.tensor(list(bytes.fromhex(GOLDEN)), dtype=torch.float32).reshape(found.shape)
     return float((found - wanted).abs().nan_to_num(float("inf")).max())
 
 
 def golden_picture(device: str = "cpu", precision: Precision = "auto") -> Tensor:
-    """(3, 384, 384) in [0, 1], drawn, cut in tiles, upscaled, blended and back-projected on the device."""
+    """Draw and upscale the golden picture on a device: (3, 384, 384) in [0, 1]."""
     generator = DCGANGenerator(DCGANConfig(z_dim=8, widths=(16, 16, 8, 8, 8, 8)))
     upscaler = JNet(JNetConfig(decoder_widths=(16, 16, 16, 8, 8, 8, 4, 4), decoder_depths=(1,) * 8))
-    one = CandidateOptions(variants=())  # a choice between equals could fall either way
+    one = CandidateOptions(variants=())  # the choice between equal candidates could differ
     recipe = PipelineRecipe(kind="pipeline", precision=precision, fidelity=0.25, candidates=one)
     pipeline = FacePipeline(
-        recipe, generator=_known(generator, 2.0), upscaler=_known(upscaler, 1.0), guide="rgb", device=device
+        recipe, generator=_fixed(generator, 2.0), upscaler=_fixed(upscaler, 1.0), guide="rgb", device=device
     )
     face = pipeline.draw(torch.linspace(-2, 2, 8))
     return pipeline(face, SIDE, landmarks=None).image.float().cpu()
 
 
 def blocks(picture: Tensor) -> Tensor:
-    """(3, 384, 384) in [0, 1] to the means of its blocks, (3, 8, 8), in steps of 255."""
+    """Average the blocks of a picture: (3, 384, 384) in [0, 1] -> (3, 8, 8) in 8-bit steps."""
     return downsample_area(picture, (BLOCKS, BLOCKS)) * 255
 
 
-def _known(network: Network, gain: float) -> Network:
-    """Give a network weights that every machine computes alike, as strong as He's random start: n² modulo a prime."""
+def _fixed(network: Network, gain: float) -> Network:
+    """Set weights that are equal on every machine: n² modulo a prime, with the scale of He's initialisation."""
     with torch.no_grad():
         for number, (name, values) in enumerate(network.named_parameters()):
             if values.ndim == 4:

@@ -1,6 +1,6 @@
-"""A run over many files: find them, name their results, and work on each in one process or several.
+"""Find files, name their results, and work on each file in one process or several.
 
-An `Executor` is a place to work at: `Processes` of this machine, or those of a cluster (`facegen.cluster`).
+An `Executor` provides the processes: `Processes` on this machine, or a cluster (`facegen.cluster`).
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ class Task:
 
     source: Path
     target: Path
-    """Path of the results, without the ending that tells them apart."""
+    """Path of the results without their endings."""
     result: Path | None = None
-    """The main result's own path, if the user named it."""
+    """Path of the main result, if the user chose it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one file; a kind of work may add fields of its own."""
+    """The result of one task; subclasses add fields."""
 
     source: Path
     written: tuple[Path, ...] = ()
@@ -51,8 +51,9 @@ class Outcome:
     """A remark for the user."""
     done_already: bool = False
     error: str = ""
-    """Why there is no result, naming the file; empty if there is one."""
+    """Why there is no result, with the file's name; empty if there is a result."""
     trace: str = ""
+    """Traceback of an unexpected error."""
 
 
 Work = Callable[[Task], Outcome]
@@ -60,30 +61,32 @@ Result = TypeVar("Result")
 
 
 class Pool(Protocol):
-    """Processes that hold the same object each, and call functions on it."""
+    """Processes that call functions on their copy of one object."""
 
     @property
     def in_flight(self) -> int:
-        """Number of calls to submit at a time, so that no process waits and no queue grows."""
+        """Number of calls to submit at a time, so that no process waits and the queue stays short."""
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """Have a process call function(held, *arguments); with several of them, all of it is pickled."""
+        """Let a process call function(held, *arguments); for other processes than this one, all of it is pickled."""
 
 
 class Executor(Protocol):
-    """A place to work at."""
+    """Provides the processes of a run."""
 
     def pool(self, held: object) -> AbstractContextManager[Pool]:
-        """Start processes that hold an object; they end with the context, at once if its body raises."""
+        """Start processes with a copy of an object; they end with the context, immediately if its body raises."""
 
 
 def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[Task]:
-    """List every picture, and with `clips` every clip, below the paths once.
+    """List every picture, and with `clips` every clip, in files and folders once, each with a different target.
 
-    Each has a target of its own below `out`, which mirrors the folders. Hidden files and folders, links to folders,
-    and `out` itself are skipped. A path that does not exist, and a folder that cannot be listed or holds no picture,
-    stay in the list; the work on them reports what is wrong. A folder that is `out` itself is a UsageError: the next
-    run would upscale its results.
+    The targets mirror the folders below `out`. Hidden files and folders, links to folders, and `out` are skipped. A
+    path that does not exist, and a folder that cannot be listed or has no pictures, stay in the list; the work on them
+    reports the error.
+
+    Raises:
+        UsageError: if one of the folders is `out`, as the next run would upscale the results.
     """
     suffixes = (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) if clips else PICTURE_SUFFIXES
     names: dict[Path, Path] = {}  # source -> its name below `out`
@@ -92,28 +95,30 @@ def find_tasks(paths: Iterable[Path], out: Path, *, clips: bool = True) -> list[
             raise UsageError(f"--out {out}: is the folder that is upscaled; choose another, inside it or elsewhere.")
         for file in _pictures(path, resolved(out), suffixes) or [path]:
             names.setdefault(file, Path(file.name) if file == path else file.relative_to(path))
-    targets = _kept_apart(names.values())
+    targets = _unique_stems(names.values())
     return [Task(source, out / target) for source, target in zip(names, targets, strict=True)]
 
 
 def _pictures(folder: Path, out: Path, suffixes: Sequence[str]) -> list[Path]:
-    """List the files with these suffixes below a folder, by name, those of a folder before those of its subfolders."""
+    """List the files with these suffixes in a folder and then in its subfolders, by name, and folders that cannot be
+    listed.
+    """
     found: list[Path] = []
     unlisted: list[OSError] = []
     for parent, folders, files in os.walk(folder, onerror=unlisted.append):
         here = Path(parent)
-        folders[:] = [name for name in _shown(folders) if resolved(here / name) != out]
-        pictures = [here / name for name in _shown(files) if Path(name).suffix.lower() in suffixes]
+        folders[:] = [name for name in _visible(folders) if resolved(here / name) != out]
+        pictures = [here / name for name in _visible(files) if Path(name).suffix.lower() in suffixes]
         found += [path for path in pictures if is_plain(path)]
     return found + [Path(error.filename) for error in unlisted]
 
 
-def _shown(names: Iterable[str]) -> list[str]:
+def _visible(names: Iterable[str]) -> list[str]:
     return sorted((name for name in names if not name.startswith(".")), key=lambda name: (name.casefold(), name))
 
 
-def _kept_apart(names: Iterable[Path]) -> list[Path]:
-    """Remove the suffixes, and number those names that would then be the same."""
+def _unique_stems(names: Iterable[Path]) -> list[Path]:
+    """Remove the suffixes, and number names that are then equal."""
     targets: list[Path] = []
     taken: set[str] = set()
     for name in names:
@@ -124,16 +129,13 @@ def _kept_apart(names: Iterable[Path]) -> list[Path]:
 
 
 def run(tasks: Sequence[Task], work: Work, executor: Executor) -> Generator[Outcome, None, None]:
-    """Do the work of every task; yield the outcomes as they are ready, those that failed with an error.
-
-    Close the iterator to stop early; unfinished work is dropped.
-    """
+    """Work on all tasks, and yield their outcomes as they finish; close the iterator to stop early."""
     with executor.pool(work) as pool:
         yield from share(tasks, pool)
 
 
 def share(tasks: Iterable[Task], pool: Pool) -> Generator[Outcome, None, None]:
-    """Yield the outcome of every task, as a pool that holds the work has it ready; few tasks are in flight."""
+    """Submit tasks, a few at a time, to a pool whose object is the work, and yield their outcomes as they finish."""
     coming, working = iter(tasks), dict[Future[Outcome], Task]()
     while True:
         for task in islice(coming, pool.in_flight - len(working)):
@@ -145,13 +147,13 @@ def share(tasks: Iterable[Task], pool: Pool) -> Generator[Outcome, None, None]:
 
 
 def attempt(work: Work, task: Task) -> Outcome:
-    """Do the work of one task; any error becomes part of the outcome."""
+    """Work on one task; an error becomes part of the outcome."""
     started = time.perf_counter()
     try:
         outcome = work(task)
     except FacegenError as error:
         outcome = Outcome(task.source, error=_named(task, str(error)))
-    except Exception as error:  # a decoder, full memory, a bug: no reason to drop the other files
+    except Exception as error:  # such as a decoder's, or a bug: the other files should still be done
         reason = printable(f"unexpected {type(error).__name__}: {error}")
         outcome = Outcome(task.source, error=_named(task, reason), trace=traceback.format_exc())
     return replace(outcome, seconds=time.perf_counter() - started)
@@ -163,24 +165,24 @@ def _named(task: Task, text: str) -> str:
 
 @dataclass(frozen=True)
 class Processes:
-    """Processes of this machine, which share this one's threads. A single one is this process itself."""
+    """Processes on this machine, among which the threads of this process are divided; a single one is this process."""
 
     number: int = 1
 
     @contextmanager
     def pool(self, held: object) -> Iterator[Pool]:
-        """See `Executor`. Forked processes could use neither threads nor GPUs, so these are started anew."""
+        """See `Executor`. The processes are spawned, as forked ones could use neither threads nor GPUs."""
         if self.number == 1:
-            yield _Here(held)
+            yield _ThisProcess(held)
             return
         torch = sys.modules.get("torch")  # not imported for work that does not need it
         threads = None if torch is None else max(torch.get_num_threads() // self.number, 1)
         others = active_children()
         executor = ProcessPoolExecutor(self.number, get_context("spawn"), _set_up, (held, threads))
         try:
-            with _without_ctrl_c():  # it reaches every process, but this one ends the others
-                executor.submit(os.getpid)  # starts them all
-            yield _There(executor, 2 * self.number)
+            with _without_ctrl_c():  # Ctrl-C reaches every process, but this one ends the others
+                executor.submit(os.getpid)  # starts all processes
+            yield _OtherProcesses(executor, 2 * self.number)
         except BaseException:
             for process in active_children():
                 if process not in others:
@@ -191,8 +193,8 @@ class Processes:
 
 
 @dataclass(frozen=True)
-class _Here:
-    """This process as a pool."""
+class _ThisProcess:
+    """A pool of this process."""
 
     held: object
     in_flight: int = 1
@@ -204,8 +206,8 @@ class _Here:
 
 
 @dataclass(frozen=True)
-class _There:
-    """Other processes of this machine as a pool."""
+class _OtherProcesses:
+    """A pool of other processes on this machine."""
 
     executor: ProcessPoolExecutor
     in_flight: int
@@ -213,7 +215,7 @@ class _There:
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
         try:
             return self.executor.submit(_call, function, *arguments)
-        except BrokenProcessPool as error:  # like the calls that were submitted before
+        except BrokenProcessPool as error:  # fail like the earlier calls
             broken: Future[Result] = Future()
             broken.set_exception(error)
             return broken
@@ -221,7 +223,7 @@ class _There:
 
 @contextmanager
 def _without_ctrl_c() -> Iterator[None]:
-    """Ignore Ctrl-C, also in processes that are started meanwhile."""
+    """Ignore Ctrl-C in this process, and in processes that are started in the context."""
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set signal handlers
         yield
         return
@@ -242,14 +244,15 @@ def _outcome(future: Future[Outcome], task: Task) -> Outcome:
     return Outcome(task.source, error=_named(task, reason))
 
 
-_held: object  # of this process, if it is one of several
+_held: object
+"""This process's copy of the object of its pool."""
 
 
 def _set_up(held: object, threads: int | None) -> None:
     global _held
     show_warnings_plainly()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    cv2.setNumThreads(threads or 1)  # OpenCV would start a thread for each core in each process
+    cv2.setNumThreads(threads or 1)  # by default, OpenCV starts a thread per core in each process
     if threads is not None:
         import torch
 
@@ -258,7 +261,7 @@ def _set_up(held: object, threads: int | None) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process when the one that started it is gone, however it died: nobody waits for its results."""
+    """End this process when its parent has ended, even if the parent was killed."""
     parent = parent_process()
     assert parent is not None
     parent.join()

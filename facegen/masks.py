@@ -1,4 +1,4 @@
-"""Regions of a photo to leave alone, painted white in a picture of their own."""
+"""Read masks: pictures whose white parts mark what is left alone in a photo."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from facegen.faces.align import HeadFrame
 from facegen.media.images import read_image
 
 Mask = NDArray[np.uint8]
-"""A photo's mask, (H, W): 255 where it is left alone, 0 where it is not, between them at soft edges."""
+"""The mask of a photo, (H, W): 255 where it is left alone, 0 where it is not, and values between at soft edges."""
 
 FEATHER = 0.01
-"""Width of the soft edge around what is white, as a part of the photo's shorter side."""
+"""Width of the soft edge around white parts, as a share of the photo's shorter side."""
 WHITE = 250
-"""The darkest that counts as white; JPEG makes white uneven."""
+"""Smallest value that counts as white, as JPEG makes white uneven."""
 GREY = 128
-"""A mask without anything as light as this leaves nothing alone, and is refused."""
+"""A mask without a value as high as this is refused."""
 ASPECT = 0.02
-"""Largest difference of the aspect ratios of photo and mask, as a part of them."""
+"""Largest relative difference between the aspect ratios of photo and mask."""
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Mask:
-    """Read a mask for a photo: white is left alone, black and transparent are not, and white edges become soft.
+    """Read the mask of a photo: white parts, whose edges become soft, are left alone; black and transparent are not.
 
     Args:
-        size: the photo's width and height; a mask of other size and the same aspect ratio is resized.
+        size: width and height of the photo; a mask of another size, but the same aspect ratio, is resized.
     Returns:
         (H, W).
     Raises:
-        ImageError: if the file is no picture, its shape is not the photo's, or nothing in it is white.
+        ImageError: if the file is not a picture, has another aspect ratio, or nothing in it is white.
     """
     picture = read_image(path)
     mask = cv2.cvtColor(picture.rgb, cv2.COLOR_RGB2GRAY)
@@ -54,7 +54,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Mask:
 
 
 def feathered(mask: Mask) -> Mask:
-    """Surround what is white by an edge that fades along a cosine; what is darker only gets lighter."""
+    """Add an edge with a cosine fade around white parts; darker values never decrease."""
     width = max(FEATHER * min(mask.shape), 1)
     distance = cv2.distanceTransform((mask < WHITE).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
     faded = (1 + np.cos(np.pi * np.minimum(distance / width, 1))) * 127.5
@@ -62,7 +62,7 @@ def feathered(mask: Mask) -> Mask:
 
 
 def is_covered(mask: Mask | None, frame: HeadFrame) -> bool:
-    """Return whether all of a head is left alone, so that it need not be upscaled."""
+    """Return True if a mask covers the whole head, so that it need not be upscaled."""
     if mask is None:
         return False
     center, right, down = np.array(frame.center), np.array(frame.right), np.array(frame.down)

@@ -1,8 +1,7 @@
-"""The networks of a recipe: loaded, and checked to fit each other."""
+"""Load the networks of a recipe, and check that they fit each other."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import TypedDict
 
@@ -12,7 +11,7 @@ from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
 from facegen.models.latents import LatentRating
-from facegen.recipe import PipelineRecipe
+from facegen.recipe import PipelineRecipe, assignment
 from facegen.weights import Kind, find_weights, load_network, rating_of, read_card
 
 ROLES: dict[Kind, str] = {"dcgan": "generator", "jnet": "upscaler", "patchgan": "discriminator"}
@@ -22,22 +21,22 @@ DISCRIMINATOR_SCALE = 8
 
 
 class Networks(TypedDict):
-    """The networks of a recipe, on the processor, and the guide that the upscaler takes."""
+    """The networks of a recipe, on the CPU, and the guide that the upscaler takes."""
 
     generator: DCGANGenerator
     rating: LatentRating | None
-    """The generator's; None where it has none, or no latent is to be rejected."""
+    """The generator's rating; None if it has none, or the recipe rejects no latents."""
     upscaler: JNet
     guide: GuideMode
     discriminator: PatchDiscriminator | None
-    """None where no scorer asks for it."""
+    """None if no scorer needs it."""
 
 
 def role_overrides(names: Iterable[str]) -> tuple[str, ...]:
-    """Put weights, named as for `find_weights`, in their places in a recipe: "weights.generator=...".
+    """Write the overrides that put weights, named as for `find_weights`, into a recipe: "weights.generator=...".
 
     Raises:
-        WeightsError: if they are missing, or of a kind that a pipeline has no place for.
+        WeightsError: if they are missing, or of a kind that a pipeline does not use.
     """
     found = {}
     for name in names:
@@ -45,7 +44,7 @@ def role_overrides(names: Iterable[str]) -> tuple[str, ...]:
         if kind not in ROLES:
             raise WeightsError(f"weights {name!r}: hold a {kind}, but a pipeline is of {', '.join(ROLES)}.")
         found[ROLES[kind]] = name
-    return tuple(f"weights.{role}={json.dumps(name)}" for role, name in found.items())
+    return tuple(assignment(f"weights.{role}", name) for role, name in found.items())
 
 
 def load_networks(recipe: PipelineRecipe) -> Networks:
@@ -71,19 +70,19 @@ def check_networks(
     """Check that networks fit each other and the recipe.
 
     Raises:
-        RecipeError: if the tiles' side is no multiple of the J-net's, or their overlap not below that, or the J-net
-            cannot be told a strength.
+        RecipeError: if the side of the tiles is not a multiple of the J-net's, their overlap is not less than that, or
+            the recipe has a strength that the J-net does not take.
         WeightsError: if the networks were not made for each other.
     """
-    tiles, own = recipe.tiles, upscaler.tile
-    if tiles.side % own:
-        raise RecipeError(f"tiles.side: {tiles.side}, expected a multiple of {own}, the side of the J-net's tiles.")
-    if tiles.overlap >= own:
-        raise RecipeError(f"tiles.overlap: {tiles.overlap}, expected less than {own}, the side of the J-net's tiles.")
+    tiles, side = recipe.tiles, upscaler.tile
+    if tiles.side % side:
+        raise RecipeError(f"tiles.side: {tiles.side}, expected a multiple of {side}, the side of the J-net's tiles.")
+    if tiles.overlap >= side:
+        raise RecipeError(f"tiles.overlap: {tiles.overlap}, expected less than {side}, the side of the J-net's tiles.")
     if recipe.strength and not upscaler.strength:
         raise RecipeError(
             f"strength: {recipe.strength}, but the weights {recipe.weights.upscaler} know no damage; leave it out, or "
-            "take --preset restore."
+            "choose --preset restore."
         )
     planes = upscaler.in_channels - upscaler.strength
     if planes != 3 + GUIDE_CHANNELS[guide]:

@@ -1,4 +1,4 @@
-"""Photo restoration: detect the heads, upscale each, paste it back, and back-project the whole to the photo."""
+"""Restore a photo: detect the heads, upscale each, paste it back, and back-project the result to the photo."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.arrays import Pixels, Sample, eight_bits, to_samples, to_tensor
-from facegen.candidates import Upscaled
-from facegen.canvas import Progress, back_project_photo, blank_canvas, fill_background, leave_alone
+from facegen.candidates import Progress, Upscaled
+from facegen.canvas import back_project_photo, blank_canvas, fill_background, restore_masked
 from facegen.errors import UsageError, did_you_mean
-from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
+from facegen.faces.align import HeadFrame, check_picture, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
 from facegen.masks import Mask, is_covered
 from facegen.media.images import resize
@@ -24,42 +24,42 @@ from facegen.ops.consistency import back_project, detail_ratio, downsample_area,
 from facegen.ops.grain import add_grain, grain_patch
 from facegen.ops.seams import SeamGauge, over_all, seam_gauge
 from facegen.pipeline import FacePipeline
-from facegen.sizes import HEAD_SIDE, plan_size
+from facegen.sizes import HEAD_SIDE, Enlargement, plan_size
 
-UpscaleFace = Callable[[Tensor, int], Upscaled]  # an aligned head (3, S, S) and a size, as a pipeline is called
+UpscaleFace = Callable[[Tensor, int], Upscaled]
+"""Upscales an aligned head (3, S, S) to a size, as `FacePipeline.__call__` does."""
 Background = Literal["lanczos", "tiles", "keep"]
 FACES = ("all", "largest")
 BACKGROUNDS: tuple[Background, ...] = get_args(Background)
 
 SHARP = 0.25
-"""`detail_ratio` from which a head is as sharp as its pixels allow; 95 % of portraits of real detail have more."""
+"""Smallest `detail_ratio` of a head that is as sharp as its pixels allow; 95 % of sharp portraits have more."""
 
 
 @dataclass(frozen=True)
 class PhotoOptions:
-    """How a photo is restored.
+    """Options of `restore_photo`.
 
     Raises:
-        UsageError: if a value is out of range, or the background is kept at another scale than 1.
+        UsageError: if a value is out of range, or the background is kept at a scale other than 1.
     """
 
     scale: float | None = None
-    """Enlargement of the photo, at least 1; None takes `photo_scale` of the heads to upscale, and 1 to keep the
-    background. At 1 the photo stays as it is, and its heads get detail below 2 x 2 pixels where they lack it. One that
-    is no whole number is made at the next one, and shrunk."""
+    """Enlargement of the photo, at least 1. None is `photo_scale` of the heads to upscale, or 1 to keep the background.
+    At 1 the photo stays as it is, and its heads get the detail below 2 x 2 pixels that they lack. A result at a scale
+    that is not an integer is made at the next larger integer, and shrunk."""
     width: int | None = None
     """Width of the result in pixels, instead of the scale."""
     faces: str = "all"
     """Heads to upscale: "all", "largest", or their numbers, counted from the largest: "1,3"; "0" is none."""
     face_size_min: int = 0
-    """Side of the smallest head to upscale, in pixels of the photo; a face is about half as wide as its head's
-    frame."""
+    """Side of the smallest head to upscale, in pixels of the photo; a face is about half as wide as its head."""
     background: Background = "lanczos"
     """The rest of the photo: "lanczos" enlarges it; "tiles" upscales it by the same network without a guide, in a
-    minute or two a megapixel on a processor; "keep" leaves it unchanged, at the photo's size."""
+    minute or two per megapixel on a CPU; "keep" leaves it unchanged, at the photo's size."""
 
     def __post_init__(self) -> None:
-        if self.scale is not None and self.scale < 1:
+        if self.scale is not None and not 1 <= self.scale < math.inf:
             raise UsageError(f"scale is {self.scale}, expected at least 1, or None for the largest head's.")
         if self.scale is not None and self.width is not None:
             raise UsageError(f"scale {self.scale} and width {self.width} are both given; leave one of them out.")
@@ -76,46 +76,47 @@ class PhotoOptions:
 
     @property
     def keeps_size(self) -> bool:
-        """Whether the result has the photo's own pixels, but for its heads."""
+        """True if all pixels outside the heads are the photo's."""
         return self.scale == 1 or self.background == "keep"
 
 
 @dataclass(frozen=True)
 class Restored(Generic[Sample]):
-    """An upscaled photo and what happened to its faces."""
+    """An upscaled photo, its heads, and its measures."""
 
     rgb: NDArray[Sample]
-    """(scale*H, scale*W, 3), of as many bits as the photo; a large one lies in a temporary file that goes with it."""
+    """(scale*H, scale*W, 3), of as many bits as the photo; a large one is a temporary file, which is deleted with it.
+    """
     scale: float
     upscaled: int
-    """Heads upscaled and pasted back."""
+    """Number of heads upscaled and pasted back."""
     left: int
-    """Heads found but treated as background: not asked for, or finer already than what the upscaler makes."""
+    """Number of heads treated as background: not wanted, or already finer than the upscaler could draw them."""
     sharp: int
-    """Those among them that are sharp already at the photo's own size, so that there is nothing to add."""
+    """Number of those heads that are already sharp at the photo's size."""
     heads: tuple[Upscaled, ...]
-    """The upscaled heads before they were pasted, the largest first. `candidates` is empty, (0, K, ...), to save
-    memory."""
+    """The upscaled heads before pasting, the largest first. Their `candidates` are empty, (0, K, ...), to save memory.
+    """
     smallest: float | None
-    """Side of the smallest of them, in pixels of the photo; None without heads."""
+    """Side of the smallest of these heads, in pixels of the photo; None without heads."""
     fit: float
-    """PSNR in dB of the area-downsampled result to the photo (at scale 1, of both shrunk by 2); inf if equal. At a
-    scale that is no whole number, of the result before it was shrunk to it."""
+    """PSNR in dB between the area-downsampled result and the photo (at scale 1, both shrunk by 2); inf if equal. At a
+    scale that is not an integer, it is measured before the result is shrunk."""
     seams: SeamGauge | None
-    """Seam gauge of the heads' tiles in the result, over the photo's own at the same lines; None without heads. Like
-    `fit`, it is measured before the result is shrunk to a scale that is no whole number."""
+    """Seam gauge of the heads' tiles in the result, relative to the photo at the same lines; None without heads. It is
+    measured when `fit` is."""
 
 
 @dataclass(frozen=True)
 class UpscaledHead(Generic[Sample]):
-    """A head that was upscaled by itself."""
+    """A head that was upscaled without its photo."""
 
     rgb: NDArray[Sample]
     """(size, size, 3)."""
     before: NDArray[Sample]
-    """(S, S, 3), the head as it was given or cut out."""
+    """(S, S, 3), the head before."""
     upscaled: Upscaled
-    """The head before it was back-projected and brought to its size; `candidates` is empty, as in `Restored`."""
+    """The head before it was back-projected and resized; `candidates` is empty, as in `Restored`."""
 
 
 def restore_photo(
@@ -127,33 +128,31 @@ def restore_photo(
     begin: Callable[[float, int], object] = lambda _scale, _heads: None,
     known: Sequence[HeadFrame] | None = None,
 ) -> Restored[Sample]:
-    """Upscale a photo so that it is the photo again when it is shrunk by the area mean.
+    """Upscale a photo so that the result, shrunk by area means, is the photo again.
 
     Every head is upscaled with its guide, the rest as `options.background` says. At fidelity 1 no value of the shrunk
-    result differs from the photo's by more than 1/255, at the soft edges of pasted heads too.
+    result differs from the photo by more than 1/255, not even at the soft edges of pasted heads.
 
     Args:
         rgb: (H, W, 3) photo, any size, uint8 or uint16.
-        options: what to do; None for the defaults.
-        progress: called for each block of a background upscaled by tiles.
-        mask: (H, W), 255 where the photo is left alone: there it is only enlarged by Lanczos interpolation.
-        begin: called once, before the work, with the scale and the number of heads to upscale; what it raises ends all.
-        known: the photo's heads, the largest first, if they were found before.
+        progress: called after each block of a background upscaled in tiles.
+        mask: (H, W), 255 where the photo is only enlarged by Lanczos interpolation.
+        begin: called before the work with the scale and the number of heads to upscale; an exception ends the work.
+        known: the photo's heads, the largest first, if they were detected before.
     Raises:
+        ShapeError: if `rgb` is not (H, W, 3) uint8 or uint16.
         UsageError: if the result would exceed `sizes.LARGEST` pixels, or be smaller than the photo.
     """
     options = options or PhotoOptions()
-    find = cache(lambda: known or [head.frame for head in heads_in_photo(eight_bits(rgb))])
-    asked = 1 if options.background == "keep" else options.scale
-    plan = plan_size((rgb.shape[1], rgb.shape[0]), asked, options.width, lambda: wanted_heads(find(), options))
-    found, scale = find(), plan.made
+    plan, found = _plan(rgb, options, known)
+    scale = plan.made
     wanted = [frame for frame in wanted_heads(found, options) if not is_covered(mask, frame)]
     lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
     begin(plan.times, len(lacking))
     canvas = blank_canvas(rgb.shape[0] * scale, rgb.shape[1] * scale, rgb.dtype.type)
     fill_background(canvas, pipeline, rgb, options.background, progress)
     heads = paste_heads(canvas, pipeline, rgb, lacking, grain=options.background != "tiles")
-    leave_alone(canvas, rgb, mask)
+    restore_masked(canvas, rgb, mask)
     result, fit = back_project_photo(canvas, rgb, pipeline.recipe.fidelity, damaged=bool(pipeline.recipe.strength))
     return Restored(
         result if plan.times == scale else resize(result, plan.size), plan.times,
@@ -164,20 +163,30 @@ def restore_photo(
     )  # fmt: skip
 
 
+def _plan(
+    rgb: Pixels, options: PhotoOptions, known: Sequence[HeadFrame] | None
+) -> tuple[Enlargement, Sequence[HeadFrame]]:
+    """Check the photo, plan the size of the result, and detect the heads unless they are known."""
+    check_picture("photo", rgb)
+    frames = cache(lambda: [head.frame for head in heads_in_photo(eight_bits(rgb))] if known is None else known)
+    scale = 1 if options.background == "keep" else options.scale
+    plan = plan_size((rgb.shape[1], rgb.shape[0]), scale, options.width, lambda: wanted_heads(frames(), options))
+    return plan, frames()
+
+
 def restore_face(
     pipeline: FacePipeline, rgb: Pixels, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
 ) -> Upscaled | None:
-    """Upscale one head of a photo, aligned, from all the pixels that the photo has of it, up to the recipe's
-    `head_side`.
+    """Upscale one head of a photo, aligned, from its full resolution, up to the recipe's `head_side`.
 
-    A head that was shrunk first would get its detail where the shrunk one has edges, not where the photo has them. At
-    scale 1 the head is taken at half its size: at its full size there would be no room for detail.
+    If the head were shrunk first, detail would be drawn at the edges of the shrunk head. At scale 1 the head is taken
+    at half its size, as the network adds detail only to an enlarged head.
 
     Args:
-        upscale_face: upscales the aligned head, called as the pipeline is; None is the pipeline itself.
+        upscale_face: upscales the aligned head; None is the pipeline.
     Returns:
         the head, not much larger than `scale` times its side in the photo, without candidates, as in `Restored`; None
-        if the photo shows it finer than the upscaler could.
+        if the photo shows it finer than the upscaler could draw it.
     """
     side = round(frame.side)
     shown = side if scale > 1 or pipeline.recipe.strength else math.ceil(side / 2)
@@ -193,10 +202,10 @@ def crop_heads(
     size: int = HEAD_SIDE,
     begin: Callable[[int], object] = lambda _heads: None,
 ) -> list[UpscaledHead[Sample]]:
-    """Every head of a photo, aligned, upscaled and alone, the largest first.
+    """Cut out and upscale every head of a photo, the largest first.
 
     Args:
-        begin: called once, before the work, with their number; what it raises ends all.
+        begin: called before the work with the number of heads; an exception ends the work.
     """
     frames = [head.frame for head in heads_in_photo(eight_bits(rgb))]
     begin(len(frames))
@@ -204,7 +213,7 @@ def crop_heads(
 
 
 def upscale_aligned(pipeline: FacePipeline, head: NDArray[Sample], size: int = HEAD_SIDE) -> UpscaledHead[Sample]:
-    """Upscale an aligned head crop, (S, S, 3) to (size, size, 3), and back-project it to all of its pixels."""
+    """Upscale an aligned head, (S, S, 3) to (size, size, 3), and back-project it to its full resolution."""
     picture = to_tensor(head)
     side = head.shape[0] * math.ceil(size / head.shape[0])
     upscaled = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))
@@ -215,7 +224,7 @@ def upscale_aligned(pipeline: FacePipeline, head: NDArray[Sample], size: int = H
 
 
 def _shrunk(upscaled: Upscaled, side: int) -> Upscaled:
-    """Drop the candidates, and shrink the image to the smallest whole part of its size that is at least `side`."""
+    """Drop the candidates, and shrink the image by the largest divisor of the scale that leaves at least `side`."""
     height, width = upscaled.plan.height, upscaled.plan.width
     scale = upscaled.image.shape[-1] // width
     times = next((n for n in range(1, scale) if scale % n == 0 and n * width >= side), scale)
@@ -224,7 +233,7 @@ def _shrunk(upscaled: Upscaled, side: int) -> Upscaled:
 
 
 def wanted_heads(found: Sequence[HeadFrame], options: PhotoOptions) -> list[HeadFrame]:
-    """The frames that the options ask for, of frames sorted by size."""
+    """Select the heads that the options ask for from heads sorted by size."""
     if options.faces in FACES:
         chosen = found[:1] if options.faces == "largest" else found
     else:
@@ -246,13 +255,15 @@ def paste_heads(
     upscale_faces: Sequence[UpscaleFace] = (),
     grain: bool = False,
 ) -> list[tuple[HeadFrame, Upscaled]]:
-    """Upscale heads of a photo and paste them, the largest last, on top; returns those upscaled, in the order of
-    `frames`.
+    """Upscale heads of a photo and paste them on a canvas, the largest on top.
 
     Args:
-        canvas: (s*H, s*W, 3), the photo enlarged.
-        upscale_faces: what upscales each head, as for `restore_face`; empty is the pipeline.
-        grain: cleaned heads get the grain around them, as much as the recipe says.
+        canvas: (s*H, s*W, 3), the enlarged photo, written to.
+        frames: the heads, the largest first.
+        upscale_faces: one for each head, as for `restore_face`; empty is the pipeline for all.
+        grain: add the surrounding grain to cleaned heads, as much as the recipe says.
+    Returns:
+        the heads that were upscaled, in the order of `frames`, each with its frame on the canvas.
     """
     scale = canvas.shape[0] // rgb.shape[0]
     heads: list[tuple[HeadFrame, Upscaled]] = []
@@ -268,7 +279,7 @@ def paste_heads(
 
 
 def _grained(image: Tensor, rgb: Pixels, frame: HeadFrame, share: float) -> Tensor:
-    """Give a cleaned head, (3, S, S), a share of the grain that the photo has in and around it."""
+    """Add a share of the grain in and around a head of the photo to the cleaned head, (3, S, S)."""
     (x, y), reach = frame.center, frame.side
     left, top = max(int(x - reach), 0), max(int(y - reach), 0)
     near = eight_bits(rgb[top : int(y + reach) + 1, left : int(x + reach) + 1])
@@ -277,9 +288,7 @@ def _grained(image: Tensor, rgb: Pixels, frame: HeadFrame, share: float) -> Tens
 
 
 def _seams(canvas: Pixels, rgb: Pixels, heads: Sequence[tuple[HeadFrame, Upscaled]]) -> SeamGauge | None:
-    """Cut the heads out of the canvas again, as large as they were upscaled, and measure their tiles' borders against
-    the photo's own lines there.
-    """
+    """Measure the tile borders of the heads on the canvas, relative to the same lines of the photo."""
     if not heads:
         return None
     scale = canvas.shape[0] // rgb.shape[0]

@@ -1,4 +1,4 @@
-"""Upscale one picture file or clip: read it, upscale it, write the result with the source's metadata."""
+"""Upscale one picture file or clip, and write the result with the source's metadata."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 
 from facegen.arrays import RGB, Pixels, eight_bits
-from facegen.candidates import Upscaled
-from facegen.canvas import Progress
+from facegen.candidates import Progress, Upscaled
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import check_explanation, write_explanation
 from facegen.faces.dlib_models import begin_to_load
@@ -36,35 +35,35 @@ from facegen.photo import FACES, Restored, crop_heads, restore_photo, upscale_al
 from facegen.pipeline import FacePipeline
 from facegen.results import UpresOptions, Upscaling, before_after_path, ending_for, vote_stem
 from facegen.runtime import resolve_device
-from facegen.stages import prefetched
+from facegen.threads import prefetched
 from facegen.video.clip import clip_scale, upscale_clip
 from facegen.video.sharing import Sharing
 from facegen.video.store import JSON, FrameStore
 
 SMALLEST_HEAD = 16
-"""Smallest width and height of a picture accepted as a head, in pixels."""
+"""Smallest side of a picture accepted as a head, in pixels."""
 
 OnPart = Callable[[Path, str, int, int | None], object]
-"""Called with the source, what is counted ("frames", "background", "face 2"), how many of its frames, blocks or tiles
-are done, and of how many, if known."""
+"""Called with the source, a part of it ("frames", "background", "face 2"), how many of its frames, blocks or tiles are
+done, and how many there are, if known."""
 
 
-def _unheard(*_: object) -> None:
-    """Hear no progress; a lambda could not be sent to other processes."""
+def _ignore(*_: object) -> None:
+    """Report no progress; unlike a lambda, this can be pickled."""
 
 
 class FileUpscaler:
-    """Upscales one file after the other.
+    """Upscales files, one per call.
 
     Args:
-        inputs: resolved paths of the run's sources, which are never overwritten, and neither is the mask.
-        on_part: called after each frame of a clip, each batch of a face's tiles, and each block of a photo's background
+        inputs: resolved paths of the run's sources, which are never overwritten, nor is the mask.
+        on_part: called after each frame of a clip, each batch of a face's tiles, and each block of a background
             upscaled in tiles.
-        sharing: does the most of the work on a clip's frames; None is this process.
+        sharing: shares the work on a clip's frames with other processes; None is this process alone.
     """
 
     def __init__(
-        self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = _unheard, sharing: Sharing | None = None
+        self, options: UpresOptions, inputs: Iterable[Path], on_part: OnPart = _ignore, sharing: Sharing | None = None
     ) -> None:
         self.options, self.sharing = options, sharing
         self.inputs = frozenset(inputs) | ({resolved(options.mask)} if options.mask else set())
@@ -75,13 +74,13 @@ class FileUpscaler:
         """The networks, loaded when first used."""
         options, device = self.options, self.options.device
         if self.sharing is not None and not torch.cuda.is_available():
-            device = "cpu"  # others have the GPUs
+            device = "cpu"  # the other processes have the GPUs
         begin_to_load()
         return FacePipeline.load(options.recipe_path, options.overrides, device=resolve_device(device))
 
     def __call__(self, task: Task) -> Upscaling:
         """Upscale a picture or clip and write the results, the main one last."""
-        find_pictures([task.source])  # explains what is wrong with a path that is no file
+        find_pictures([task.source])  # raises a clear error if the path is not a file
         if is_clip(task.source):
             return self._clip(task)
         picture = read_image(task.source, keep_profile=True, keep_depth=True, smooth=self._smooths)
@@ -98,7 +97,7 @@ class FileUpscaler:
 
     @property
     def _smooths(self) -> bool:
-        """Whether the blocks of JPEGs are smoothed: not where a photo keeps its size, or the network cleans it."""
+        """True if the blocks of JPEGs are smoothed: not if the photo keeps its size, or the network removes damage."""
         keeps = self.options.kind == "photo" and self.options.photo.keeps_size
         return not keeps and not self.pipeline.recipe.strength
 
@@ -117,12 +116,13 @@ class FileUpscaler:
         written = self._write(task, path, done.rgb, picture, done.heads, picture.alpha, done.fit, done.seams)
         return Upscaling(
             task.source, written, after=(width, height), faces=done.upscaled, seams=done.seams, fit=done.fit,
-            identity=_change(done.heads),
-            note="; ".join(filter(None, (_note(done), _doubts(done.heads, done.smallest)))),
+            identity=_identity_change(done.heads),
+            note="; ".join(filter(None, (_summary(done), _identity_doubts(done.heads, done.smallest)))),
         )  # fmt: skip
 
     def _parts_of(self, source: Path) -> Progress:
-        """Report the tiles of each of a photo's faces; return what reports the blocks of its background before them."""
+        """Report the tiles of each face of a photo from now on; return a function that reports its background's blocks.
+        """
         face, background = 1, self.options.kind == "photo" and self.options.photo.background == "tiles"
 
         def tiles(done: int, of: int) -> None:
@@ -140,7 +140,8 @@ class FileUpscaler:
         return blocks
 
     def _clip(self, task: Task) -> Upscaling:
-        """Upscale a clip, its sound and times unchanged; a stopped run left its frames next to the result."""
+        """Upscale a clip; sound and frame times stay, and the frames of a stopped run, next to the result, are reused.
+        """
         clip, pipeline, photo = Clip(task.source), self.pipeline, self.options.photo
         if photo.faces not in FACES:
             raise UsageError(f"{task.source}: faces have no numbers in a clip; expected --faces all or largest.")
@@ -150,8 +151,8 @@ class FileUpscaler:
         path = self._path(task, f"-x{scale}")
         maker = pipeline if self.sharing is None else Workshop(pipeline.recipe, self.options.device)
         record = partial(record_text, maker, "upres", self.options.recorded(clip.path), source=clip.path)
-        shaping = json.loads(record()[RECORD_KEY]) | {"threads": None}  # as many as there are when it goes on
-        key: dict[str, JSON] = {"record": shaping, "scale": scale}
+        made_by = json.loads(record()[RECORD_KEY]) | {"threads": None}  # a run may continue with other threads
+        key: dict[str, JSON] = {"record": made_by, "scale": scale}
         warnings: list[str] = []
         with FrameStore(path.with_name(f".{path.name}.frames"), key, warn=warnings.append) as store:
             on_frame = partial(self.on_part, task.source, "frames")
@@ -184,12 +185,12 @@ class FileUpscaler:
             written += self._write(task, path, head.rgb, before, [head.upscaled])
         upscaled, smallest = [head.upscaled for head in heads], min(len(head.before) for head in heads)
         return Upscaling(
-            task.source, written, after=(self.options.size,) * 2, faces=len(heads), identity=_change(upscaled),
+            task.source, written, after=(self.options.size,) * 2, faces=len(heads), identity=_identity_change(upscaled),
             note=_remarks(upscaled, smallest),
         )  # fmt: skip
 
     def _crop_paths(self, task: Task, heads: int) -> list[Path]:
-        """Return where the heads of a photo go, the largest first."""
+        """Return the paths for the heads of a photo, the largest first."""
         if not heads:
             reason = "no face found, so there is no head to crop; omit --crop to upscale the whole photo."
             raise ImageError(f"{task.source}: {reason}")
@@ -220,7 +221,7 @@ class FileUpscaler:
         return task.result or task.target.with_name(f"{task.target.name}{ending}{suffix}")
 
     def _path(self, task: Task, ending: str, heads: int = 0) -> Path:
-        """Return where a result goes; raise a FileError if a file is there, or beside it, that must not be replaced."""
+        """Return the path of a result; raise a FileError if writing it and its extra files would replace others."""
         path, options = self._target(task, ending), self.options
         for taken in (path, before_after_path(path)) if options.before_after else (path,):
             if resolved(taken) in self.inputs:
@@ -242,7 +243,7 @@ class FileUpscaler:
         fit: float | None = None,
         seams: SeamGauge | None = None,
     ) -> tuple[Path, ...]:
-        """Write the additional files, then the result; `alpha` is resized to fit, `fit` and `seams` are recorded."""
+        """Write the additional files, then the result; `alpha` is resized, `fit` and `seams` are recorded."""
         if alpha is not None and alpha.shape != rgb.shape[:2]:
             size = (rgb.shape[1], rgb.shape[0])
             alpha = np.array(Image.fromarray(alpha).resize(size, Image.Resampling.LANCZOS))
@@ -264,19 +265,19 @@ class FileUpscaler:
 
 
 def _omitted(source: Path) -> str:
-    """Say what the source's file holds that its results do not."""
+    """List the parts of the source's file that its results lack."""
     names = omitted_from(source)
     return f"left out: {', '.join(names)}" if names else ""
 
 
-def _change(heads: Sequence[Upscaled]) -> float | None:
-    """Return how far the face that changed most is from its input."""
+def _identity_change(heads: Sequence[Upscaled]) -> float | None:
+    """Return the largest identity distance of a face to its input."""
     return max((head.identity for head in heads if head.identity is not None), default=None)
 
 
-def _doubts(heads: Sequence[Upscaled], smallest: float | None) -> str:
-    """Warn where a face may have become another person's; `smallest` is the side of the smallest head, if known."""
-    change = _change(heads)
+def _identity_doubts(heads: Sequence[Upscaled], smallest: float | None) -> str:
+    """Warn if a face may look like another person; `smallest` is the side of the smallest head, if known."""
+    change = _identity_change(heads)
     doubts = [f"identity distance {change:.2f}: may look like another person"] if (change or 0) > CHANGED else []
     if smallest is not None and smallest < TOO_SMALL:
         doubts.append(f"a head of {smallest:.0f} px is too small to know the person by; the result is one of many")
@@ -284,15 +285,16 @@ def _doubts(heads: Sequence[Upscaled], smallest: float | None) -> str:
 
 
 def _damage(heads: Sequence[Upscaled]) -> list[str]:
-    """Say how damaged the heads were taken to be."""
+    """Report the damage of the heads."""
     return ["damage " + ", ".join(f"{head.strength:.2f}" for head in heads)] if any(h.strength for h in heads) else []
 
 
 def _remarks(heads: Sequence[Upscaled], smallest: float | None) -> str:
-    return "; ".join(filter(None, (*_damage(heads), _doubts(heads, smallest))))
+    return "; ".join(filter(None, (*_damage(heads), _identity_doubts(heads, smallest))))
 
 
-def _note(done: Restored[Any]) -> str:
+def _summary(done: Restored[Any]) -> str:
+    """Report the heads that were not upscaled, and the damage of the others."""
     other = done.left - done.sharp
     notes = [f"{done.sharp} head(s) sharp already"] if done.sharp else []
     notes += [f"{other} head(s) left to the background"] if other else []

@@ -1,4 +1,4 @@
-"""FacePipeline: face -> landmarks -> guide -> tiles -> candidates -> choice -> blend -> back-projection -> picture."""
+"""Upscale a face: landmarks -> guide -> tiles -> candidates -> choice -> blend -> back-projection -> picture."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from facegen.candidates import (
     Candidates,
     Progress,
     Upscaled,
-    joined,
+    concatenate,
     make_candidates,
+    network_input,
     select,
-    stacked,
     wanted_variants,
 )
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
@@ -42,32 +42,33 @@ from facegen.recipe import PipelineRecipe, load_recipe
 from facegen.runtime import autocast, falls_back_to_cpu, in_batches, is_gpu, runner
 
 DEFAULT_RECIPE = PIPELINES / "portrait.toml"
-PLAIN_OVERLAP = 8  # low-res pixels that tiles overlap by at most where every tile has one candidate
+PLAIN_OVERLAP = 8
+"""Largest overlap, in low-res pixels, of tiles with one candidate each."""
 GPU_FACES = 16
-"""Faces that a GPU draws or upscales at a time: Python takes as long to start the work on one as on several."""
+"""Faces that a GPU draws or upscales at a time: Python needs as long to start work on one as on several."""
 GPU_BATCH = 50
-"""Tiles of the J-net's own side that a GPU is shown at a time: the two variants of a 768 px face."""
+"""Tiles of the J-net's tile size that a GPU takes at a time: the two variants of a 768 px face."""
 DRAWN_SIDE = 96
-"""Low-res side of a face that stage 1 drew, at most: the network has learned its detail at that size, and a larger one
-has a lattice and ripples along hair."""
+"""Largest low-res side of a face drawn by stage 1: the network learned detail at that size, and draws a lattice and
+ripples along hair at larger ones."""
 AGAIN_SIDE = 384
-"""Low-res side of a face that is upscaled again: half of its 768 px, at which it is sharp to the pixel."""
+"""Low-res side of a face that is upscaled again: half of its 768 px, which is sharp to the pixel."""
 
-Extend = Callable[[Candidates], Candidates]  # changes the network's candidates, or adds a bonus on their scores
+Extend = Callable[[Candidates], Candidates]
+"""Changes the candidates, or adds a bonus to their scores."""
 
 
 class FacePipeline:
-    """The whole flow on one set of networks; the others of a run never change a picture.
+    """Draws and upscales faces with the networks of a recipe; a picture never depends on the others of a run.
 
-    Where a GPU's memory is too small, the network sees fewer tiles at a time; where it is too small for one, the
-    pipeline moves to the processor, with a RuntimeWarning, and stays there.
+    If a GPU's memory is too small, the network gets fewer tiles at a time; if it is too small for one, the pipeline
+    moves to the CPU with a RuntimeWarning, and stays there.
 
-    `progress`, if set, is called after every batch of tiles with how many are upscaled, each variant counted, and how
-    many there are. An exception from it cancels the picture, and the pipeline stays usable.
+    `progress`, if set, is called after every batch of tiles. An exception from it cancels the picture, and the pipeline
+    stays usable.
 
     Raises:
-        RecipeError: if the tiles' side is no multiple of the J-net's or the overlap not below that, or more candidates
-            are asked for than there are.
+        RecipeError: if the recipe's tiles or strength do not fit the J-net, or it wants more candidates than variants.
         WeightsError: if the networks were not made for each other.
     """
 
@@ -101,7 +102,7 @@ class FacePipeline:
 
     @classmethod
     def load(cls, path: Path = DEFAULT_RECIPE, overrides: Iterable[str] = (), *, device: str = "cpu") -> FacePipeline:
-        """Read a recipe and the weights it names.
+        """Load a recipe and its weights.
 
         Raises:
             RecipeError: if the recipe is wrong; names the file and the key.
@@ -116,61 +117,70 @@ class FacePipeline:
 
     @classmethod
     def from_pretrained(cls, *names: str, path: Path = DEFAULT_RECIPE, device: str = "cpu") -> FacePipeline:
-        """Load weights of the hub ("hf:owner/name"), shipped ones or folders, each in its place of a recipe; the others
-        are the recipe's. See `load`.
+        """Load a recipe with other weights for some of its networks; see `load`.
+
+        Args:
+            names: weights of the hub ("hf:owner/name"), shipped ones, or folders; their cards say what they replace.
         """
         return cls.load(path, role_overrides(names), device=device)
 
     @property
     def scale(self) -> int:
-        """How many times the upscaler enlarges."""
+        """Enlargement of the upscaler."""
         return self.config.scale
 
     @property
     def drawn_size(self) -> int:
-        """Largest side to which a drawn face is upscaled at once: 768 px at 8x."""
+        """Largest side to which a drawn face is upscaled in one pass: 768 px at 8x."""
         return self.scale * max(DRAWN_SIDE, self.config.tile)
 
     @property
     def finest_size(self) -> int:
-        """Side to which `again` upscales it: 3072 px at 8x."""
+        """Side of a face upscaled by `again`: 3072 px at 8x."""
         return self.scale * AGAIN_SIDE
 
     def latent(self, seed: int, truncation: float | None = None, rejection: float | None = None) -> Tensor:
-        """Draw the latent of a seed: (z_dim,), the same on every device; truncation and rejection are the recipe's.
+        """Draw the latent of a seed, (z_dim,), the same on every device; see `draw_latent`.
 
-        See `draw_latent`. A generator without a rating rejects none.
+        Args:
+            truncation, rejection: None takes the recipe's; without a rating of the generator no latent is rejected.
         """
         truncation = self.recipe.truncation if truncation is None else truncation
         rejection = self.recipe.rejection if rejection is None else rejection
         return draw_latent(seed, self.generator.config.z_dim, truncation, self.rating, rejection)
 
     def draw(self, z: Tensor) -> Tensor:
-        """Stage 1: (z_dim,) -> face (3, 128, 128) in [0, 1]; (N, z_dim) -> (N, 3, 128, 128), each as it is alone."""
+        """Draw faces (stage 1): (z_dim,) -> (3, 128, 128) in [0, 1], or (N, z_dim) -> (N, 3, 128, 128).
+
+        Raises:
+            WeightsError: if a face has only one colour, or values that are not finite.
+        """
         draw, gpu = self.generator.draw, is_gpu(self.device)
         latents = z.to(self.device).reshape(-1, z.shape[-1], 1, 1)
         with torch.inference_mode(), step("facegen.draw"), autocast(self.recipe.precision, self.device):
             batches = in_batches(lambda x: draw(x.flatten(1)), latents, GPU_FACES if gpu else 1, full=gpu)
             faces = torch.cat([drawn for _, drawn in batches])
-            if not bool(((faces.amax((1, 2, 3)) - faces.amin((1, 2, 3))) * 255 > 1).all()):  # nor if not a number
-                drawn = "drew one flat colour, or values that are not finite; get other weights."
-                raise WeightsError(f"generator {self.recipe.weights.generator}: {drawn}")
+            if not bool(((faces.amax((1, 2, 3)) - faces.amin((1, 2, 3))) * 255 > 1).all()):  # false for NaN too
+                reason = "drew one flat colour, or values that are not finite; get other weights."
+                raise WeightsError(f"generator {self.recipe.weights.generator}: {reason}")
         return faces.reshape(*z.shape[:-1], *faces.shape[1:])
 
     def sample(self, seed: int, size: int = 768) -> Upscaled:
-        """Draw a face from a seed and upscale it to `size`, over `drawn_size` to `finest_size`; see `__call__`."""
+        """Draw the face of a seed and upscale it; see `upscale_drawn`."""
         (upscaled,) = self.upscale_drawn(self.draw(self.latent(seed))[None], ["find"], size)
         return upscaled
 
     def upscale_drawn(
         self, faces: Tensor, landmarks: Sequence[Landmarks | Literal["find"]], size: int
     ) -> list[Upscaled]:
-        """Upscale drawn faces, (B, 3, 128, 128), to `size`, over `drawn_size` twice, to `finest_size`."""
+        """Upscale drawn faces, (B, 3, 128, 128), to `size`, or in two passes to `finest_size` if it is over
+        `drawn_size`; see `__call__`.
+        """
         upscaled = self.together(faces, landmarks, min(size, self.drawn_size))
         return upscaled if size <= self.drawn_size else [self.again(face) for face in upscaled]
 
     def again(self, upscaled: Upscaled) -> Upscaled:
-        """Shrink an upscaled face to `AGAIN_SIDE`, where the result agrees with it, and upscale it to `finest_size`."""
+        """Upscale an upscaled face again, to `finest_size`; the result agrees with it at `AGAIN_SIDE`."""
         landmarks = upscaled.landmarks and upscaled.landmarks.scaled(AGAIN_SIDE / upscaled.stack.shape[-1])
         return self(resample(upscaled.image, (AGAIN_SIDE, AGAIN_SIDE)), self.finest_size, landmarks=landmarks)
 
@@ -187,12 +197,12 @@ class FacePipeline:
 
         Args:
             picture: (3, H, W) in [0, 1]; a head is square, in the FFHQ frame.
-            size: shorter side wanted, in pixels; the image's is the next multiple of the scale, and at least that of
-                one upscaled tile.
-            landmarks: of the head, in pixels of the picture; "find" detects them; None gives a picture without a face
-                an empty guide.
-            count: candidates of each tile, the first of the recipe's; None makes all.
-            extend: changes the candidates before one per tile is chosen; films prefer the choice of the frame before.
+            size: shorter side wanted, in pixels; the image's is the next multiple of the scale, and at least one
+                upscaled tile.
+            landmarks: of the head, in pixels of the picture; "find" detects them; None is a picture without a face,
+                whose guide is empty.
+            count: candidates per tile, the first of the recipe's; None makes all.
+            extend: changes the candidates before the choice; films use it to prefer the previous frame's choice.
         Raises:
             ShapeError: if the picture is not (3, H, W), or a head is not square.
             UsageError: if the size is not positive.
@@ -212,7 +222,7 @@ class FacePipeline:
         count: int | None = None,
         extend: Extend | None = None,
     ) -> list[Upscaled]:
-        """Upscale pictures of one size, (B, 3, H, W), each as `__call__` does it alone; a GPU is done sooner so."""
+        """Upscale pictures of one size, (B, 3, H, W), each as `__call__` would; faster on a GPU."""
         made = self._candidates(pictures.to(self.device), landmarks, size, count)
         return self._finished([extend(one) for one in made] if extend else made)
 
@@ -224,10 +234,10 @@ class FacePipeline:
         factor = self.low_res_side(size) / min(pictures.shape[2:])
         low_res = resample(pictures, (round(pictures.shape[2] * factor), round(pictures.shape[3] * factor)))
         # 2. Their landmarks, in low-res pixels, and the guides painted from them, (B, G, h, w).
-        sought = [landmarks_in_head(to_rgb(x)) if y == "find" else y for x, y in zip(pictures, landmarks, strict=True)]
-        found = [marks and marks.scaled(low_res.shape[3] / pictures.shape[3]) for marks in sought]
+        faces = [landmarks_in_head(to_rgb(x)) if y == "find" else y for x, y in zip(pictures, landmarks, strict=True)]
+        faces = [face and face.scaled(low_res.shape[3] / pictures.shape[3]) for face in faces]
         strengths = [strength_of(picture, self.recipe.strength) for picture in low_res]
-        stacks = stacked(low_res, found, strengths, self.guide, told=self.config.strength)
+        stacks = network_input(low_res, faces, strengths, self.guide, with_strength=self.config.strength)
         # 3. The tiles, in low-res pixels.
         plan = self.plan(*low_res.shape[2:])
         # 4. The candidates of each tile, (B, T, K, 3, s*t, s*t).
@@ -237,22 +247,22 @@ class FacePipeline:
         references = finest_reference(pictures, low_res, self.scale)
         return [
             Candidates(
-                stack=stack, reference=reference, landmarks=marks, strength=strength, plan=plan, images=own, names=names
+                stack=stack, reference=reference, landmarks=face, strength=strength, plan=plan, images=made, names=names
             )
-            for stack, reference, marks, strength, own in zip(stacks, references, found, strengths, images, strict=True)
+            for stack, reference, face, strength, made in zip(stacks, references, faces, strengths, images, strict=True)
         ]
 
     def _finished(self, candidates: list[Candidates]) -> list[Upscaled]:
-        """Make pictures of one size out of their candidates."""
+        """Choose and blend the candidates of pictures of one size, and back-project the results."""
         plan, strengths = candidates[0].plan, [one.strength for one in candidates]
         # 5. The scores, (B, T, K), and the chosen candidate of each tile, (B, T).
         scores, chosen = select(candidates, self.recipe.choice, self.discriminator and self._discriminator_score)
-        # 6. The chosen ones blended into one picture each, (B, 3, s*h, s*w).
-        tiles = gather(joined([one.images for one in candidates]), chosen.flatten())  # (B*T, 3, s*t, s*t)
+        # 6. The chosen tiles of each picture, blended: (B, 3, s*h, s*w).
+        tiles = gather(concatenate([one.images for one in candidates]), chosen.flatten())  # (B*T, 3, s*t, s*t)
         images = blend(tiles.view(len(candidates), len(plan), *tiles.shape[1:]).transpose(0, 1), plan).clamp_(0, 1)
         low_res = torch.stack([one.stack[:3] for one in candidates])
         images = torch.stack(list(map(in_tone, images, low_res)))
-        # 7. Back-projection, so that every picture agrees with its input when it is shrunk again.
+        # 7. Back-projection, so that every picture agrees with its input when it is shrunk.
         references = undamaged(images, torch.stack([one.reference for one in candidates]), low_res, strengths)
         images = back_project(images, references, self.recipe.fidelity, slack=ROUNDING)
         return [one.upscaled(*made) for one, *made in zip(candidates, images, references, scores, chosen, strict=True)]
@@ -270,25 +280,25 @@ class FacePipeline:
         picture = picture.to(self.device)
         plan = self.plan(*picture.shape[1:], most=PLAIN_OVERLAP)
         strength = strength_of(picture, self.recipe.strength)
-        stacks = stacked(picture[None], [None], [strength], self.guide, told=self.config.strength)
+        stacks = network_input(picture[None], [None], [strength], self.guide, with_strength=self.config.strength)
         images = self._upscale_tiles(stacks, plan, self._variants[:1])
         image = in_tone(blend(images[0, :, 0], plan).clamp_(0, 1), picture)
         reference = without_damage(image, picture, strength)
         return back_project(image, reference, self.recipe.fidelity, slack=ROUNDING)
 
     def plan(self, height: int, width: int, *, most: int | None = None) -> TilePlan:
-        """Lay the recipe's tiles over a low-res picture, or the largest multiples of the network's that fit.
+        """Plan the recipe's tiles for a low-res picture, or the largest tiles the network takes that fit into it.
 
         Args:
             height, width: at least the side of the network's tiles.
-            most: bound on the overlap.
+            most: upper limit of the overlap.
         """
-        own, overlap = self.config.tile, self.recipe.tiles.overlap
-        side = min(self.recipe.tiles.side or own, min(height, width) // own * own)
+        unit, overlap = self.config.tile, self.recipe.tiles.overlap
+        side = min(self.recipe.tiles.side or unit, min(height, width) // unit * unit)
         return plan_tiles(height, width, tile=side, overlap=overlap if most is None else min(overlap, most))
 
     def low_res_side(self, size: int) -> int:
-        """Low-res pixels needed for `size` high-res ones.
+        """Return the low-res side needed for a high-res side of `size` pixels.
 
         Raises:
             UsageError: if the size is not positive.
@@ -298,7 +308,7 @@ class FacePipeline:
         return max(math.ceil(size / self.scale), self.config.tile)
 
     def _upscale_tiles(self, stacks: Tensor, plan: TilePlan, variants: tuple[Variant, ...]) -> Tensor:
-        """(B, T, K, 3, s*tile, s*tile) float16 in [0, 1]: every variant of every tile, upscaled."""
+        """Upscale every variant of every tile: (B, T, K, 3, s*tile, s*tile) float16 in [0, 1]."""
         gpu = is_gpu(self.device)
         batch = max(self.recipe.batch, gpu * GPU_BATCH) * self.config.tile**2 // plan.tile**2 or 1
         images = make_candidates(
@@ -309,7 +319,7 @@ class FacePipeline:
         return images
 
     def _discriminator_score(self, images: Tensor, stack: Tensor) -> Tensor:
-        """(N, 3, h, w) images and the (N, C, t, t) stack they came from to their (N,) mean logits."""
+        """Rate (N, 3, h, w) images made from an (N, C, t, t) stack by their (N,) mean logits."""
         assert self.discriminator is not None
         with autocast(self.recipe.precision, self.device):
             logits: Tensor = self.discriminator(images, stack[:, : self.discriminator.config.condition_channels])

@@ -1,4 +1,4 @@
-"""Find the latent whose face is nearest to a photo's head, by optimisation from the encoder's guess."""
+"""Find the latent whose face is most similar to a head in a photo, by optimisation from the encoder's guess."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from facegen.weights import load_network
 
 STEPS = 100
 RATE = 0.1
-"""Learning rate of Adam, in standard deviations of z; it falls to zero along a cosine."""
+"""Learning rate of Adam, in standard deviations of z, with a cosine decay to zero."""
 FACTORS = (1, 4, 16)
-"""The heads are compared at these reductions, with equal weights: texture, features, colours."""
+"""Factors by which the heads are shrunk for comparison, with equal weights: texture, features, colours."""
 COLOURS = 25.0
-"""Weight of the pixels' distance to that of the features, with which both pull about equally."""
+"""Weight of the distance of pixels relative to that of features; both have about equal influence."""
 PRIOR = 0.1
-"""Weight of z's mean square, 1 for a typical latent. It keeps z where the generator has learnt to draw faces."""
+"""Weight of the mean square of z, 1 for a typical latent. It keeps z where the generator has learned to draw faces."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +38,25 @@ class Guide:
 
     features: EfficientNetLite | None = None
     encoder: LatentEncoder | None = None
-    lacking: str = ""  # why something is missing, as one line; "" if nothing is
+    lacking: str = ""
+    """One line on what is missing and why; empty if nothing is."""
 
 
 @dataclass(frozen=True)
 class Projection:
-    """The latent found. Distances are those that were optimised, without the prior: 0 is the same picture."""
+    """The latent found, and the distances of its face and of the first guess to the head, without the prior."""
 
-    z: Tensor  # (z_dim,) float32
-    start: Tensor  # (z_dim,) where the search began: the encoder's guess, or the mean
+    z: Tensor
+    """(z_dim,) float32."""
+    start: Tensor
+    """(z_dim,): the encoder's guess, or the mean."""
     start_distance: float
     distance: float
+    """0 for the same picture."""
 
 
 def load_guide(generator: str) -> Guide:
-    """Load the feature network and the encoder of a generator, named or in a folder, as far as they are installed."""
+    """Load the feature network and the encoder of a generator, by its name or folder, if they are installed."""
     try:
         features = load_efficientnet("lite0")
     except MissingExtraError as error:
@@ -85,16 +89,17 @@ def project(
     steps: int = STEPS,
     progress: Callable[[int], None] = lambda step: None,
 ) -> Projection:
-    """Search for the latent whose face is nearest to a head, by Adam on z; every run finds the same.
+    """Search for the latent whose face is most similar to a head, by Adam on z; every run finds the same one.
 
     Args:
-        generator: on the processor, in eval mode.
+        generator: on the CPU, in eval mode.
         head: (3, S, S) in [0, 1], aligned.
-        guide: None compares the pixels alone, from the mean face on.
-        steps: of the search; 0 takes the encoder's guess.
-        progress: called with the number of each step done, from 1.
+        guide: None compares only pixels, and starts at the mean face.
+        steps: 0 takes the encoder's guess.
+        progress: called after each step with its number, from 1.
     Raises:
-        WeightsError: if the encoder was made for a generator of another latent.
+        UsageError: if there are fewer than 0 steps.
+        WeightsError: if the encoder was trained with a generator that takes latents of another length.
     """
     if steps < 0:
         raise UsageError(f"project: {steps} steps; expected 0 or more.")
@@ -118,7 +123,7 @@ def project(
 
 
 def distance(face: Tensor, wanted: Tensor, features: EfficientNetLite | None) -> Tensor:
-    """Measure how far two (1, 3, S, S) pictures in [0, 1] are apart, in pixels at several scales and in features."""
+    """Measure the distance of two (1, 3, S, S) pictures in [0, 1], in pixels at several scales and in features."""
     pixels = torch.stack([F.l1_loss(F.avg_pool2d(face, n), F.avg_pool2d(wanted, n)) for n in FACTORS]).mean()
     if features is None:
         return COLOURS * pixels
@@ -127,7 +132,7 @@ def distance(face: Tensor, wanted: Tensor, features: EfficientNetLite | None) ->
 
 @torch.no_grad()
 def first_guess(generator: DCGANGenerator, head: Tensor, guide: Guide) -> Tensor:
-    """Guess the (1, z_dim) latent of a (1, 3, S, S) head by the encoder; without one it is the mean, zero."""
+    """Guess the (1, z_dim) latent of a (1, 3, S, S) head with the encoder; without one it is the mean, zero."""
     z_dim = generator.config.z_dim
     if guide.encoder is None or guide.features is None:
         return torch.zeros(1, z_dim)

@@ -1,7 +1,8 @@
-"""Recipes: TOML files, read into a validated config; a typo is refused with the key that was meant."""
+"""Recipes: TOML files, read into a validated config; the error for a typo suggests the right key."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 import types
 import typing
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from facegen.errors import RecipeError, did_you_mean
+from facegen.errors import RecipeError, suggest
 from facegen.files import refuse_special
 from facegen.ops.scoring import SCORERS
 from facegen.ops.variants import KINDS
@@ -25,10 +26,10 @@ def load_recipe(path: Path, schema: type[Config], overrides: Iterable[str] = ())
 
     Args:
         path: a TOML file.
-        schema: the pydantic model that it must fit.
-        overrides: "key=value" or "table.key=value", the value written as in TOML (bare words are taken as strings).
+        schema: the pydantic model of its values.
+        overrides: "key=value" or "table.key=value", the value written as in TOML; a bare word is a string.
     Raises:
-        RecipeError: naming the file, the key, what was expected, and for an unknown key the nearest known one.
+        RecipeError: if the file or an override is wrong; names the file, the key, and what was expected.
     """
     values = read_toml(path)
     for text in overrides:
@@ -36,8 +37,13 @@ def load_recipe(path: Path, schema: type[Config], overrides: Iterable[str] = ())
     return parse_recipe(values, schema, source=str(path))
 
 
+def assignment(key: str, value: object) -> str:
+    """Write an override for `load_recipe`: "key=value", for a string, number or list."""
+    return f"{key}={json.dumps(value, ensure_ascii=False)}"
+
+
 def read_toml(path: Path) -> dict[str, Any]:
-    """The values of a TOML file, unchecked.
+    """Read the values of a TOML file without checking them.
 
     Raises:
         RecipeError: if it is missing or not TOML.
@@ -47,15 +53,17 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecipeError(f"{path}: no such file; check the path.") from None
-    except (OSError, ValueError, RecursionError) as error:  # ValueError: no TOML, no UTF-8, a number of 5,000 digits
+    except (OSError, ValueError, RecursionError) as error:  # ValueError: not TOML or UTF-8, or a number of 5,000 digits
         raise RecipeError(f"{path}: not a readable TOML file: {error}.") from None
 
 
 def parse_recipe(values: Mapping[str, Any], schema: type[Config], *, source: str) -> Config:
-    """Check values that were read from `source` (named in errors) against `schema`.
+    """Check values against `schema`.
 
+    Args:
+        source: where the values come from, for messages.
     Raises:
-        RecipeError: as `load_recipe`.
+        RecipeError: as for `load_recipe`.
     """
     try:
         return schema.model_validate(values)
@@ -85,17 +93,15 @@ def _explain(error: Any, schema: type[BaseModel]) -> str:
     location = [str(part) for part in error["loc"]]
     if error["type"] == "extra_forbidden":
         *tables, key = location
-        known = sorted(_table(schema, tables).model_fields)
-        hint = did_you_mean(key, known, quote='"')
         where = f"[{'.'.join(tables)}] " if tables else ""
-        return f'{where}unknown key "{key}"{hint} Known: {", ".join(known)}.'
+        return f'{where}unknown key "{key}"{suggest(key, sorted(_table(schema, tables).model_fields))}'
     message = error["msg"].removeprefix("Value error, ").rstrip(".")
     given = "" if error["type"] in ("missing", "value_error") else f", got {error['input']!r}"
     return f"{'.'.join(location) or 'recipe'}: {message}{given}."
 
 
 def _table(schema: type[BaseModel], tables: list[str]) -> type[BaseModel]:
-    """The model that a (nested) table of the recipe is checked against."""
+    """Return the model of a (nested) table of the recipe."""
     for table in tables:
         field = schema.model_fields.get(table)
         annotations = [field.annotation] if field else []
@@ -111,7 +117,7 @@ class _Table(BaseModel):
 
 
 class WeightNames(_Table):
-    """Names of shipped weights, or paths of weight folders, from the working directory on."""
+    """Names of shipped weights, or paths of weight folders, relative to the working directory."""
 
     generator: str = "dcgan-128"
     upscaler: str = "jnet-8x"
@@ -123,8 +129,8 @@ class TileOptions(_Table):
     """Geometry in low-res pixels."""
 
     side: int = Field(default=0, ge=0)
-    """Side of a tile, a multiple of the J-net's own; 0 takes that. Larger tiles have less overlap to compute twice. A
-    picture smaller than a tile gets the largest that fit."""
+    """Side of a tile, a multiple of the side of the J-net's tiles; 0 takes that side. Larger tiles overlap less, which
+    saves time. A picture smaller than a tile gets the largest tiles that fit."""
     overlap: int = Field(default=16, ge=0)
 
 
@@ -132,9 +138,9 @@ class CandidateOptions(_Table):
     """The variants of each tile that the network is shown."""
 
     variants: tuple[str, ...] = ("flip",)
-    """Kinds of variant besides the tile as it is; see facegen.ops.variants.KINDS."""
+    """Kinds of variants in addition to the unchanged tile; see facegen.ops.variants.KINDS."""
     count: int = Field(default=0, ge=0)
-    """Candidates per tile, the first so many of `facegen.ops.variants.variants_of`; 0 takes all."""
+    """Candidates per tile, taken in the order of `facegen.ops.variants.variants_of`; 0 takes all."""
 
     @field_validator("variants", mode="before")
     @classmethod
@@ -143,8 +149,7 @@ class CandidateOptions(_Table):
             raise ValueError(f'expected a list of {", ".join(KINDS)}, as in ["flip"], or [] for none, got {kinds!r}')
         for kind in kinds:
             if kind not in KINDS:
-                hint = did_you_mean(str(kind), KINDS, quote='"')
-                raise ValueError(f'unknown kind "{kind}"{hint} Known: {", ".join(KINDS)}')
+                raise ValueError(f'unknown kind "{kind}"{suggest(str(kind), KINDS)}')
         if len(set(kinds)) < len(kinds):
             raise ValueError(f"{', '.join(kinds)} names one twice")
         return tuple(kinds)
@@ -156,38 +161,39 @@ class ChoiceOptions(_Table):
     scorers: dict[str, float] = {"laplacian": 1.0}
     """Scorer -> weight; see facegen.ops.scoring.SCORERS."""
     agreement: float = Field(default=1.0, ge=0)
-    """Weight of agreeing with the neighbours in the overlap, against the scores."""
+    """Weight of the agreement with the neighbours in the overlap, relative to the scores."""
 
     @field_validator("scorers")
     @classmethod
     def _scorers_exist(cls, scorers: dict[str, float]) -> dict[str, float]:
         for name in scorers:
             if name not in SCORERS:
-                hint = did_you_mean(name, SCORERS, quote='"')
-                raise ValueError(f'unknown scorer "{name}"{hint} Known: {", ".join(sorted(SCORERS))}')
+                raise ValueError(f'unknown scorer "{name}"{suggest(name, sorted(SCORERS))}')
         return scorers
 
 
 class PipelineRecipe(_Table):
-    """pipelines/*.toml"""
+    """The options of a pipeline: pipelines/*.toml."""
 
     kind: Literal["pipeline"]
     truncation: float = Field(default=1.0, gt=0)
-    """Latents are normal, cut off at twice this many standard deviations; lower: more typical, less varied."""
+    """Latents are normal, truncated at twice this many standard deviations; lower values give more typical and less
+    varied faces."""
     rejection: float = Field(default=0.0, ge=0, le=0.9)
-    """Share of latents that seeds pass over, those whose faces a generator's rating, if it has one, finds the worst."""
+    """Share of the latents that are rejected: those that the generator's rating, if it has one, rates worst."""
     fidelity: float = Field(default=1.0, ge=0, le=1)
-    """How far the result must agree with its input when shrunk again: 1 to about half an 8-bit step, 0 not at all."""
+    """How closely the result, shrunk again, must agree with its input: 1 to about half an 8-bit step, 0 not at all."""
     strength: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.0
-    """How damaged the pictures are, from 0 to 1, for weights that are told; "auto" estimates it for each. The result
-    must agree with its input without that damage: the stronger, the coarser are the colours and light compared."""
+    """Damage of the pictures, from 0 to 1, for weights that take it as input; "auto" estimates it for each picture. The
+    result need not show the damage: the stronger it is, the coarser the colours and light that must agree."""
     grain: float = Field(default=0.0, ge=0, le=1)
-    """Share of the surroundings' grain that a cleaned head gets at its border, and less in its middle."""
+    """Share of the surrounding grain that is added to a cleaned head at its border; its middle gets less."""
     head_side: int = Field(default=256, ge=32)
-    """Largest low-res side of a photo's head; a larger head is shrunk to it first. Time grows with its square."""
+    """Largest low-res side of a head in a photo; a larger head is shrunk to it first. The time grows with its square.
+    """
     batch: int = Field(default=10, ge=1)
-    """Tiles per network call, fewer of larger ones: speed against memory. Another number may change the last bits of a
-    picture. A GPU is shown more."""
+    """Tiles per network call, fewer if they are larger. More are faster and take more memory; the number may change the
+    last bits of a picture. A GPU takes more."""
     precision: Precision = "auto"
     weights: WeightNames = WeightNames()
     tiles: TileOptions = TileOptions()

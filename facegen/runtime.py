@@ -1,4 +1,4 @@
-"""How a network is run: on which device, in which precision, how many tiles at a time, and when memory runs out."""
+"""Run a network: choose the device, the precision and the tiles at a time, and continue when memory runs out."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Result = TypeVar("Result")
 Precision = Literal["auto", "bf16", "fp32"]
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 Run = Callable[[Tensor], Tensor]
-"""Computes a network: tiles (N, C, t, t) -> images (N, 3, h, w)."""
+"""Runs a network: tiles (N, C, t, t) -> images (N, 3, h, w)."""
 
 
 def resolve(precision: Precision, device: str = "cpu") -> Literal["bf16", "fp32"]:
-    """Resolve "auto" for this machine's processor, or for its GPU."""
+    """Return the faster precision of this machine's CPU or GPU for "auto"."""
     if precision == "auto":
         fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else bf16_is_fast()
         return "bf16" if fast else "fp32"
@@ -34,13 +34,14 @@ def resolve(precision: Precision, device: str = "cpu") -> Literal["bf16", "fp32"
 
 
 def autocast(precision: Precision, device: str = "cpu") -> AbstractContextManager[None]:
-    """The autocast context for a precision; fp32 leaves everything as it is."""
+    """Return the autocast context for a precision; fp32 changes nothing."""
     return torch.autocast(device, torch.bfloat16, enabled=resolve(precision, device.partition(":")[0]) == "bf16")
 
 
 def resolve_device(name: str) -> str:
-    """The torch device a name means here; "auto" takes CUDA where there is one, else the processor;
-    `facegen.golden.choose_device` also takes Apple's GPU.
+    """Return the torch device of a name; "auto" is CUDA if it is available, or else the CPU.
+
+    `facegen.golden.choose_device` also considers Apple's GPUs.
 
     Raises:
         UsageError: if there is no such device.
@@ -56,12 +57,12 @@ def resolve_device(name: str) -> str:
 
 
 def is_gpu(device: str) -> bool:
-    """True for a device that is quicker with many tiles and faces at a time."""
+    """Return True for a device that is faster with many tiles and faces at a time."""
     return device != "cpu"
 
 
 class OnDevice(Protocol):
-    """An object whose networks can be moved."""
+    """An object whose networks can be moved to another device."""
 
     device: str
 
@@ -73,10 +74,10 @@ Owner = TypeVar("Owner", bound=OnDevice)
 
 
 def runner(network: nn.Module, precision: Precision, device: str) -> Run:
-    """Return the fastest way to compute a network here, without gradients.
+    """Return the fastest way to run a network on a device, without gradients.
 
     Args:
-        network: on `device`; it is not changed, and changes of it later may not show in what is returned.
+        network: on `device`; it is not changed, and later changes to it may have no effect.
     """
     kind = device.partition(":")[0]
     if kind in ("cpu", "cuda") and can_be_lean(network):
@@ -91,8 +92,7 @@ def runner(network: nn.Module, precision: Precision, device: str) -> Run:
 
 
 def side_stream(device: str) -> AbstractContextManager[object]:
-    """Make a context for work of another thread on what has been computed so far: on a GPU, it does not wait for what
-    is begun after this call.
+    """Return a context in which another thread works on the results so far; on a GPU, it does not wait for later work.
     """
     if not device.startswith("cuda"):
         return nullcontext()
@@ -102,16 +102,15 @@ def side_stream(device: str) -> AbstractContextManager[object]:
 
 
 def in_batches(run: Run, tiles: Tensor, batch: int, *, full: bool = False) -> Iterator[tuple[slice, Tensor]]:
-    """Run a network over tiles; when its memory runs out, half as many at a time from there on.
+    """Run a network over tiles; when memory runs out, continue with half as many at a time.
 
     Args:
-        run: (N, C, t, t) -> (N, 3, h, w), each tile by itself.
+        run: (N, C, t, t) -> (N, 3, h, w), each tile independently.
         tiles: (T, C, t, t).
         batch: tiles at a time, at least 1.
-        full: show the network so many also at the end, black ones: on a GPU, a tile's last bits depend on how many
-            there are, and so they do not.
+        full: pad the last batch with black tiles, as on a GPU the last bits of a tile depend on the size of its batch.
     Yields:
-        which tiles, and their float32 output, in order, each tile once.
+        the indices of some tiles and their float32 output, in order.
     Raises:
         torch.OutOfMemoryError: if the memory is too small for one tile.
     """
@@ -132,7 +131,7 @@ def in_batches(run: Run, tiles: Tensor, batch: int, *, full: bool = False) -> It
 
 
 def _try(run: Run, tiles: Tensor) -> Tensor | None:
-    """None if the memory was too small: once the error is gone, so is what its traceback held on to."""
+    """Run a network; return None if memory runs out. The traceback, which keeps tensors in memory, is gone then."""
     try:
         return run(tiles)
     except torch.OutOfMemoryError:
@@ -144,9 +143,9 @@ def _try(run: Run, tiles: Tensor) -> Tensor | None:
 def falls_back_to_cpu(
     method: Callable[Concatenate[Owner, Inputs], Result],
 ) -> Callable[Concatenate[Owner, Inputs], Result]:
-    """Repeat a method on the processor where the device's memory is too small even for one tile.
+    """Repeat a method on the CPU if the device's memory is too small even for one tile.
 
-    The object stays on the processor then, and a RuntimeWarning says so.
+    The object stays on the CPU then, and a RuntimeWarning says so.
     """
 
     @wraps(method)

@@ -1,4 +1,4 @@
-"""Seeds as people write them: 0,3-7."""
+"""Read seeds as people write them: 0,3-7."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import re
 from facegen.errors import UsageError
 
 MAX_SEEDS = 100_000
-"""The longest range."""
+"""Length of the longest range."""
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read comma-separated seeds and ranges, each seed once; UsageError if a part is neither."""
+    """Read comma-separated seeds and ranges, each seed once; raise a UsageError if a part is neither."""
     seeds: list[int] = []
     for part in text.split(","):
         found = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)

@@ -1,4 +1,4 @@
-"""The size of a photo's result: the enlargement asked for, or that of its largest head, within bounds."""
+"""Plan the size of a photo's result: as asked for, or by its largest head, within limits."""
 
 from __future__ import annotations
 
@@ -10,31 +10,35 @@ from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame
 
 HEAD_SIDE = 768
-"""`photo_scale` brings the largest head to this side."""
+"""Side that `photo_scale` gives the largest head."""
 LARGEST = 400_000_000
-"""Pixels of the largest picture made: a photo of 100 megapixels, twice as large."""
+"""Pixels of the largest result: a photo of 100 megapixels at scale 2."""
 LARGEST_FACELESS = 100_000_000
-"""Pixels up to which a photo without a face is enlarged 4 times unless its size is given, and not 2 times."""
+"""Pixels of the largest result at scale 4 for a photo without a face; above it, the scale is 2."""
 
 
 @dataclass(frozen=True)
 class Enlargement:
-    """How many times larger a photo's result is, and how it comes to that."""
+    """Scale and size of a photo's result."""
 
     times: float
-    """At least 1."""
+    """The scale, at least 1."""
     size: tuple[int, int]
     """Width and height of the result in pixels."""
 
     @property
     def made(self) -> int:
-        """The whole number of times at which the result is made; it is shrunk to its size from there."""
+        """The integer scale at which the result is made before it is shrunk to its size."""
         return math.ceil(self.times)
 
 
 def photo_scale(frames: Sequence[HeadFrame], pixels: int) -> int:
-    """Enlargement that brings the largest head of a photo of so many pixels to 768 px, from 2 to 8; without a face 4,
-    or 2 of a large photo."""
+    """Choose the scale of a photo: from 2 to 8, so that the largest head has 768 px; without a face 4, or 2 if large.
+
+    Args:
+        frames: the heads to upscale.
+        pixels: of the photo.
+    """
     if not frames:
         return 4 if 4 * 4 * pixels <= LARGEST_FACELESS else 2
     return min(max(math.ceil(HEAD_SIDE / max(frame.side for frame in frames)), 2), 8)
@@ -49,7 +53,7 @@ def plan_size(
         size: width and height of the photo in pixels.
         scale: the enlargement, or None.
         width: the result's width in pixels, if there is no scale, or None.
-        heads: finds the heads to upscale; called if neither scale nor width is given, and `photo_scale` decides.
+        heads: finds the heads to upscale; called for `photo_scale` if neither scale nor width is given.
     Raises:
         UsageError: if the result would exceed `LARGEST` pixels where it is made, or be smaller than the photo.
     """

@@ -1,8 +1,8 @@
-"""Pages served on this machine: refused to other sites, to other host names, and without the token if there is one.
+"""Serve pages on this machine, and refuse requests from other sites, for other host names, or without the token.
 
-A page of another site can make a browser send requests here, and can point its own name at this machine (DNS
-rebinding). The first shows in the headers Origin and Sec-Fetch-Site, the second in the header Host. Requests that are
-too large are refused, and connections whose request stays unfinished are closed, so that they keep nobody out.
+Another site's page can make a browser send requests here, and its host name can point to this machine (DNS rebinding).
+The headers Origin and Sec-Fetch-Site show the former, the header Host the latter. Large requests are refused, and
+connections with unfinished requests are closed, so that they do not block others.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from facegen.errors import UsageError
 
-_TOKEN = r"[A-Za-z0-9._~-]{8,128}"  # characters that neither an address nor a cookie has to escape
+_TOKEN = r"[A-Za-z0-9._~-]{8,128}"  # characters that need no escapes in addresses and cookies
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -44,32 +44,34 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Sent with every answer: the page may use its own files, and nothing else."""
+"""Headers of every response: a page may load only files of this server."""
 LARGEST_BODY = 2**16
-"""Bytes of a request's body, for pages to which no files are sent."""
+"""Largest body of a request in bytes, for pages without uploads."""
 CONNECTIONS, PATIENCE = 100, 30.0
-"""Connections above which the oldest unfinished request is dropped; seconds after which a silent one is."""
+"""Number of connections above which the oldest unfinished request is dropped; seconds without data after which any is.
+"""
 
 
 @dataclass(frozen=True)
 class Access:
-    """The token and the host names with which the page may be used."""
+    """The token and the host names that give access to a page."""
 
     token: str | None
-    """Needed in every request; None asks for none, which only a loopback address may."""
+    """Required in every request; None, for loopback addresses only, requires no token."""
     names: frozenset[str]
-    """Allowed names in a request's Host, in lower case and without the port; numeric addresses are allowed as well."""
+    """Allowed names in the header Host, in lower case and without the port; numeric addresses are allowed too."""
     command: str
     """The command that serves the page."""
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie that holds the token; cookies do not know ports, so each command has its own."""
+        """Name of the cookie with the token; each command has another, as cookies do not depend on the port."""
         return self.command.replace(" ", "_")
 
 
 def access_for(host: str, token: str | None, command: str) -> Access:
-    """Make the rules for a server that listens on `host`; UsageError if others reach it without a good token."""
+    """Return the access to a server that listens on `host`; raise a UsageError if others could use it without a token.
+    """
     if token is not None and not re.fullmatch(_TOKEN, token):
         raise UsageError("--token: expected 8 to 128 letters, digits, '-', '.', '_' and '~'; "
                          f"for example {secrets.token_urlsafe(12)}.")  # fmt: skip
@@ -78,17 +80,17 @@ def access_for(host: str, token: str | None, command: str) -> Access:
                          f"--token {secrets.token_urlsafe(12)}")  # fmt: skip
     names = {"localhost"}
     if not _is_loopback(host):
-        own = socket.gethostname().lower()
-        names |= {host.lower(), own, f"{own}.local"}
+        machine = socket.gethostname().lower()
+        names |= {host.lower(), machine, f"{machine}.local"}
     return Access(token, frozenset(names), command)
 
 
 class Guard:
-    """Refuses what `Access` does not allow, and adds headers that lock the page down.
+    """Refuses requests without access, and adds security headers to responses.
 
     Args:
-        largest_body: bytes that a request may send.
-        uploads: the same for paths to which files are sent.
+        largest_body: largest body of a request in bytes.
+        uploads: path -> its largest body, for uploads.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Guard:
         self._largest, self._uploads = largest_body, uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or pass it on; pages have no web sockets."""
+        """Refuse a request, or pass it on; web sockets are not served."""
         if scope["type"] == "http":
             request = Request(scope)
             largest = self._uploads.get(request.url.path, self._largest)
@@ -117,7 +119,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
-                    headers.setdefault(name, value)  # a page within this one has its own
+                    headers.setdefault(name, value)  # the app may set other values
             await send(message)
 
         return send_with_headers
@@ -129,7 +131,7 @@ def _too_large(request: Request, largest: int) -> Response | None:
 
 
 def explain_request(request: Request, error: Exception) -> Response:
-    """Say what is wrong in a request without quoting it, as what it sent may be no text; a handler for FastAPI."""
+    """Describe the errors of an invalid request without quoting its content, which may not be text; for FastAPI."""
     assert isinstance(error, RequestValidationError)
     wrong = [f"{'.'.join(map(str, found['loc']))}: {found['msg']}" for found in error.errors()]
     return JSONResponse({"detail": "; ".join(wrong).encode(errors="replace").decode()}, 422)
@@ -140,7 +142,7 @@ def _limit(largest: int) -> str:
 
 
 def _counted(receive: Receive, largest: int) -> Receive:
-    """Stop a body that does not say how long it is where it gets too long."""
+    """Stop a body of unknown length when it becomes too long."""
     received = 0
 
     async def receive_some() -> Message:
@@ -155,9 +157,9 @@ def _counted(receive: Receive, largest: int) -> Receive:
 
 
 def refusal(request: Request, access: Access) -> Response | None:
-    """The answer to a request that is refused; None if it is allowed."""
+    """Return the response that refuses a request; None if it is allowed."""
     host = request.headers.get("host", "")
-    if not _may_be_called(host, access):
+    if not _is_known_host(host, access):
         return PlainTextResponse(f"The name {host[:80]!r} is not one of this page.", 421)
     if _is_foreign(request, host):
         return PlainTextResponse("Requests from other sites are refused.", 403)
@@ -168,8 +170,10 @@ def refusal(request: Request, access: Access) -> Response | None:
     return PlainTextResponse(f"Open the address that {access.command} printed, with its token.", 401)
 
 
-def _may_be_called(host: str, access: Access) -> bool:
-    """A numeric address cannot be another site's name; without a token, only this machine's own is allowed."""
+def _is_known_host(host: str, access: Access) -> bool:
+    """Return True for an allowed name, or a numeric address, which cannot belong to another site; without a token only
+    loopback addresses are allowed.
+    """
     try:
         name = (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -178,7 +182,7 @@ def _may_be_called(host: str, access: Access) -> bool:
 
 
 def _is_foreign(request: Request, host: str) -> bool:
-    """True if another site's page made the browser send it; following a link to the page itself is allowed."""
+    """Return True if the page of another site made the browser send the request, except for a link to this page."""
     origin = request.headers.get("origin")
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         return True
@@ -188,18 +192,17 @@ def _is_foreign(request: Request, host: str) -> bool:
 
 
 def _has_token(request: Request, cookie: str, token: str) -> bool:
-    kind, _, given = request.headers.get("authorization", "").partition(" ")
-    shown = given if kind.lower() == "bearer" else request.cookies.get(cookie, "")
-    return _is_same(shown, token)
+    kind, _, bearer = request.headers.get("authorization", "").partition(" ")
+    return _is_same(bearer if kind.lower() == "bearer" else request.cookies.get(cookie, ""), token)
 
 
-def _is_same(given: str, token: str) -> bool:
+def _is_same(text: str, token: str) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(given.encode(errors="replace"), token.encode())
+    return hmac.compare_digest(text.encode(errors="replace"), token.encode())
 
 
 def _welcome(request: Request, cookie: str, token: str) -> Response:
-    """Store the token in a cookie and remove it from the address, which bystanders may see."""
+    """Store the token in a cookie, and remove it from the visible address."""
     rest = request.url.remove_query_params("token").query
     answer = RedirectResponse(f"/?{rest}" if rest else "/", 303)
     answer.set_cookie(cookie, token, httponly=True, samesite="lax")
@@ -207,7 +210,7 @@ def _welcome(request: Request, cookie: str, token: str) -> Response:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port, 0 for a free one; connections made before the server is ready wait."""
+    """Open a port, 0 for a free one; connections wait until the server is ready."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with ExitStack() as on_failure:
@@ -223,49 +226,49 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket, host: str, token: str | None) -> str:
-    """The address to open in a browser; if the server listens everywhere, the one that others reach it by."""
+    """Return the address for a browser; on a server for all interfaces, the address that other machines use."""
     name = _outward_address() if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
     query = f"?token={token}" if token else ""
     return f"http://{name}:{listener.getsockname()[1]}/{query}"
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:
-    """Serve until Ctrl-C or SIGTERM, which end in KeyboardInterrupt or by that signal."""
+    """Serve until Ctrl-C or SIGTERM."""
     config = uvicorn.Config(
-        app, http=Unblocked, backlog=CONNECTIONS, log_level="warning", proxy_headers=False, server_header=False
+        app, http=ImpatientProtocol, backlog=CONNECTIONS, log_level="warning", proxy_headers=False, server_header=False
     )
     uvicorn.Server(config).run([listener])
 
 
-class Unblocked(H11Protocol):
-    """A connection that is closed if its request stays unfinished, so that any number of them keeps nobody out."""
+class ImpatientProtocol(H11Protocol):
+    """A connection that is closed if its request stays unfinished, so that many of them do not block others."""
 
     _silent: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Make room for it among the others."""
+        """If there are too many connections, close the oldest unfinished one."""
         super().connection_made(cast(asyncio.Transport, transport))
         self._since = time.monotonic()
-        others = [c for c in self.connections if isinstance(c, Unblocked) and not c.transport.is_closing()]
-        unfinished = [connection for connection in others if connection.is_unfinished]
-        if len(others) > CONNECTIONS and unfinished:
+        alive = [c for c in self.connections if isinstance(c, ImpatientProtocol) and not c.transport.is_closing()]
+        unfinished = [connection for connection in alive if connection.is_unfinished]
+        if len(alive) > CONNECTIONS and unfinished:
             min(unfinished, key=lambda connection: connection._since).transport.abort()
         self._await_more()
 
     def data_received(self, data: bytes) -> None:
-        """Begin to wait anew."""
+        """Restart the timeout."""
         super().data_received(data)
         self._await_more()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Cancel the timeout."""
         if self._silent:
             self._silent.cancel()
         super().connection_lost(exc)
 
     @property
     def is_unfinished(self) -> bool:
-        """True while a part of the request has still to come, or none has begun."""
+        """True while the request is incomplete or has not started."""
         return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
 
     def _await_more(self) -> None:
@@ -279,10 +282,10 @@ class Unblocked(H11Protocol):
 
 
 def _outward_address() -> str:
-    """This machine's IPv4 address in its network, or its name without a network; nothing is sent."""
+    """Return this machine's IPv4 address in its network, or its name without a network; nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # RFC 5737: an address for documentation, which nobody has
+            probe.connect(("192.0.2.1", 9))  # RFC 5737: reserved for documentation, so no machine has it
         except OSError:
             return socket.gethostname()
         return str(probe.getsockname()[0])

@@ -1,6 +1,6 @@
-"""Weights: folders of model.safetensors and card.toml, checked by hash before use.
+"""Find, load and save weights: folders of model.safetensors and card.toml, checked by hash before use.
 
-The networks that only training needs are in `training/` next to the others, and not in the wheel.
+Networks that only training needs are in the subfolder `training/`, which is not in the wheel.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import Tensor, nn
 
-from facegen.errors import RecipeError, WeightsError, did_you_mean, one_line
+from facegen.errors import RecipeError, WeightsError, one_line, suggest
 from facegen.faces.guide import GuideMode
-from facegen.files import WEIGHTS, refuse_special, replacing
+from facegen.files import WEIGHTS, is_plain, refuse_special, replacing
 from facegen.hub import PREFIX, fetch_companion, fetch_folder
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
@@ -51,33 +51,31 @@ MODELS: dict[Kind, tuple[type[BaseModel], type[nn.Module]]] = {
 }
 MODEL_FILE, CARD_FILE, RECIPE_FILE = "model.safetensors", "card.toml", "recipe.toml"
 TRAINING = "training"
-"""Subfolder of the discriminators, which drawing and upscaling do without."""
-APART = ("-patchgan", "-heads", "-discriminator")
-"""Ends of their names."""
-RATING = "-rating"
-"""End of the name of a generator's `LatentRating`."""
+"""Subfolder of the discriminators, which only training needs."""
+DISCRIMINATOR_SUFFIXES = ("-patchgan", "-heads", "-discriminator")
+RATING_SUFFIX = "-rating"
 Network = TypeVar("Network", bound=nn.Module)
 
 
 class Card(BaseModel):
-    """A weight file's network, origin and terms of use."""
+    """The network, origin and terms of use of a weight file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     kind: Kind
     sha256: str
-    """Hash of model.safetensors."""
+    """SHA-256 of model.safetensors."""
     config: dict[str, Any]
     """The network's config."""
     guide: GuideMode | None = None
-    """How the guide of a J-net's input is painted."""
+    """The kind of guide in a J-net's input."""
     recipe: str
-    """The recipe that made it."""
+    """The recipe that trained it."""
     images_seen: int
     sources: tuple[str, ...]
-    """Training pictures by source, "name: count" each; a source is the part of a file name before the last underscore.
-    """
+    """The number of training pictures of each source, "name: count"; a source is the part of a file name before the
+    last underscore."""
     licence: str
     limits: str
     metrics: dict[str, float | str] = {}
@@ -85,38 +83,39 @@ class Card(BaseModel):
 
 
 def weight_folders() -> list[Path]:
-    """The shipped weight folders, sorted by name."""
+    """List the shipped weight folders by name."""
     cards = (*WEIGHTS.glob(f"*/{CARD_FILE}"), *WEIGHTS.glob(f"{TRAINING}/*/{CARD_FILE}"))
     return sorted((card.parent for card in cards), key=lambda folder: folder.name)
 
 
 def find_weights(name: str) -> Path:
-    """The folder of weights: shipped ones by their name, any by the path of their folder or of a file in it, those of
-    the Hugging Face hub as in "hf:owner/name@revision"; see `facegen.hub`.
+    """Find a weight folder.
 
+    Args:
+        name: a name of shipped weights, the path of a folder or of a file in it, or "hf:owner/name@revision" on the
+            Hugging Face hub; see `facegen.hub`.
     Raises:
-        WeightsError: if there is none; names those there are.
+        WeightsError: if there is no such folder; lists the shipped ones.
     """
     if name.startswith(PREFIX):
         return fetch_folder(name, needed=(CARD_FILE, MODEL_FILE), extra=(RECIPE_FILE,))
     if Path(name).name in (CARD_FILE, MODEL_FILE):
         name = str(Path(name).parent)
     for folder in (WEIGHTS / name, WEIGHTS / TRAINING / name, Path(name)):
-        if (folder / CARD_FILE).is_file():
+        if is_plain(folder / CARD_FILE):
             return folder
     known = [folder.name for folder in weight_folders()]
-    text = f"weights {name!r}: neither shipped nor a folder with a {CARD_FILE}{did_you_mean(name, known)}"
-    text += f" Known: {', '.join(known) or 'none'}."
-    if name.endswith(APART):
+    text = f"weights {name!r}: neither shipped nor a folder with a {CARD_FILE}" + suggest(name, known, "'")
+    if name.endswith(DISCRIMINATOR_SUFFIXES):
         text += f" Discriminators are in the repository only, in weights/{TRAINING}/; give the path of such a folder."
     raise WeightsError(text)
 
 
 def companion(name: str, suffix: str) -> Path | None:
-    """The folder of a network that was published with the weights `name`, as NAME + `suffix`; None if there is none.
+    """Find a network that was published with the weights `name`, as NAME + `suffix`; return None if there is none.
 
     Raises:
-        WeightsError: as `find_weights`.
+        WeightsError: as for `find_weights`.
     """
     folder = find_weights(name)
     if name.startswith(PREFIX):
@@ -126,12 +125,12 @@ def companion(name: str, suffix: str) -> Path | None:
 
 
 def rating_of(recipe: PipelineRecipe) -> Path | None:
-    """The folder of the rating of a recipe's generator; None if it has none, or no latent is to be rejected.
+    """Find the rating of a recipe's generator; return None if it has none, or the recipe rejects no latents.
 
     Raises:
-        WeightsError: as `find_weights`.
+        WeightsError: as for `find_weights`.
     """
-    return companion(recipe.weights.generator, RATING) if recipe.rejection else None
+    return companion(recipe.weights.generator, RATING_SUFFIX) if recipe.rejection else None
 
 
 def read_card(folder: Path) -> Card:
@@ -147,7 +146,7 @@ def read_card(folder: Path) -> Card:
 
 
 def sha256_of_weights(name: str) -> str:
-    """The hash of weights, as their card says it; read anew only if the card has changed."""
+    """Return the SHA-256 of weights that their card states; the card is read again only if it has changed."""
     folder = find_weights(name)
     return _sha256_in(folder, (folder / CARD_FILE).stat().st_mtime_ns)
 
@@ -158,11 +157,11 @@ def _sha256_in(folder: Path, _changed: int) -> str:
 
 
 def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:
-    """Build a network with its published weights, in eval mode and without gradients.
+    """Load a network with its published weights, in eval mode and without gradients.
 
     Args:
-        name: as `find_weights`.
-        network: the class that the card must name.
+        name: as for `find_weights`.
+        network: its class, which the card must name.
     Raises:
         WeightsError: if the weights are missing, damaged (hash), or for another network.
     """
@@ -199,7 +198,7 @@ def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def check_weights(folder: Path, card: Card) -> bytes:
-    """The weight file's content, checked against the card's hash.
+    """Read the weight file, and check it against the hash in its card.
 
     Raises:
         WeightsError: if it cannot be read, or its hash differs.
@@ -219,10 +218,10 @@ def check_weights(folder: Path, card: Card) -> bytes:
 
 
 def save_weights(folder: Path, network: nn.Module, card: Card) -> Card:
-    """Write model.safetensors (half precision) and card.toml, each complete or not at all; fills in the card's hash.
+    """Write model.safetensors (half precision) and card.toml, each completely or not at all.
 
     Returns:
-        the card as written.
+        the card as written, with the file's hash.
     Raises:
         WeightsError: if a value is not finite, or the folder cannot be written.
     """

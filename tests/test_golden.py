@@ -86,7 +86,7 @@ class NoFloat64(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_a_gpu_without_float64_draws_the_golden_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facegen.ops.blending.exact", lambda device: torch.float32)
-    monkeypatch.setattr("facegen.ops.scoring.exact", lambda device: torch.float32)
+    monkeypatch.setattr("facegen.ops.blending.widest_float", lambda device: torch.float32)
+    monkeypatch.setattr("facegen.ops.scoring.widest_float", lambda device: torch.float32)
     with NoFloat64():  # type: ignore[no-untyped-call]
         assert distance(golden_picture("cuda")) < CLOSE

@@ -19,7 +19,7 @@ from torch import Tensor
 from facegen import photo
 from facegen.arrays import RGB, eight_bits, to_tensor
 from facegen.candidates import Upscaled
-from facegen.errors import UsageError
+from facegen.errors import ShapeError, UsageError
 from facegen.faces.align import HeadFrame, head_frame
 from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.media.images import resize
@@ -79,7 +79,7 @@ def softened(rgb: RGB) -> RGB:
     return np.asarray(cv2.GaussianBlur(rgb, (0, 0), 2), dtype=np.uint8)
 
 
-# --- held to the photo
+# --- back-projection
 
 
 @pytest.mark.parametrize(("scale", "background"), [(2, "tiles"), (3, "lanczos"), (4, "lanczos")])
@@ -162,6 +162,12 @@ def test_scale_is_chosen_for_the_largest_head(pipeline: FacePipeline, small: RGB
 def test_a_photo_too_large_is_refused_before_any_work(pipeline: FacePipeline) -> None:
     with pytest.raises(UsageError, match="over 400 megapixels"):
         restore_photo(pipeline, np.broadcast_to(np.uint8(0), (8000, 9000, 3)), PhotoOptions(scale=8))
+
+
+@pytest.mark.parametrize("photo", [np.zeros((0, 20, 3), np.uint8), np.zeros((20, 20, 3)), np.zeros((20, 20), np.uint8)])
+def test_what_is_not_a_photo_is_refused(pipeline: FacePipeline, photo: NDArray[np.uint8]) -> None:
+    with pytest.raises(ShapeError, match=r"photo is .*, expected uint8 or uint16 \(H, W, 3\)"):
+        restore_photo(pipeline, photo)
 
 
 def test_at_a_fractional_scale_seams_are_measured_where_the_tiles_were(pipeline: FacePipeline, portrait: RGB) -> None:
@@ -301,6 +307,8 @@ def test_kept_background_needs_scale_one() -> None:
     ("make", "message"),
     [
         (lambda: PhotoOptions(scale=0), "scale is 0, expected at least 1"),
+        (lambda: PhotoOptions(scale=math.nan), "scale is nan, expected at least 1"),
+        (lambda: PhotoOptions(scale=math.inf), "scale is inf, expected at least 1"),
         (lambda: PhotoOptions(face_size_min=-1), "face_size_min is -1, expected 0 or more"),
         (lambda: PhotoOptions(background="lancsoz"), "background 'lancsoz'; did you mean 'lanczos'?"),  # type: ignore[arg-type]
         (lambda: PhotoOptions(faces="none"), "faces 'none'. Known: all, largest; or numbers, as in 1,3"),

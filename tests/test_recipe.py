@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from facegen.arrays import RGB, to_tensor
 from facegen.errors import RecipeError
 from facegen.pipeline import FacePipeline
-from facegen.recipe import load_recipe, parse_recipe
+from facegen.recipe import assignment, load_recipe, override, parse_recipe
 from facegen.training.config import JNetRecipe
 from facegen.training.start import load_training_recipe
 
@@ -116,6 +116,13 @@ def test_folder_in_place_of_a_file(tmp_path: Path) -> None:
 )
 def test_overrides(write_toml: Write, override: str, expected: Outer) -> None:
     assert load_recipe(write_toml("seed = 1"), Outer, [override]) == expected
+
+
+@pytest.mark.parametrize("value", ["Gesichter 😀", 'a "b" = \\c', "a\nb", 0.5, ["flip"], []])
+def test_an_assignment_is_read_back(value: object) -> None:
+    values: dict[str, object] = {}
+    override(values, assignment("weights.generator", value))
+    assert values == {"weights": {"generator": value}}
 
 
 def test_later_overrides_win(write_toml: Write) -> None:

@@ -127,6 +127,11 @@ def test_discriminators_are_found_in_their_subfolder_by_name_and_from_their_gene
         find_weights("jnet-8x-patchgan")
 
 
+def test_a_name_too_long_for_a_file_is_unknown() -> None:
+    with pytest.raises(WeightsError, match="neither shipped nor a folder"):
+        find_weights("x" * 300)
+
+
 def test_nothing_shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(facegen.weights, "WEIGHTS", tmp_path / "none")
     assert weight_folders() == []

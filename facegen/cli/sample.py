@@ -134,7 +134,7 @@ def _drawn(
 ) -> Iterator[Future[Drawn]]:
     """Draw and write the face of each seed; for one whose file must not be replaced there is its error."""
     from facegen.drawn import Order, write_all
-    from facegen.stages import at_once
+    from facegen.threads import at_once
 
     checks: dict[int, Future[Any]] = {seed: at_once(partial(wanted.check, seed)) for seed in seeds}
     free = (seed for seed in seeds if not checks[seed].exception())

@@ -6,7 +6,6 @@ A new upscaler is one function and one line in `BY_NAME` or `BY_KIND`.
 from __future__ import annotations
 
 import importlib
-import json
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from facegen.models.unet import UNet
 from facegen.ops.color import match_histogram
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
+from facegen.recipe import assignment
 from facegen.weights import CARD_FILE, find_weights, load_network, read_card, weight_folders
 
 FILE_SUFFIXES = (".pth", ".safetensors")
@@ -103,7 +103,7 @@ def _lanczos(name: str, source: str, setting: Setting) -> Upscaler:
 
 def _jnet(name: str, source: str, setting: Setting) -> Upscaler:
     """The J-net of the recipe and the overrides, or in their pipeline the one named."""
-    named = () if source in BY_NAME else (f"weights.upscaler={json.dumps(str(find_weights(source)))}",)
+    named = () if source in BY_NAME else (assignment("weights.upscaler", str(find_weights(source))),)
     pipeline = FacePipeline.load(setting.recipe, (*setting.overrides, *named), device=setting.device)
     return from_pipeline(name, pipeline, setting.recipe.name)
 

@@ -1,7 +1,7 @@
-"""The FFHQ crop, forward and back: landmarks -> the head's square in a photo -> crop -> paste. Geometry only.
+"""Find the square of a head in a photo from its landmarks, as in FFHQ, and crop and paste the head.
 
 Points are continuous pixel coordinates: pixel i covers [i, i + 1] and its centre is i + 0.5, so a crop of `size` pixels
-spans 0 to `size`. (A detector that answers in pixel indexes, as dlib does, is half a pixel less; add 0.5 to be exact.)
+spans 0 to `size`. (Detectors such as dlib return pixel indices; add 0.5.)
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from facegen.errors import ImageError, ShapeError, UsageError
 Points = NDArray[np.floating]
 Numbers = NDArray[np.floating | np.integer]
 MARGIN = 8
-"""Photo pixels around a frame that its crop is computed from; interpolation reaches less far."""
+"""Photo pixels around a frame that are passed to OpenCV with it; interpolation needs fewer."""
 
 
 @dataclass(frozen=True)
 class HeadFrame:
-    """FFHQ's oriented square around a head, in photo pixels: `center` +- `right` +- `down` are its corners."""
+    """FFHQ's oriented square around a head, in photo pixels; its corners are `center` +- `right` +- `down`."""
 
     center: tuple[float, float]
     """(x, y)."""
     right: tuple[float, float]
-    """(x, y) from the centre to the middle of the edge on the viewer's right, when the head is upright."""
+    """(x, y) from the centre to the middle of the right edge, as seen when the head is upright."""
     down: tuple[float, float]
-    """(x, y) from the centre to the middle of the edge below the chin: `right` turned by 90 degrees."""
+    """(x, y) from the centre to the middle of the edge below the chin: `right` rotated by 90 degrees."""
 
     @property
     def side(self) -> float:
@@ -39,7 +39,7 @@ class HeadFrame:
         return 2 * math.hypot(*self.right)
 
     def scaled(self, factor: float) -> HeadFrame:
-        """The same head's frame in a photo `factor` times as large."""
+        """Return the frame of the same head in a photo `factor` times as large."""
 
         def grow(vector: tuple[float, float]) -> tuple[float, float]:
             return (vector[0] * factor, vector[1] * factor)
@@ -48,7 +48,7 @@ class HeadFrame:
 
 
 def head_frame(landmarks: Points) -> HeadFrame:
-    """Find the head's square from the eyes and the mouth corners, as FFHQ was aligned.
+    """Find the square of a head from the eyes and the corners of the mouth, as FFHQ was aligned.
 
     Source: Karras et al., "A Style-Based Generator Architecture for GANs" (2019), appendix A, and
     `recreate_aligned_images` in github.com/NVlabs/ffhq-dataset.
@@ -57,7 +57,7 @@ def head_frame(landmarks: Points) -> HeadFrame:
         landmarks: (68, 2) points (x, y) in dlib's order, in photo pixels.
     Raises:
         ShapeError: if `landmarks` is not (68, 2).
-        ImageError: if the points are not finite, or eyes and mouth lie too close together to show a direction.
+        ImageError: if the points are not finite, or eyes and mouth are too close together to show a direction.
     """
     if landmarks.shape != (68, 2):
         raise ShapeError(f"head_frame: landmarks have shape {landmarks.shape}, expected (68, 2).")
@@ -105,11 +105,12 @@ def transform_points(points: Points, matrix: Points) -> Points:
 
 
 def crop_head(rgb: NDArray[Sample], frame: HeadFrame, size: int, *, antialias: bool = True) -> NDArray[Sample]:
-    """Cut the frame out of a photo, upright, and mirrored where the frame leaves the photo.
+    """Cut a head out of a photo, upright; where the frame leaves the photo, the photo is mirrored.
 
     Args:
         rgb: (H, W, 3) photo, uint8 or uint16.
-        antialias: False takes one sample a pixel: for detectors, where the frame is hardly larger than the crop.
+        antialias: False takes one sample per pixel, which is enough for detectors if the frame is hardly larger than
+            the crop.
     Returns:
         (size, size, 3), of the photo's type.
     Raises:
@@ -117,24 +118,24 @@ def crop_head(rgb: NDArray[Sample], frame: HeadFrame, size: int, *, antialias: b
         UsageError: if `size` is below 1.
         ImageError: if the frame lies outside the photo.
     """
-    _check_picture("photo", rgb)
+    check_picture("photo", rgb)
     left, top, right, bottom = _bounds(frame, rgb.shape[1], rgb.shape[0], margin=MARGIN)
     if left >= right or top >= bottom:
         raise ImageError("crop_head: the head's frame lies outside the photo; leave this face out.")
     matrix = frame_matrix(frame, size)
     matrix[:, 2] += matrix[:, :2] @ [left, top]
-    near = rgb[top:bottom, left:right]  # OpenCV cannot warp photos of more than 32,767 px a side
-    warp = _warp if antialias else _sampled
+    near = rgb[top:bottom, left:right]  # OpenCV cannot warp photos with more than 32,767 px a side
+    warp = _warp if antialias else _warp_samples
     return warp(near, matrix, (size, size), cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101).astype(rgb.dtype.type)
 
 
 def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
-    """Paint a square with rounded corners that fades to the border: 1 in the middle, exactly 0 on the border.
+    """Make a mask with rounded corners that fades from 1 in the middle to exactly 0 on the border.
 
-    The fade is (1 + cos(pi d)) / 2, with d the distance from the inner square in units of the feather.
+    The fade is (1 + cos(pi d)) / 2, where d is the distance from the inner square in units of the feather.
 
     Args:
-        feather: width of the fade as a part of `size`, in (0, 0.5].
+        feather: width of the fade as a share of `size`, in (0, 0.5].
     Returns:
         (size, size) in [0, 1].
     Raises:
@@ -149,18 +150,17 @@ def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
 
 
 def paste_head(photo: Pixels, head: Pixels, frame: HeadFrame, mask: NDArray[np.floating]) -> None:
-    """Put a head back into the photo that `crop_head` took it from; only pixels inside the frame change.
+    """Paste a head into a photo; only pixels inside the frame change.
 
     Args:
         photo: (H, W, 3), uint8 or uint16, written to.
-        head: (S, S, 3) of any S, of the photo's type: an upscaled head has more pixels than its place, and is shrunk
-            antialiased.
-        frame: where the head belongs; the part outside the photo is cut off.
-        mask: (S, S) in [0, 1], the head's share; see `soft_mask`.
+        head: (S, S, 3) for any S, of the photo's type; a head larger than its frame is shrunk with antialiasing.
+        frame: place of the head; the part outside the photo is cut off.
+        mask: (S, S) in [0, 1], the share of the head; see `soft_mask`.
     Raises:
-        ShapeError: if an array has another shape or type than stated.
+        ShapeError: if an array does not have the shape and type stated.
     """
-    _check_picture("photo", photo)
+    check_picture("photo", photo)
     _check_head(head, mask)
     left, top, right, bottom = _bounds(frame, photo.shape[1], photo.shape[0])
     if left >= right or top >= bottom:
@@ -175,35 +175,36 @@ def paste_head(photo: Pixels, head: Pixels, frame: HeadFrame, mask: NDArray[np.f
 
 
 def _warp(source: Numbers, matrix: Points, size: tuple[int, int], interpolation: int, border: int) -> Numbers:
-    """Warp to `size` = (width, height) by a (2, 3) matrix; where that shrinks, oversample and take area means."""
+    """Warp to `size` = (width, height) by a (2, 3) matrix; if that shrinks, oversample and take area means."""
     scale = math.sqrt(abs(np.linalg.det(matrix[:, :2])))
-    fine = max(1, math.ceil(1 / scale - 0.01))  # -0.01: an aligned portrait at its own size passes unblurred
-    warped = _sampled(source, matrix * fine, (size[0] * fine, size[1] * fine), interpolation, border)
+    fine = max(1, math.ceil(1 / scale - 0.01))  # -0.01: do not blur an aligned portrait that keeps its size
+    warped = _warp_samples(source, matrix * fine, (size[0] * fine, size[1] * fine), interpolation, border)
     return warped if fine == 1 else cv2.resize(warped, size, interpolation=cv2.INTER_AREA)
 
 
-def _sampled(source: Numbers, matrix: Points, size: tuple[int, int], interpolation: int, border: int) -> Numbers:
-    """Warp as `_warp` does, one sample a pixel."""
+def _warp_samples(source: Numbers, matrix: Points, size: tuple[int, int], interpolation: int, border: int) -> Numbers:
+    """Warp as `_warp` does, but with one sample per pixel."""
     indexed = matrix.copy()
-    indexed[:, 2] += indexed[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV counts from the first pixel's centre
+    indexed[:, 2] += indexed[:, :2] @ [0.5, 0.5] - 0.5  # OpenCV's origin is the centre of the first pixel
     return cv2.warpAffine(source, indexed, size, flags=interpolation, borderMode=border)
 
 
 def _bounds(frame: HeadFrame, width: int, height: int, margin: int = 0) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of the pixels of a photo that the frame touches, and `margin` more on every side."""
+    """Return left, top, right, bottom of the photo's pixels in the frame, with `margin` more pixels on every side."""
     reach = np.abs([frame.right, frame.down]).sum(axis=0) + margin  # (x, y)
     low = np.floor(frame.center - reach).clip(0, (width, height)).astype(int)
     high = np.ceil(frame.center + reach).clip(0, (width, height)).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
 
 
-def _check_picture(name: str, rgb: Pixels) -> None:
+def check_picture(name: str, rgb: Pixels) -> None:
+    """Raise a ShapeError, which calls the picture `name`, unless it is (H, W, 3) uint8 or uint16, and not empty."""
     if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise ShapeError(f"{name} is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
+        raise ShapeError(f"{name} is {rgb.dtype} of shape {rgb.shape}, expected uint8 or uint16 (H, W, 3).")
 
 
 def _check_head(head: Pixels, mask: NDArray[np.floating]) -> None:
-    _check_picture("head", head)
+    check_picture("head", head)
     if head.shape[0] != head.shape[1] or mask.shape != head.shape[:2]:
         raise ShapeError(f"paste_head: head {head.shape} and mask {mask.shape}, expected (S, S, 3) and (S, S).")
 

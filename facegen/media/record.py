@@ -21,7 +21,7 @@ from torch import Tensor
 
 from facegen import __version__
 from facegen.errors import FileError, WeightsError
-from facegen.files import WEIGHTS, is_folder, is_there, sha256_of
+from facegen.files import WEIGHTS, exists, is_folder, sha256_of
 from facegen.media.images import CLIP_SUFFIXES, WRITABLE, check_format, picture_facts, picture_text
 from facegen.ops.seams import SeamGauge, seam_gauge
 from facegen.ops.tiling import TilePlan
@@ -233,7 +233,7 @@ def check_target(path: Path, overwrite: bool) -> None:
         check_format(path)
     if is_folder(path):
         raise FileError(f"{path}: cannot be written (Is a directory); choose another name or folder.")
-    if is_there(path) and not overwrite and not is_ours(path):
+    if exists(path) and not overwrite and not is_ours(path):
         raise FileError(f"{path}: is there already, and not written by facegen; add --overwrite, or change --out.")
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
-from facegen.arrays import exact
+from facegen.arrays import widest_float
 from facegen.errors import ShapeError
 from facegen.ops.tiling import TilePlan
 
@@ -36,7 +36,7 @@ def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
     scale = side // plan.tile
     dtype = torch.promote_types(stack.dtype, torch.float32)
     shape = (*stack.shape[1:-2], scale * plan.height, scale * plan.width)
-    canvas = stack.new_zeros(shape, dtype=exact(stack.device))
+    canvas = stack.new_zeros(shape, dtype=widest_float(stack.device))
     for (top, left), tile, weight in zip(plan.boxes, stack, _weights(plan, scale, stack.device), strict=True):
         part = tile.to(dtype) * weight.to(dtype)
         canvas[..., scale * top : scale * top + side, scale * left : scale * left + side] += part
@@ -86,7 +86,7 @@ def _profiles(starts: tuple[int, ...], tile: int, scale: int, device: torch.devi
     for start, profile in zip(starts, profiles, strict=True):
         total[scale * start : scale * start + side] += profile
     shares = {start: profiles[i] / total[scale * start : scale * start + side] for i, start in enumerate(starts)}
-    return {start: share.to(device, exact(device)) for start, share in shares.items()}
+    return {start: share.to(device, widest_float(device)) for start, share in shares.items()}
 
 
 def _stack(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:

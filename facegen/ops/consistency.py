@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.profiler import record_function as step
 
-from facegen.arrays import exact
+from facegen.arrays import widest_float
 from facegen.errors import ShapeError, UsageError
 from facegen.ops.color import luma
 
@@ -182,7 +182,7 @@ def _area_matrix(source: int, target: int, device: torch.device) -> Tensor:
     edges = torch.arange(target + 1, dtype=torch.float64) * source / target
     pixels = torch.arange(source, dtype=torch.float64)
     covered = torch.minimum(edges[1:, None], pixels + 1) - torch.maximum(edges[:-1, None], pixels)
-    return (covered.clamp(min=0) * target / source).to(device, exact(device))
+    return (covered.clamp(min=0) * target / source).to(device, widest_float(device))
 
 
 @lru_cache(maxsize=8)
@@ -197,7 +197,7 @@ def _lift(length: int, scale: int, device: torch.device) -> Tensor:
     up = upscaled[:, 0, 0].T  # (s*length, length)
     lift: Tensor = torch.linalg.solve(up.reshape(length, scale, length).mean(1), up, left=False)
     lift = torch.where(lift.abs() < NEGLIGIBLE, 0, lift)  # they fall to denormal numbers, which cost 30 times the time
-    return lift.to(device, exact(device))
+    return lift.to(device, widest_float(device))
 
 
 def _scale(image: Tensor, low_res: Tensor) -> int:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.profiler import record_function as step
 
-from facegen.arrays import exact
+from facegen.arrays import widest_float
 from facegen.errors import ShapeError, UsageError, did_you_mean
 from facegen.ops.color import luma
 from facegen.ops.consistency import downsample_area
@@ -133,7 +133,7 @@ def _variance(planes: Tensor) -> Tensor:
 
 def _standardise(values: Tensor) -> Tensor:
     """Mean 0 and deviation 1 over the candidates of each tile; rounding noise becomes 0. (T, K) -> (T, K)."""
-    precise = values.detach().to(exact(values.device))
+    precise = values.detach().to(widest_float(values.device))
     deviation = precise - precise.mean(1, keepdim=True)
     noise = 1e-5 * precise.abs().amax(1, keepdim=True) + 1e-8  # what float32 cannot tell apart
     return (deviation / (precise.std(1, correction=0, keepdim=True) + noise)).float()

@@ -22,6 +22,7 @@ from facegen.faces.landmarks import Landmarks
 from facegen.files import WEIGHTS
 from facegen.media.images import read_image, write_image
 from facegen.photo import PhotoOptions, restore_photo
+from facegen.recipe import assignment
 from facegen.sizes import photo_scale
 from facegen.studio.photos import SHOWN, fitted
 from facegen.studio.upscalers import kind_of
@@ -92,7 +93,7 @@ def _way(studio: Studio, side: Side) -> tuple[str, Way]:
         weights = side.dropped or WEIGHTS / side.name
         if weights.is_file() or kind_of(weights) != "jnet":
             return side.name, _by_network(str(weights), studio.device)
-        named = f"weights.upscaler={json.dumps(str(weights))}"
+        named = assignment("weights.upscaler", str(weights))
         label, pipeline = side.name, studio.pipeline(studio.recipe, (fidelity, named))
 
     def way(rgb: RGB, heads: Sequence[FoundHead], scale: int, told: Told) -> tuple[RGB, str]:

@@ -17,7 +17,7 @@ from facegen.models.encoder import EncoderConfig
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
 from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
-from facegen.weights import APART, MODELS, TRAINING, Card, Kind, save_weights
+from facegen.weights import DISCRIMINATOR_SUFFIXES, MODELS, TRAINING, Card, Kind, save_weights
 
 LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
 """The terms on a card unless others are given; true for any pictures."""
@@ -75,7 +75,7 @@ def publish(
             licence=licence,
             limits=_limits(kind, recipe),
         )
-        folder = out / TRAINING / card.name if suffix in APART else out / card.name
+        folder = out / TRAINING / card.name if suffix in DISCRIMINATOR_SUFFIXES else out / card.name
         save_weights(folder, network, card)
         (folder / RESOLVED).write_bytes(resolved)
         written.append(folder)

@@ -25,7 +25,7 @@ from facegen.evaluation.features import pooled_features
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.models.latents import LatentRating, RatingConfig
-from facegen.weights import RATING, Card, find_weights, load_network, save_weights
+from facegen.weights import RATING_SUFFIX, Card, find_weights, load_network, save_weights
 
 Tell = Callable[[str], None]
 BATCH = 32
@@ -80,7 +80,7 @@ def publish_rating(
     rated = learn_rating(generator.to(device), real, count, tell)
     measured = f"{rated.correlation:.2f} (facegen rate {card.name} --data {data} --faces {count})"
     own = Card(
-        name=card.name + RATING,
+        name=card.name + RATING_SUFFIX,
         kind="rating",
         sha256="",
         config=rated.rating.config.model_dump(mode="json"),

@@ -30,7 +30,7 @@ from facegen.media.video_reader import Clip
 from facegen.photo import PhotoOptions, paste_heads, wanted_heads
 from facegen.pipeline import FacePipeline
 from facegen.sizes import photo_scale
-from facegen.stages import Submit, at_once, in_order, prefetched, threads
+from facegen.threads import Submit, at_once, in_order, prefetched, threads
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
 from facegen.video.sharing import Alone, Sharing
 from facegen.video.store import FrameStore, State, joined, part

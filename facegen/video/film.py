@@ -29,7 +29,7 @@ from facegen.media.sheets import FilmSheet, contact_sheet
 from facegen.media.video_reader import video_text
 from facegen.media.video_writer import find_codec, write_video, written_pictures
 from facegen.pipeline import FacePipeline
-from facegen.stages import Submit, at_once, in_order, prefetched, threads
+from facegen.threads import Submit, at_once, in_order, prefetched, threads
 from facegen.video.interpolate import interpolate
 from facegen.video.sharing import Alone, Sharing
 from facegen.video.store import JSON, FrameStore, State, joined, part

@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from facegen.jobs import Pool
 from facegen.pipeline import FacePipeline
 from facegen.runtime import resolve_device
-from facegen.stages import at_once, workers
+from facegen.threads import at_once, workers
 
 Result = TypeVar("Result")
 

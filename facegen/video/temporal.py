@@ -20,7 +20,7 @@ from facegen.errors import UsageError
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
 from facegen.ops.consistency import ROUNDING, back_project, finest_reference, resample
 from facegen.pipeline import FacePipeline
-from facegen.stages import Submit, at_once
+from facegen.threads import Submit, at_once
 from facegen.video.carry import Kept, Motion, Plane, carried, motion
 from facegen.video.sharing import Alone, Sharing
 from facegen.video.store import State, joined, part

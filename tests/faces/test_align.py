@@ -173,7 +173,7 @@ def test_crop_refuses_a_frame_outside_the_photo() -> None:
 
 
 def test_crop_refuses_what_is_no_photo() -> None:
-    with pytest.raises(ShapeError, match=r"expected uint8 \(H, W, 3\)"):
+    with pytest.raises(ShapeError, match=r"expected uint8 or uint16 \(H, W, 3\)"):
         crop_head(np.zeros((8, 8), np.uint8), square((4, 4), 8), 8)
     with pytest.raises(UsageError, match="crop size is 0"):
         crop_head(smooth_photo(), square((4, 4), 8), 0)

@@ -19,7 +19,7 @@ from facegen.errors import UsageError
 from facegen.evaluation.temporal import TemporalMeter
 from facegen.ops.consistency import low_res_psnr
 from facegen.pipeline import FacePipeline
-from facegen.stages import threads
+from facegen.threads import threads
 from facegen.video.temporal import BONUS, TemporalOptions, TemporalUpscaler, similarity
 from tests import tiny
 from tests.conftest import face_points

@@ -11,7 +11,7 @@ from threading import Event, get_ident
 import pytest
 import torch
 
-from facegen.stages import at_once, in_order, prefetched, threads
+from facegen.threads import at_once, in_order, prefetched, threads
 
 
 def numbers(log: list[str], upto: int = 100) -> Generator[int, None, None]:

@@ -1,7 +1,7 @@
-"""Stages of work side by side on threads, for films and many faces: what they spend time in lets other threads run.
+"""Work on several frames or faces in parallel threads.
 
-Frames side by side use a processor better than the parts of one frame: two threads of PyTorch wait for each other after
-every layer. So each thread here has one of PyTorch's own, and a frame's bytes do not depend on their number.
+This uses a CPU better than parallel work on one frame: PyTorch's threads wait for each other after every layer. So
+PyTorch computes with one thread in each thread here, and the bytes of a frame do not depend on their number.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ import torch
 
 Result = TypeVar("Result")
 MOST = 8
-"""Frames worked on side by side at most: what must be done in order takes about an eighth of a frame's time."""
+"""Largest number of frames at a time: the part that must be done in order takes about an eighth of a frame's time."""
 _END = object()
 
 
 class Submit(Protocol):
-    """Begins a task and returns its future result. Tasks begin in the order in which they are submitted."""
+    """Starts a task and returns its future result. Tasks start in the order of submission."""
 
     def __call__(self, task: Callable[[], Result], /) -> Future[Result]: ...
 
 
 def at_once(task: Callable[[], Result]) -> Future[Result]:
-    """Do a task before returning; the future raises its error."""
+    """Do a task immediately, and return its result or error as a finished future."""
     future: Future[Result] = Future()
     try:
         future.set_result(task())
@@ -40,26 +40,26 @@ def at_once(task: Callable[[], Result]) -> Future[Result]:
 
 @contextmanager
 def threads(number: int) -> Iterator[Submit]:
-    """Threads that do tasks; at the end what has begun is waited for, and the rest is dropped."""
+    """Start threads that do tasks; at the end, wait for the tasks that have started and cancel the others."""
     usual = torch.get_num_threads()
     pool = ThreadPoolExecutor(number, "facegen", torch.set_num_threads, (1,))
     try:
         yield pool.submit
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(usual)  # or the program's next threads would begin with one
+        torch.set_num_threads(usual)  # or new threads of the program would start with one
 
 
 def workers(device: str) -> int:
-    """Number of frames to work on at a time: one for each processor, and one that may wait for the frame before it.
+    """Return the number of frames to work on at a time: one for each CPU, and one that may wait for its predecessor.
 
-    A GPU works on one, or two frames could run out of its memory, and move the networks, at the same time.
+    A GPU works on one: two could run out of memory, and move the networks, at the same time.
     """
     return min(torch.get_num_threads(), MOST) + 1 if device == "cpu" else 1
 
 
 def in_order(results: Iterator[Callable[[], Result]], ahead: int) -> Iterator[Result]:
-    """Wait for results one after the other, with `ahead` more of them begun than are yielded."""
+    """Yield results in order, after `ahead` further ones have been started."""
     waiting: deque[Callable[[], Result]] = deque()
     for result in results:
         waiting.append(result)
@@ -70,10 +70,7 @@ def in_order(results: Iterator[Callable[[], Result]], ahead: int) -> Iterator[Re
 
 
 def prefetched(items: Generator[Result, None, None], ahead: int = 2) -> Generator[Result, None, None]:
-    """Take items from a generator on a thread, `ahead` before they are needed, and close it there at the end.
-
-    Its exceptions are raised here.
-    """
+    """Take items from a generator in a thread, `ahead` of use, and close it there; its exceptions are raised here."""
     closed = Event()
 
     def take() -> Result:
