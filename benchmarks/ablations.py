@@ -1,11 +1,11 @@
-"""The worth of each choice in the J-net's recipe: equal budgets of training, the same kept-out tiles.
+"""Ablations of the J-net's recipe: equal training budgets, measured on the same kept-out tiles.
 
     python -m benchmarks.ablations --data ../shared/data/portraits768 --out ../ablations [--tiles 3000] [--only trunk]
 
-Every line is pipelines/train/jnet-8x.toml with the changes of `COMMON` and its own, at half the widths, trained on the
-same portraits, 60 held out. Its run folder is OUT/NAME; an interrupted run is resumed. Each line upscales the same
-tiles of the kept-out portraits one by one, without choice or blending; distances are relative to bicubic's. OUT gets
-figures.json and sheet.png. `plain` and `another-seed` show how large differences by chance are.
+Every variant is pipelines/train/jnet-8x.toml at half the widths, with the changes of `COMMON` and of the variant,
+trained on the same portraits, 60 held out. Its run folder is OUT/NAME; an interrupted run is resumed. Each upscales
+the same tiles of the kept-out portraits, without choice or blending; distances are relative to bicubic's. Writes
+OUT/figures.json and OUT/sheet.png. `plain` and `another-seed` show how large differences by chance are.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from facegen.data.split import known_landmarks, split_files
 from facegen.evaluation.features import pooled_features
 from facegen.evaluation.metrics import detail, feature_distance, frechet_distance, nyquist_peak, psnr
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
-from facegen.files import replacing
 from facegen.media.images import write_image
+from facegen.media.report import write_text
 from facegen.media.sheets import contact_sheet
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet, enlarge
@@ -44,7 +44,7 @@ COMMON = (
     "run.ema_images=600", "run.log_images=1000000", "run.preview_images=1000000",
 )  # fmt: skip
 CLEAN = TileConfig(zoom_max=1, degrade=0, recolour=0, guide_dropout=0, guide_jitter=0)
-"""Tiles to measure on are cut like this."""
+"""How the tiles to measure on are cut."""
 
 
 def _guide(name: GuideMode) -> tuple[str, ...]:
@@ -75,14 +75,14 @@ FIGURES = ("feature distance", "patch Frechet", "PSNR, dB", "detail", "Nyquist p
 
 
 def line_recipe(name: str, count: int) -> JNetRecipe:
-    """The recipe with a line's changes."""
+    """The recipe with a variant's changes."""
     recipe = load_training_recipe(RECIPE, (*COMMON, *LINES[name], f"run.images={count}"))
     assert isinstance(recipe, JNetRecipe)
     return recipe
 
 
 def trained(recipe: JNetRecipe, data: Path, out: Path) -> JNet:
-    """A line's averaged network; an interrupted training is resumed."""
+    """Train a variant, or resume its training; returns the averaged network."""
     trainer = make_trainer(recipe, data, out, resume=bool(checkpoints(out)))
     trainer.run()
     average = trainer.objective.ema[0]
@@ -91,14 +91,14 @@ def trained(recipe: JNetRecipe, data: Path, out: Path) -> JNet:
 
 
 def kept_out(recipe: JNetRecipe, data: Path) -> TileDataset:
-    """The tiles to measure on, with the guide of the line."""
+    """The tiles to measure on, with the variant's guide."""
     net, unseen = recipe.generator, split_files(data, recipe.data)[1]
     sides: dict[str, Any] = {"side": recipe.side, "tile": net.tile, "scale": net.scale, "guide": recipe.guide}
     return TileDataset(unseen, config=CLEAN, seed=0, landmarks=known_landmarks(data), **sides)
 
 
 def measure(upscale: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[dict[str, float], list[RGB]]:
-    """The figures of the kept-out tiles, upscaled, and the first ones themselves."""
+    """Upscale the kept-out tiles; returns their figures, and the first ones."""
     network = load_efficientnet("lite2")
     rows, pictures, real = [], list[RGB](), list[RGB]()
     for start in range(0, MEASURED, BATCH):
@@ -106,19 +106,19 @@ def measure(upscale: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[di
         with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
             upscaled = upscale(stacks).float().clamp(0, 1)
         for image, original in zip(upscaled, originals, strict=True):
-            distance, noise = feature_distance(network, image, original), psnr(image, original)
-            rows.append((distance, noise, detail(image, original, tiles.scale), nyquist_peak(image)))
+            distance, fit = feature_distance(network, image, original), psnr(image, original)
+            rows.append((distance, fit, detail(image, original, tiles.scale), nyquist_peak(image)))
         pictures += [to_rgb(image) for image in upscaled]
         real += [to_rgb(image) for image in originals]
     features, wanted = (pooled_features(network, _patches(some), PATCH) for some in (pictures, real))
-    distance, noise, rough, peak = (float(x) for x in np.mean(rows, axis=0))
-    values = (distance, frechet_distance(features, wanted), noise, rough, peak)
+    distance, *others = (float(x) for x in np.mean(rows, axis=0))
+    values = (distance, frechet_distance(features, wanted), *others)
     return dict(zip(FIGURES, values, strict=True)), pictures[:SHOWN]
 
 
 def print_table(found: Mapping[str, Mapping[str, float]]) -> None:
-    """Print distances relative to bicubic's, the others unchanged."""
-    table = Table("line", "changed", *FIGURES)
+    """Print the figures, distances relative to bicubic's."""
+    table = Table("variant", "changed", *FIGURES)
     for name, figures in found.items():
         over = [figures[key] / found[BICUBIC][key] for key in FIGURES[:2]]
         cells = [f"{value:.3f}" for value in (*over, *(figures[key] for key in FIGURES[2:]))]
@@ -127,7 +127,7 @@ def print_table(found: Mapping[str, Mapping[str, float]]) -> None:
 
 
 def _patches(pictures: Sequence[RGB]) -> RGB:
-    """(N, PATCH, PATCH, 3): the pictures in patches."""
+    """Cut pictures into patches: (N, PATCH, PATCH, 3)."""
     steps = range(0, pictures[0].shape[0] - PATCH + 1, PATCH)
     return np.stack([p[y : y + PATCH, x : x + PATCH] for p in pictures for y in steps for x in steps])
 
@@ -147,8 +147,7 @@ def main() -> None:
         recipe = line_recipe(name, options.tiles)
         network = trained(recipe, options.data, options.out / name)
         found[name], rows[name] = measure(network, kept_out(recipe, options.data))
-        with replacing(options.out / "figures.json") as temporary:
-            temporary.write_text(json.dumps(found, indent=2), encoding="utf-8")
+        write_text(options.out / "figures.json", json.dumps(found, indent=2))
     rows["original"] = [to_rgb(picture) for picture in tiles.batch(0, BATCH)[1]][:SHOWN]
     labels = [name if not i else "" for name in rows for i in range(SHOWN)]
     pictures = [picture for row in rows.values() for picture in row]

@@ -1,13 +1,13 @@
-"""What choosing among candidates brings, and what it costs, on kept-out portraits.
+"""What choosing among candidates gains and costs, on kept-out portraits.
 
     python -m benchmarks.choice --data ../shared/data/portraits768 [--portraits 6] [--sheet sheet.png]
 
 Portraits are kept-out ones (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to
-768 px: by the first candidate of every tile, by each tile's best score, and by the joint choice, with the
-mirrored variant alone and with every kind. Patches of 128 px, 32 of each portrait at the same places, give a Frechet
-distance to the originals' patches in EfficientNet-Lite2 features, a network that no training used; so few can rank the
-ways, no more. Ghosts: how far the chosen tiles are from what they are blended to, in 8-bit steps. Sharpness: variance
-of the Laplacian, over the original's.
+768 px: with the first candidate of every tile, with each tile's best score, and with the joint choice, for the mirrored
+variant alone and for all kinds. 128 px patches, 32 of each portrait at the same places, give a Frechet distance to the
+originals' patches in EfficientNet-Lite2 features, a network that no training used; so few patches can only rank the
+ways. Ghosts: mean distance of the chosen tiles from the blended picture, in 8-bit steps. Sharpness: variance of the
+Laplacian, relative to the original's.
 """
 
 from __future__ import annotations
@@ -53,30 +53,29 @@ WAYS = {"first": "candidates.count=1", "best score": "choice.agreement=0", "join
 
 @dataclass(frozen=True)
 class Original:
-    """A kept-out portrait, and what its upscaled copies are compared with."""
+    """A kept-out portrait, with its reduction and the places of its patches."""
 
     image: Tensor
     """(3, 768, 768)."""
     low: Tensor
     """(3, 96, 96)."""
     corners: NDArray[np.int64]
-    """(PATCHES, 2): top, left of the patches."""
+    """(PATCHES, 2): top and left of each patch."""
 
 
 @dataclass
 class Row:
-    """What one way made of the portraits so far."""
+    """The results of one way so far."""
 
     patches: list[Features] = field(default_factory=list)
     figures: list[tuple[float, ...]] = field(default_factory=list)
-    """Of each portrait, in the order of `FIGURES`."""
+    """For each portrait, in the order of `FIGURES`."""
 
 
 FIGURES = ("features", "ghosts", "seams", "worst", "sharpness", "fit", "seconds")
 
 
 def read_original(file: Path, number: int) -> Original:
-    """Read one portrait."""
     image = to_tensor(read_image(file).rgb)
     corners = np.random.default_rng(number).integers(0, SIDE - PATCH + 1, (PATCHES, 2))
     return Original(image, downsample_area(image, (LOW, LOW)), corners)
@@ -95,7 +94,7 @@ def sharpness(image: Tensor) -> float:
 
 
 def ghosts(upscaled: Upscaled) -> float:
-    """How far the chosen tiles are from the picture they are blended to, on average, in 8-bit steps."""
+    """Mean distance of the chosen tiles from the blended picture, in 8-bit steps."""
     tiles = gather(upscaled.candidates, upscaled.chosen).float()
     return 255 * (tiles - split(blend(tiles, upscaled.plan), upscaled.plan)).abs().mean().item()
 
@@ -115,7 +114,7 @@ def measure(network: EfficientNetLite, upscaled: Upscaled, original: Original, s
 
 
 def measure_way(pipeline: FacePipeline, originals: list[Original], name: str) -> tuple[Row, Tensor]:
-    """Upscale the portraits in one way; returns its figures and the first portrait's picture."""
+    """Upscale the portraits in one way; returns the figures and the first portrait's picture."""
     network, row, shown = load_efficientnet("lite2"), Row(), list[Tensor]()
     for original in track(originals, name):
         started = time.perf_counter()
@@ -128,7 +127,7 @@ def measure_way(pipeline: FacePipeline, originals: list[Original], name: str) ->
 
 
 def cells(row: Row, real: Features) -> list[str]:
-    """Means over the portraits as text, and the largest seam."""
+    """Format the means over the portraits, and the largest seam."""
     columns = dict(zip(FIGURES, zip(*row.figures, strict=True), strict=True))
     mean = {figure: statistics.mean(values) for figure, values in columns.items()}
     return [

@@ -2,10 +2,10 @@
 
     python -m benchmarks.clean --data ../shared/data/portraits768 --out /tmp/cleaned [--spoiled 209]
 
-Half of the people chose the thresholds (`choosing_half`); the figures are of the others. Some of their pictures are
-spoiled by benchmarks.spoil and mixed with the rest. Prints how much of each kind of spoiling is dropped, and why; the
-precision of each detector; and recall as shipped and with 5 % of the clean pictures dropped (all thresholds changed
-together, by "doubt"). A duplicate counts as found if it or its source is dropped as one.
+The thresholds were chosen on half of the people (`choosing_half`); the figures are of the others. Some of their
+pictures are spoiled by benchmarks.spoil and mixed with the rest. Prints how much of each kind of spoiling is dropped,
+and why; the precision of each detector; and recall as shipped and with 5 % of the clean pictures dropped (all
+thresholds changed together, by "doubt"). A duplicate counts as found if it or its source is dropped as one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FALSE_ALARMS = 0.05
 
 
 def choosing_half(files: Iterable[Path]) -> list[Path]:
-    """The people that thresholds and coefficients are chosen on; figures are of the others."""
+    """The pictures of the people on which thresholds and coefficients are chosen."""
     return [file for file in files if hashlib.sha256(person_of(file).encode()).digest()[-1] % 2 == 0]
 
 
@@ -61,7 +61,7 @@ def mix(files: Sequence[Path], out: Path, count: int) -> None:
 
 
 def judged(entries: Sequence[Entry]) -> list[Judged]:
-    """The decision on each picture; if the source of a duplicate is dropped as such, the two change places."""
+    """The decision on each picture; if the source of a duplicate is dropped as one, the two change places."""
     by_file = {entry.file: entry for entry in entries}
     for name in [name for name in by_file if kind_of(name) == "duplicate"]:
         source = source_name(name)
@@ -71,7 +71,7 @@ def judged(entries: Sequence[Entry]) -> list[Judged]:
 
 
 def kinds_table(pictures: Sequence[Judged]) -> Table:
-    """For each kind, how much is dropped, and why."""
+    """The share dropped of each kind, and the reasons."""
     table = Table("kind", "pictures", "dropped", "reasons")
     for kind in ("", *KINDS):
         group = [picture for picture in pictures if picture.kind == kind]
@@ -82,7 +82,7 @@ def kinds_table(pictures: Sequence[Judged]) -> Table:
 
 
 def detectors_table(pictures: Sequence[Judged]) -> Table:
-    """For each detector: pictures flagged, share of spoiled ones among them, false alarms, its main kinds."""
+    """Pictures flagged by each detector, share of spoiled ones among them, false alarms, main kinds."""
     table = Table("detector", "flagged", "precision", "false alarms", "finds most of")
     sizes = Counter(picture.kind for picture in pictures)
     for name in DETECTORS:

@@ -1,9 +1,10 @@
-"""Fit what the detectors of `facegen data clean` have learnt.
+"""Fit the models behind the detectors of `facegen data clean`.
 
     python -m benchmarks.clean_models --data ../shared/data/portraits768 --small ../shared/data/faces128/varied
 
 Prints the logistic regression of facegen/data/clean/patterns.py, and writes facegen/data/clean/usual.npz, the usual
-appearance of eyes and mouths. Uses the choosing half of the people (see benchmarks.clean); benchmarks.spoil draws them.
+appearance of eyes and mouths. Uses the choosing half of the people (see benchmarks.clean), and drawings of them by
+benchmarks.spoil.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def view_of(file: Path) -> View:
 
 
 def drawings_of(files: Sequence[Path]) -> list[View]:
-    """Draw every file in one of the ways, at 512 px and at 128 px."""
+    """Turn every picture into a drawing, at 512 px and at 128 px."""
     rng, found = np.random.default_rng(0), []
     for number, file in enumerate(track(files, "drawing")):
         rgb = resize(read_image(file).rgb, (FINE, FINE))
@@ -48,7 +49,7 @@ def drawings_of(files: Sequence[Path]) -> list[View]:
 
 
 def logistic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Weights (D,) and bias of a logistic regression; ridge on the standardised weights; classes weigh the same."""
+    """Weights (D,) and bias of a logistic regression, with a ridge on the standardised weights and balanced classes."""
     mean, spread = x.mean(axis=0), x.std(axis=0)
     scaled = np.column_stack([(x - mean) / spread, np.ones(len(x))])
     balance = np.where(y > 0, 0.5 / (y > 0).mean(), 0.5 / (y < 0).mean())
@@ -61,7 +62,7 @@ def logistic(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float
 
 
 def usual(described: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
-    """Mean, first principal axes, and the root mean square distance from them, of (N, D) descriptions."""
+    """Mean and first principal axes of (N, D) descriptions, and the root mean square distance from these axes."""
     mean = described.mean(axis=0)
     _, sizes, axes = np.linalg.svd(described - mean, full_matrices=False)
     distance = np.sqrt((sizes[COMPONENTS:] ** 2).sum() / len(described))

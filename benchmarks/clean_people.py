@@ -2,9 +2,9 @@
 
     python -m benchmarks.clean_people --data ../shared/data/portraits768
 
-The London set shows everybody twice, neutral and smiling; as many portraits of other sources show one person each.
-Prints for several distances, and both halves of the people (see benchmarks.clean), how many second pictures are
-dropped, and how many people are lost, as somebody else is kept for them.
+The London set shows everybody twice, neutral and smiling; as many portraits from other sources show one person each.
+Prints for several distances, and for both halves of the people (see benchmarks.clean), how many second pictures are
+dropped, and how many people are lost because they are taken for somebody else.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ COLUMNS = ("people", "second pictures", "of these dropped", "people lost")
 
 
 def chosen(files: Sequence[Path]) -> list[Path]:
-    """Every picture of the source that shows people twice, and as many others, by the hash of their names."""
+    """All pictures of the source that shows people twice, and as many others, by the hash of their names."""
     twice = [file for file in files if source_of(file) == TWICE]
     others = sorted(set(files) - set(twice), key=lambda file: hashlib.sha256(file.name.encode()).hexdigest())
     return sorted([*twice, *others[: len(twice)]])
@@ -52,7 +52,7 @@ def embeddings_of(files: Sequence[Path]) -> dict[Path, NDArray[np.float64]]:
 
 
 def counts(embeddings: Mapping[Path, NDArray[np.float64]], distance: float) -> dict[str, int]:
-    """People, second pictures, those of them that are dropped, and people of whom nothing is left."""
+    """Count people, second pictures, dropped second pictures, and people without a kept picture."""
     files = sorted(embeddings)
     beyond = set(crowding([embeddings[file] for file in files], range(len(files)), 1, distance))
     kept = [person_of(file) for index, file in enumerate(files) if index not in beyond]

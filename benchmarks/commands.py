@@ -1,4 +1,4 @@
-"""What a command of facegen takes, in a process of its own."""
+"""Time and memory that a command of facegen takes, in a separate process."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Usage:
-    """What one command took, loading included."""
+    """What one command took, including loading."""
 
     seconds: float
     processor_seconds: float
-    """Of all cores, the kernel's work for it included."""
+    """Of all cores, including the kernel's work for the command."""
     peak: float
-    """Largest resident memory of the whole process as the kernel counts it (Linux), networks included; MiB.
+    """Largest resident memory of the whole process as the kernel counts it (Linux); MiB.
 
-    Never below what the process that starts the command held then: the kernel counts that into it."""
+    It is never below the memory of the process that started the command, which the kernel counts too."""
 
 
-def run(words: Sequence[str], show: bool = False) -> Usage:
-    """Run `facegen` with these words; what it prints on stdout is dropped, or shown.
+def run(words: Sequence[str]) -> Usage:
+    """Run `facegen` with these words, and discard what it prints on stdout.
 
     Raises:
         CalledProcessError: if it fails.
     """
     began = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "facegen", *words], stdout=None if show else subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-m", "facegen", *words], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -1,10 +1,10 @@
-"""Damaged portraits restored, beside what others make of them.
+"""Damaged portraits restored by facegen and by other upscalers.
 
     python -m benchmarks.damage --data ../shared/data/portraits768 [--portraits 20] [--levels mild,medium,strong]
 
 Kept-out portraits (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area, are damaged by
-facegen.ops.damage, the same way in each run, and brought to 768 px: by interpolation; by Real-ESRGAN x4plus and SPAN x4
-with their own weights, then by Lanczos; by facegen's default; and by its preset restore, which estimates the damage.
+facegen.ops.damage, the same way in each run, and upscaled to 768 px: by interpolation; by Real-ESRGAN x4plus and SPAN
+x4, then by Lanczos; by facegen's default; and by its preset restore, which estimates the damage.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from facegen.pipeline import FacePipeline
 HELD_OUT, SIDE, CLEAN = 60, 768, "none"
 FIGURES = ("features", "patches", "identity", "landmarks", "psnr")
 Way = Callable[[Tensor], RGB]
-"""Brings a (3, 96, 96) picture in [0, 1] to (768, 768, 3)."""
+"""Upscales a (3, 96, 96) picture in [0, 1] to (768, 768, 3)."""
 
 
 def ways(overrides: tuple[str, ...] = ()) -> dict[str, Way]:
@@ -43,7 +43,7 @@ def ways(overrides: tuple[str, ...] = ()) -> dict[str, Way]:
     default, restore = FacePipeline.load(), FacePipeline.load(PIPELINES / "restore.toml", overrides)
     plain = load_upscalers(("bicubic", "lanczos"), Setting(SIDE // LOW))
     return {
-        **{upscaler.name: partial(enlarged, upscaler) for upscaler in plain},
+        **{upscaler.name: partial(by_interpolation, upscaler) for upscaler in plain},
         "Real-ESRGAN": partial(by_peer, real_esrgan()),
         "SPAN": partial(by_peer, span()),
         "facegen": lambda low: to_rgb(default(low, SIDE).image),
@@ -51,8 +51,7 @@ def ways(overrides: tuple[str, ...] = ()) -> dict[str, Way]:
     }
 
 
-def enlarged(upscaler: Upscaler, low: Tensor) -> RGB:
-    """Enlarge at once."""
+def by_interpolation(upscaler: Upscaler, low: Tensor) -> RGB:
     return to_rgb(upscaler(low))
 
 
@@ -63,7 +62,7 @@ def by_peer(network: nn.Module, low: Tensor) -> RGB:
 
 
 def measure(found: dict[str, Way], files: list[Path], damage: str | None) -> tuple[Figure, ...]:
-    """Damage the portraits, upscale them every way, and measure against the originals."""
+    """Damage the portraits, upscale them in every way, and compare with the originals."""
     sides, meter = Sides(LOW, SIDE, damage), PortraitMeter()
     for file in track(files, damage or CLEAN):
         original = read_portrait(file, SIDE)

@@ -1,8 +1,8 @@
-"""The README's pictures, and that of docs/presets.md.
+"""Make the pictures of the README and of docs/presets.md.
 
     python -m benchmarks.figures --portrait ../shared/data/portraits768/london_0012.webp --seeds 1,2,4,7
 
-The portrait must be one that training did not see and that may be shown (London, canada, composite, faker).
+The portrait must be kept out of training, and be from a source that may be shown (London, canada, composite, faker).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.files import PIPELINES
 from facegen.media.images import read_image, resize, write_image
 from facegen.media.sheets import contact_sheet
+from facegen.models.jnet import enlarge
 from facegen.ops.consistency import downsample_area
 from facegen.pipeline import FacePipeline
 
@@ -25,22 +26,21 @@ LOW, SIDE, SHOWN = 96, 768, 288
 
 
 def samples(pipeline: FacePipeline, seeds: list[int]) -> RGB:
-    """Faces of the seeds side by side, half size."""
+    """Draw the faces of the seeds side by side, at half their size."""
     pictures = [to_rgb(pipeline.sample(seed, SIDE).image) for seed in seeds]
     return contact_sheet([resize(picture, (SIDE // 2, SIDE // 2)) for picture in pictures], columns=len(seeds))
 
 
 def upscaled(pipeline: FacePipeline, portrait: Path) -> RGB:
-    """A 96 px reduction by bicubic interpolation, the same upscaled, and the original."""
+    """Show a 96 px reduction enlarged by bicubic interpolation, upscaled by facegen, and the original."""
     real = to_tensor(read_image(portrait).rgb)
     low = downsample_area(real, (LOW, LOW))
-    bicubic = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
-    pictures = [to_rgb(image) for image in (bicubic, pipeline(low, SIDE).image, real)]
+    pictures = [to_rgb(image) for image in (enlarge(low[None], SIDE // LOW)[0], pipeline(low, SIDE).image, real)]
     return contact_sheet([resize(picture, (512, 512)) for picture in pictures], columns=3)
 
 
 def presets(portrait: Path, names: Sequence[str] = ("fast", "portrait")) -> RGB:
-    """A 96 px reduction, the same upscaled by each preset, and the original: whole, and close-ups of the left eye."""
+    """Show a 96 px reduction, upscaled by each preset, and the original; below, close-ups of the left eye."""
     real = to_tensor(read_image(portrait).rgb)
     low = downsample_area(real, (LOW, LOW))
     pipelines = [FacePipeline.load(PIPELINES / f"{name}.toml") for name in names]

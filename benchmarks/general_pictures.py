@@ -1,11 +1,11 @@
-"""A folder of varied pictures, to train the "general" model of the study on: the same network without faces.
+"""Make a folder of varied pictures, to train the study's "general" model: the same network without faces.
 
     python -m benchmarks.general_pictures --out ../general [--count 1200] [--side 256]
 
-The pictures are those that scikit-image carries inside its package, and scikit-learn's two where it is installed;
-SciPy's are downloaded, so they are left away. What shows a person is left away too: astronaut, camera, lfw_subset. Each
-square is cut at random, at a random scale that never enlarges, turned and mirrored; the same options give the same
-pictures. Train on the folder with --set data.held_out=0; with facegen compare, say --held-out as for the faces.
+The pictures come with scikit-image's package, and with scikit-learn's if it is installed; SciPy's are downloaded, so
+they are not used, nor are pictures of persons: astronaut, camera, lfw_subset. Squares are cut at random places and
+scales, never enlarged, turned and mirrored; the same options give the same pictures. Train on the folder with --set
+data.held_out=0; for facegen compare, give the same --held-out as for the faces.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from facegen.errors import ImageError
 from facegen.media.images import read_image, resize, write_image
 
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
-"""Package -> where its pictures lie in it."""
+"""Package -> folder of its pictures."""
 FILES = {
     "skimage": (
         "brick.png", "chelsea.png", "coffee.png", "coins.png", "grass.png", "gravel.png", "hubble_deep_field.jpg",
@@ -35,11 +35,11 @@ FILES = {
 }  # fmt: skip
 """Package -> photographs without people."""
 SMALLEST = 0.35
-"""Scale at which a square is cut at least, where the picture is large enough."""
+"""Smallest scale at which a square is cut, where the picture is large enough."""
 
 
 def find_files() -> list[Path]:
-    """The files of `FILES` that are installed."""
+    """Find the pictures of `FILES` that are installed."""
     found = []
     for package, names in FILES.items():
         spec = find_spec(package)
@@ -49,13 +49,13 @@ def find_files() -> list[Path]:
 
 
 def shares(names: Iterable[str], count: int) -> dict[str, int]:
-    """How many squares each picture gives: equally many, and of what is left over the first ones one more."""
+    """Share out `count` squares among the pictures: equally many each, and one more for the first ones."""
     listed = list(names)
     return {name: count // len(listed) + (i < count % len(listed)) for i, name in enumerate(listed)}
 
 
 def squares(picture: RGB, side: int, count: int, seed: int) -> Iterator[RGB]:
-    """Random squares, (side, side, 3), of a picture whose sides are not shorter."""
+    """Cut random squares, (side, side, 3), from a picture that is at least as large."""
     rng = np.random.default_rng(seed)
     height, width = picture.shape[:2]
     least = max(side / min(height, width), SMALLEST)
@@ -68,7 +68,7 @@ def squares(picture: RGB, side: int, count: int, seed: int) -> Iterator[RGB]:
 
 
 def main() -> None:
-    """Write the squares, and say which picture gave how many."""
+    """Write the squares, and print how many each picture gave."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--count", type=int, default=1200)
@@ -77,7 +77,7 @@ def main() -> None:
     read = {file.stem: read_image(file).rgb for file in find_files()}
     pictures = {name: picture for name, picture in read.items() if min(picture.shape[:2]) >= options.side}
     if not pictures:
-        raise ImageError(f"of {len(read)} pictures none is {options.side} px high and wide; lower --side.")
+        raise ImageError(f"None of {len(read)} pictures is {options.side} px high and wide; choose a smaller --side.")
     table = Table("picture", "size", "squares")
     for seed, (name, count) in enumerate(track(shares(pictures, options.count).items(), "pictures")):
         for number, square in enumerate(squares(pictures[name], options.side, count, seed)):

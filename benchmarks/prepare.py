@@ -1,8 +1,8 @@
-"""How many photos a second one core prepares, and where the time goes.
+"""How many photos per second one core prepares, and how long each step takes.
 
     python -m benchmarks.prepare FOLDER [--size 512] [--runs 3]
 
-Prints CPU seconds for each photo, in one process with one thread, the least of the runs.
+Prints the processor time per photo, in one process with one thread; the minimum of the runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 
 def measure(photo: Path, cutter: PhotoCutter) -> dict[str, float]:
-    """CPU seconds of a photo as a whole, and of its steps done one after the other."""
+    """Processor seconds for a whole photo, and for its steps one after the other."""
     seconds: dict[str, float] = {}
 
     def timed(name: str, work: Callable[..., Result], *values: object) -> Result:
@@ -65,7 +65,7 @@ def main() -> None:
     table = Table("step", "CPU ms a photo", title=f"{len(photos)} photos, crops of {options.size} px")
     for name, mean in seconds.items():
         table.add_row(name, f"{1000 * mean:.1f}")
-    Console().print(table, f"{1 / seconds['whole']:.1f} photos a second and core")
+    Console().print(table, f"{1 / seconds['whole']:.1f} photos per second and core")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
-"""Whether the pictures are what they should be: faces found, colours kept, no seams.
+"""The quality of samples and upscaled portraits: faces found, agreement with the input, seams.
 
     python -m benchmarks.quality --data ../shared/data/portraits768 [--seeds 64] [--portraits 20] [--sheet sheet.png]
 
-Samples: the share of seeds whose 768 px picture has a face that dlib finds. Portraits: kept-out ones (by the rule of
+Samples: the share of seeds in whose 768 px picture dlib finds a face. Portraits: kept-out ones (by the rule of
 facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to 768 px; fit to the low-res input in dB, and
-the seam gauge. Bicubic enlargement stands beside ours for PSNR and the distance in EfficientNet-Lite2 features, a
-network that no training used; both rounded to 8 bits, as in files.
+the seam gauge. PSNR and the distance in EfficientNet-Lite2 features, a network that no training used, are compared with
+bicubic enlargement's; both pictures are rounded to 8 bits, as in files.
 
 A hair or an eyelid on a border increases the gauge of its line as a seam would. So as many lines of the same pictures
-are measured on which no tile begins or ends.
+are measured that are no tile's border.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch.nn.functional as F
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -33,6 +32,7 @@ from facegen.faces.landmarks import faces_in_photo
 from facegen.media.images import find_pictures, read_image, resize, write_image
 from facegen.media.sheets import contact_sheet
 from facegen.models.efficientnet import load_efficientnet
+from facegen.models.jnet import enlarge
 from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.ops.seams import SeamGauge, border_count, content_gauge, content_ratios, over_all, seam_gauge
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
@@ -42,7 +42,7 @@ HELD_OUT, LOW, SIDE = 60, 96, 768
 
 @dataclass
 class Agreement:
-    """Fit to the low-res pictures, and seams, of all pictures so far."""
+    """Fit to the low-res pictures, and seams, over all pictures so far."""
 
     fits: list[float] = field(default_factory=list)
     seams: list[SeamGauge] = field(default_factory=list)
@@ -50,14 +50,14 @@ class Agreement:
     borders: int = 0
 
     def add(self, upscaled: Upscaled, low: Tensor) -> None:
-        """Measure a picture against its low-res one, (3, h, w)."""
+        """Compare a picture with its low-res one, (3, h, w)."""
         self.fits.append(low_res_psnr(upscaled.image, low))
         self.seams.append(seam_gauge(upscaled.image, upscaled.plan))
         self.content += content_ratios(upscaled.image, upscaled.plan)
         self.borders += border_count(upscaled.plan)
 
     def rows(self) -> list[tuple[str, str]]:
-        """The fits, and the gauge at the borders of tiles and at as many other lines."""
+        """The fits, and the gauges at the tiles' borders and at as many other lines."""
         other = content_gauge(self.content, self.borders)
         gauges = {"seam gauge": over_all(self.seams), "at as many other lines": other}
         fit = f"{min(self.fits):.1f} / {statistics.median(self.fits):.1f} dB"
@@ -67,7 +67,7 @@ class Agreement:
 
 
 def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str]], list[RGB]]:
-    """Draw the seeds; how many have a face, how well they fit, their seams."""
+    """Draw the seeds: how many have a face, fit, and seams; also returns small pictures."""
     found, agreement, pictures = 0, Agreement(), []
     for seed in track(range(seeds), "samples"):
         upscaled = pipeline.sample(seed, SIDE)
@@ -79,7 +79,7 @@ def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str
 
 
 def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple[str, str]], list[RGB]]:
-    """Upscale reductions of kept-out portraits; fit, seams, and distances beside bicubic."""
+    """Upscale reductions of kept-out portraits: fit, seams, and distances beside bicubic's; also small pictures."""
     network, agreement = load_efficientnet("lite2"), Agreement()
     figures, pictures = [], []
     for file in track(files, "portraits"):
@@ -87,8 +87,7 @@ def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple
         low = downsample_area(real, (LOW, LOW))
         upscaled = pipeline(low, SIDE)
         agreement.add(upscaled, low)
-        enlarged = F.interpolate(low[None], size=(SIDE, SIDE), mode="bicubic", align_corners=False)[0]
-        both = [to_tensor(to_rgb(image)) for image in (upscaled.image, enlarged)]
+        both = [to_tensor(to_rgb(image)) for image in (upscaled.image, enlarge(low[None], SIDE // LOW)[0])]
         figures.append([(psnr(image, real), feature_distance(network, image, real)) for image in both])
         pictures += [resize(to_rgb(image), (256, 256)) for image in (both[1], both[0], real)]
     (quality, distance), (peer_quality, peer_distance) = np.mean(figures, axis=0)
@@ -108,7 +107,7 @@ def main() -> None:
     parser.add_argument("--portraits", type=int, default=20)
     parser.add_argument("--recipe", type=Path, default=DEFAULT_RECIPE)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    parser.add_argument("--sheet", type=Path, help="write the pictures looked at here, samples and portraits apart")
+    parser.add_argument("--sheet", type=Path, help="write sheets of the pictures here")
     options = parser.parse_args()
     pipeline = FacePipeline.load(options.recipe, options.overrides)
     _, kept_out = split(find_pictures([options.data]), HELD_OUT)

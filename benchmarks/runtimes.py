@@ -1,9 +1,9 @@
-"""How long ONNX Runtime and OpenVINO take for the J-net on this processor, beside facegen's own way with PyTorch.
+"""How long ONNX Runtime, OpenVINO and facegen with PyTorch take for the J-net on this processor.
 
     python -m benchmarks.runtimes --data ../shared/data/portraits768 [--threads 1] [--rounds 5]
 
-Every way computes the same 50 tiles in batches of 10, in turns; the least wall clock and processor time of the rounds
-are printed, and the PSNR to PyTorch's float32. int8 is ONNX Runtime's static quantisation of the convolutions (QDQ,
+Every way computes the same 50 tiles in batches of 10, in turns. Prints the minimum of wall clock and processor time
+over the rounds, and the PSNR to PyTorch's float32. int8 is ONNX Runtime's static quantisation of the convolutions (QDQ,
 weights per channel), calibrated on other tiles of the portraits. It needs facegen's extra "export" and openvino.
 """
 
@@ -25,8 +25,9 @@ from rich.console import Console
 from rich.table import Table
 
 from facegen.arrays import to_tensor
+from facegen.data.split import spread
 from facegen.export import export_onnx
-from facegen.media.images import read_image
+from facegen.media.images import find_pictures, read_image
 from facegen.ops.consistency import decibels
 from facegen.ops.tiling import split
 from facegen.pipeline import FacePipeline
@@ -49,16 +50,15 @@ class Tiles(CalibrationDataReader):  # type: ignore[misc]
 
 
 def tiles_of(folder: Path, pipeline: FacePipeline) -> torch.Tensor:
-    """(T, C, t, t): all tiles of some portraits, as the network sees them, shuffled."""
-    files = sorted(path for path in folder.iterdir() if path.suffix == ".webp")
-    chosen = files[:: max(len(files) // PORTRAITS, 1)][:PORTRAITS]
-    upscaled = [pipeline(to_tensor(read_image(file).rgb)) for file in chosen]
+    """Cut all tiles of some portraits, as the network sees them, shuffled: (T, C, t, t)."""
+    files = spread(find_pictures([folder]), PORTRAITS)
+    upscaled = [pipeline(to_tensor(read_image(file).rgb)) for file in files]
     tiles = torch.cat([split(one.stack, one.plan) for one in upscaled])
     return tiles[torch.randperm(len(tiles), generator=torch.Generator().manual_seed(0))]
 
 
 def with_torch(pipeline: FacePipeline, precision: Precision) -> Way:
-    """Compute as the pipeline does."""
+    """Compute like the pipeline."""
     run = runner(pipeline.upscaler, precision, "cpu")
 
     @torch.inference_mode()
@@ -85,7 +85,7 @@ def with_openvino(file: Path, threads: int, precision: str) -> Way:
 
 
 def all_ways(pipeline: FacePipeline, calibration: torch.Tensor, threads: int, folder: Path) -> dict[str, Way]:
-    """Every way to compute the J-net; files go to a folder."""
+    """Every way to compute the J-net; writes the ONNX files into a folder."""
     plain, int8 = folder / "plain.onnx", folder / "int8.onnx"
     export_onnx(pipeline.recipe.weights.upscaler, plain)
     quantize_static(
@@ -105,7 +105,7 @@ def all_ways(pipeline: FacePipeline, calibration: torch.Tensor, threads: int, fo
 
 
 def compare(ways: dict[str, Way], tiles: torch.Tensor, rounds: int) -> Table:
-    """Run the ways in turns, once without counting."""
+    """Run the ways in turns, after a round that does not count."""
     batches = torch.split(tiles, BATCH)
     wall, cpu = (dict.fromkeys(ways, float("inf")) for _ in range(2))
     made = {name: np.concatenate([way(batch) for batch in batches]) for name, way in ways.items()}

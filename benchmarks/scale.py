@@ -1,16 +1,16 @@
-"""The cost of a photo and of a film's frame, the speed of a Ray cluster of logical machines here, and, by simulation
-with these figures, how far a run can grow.
+"""The cost of a photo and of a film's frame, the speed of a Ray cluster simulated on this machine, and, computed from
+these, how far a run scales.
 
     python -m benchmarks.scale photo --photo ../shared/data/photos/neutral_front__006_03.jpg [--device cuda]
     python -m benchmarks.scale film
     python -m benchmarks.scale cluster [--machines 1,2,4,8]
     python -m benchmarks.scale growth --seconds 4.93 --mib 1.31 [--call 0.0012] [--store 2000] [--days 30]
 
-photo: `facegen upres --preset fast --threads 1` of it, in a process that has upscaled another one, and what a process
-needs before its first. film: what other processes can do for a frame of 768 px, and what must be done in
-order. cluster: tasks that wait 0.1 s, so that the two processors here do not limit them, and the processor's time that
-the command itself takes for each. growth: each photo takes about --seconds and moves --mib; the command hands out one
-per --call seconds; the store moves --store MiB a second; a process dies once in --days and begins anew.
+photo: `facegen upres --preset fast --threads 1` in a process that has upscaled a photo before, and what a process needs
+before its first. film: the work on a frame of 768 px that other processes can do, and that which must be done in order.
+cluster: tasks that wait 0.1 s, so that this machine's processors do not limit them, and the command's processor time
+for each. growth: a photo takes about --seconds and moves --mib; the command hands out one per --call seconds; the store
+moves --store MiB per second; a process dies once in --days and starts again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -38,11 +38,11 @@ from facegen.jobs import Outcome, Result, Task, share
 WAIT = 0.1
 """Seconds that a task of `cluster` waits."""
 BEGIN = 10.0
-"""Seconds until a process that died is replaced and has loaded its networks."""
+"""Seconds until a dead process is replaced and the new one has loaded its networks."""
 
 
 def photo(path: Path, device: str) -> Table:
-    """Measure a photo after another one, and what comes before both."""
+    """Measure a process's second photo, and what it needs before its first."""
     from facegen.files import PIPELINES
     from facegen.photo_files import FileUpscaler
     from facegen.results import UpresOptions
@@ -65,7 +65,7 @@ def photo(path: Path, device: str) -> Table:
 
 @dataclass
 class Timing:
-    """A pool of this thread alone that adds up the processor's seconds of its calls."""
+    """A pool of only this thread, which records the processor time of its calls."""
 
     held: object
     in_flight: int = 1
@@ -98,21 +98,21 @@ def film(frames: int = 10) -> Table:
         for number, (rgb, state) in enumerate(in_order((cell.begin(frame) for frame in range(frames)), 0), start=1):
             store.add(rgb, state)
             began = time.process_time() if number == 2 else began
-        whole = (time.process_time() - began) / (frames - 2)
-    fresh = float(np.mean(pool.spent[2:]))
+        total = (time.process_time() - began) / (frames - 2)
+    shared = float(np.mean(pool.spent[2:]))
     table = Table("s a frame", "shared", "in order", "processes at most")
-    table.add_row(f"{whole:.2f}", f"{fresh:.2f}", f"{whole - fresh:.3f}", f"{fresh / (whole - fresh):.0f}")
+    table.add_row(f"{total:.2f}", f"{shared:.2f}", f"{total - shared:.3f}", f"{shared / (total - shared):.0f}")
     return table
 
 
 def wait(task: Task) -> Outcome:
-    """Use no processor, as a photo on a GPU nearly does."""
+    """Use no processor, almost like a photo on a GPU."""
     time.sleep(WAIT)
     return Outcome(task.source)
 
 
 def cluster(counts: list[int]) -> Table:
-    """Measure clusters of so many machines with a processor each."""
+    """Measure clusters with these numbers of machines, each with one processor."""
     from ray.cluster_utils import Cluster
 
     from facegen.cluster import connect
@@ -124,7 +124,7 @@ def cluster(counts: list[int]) -> Table:
         while len(machines.worker_nodes) < count:
             machines.add_node(num_cpus=1)
         with connect(machines.address) as there, there.pool(wait) as pool:
-            list(share((Task(Path(str(n)), Path()) for n in range(20 * count)), pool))  # all have begun
+            list(share((Task(Path(str(n)), Path()) for n in range(20 * count)), pool))  # now all have started
             began, processor = time.monotonic(), time.process_time()
             tasks = 50 * count
             list(share((Task(Path(str(n)), Path()) for n in range(tasks)), pool))
@@ -135,19 +135,19 @@ def cluster(counts: list[int]) -> Table:
     return table
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Costs:
-    """See the text of this module."""
+    """What `growth` assumes; the options of the same names."""
 
-    seconds: float
-    mib: float
-    call: float
-    store: float
-    days: float
+    seconds: float = 4.93
+    mib: float = 1.31
+    call: float = 0.0012
+    store: float = 2000.0
+    days: float = 30.0
 
 
 def simulate(processes: int, costs: Costs, photos: int) -> float:
-    """Let so many processes take photos one after the other; return photos a second."""
+    """Let processes take photos one after the other; returns photos per second."""
     rng = random.Random(0)
     free = [0.0] * processes
     handed_out = moved = 0.0
@@ -158,7 +158,7 @@ def simulate(processes: int, costs: Costs, photos: int) -> float:
         moved = max(handed_out, moved) + costs.mib / costs.store
         work = costs.seconds * rng.uniform(0.5, 1.5)
         if rng.random() < work / (costs.days * 86400):
-            heapq.heappush(free, moved + work * rng.random() + BEGIN)  # the photo is done again
+            heapq.heappush(free, moved + work * rng.random() + BEGIN)  # the photo must be repeated
         else:
             heapq.heappush(free, moved + work)
             done += 1
@@ -166,13 +166,13 @@ def simulate(processes: int, costs: Costs, photos: int) -> float:
 
 
 def growth(costs: Costs) -> Table:
-    """Simulate ever more processes, 40 photos for each."""
+    """Simulate more and more processes, with 40 photos for each."""
     table = Table("processes", "photos a second", "of those possible", "days for a billion", "MiB/s of the store")
     for processes in (1, 10, 100, 1000, 3000, 10_000):
         rate = simulate(processes, costs, 40 * processes)
-        share_of = rate * costs.seconds / processes
+        efficiency = rate * costs.seconds / processes
         days = 1e9 / rate / 86400
-        table.add_row(str(processes), f"{rate:.1f}", f"{share_of:.0%}", f"{days:,.0f}", f"{rate * costs.mib:,.0f}")
+        table.add_row(str(processes), f"{rate:.1f}", f"{efficiency:.0%}", f"{days:,.0f}", f"{rate * costs.mib:,.0f}")
     return table
 
 
@@ -183,17 +183,16 @@ def main() -> None:
     parser.add_argument("--photo", type=Path)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--machines", default="1,2,4,8", help="comma-separated, ascending")
-    for name, usual in (("seconds", 4.93), ("mib", 1.31), ("call", 0.0012), ("store", 2000.0), ("days", 30.0)):
-        parser.add_argument(f"--{name}", type=float, default=usual)
-    given = parser.parse_args()
-    costs = Costs(**{name: getattr(given, name) for name in ("seconds", "mib", "call", "store", "days")})
+    for cost in fields(Costs):
+        parser.add_argument(f"--{cost.name}", type=float, default=cost.default)
+    options = parser.parse_args()
     tables: dict[str, Callable[[], Table]] = {
-        "photo": lambda: photo(given.photo, given.device),
+        "photo": lambda: photo(options.photo, options.device),
         "film": film,
-        "cluster": lambda: cluster([int(count) for count in given.machines.split(",")]),
-        "growth": lambda: growth(costs),
+        "cluster": lambda: cluster([int(count) for count in options.machines.split(",")]),
+        "growth": lambda: growth(Costs(*(getattr(options, cost.name) for cost in fields(Costs)))),
     }
-    Console(width=120).print(tables[given.what]())
+    Console(width=120).print(tables[options.what]())
 
 
 if __name__ == "__main__":

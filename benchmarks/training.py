@@ -1,10 +1,10 @@
-"""How fast `facegen train` trains, where a step's time goes, and how much memory it takes.
+"""Speed and memory of `facegen train`, and the time that each part of a step takes.
 
     python -m benchmarks.training --portraits PORTRAITS --faces FACES [--device cuda] [--set run.batch=8]
 
-Each shipped recipe trains on a few of the pictures, after steps that are not counted: the median and the range of three
-rounds, the least time of the processor, and the peak memory, of the GPU or of the process. Parts are timed in steps of
-their own, which wait for the device at the end of each part and use no CUDA graph, so they tell shares, not speed.
+Each shipped recipe trains on a few of the pictures, after steps that do not count: the median and the range of three
+rounds, the minimum of the processor time, and the peak memory, of the GPU or of the process. Parts are timed in further
+steps, which wait for the device after each part and use no CUDA graph, so they show shares, not speed.
 """
 
 from __future__ import annotations
@@ -23,39 +23,32 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import record_function
 
-from facegen.data.split import known_landmarks, split_files
+from facegen.data.split import split_files
 from facegen.files import PIPELINES
 from facegen.training.config import DCGANRecipe
-from facegen.training.distributed import make_fabric
-from facegen.training.start import AnyRecipe, load_training_recipe, make_objective
+from facegen.training.start import AnyRecipe, load_training_recipe, trial_trainer
 from facegen.training.trainer import Trainer
 
 RECIPES = ("jnet-8x", "dcgan-128")
 ROUNDS = 3
 PREFIX = "train."
-"""Begins the names of the parts that the trainer records."""
+"""Beginning of the names of the parts that the trainer records."""
 OTHER = "rest"
 
 
 def make(recipe: AnyRecipe, data: Path, device: str) -> Trainer:
-    """A trainer as `facegen train` makes it, without a run folder, all of whose phases are due."""
     files, unseen = split_files(data, recipe.data)
-    fabric = make_fabric(recipe.run.precision, device=device)
-    landmarks = known_landmarks(data)
-    objective, _ = make_objective(recipe, files[: recipe.data.limit], unseen[:2], fabric.device, print, landmarks)
-    trainer = Trainer(objective, recipe.run, Path(), fabric=fabric)
-    trainer.step = -(-recipe.optimizer.generator_from // recipe.run.batch)
-    return trainer
+    return trial_trainer(recipe, data, files[: recipe.data.limit], unseen[:2], device=device)
 
 
 def wait(device: str) -> None:
-    """Wait until the device has done what it was given."""
+    """Wait until the device has finished its work."""
     if device == "cuda":
         torch.cuda.synchronize()
 
 
 def step_seconds(trainer: Trainer, device: str, steps: int, warmup: int) -> list[tuple[float, float]]:
-    """Seconds of a step, and of the processor for it: the means of each round."""
+    """Wall clock and processor seconds of a step, as means over each round."""
     found = []
     for count in (warmup, *[steps] * ROUNDS):
         wait(device)
@@ -69,7 +62,7 @@ def step_seconds(trainer: Trainer, device: str, steps: int, warmup: int) -> list
 
 @contextmanager
 def timed_parts(device: str) -> Iterator[dict[str, float]]:
-    """Time everything that is recorded as a part of a step; the time of a part within a part is not the outer one's."""
+    """Time every recorded part of a step; an outer part's time does not include its inner parts'."""
     seconds: dict[str, float] = {}
     open_parts: list[str] = [OTHER]
     since = time.perf_counter()
@@ -104,8 +97,8 @@ def timed_parts(device: str) -> Iterator[dict[str, float]]:
 
 
 def part_shares(trainer: Trainer, device: str, steps: int) -> dict[str, float]:
-    """Share of each part of a step in its time, after a step that is not counted."""
-    vars(trainer)["_graphs"] = None  # parts of a CUDA graph cannot be told apart
+    """Share of each part in a step's time, after a step that does not count."""
+    vars(trainer)["_graphs"] = None  # parts of a CUDA graph cannot be timed
     trainer.train_step()
     with timed_parts(device) as seconds:
         for _ in range(steps):
@@ -114,14 +107,14 @@ def part_shares(trainer: Trainer, device: str, steps: int) -> dict[str, float]:
 
 
 def peak_mib(device: str) -> float:
-    """Largest memory so far, in MiB: tensors on the GPU, or the process as the kernel counts it (Linux)."""
+    """Peak memory so far, in MiB: the GPU's tensors, or the process as the kernel counts it (Linux)."""
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(recipe: AnyRecipe, data: Path, device: str, steps: int, warmup: int) -> tuple[list[str], dict[str, float]]:
-    """The cells of a recipe's line, and the shares of its parts."""
+    """The cells of a recipe's row, and the shares of its parts."""
     seconds, busy = zip(*step_seconds(make(recipe, data, device), device, steps, warmup), strict=True)
     batch, kind = recipe.run.batch, "images" if isinstance(recipe, DCGANRecipe) else "tiles"
     slowest, middle, fastest = (batch / some for some in (max(seconds), statistics.median(seconds), min(seconds)))

@@ -1,18 +1,17 @@
-"""Measure how much films flicker, what a frame costs, and that memory does not grow with a film's length.
+"""Measure how much films flicker, what a frame costs, and how memory grows with a film's length.
 
     python -m benchmarks.video [--only walks|seconds|length] [--walks 4] [--seconds 4] [--fps 12] [--size 768]
 
-walks: walk n goes from seed 2n to seed 2n + 1 in `--pace` seconds, and the first `--seconds` of it are upscaled one by
-one, with each measure alone, and with all. The figures are those of `facegen.evaluation.temporal`. "low-res alone" is
-the low-res film, enlarged: it changes too, as a walk does, so no upscaling that agrees with it has much lower figures.
-"of it made" is what upscaling adds. The figures of a walk are kept in `--folder`, so that the same command goes on
-there.
+walks: walk n goes from seed 2n to seed 2n + 1 in `--pace` seconds, and its first `--seconds` are upscaled frame by
+frame, with each measure alone, and with all. The figures are those of `facegen.evaluation.temporal`. "low-res alone" is
+the enlarged low-res film: a walk changes it too, so no upscaling that agrees with it has much lower figures. "of it
+made" is what upscaling adds. The figures of a walk are stored in `--folder`, so that the same command goes on there.
 
-seconds: how long each step of a frame takes, by the labels that the code sets.
+seconds: how long each step of a frame takes, by the labels in the code.
 
-length: `facegen video` makes films of 24 and of 96 frames, each in a process of its own, with `--more` options, and on
-one processor. The peak is the process's resident memory as the kernel counts it (Linux). The speed is that of the
-frames by which the longer film is longer, so that loading does not count.
+length: `facegen video` makes films of 24 and of 96 frames, each in a separate process, also with `--more` options, and
+on one processor. The peak is the process's resident memory as the kernel counts it (Linux). The speed is that of the
+longer film's additional frames, so that loading does not count.
 """
 
 from __future__ import annotations
@@ -41,9 +40,9 @@ from torch.profiler import record_function as step
 from benchmarks.commands import Usage, run
 from facegen.arrays import RGB, to_rgb
 from facegen.evaluation.temporal import TemporalMeter, TemporalMetrics
-from facegen.files import replacing
 from facegen.media.images import write_image
 from facegen.media.record import RECORD_KEY, record_text
+from facegen.media.report import write_text
 from facegen.media.sheets import contact_sheet
 from facegen.media.video_writer import write_video
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline
@@ -63,7 +62,7 @@ WAYS = {
     "all": TemporalOptions(),
 }
 PROFILED = 4
-"""Frames that the times are means over, after one that is not counted."""
+"""Number of frames over which the times are averaged, after one that does not count."""
 ALONE = "one processor"
 SHORT, LONG = 24, 96
 """Frames of the films whose memory is compared."""
@@ -71,7 +70,7 @@ SHORT, LONG = 24, 96
 
 @dataclass(frozen=True)
 class Length:
-    """The part of every walk that is measured, and its size."""
+    """The measured part of every walk, and the frames' size."""
 
     frames: int
     paced: int
@@ -88,7 +87,7 @@ def faces(pipeline: FacePipeline, number: int, length: Length) -> Iterator[Tenso
 
 
 def upscaled(pipeline: FacePipeline, film: Iterable[Tensor], length: Length) -> Iterator[dict[str, RGB]]:
-    """Yield each frame of a walk in every way, and the low-res one enlarged."""
+    """Yield each frame of a walk in every way, and the enlarged low-res frame."""
     upscalers = {name: TemporalUpscaler(pipeline, options, fps=length.fps) for name, options in WAYS.items()}
     for face in film:
         frames = {name: upscaler.upscale_face(face, length.size) for name, upscaler in upscalers.items()}
@@ -99,7 +98,7 @@ def upscaled(pipeline: FacePipeline, film: Iterable[Tensor], length: Length) -> 
 
 
 def walk_figures(pipeline: FacePipeline, number: int, length: Length, folder: Path) -> dict[str, TemporalMetrics]:
-    """Read the figures of walk `number`, or measure and keep them, with its last frame in every way as a picture."""
+    """Read the figures of walk `number`, or measure and store them, with a picture of its last frame in every way."""
     record = json.loads(record_text(pipeline, "benchmark", {})[RECORD_KEY])
     ways = {name: asdict(options) for name, options in WAYS.items()}
     key = {name: record[name] for name in SHAPING} | asdict(length) | {"walk": number, "ways": ways}
@@ -113,14 +112,13 @@ def walk_figures(pipeline: FacePipeline, number: int, length: Length, folder: Pa
             meter.add(shown[row])
     found = {row: meter.result() for row, meter in meters.items()}
     write_image(path.with_suffix(".png"), contact_sheet(list(shown.values()), labels=list(shown)))
-    with replacing(path) as temporary:
-        figures = {row: asdict(metrics) for row, metrics in found.items()}
-        temporary.write_text(json.dumps({"key": key, "figures": figures}, indent=1), encoding="utf-8")
+    figures = {row: asdict(metrics) for row, metrics in found.items()}
+    write_text(path, json.dumps({"key": key, "figures": figures}, indent=1))
     return found
 
 
 def seconds(pipeline: FacePipeline, options: TemporalOptions, size: int) -> dict[str, float]:
-    """Mean seconds of each step of a frame, keeping and encoding included."""
+    """Mean seconds of each step of a frame, including storing and encoding."""
     film = faces(pipeline, 0, Length(PROFILED + 1, 120, 30, size))
     upscaler = TemporalUpscaler(pipeline, options, fps=30)
     upscaler.upscale_face(next(film), size)
@@ -140,7 +138,7 @@ def seconds(pipeline: FacePipeline, options: TemporalOptions, size: int) -> dict
 
 
 def film_cost(frames: int, size: int, options: list[str]) -> Usage:
-    """Make a film of `frames` frames, 30 a second, in a process of its own."""
+    """Make a film of `frames` frames, 30 per second, in a separate process."""
     with TemporaryDirectory(prefix="facegen-") as folder:
         film = ["--seconds", str(frames / 30), "--size", str(size), "-o", str(Path(folder) / "film.mp4")]
         return run(["video", "--seeds", "0,1", *film, *options])
@@ -148,7 +146,7 @@ def film_cost(frames: int, size: int, options: list[str]) -> Usage:
 
 @contextmanager
 def processors(number: int | None) -> Iterator[None]:
-    """Let this process and those it starts use so many processors; None is all."""
+    """Let this process and those it starts use this many processors; None is all."""
     usual = os.sched_getaffinity(0)
     os.sched_setaffinity(0, set(sorted(usual)[:number]))
     try:
@@ -158,7 +156,7 @@ def processors(number: int | None) -> Iterator[None]:
 
 
 def means(walks: list[TemporalMetrics]) -> dict[str, float]:
-    """The mean of each figure over the walks that have it; nan where none has."""
+    """The mean of each figure over the walks that have it; nan if none has."""
     found = {}
     for name in (entry.name for entry in fields(TemporalMetrics)):
         values = [value for walk in walks if (value := getattr(walk, name)) is not None]
@@ -167,13 +165,13 @@ def means(walks: list[TemporalMetrics]) -> dict[str, float]:
 
 
 def temporal_table(walks: list[dict[str, TemporalMetrics]], title: str) -> Table:
-    """The figures' means over the walks; in brackets, relative to one by one."""
+    """The figures' means over the walks, and in brackets their ratio to one by one."""
     rows = {name: means([walk[name] for walk in walks]) for name in walks[0]}
     alone = rows[ONE_BY_ONE]
     for name in ("warping", "flicker"):
-        still = rows[LOW_RES][name]
+        unavoidable = rows[LOW_RES][name]
         for row in rows.values():
-            row[f"{name} made"] = row[name] - still
+            row[f"{name} made"] = row[name] - unavoidable
     columns = ("warping", "warping made", "flicker", "flicker made", "jitter", "sharpness")
     table = Table("way", *("of it made" if "made" in name else name for name in columns), title=title)
     for name, row in rows.items():
@@ -182,17 +180,17 @@ def temporal_table(walks: list[dict[str, TemporalMetrics]], title: str) -> Table
 
 
 def seconds_table(ways: dict[str, dict[str, float]], title: str) -> Table:
-    """Seconds of each step, and in brackets its share."""
+    """Seconds of each step, and its share in brackets."""
     table = Table("step", *ways, title=title)
     for name in dict.fromkeys(label for steps in ways.values() for label in steps):
         shares = [(steps.get(name, 0.0), sum(steps.values())) for steps in ways.values()]
-        table.add_row(name, *(f"{spent:.3f} ({spent / whole:.0%})" for spent, whole in shares))
+        table.add_row(name, *(f"{spent:.3f} ({spent / total:.0%})" for spent, total in shares))
     table.add_row("all", *(f"{sum(steps.values()):.3f}" for steps in ways.values()))
     return table
 
 
 def length_table(costs: dict[str, tuple[Usage, Usage]], title: str) -> Table:
-    """Peaks of the short and the long film, the frames a second between them, also relative to one processor."""
+    """Peaks of the short and the long film, and frames per second, also relative to one processor."""
     columns = ("peak of short and long, MiB", "long over short", "frames a second", f"over {ALONE}")
     found = Table("options", *columns, title=title)
     speeds = {name: (LONG - SHORT) / (long.seconds - short.seconds) for name, (short, long) in costs.items()}

@@ -1,1 +1,1 @@
-"""Training on a machine that has a GPU and no network: `pack` lays out what to copy there, `train` runs there."""
+"""Training on a machine with a GPU and no network: `pack` prepares what to copy there, `train` runs there."""

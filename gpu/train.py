@@ -1,14 +1,14 @@
-"""Train with what lies in this folder. Needs Python 3.11 or newer and torch; no network, and nothing installed.
+"""Train with the archives in this folder. Needs Python 3.11 or newer and torch; no network, and no installation.
 
     python3 train.py [--minutes 5] [--out results] [--stage '[NAME=]RECIPE TIME [options of facegen train]' ...]
 
-Without --stage both stages begin from nothing, for so many minutes each. With it, each is trained in turn:
+Without --stage, both stages train from scratch for --minutes each. With it, each given stage trains in turn:
 
     python3 train.py --stage 'jnet-8x 4m --from jnet-8x' --stage 'mine=dcgan-128 90s'
 
---out gets runs/NAME (checkpoints, samples, figures) and weights/NAME, ready for `facegen evaluate`. The same command
-goes on with a run that was broken off. --pieces lays the weights as archives in pieces into another folder, for
-machines that limit what comes back.
+Writes runs/NAME (checkpoints, samples, figures) and weights/NAME, ready for `facegen evaluate`, into --out. The same
+command goes on with an interrupted run. --pieces also writes the weights, as archives in pieces, into another folder,
+for machines that limit the size of files that come back.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 HELD_OUT = {"portraits": 60, "faces": 400}
-"""Pictures that are not trained on, unless a stage says otherwise."""
+"""Pictures kept out of training, unless a stage's options state another number."""
 NEEDED = {
     "torch": "torch", "numpy": "numpy", "cv2": "opencv-python-headless", "PIL": "pillow", "safetensors": "safetensors",
     "matplotlib": "matplotlib", "jinja2": "jinja2", "filelock": "filelock", "fsspec": "fsspec", "google": "protobuf",
     "packaging": "packaging",
 }  # fmt: skip
-"""Modules that training imports and the pack lacks, unless it was told to hold them -> their packages."""
+"""Modules that training imports and that the pack does not hold by default -> their packages."""
 UNITS = {"s": 1, "m": 60, "h": 3600}
 RESERVE = 45
-"""Seconds for loading and publishing that --limit keeps free."""
+"""Seconds of --limit that are reserved for loading and publishing."""
 SUFFIXES = ("-encoder", "-heads", "-patchgan", "-discriminator")
-"""Ends of the names of the networks that are published with a generator."""
+"""Suffixes of the networks that are published with a generator."""
 MIB = 2**20
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One training."""
+    """A training of one network."""
 
     name: str
     recipe: str
@@ -55,7 +55,7 @@ class Stage:
 
 
 def read_stage(text: str) -> Stage:
-    """Read "[NAME=]RECIPE TIME [options]"; the name is the recipe's if there is none."""
+    """Read "[NAME=]RECIPE TIME [options]"; the default name is the recipe's."""
     found = re.fullmatch(r"(?:([\w.+-]+)=)?(\S+)\s+(\d+(?:\.\d+)?)([smh])(?:\s+(.*))?", text.strip())
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r}: expected '[NAME=]RECIPE TIME [options]', as in 'jnet-8x 4m'")
@@ -84,7 +84,7 @@ def check_python(site: Path) -> None:
 
 
 def train_command(stage: Stage, work: Path, run: Path, seconds: float) -> list[str]:
-    """The words of `facegen train`; a run with checkpoints is resumed."""
+    """The arguments of `facegen train`; a run with checkpoints is resumed."""
     shipped = work / "code" / "pipelines" / "train" / f"{stage.recipe}.toml"
     recipe = shipped if shipped.is_file() else Path(stage.recipe)
     kind = tomllib.loads(recipe.read_text(encoding="utf-8"))["kind"]
@@ -93,14 +93,15 @@ def train_command(stage: Stage, work: Path, run: Path, seconds: float) -> list[s
     options = [*stage.options]
     if any((run / "checkpoints").glob("*.pt")):
         words.append("--resume")
-        if "--from" in options:
-            at = options.index("--from")
-            del options[at : at + 2]
+        start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+        start.add_argument("--from")
+        options = start.parse_known_args(options)[1]  # without --from, which a resumed run refuses
     return [*words, "--set", f"data.held_out={HELD_OUT[data]}", *options]
 
 
 def run_stage(stage: Stage, work: Path, out: Path, seconds: float) -> list[Path]:
-    """Train and publish one stage; the folders with its weights, none if it failed before its first checkpoint."""
+    """Train and publish one stage; returns the folders of its weights, none if it failed before its first checkpoint.
+    """
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(work / "code"), str(work / "site")])}
 
     def facegen(words: Sequence[str]) -> int:
@@ -118,7 +119,7 @@ def run_stage(stage: Stage, work: Path, out: Path, seconds: float) -> list[Path]
 
 
 def write_pieces(folders: Sequence[Path], out: Path, archive: Path, limit: int) -> list[Path]:
-    """Write folders below `out` into one archive, cut into pieces ARCHIVE.00, ARCHIVE.01 of at most `limit` bytes."""
+    """Write folders in `out` into one archive, cut into pieces ARCHIVE.00, ARCHIVE.01 of at most `limit` bytes."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive, "w") as tar:
         for folder in folders:
@@ -133,7 +134,7 @@ def write_pieces(folders: Sequence[Path], out: Path, archive: Path, limit: int) 
 
 
 def report(run: Path) -> Iterator[Path]:
-    """The small files of a run that tell how it went: figures, charts, the newest sheet of samples."""
+    """The small files of a run that show how it went: figures, charts, the newest sheet of samples."""
     yield from (path for path in (run / "stats.jsonl", run / "losses.png", run / "recipe.toml") if path.is_file())
     yield from sorted((run / "samples").glob("*"))[-1:]
 
@@ -141,13 +142,13 @@ def report(run: Path) -> Iterator[Path]:
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line; without --stage, both stages for --minutes each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=5, help="of each of the two stages, where no --stage is given")
+    parser.add_argument("--minutes", type=float, default=5, help="for each of the two stages, without --stage")
     parser.add_argument("--stage", action="append", type=read_stage, help="as above; may be repeated")
     parser.add_argument("--out", type=Path, default=Path("results"))
     parser.add_argument("--work", type=Path, default=Path("unpacked"), help="folder to unpack into")
-    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds for all; stages are shortened")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="seconds for all stages, which are shortened")
     parser.add_argument("--pieces", type=Path, help="folder for archives of the weights")
-    parser.add_argument("--mib", type=int, default=15, help="of a piece, at most")
+    parser.add_argument("--mib", type=int, default=15, help="largest size of a piece")
     options = parser.parse_args(arguments)
     options.stage = options.stage or [read_stage(f"{r} {options.minutes}m") for r in ("dcgan-128", "jnet-8x")]
     return options
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stage in options.stage:
         left = options.limit - (time.monotonic() - started) - RESERVE
         if left < 1:
-            print(f"{stage.name}: not begun, --limit is reached.")
+            print(f"{stage.name}: not started, --limit is reached.")
             missing.append(stage.name)
             continue
         folders = run_stage(stage, work, out, min(stage.seconds, left))

@@ -21,7 +21,7 @@ from tests.tiny import save_all
 from tests.training.conftest import dcgan_recipe
 
 
-def test_kinds_of_work_take_turns_and_the_first_round_is_left_out() -> None:
+def test_kinds_of_work_take_turns_and_the_first_round_does_not_count() -> None:
     order: list[tuple[str, int]] = []
     naps = {"a": 0.02, "b": 0.0}
 
@@ -81,7 +81,7 @@ def test_every_way_to_choose_is_measured(
         assert len(cells(row, row.patches[0])) == len(FIGURES)
 
 
-def test_a_part_of_training_within_another_has_its_own_time() -> None:
+def test_inner_parts_of_training_are_timed_apart() -> None:
     with timed_parts("cpu") as seconds, record_function("train.outer"):
         time.sleep(0.02)
         with record_function("train.inner"), record_function("not a part"):

@@ -1,4 +1,4 @@
-"""The photo of many megapixels has the photos on it, whole and apart; growth is told as a line, and what is off it."""
+"""The crowd holds every photo; growth is fitted by a line, with the distance from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_what_does_not_fit_is_cut_around_its_middle() -> None:
     np.testing.assert_array_equal(crowd([photo], (100, 80)), photo[5:85, 10:110])
 
 
-def test_what_lies_on_a_line_is_said_to_and_drawn(tmp_path: Path) -> None:
+def test_linear_growth_is_recognised_and_drawn(tmp_path: Path) -> None:
     sizes = [1.0, 4.0, 16.0]
     usage = [Usage(seconds=9.0, processor_seconds=3 + 2 * size, peak=700.0) for size in sizes]
     assert line(sizes, [used.processor_seconds for used in usage]) == pytest.approx((3, 2))
@@ -37,7 +37,7 @@ def test_what_lies_on_a_line_is_said_to_and_drawn(tmp_path: Path) -> None:
     assert read_image(tmp_path / "growth.png").rgb.shape == (300, 800, 3)
 
 
-def test_what_bends_is_off_the_line() -> None:
+def test_nonlinear_growth_is_off_the_line() -> None:
     sizes = [1.0, 4.0, 16.0]
     found = growth_table(sizes, [Usage(seconds=9.0, processor_seconds=size**2, peak=700.0) for size in sizes])
     assert max(abs(float(str(cell).rstrip("%"))) for cell in found.columns[4]._cells) > 5

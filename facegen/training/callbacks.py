@@ -17,6 +17,7 @@ from facegen.arrays import RGB
 from facegen.errors import printable
 from facegen.files import replacing
 from facegen.media.images import write_image
+from facegen.media.report import write_text
 from facegen.training.checkpoints import best_diversity, best_score, save_if_best
 from facegen.training.config import RunConfig
 
@@ -30,9 +31,9 @@ Figures = dict[str, float]
 Curve = list[tuple[int, float]]  # (images seen, value)
 STATS = "stats.jsonl"
 MOST_SETBACKS = 3
-"""Times that a run goes back."""
+"""A run goes back to its best checkpoint this many times at most."""
 SATURATED, COLLAPSED = 0.02, 0.5
-"""Discriminator loss below which it teaches nothing; diversity, relative to real pictures, below which faces repeat."""
+"""Below this loss a discriminator teaches nothing; below this diversity, relative to real pictures, faces repeat."""
 PANELS = {
     "adversarial": ("real", "fake", "adversarial", "projected", "projected_real", "projected_fake"),
     "content and penalties": (
@@ -41,9 +42,9 @@ PANELS = {
     "total": ("total",),
     "validation": ("score", "bicubic", "diversity"),
 }  # fmt: skip
-"""Panel of losses.png -> the last parts of the names of the figures in it."""
+"""Panel of losses.png -> figures in it, by the last part of their names."""
 ZOOM = 0.2
-"""Share of the run, at its end, that the lower row of losses.png shows."""
+"""The lower row of losses.png shows this last share of the run."""
 INCHES, DPI = (16, 7), 100
 MARGINS = {"left": 0.035, "right": 0.99, "bottom": 0.075, "top": 0.95, "wspace": 0.2, "hspace": 0.3}
 
@@ -67,7 +68,7 @@ class Run(Protocol):
 
 
 class Callback:
-    """Does nothing; override what is needed. Called in the first process only."""
+    """Does nothing; override what is needed. Only the first process calls it."""
 
     def on_start(self, run: Run) -> None:
         """Before the first step, also of a resumed run."""
@@ -86,14 +87,13 @@ class Callback:
 
 
 class StatsFile(Callback):
-    """stats.jsonl: one line per log and per validation. A run that is resumed, or goes back, drops those after."""
+    """stats.jsonl: one line per log and per validation. A run that is resumed or goes back drops the later ones."""
 
     def on_start(self, run: Run) -> None:
         path = run.folder / STATS
         if path.exists():
             kept = [line for line in read_stats(run.folder) if line["images"] <= run.images_seen]
-            with replacing(path) as temporary:
-                temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+            write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
     def on_return(self, run: Run) -> None:
         self.on_start(run)
@@ -119,7 +119,7 @@ def read_stats(folder: Path) -> list[Stats]:
 
 
 class Samples(Callback):
-    """samples/IMAGES.png, the same sheet over time and at the end, and losses.png, the curves so far."""
+    """samples/IMAGES.png, a sheet of the same samples over time, and losses.png, the curves so far."""
 
     def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
         write_image(_sheet_path(run), sheet)
@@ -148,7 +148,7 @@ class TensorBoard(Callback):
     def on_start(self, run: Run) -> None:
         from tensorboardX import SummaryWriter
 
-        after = run.images_seen + 1  # hides what an interrupted run logged from there on
+        after = run.images_seen + 1  # hides what an interrupted run logged after its checkpoint
         self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=after)
 
     def on_return(self, run: Run) -> None:
@@ -169,12 +169,12 @@ class TensorBoard(Callback):
 
 
 class Watchdog(Callback):
-    """Keeps the checkpoint with the best score as checkpoints/best.pt, warns of a collapse, and sends a run that
-    collapses back to that checkpoint, if that had not collapsed too.
+    """Keeps the checkpoint with the best score as checkpoints/best.pt, warns of a collapse, and sends a collapsed run
+    back to that checkpoint unless it had collapsed too.
     """
 
     def __init__(self, warn: Callable[[str], None], *, bounded: bool = True) -> None:
-        """`bounded` says that the discriminator's loss cannot fall below 0; Wasserstein's can."""
+        """`bounded`: the discriminator's loss cannot fall below 0, as Wasserstein's can."""
         self.warn, self.bounded = warn, bounded
 
     def on_start(self, run: Run) -> None:
@@ -201,17 +201,17 @@ class Watchdog(Callback):
             save_if_best(run.folder, run.state(), figures["score"], noted)
 
     def _remedy(self, run: Run, sound: bool) -> str:
-        """Send the run back if its best checkpoint is sound, and not too often; say what happens, or what to do."""
+        """Send the run back if its best checkpoint is sound, but not too often; say what happens, or what to do."""
         if not sound:
             return "No checkpoint before was better; a lower optimizer.learning_rate, or loss.r1, helps."
         if run.setbacks >= MOST_SETBACKS:
-            return f"It went back {run.setbacks} times already: end it, and go on from checkpoints/best.pt otherwise."
+            return f"It went back {run.setbacks} times already: stop it, and publish checkpoints/best.pt with --best."
         run.go_back()
         return "The run goes back to checkpoints/best.pt, and learns at half the rate from there on."
 
 
 class TrainingProgress(Callback):
-    """On a terminal one line that is redrawn; in a file, a line of figures for each log."""
+    """On a terminal, one line that is redrawn; in a file, a line of figures for each log."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console()
@@ -237,7 +237,7 @@ class TrainingProgress(Callback):
         self.progress.update(self.task, completed=run.images_seen)
 
     def warn(self, text: str) -> None:
-        """Print a message as it is, without breaking the line."""
+        """Print a message literally, without breaking the line."""
         self.console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def on_end(self, run: Run) -> None:
@@ -248,7 +248,7 @@ class TrainingProgress(Callback):
 def draw_curves(stats: Sequence[Stats], path: Path) -> None:
     """Draw every loss of stats.jsonl over the images seen: the whole run above, its last fifth below.
 
-    Each curve is divided by its largest magnitude, given in the legend, as losses differ by powers of ten.
+    Each curve is divided by its largest magnitude, which the legend states, as losses differ by powers of ten.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""Checkpoints of a run folder: written whole or not at all; the last two are kept, and the one with the best score."""
+"""Checkpoints of a run folder: complete or absent; the last two are kept, and the one with the best score."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from torch import nn
 from facegen.data.reading import open_plain, parse_json
 from facegen.errors import TrainingError, one_line
 from facegen.files import replacing
+from facegen.media.report import write_text
 from facegen.training.objectives.base import Phase
 
 KEPT = 2
 BEST, BEST_SCORE = "best.pt", "best.json"
 KIND = "kind"
-"""Key of an optimizer's class, next to its state; without it, Adam."""
+"""Key of the class name in an optimizer's saved state; a state without it is Adam's."""
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -36,37 +37,36 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> Path:
 
 
 def drop_after(folder: Path, images: int) -> None:
-    """Delete the checkpoints of more images, from which a run that went back must not go on."""
+    """Delete the checkpoints after this many images: a run that went back must not resume from them."""
     for path in checkpoints(folder):
         if int(path.stem) > images:
             path.unlink()
 
 
 def save_if_best(folder: Path, state: Mapping[str, Any], score: float, diversity: float | None = None) -> bool:
-    """Keep a checkpoint as the best one if no earlier score was lower; True if it is kept.
+    """Keep a checkpoint as the best one if its score is the lowest so far; True if it is kept.
 
     Args:
         diversity: of its samples, for `best_diversity`.
     """
-    note = folder / "checkpoints" / BEST_SCORE
     best = best_score(folder)
     if best is not None and best <= score:
         return False
     _write(folder / "checkpoints" / BEST, state)
-    with replacing(note) as temporary:
-        more = {} if diversity is None else {"diversity": diversity}
-        temporary.write_text(json.dumps({"images": state["images"], "score": score, **more}), encoding="utf-8")
+    more = {} if diversity is None else {"diversity": diversity}
+    note = json.dumps({"images": state["images"], "score": score, **more})
+    write_text(folder / "checkpoints" / BEST_SCORE, note)
     return True
 
 
 def best_score(folder: Path) -> float | None:
-    """The score of the checkpoint kept as the best; None if there is none, TrainingError if the note is damaged."""
+    """The best checkpoint's score; None if there is none, TrainingError if best.json is damaged."""
     note = _best_note(folder)
     return None if note is None else note["score"]
 
 
 def best_diversity(folder: Path) -> float | None:
-    """The diversity of the best checkpoint's samples; None if there is none, or it was not noted."""
+    """The diversity of the best checkpoint's samples; None if it is unknown."""
     return (_best_note(folder) or {}).get("diversity")
 
 
@@ -79,19 +79,19 @@ def _best_note(folder: Path) -> dict[str, float] | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise TrainingError(f"{note}: is not as facegen wrote it; delete it, then the next score counts.") from None
+        raise TrainingError(f"{note}: is damaged; delete it, and the next checkpoint becomes the best.") from None
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary, temporary.open("wb") as file:  # a full disk is then an OSError as elsewhere
+    with replacing(path) as temporary, temporary.open("wb") as file:  # opened here, so that a full disk is an OSError
         torch.save(state, file)
 
 
 def state_of(
     step: int, images_seen: int, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...], setbacks: int = 0
 ) -> dict[str, Any]:
-    """All that a run needs to go on; no random state, since the seed and the step give it."""
+    """Everything that a run needs to go on; no random state, since seed and step determine it."""
     return {
         "step": step,
         "images": images_seen,
@@ -102,18 +102,19 @@ def state_of(
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """The result of `state_of`, on the processor; a ValueError with torch's reason in one line for a damaged file."""
+    """Read the result of `state_of`, on the processor; a damaged file is a ValueError with torch's reason in one line.
+    """
     try:
         return cast(dict[str, Any], torch.load(path, map_location="cpu", weights_only=True))
-    except Exception as error:  # for a damaged file torch raises any of a dozen
+    except Exception as error:  # torch raises a dozen kinds for damaged files
         raise ValueError(one_line(error)) from None
 
 
 def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase, ...]) -> tuple[int, int]:
-    """Load a checkpoint into networks and optimizers, whose settings stay the recipe's.
+    """Load a checkpoint into networks and optimizers, which keep the recipe's settings.
 
     Returns:
-        the images it has seen, and how often its run had gone back.
+        the images seen, and how often the run had gone back.
     """
     try:
         state = read_checkpoint(path)
@@ -127,12 +128,12 @@ def load_state(path: Path, modules: Mapping[str, nn.Module], phases: tuple[Phase
         for phase in phases:
             saved = state["optimizers"][phase.name]
             if saved.pop(KIND, "Adam") != _kind(phase):
-                raise ValueError(f"the {phase.name}'s optimizer was another than {_kind(phase)}")
+                raise ValueError(f"the {phase.name}'s optimizer was not {_kind(phase)}")
             _load_optimizer(phase.optimizer, saved)
         return int(state["images"]), int(state.get("setbacks", 0))
     except (RuntimeError, KeyError, ValueError) as error:
         raise TrainingError(
-            f"{path}: made by another recipe ({one_line(error)}); use the run's own, or another --out."
+            f"{path}: made by another recipe ({one_line(error)}); use the run's recipe, or another --out."
         ) from None
 
 
@@ -143,8 +144,8 @@ def _kind(phase: Phase) -> str:
 def _load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Load moments and step counts; the learning rate and other settings stay unchanged."""
     settings = [{key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups]
-    for group, own in zip(state["param_groups"], settings, strict=True):
-        group.update(own)  # they say where the counts of steps belong
+    for group, current in zip(state["param_groups"], settings, strict=True):
+        group.update(current)  # `capturable` decides which device the step counts are loaded to
     optimizer.load_state_dict(state)
-    for group, own in zip(optimizer.param_groups, settings, strict=True):
-        group.update(own)
+    for group, current in zip(optimizer.param_groups, settings, strict=True):
+        group.update(current)

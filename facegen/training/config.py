@@ -34,11 +34,11 @@ class OptimizerConfig(Strict):
     warmup: float = Field(default=0.0, ge=0, lt=1)
     """Share of the run over which the learning rate rises from 0."""
     decay_from: float = Field(default=1.0, ge=0, le=1)
-    """Share of the run from which on the learning rate falls, on half a cosine, to `decay_to` times what it was."""
+    """From this share of the run on, the learning rate falls, on half a cosine, to `decay_to` times what it was."""
     decay_to: float = Field(default=0.03, ge=0, le=1)
     generator_from: int = Field(default=0, ge=0)
-    """The generator trains from this many images seen on; a new discriminator on trained weights needs some hundreds
-    for itself. Images that the weights of --from have seen count as well."""
+    """The generator trains from this many images on: before trained weights go on with a new discriminator, that
+    needs some hundreds alone. Images that the weights of --from have seen count too."""
 
     def rate(self, course: float) -> float:
         """The learning rate at a share of the run, in 0..1."""
@@ -66,12 +66,12 @@ class RunConfig(Strict):
     log_images: int = Field(default=400, ge=1)
     """Average the losses over this many pictures into one line of stats.jsonl."""
     ema_images: float = Field(default=10_000, gt=0)
-    """Half-life of the weights' moving average, in pictures; at most a twentieth of those seen."""
+    """Half-life of the weights' moving average, in pictures; at most a twentieth of the pictures seen."""
 
     @model_validator(mode="before")
     @classmethod
     def _without_workers(cls, values: Any) -> Any:
-        """Recipes of version 0.1 had a number of threads that made batches."""
+        """Ignore `workers`, a key in recipes of version 0.1."""
         return {k: v for k, v in values.items() if k != "workers"} if isinstance(values, dict) else values
 
     def due(self, images_seen: int, every: int) -> bool:
@@ -87,17 +87,17 @@ class DCGANRecipe(Strict):
     generator: DCGANConfig = DCGANConfig()
     discriminator: ProjectedConfig = ProjectedConfig()
     plain: PlainConfig | None = None
-    """If given, DCGAN's own discriminator replaces the projected one."""
+    """If present, DCGAN's discriminator replaces the projected one."""
     loss: DCGANLoss = DCGANLoss()
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig = RunConfig()
 
     @model_validator(mode="after")
-    def _features_are_at_hand(self) -> DCGANRecipe:
+    def _reconstruction_is_possible(self) -> DCGANRecipe:
         if self.loss.reconstruction and self.plain is not None:
             raise ValueError("loss.reconstruction compares features of the projected discriminator; [plain] has none")
         if self.loss.reconstruction and not self.generator.mapped:
-            raise ValueError("loss.reconstruction needs generator.mapped = true, to draw where its latents are found")
+            raise ValueError("loss.reconstruction needs generator.mapped = true: latents are drawn like those it finds")
         return self
 
 
@@ -121,14 +121,14 @@ class JNetRecipe(Strict):
     @model_validator(mode="after")
     def _parts_fit(self) -> JNetRecipe:
         net, planes = self.generator, 3 + GUIDE_CHANNELS[self.guide]
-        condition = self.discriminator.condition_channels
-        told = net.in_channels - net.strength
-        inputs = (("generator.in_channels", told), ("discriminator.condition_channels", condition))
-        for key, channels in inputs:
+        for key, channels in (
+            ("generator.in_channels", net.in_channels - net.strength),
+            ("discriminator.condition_channels", self.discriminator.condition_channels),
+        ):
             if channels != planes:
                 raise ValueError(f'{key} is {channels}, expected {planes}: RGB and guide = "{self.guide}"')
         if net.scale != 8:
-            raise ValueError(f"generator.scale is {net.scale}, expected 8, the step from the discriminator's input")
+            raise ValueError(f"generator.scale is {net.scale}, expected 8, which the discriminator is built for")
         upscaled, pooled = net.tile * net.scale, self.loss.pooled_side
         if upscaled % pooled:
             raise ValueError(f"loss.pooled_side is {pooled}, expected a divisor of tile x scale = {upscaled}")
@@ -141,8 +141,8 @@ class _Upscaler(Strict):
     """The tables that both upscalers' recipes share."""
 
     side: int = Field(default=256, ge=16)
-    """Pictures whose shorter side is longer are reduced to it before crops are cut; smaller ones are used as they are,
-    down to the crop."""
+    """Pictures with a longer shorter side are reduced to this before crops are cut; smaller ones are used unchanged if
+    a crop fits in."""
     data: DataConfig = DataConfig()
     pairs: PairConfig = PairConfig()
     loss: UpscalerLoss = UpscalerLoss()

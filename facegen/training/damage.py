@@ -1,6 +1,6 @@
-"""Mild degradation, and `facegen.ops.damage`, for whole batches, on any device, with a JPEG of tensors.
+"""Mild degradation, and the steps of `facegen.ops.damage`, for batches on any device, with a JPEG of tensors.
 
-Batches are (B, 3, h, w) in [0, 1]. Every picture of a batch has its own amounts, (B,), and its own random numbers.
+Batches are (B, 3, h, w) in [0, 1]. Amounts, (B,), and random numbers differ from picture to picture.
 """
 
 from __future__ import annotations
@@ -13,14 +13,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facegen.ops import damage as single
 from facegen.ops.color import luma
-from facegen.ops.damage import BEST_JPEG, BLUR, HALO, NOISE, WORST_JPEG, scratched
+from facegen.ops.damage import BEST_JPEG, BLUR, HALO, NOISE, WORST_JPEG
 from facegen.training.random import ItemDraws
 
+Step = Callable[[Tensor, ItemDraws, Tensor], Tensor]
+"""Damages pictures by an amount, (B,) in 0..1."""
 REACH = 6
 """Pixels that the widest blur reaches."""
 SCRATCHES = 256
-"""Scratches that are drawn once, and taken from."""
+"""Number of scratches that are drawn once and then chosen from."""
 # The quantisation tables of JPEG's annex K, at quality 50: for luma and for chroma
 _LUMA = (
     "16 11 10 16 24 40 51 61 12 12 14 19 26 58 60 55 14 13 16 24 40 57 69 56 14 17 22 29 51 87 80 62 "
@@ -31,9 +34,9 @@ _YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.
 
 
 def degrade(low: Tensor, draws: ItemDraws, strength: float, share: float) -> Tensor:
-    """A random mild degradation of a `share` of the tiles, as DCGAN faces and small photos show.
+    """Degrade a `share` of the tiles mildly and at random, like DCGAN faces and small photos.
 
-    A `strength` of 0 does nothing; 1 blurs up to 0.9 px, adds noise up to 0.02 and JPEGs down to quality 50.
+    A `strength` of 0 does nothing; 1 blurs by up to 0.9 px, adds noise of up to 0.02, and JPEG down to quality 50.
     """
     if strength == 0 or share == 0:
         return low
@@ -47,7 +50,7 @@ def degrade(low: Tensor, draws: ItemDraws, strength: float, share: float) -> Ten
 
 
 def damage(low: Tensor, draws: ItemDraws, strength: Tensor) -> Tensor:
-    """Damage low-res pictures at random, as `facegen.ops.damage.damage` does one; WebP's part is done as JPEG.
+    """Damage low-res pictures at random, with the steps and shares of `facegen.ops.damage.damage`; WebP becomes JPEG.
 
     Args:
         low: square pictures.
@@ -55,50 +58,35 @@ def damage(low: Tensor, draws: ItemDraws, strength: Tensor) -> Tensor:
     Returns:
         the same shape, in 8-bit levels where the strength is above 0.
     """
-    side = low.shape[-1]
-    amount = _Amounts(draws, strength)
-    x = amount.at_random(0.8, low, lambda image, a: _blurred(image, _random_kernel(draws, a)))
-    resized, factor = draws.chance(0.6), amount.drawn()
-    factor = torch.where(draws.chance(0.7), 1 - 0.5 * factor, 1 + 0.5 * factor)
-    factor = torch.where(resized, factor, torch.ones_like(factor))
-    there, back = (_resizing(draws, side, 3 * side // 2, factor, reverse)[:, None] for reverse in (False, True))
-    x = (there @ x @ there.mT).clamp(0, 1)
-    x = amount.at_random(0.7, x, lambda image, a: _noisy(image, draws, a))
-    x = amount.at_random(0.6, x, lambda image, a: _compressed(image, draws, a))
+    x = low
+    for share, step in single.FIRST:
+        if step is single.resized:
+            there, back = _resizings(draws, low.shape[-1], share, strength)
+            x = (there @ x @ there.mT).clamp(0, 1)
+        else:
+            x = _at_random(share, STEPS[step], x, draws, strength)
     x = (back @ x @ back.mT).clamp(0, 1)
-    later = _Amounts(draws, 0.7 * strength)
-    x = later.at_random(0.3, x, lambda image, a: _blurred(image, _random_kernel(draws, a)))
-    x = later.at_random(0.1, x, lambda image, a: _scratched(image, draws, a))
-    x = later.at_random(0.4, x, lambda image, a: _noisy(image, draws, a))
-    x = later.at_random(0.4, x, lambda image, a: _sharpened(image, draws, a))
-    x = later.at_random(0.8, x, lambda image, a: _compressed(image, draws, a))
+    for share, step in single.SECOND:
+        x = _at_random(share, STEPS[step], x, draws, 0.7 * strength)
     return _where(strength > 0, in_8_bits(x), low)
 
 
-class _Amounts:
-    """How much of each damage: 0.3 to 1 times the strength."""
-
-    def __init__(self, draws: ItemDraws, strength: Tensor) -> None:
-        self.draws, self.strength = draws, strength
-
-    def drawn(self) -> Tensor:
-        return self.strength * self.draws.uniform(low=0.3)
-
-    def at_random(self, share: float, images: Tensor, step: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-        """Do a step to a share of the pictures."""
-        return _where(self.draws.chance(share), step(images, self.drawn()).clamp(0, 1), images)
+def _at_random(share: float, step: Step, images: Tensor, draws: ItemDraws, strength: Tensor) -> Tensor:
+    """Do a step to a share of the pictures, by 0.3 to 1 times the strength."""
+    chosen, amount = draws.chance(share), strength * draws.uniform(low=0.3)
+    return _where(chosen, step(images, draws, amount).clamp(0, 1), images)
 
 
 def in_8_bits(images: Tensor) -> Tensor:
-    """Round [0, 1] to the 256 levels that a file has."""
+    """Round [0, 1] to the 256 levels of a file."""
     return images.mul(255).round().div(255)
 
 
 class Colours:
-    """A change of colours at random, the same for any pictures of the same items."""
+    """A random change of colours, the same for all pictures of the same items."""
 
     def __init__(self, draws: ItemDraws, reach: float, old: float) -> None:
-        """`reach` bounds gain, contrast and saturation about 1; a share of `old` get an old photo's colours."""
+        """Gain, contrast and saturation are within 1 +- `reach`; a share of `old` looks like old photos."""
         self.recolour = draws.uniform(3, 1, 1, 1, low=1 - reach, high=1 + reach).unbind(1)
         self.grey, toned, self.faded = draws.chance(2 / 3), draws.chance(1 / 2), draws.chance(1 / 2)
         self.depth = _wide(draws.uniform(low=0.3))
@@ -129,22 +117,22 @@ def gaussian(long: Tensor, short: Tensor | None = None, angle: Tensor | None = N
     return kernel / kernel.sum((1, 2), keepdim=True)
 
 
-def _random_kernel(draws: ItemDraws, amount: Tensor) -> Tensor:
-    """In half of the cases longer in a direction."""
+def _blurred_at_random(images: Tensor, draws: ItemDraws, amount: Tensor) -> Tensor:
+    """Gaussian blur, in half of the cases longer in one direction."""
     long = 0.2 + (BLUR - 0.2) * amount
     short = long * torch.where(draws.chance(0.5), draws.uniform(low=0.2), torch.ones_like(long))
-    return gaussian(long, short.clamp(min=0.2), draws.uniform(high=np.pi))
+    return _blurred(images, gaussian(long, short.clamp(min=0.2), draws.uniform(high=np.pi)))
 
 
 def _blurred(images: Tensor, kernels: Tensor) -> Tensor:
-    """Convolve each picture with its own kernel (B, 2r + 1, 2r + 1)."""
+    """Convolve each picture with its kernel, (B, 2r + 1, 2r + 1)."""
     b, c, h, w = images.shape
     padded = F.pad(images, (REACH,) * 4, mode="reflect").reshape(1, b * c, h + 2 * REACH, w + 2 * REACH)
     return F.conv2d(padded, kernels.repeat_interleave(c, 0)[:, None], groups=b * c).view(b, c, h, w)
 
 
 def _noisy(images: Tensor, draws: ItemDraws, amount: Tensor) -> Tensor:
-    """Gaussian, Poisson or a sensor's noise, as `facegen.ops.damage.noisy`."""
+    """Gaussian, Poisson or sensor noise, as in `facegen.ops.damage.noisy`."""
     size = images.shape[2:]
     grain = draws.normal(3, *size)
     grain = _where(draws.chance(0.4), grain[:, :1].expand_as(grain), grain) * _wide(NOISE * amount)
@@ -157,13 +145,12 @@ def _noisy(images: Tensor, draws: ItemDraws, amount: Tensor) -> Tensor:
 
 
 def _sharpened(images: Tensor, draws: ItemDraws, amount: Tensor) -> Tensor:
-    """Unsharp masking."""
     return images + _wide(HALO * amount) * (images - _blurred(images, gaussian(draws.uniform(low=0.7, high=1.6))))
 
 
 def _scratched(images: Tensor, draws: ItemDraws, amount: Tensor) -> Tensor:
     masks = _scratches(images.shape[-1], images.device)
-    share = masks[draws.whole(len(masks))]  # (B, 1, h, w)
+    share = masks[draws.integers(len(masks))]  # (B, 1, h, w)
     share = share * _wide(draws.uniform(low=0.3, high=0.9) * (2 * amount).clamp(max=1))
     return images + share * (_wide(draws.chance(0.6)).float() - images)
 
@@ -174,17 +161,26 @@ def _scratches(side: int, device: torch.device) -> Tensor:
     black = np.zeros((side, side, 3), np.float32)
     drawn = []
     for number in range(4 * SCRATCHES):
-        mask = scratched(black, np.random.default_rng((7, number)), 1.0)[..., 0]
+        mask = single.scratched(black, np.random.default_rng((7, number)), 1.0)[..., 0]
         if mask.max() > 0:  # dark ones leave no trace on black
             drawn.append(np.minimum(mask / mask.max(), 1))
     return torch.from_numpy(np.stack(drawn[:SCRATCHES])[:, None]).to(device)
 
 
-def _resizing(draws: ItemDraws, side: int, room: int, factor: Tensor, reverse: bool) -> Tensor:
-    """Matrices that resize an axis of `side` pixels to `factor` times as many, in `room` places, or those back.
+def _resizings(draws: ItemDraws, side: int, share: float, strength: Tensor) -> tuple[Tensor, Tensor]:
+    """Matrices, (B, 1, n, m), that resize an axis of a share of the pictures to 0.5 to 1.5 times, and those back."""
+    chosen, amount = draws.chance(share), strength * draws.uniform(low=0.3)
+    factor = torch.where(draws.chance(0.7), 1 - 0.5 * amount, 1 + 0.5 * amount)
+    factor = torch.where(chosen, factor, torch.ones_like(factor))
+    there, back = (_resizing(draws, side, 3 * side // 2, factor, reverse)[:, None] for reverse in (False, True))
+    return there, back
 
-    Returns (B, room, side), or (B, side, room) if `reverse`. Each picture's kernel is drawn among the mean over a
-    pixel's area, linear, cubic and Lanczos interpolation, as OpenCV has them; places past the end repeat the last.
+
+def _resizing(draws: ItemDraws, side: int, room: int, factor: Tensor, reverse: bool) -> Tensor:
+    """Matrices that resize an axis of `side` pixels to `factor` times as many, padded to `room`; or back if `reverse`.
+
+    Returns (B, room, side), or (B, side, room) if `reverse`. Each picture's kernel is chosen at random from area,
+    linear, cubic and Lanczos interpolation, as in OpenCV; the padding repeats the last pixel.
     """
     size = (side * factor).round().clamp(1, room)
     taken, given = (size, torch.full_like(size, side)) if reverse else (torch.full_like(size, side), size)
@@ -200,13 +196,13 @@ def _resizing(draws: ItemDraws, side: int, room: int, factor: Tensor, reverse: b
     away = (centre - column).abs()
     tent = (1 - away).clamp(min=0)
     kinds = torch.stack([torch.where(step > 1, area, tent), tent, _cubic(away), _lanczos(away)])  # (4, B, ...)
-    kind = draws.whole(4)
+    kind = draws.integers(4)
     weights = kinds[kind, torch.arange(len(kind), device=kind.device)] * (column <= last)
     return weights / weights.sum(2, keepdim=True)
 
 
 def _cubic(x: Tensor, a: float = -0.75) -> Tensor:
-    """Keys's cubic, of distances in pixels."""
+    """Keys's cubic kernel at distances in pixels."""
     near, far = ((a + 2) * x - (a + 3)) * x * x + 1, a * (((x - 5) * x + 8) * x - 4)
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
@@ -216,27 +212,27 @@ def _lanczos(x: Tensor) -> Tensor:
 
 
 def _compressed(images: Tensor, draws: ItemDraws, amount: Tensor) -> Tensor:
-    """Encode as JPEG on a grid that begins anywhere, and decode."""
+    """Encode as JPEG on a grid that begins at a random pixel, and decode."""
     side = images.shape[-1]
-    whole = -(-(side + 7) // 16) * 16
-    shift = draws.whole(8, 2)[..., None] + torch.zeros(side, dtype=torch.int64, device=images.device)
-    places = torch.arange(whole, device=images.device) - shift[..., :1]  # (B, 2, whole)
+    padded_side = -(-(side + 7) // 16) * 16
+    shift = draws.integers(8, 2)[..., None]  # (B, 2, 1)
+    places = torch.arange(padded_side, device=images.device) - shift
     padded = _taken(images, places.abs().clamp(max=side - 1))
     decoded = jpeg(padded, BEST_JPEG - (BEST_JPEG - WORST_JPEG) * amount)
     return _taken(decoded, shift + torch.arange(side, device=images.device))
 
 
 def _taken(images: Tensor, places: Tensor) -> Tensor:
-    """Each picture's own rows and columns, (B, 2, n): (B, C, n, n)."""
+    """Take each picture's rows and columns, (B, 2, n): (B, C, n, n)."""
     b = torch.arange(len(images), device=images.device)[:, None, None]
     return images.permute(0, 2, 3, 1)[b, places[:, 0, :, None], places[:, 1, None, :]].permute(0, 3, 1, 2)
 
 
 def jpeg(images: Tensor, quality: Tensor) -> Tensor:
-    """Quantise pictures as JPEG does, with colours at half the side (4:2:0), as libjpeg has it.
+    """Quantise pictures as libjpeg does, with colours at half the side (4:2:0).
 
     Args:
-        images: the side is a multiple of 8; of 16, or colours are kept at the full side.
+        images: their side is a multiple of 8; unless it is one of 16, colours are kept at the full side.
         quality: (B,) from 1 to 100.
     """
     matrix, back = _ycc(images.device)
@@ -263,14 +259,14 @@ def _quantised(planes: Tensor, table: Tensor, scale: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _ycc(device: torch.device) -> tuple[Tensor, Tensor]:
-    """JPEG's colours of RGB, and back: two (3, 3) matrices."""
+    """The (3, 3) matrix from RGB to JPEG's colours, and its inverse."""
     matrix = torch.tensor(_YCC)
     return matrix.to(device), torch.linalg.inv(matrix).to(device)
 
 
 @lru_cache(maxsize=4)
 def _cosines(device: torch.device) -> Tensor:
-    """(frequency, place): the orthonormal cosine transform of 8 values."""
+    """The orthonormal cosine transform of 8 values: (frequency, place)."""
     k, n = np.mgrid[:8, :8]
     matrix = np.cos((2 * n + 1) * k * np.pi / 16) * np.where(k == 0, 8**-0.5, 0.5)
     return torch.from_numpy(matrix.astype(np.float32)).to(device)
@@ -292,3 +288,10 @@ def _wide(values: Tensor) -> Tensor:
 
 def _where(chosen: Tensor, changed: Tensor, kept: Tensor) -> Tensor:
     return torch.where(_wide(chosen), changed, kept)
+
+
+STEPS: dict[single.Step, Step] = {
+    single.blurred: _blurred_at_random, single.noisy: _noisy, single.scratched: _scratched,
+    single.sharpened: _sharpened, single.compressed: _compressed,
+}  # fmt: skip
+"""The steps of `facegen.ops.damage`, all but `resized`, for batches."""

@@ -1,4 +1,4 @@
-"""Training pictures, held in memory as uint8. An item is known from (seed, number), so a run resumes exactly."""
+"""Training pictures, held in memory as uint8. (seed, number) determines an item, so a run resumes exactly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from facegen.training.random import ItemDraws
 
 
 class Order:
-    """An endless shuffled order of `count` items: a new permutation each epoch, known from the seed alone."""
+    """An endless shuffled order of `count` items: each epoch is a new permutation, determined by the seed."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.count, self.seed = count, seed
@@ -32,15 +32,15 @@ class Order:
         return [self._epoch(i // self.count)[i % self.count] for i in range(start, start + number)]
 
     def _epoch(self, epoch: int) -> list[int]:
-        known, order = self._cached
-        if known != epoch:
+        cached, order = self._cached
+        if cached != epoch:
             order = np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist()
             self._cached = (epoch, order)
         return order
 
 
 class FaceDataset:
-    """Whole aligned faces for stage 1, mirrored at random; they lie as uint8 on the device that trains."""
+    """Whole aligned faces for stage 1, mirrored at random; they are kept as uint8 on the training device."""
 
     def __init__(
         self, files: Sequence[Path], side: int, seed: int, device: torch.device | str = "cpu", warn: Warn = print
@@ -67,17 +67,17 @@ class PairConfig(BaseModel, extra="forbid", frozen=True):
     crop: int = Field(default=96, ge=8)
     """Side of the high-res crop; a multiple of the scale."""
     reduction: Reduction = "bicubic"
-    """"bicubic", antialiased, or "area", the mean over each pixel's area."""
+    """"bicubic" (antialiased) or "area" (the mean over each pixel's area)."""
     zoom_max: float = Field(default=1.0, ge=1)
     """Half of the crops are cut up to this many times larger and shrunk."""
     recolour: float = Field(default=0.0, ge=0, lt=1)
     """Range of random gain, contrast and saturation, the same on both sides."""
     quarter_turns: bool = False
-    """Turn crops by 0, 90, 180 or 270 degrees; for pictures that have no upright."""
+    """Turn crops by 0, 90, 180 or 270 degrees; for pictures without a natural up and down."""
 
 
 def reduce(high_res: Tensor, scale: int, reduction: Reduction) -> Tensor:
-    """(B, 3, s*h, s*w) in [0, 1] to (B, 3, h, w), rounded to the 256 steps of a picture file."""
+    """(B, 3, s*h, s*w) in [0, 1] to (B, 3, h, w), rounded to the 256 levels of a picture file."""
     if reduction == "area":
         low = F.avg_pool2d(high_res, scale)
     else:
@@ -100,7 +100,7 @@ class PairDataset:
         device: torch.device | str = "cpu",
         warn: Warn = print,
     ) -> None:
-        """Read the pictures, uint8 on the device; those whose shorter side exceeds `side` are reduced to it."""
+        """Read the pictures, and reduce those whose shorter side exceeds `side` to it; kept as uint8 on the device."""
         self.scale, self.config, self.seed = scale, config, seed
         pictures, self.files = _load(files, side, config.crop, warn)
         self.pictures = [torch.from_numpy(picture).to(device) for picture in pictures]
@@ -111,7 +111,7 @@ class PairDataset:
         c, items = self.config, torch.arange(start, start + size)
         places = ItemDraws(2 * self.seed + 1, items)
         zooms = torch.where(places.chance(0.5), torch.ones(size), places.uniform(low=1.0, high=c.zoom_max)).tolist()
-        corners, turns = places.uniform(2).tolist(), places.whole(4 if c.quarter_turns else 1).tolist()
+        corners, turns = places.uniform(2).tolist(), places.integers(4 if c.quarter_turns else 1).tolist()
         picked = [self.pictures[i] for i in self.order.take(start, size)]
         crops = [self._crop(*item) for item in zip(picked, zooms, corners, turns, strict=True)]
         high = torch.stack(crops)
@@ -121,7 +121,7 @@ class PairDataset:
         return reduce(high, self.scale, c.reduction), high
 
     def _crop(self, picture: Tensor, zoom: float, corner: tuple[float, float], turns: int) -> Tensor:
-        """(3, crop, crop) in [0, 1]; `corner` is the place as shares of those possible."""
+        """(3, crop, crop) in [0, 1]; `corner`, top and left, is in shares of the possible range."""
         crop, (height, width) = self.config.crop, picture.shape[:2]
         cut = min(round(crop * zoom), height, width)
         top, left = (int(share * (n - cut + 1)) for share, n in zip(corner, (height, width), strict=True))
@@ -132,12 +132,12 @@ class PairDataset:
 
 
 def area_means(pictures: Tensor, start: Tensor, step: Tensor, out: int) -> Tensor:
-    """Shrink squares of pictures by means over areas whose borders may lie within pixels.
+    """Shrink square pictures by means over square areas whose borders may cut pixels.
 
     Args:
         pictures: (B, n, n, C) uint8.
-        start: (B,) pixels, of rows and of columns, before the first area.
-        step: (B,) pixels to a side of an area.
+        start: (B,) pixels before the first area, in rows and in columns.
+        step: (B,) side of an area, in pixels.
     Returns:
         (B, out, out, C) in [0, 1].
     """
@@ -145,19 +145,19 @@ def area_means(pictures: Tensor, start: Tensor, step: Tensor, out: int) -> Tenso
     scale = step.view(-1, 1, 1, 1)
     rows = _sums_up_to(pictures.cumsum(1, dtype=torch.int32), edges).diff(dim=1) / (255 * scale)
     means = _sums_up_to(rows.transpose(1, 2).cumsum(1), edges).diff(dim=1).transpose(1, 2) / scale
-    return means.clamp(0, 1)  # differences of sums are off by a rounding
+    return means.clamp(0, 1)  # differences of sums have rounding errors
 
 
 def _sums_up_to(sums: Tensor, edges: Tensor) -> Tensor:
-    """The sums over the pixels before each edge: cumulative ones, (B, n, m, C), at (B, k) places: (B, k, m, C)."""
+    """Interpolate cumulative sums, (B, n, m, C), at (B, k) edges: the sums over all before each, (B, k, m, C)."""
     b, last = torch.arange(len(sums), device=sums.device)[:, None], sums.shape[1] - 1
-    whole = edges.long()
-    before = sums[b, (whole - 1).clamp(min=0)].float() * (whole > 0)[:, :, None, None]
-    return torch.lerp(before, sums[b, whole.clamp(max=last)].float(), (edges - whole)[:, :, None, None])
+    floor = edges.long()
+    before = sums[b, (floor - 1).clamp(min=0)].float() * (floor > 0)[:, :, None, None]
+    return torch.lerp(before, sums[b, floor.clamp(max=last)].float(), (edges - floor)[:, :, None, None])
 
 
 def _load(files: Sequence[Path], side: int, least: int, warn: Warn) -> tuple[list[RGB], list[Path]]:
-    """Pictures as (H, W, 3) uint8, and their files; unreadable and too small ones are reported and omitted."""
+    """Read pictures as (H, W, 3) uint8, with their files; report and omit unreadable and too small ones."""
     pictures, kept = [], []
     for file, rgb in readable(files, warn):
         height, width = rgb.shape[:2]

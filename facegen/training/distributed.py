@@ -1,4 +1,4 @@
-"""Processes: started by Lightning Fabric, averaged over, alone in their run folder, interrupted between two steps."""
+"""Training in several processes: starting them, means over them, the lock of a run folder, and interruptions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from facegen.runtime import Precision, resolve
 
 
 def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices: int = 1) -> Fabric:
-    """A Fabric for `devices` processes of this machine, one to a device; under torchrun, for those that it started.
+    """Make a Fabric for `devices` processes on this machine, or for the processes that torchrun started.
 
     `device` is "auto", "cpu" or "cuda".
     """
@@ -36,9 +36,9 @@ def make_fabric(precision: Precision = "auto", *, device: str = "auto", devices:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         nodes = int(os.environ["WORLD_SIZE"]) // devices
     modes: dict[str, Literal["bf16-mixed", "32-true"]] = {"bf16": "bf16-mixed", "fp32": "32-true"}
-    torch.backends.cudnn.benchmark = accelerator == "cuda"  # shapes do not change, so a short search pays
+    torch.backends.cudnn.benchmark = accelerator == "cuda"  # shapes do not change, so a short search pays off
     torch.backends.cudnn.benchmark_limit = 4
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it announces its precision on stderr
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it reports the precision on stderr
     return Fabric(
         accelerator=accelerator,
         devices=devices,
@@ -59,7 +59,7 @@ def average_gradients(module: nn.Module) -> None:
 
 
 def end_processes() -> None:
-    """Leave the process group: Gloo's threads, if they run while Python ends, sometimes abort it."""
+    """Leave the process group: Gloo's threads sometimes abort Python if they still run when it ends."""
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -70,7 +70,7 @@ def processes() -> int:
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """The mean of a tensor over all processes, without a gradient; the tensor itself if there is only one."""
+    """The mean of a tensor over all processes, without a gradient; with one process, the tensor itself."""
     return value if processes() == 1 else _sum(value) / processes()
 
 
@@ -81,7 +81,7 @@ def _sum(value: Tensor) -> Tensor:
 
 
 class _Sum(torch.autograd.Function):
-    """Sum over all processes, of the gradient too, since each one's loss depends on every other's part."""
+    """Sum over all processes, of gradients too, since each process's loss depends on the values of all."""
 
     @staticmethod
     def forward(context: Any, value: Tensor) -> Tensor:
@@ -121,12 +121,12 @@ def share_batchnorm(module: nn.Module) -> None:
     """Make every BatchNorm2d in `module` take its statistics over all processes."""
     for child in module.modules():
         if type(child) is nn.BatchNorm2d:
-            child.__class__ = SharedBatchNorm2d  # keeps the parameters, which an optimizer may have already
+            child.__class__ = SharedBatchNorm2d  # keeps the parameters, which an optimizer may hold already
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
-    """Lock the run folder; the system drops the lock with the process, however it ends."""
+    """Lock the run folder; the system releases the lock when the process ends, however it ends."""
     try:
         with FileLock(folder / ".lock", timeout=0):
             yield
@@ -138,12 +138,12 @@ def alone_in(folder: Path) -> Iterator[None]:
 def interrupts_noted() -> Iterator[Callable[[], bool]]:
     """Note the first Ctrl-C or SIGTERM instead of stopping within a step; the second one acts as usual.
 
-    Outside the main thread, and for signals that a program handles itself, nothing changes.
+    Nothing changes outside the main thread, or for signals that the program handles itself.
     """
     noted = threading.Event()
-    here = threading.current_thread() is threading.main_thread()
+    in_main_thread = threading.current_thread() is threading.main_thread()
     usual = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: signal.SIG_DFL}
-    caught = {number: handler for number, handler in usual.items() if here and signal.getsignal(number) == handler}
+    caught = {n: handler for n, handler in usual.items() if in_main_thread and signal.getsignal(n) == handler}
 
     def note(number: int, frame: object) -> None:
         noted.set()

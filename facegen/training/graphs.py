@@ -1,4 +1,4 @@
-"""Steps that a GPU replays as CUDA graphs: hundreds of small kernels are then launched at once."""
+"""Training steps that a GPU replays as CUDA graphs, which launch hundreds of small kernels at once."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from facegen.errors import one_line
 from facegen.training.random import Draws, FixedDraws
 
 Losses = dict[str, Tensor]
-Numbered = Callable[[int], Draws]
+PhaseDraws = Callable[[int], Draws]
 """The random numbers of a phase, by its number."""
-Step = Callable[[Sequence[int], Any, Numbered], Losses]
+Step = Callable[[Sequence[int], Any, PhaseDraws], Losses]
 """Runs phases, given by their numbers, on a batch."""
 WARM_UP = 3
-"""Steps that run as usual before a graph is captured, so that every buffer and choice of algorithm exists."""
+"""Steps that run as usual before a graph is captured, until all buffers exist and all algorithms are chosen."""
 
 
 @dataclass
 class _Variant:
-    """The steps in which the same phases are due."""
+    """A kind of step, in which certain phases are due."""
 
     draws: dict[int, FixedDraws] = field(default_factory=dict)
     seen: int = 0
@@ -34,7 +34,7 @@ class _Variant:
 
 
 class GraphedSteps:
-    """Runs a step as it is a few times, captures it, and replays it from then on, with each step's own numbers."""
+    """Runs the first steps as usual, then captures one, and replays it with each further step's random numbers."""
 
     def __init__(self, run: Step) -> None:
         self.run = run
@@ -43,19 +43,19 @@ class GraphedSteps:
         self.stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._variants: dict[tuple[int, ...], _Variant] = {}
 
-    def __call__(self, due: Sequence[int], batch: Tensor | Sequence[Tensor], numbers: Numbered) -> Losses:
-        """The losses of a step, which stay in place until the next."""
+    def __call__(self, due: Sequence[int], batch: Tensor | Sequence[Tensor], draws_of: PhaseDraws) -> Losses:
+        """Run a step; its losses are valid until the next one."""
         variant = self._variants.setdefault(tuple(due), _Variant())
         for number, draws in variant.draws.items():
-            draws.refill(numbers(number))
-        whole = isinstance(batch, Tensor)
+            draws.refill(draws_of(number))
+        single = isinstance(batch, Tensor)
         pictures = (batch,) if isinstance(batch, Tensor) else tuple(batch)
 
         def fixed(number: int) -> Draws:
-            return variant.draws.setdefault(number, FixedDraws(numbers(number)))
+            return variant.draws.setdefault(number, FixedDraws(draws_of(number)))
 
         def run() -> Losses:
-            return self.run(due, variant.batch[0] if whole else variant.batch, fixed)
+            return self.run(due, variant.batch[0] if single else variant.batch, fixed)
 
         if not variant.batch:
             variant.batch = tuple(torch.empty_like(picture) for picture in pictures)
@@ -67,7 +67,7 @@ class GraphedSteps:
             for draws in variant.draws.values():
                 draws.rewind()
         if variant.graph is None:
-            return self._aside(run)
+            return self._run_on_stream(run)
         variant.graph.replay()
         return variant.losses
 
@@ -79,15 +79,15 @@ class GraphedSteps:
         except RuntimeError as error:
             self.refused = True
             warnings.warn(
-                f"This GPU or version of PyTorch cannot replay a training step as a graph ({one_line(error)}); steps "
+                f"This GPU or version of PyTorch cannot replay training steps as graphs ({one_line(error)}), so they "
                 "take longer.",
                 stacklevel=2,
             )
         else:
             variant.graph = graph
 
-    def _aside(self, run: Callable[[], Losses]) -> Losses:
-        """Run on the stream that graphs are captured on, whose memory and backward passes are kept apart."""
+    def _run_on_stream(self, run: Callable[[], Losses]) -> Losses:
+        """Run on the stream that graphs are captured on, which has separate memory and backward passes."""
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
             losses = run()

@@ -1,6 +1,6 @@
-"""Losses and regularisers, as means over the batch in float32; their memories; weights that change with time.
+"""Losses and regularisers, as means over the batch in float32; their memories; weights that change over time.
 
-A discriminator answers with one tensor of logits per head; each loss is averaged over places, then over heads.
+A discriminator returns one tensor of logits per head; each loss is averaged over places, then over heads.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Label = float | Tensor
 
 @dataclass(frozen=True)
 class AdversarialLoss:
-    """The two sides of a game, each a function of one head's logits, in float32."""
+    """The losses of discriminator and generator, as functions of one head's logits, in float32."""
 
     real: Callable[[Tensor, Tensor], Tensor]
     """The discriminator's loss on real pictures: (logits, their labels) to a tensor whose mean counts."""
@@ -32,15 +32,15 @@ class AdversarialLoss:
     generated: Callable[[Tensor], Tensor]
     """The generator's loss."""
     labels: bool = True
-    """If there are no labels to smooth, labels change nothing."""
+    """False if the loss ignores labels."""
 
     def discriminator(self, real: Logits, fake: Logits, real_label: Label = 1.0, fake_label: Label = 0.0) -> Tensor:
         """The discriminator's loss; a `real_label` below 1 is one-sided label smoothing (Salimans et al. 2016)."""
-        ours = [
+        heads = zip(real, fake, strict=True)
+        return _mean([
             self.real(r.float(), _targets(r, real_label)).mean() + self.fake(f.float(), _targets(f, fake_label)).mean()
-            for r, f in zip(real, fake, strict=True)
-        ]
-        return _mean(ours)
+            for r, f in heads
+        ])  # fmt: skip
 
     def generator(self, fake: Logits) -> Tensor:
         return _mean([self.generated(f.float()).mean() for f in fake])
@@ -67,7 +67,7 @@ ADVERSARIAL: dict[str, AdversarialLoss] = {
     # D(G(z)) - D(x), without a lower bound; needs a `gradient_penalty` (Arjovsky et al. 2017)
     "wasserstein": AdversarialLoss(lambda r, _: -r, lambda f, _: f, lambda f: -f, labels=False),
 }
-"""Under the names that a recipe uses."""
+"""By their names in a recipe."""
 
 
 def r1_penalty(logits: Logits, real: Tensor) -> Tensor:
@@ -84,8 +84,8 @@ def r1_penalty(logits: Logits, real: Tensor) -> Tensor:
 def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Tensor, mix: Tensor) -> Tensor:
     """(|gradient of the critic| - 1)^2 between real and generated pictures (WGAN-GP, Gulrajani et al. 2017).
 
-    The critic's value is that of Wasserstein's loss: the mean logit over places, then over heads. `mix`, (B,) drawn
-    evenly in [0, 1], is the share of the real picture in the point between the two. No gradient reaches the generator.
+    The critic's value is the mean logit over places, then over heads, as in Wasserstein's loss. `mix`, (B,) uniform in
+    [0, 1], is the share of the real picture in the point between the two. No gradient reaches the generator.
     """
     if fake.shape != real.shape or mix.shape != real.shape[:1]:
         raise ShapeError(
@@ -96,7 +96,7 @@ def gradient_penalty(critic: Callable[[Tensor], Logits], real: Tensor, fake: Ten
     between = torch.lerp(fake.detach().float(), real.detach().float(), share).requires_grad_()
     value = _mean([x.float().reshape(len(x), -1).mean(dim=1) for x in critic(between)])  # (B,)
     (gradient,) = torch.autograd.grad(value.sum(), between, create_graph=True)
-    slope: Tensor = torch.linalg.vector_norm(gradient.float().flatten(1), dim=1)  # (B,); its own gradient is 0 at 0
+    slope: Tensor = torch.linalg.vector_norm(gradient.float().flatten(1), dim=1)  # (B,); at 0 its gradient is 0
     return (slope - 1).square().mean()
 
 
@@ -131,7 +131,7 @@ def pooled_l1(a: Tensor, b: Tensor, factor: int) -> Tensor:
 
 
 class WeightSchedule(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
-    """The weight of a loss over a training: `start`, then on a straight line to `end`.
+    """The weight of a loss over time: `start`, then on a straight line to `end`.
 
     `WeightSchedule(start=1)` is constant; `WeightSchedule(start=1, end=0, fade_from=n, fade_to=n)` is 0 from n on.
     """
@@ -140,7 +140,7 @@ class WeightSchedule(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False
     end: float | None = Field(default=None, ge=0)
     """If absent, the weight stays at `start`."""
     fade_from: int = Field(default=0, ge=0)
-    """Pictures (or tiles) seen when it begins to change."""
+    """Pictures (or tiles) seen when it starts to change."""
     fade_to: int = Field(default=0, ge=0)
     """Pictures seen when it reaches `end`."""
 
@@ -155,11 +155,11 @@ class WeightSchedule(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False
 
     @property
     def used(self) -> bool:
-        """False for a weight that is 0 from beginning to end."""
+        """False for a weight that is always 0."""
         return self.start > 0 or bool(self.end)
 
     def __call__(self, images_seen: int) -> float:
-        """The weight after so many pictures."""
+        """The weight after this many pictures."""
         if self.end is None or images_seen < self.fade_from:
             return self.start
         if images_seen >= self.fade_to:
@@ -188,9 +188,9 @@ def _mean(losses: Sequence[Tensor]) -> Tensor:
 
 
 class HistoricalAverage(nn.Module):
-    """Mean of a network's parameters over all their values so far; the penalty pulls them there (Salimans et al. 2016).
+    """Mean of a network's parameters over time, and the penalty that pulls them there (Salimans et al. 2016).
 
-    Before the first update it is the parameters at construction.
+    Before the first update the mean is the parameters' values at construction.
     """
 
     mean: Tensor
@@ -207,7 +207,7 @@ class HistoricalAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, module: nn.Module) -> None:
-        """Add the parameters' present values to the mean; once a step."""
+        """Add the parameters' current values to the mean; once a step."""
         self.count += 1
         self.mean += (_parameters(module) - self.mean) / self.count
 
@@ -215,9 +215,9 @@ class HistoricalAverage(nn.Module):
 class ReplayBuffer(nn.Module):
     """Earlier generated pictures, shown again so that the discriminator does not forget them (Shrivastava et al. 2017).
 
-    Picture by picture, as CycleGAN does (Zhu et al. 2017): until the buffer is full each is kept and passed on; from
-    then on each is exchanged, with probability 1/2, for a kept one at random, whose place it takes. They are kept as
-    uint8, in buffers that a checkpoint saves, so an exchanged picture comes back up to 1/255 off, clamped.
+    As in CycleGAN (Zhu et al. 2017), until the buffer is full each picture is kept and passed on; then each takes, with
+    probability 1/2, the place of a random kept one, which is passed on instead. Kept pictures are uint8, in buffers
+    that checkpoints save, so an exchanged picture comes back clamped and up to 1/255 off.
     """
 
     pictures: Tensor
@@ -230,9 +230,9 @@ class ReplayBuffer(nn.Module):
 
     @torch.no_grad()
     def mix(self, fake: Tensor, rng: torch.Generator) -> Tensor:
-        """Exchange about half of (B, C, H, W) pictures in [-1, 1], without gradient, and keep those taken out.
+        """Exchange about half of (B, C, H, W) pictures in [-1, 1] for kept ones, without gradient.
 
-        `rng` is asked for the same number of draws however full the buffer is.
+        The number of draws from `rng` does not depend on how full the buffer is.
         """
         if fake.ndim != 4 or fake.shape[1:] != self.pictures.shape[1:]:
             sides = ", ".join(str(n) for n in self.pictures.shape[1:])

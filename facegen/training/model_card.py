@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from facegen.errors import FileError
-from facegen.files import replacing
 from facegen.hub import PREFIX, hub_name, upload_folder
+from facegen.media.report import write_text
 from facegen.weights import Card, Kind, read_card
 
 README = "README.md"
@@ -17,12 +16,13 @@ USES: dict[Kind, str] = {
     "srgan": "facegen compare portraits --models {name}",
     "unet": "facegen compare portraits --models {name}",
 }
-"""The command that uses weights of a kind; the other kinds go with the first ones."""
+"""The command that uses weights of a kind; weights of other kinds belong to a generator's."""
 TITLES: dict[Kind, str] = {
-    "dcgan": "draws faces of 128 px",
+    "dcgan": "draws faces",
     "jnet": "upscales faces 8x",
+    "patchgan": "scores upscaled tiles",
     "encoder": "finds the latents of faces",
-    "srgan": "upscales pictures 4x",
+    "srgan": "upscales pictures",
     "unet": "upscales pictures",
 }
 
@@ -33,13 +33,13 @@ def upload(folders: Sequence[Path], repo: str) -> str:
     Returns:
         the address of the repository.
     Raises:
-        WeightsError: if the name is none, or the hub refuses.
+        WeightsError: if `repo` is not a valid name, or the hub refuses.
     """
     hub_name(f"{PREFIX}{repo}")
     address = ""
     for number, folder in enumerate(folders):
         path = folder.name if number else ""
-        _write(folder / README, model_card(read_card(folder), f"{PREFIX}{repo}" + (f"/{path}" if path else "")))
+        write_text(folder / README, model_card(read_card(folder), f"{PREFIX}{repo}" + (f"/{path}" if path else "")))
         address = upload_folder(folder, repo, path)
     return address
 
@@ -48,7 +48,7 @@ def model_card(card: Card, name: str) -> str:
     """Write the Markdown of a model card, with the header that the hub reads.
 
     Args:
-        name: what the weights are called on the hub, as in hf:owner/name.
+        name: the weights' name on the hub, as in hf:owner/name.
     """
     use = USES.get(card.kind)
     usage = f"```sh\n{use.format(name=name)}\n```" if use else "It goes with the network it was trained with."
@@ -67,11 +67,3 @@ def model_card(card: Card, name: str) -> str:
         rows = "\n".join(f"| {key} | {value} |" for key, value in card.metrics.items())
         parts.append(f"## Figures\n\n| measure | value |\n|---|---|\n{rows}")
     return "\n\n".join([*parts, f"SHA-256 of model.safetensors: `{card.sha256}`"]) + "\n"
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from None

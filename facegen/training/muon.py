@@ -1,6 +1,6 @@
 """Muon: gradient descent by orthogonal matrices, for a generator's convolutions.
 
-PyTorch's own takes no convolutions, and pytorch-optimizer's makes matrices orthogonal in bfloat16 only.
+PyTorch's Muon takes no convolutions, and pytorch-optimizer's makes matrices orthogonal in bfloat16 only.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 LEAST_ROWS = 4
-"""Matrices with fewer rows, such as a layer onto three colours, are left to Adam, like biases."""
+"""Adam updates matrices with fewer rows, such as a layer onto three colours, and biases."""
 LENGTH = 0.2
-"""Root mean square of an update over the learning rate: Adam's usual one, so that its rates fit."""
+"""Root mean square of an update, relative to the learning rate: usual for Adam, so that its rates fit."""
 MOMENTUM, EPS = 0.95, 1e-8
 """Momentum of Muon's average; Adam's epsilon."""
 # The polynomial that brings all singular values near 1 in five rounds (Jordan et al. 2024)
@@ -22,7 +22,7 @@ _A, _B, _C, _ROUNDS = 3.4445, -4.7750, 2.0315, 5
 
 
 def orthogonalised(matrices: Tensor) -> Tensor:
-    """The orthogonal matrices nearest to those of (..., M, N), roughly: singular values end up between 0.7 and 1.2.
+    """Approximate the orthogonal matrices nearest to (..., M, N): singular values end up between 0.7 and 1.2.
 
     Newton-Schulz rounds need matrix products only; singular values below a thousandth of the Frobenius norm stay small.
     On a GPU they run in bfloat16, whose error is as small as the polynomial's.
@@ -42,8 +42,8 @@ class Muon(torch.optim.Optimizer):
     """Muon (Jordan et al. 2024) for matrices and the kernels of convolutions, Adam for all else.
 
     The gradient's moving average with Nesterov momentum is made orthogonal, so that no direction of a layer learns
-    faster than the others. Kernels count as (outputs, inputs x height x width) matrices; equal ones are taken together.
-    Updates are as long as Adam's (Liu et al. 2025, "Muon is Scalable for LLM Training"), so Adam's learning rates fit.
+    faster than the others. Kernels are (outputs, inputs x height x width) matrices, in batches of one shape. Updates
+    are as long as Adam's (Liu et al. 2025, "Muon is Scalable for LLM Training"), so Adam's learning rates fit.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Muon(torch.optim.Optimizer):
     def _descend_adam(self, others: list[Tensor], lr: float | Tensor, first: float, second: float) -> None:
         states, gradients = [self.state[p] for p in others], _gradients(others)
         for state, parameter in zip(states, others, strict=True):
-            state["step"] = state["step"].to(parameter.device)  # of a checkpoint, it lies on the processor
+            state["step"] = state["step"].to(parameter.device)  # a checkpoint loads it onto the processor
         averages, squares = [s["average"] for s in states], [s["square"] for s in states]
         torch._foreach_add_([s["step"] for s in states], 1)
         torch._foreach_lerp_(averages, gradients, 1 - first)

@@ -1,4 +1,4 @@
-"""From a run folder to weight folders: the averaged generator, and the networks that were trained with it."""
+"""Publish a run as weight folders: the averaged generator, and the networks that were trained with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
 from facegen.weights import DISCRIMINATOR_SUFFIXES, MODELS, TRAINING, Card, Kind, save_weights
 
 LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
-"""The terms on a card unless others are given; true for any pictures."""
+"""The card's default terms, which hold for any pictures."""
 FOR_TRAINING = "For training only: facegen train --from loads it with the generator it was trained with."
 UPSCALES = "Invents detail: what it adds is plausible, not evidence. Best on pictures reduced as in its training."
 LIMITS: dict[Kind, str] = {
@@ -48,7 +48,7 @@ def publish(
 
     Args:
         run: a run folder.
-        name: name of the weights; the discriminators go to training/NAME-patchgan, NAME-heads or NAME-discriminator.
+        name: name of the weights; discriminators go to training/NAME-patchgan, NAME-heads or NAME-discriminator.
         out: the folder of the weight folders.
         recipe_name: the recipe file that the card names.
         best: take the checkpoint with the best score while training instead of the newest.
@@ -56,7 +56,7 @@ def publish(
         the folders written.
     """
     if not re.fullmatch(r"\w[\w.+-]*", name):
-        raise UsageError(f"name {name!r}: expected letters, digits, '.', '_', '+' or '-'; --out is where it goes.")
+        raise UsageError(f"name {name!r}: expected letters, digits, '.', '_', '+' or '-'; --out chooses the folder.")
     recipe = resolved_recipe(run)
     networks, images_seen = _loaded(recipe, _checkpoint(run, best))
     sources = _sources(run)
@@ -91,7 +91,7 @@ def _sources(run: Path) -> tuple[str, ...]:
     try:
         counts = tomllib.loads((run / SOURCES).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise TrainingError(f"{run / SOURCES}: cannot be read ({error}); a resumed run writes it anew.") from None
+        raise TrainingError(f"{run / SOURCES}: cannot be read ({error}); resuming the run writes it again.") from None
     return tuple(f"{source}: {count}" for source, count in sorted(counts.items()))
 
 
@@ -103,7 +103,7 @@ def _checkpoint(run: Path, best: bool) -> Path:
 
 
 def _loaded(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[Found], int]:
-    """The networks to publish, from a checkpoint file, and the images it has seen."""
+    """Load the networks to publish from a checkpoint; also return the images seen."""
     found: list[Found] = []
     try:
         state = read_checkpoint(checkpoint)
@@ -121,7 +121,7 @@ def _loaded(recipe: AnyRecipe, checkpoint: Path) -> tuple[list[Found], int]:
 
 
 def _parts(recipe: AnyRecipe) -> Iterator[tuple[Kind, str, BaseModel, str]]:
-    """Kind, suffix of the name, config and module of each network to publish, the generator's first."""
+    """Kind, suffix of the name, config and module of each network to publish; the generator comes first."""
     yield recipe.kind, "", recipe.generator, "average"
     if isinstance(recipe, JNetRecipe):
         yield "patchgan", "-patchgan", recipe.discriminator, "discriminator"

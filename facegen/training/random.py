@@ -10,44 +10,45 @@ from torch import Tensor
 
 _STEP, _FIRST, _SECOND = (n - 2**64 for n in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _BITS = 24
-"""A float32 holds so many bits without rounding."""
+"""Bits that a float32 holds without rounding."""
 
 
 class Draws:
-    """A step's source of random numbers, known from the seed alone.
+    """A step's random numbers, determined by the seed.
 
-    Every process draws for the whole batch and keeps its own rows, so that together they see what a single one would.
+    Every process draws for the whole batch and keeps its share of the rows, so that together they see the same numbers
+    as a single process.
     """
 
     def __init__(self, *seed: int, rank: int = 0, world: int = 1, device: torch.device | str = "cpu") -> None:
-        """The numbers are drawn on the processor, so that they are the same on every `device` that they are put on."""
+        """Numbers are drawn on the processor and moved to `device`, so they are the same on every device."""
         self.rng = torch.Generator().manual_seed(hash(seed) & (2**63 - 1))
         self.rank, self.world, self.device = rank, world, torch.device(device)
 
     def rand(self, count: int, *shape: int) -> Tensor:
         """(count, *shape) uniform in [0, 1)."""
-        return self._own(torch.rand(count * self.world, *shape, generator=self.rng))
+        return self._share(torch.rand(count * self.world, *shape, generator=self.rng))
 
     def randn(self, count: int, *shape: int) -> Tensor:
         """(count, *shape) standard normal."""
-        return self._own(torch.randn(count * self.world, *shape, generator=self.rng))
+        return self._share(torch.randn(count * self.world, *shape, generator=self.rng))
 
     def randint(self, low: int, high: int, count: int, *shape: int) -> Tensor:
-        """(count, *shape) whole numbers in [low, high)."""
-        return self._own(torch.randint(low, high, (count * self.world, *shape), generator=self.rng))
+        """(count, *shape) integers in [low, high)."""
+        return self._share(torch.randint(low, high, (count * self.world, *shape), generator=self.rng))
 
     def shared(self, low: int, high: int, count: int) -> Tensor:
-        """(count,) whole numbers in [low, high), equal in all processes."""
+        """(count,) integers in [low, high), equal in all processes."""
         return torch.randint(low, high, (count,), generator=self.rng).to(self.device, non_blocking=True)
 
-    def _own(self, rows: Tensor) -> Tensor:
+    def _share(self, rows: Tensor) -> Tensor:
         return rows.chunk(self.world)[self.rank].to(self.device, non_blocking=True)
 
 
 class FixedDraws(Draws):
-    """Draws whose numbers stay at the same places in memory, as a step that is replayed as a graph needs them.
+    """Draws whose numbers stay at the same places in memory, for steps that are replayed as a CUDA graph.
 
-    The first step that uses them says which numbers are needed; `refill` then draws the next step's in the same order.
+    The first step determines which numbers are needed; `refill` draws the next step's in the same order.
     """
 
     def __init__(self, draws: Draws) -> None:
@@ -56,11 +57,11 @@ class FixedDraws(Draws):
         self._places: list[Tensor] = []
 
     def rewind(self) -> None:
-        """Give the same numbers again."""
+        """Return the same numbers again."""
         self._next = 0
 
     def refill(self, draws: Draws) -> None:
-        """Put the numbers of another step in place."""
+        """Replace the numbers by another step's."""
         self.rewind()
         for (name, arguments), place in zip(self._calls, self._places, strict=True):
             place.copy_(getattr(draws, name)(*arguments), non_blocking=True)
@@ -86,10 +87,10 @@ class FixedDraws(Draws):
 
 
 class ItemDraws:
-    """Random numbers of the items of an endless training order, each known from (seed, item, call), on any device.
+    """Random numbers for the items of an endless training order, the same on any device.
 
-    They are a hash of those three and of the place (splitmix64, Steele et al. 2014), so there is no state: a batch may
-    be made in parts, in any order, by any process.
+    They are a hash of seed, item, call and place (splitmix64, Steele et al. 2014), so there is no state: a batch may be
+    made in parts, in any order, by any process.
     """
 
     def __init__(self, seed: int, items: Tensor) -> None:
@@ -101,7 +102,7 @@ class ItemDraws:
         """(B, *shape) float32, uniform in [low, high)."""
         return low + (high - low) * self._bits(shape).float().mul(2.0**-_BITS)
 
-    def whole(self, high: Tensor | int, *shape: int) -> Tensor:
+    def integers(self, high: Tensor | int, *shape: int) -> Tensor:
         """(B, *shape) int64, uniform in [0, high); `high` is (B,) or a number."""
         limit = high.view(-1, *(1,) * len(shape)) if isinstance(high, Tensor) else high
         return (self._bits(shape) * limit) >> _BITS
@@ -124,7 +125,7 @@ class ItemDraws:
 
 
 def _mixed(values: Tensor) -> Tensor:
-    """splitmix64 of int64 numbers, which wrap around; an arithmetic shift's sign bits are masked off."""
+    """splitmix64 of int64 numbers, which wrap around; the sign bits of arithmetic shifts are masked off."""
     z = values * _STEP
     z = (z ^ ((z >> 30) & (2**34 - 1))) * _FIRST
     z = (z ^ ((z >> 27) & (2**37 - 1))) * _SECOND
@@ -166,7 +167,7 @@ def cutout(x: Tensor, draws: Draws, ratio: float = 0.5) -> Tensor:
 
 
 POLICIES: dict[str, Callable[[Tensor, Draws], Tensor]] = {"color": colour, "translation": translation, "cutout": cutout}
-"""Under the names of the paper's own policies."""
+"""By their names in the paper."""
 
 
 def diffaugment(x: Tensor, policies: Sequence[str], draws: Draws) -> Tensor:

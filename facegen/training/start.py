@@ -1,4 +1,4 @@
-"""From a recipe and a data folder to a trainer that is ready to run, or to an estimate of the run (dry run)."""
+"""Make a trainer, or estimate a run without making one (dry run), from a recipe and a data folder."""
 
 from __future__ import annotations
 
@@ -50,23 +50,23 @@ RECIPES: dict[str, type[AnyRecipe]] = {
 }
 RESOLVED, SOURCES = RECIPE, "sources.toml"
 UNSEEN_PORTRAITS = 24
-"""Kept-out pictures that tiles and crops are cut from, for samples and figures, while training."""
+"""Kept-out pictures from which training cuts the tiles and crops for samples and figures."""
 PICTURES, STEPS = 8, 3
-"""Pictures that a dry run reads; steps that it times, after one that it does not."""
+"""Pictures that a dry run reads; steps that it times, after a first one that does not count."""
 
 
 def load_training_recipe(path: Path, overrides: Iterable[str] = (), *, on_gpu: bool = False) -> AnyRecipe:
-    """Read a training recipe; its `kind` says which.
+    """Read a training recipe of the `kind` that it states.
 
-    The tables [gpu.run], [gpu.optimizer], ... hold what is different on a GPU; `overrides` come after them.
+    The tables [gpu.run], [gpu.optimizer], ... hold the values that differ on a GPU; `overrides` replace them too.
     """
     values = read_toml(path)
-    kind, other = values.get("kind"), values.pop("gpu", {})
+    kind, gpu = values.get("kind"), values.pop("gpu", {})
     if not isinstance(kind, str) or kind not in RECIPES:
         raise RecipeError(f"{path}: kind is {kind!r}, expected one of {', '.join(RECIPES)} in a training recipe.")
-    if not isinstance(other, dict) or not all(isinstance(table, dict) for table in other.values()):
-        raise RecipeError(f"{path}: gpu holds more than tables; expected [gpu.run], [gpu.optimizer] and the like.")
-    for table, changes in other.items() if on_gpu else ():
+    if not isinstance(gpu, dict) or not all(isinstance(table, dict) for table in gpu.values()):
+        raise RecipeError(f"{path}: gpu holds more than tables; expected [gpu.run], [gpu.optimizer], for example.")
+    for table, changes in gpu.items() if on_gpu else ():
         values[table] = {**values.get(table, {}), **changes}
     for text in overrides:
         override(values, text)
@@ -84,30 +84,27 @@ def make_trainer(
     fabric: Fabric | None = None,
     warn: Warn = print,
 ) -> Trainer:
-    """Load the pictures, build the networks from the recipe's seed, and load the last checkpoint if asked.
+    """Load the pictures, build the networks from the recipe's seed, and load a checkpoint to resume from.
 
     Args:
-        resume: go on from the newest checkpoint in `out`; under torchrun, which gives the same command when it starts
-            processes again, begin if there is none yet.
+        resume: go on from the newest checkpoint in `out`. Under torchrun, which repeats the command when it restarts
+            processes, begin if there is none yet.
         begin_with: published weights (their name, or a folder) that a new run starts from.
-        fabric: this process among others; a single one if omitted.
-        warn: called with a message about pictures that are omitted.
+        fabric: this process among others; a single process if omitted.
+        warn: receives messages about omitted pictures.
     Raises:
         TrainingError: if there is nothing to train on, the run folder is in use, or there is nothing to resume.
         WeightsError: if the weights to begin with are missing, or do not fit the recipe's networks.
     """
-    if checkpoints(out) and not resume:
-        raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
-    if resume and not checkpoints(out) and not is_torchelastic_launched():
-        raise TrainingError(f"{out}: there is no checkpoint to resume from; leave --resume away to begin.")
+    _check_run_folder(out, resume)
     files, kept_out = split_files(data, recipe.data)
-    files = files[: recipe.data.limit]
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{out}: cannot be made a run folder ({error.strerror}); choose another --out.") from None
     fabric = fabric or make_fabric(recipe.run.precision, device="cpu")
-    objective, used = make_objective(recipe, files, kept_out, fabric.device, warn, known_landmarks(data, warn))
+    landmarks, files = known_landmarks(data, warn), files[: recipe.data.limit]
+    objective, used = make_objective(recipe, files, kept_out, fabric.device, warn, landmarks)
     if fabric.world_size > 1:
         for phase in objective.phases:
             share_batchnorm(phase.module)
@@ -119,8 +116,16 @@ def make_trainer(
     return trainer
 
 
+def _check_run_folder(out: Path, resume: bool) -> None:
+    """Refuse to begin in a folder with a run, or to resume in one without."""
+    if checkpoints(out) and not resume:
+        raise TrainingError(f"{out}: holds a run already; add --resume to go on with it, or choose another --out.")
+    if resume and not checkpoints(out) and not is_torchelastic_launched():
+        raise TrainingError(f"{out}: there is no checkpoint to resume from; omit --resume to begin.")
+
+
 class Beginning(Callback):
-    """recipe.toml and sources.toml, written once the folder is this run's alone."""
+    """Writes recipe.toml and sources.toml once the run has locked its folder."""
 
     def __init__(self, recipe: AnyRecipe, used: Sequence[Path]) -> None:
         self.recipe, self.used = recipe, used
@@ -131,7 +136,7 @@ class Beginning(Callback):
 
 
 def resolved_recipe(out: Path) -> AnyRecipe:
-    """The recipe a run folder was made with."""
+    """Read the recipe that a run folder was made with."""
     if not (out / RESOLVED).is_file():
         raise TrainingError(f"{out}: not a run folder, it has no {RESOLVED}.")
     return load_training_recipe(out / RESOLVED)
@@ -145,17 +150,17 @@ def make_objective(
     warn: Warn,
     landmarks: Mapping[Path, Points],
 ) -> tuple[Objective, list[Path]]:
-    """The stage's networks, from the recipe's seed, and those of `files` that could be read.
+    """Build the stage's networks from the recipe's seed; also return the `files` that could be read.
 
-    Samples and figures are made of a few `unseen` pictures; if there are none, of those trained on.
+    Samples and figures use a few `unseen` pictures; if there are none, training pictures.
     """
     seed = recipe.run.seed
     torch.manual_seed(seed)
     if isinstance(recipe, DCGANRecipe):
         side = recipe.generator.side
         faces = FaceDataset(files, side, seed, device, warn)
-        known = load_square(unseen[:VALIDATED], side, warn)[0] if unseen else faces.pictures[:VALIDATED].cpu().numpy()
-        return DCGANObjective(recipe, faces, known, device), faces.files
+        real = load_square(unseen[:VALIDATED], side, warn)[0] if unseen else faces.pictures[:VALIDATED].cpu().numpy()
+        return DCGANObjective(recipe, faces, real, device), faces.files
     shared: dict[str, Any] = {"side": recipe.side, "scale": recipe.generator.scale, "device": device, "warn": warn}
     if isinstance(recipe, JNetRecipe):
         network = recipe.generator
@@ -170,9 +175,10 @@ def make_objective(
 
 
 def begin_from(objective: Objective, name: str) -> int:
-    """Start a run's networks from published weights, and from the discriminators published with them, if any.
+    """Load published weights into a run's networks, and the discriminators published with them, if any.
 
-    The run counts on from the images that they have seen already, which are returned.
+    Returns:
+        the images that they have seen, from which the run counts on.
     """
     folder = find_weights(name)
     for network in objective.ema:
@@ -185,53 +191,55 @@ def begin_from(objective: Objective, name: str) -> int:
 
 
 def _load(network: nn.Module, folder: Path) -> None:
-    """Load weights; blocks of the trunk that they lack stay the identity that they begin as, and a plane of strength
-    that they lack has no effect at first."""
-    trained, _ = load_network(str(folder), type(network))
-    state = trained.state_dict()
-    if isinstance(network, JNet) and isinstance(trained, JNet) and network.config.strength:
-        state = _told_strength(state, network.state_dict())
-    begun = {name: value for name, value in network.state_dict().items() if name.startswith("trunk.")}
+    """Load weights; a deeper trunk's additional blocks stay the identity, and an added plane of strength is ignored."""
+    state = load_network(str(folder), type(network))[0].state_dict()
+    initial = network.state_dict()
+    if isinstance(network, JNet) and network.config.strength:
+        state = {name: _widened(value, initial.get(name, value)) for name, value in state.items()}
+    trunk = {name: value for name, value in initial.items() if name.startswith("trunk.")}
     try:
-        network.load_state_dict(begun | state)
+        network.load_state_dict(trunk | state)
     except RuntimeError as error:
         reason = one_line(error)
         raise WeightsError(f"{folder}: not of the shape that the recipe gives the network ({reason}).") from None
 
 
-def _told_strength(state: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give kernels one more plane of the input, with no effect, where the network's own have one more."""
-    wider = {
-        name for name, value in state.items()
-        if value.ndim == 4 and name in own and own[name].shape[1] == value.shape[1] + 1
-    }  # fmt: skip
-    return {name: F.pad(value, (0, 0, 0, 0, 0, 1)) if name in wider else value for name, value in state.items()}
+def _widened(kernel: Tensor, wanted: Tensor) -> Tensor:
+    """Add zeros for one more input plane if the wanted kernel has one more."""
+    wider = kernel.ndim == wanted.ndim == 4 and wanted.shape[1] == kernel.shape[1] + 1
+    return F.pad(kernel, (0, 0, 0, 0, 0, 1)) if wider else kernel
+
+
+def trial_trainer(
+    recipe: AnyRecipe, data: Path, files: list[Path], unseen: list[Path], *, device: str = "cpu", warn: Warn = print
+) -> Trainer:
+    """Make a trainer without a run folder, at the first step in which all networks train."""
+    fabric = make_fabric(recipe.run.precision, device=device)
+    objective, _ = make_objective(recipe, files, unseen, fabric.device, warn, known_landmarks(data, warn))
+    trainer = Trainer(objective, recipe.run, Path(), fabric=fabric)
+    trainer.step = -(-recipe.optimizer.generator_from // recipe.run.batch)
+    return trainer
 
 
 @dataclass(frozen=True)
 class DryRun:
-    """An estimate; the pictures' memory is calculated, the rest measured."""
+    """An estimate of a run; the pictures' memory is calculated, the rest measured."""
 
     parameters: dict[str, int]
-    """Number for each network that is saved."""
+    """Number of parameters of each saved network."""
     pictures: int
     picture_bytes: int
     peak_bytes: int | None
-    """Of this process, or of the GPU, in the steps; None on Windows, which does not tell."""
+    """Peak memory of this process, or of the GPU; None on Windows, which does not report it."""
     images_per_second: float
-    """Without waiting for pictures."""
     seconds: float
-    """For all of run.images at that speed."""
+    """Time for all of run.images."""
 
 
 def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = print) -> DryRun:
     """Build the networks and time a few steps, writing nothing."""
     files = training_files(data, recipe.data)
-    fabric = make_fabric(recipe.run.precision, device=device)
-    landmarks = known_landmarks(data, warn)
-    objective, _ = make_objective(recipe, files[:PICTURES], files[:1], fabric.device, warn, landmarks)
-    trainer = Trainer(objective, recipe.run, Path(), fabric=fabric)
-    trainer.step = -(-recipe.optimizer.generator_from // recipe.run.batch)  # both networks train from there on
+    trainer = trial_trainer(recipe, data, files[:PICTURES], files[:1], device=device, warn=warn)
     trainer.train_step()
     started = time.perf_counter()
     for _ in range(STEPS):
@@ -239,10 +247,10 @@ def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = 
     speed = STEPS * recipe.run.batch / (time.perf_counter() - started)
     side = recipe.generator.side if isinstance(recipe, DCGANRecipe) else recipe.side
     return DryRun(
-        parameters={name: sum(p.numel() for p in m.parameters()) for name, m in objective.modules.items()},
+        parameters={name: sum(p.numel() for p in m.parameters()) for name, m in trainer.objective.modules.items()},
         pictures=len(files),
         picture_bytes=len(files) * side * side * 3,
-        peak_bytes=_peak(fabric.device),
+        peak_bytes=_peak(trainer.fabric.device),
         images_per_second=speed,
         seconds=recipe.run.images / speed,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,36 +24,35 @@ from facegen.training.datasets import Order, area_means
 from facegen.training.random import ItemDraws
 
 MARGIN = 16
-"""Low-res pixels around a tile that are damaged with it, so that blur and blocks at its border are what they are in a
-photo."""
+"""Low-res pixels around a tile that are damaged with it: blur and JPEG's blocks cross its border, as in a photo."""
 OLD = 1 / 3
 """Share of tiles with an old photo's colours where tiles are damaged."""
 GUIDES, FINER = 2, 2
-"""Guides painted of each head, with other noise on the landmarks; their pixels on one of the low-res side."""
+"""Guides painted for each head, each with other noise on the landmarks; their pixels for each low-res pixel."""
 
 
 class TileConfig(BaseModel, extra="forbid", frozen=True):
     """How stage 2 tiles are cut, and how their low-res side is degraded."""
 
     zoom_max: float = Field(default=1.5, ge=1)
-    """Half of the tiles are cut up to this many times larger and shrunk, so that smaller heads are known too."""
+    """Half of the tiles are cut up to this many times larger and shrunk, so that training shows smaller heads too."""
     degrade: float = Field(default=1.0, ge=0, le=1)
     """Strength of blur, noise and JPEG on some of the low-res tiles."""
     degraded: float = Field(default=0.5, ge=0, le=1)
     """Share of the tiles that may be degraded."""
     damage: float = Field(default=0.0, ge=0, le=1)
-    """Share of the tiles whose low-res side is damaged as photos are, at a strength from 0 to 1; a third of all tiles
-    then have an old photo's colours, on both sides."""
+    """Share of the tiles whose low-res side is damaged like a photo, at a strength from 0 to 1; if it is above 0, a
+    third of all tiles get an old photo's colours, on both sides."""
     recolour: float = Field(default=0.15, ge=0, lt=1)
     """Range of random gain, contrast and saturation, the same on both sides."""
     guide_dropout: float = Field(default=0.15, ge=0, le=1)
-    """Share of tiles with an empty guide, so that a face that is not found does no harm."""
+    """Share of tiles with an empty guide, as for a face that is not found."""
     guide_jitter: float = Field(default=0.004, ge=0)
     """Standard deviation of noise on the landmarks, as a share of the head's side."""
 
 
 class Places(NamedTuple):
-    """Where tiles are cut: (B,) each, but for the corners."""
+    """Where tiles are cut: (B,) each, except the corners."""
 
     portrait: Tensor
     """Number of the portrait."""
@@ -67,7 +67,7 @@ class Places(NamedTuple):
 class TileDataset:
     """(stack, high-res tile) pairs for stage 2, cut at every offset from aligned portraits.
 
-    Portraits and their guides lie as uint8 on the device, where all else is computed too.
+    Portraits and their guides are kept as uint8 on the device, and everything is computed there.
     """
 
     def __init__(
@@ -88,13 +88,13 @@ class TileDataset:
         """Read the portraits and paint their guides.
 
         Args:
-            strength: add a plane to the stacks, of how much their low-res side is damaged.
-            landmarks: those known by file, as `known_landmarks` gives them; those of other files are detected.
+            strength: add a plane to the stacks that tells how damaged their low-res side is.
+            landmarks: by file, as from `known_landmarks`; those of other files are detected.
         """
         pictures, self.files = load_square(files, side, warn)
-        known = {file: points * side for file, points in (landmarks or {}).items()}
+        given = {file: points * side for file, points in (landmarks or {}).items()}
         self.points = [
-            known[file] if file in known else landmarks_in_head(picture).points
+            given[file] if file in given else landmarks_in_head(picture).points
             for file, picture in zip(self.files, pictures, strict=True)
         ]
         self.pictures = torch.from_numpy(pictures).to(device)
@@ -107,9 +107,11 @@ class TileDataset:
         """Items start, start+1, ...: stacks (size, C, tile, tile) and tiles (size, 3, s*tile, s*tile) in [0, 1]."""
         c, device = self.config, self.pictures.device
         items = torch.arange(start, start + size)
-        places = self._places(items)
+        drawn = self._places(items)
+        places = Places(*(values.to(device, non_blocking=True) for values in drawn))
         together = 1 if device.type == "cpu" else size  # small matrices stay in a processor's cache
-        cuts = [self._cut(Places(*part)) for part in zip(*(torch.split(p, together) for p in places), strict=True)]
+        parts = zip(*(torch.split(values, together) for values in (*places, drawn.cut)), strict=True)
+        cuts = [self._cut(Places(*part), int(sides.max())) for *part, sides in parts]  # waits for no GPU
         high, around = (torch.cat(side) for side in zip(*cuts, strict=True))
         draws = ItemDraws(2 * self.seed, items.to(device, non_blocking=True))
         colours = Colours(draws, c.recolour, OLD if c.damage else 0.0)
@@ -130,45 +132,42 @@ class TileDataset:
         zoom = torch.where(draws.chance(0.5), torch.ones(len(items)), draws.uniform(low=1.0, high=c.zoom_max))
         cut = (out * zoom).round().clamp(max=side).long()
         index = torch.tensor(self.order.take(int(items[0]), len(items)))
-        return Places(index, draws.whole(side - cut + 1, 2), cut, draws.chance(0.5))
+        return Places(index, draws.integers(side - cut + 1, 2), cut, draws.chance(0.5))
 
-    def _cut(self, places: Places) -> tuple[Tensor, Tensor]:
-        """The tiles, (B, 3, s*tile, s*tile), and their low-res side with a margin; without damage, with none."""
-        out = self.tile * self.scale
-        high = self._shrunk(places, torch.zeros_like(places.cut), places.cut / out, out)
+    def _cut(self, places: Places, largest: int) -> tuple[Tensor, Tensor]:
+        """The tiles, (B, 3, s*tile, s*tile), and their low-res side with a margin, which is empty without damage."""
+        high = self._shrunk(places, largest, self.tile * self.scale, 0)
         if not self.config.damage:
             return high, high[:, :, :0]
-        step = places.cut / self.tile
-        return high, self._shrunk(places, MARGIN * step, step, self.tile + 2 * MARGIN)
+        return high, self._shrunk(places, largest, self.tile, MARGIN)
 
-    def _shrunk(self, places: Places, margin: Tensor, step: Tensor, out: int) -> Tensor:
-        """Squares that begin (B,) pixels before the tiles, mirrored where the portrait ends, as area means.
+    def _shrunk(self, places: Places, largest: int, side: int, margin: int) -> Tensor:
+        """Shrink tiles to `side` pixels, with `margin` more such pixels around; no cut is larger than `largest`.
 
-        Each mean is of `step` pixels, (B,), a side: (B, 3, out, out) in [0, 1].
+        Portraits are mirrored at their borders: (B, 3, side + 2 * margin, side + 2 * margin) in [0, 1].
         """
-        device, last = self.pictures.device, self.pictures.shape[1] - 1
-        before = margin.ceil().long()
-        room = int((before - margin + step * out).max().ceil())
-        index, corner, _, flip = (values.to(device, non_blocking=True) for values in places)
-        start = (corner - before.to(device, non_blocking=True)[:, None])[..., None] + torch.arange(room, device=device)
+        device, last, out = self.pictures.device, self.pictures.shape[1] - 1, side + 2 * margin
+        step = places.cut / side
+        before = (margin * step).ceil()
+        room = math.ceil(math.ceil(margin * largest / side) - margin * largest / side + largest / side * out)
+        start = (places.corner - before.long()[:, None])[..., None] + torch.arange(room, device=device)
         mirrored = start.abs() % (2 * last)
         rows, columns = torch.minimum(mirrored, 2 * last - mirrored).unbind(1)
-        region = self.pictures[index[:, None, None], rows[:, :, None], columns[:, None, :]]
-        first, width = (values.float().to(device, non_blocking=True) for values in (before - margin, step))
-        shrunk = area_means(region, first, width, out)
-        return torch.where(flip[:, None, None, None], shrunk.flip(2), shrunk).permute(0, 3, 1, 2)
+        region = self.pictures[places.portrait[:, None, None], rows[:, :, None], columns[:, None, :]]
+        shrunk = area_means(region, before - margin * step, step, out)
+        return torch.where(places.flip[:, None, None, None], shrunk.flip(2), shrunk).permute(0, 3, 1, 2)
 
     def _guide(self, places: Places, draws: ItemDraws) -> Tensor:
-        """The guides of the tiles, sampled from painted ones, moved at random: (B, C, tile, tile) in [0, 1]."""
+        """Sample the tiles' guides from the painted ones, moved at random: (B, C, tile, tile) in [0, 1]."""
         c, side = self.config, self.pictures.shape[1]
         if not self.guides.shape[-1]:
             return torch.zeros(len(places.cut), 0, self.tile, self.tile, device=self.guides.device)
-        index, corner, cut, flip = (values.to(self.guides.device, non_blocking=True) for values in places)
-        painted = self.guides[index, draws.whole(GUIDES)]
-        moved = corner + c.guide_jitter * side * draws.normal(2)
-        ahead = torch.arange(FINER * self.tile, device=index.device).add(0.5) / (FINER * self.tile)
-        ahead = torch.stack([ahead.expand(len(index), -1), torch.where(flip[:, None], ahead.flip(0), ahead)], dim=1)
-        y, x = ((moved[..., None] + ahead * cut[:, None, None]) / side * 2 - 1).unbind(1)
+        painted = self.guides[places.portrait, draws.integers(GUIDES)]
+        corner = places.corner + c.guide_jitter * side * draws.normal(2)
+        down = torch.arange(FINER * self.tile, device=corner.device).add(0.5) / (FINER * self.tile)
+        across = torch.where(places.flip[:, None], down.flip(0), down)
+        offsets = torch.stack([down.expand_as(across), across], dim=1) * places.cut[:, None, None]
+        y, x = ((corner[..., None] + offsets) / side * 2 - 1).unbind(1)
         grid = torch.stack([x[:, None, :].expand(-1, y.shape[1], -1), y[:, :, None].expand(-1, -1, x.shape[1])], dim=-1)
         sampled = F.grid_sample(painted.permute(0, 3, 1, 2).float().div(255), grid, align_corners=False)
         present = draws.chance(1 - c.guide_dropout, 1, 1, 1)  # an absent guide has the same planes, empty
@@ -176,7 +175,8 @@ class TileDataset:
 
 
 def _painted(points: Sequence[Points], side: int, painted: int, guide: GuideMode, config: TileConfig) -> RGB:
-    """(N, GUIDES, painted, painted, C) guides, with half of the noise on the landmarks, of heads of `side` px."""
+    """Paint the guides of heads of `side` px, with half of the noise on the landmarks: (N, GUIDES, h, h, C) of
+    h = `painted` px."""
 
     def paint(number: int) -> RGB:
         rng, found = np.random.default_rng((number, 5)), points[number]

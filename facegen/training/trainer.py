@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,16 @@ from facegen.training.objectives.base import Objective, Phase
 from facegen.training.random import Draws
 
 BEGIN = -1
-"""Takes the place of a phase's number in the seed of the pictures that all phases share."""
+"""Stands for a phase's number in the seed of the pictures that all phases share."""
 SETBACK = 0.5
-"""Learning rate after a run went back to its best checkpoint, over that before."""
+"""Factor on the learning rate for each time that a run went back to its best checkpoint."""
 
 
 class Trainer:
-    """Runs an objective's phases until the images are seen, the time is up, or somebody interrupts.
+    """Runs an objective's phases until the images are seen, the time is up, or the user interrupts.
 
     All randomness of a step comes from generators seeded by (seed, step). So there is no random state to save, a
-    resumed run continues exactly as an unbroken one, and several processes that share the batch train as a single one.
+    resumed run continues exactly like an unbroken one, and several processes that share the batch train like one.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Trainer:
         self._started, self._seconds = time.monotonic(), float("inf")
         self._losses: dict[str, tuple[Tensor, int]] = {}
         self._waited = 0.0
-        self.setbacks, self._asked_back = 0, False
+        self.setbacks, self._going_back = 0, False
         self._graphs = self._new_graphs()
 
     @property
@@ -64,7 +64,7 @@ class Trainer:
 
     @property
     def course(self) -> float:
-        """The share of the run that is done, in 0..1: of its time, if that is limited, else of its images."""
+        """The share of the run that is done, 0..1: of its time limit if it has one, else of its images."""
         if math.isinf(self._seconds):
             return min(self.images_seen / self.config.images, 1.0)
         share = (time.monotonic() - self._started) / self._seconds
@@ -74,7 +74,7 @@ class Trainer:
         """Train, call the callbacks, and write checkpoints into the run folder.
 
         Args:
-            seconds: end after so long; learning rates that fall reach their end then.
+            seconds: time limit; a falling learning rate reaches its end there.
         Raises:
             TrainingError: if a loss is not finite (the last checkpoint stays unchanged), or another process trains in
                 the folder.
@@ -103,7 +103,7 @@ class Trainer:
                 logged, since = time.monotonic(), self.images_seen
             if self.config.due(self.images_seen, self.config.preview_images):
                 self._validate()
-                if self._agreed(self._asked_back):
+                if self._agreed(self._going_back):
                     self._return_to_best()
                     logged, since = time.monotonic(), self.images_seen
             if self._agreed(time.monotonic() - saved > 60 * self.config.checkpoint_minutes):
@@ -113,10 +113,10 @@ class Trainer:
 
     def train_step(self) -> None:
         """Make a batch, run every phase that is due on it, then update the average."""
-        asked = time.monotonic()
+        started = time.monotonic()
         with record_function("train.data"):
             batch = self._batch()
-        self._waited += time.monotonic() - asked
+        self._waited += time.monotonic() - started
         self.objective.before_step(self.images_seen)
         self._set_rates()
         phases = self.objective.phases
@@ -153,7 +153,7 @@ class Trainer:
                     group["lr"] = rate
 
     def _run_phases(self, due: Sequence[int], batch: Any, draws: Callable[[int], Draws]) -> dict[str, Tensor]:
-        self._free(None)
+        self._unfreeze(None)
         with self.fabric.autocast():
             pictures = self.objective.begin(batch, draws(BEGIN))
         losses: dict[str, Tensor] = {}
@@ -162,13 +162,13 @@ class Trainer:
             losses |= {f"{phase.name}/{key}": loss for key, loss in self._take(phase, pictures, draws(number)).items()}
         return losses
 
-    def _free(self, trained: nn.Module | None) -> None:
-        """Let gradients reach one module only, or all of them (None)."""
+    def _unfreeze(self, trained: nn.Module | None) -> None:
+        """Compute gradients for one module only, or for all of them (None)."""
         for phase in self.objective.phases:
             phase.module.requires_grad_(trained is None or phase.module is trained)
 
     def _take(self, phase: Phase, pictures: Any, draws: Draws) -> dict[str, Tensor]:
-        self._free(phase.module)
+        self._unfreeze(phase.module)
         with self.fabric.autocast(), record_function(f"train.{phase.name}.losses"):
             losses = self.objective.losses(phase.name, pictures, draws, self.images_seen)
         phase.optimizer.zero_grad(set_to_none=True)
@@ -190,10 +190,9 @@ class Trainer:
             self._check()
 
     def _check(self) -> None:
-        """Refuse losses that are not finite: sums stay so once they are."""
+        """Refuse losses that are not finite; one such loss makes all later sums so too."""
         totals = {name: total for name, (total, _) in self._losses.items() if name.endswith("/total")}
-        sums = self._mean(torch.stack(list(totals.values()))).tolist() if totals else []
-        for name, total in zip(totals, sums, strict=True):
+        for name, total in self._means(totals).items():
             if not math.isfinite(total):
                 raise TrainingError(
                     f"{self.folder}: the {name.removesuffix('/total')} loss is {total} at step {self.step}. "
@@ -207,7 +206,7 @@ class Trainer:
         torch._foreach_lerp_(average, source, 1 - 0.5 ** (self.config.batch / half_life))
 
     def _log(self, seconds: float, images: int) -> None:
-        """Average the losses since the last time, over all processes, for the callbacks."""
+        """Average the losses since the last log, over all processes, for the callbacks."""
         self._check()
         stats: dict[str, Any] = {"step": self.step, "images": self.images_seen}
         stats["images_per_second"] = round(images / max(seconds, 1e-9), 2)
@@ -216,10 +215,10 @@ class Trainer:
             stats["setbacks"] = self.setbacks
         if self.fabric.device.type == "cuda":
             stats["gpu_mib"] = torch.cuda.max_memory_allocated() >> 20
-        else:  # a GPU is not waited for, so nobody knows what it is at
+        else:  # unknown on a GPU, which computes while the next batch is made
             stats["data_share"] = round(self._waited / max(seconds, 1e-9), 4)
-        means = self._mean(torch.stack([total / count for total, count in self._losses.values()]))
-        stats |= {key: round(mean, 5) for key, mean in zip(self._losses, means.tolist(), strict=True)}
+        means = self._means({name: total / count for name, (total, count) in self._losses.items()})
+        stats |= {name: round(mean, 5) for name, mean in means.items()}
         self._losses, self._waited = {}, 0.0
         for callback in self.callbacks:
             callback.on_log(self, stats)
@@ -233,8 +232,13 @@ class Trainer:
             callback.on_validation(self, sheet, figures)
 
     def _agreed(self, flag: bool) -> bool:
-        """True if any process sets the flag: all of them stop, and save, at the same step."""
+        """True if any process sets the flag, so that all of them act at the same step."""
         return bool(self._mean(torch.tensor(float(flag))) > 0)
+
+    def _means(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        """The mean of each loss over all processes."""
+        values = self._mean(torch.stack(list(losses.values()))).tolist() if losses else []
+        return dict(zip(losses, values, strict=True))
 
     def _mean(self, value: Tensor) -> Tensor:
         """The mean over all processes, on the processor."""
@@ -246,7 +250,7 @@ class Trainer:
         return state_of(self.step, self.images_seen, self.objective.modules, self.objective.phases, self.setbacks)
 
     def save(self) -> None:
-        """Write a checkpoint, of finite losses only; the first process does, the others wait."""
+        """Write a checkpoint if the losses are finite; the first process writes, the others wait."""
         self._check()
         if self.fabric.is_global_zero:
             save_checkpoint(self.folder, self.state())
@@ -255,7 +259,7 @@ class Trainer:
     def resume(self) -> bool:
         """Load the newest checkpoint of the run folder; False if there is none.
 
-        The optimizers' settings and the batch are the recipe's, which may have changed; the images seen go on.
+        The optimizers' settings and the batch come from the recipe, which may have changed since.
         """
         found = checkpoints(self.folder)
         if not found:
@@ -264,13 +268,13 @@ class Trainer:
         return True
 
     def go_back(self) -> None:
-        """Ask to return to the best checkpoint after the validation, in all processes, at a lower learning rate."""
-        self._asked_back = True
+        """Return to the best checkpoint after this validation, in all processes, at a lower learning rate."""
+        self._going_back = True
 
     def _return_to_best(self) -> None:
         self.setbacks += 1
         self._load(self.folder / "checkpoints" / BEST)
-        self._losses, self._asked_back, self._graphs = {}, False, self._new_graphs()
+        self._losses, self._going_back, self._graphs = {}, False, self._new_graphs()
         if self.fabric.is_global_zero:
             drop_after(self.folder, self.images_seen)
         for callback in self.callbacks:
@@ -278,15 +282,15 @@ class Trainer:
         self.save()
 
     def _load(self, path: Path) -> None:
-        """Load a checkpoint; of the times that the run went back, those known here count if they are more."""
+        """Load a checkpoint; the best one may have been saved before some of the setbacks that are counted here."""
         images, setbacks = load_state(path, self.objective.modules, self.objective.phases)
         self.step = -(-images // self.config.batch)  # in steps of this batch, rounded up
         self.setbacks = max(self.setbacks, setbacks)
 
     def _new_graphs(self) -> GraphedSteps | None:
-        """Steps as graphs, where the device and the objective allow it."""
-        able = self.fabric.device.type == "cuda" and self.fabric.world_size == 1 and self.objective.capturable
-        return GraphedSteps(self._run_phases) if able else None
+        """Replay steps as CUDA graphs, where the device and the objective allow it."""
+        possible = self.fabric.device.type == "cuda" and self.fabric.world_size == 1 and self.objective.capturable
+        return GraphedSteps(self._run_phases) if possible else None
 
 
 def _floats(module: nn.Module) -> list[Tensor]:

@@ -1,13 +1,12 @@
-"""Carry detail from frame to frame, so that it moves with what it is on instead of being made anew.
+"""Carry detail from frame to frame, so that it moves with the face instead of being invented again.
 
-An upscaled picture is its low-res picture, enlarged, plus detail that the low-res picture leaves open. Two frames'
-detail differs even where their low-res pictures agree: that is flicker. Here the previous frame's detail moves along
-the flow of the low-res pictures, which do not flicker, and is mixed with the fresh detail.
+An upscaled picture is the enlarged low-res picture plus detail that the low-res picture does not determine. The detail
+of two frames differs even where their low-res pictures agree: that is flicker. So the previous frame's detail is moved
+along the flow of the low-res pictures, which do not flicker, and mixed with the fresh detail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +25,9 @@ Plane = NDArray[np.float32]
 STRENGTH = 0.95
 """Share of the carried detail where the flow is fully trusted."""
 FLOW_SIDE = 256
-"""Smaller low-res pictures are enlarged to this longest side to find flow, which is finer than a pixel."""
+"""Smaller low-res pictures are enlarged to this longer side to find flow of less than a pixel."""
 CHANGE = 10 / 255
-"""Change of the low-res picture along the flow at which carried detail counts half."""
+"""Change of the low-res picture along the flow at which carried detail has half its share."""
 FINE = 1.5
 """Standard deviation, in pixels, of the Gaussian that separates fine detail, which mixing blurs, from the rest."""
 NEAR = 16
@@ -51,14 +50,14 @@ class Motion:
 
 @dataclass(frozen=True)
 class Kept:
-    """Holds the parts of a finished frame that the next one takes over."""
+    """The parts of a finished frame that the next one uses."""
 
     low_res: RGB  # (h, w, 3), before it was upscaled
-    detail: NDArray[np.float16]  # (H, W, 3): the finished frame less its low-res picture, enlarged
+    detail: NDArray[np.float16]  # (H, W, 3): the finished frame minus its enlarged low-res picture
 
     @classmethod
     def of(cls, low_res: RGB, image: Plane, base: Plane | None = None) -> Kept:
-        """Keep a finished frame, (H, W, 3) in [0, 1]; `base` is `low_res`, enlarged, if that is there already."""
+        """Keep a finished frame, (H, W, 3) in [0, 1]; `base` is the enlarged `low_res`, if it exists already."""
         base = enlarge(low_res, image.shape[:2]) if base is None else base
         return cls(low_res, (image - base).astype(np.float16))
 
@@ -71,25 +70,21 @@ class Kept:
         return cls(state["low_res"], state["detail"]) if state else None
 
 
-Past = Callable[[], Kept | None]
-"""Waits for the frame before and returns what it leaves; None before the first."""
-
-
 @dataclass(frozen=True)
 class Carried:
     """The previous frame's detail, moved to where this frame shows the same things."""
 
-    base: Plane  # (H, W, 3) in [0, 1]: this frame's low-res picture, enlarged
+    base: Plane  # (H, W, 3) in [0, 1]: this frame's enlarged low-res picture
     detail: Plane  # (H, W, 3), to be added to `base`
     trust: Plane  # (H, W) in [0, 1]
 
     @step("facegen.carry")
     def mix(self, fresh: Plane, strength: float = STRENGTH) -> Plane:
-        """Mix the carried detail into a fresh picture, (H, W, 3) in [0, 1], and keep it as sharp.
+        """Mix the carried detail into a fresh picture, (H, W, 3) in [0, 1], without loss of sharpness.
 
         The mean of two different details is weaker than either, and every warp blurs a little. So the fine part is
-        amplified to the local sharpness of the fresh picture, which must agree with its low-res picture as the carried
-        one does: it would grow sharper from frame to frame otherwise.
+        amplified to the local sharpness of the fresh picture. That must agree with its low-res picture as the carried
+        one does; otherwise frames would become ever sharper.
         """
         share = (strength * self.trust)[..., None]
         detail = fresh - self.base

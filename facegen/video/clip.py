@@ -1,6 +1,6 @@
-"""Upscale a clip frame by frame: heads are followed, and detail moves with what it is on.
+"""Upscale a clip frame by frame: heads are tracked, and detail moves with the picture.
 
-One thread decodes the clip and finds heads and motion, several upscale frames, and the caller's keeps them.
+One thread decodes the clip and finds heads and motion, several upscale frames, and the caller's thread stores them.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ from facegen.video.temporal import film_candidates
 from facegen.video.tracking import HeadTracker, TrackedHead, smooth_landmarks
 
 Progress = Callable[[int, int | None], object]
-"""Called at the beginning and after each frame with the number of frames done, and of all, if that is known."""
+"""Called at the beginning and after each frame with the number of finished frames, and of all if it is known."""
 
 LARGEST = 35_651_584
-"""Pixels of the largest frame made: the most that H.264 has a level for (6.2), 139,264 blocks of 16 x 16."""
+"""Pixels of the largest frame: the limit of H.264's highest level, 6.2, which is 139,264 blocks of 16 x 16."""
 SCALE_SECONDS, SCALE_FRAMES = 2, 8
-"""The scale is chosen by so many frames of the first seconds."""
+"""The scale is chosen by this many frames of the first seconds."""
 Sight = tuple[tuple[FoundHead, ...], Motion | None]
 CUT = 0.1
-"""Mean trust in the motion from frame to frame below which the scene has changed."""
+"""Mean trust in the motion between frames below which the scene has changed."""
 
 
 @dataclass(frozen=True)
 class UpscaledClip:
-    """An upscaled clip, whose frames lie in the store."""
+    """An upscaled clip, whose frames are in the store."""
 
     times: tuple[Fraction, ...]  # of the frames, in seconds
     heads: int  # most heads upscaled in one frame
     fit: float
-    """The worst frame's PSNR in dB of the area-downsampled result to the clip's own frame; inf if all are equal."""
+    """The worst frame's PSNR in dB between the area-downsampled result and the input; inf if all are equal."""
 
 
 def clip_scale(clip: Clip, options: PhotoOptions) -> int:
-    """Choose the enlargement of all frames: that of the options, or by the largest head of the first seconds.
+    """Choose the scale of all frames: the options' scale, or by the largest head in the first seconds.
 
     Raises:
         UsageError: if the frames would exceed `LARGEST` pixels.
@@ -70,15 +70,16 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
     if options.background == "keep":
         return 1
     if options.width is not None or (options.scale or 1) % 1:
-        raise UsageError(f"{clip.path}: a clip is enlarged a whole number of times; give --scale 2, for example.")
+        raise UsageError(f"{clip.path}: a clip's scale is a whole number; give --scale 2, for example.")
     if options.scale is None:
-        heads = [head.frame for rgb in _first_frames(clip) for head in _heads(rgb, options)]
+        found = (heads_in_photo(rgb, smallest=options.face_size_min) for rgb in _first_frames(clip))
+        heads = [head.frame for seen in found for head in seen]
         heads = wanted_heads(sorted(heads, key=lambda frame: -frame.side), options)
         return max(min(photo_scale(heads, width * height), most), 1)
     if options.scale > most:
         raise UsageError(
-            f"{clip.path}: {width}x{height} at --scale {options.scale} would be over {LARGEST / 1e6:.1f} megapixels, "
-            f"more than H.264 has a level for; choose --scale {most} or less."
+            f"{clip.path}: {width}x{height} at --scale {options.scale} would exceed {LARGEST / 1e6:.1f} megapixels, "
+            f"the limit of H.264; choose --scale {most} or less."
         )
     return int(options.scale)
 
@@ -92,25 +93,25 @@ def upscale_clip(
     progress: Progress = lambda _done, _all: None,
     sharing: Sharing | None = None,
 ) -> UpscaledClip:
-    """Upscale a clip into a store, from the first frame that is not there yet.
+    """Upscale a clip into a store, from the first frame that it does not hold yet.
 
     Args:
         scale: see `clip_scale`; at most 8.
         store: its key must depend on all these arguments.
-        sharing: does the most of the work on each frame; None is this process.
+        sharing: does most of the work on each frame; None is this process.
     Raises:
         FileError: if the clip is damaged, or the frames cannot be written.
     """
     sharing = sharing or Alone(pipeline)
     upscaler = ClipUpscaler(pipeline, scale, options, fps=float(clip.fps), sharing=sharing)
-    made_before, latest = store.done, store.latest()
+    stored, latest = store.done, store.latest()
     times: list[Fraction] = []
     done: ClipFrame | None = None
-    seen = prefetched(_seen(clip, made_before, options, sharing))
+    seen = prefetched(_seen(clip, stored, options, sharing))
     with closing(seen) as frames, threads(sharing.side_by_side) as submit:
-        for frame in islice(frames, made_before):
+        for frame in islice(frames, stored):
             times.append(frame.time)
-            if latest is not None and len(times) == made_before:
+            if latest is not None and len(times) == stored:
                 done = upscaler.restore(frame.rgb, *latest)
         progress(len(times), clip.count)
         begun = (partial(_finished, frame, upscaler.begin(frame, submit)) for frame in frames)
@@ -124,10 +125,10 @@ def upscale_clip(
 def upscale_frame(
     pipeline: FacePipeline, rgb: RGB, heads: Sequence[tuple[HeadFrame, Landmarks]], scale: int, background: str
 ) -> tuple[RGB, int]:
-    """Upscale a frame, (H, W, 3), without those before it.
+    """Upscale a frame, (H, W, 3), independently of those before it.
 
     Args:
-        heads: with landmarks as shares of the head's side.
+        heads: their places, and landmarks in shares of the head's side.
         background: see `facegen.photo.PhotoOptions`.
     Returns:
         the (s*H, s*W, 3) picture, and the number of heads that were upscaled.
@@ -147,7 +148,7 @@ def _face(pipeline: FacePipeline, landmarks: Landmarks, face: Tensor, size: int)
 
 @dataclass(frozen=True)
 class SeenFrame:
-    """A frame of a clip, and what it shows."""
+    """A frame of a clip, with its heads and motion."""
 
     time: Fraction
     rgb: RGB
@@ -166,17 +167,17 @@ class ClipFrame:
     fit: float  # the worst so far, see `UpscaledClip`
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next frame needs besides this one and its result."""
+        """Everything that the next frame needs besides this frame's input and result."""
         return {"heads": np.array(self.heads), "fit": np.array(self.fit)} | joined({"tracker": self.tracker})
 
 
 @dataclass(frozen=True)
 class _Located:
-    """A frame whose heads are followed."""
+    """A frame whose heads are tracked."""
 
     rgb: RGB
     moved: Motion | None
-    heads: list[tuple[HeadFrame, Landmarks]]  # landmarks as shares of the head's side
+    heads: list[tuple[HeadFrame, Landmarks]]  # landmarks in shares of the head's side
     tracker: State
 
 
@@ -192,7 +193,7 @@ class ClipUpscaler:
         self._before: Callable[[], ClipFrame | None] = lambda: None
 
     def begin(self, frame: SeenFrame, submit: Submit = at_once) -> Future[ClipFrame]:
-        """Follow the heads into the next frame, and submit the rest of the work on it, which waits for the one before.
+        """Follow the heads into the next frame, and submit the rest of the work, which waits for the frame before.
 
         The result is (s*H, s*W, 3), back-projected as by `restore_photo`.
         """
@@ -214,7 +215,7 @@ class ClipUpscaler:
         rgb = frame.rgb
         given = (rgb, frame.heads, self.scale, self.options.background)
         made, upscaled = self._sharing.submit(upscale_frame, *given).result()
-        canvas = np.require(made, requirements="W")  # what comes from another process may be read-only
+        canvas = np.require(made, requirements="W")  # arrays from other processes may be read-only
         past, base = before(), None
         if past is not None and frame.moved is not None:
             base = self._mix(canvas, rgb, past.kept, frame.moved)
@@ -225,10 +226,10 @@ class ClipUpscaler:
         return ClipFrame(result, kept, frame.tracker, max(heads, upscaled), min(worst, fit))
 
     def _mix(self, canvas: RGB, rgb: RGB, kept: Kept, moved: Motion) -> Plane:
-        """Mix the previous frame's detail into this one's; a background that is kept stays unchanged.
+        """Mix the previous frame's detail into this one's, but leave a kept background unchanged.
 
         Returns:
-            the frame `rgb`, enlarged.
+            the enlarged frame `rgb`.
         """
         fresh, from_before = _plane(canvas), carried(kept, rgb, moved)
         mixed = from_before.mix(fresh)
@@ -247,7 +248,7 @@ class ClipUpscaler:
 
 
 def _landmarks(head: TrackedHead, rgb: RGB) -> Landmarks:
-    """The smoothed landmarks of a head in its frame, as shares of its side; searched there if they are not known."""
+    """Smooth a head's landmarks, in shares of its side; they are searched for if they were not found with the head."""
     if head.seen is None:
         found = landmarks_in_head(crop_head(rgb, head.frame, HEAD_SIDE)).scaled(1 / HEAD_SIDE)
     else:
@@ -265,12 +266,8 @@ def _plane(rgb: RGB) -> Plane:
     return rgb.astype(np.float32) / np.float32(255)
 
 
-def _heads(rgb: RGB, options: PhotoOptions) -> list[FoundHead]:
-    return heads_in_photo(rgb, smallest=options.face_size_min)
-
-
 def _seen(clip: Clip, skipped: int, options: PhotoOptions, sharing: Sharing) -> Generator[SeenFrame, None, None]:
-    """Yield the frames of a clip; the first ones, which are made already, without what they show."""
+    """Yield the frames of a clip; the first, `skipped` ones without heads and motion."""
 
     def begun() -> Iterator[Callable[[], SeenFrame]]:
         before: RGB | None = None
@@ -286,7 +283,7 @@ def _seen(clip: Clip, skipped: int, options: PhotoOptions, sharing: Sharing) -> 
 
 
 def look(_pipeline: FacePipeline, rgb: RGB, before: RGB | None, smallest: int) -> Sight:
-    """Find the heads in a frame, at least so many pixels wide, and the motion from the frame before."""
+    """Find the heads in a frame, at least `smallest` pixels wide, and the motion from the frame before."""
     return tuple(heads_in_photo(rgb, smallest=smallest)), None if before is None else motion(before, rgb)
 
 

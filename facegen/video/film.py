@@ -1,11 +1,10 @@
-"""A film of faces that walk: latents -> faces -> upscaled, each frame knowing those before -> kept -> encoded.
+"""A film of walks through the latent space: latents -> faces -> upscaled frames -> stored -> encoded.
 
-One thread draws and locates the faces, several upscale them, one keeps the frames, and the caller's encodes them.
+One thread draws and locates the faces, several upscale them, one stores the frames, and the caller's encodes them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
 from functools import partial
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -39,18 +39,18 @@ from facegen.video.walk import Walk
 Item = TypeVar("Item")
 
 SHAPING = ("facegen", "torch", "device", "recipe", "weights")
-"""Fields of a record on which the bytes of a frame depend, besides the walks and the film's own options."""
+"""Fields of a record on which the bytes of a frame depend, besides the walks and the film's options."""
 AUDIO_KEY = "facegen-audio"
 """Key in a film's text: the SHA-256 of the file that its sound came from."""
 LEAD = 12
-"""Frames made before the first of a loop, which lead to it. A frame bears traces of those before it, so the loop would
-jump from its end to its start; the film's last frames fade into these instead."""
+"""Frames made before the first frame of a loop, which lead to it. A frame depends on those before it, so the loop would
+jump from its end to its start; therefore the film's last frames fade into these."""
 GAP = 4
 """White pixels between the faces of a grid."""
 
 
 class Track(Protocol):
-    """Passes items on one by one, and shows how many of all are done, `done` of them before the first."""
+    """Passes items on one by one, and shows how many of `total` are done; `done` are done before the first."""
 
     def __call__(self, items: Iterable[Item], total: int, done: int) -> Iterable[Item]: ...
 
@@ -59,9 +59,9 @@ class Track(Protocol):
 class FilmOptions:
     """The options that shape the frames of a film, besides its walks."""
 
-    fps: Fraction = Fraction(30)  # frames made a second; interpolation puts more between them
+    fps: Fraction = Fraction(30)  # frames made for each second; interpolation adds more between them
     size: int = 768  # side of a face in pixels
-    upscaled: bool = True  # False resizes the generator's own faces
+    upscaled: bool = True  # False only resizes the generator's faces
     columns: int = 1  # faces in a row of a grid
     temporal: TemporalOptions = field(default_factory=TemporalOptions)
 
@@ -79,7 +79,7 @@ class FilmOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class FilmFile:
-    """The file that the frames become.
+    """The file that the frames are written to.
 
     Raises:
         UsageError: if suffix or codec is unknown, the file cannot hold sound, or a loop cannot be interpolated.
@@ -91,7 +91,7 @@ class FilmFile:
     interpolate: int = 1  # frames of the film for each frame made: 1, 2 or 4
     loop: bool = False  # the first frame follows the last, so interpolation fills that gap too
     audio: Path | None = None  # a file whose sound accompanies the film
-    codec: str | None = None  # None is the suffix's own; see `write_video`
+    codec: str | None = None  # None is the suffix's default; see `write_video`
     sheet: bool = False  # write a contact sheet too
     keep_frames: bool = False
 
@@ -99,13 +99,13 @@ class FilmFile:
         find_codec(self.path, self.codec, sound=self.audio is not None)
         if self.loop and self.count % self.interpolate:
             raise UsageError(
-                f"{self.path}: a loop of {self.count} frames cannot be interpolated {self.interpolate} times, as that "
+                f"{self.path}: a loop of {self.count} frames cannot be interpolated {self.interpolate} times, which "
                 "does not divide it; choose another length or frame rate, or omit --interpolate."
             )
 
     @property
     def made(self) -> int:
-        """Frames to make, so that interpolation gives at least those of the film."""
+        """Number of frames to make, so that interpolation gives at least `count`."""
         steps = math.ceil((self.count if self.loop else self.count - 1) / self.interpolate)
         return steps if self.loop else steps + 1
 
@@ -120,15 +120,15 @@ class FilmFile:
 
 
 def frame_count(seconds: Fraction, fps: Fraction) -> int:
-    """Frames of a film: the nearest whole number to seconds x fps, at least 1."""
+    """Number of frames of a film: seconds x fps, rounded, at least 1."""
     return max(round(seconds * fps), 1)
 
 
 def written_before(file: FilmFile) -> bool:
-    """Tell if the same command has made the film, and its sheet if it is to have one, from the same files."""
+    """True if the same command has made the film from the same files, and its sheet if one is wanted."""
     if file.frames.exists() or not file.path.exists() or (file.sheet and not file.sheet_path.is_file()):
         return False
-    with suppress(FileError):  # what cannot be read is another's
+    with suppress(FileError):  # a file that cannot be read is not this film
         if file.path.is_file():
             return file.text.items() <= video_text(file.path).items()
         pictures = written_pictures(file.path)
@@ -146,16 +146,16 @@ def make_film(
     track: Track = lambda items, total, done: items,
     say: Callable[[str], object] = lambda line: None,
 ) -> list[Path]:
-    """Make a film of faces that walk, or go on with it where it was stopped.
+    """Make a film of walks, or go on with one that was stopped.
 
-    Every frame is kept in a folder next to the film as soon as it is made; the folder is removed once the film is
-    written. The film's bytes are the same however often it was stopped. Memory does not grow with its length.
+    Every finished frame is stored in a folder next to the film, which is removed once the film is written. The film's
+    bytes are the same however often it was stopped. Memory does not grow with its length.
 
     Args:
         walks: one for each face, all of `file.made` frames.
-        sharing: does the most of the work on each frame; None is this process.
-        track: watches the new frames; it is called on another thread.
-        say: gets a line when frames were there already or had to be dropped.
+        sharing: does most of the work on each frame; None is this process.
+        track: sees the new frames; it is called on another thread.
+        say: receives a line if frames exist already or are deleted.
     Returns:
         the files written.
     Raises:
@@ -181,10 +181,12 @@ def make_film(
 def frames_key(walks: Sequence[Walk], options: FilmOptions, text: Mapping[str, str]) -> dict[str, JSON]:
     """Everything that the bytes of a film's frames depend on."""
     record = json.loads(text[RECORD_KEY])
-    hashes = [hashlib.sha256(walk.keyframes.tobytes()).hexdigest() for walk in walks]
-    found = zip(walks, hashes, strict=True)
+    described = [
+        asdict(walk.options) | {"count": walk.count, "keyframes": sha256(walk.keyframes.tobytes()).hexdigest()}
+        for walk in walks
+    ]
     return {key: record[key] for key in SHAPING} | {
-        "walks": [asdict(walk.options) | {"count": walk.count, "keyframes": keyframes} for walk, keyframes in found],
+        "walks": described,
         "fps": str(options.fps),
         "size": options.size,
         "upscaled": options.upscaled,
@@ -194,7 +196,7 @@ def frames_key(walks: Sequence[Walk], options: FilmOptions, text: Mapping[str, s
 
 
 class Cell:
-    """One face that walks; its pictures are made in order."""
+    """One face of a film, along its walk; its pictures are made in order."""
 
     def __init__(
         self, pipeline: FacePipeline, walk: Walk, options: FilmOptions, sharing: Sharing | None = None
@@ -203,10 +205,10 @@ class Cell:
         self.temporal = TemporalUpscaler(pipeline, options.temporal, fps=float(options.fps), sharing=sharing)
 
     def begin(self, frame: int, submit: Submit = at_once) -> Callable[[], tuple[RGB, State]]:
-        """Draw a frame's face, alone, as a batch would change its last bits, and submit the rest of the work on it.
+        """Draw a frame's face, and submit the rest of the work on it. A batch would change the face's last bits.
 
         Returns:
-            what waits for the (size, size, 3) picture and the state that goes with it.
+            a function that waits for the (size, size, 3) picture and its state.
         """
         face, size = self.pipeline.draw(self.walk.latent(frame % self.walk.count)), self.options.size
         if self.options.upscaled:
@@ -215,7 +217,7 @@ class Cell:
         return lambda: (picture, {})
 
     def go_round(self) -> None:
-        """Let the camera see the whole walk once, so that a loop begins where it ends."""
+        """Show the camera the whole walk once, so that a loop begins where it ends."""
         if self.options.upscaled and self.options.temporal.stabilize:
             for frame in range(self.walk.count):
                 self.temporal.follow(self.pipeline.draw(self.walk.latent(frame)))
@@ -235,7 +237,7 @@ def _sized(image: Tensor, size: int) -> RGB:
 def _frames(
     cells: Sequence[Cell], columns: int, store: FrameStore, lead: int, side_by_side: int, track: Track
 ) -> Generator[RGB, None, None]:
-    """Yield the frames of one face, or of a grid: those in the store, then new ones, which are kept there first.
+    """Yield the frames of one face, or of a grid: those in the store, then new ones, which are stored first.
 
     Args:
         lead: number of frames that lead to frame 0 of a loop.
@@ -257,14 +259,14 @@ def _frames(
 
 
 def _grid(cells: Sequence[Callable[[], tuple[RGB, State]]], columns: int) -> tuple[RGB, State]:
-    """Wait for the cells of a frame and put them together; one alone is the frame."""
+    """Wait for the cells of a frame and arrange them; a single one is the frame."""
     pictures, states = zip(*(cell() for cell in cells), strict=True)
     shown = pictures[0] if len(cells) == 1 else contact_sheet(pictures, columns, gap=GAP)
     return shown, joined({str(number): state for number, state in enumerate(states)})
 
 
 def _closed(frames: Iterator[RGB], lead: int, count: int) -> Iterator[RGB]:
-    """Yield the `count` frames that come after the first `lead`; the last of them fade into these."""
+    """Yield the `count` frames after the first `lead`; the last of them fade into the first `lead`."""
     leading = list(islice(frames, lead))
     for number, frame in enumerate(frames, start=lead - count + 1):  # the last frame has number `lead`
         if number > 0:
@@ -274,7 +276,7 @@ def _closed(frames: Iterator[RGB], lead: int, count: int) -> Iterator[RGB]:
 
 
 def _write(file: FilmFile, made_fps: Fraction, frames: Iterator[RGB]) -> list[Path]:
-    """Encode the frames, and write the sheet if there is to be one."""
+    """Encode the frames, and write the sheet if one is wanted."""
     fps = made_fps * file.interpolate
     if file.interpolate > 1:
         frames = islice(interpolate(frames, file.interpolate, loop=file.loop), file.count)

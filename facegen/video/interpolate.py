@@ -1,6 +1,6 @@
-"""Interpolate frames: both neighbours are moved along the optical flow to the time between, and mixed.
+"""Interpolate frames: both neighbours are moved along the optical flow to the time in between, and mixed.
 
-Where the flow cannot be trusted, as where only one of the two shows something, they are cross-faded unmoved.
+Where the flow cannot be trusted, as where only one of them shows something, they are cross-faded in place.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ FACTORS = (2, 4)
 
 
 def interpolate(frames: Iterable[RGB], factor: int, *, loop: bool = False) -> Iterator[RGB]:
-    """Put factor - 1 frames between each two; only two frames are in memory at a time.
+    """Insert factor - 1 frames between each two neighbours, with only two frames in memory at a time.
 
     Args:
         frames: N of (H, W, 3) uint8, all of one size.
         factor: 2 or 4.
-        loop: whether the first frame follows the last, so that frames are put between these too.
+        loop: the first frame follows the last, so frames are inserted between them too.
     Returns:
-        factor * (N - 1) + 1 frames, or factor * N of a loop; those given are among them, unchanged.
+        factor * (N - 1) + 1 frames, or factor * N for a loop; the input frames are among them, unchanged.
     """
     if factor not in FACTORS:
         raise UsageError(f"frames cannot be interpolated {factor} times; expected 2 or 4.")
@@ -46,12 +46,12 @@ def _interpolated(frames: Iterator[RGB], times: list[float], loop: bool) -> Iter
 
 
 def _between(before: RGB, after: RGB, times: Iterable[float]) -> Iterator[RGB]:
-    """Make the frames at some times from 0, that of `before`, to 1, that of `after`.
+    """Make the frames at some times between 0 (`before`) and 1 (`after`).
 
-    The flow at a time between is that of H. Jiang et al., "Super SloMo" (CVPR 2018), eq. 4.
+    The flow at these times follows H. Jiang et al., "Super SloMo" (CVPR 2018), eq. 4.
     """
     to_before, to_after = flow_between(before, after), flow_between(after, before)
-    trust_before, trust_after = trust(to_after, to_before), trust(to_before, to_after)  # each in its frame
+    trust_before, trust_after = trust(to_after, to_before), trust(to_before, to_after)  # in that frame's pixels
     first, last = before.astype(np.float32), after.astype(np.float32)
     for time in times:
         rest = 1 - time

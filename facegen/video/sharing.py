@@ -1,6 +1,6 @@
-"""The share of a frame's work that depends on no other frame: done here, or by other processes for several frames.
+"""The part of a frame's work that needs no other frame: done here, or by other processes for several frames at once.
 
-What depends on the frame before, which is little, is always done here, in order, so that the bytes are the same.
+The little that needs the frame before is always done here, in order, so that the bytes are the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 class Sharing(Protocol):
-    """Who does the share."""
+    """Does the work that needs no other frame."""
 
     @property
     def side_by_side(self) -> int:
@@ -29,18 +29,18 @@ class Sharing(Protocol):
 
     @property
     def ahead(self) -> int:
-        """Number of frames whose share to begin before they are needed."""
+        """Number of frames whose work to begin before they are needed."""
 
     def submit(self, function: Callable[..., Result], *arguments: Any) -> Future[Result]:
-        """Have function(pipeline, *arguments) called; `function` belongs to a module."""
+        """Have function(pipeline, *arguments) called; `function` is a function of a module, not a nested one."""
 
     def late(self, value: Callable[[], Result]) -> Callable[[], Result]:
-        """Make what waits for a value an argument; where it must be known before, it is waited for now."""
+        """Turn a function that waits for a value into an argument for `submit`; other processes need the value now."""
 
 
 @dataclass(frozen=True)
 class Alone:
-    """This process does it, on the thread that asks for it."""
+    """This process does the work, on the thread that submits it."""
 
     pipeline: FacePipeline
     ahead: int = 0
@@ -58,7 +58,7 @@ class Alone:
 
 @dataclass(frozen=True)
 class Shared:
-    """The processes of a pool do it; each holds a `Holder`."""
+    """The processes of a pool do the work; each has a `Holder`."""
 
     pool: Pool
 
@@ -86,7 +86,7 @@ class Holder(Protocol):
 
 @dataclass
 class Networks:
-    """A pipeline that is loaded when it is first used, in whatever process."""
+    """A pipeline that is loaded when it is first used, in any process."""
 
     recipe: Path
     overrides: tuple[str, ...]
@@ -97,8 +97,8 @@ class Networks:
         return FacePipeline.load(self.recipe, self.overrides, device=resolve_device(self.device))
 
 
-def _on_pipeline(held: Holder, function: Callable[..., Result], *arguments: Any) -> Result:
-    return function(held.pipeline, *arguments)
+def _on_pipeline(holder: Holder, function: Callable[..., Result], *arguments: Any) -> Result:
+    return function(holder.pipeline, *arguments)
 
 
 def _same(value: Result) -> Result:

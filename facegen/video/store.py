@@ -1,7 +1,7 @@
-"""The frames of a film made so far, kept on disk, so that a film that was stopped at any moment goes on.
+"""The finished frames of a film on disk, so that a film that is stopped at any moment can go on.
 
-The state that frame n + 1 needs is written before frame n. Both files appear by rename, so a killed process leaves only
-whole files.
+The state that frame n + 1 needs is written before frame n. Both files are renamed into place, so a killed process
+leaves only complete files.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from facegen.media.images import read_image, write_image
 
 JSON: TypeAlias = bool | int | float | str | list["JSON"] | dict[str, "JSON"] | None
 State: TypeAlias = Mapping[str, NDArray[Any]]
-"""Arrays by name, with which a film goes on where it was stopped."""
+"""Arrays by name, from which a stopped film goes on."""
 
 KEY, LOCK = "key.json", "lock"
 STATES_KEPT = 2
-OWN = re.compile(r"\d{6}\.(png|npz)(\.tmp)?|" + re.escape(MARK) + ".*")
-"""Names of the other files of a store."""
+STORED = re.compile(r"\d{6}\.(png|npz)(\.tmp)?|" + re.escape(MARK) + ".*")
+"""Names of a store's frames and states, also temporary ones."""
 
 
 def joined(parts: Mapping[str, State]) -> dict[str, NDArray[Any]]:
@@ -39,18 +39,18 @@ def joined(parts: Mapping[str, State]) -> dict[str, NDArray[Any]]:
 
 
 def nonempty(state: Mapping[str, NDArray[Any] | None]) -> dict[str, NDArray[Any]]:
-    """Omit the arrays that are not there yet."""
+    """Omit the arrays that do not exist yet."""
     return {key: array for key, array in state.items() if array is not None}
 
 
 def part(state: State, name: str) -> dict[str, NDArray[Any]]:
-    """Take the state of one part out of a joined one; {} if there is none."""
+    """Extract the state of one part from a joined one; {} if it has none."""
     prefix = f"{name}."
     return {key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)}
 
 
 def frames_kept(folder: Path) -> int:
-    """Count the frames that a `FrameStore` keeps in a folder, the first ones without a gap."""
+    """Count the frames that a `FrameStore` holds in a folder, up to the first gap."""
     return next(number for number in count() if not _frame(folder, number + 1).exists())
 
 
@@ -59,12 +59,12 @@ def _frame(folder: Path, number: int) -> Path:
 
 
 class FrameStore:
-    """The frames of one film, in a folder that one process at a time works in.
+    """The frames of one film, in a folder that only one process at a time may use.
 
     Close it, or use it as a context manager, to let another process go on; the folder stays until `remove`.
 
     Args:
-        key: everything that shapes the frames. Frames of another key in the folder are dropped, with a line to `warn`.
+        key: everything that shapes the frames. Frames with another key are deleted, which `warn` reports.
     Raises:
         FileError: if another process works there, or the folder cannot be written.
     """
@@ -89,7 +89,7 @@ class FrameStore:
             self.close()
             raise
         self.done = frames_kept(folder)
-        """Frames kept; the first has number 1."""
+        """Number of frames; the first is frame 1."""
 
     def __enter__(self) -> FrameStore:
         return self
@@ -104,14 +104,14 @@ class FrameStore:
         self._lock.release()
 
     def state(self) -> dict[str, NDArray[Any]] | None:
-        """The state that came with the latest frame; None if there is no frame yet."""
+        """Read the latest frame's state; None if there is no frame yet."""
         if not self.done:
             return None
         with np.load(self._state(self.done), allow_pickle=False) as file:
             return dict(file)
 
     def add(self, rgb: RGB, state: State) -> None:
-        """Keep the next frame, (H, W, 3), and the state that the one after it needs."""
+        """Store the next frame, (H, W, 3), and the state that the one after it needs."""
         number = self.done + 1
         try:
             with replacing(self._state(number)) as temporary, temporary.open("wb") as file:
@@ -123,7 +123,7 @@ class FrameStore:
         self._state(number - STATES_KEPT).unlink(missing_ok=True)
 
     def latest(self) -> tuple[RGB, dict[str, NDArray[Any]]] | None:
-        """The latest frame and its state; None if there is no frame yet."""
+        """Read the latest frame and its state; None if there is no frame yet."""
         state = self.state()
         return None if state is None else (read_image(self._frame(self.done)).rgb, state)
 
@@ -133,7 +133,7 @@ class FrameStore:
             yield read_image(self._frame(number)).rgb
 
     def remove(self) -> None:
-        """Delete the frames, and the folder, unless somebody put other files there."""
+        """Delete the frames, and the folder unless it holds other files."""
         self.done = 0
         self._clear()
         (self.folder / LOCK).unlink(missing_ok=True)
@@ -142,20 +142,20 @@ class FrameStore:
         self.close()
 
     def _take_over(self, key: str, warn: Callable[[str], object]) -> None:
-        """Empty the folder if its frames have another key."""
+        """Clear the folder if its frames have another key."""
         path = self.folder / KEY
         if path.is_file() and path.read_text(encoding="utf-8") == key:
             return
         if self._frame(1).exists():
-            warn(f"{self.folder}: its frames were made with other options or inputs; they are made anew.")
+            warn(f"{self.folder}: its frames were made with other options or inputs; they are made again.")
         self._clear()
         with replacing(path) as temporary:
             temporary.write_text(key, encoding="utf-8")
 
     def _clear(self) -> None:
-        """Delete what a store has written, and nothing else."""
+        """Delete only the files that a store writes."""
         for entry in self.folder.iterdir():
-            if entry.name == KEY or OWN.fullmatch(entry.name):
+            if entry.name == KEY or STORED.fullmatch(entry.name):
                 entry.unlink()
 
     def _frame(self, number: int) -> Path:
@@ -166,7 +166,7 @@ class FrameStore:
 
 
 def _refuse_others(folder: Path) -> None:
-    """Refuse a folder with files of which no store has made the key."""
+    """Refuse a folder that has no key but other files."""
     if (folder / KEY).is_file() or not folder.is_dir():
         return
     for entry in folder.iterdir():

@@ -27,24 +27,24 @@ from facegen.video.store import State, joined, part
 from facegen.video.tracking import BETA, CUTOFF, OneEuroFilter, smooth_landmarks
 
 BONUS = 1.0
-"""Bonus of a tile's previous choice, in standard deviations of the scores."""
+"""Bonus for a tile's previous choice, in standard deviations of the scores."""
 CAMERA_CUTOFF = 0.15
-"""Hz: `stabilize` takes out motion of the whole face that is faster than this."""
+"""Hz: `stabilize` removes motion of the whole face that is faster than this."""
 
 
 @dataclass(frozen=True)
 class TemporalOptions:
-    """The measures against flicker; each works by itself."""
+    """The measures against flicker, each independent of the others."""
 
     landmarks: bool = True  # smooth landmarks over time, and keep them where the detector misses
     hysteresis: bool = True  # of several candidates, keep the chosen one of a tile unless another is clearly better
     carry: bool = True  # carry detail along the optical flow; see `facegen.video.carry`
-    stabilize: float = 0.0  # share of the face's motion, turns and size included, that a camera takes out, 0..1
+    stabilize: float = 0.0  # share of the face's motion, rotation and size included, that a camera removes, 0..1
 
 
 @dataclass(frozen=True)
 class TemporalFrame:
-    """A finished frame and how it was made."""
+    """A finished frame, and how it was made."""
 
     image: Tensor  # (3, S, S) in [0, 1]
     upscaled: Upscaled  # the pipeline's result, before detail was carried and the camera moved
@@ -52,7 +52,7 @@ class TemporalFrame:
     filters: State  # of landmarks and camera
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Everything that the next frame needs of this one and those before."""
+        """Everything that the next frame needs."""
         kept = {} if self.kept is None else self.kept.state()
         chosen = self.upscaled.chosen.cpu().numpy()
         return joined({"filters": self.filters, "carrier": kept, "choice": {"chosen": chosen}})
@@ -60,10 +60,10 @@ class TemporalFrame:
 
 @dataclass(frozen=True)
 class Past:
-    """Holds the parts of a frame that the next one needs."""
+    """The parts of a frame that the next one needs."""
 
     kept: Kept | None = None
-    chosen: Tensor | None = None  # (T,), of each tile's candidates
+    chosen: Tensor | None = None  # (T,), each tile's candidate
 
     @classmethod
     def of(cls, frame: Future[TemporalFrame]) -> Past:
@@ -73,7 +73,7 @@ class Past:
 
 @dataclass(frozen=True)
 class Fresh:
-    """A face upscaled without regard to the frames before. Pickled, it is on the processor, without the candidates."""
+    """A face upscaled independently of the frames before. Pickling moves it to the processor, without candidates."""
 
     upscaled: Upscaled
     moved: Motion | None  # from the frame before
@@ -93,11 +93,11 @@ def upscale_fresh(
     chosen: Callable[[], Tensor | None] | None,
     pair: tuple[RGB, RGB] | None,
 ) -> Fresh:
-    """Upscale a face, and find the motion between a pair of low-res pictures, the frame before's and its own.
+    """Upscale a face, and find the motion between a pair of low-res pictures, of the frame before and of this one.
 
     Args:
         face, size, landmarks, count: see `FacePipeline.__call__`.
-        chosen: waits for the choice of the frame before, which gets a bonus.
+        chosen: waits for the candidates that the frame before chose; they get a bonus.
     """
     extend = None if chosen is None else partial(_with_bonus, chosen=chosen)
     moved = None if pair is None else motion(*pair)
@@ -106,21 +106,21 @@ def upscale_fresh(
 
 @dataclass(frozen=True)
 class _Located:
-    """A face whose landmarks and place in the film are known."""
+    """A face with its landmarks and the camera's view of it."""
 
     face: Tensor  # (3, s, s) in [0, 1]
     low_res: RGB  # the face at the finest size at which the result must agree with it
-    before: RGB | None  # the previous frame's
+    before: RGB | None  # the previous frame's `low_res`
     landmarks: Landmarks
-    camera: NDArray[np.float64] | None  # (2, 3), moves shares of the side to where the camera shows them
+    camera: NDArray[np.float64] | None  # (2, 3), maps points to where the camera shows them, in shares of the side
     filters: State
 
 
 class TemporalUpscaler:
-    """Upscales the frames of one film in order. The same frames always become the same bytes.
+    """Upscales the frames of one film in order. The same frames always give the same bytes.
 
-    With all options off, each frame is the pipeline's own result. Where detail is carried, it counts for more than the
-    choice of candidates: there is one for each tile then, unless the recipe asks for a number of them.
+    With all options off, each frame is the pipeline's result. Carried detail matters more than the choice among
+    candidates, so each tile then has only one, unless the recipe states a number.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class TemporalUpscaler:
         return self.begin(face, size).result()
 
     def begin(self, face: Tensor, size: int, submit: Submit = at_once) -> Future[TemporalFrame]:
-        """Locate the next frame's face, and submit the rest of the work on it, which waits for the frame before."""
+        """Locate the next frame's face, and submit the rest of the work, which waits for the frame before."""
         future = submit(partial(self._upscale, self._next(face, size), size, self._past))
         self._past = partial(Past.of, future)
         return future
@@ -155,7 +155,7 @@ class TemporalUpscaler:
 
     def follow(self, face: Tensor) -> None:
         """Show a face, (3, s, s), to the landmarks' filter and the camera without upscaling it."""
-        self._camera(_marks(self.locate(face).points / face.shape[-1]))
+        self._camera(_anchors(self.locate(face).points / face.shape[-1]))
 
     def _next(self, face: Tensor, size: int) -> _Located:
         """Do what must be done in order."""
@@ -167,7 +167,7 @@ class TemporalUpscaler:
         return _Located(face, low_res, before, landmarks, camera, filters)
 
     def _upscale(self, located: _Located, size: int, past: Callable[[], Past]) -> TemporalFrame:
-        """Upscale a face; what the frame before leaves is waited for as late as possible."""
+        """Upscale a face; the frame before is waited for as late as possible."""
         chosen = self._sharing.late(lambda: past().chosen) if self._keeps_choice else None
         pair = (located.before, located.low_res) if self.options.carry and located.before is not None else None
         fresh = self._sharing.submit(
@@ -193,12 +193,12 @@ class TemporalUpscaler:
         return image, Kept.of(low_res, _plane(image), from_before.base)
 
     def _camera_for(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """How the camera that follows the face moves the picture; (68, 2) landmarks are shares of its side."""
-        here = _marks(points)
+        """Find how the camera that follows the face moves the picture; points are (68, 2), in shares of its side."""
+        here = _anchors(points)
         return similarity(here, here + self.options.stabilize * (self._camera(here) - here))
 
     def restore(self, state: State) -> None:
-        """Go on after the frame that a state is of."""
+        """Go on after the frame with this state."""
         filters, choice = part(state, "filters"), part(state, "choice")
         self._points.restore(part(filters, "points"))
         self._camera.restore(part(filters, "camera"))
@@ -208,12 +208,12 @@ class TemporalUpscaler:
 
 
 def film_candidates(pipeline: FacePipeline) -> int:
-    """Candidates of a tile where detail is carried."""
+    """Number of candidates of each tile where detail is carried."""
     return pipeline.recipe.candidates.count or 1
 
 
 def _with_bonus(candidates: Candidates, *, chosen: Callable[[], Tensor | None]) -> Candidates:
-    """Add a bonus to the candidate that was chosen for each tile in the frame before."""
+    """Give a bonus to the candidate that the frame before chose for each tile."""
     if (before := chosen()) is None:
         return candidates
     bonus = torch.zeros(candidates.images.shape[:2], device=candidates.images.device)
@@ -230,15 +230,15 @@ def _filmed(image: Tensor, camera: NDArray[np.float64]) -> Tensor:
     return _image(moved.clip(0, 1)).to(image)
 
 
-def _marks(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The marks that the camera follows, (3, 2): the middles of both eyes and of the mouth's corners."""
+def _anchors(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The points that the camera follows, (3, 2): the centres of both eyes, and of the mouth's corners."""
     return np.stack([points[part].mean(axis=0) for part in (slice(36, 42), slice(42, 48), [48, 54])])
 
 
 def similarity(source: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Find the shift, turn and growth, a (2, 3) matrix, that bring points nearest to others (S. Umeyama, 1991).
+    """Find the translation, rotation and scale that bring points nearest to others: (2, 3) (S. Umeyama, 1991).
 
-    Points are (N, 2), N at least 2, not all of one place.
+    Points are (N, 2), N at least 2, not all in one place.
     """
     points = [array[:, 0] + 1j * array[:, 1] for array in (source, target)]
     here, there = (z - z.mean() for z in points)

@@ -1,4 +1,4 @@
-"""Smooth over time what was measured in every frame by itself: landmarks, and the heads of a clip."""
+"""Smooth over time what was measured frame by frame: landmarks, and the heads of a clip."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from facegen.faces.landmarks import Landmarks
 from facegen.video.store import State, joined, nonempty, part
 
 SAME = 0.3
-"""Heads of two frames are one from this overlap on: intersection over union of their upright boxes."""
+"""Heads in two frames are the same from this intersection over union of their upright boxes on."""
 BRIDGED = 0.25
 """Seconds for which a head that is not found stays where it was."""
 CUTOFF, BETA = 1.0, 20.0
-"""Filters of landmarks and heads: Hz, and Hz per head side and second, so that a head at rest stands still and a moving
-one is not late."""
+"""Filters of landmarks and heads, in Hz, and in Hz per head side and second: a head at rest stands still, and a moving
+one does not lag."""
 
 
 class OneEuroFilter:
     """A low-pass whose cutoff rises with speed: smooth at rest, quick in motion.
 
     G. Casiez, N. Roussel, D. Vogel, "1 Euro Filter: A Simple Speed-based Low-pass Filter for Noisy Input in Interactive
-    Systems", CHI 2012. Every number of an array is filtered by itself. With `beta` 0 it is a plain low-pass.
+    Systems", CHI 2012. Each number of an array is filtered separately. With `beta` 0 it is a plain low-pass.
 
     Args:
-        fps: measurements a second.
+        fps: measurements per second.
         cutoff: in Hz, at rest; lower is smoother.
         beta: rise of the cutoff, in Hz per unit of speed (units of the values a second); higher lags less.
         speed_cutoff: in Hz, of the low-pass on the speed.
@@ -62,7 +62,7 @@ class OneEuroFilter:
         return self.values
 
     def _share(self, cutoff: float | Points) -> Points:
-        """Share of the new value that a low-pass of this cutoff in Hz takes: 1 / (1 + fps / (2 pi cutoff))."""
+        """Weight of the new value in a low-pass of this cutoff in Hz: 1 / (1 + fps / (2 pi cutoff))."""
         return np.asarray(1 / (1 + self.fps / (2 * math.pi * np.asarray(cutoff))))
 
     def state(self) -> dict[str, NDArray[Any]]:
@@ -74,9 +74,9 @@ class OneEuroFilter:
 
 
 def smooth_landmarks(smoother: OneEuroFilter, found: Landmarks, side: int) -> Landmarks:
-    """Smooth the landmarks of the next frame; where the detector missed them, the latest ones stay.
+    """Smooth the landmarks of the next frame; if the detector missed them, the latest ones stay.
 
-    The smoother's values are shares of the head's side, which is in pixels of the landmarks.
+    The smoother's values are in shares of the head's side, which is `side` pixels for the landmarks.
     """
     if found.detected or smoother.values is None:
         return Landmarks(smoother(found.points / side) * side, found.detected)
@@ -101,7 +101,7 @@ class TrackedHead:
 
     @property
     def frame(self) -> HeadFrame:
-        """The head's smoothed place, once it was found."""
+        """The head's smoothed place, after the first `move`."""
         (x, y), (right, down) = (np.asarray(self.place.values) * self.unit).tolist()
         return HeadFrame((x, y), (right, down), (-down, right))
 
@@ -127,9 +127,10 @@ class HeadTracker:
         """Heads of the latest frame, the largest first."""
 
     def follow(self, found: Sequence[FoundHead]) -> list[TrackedHead]:
-        """Take in the heads found in the next frame, and return the heads in it, the largest first.
+        """Match the heads found in the next frame with the tracked ones; return all heads in it, the largest first.
 
-        A head found is the known one that it overlaps most, or a new one. One not found stays for `BRIDGED` seconds.
+        A found head is the tracked one that it overlaps most, or a new one. A head that is not found stays for
+        `BRIDGED` seconds.
         """
         for head in self.heads:
             head.missed, head.seen = head.missed + 1, None
@@ -140,7 +141,7 @@ class HeadTracker:
         return self.heads
 
     def _nearest(self, frame: HeadFrame) -> TrackedHead:
-        """The head not found yet that overlaps a frame most, or a new one."""
+        """The unmatched head that overlaps a frame most, or a new one."""
         overlaps = [(_overlap(head.frame, frame), head) for head in self.heads if head.missed]
         overlap, nearest = max(overlaps, key=itemgetter(0), default=(0.0, None))
         if nearest is None or overlap < SAME:
@@ -149,7 +150,7 @@ class HeadTracker:
         return nearest
 
     def forget(self) -> None:
-        """Begin anew, as at a cut."""
+        """Start again, as at a cut."""
         self.heads = []
 
     def state(self) -> dict[str, NDArray[Any]]:

@@ -1,4 +1,4 @@
-"""A walk through the latent space: keyframes in, one latent per frame out."""
+"""A walk through the latent space, from keyframe to keyframe, with one latent per frame."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CURVES: tuple[Curve, ...] = get_args(Curve)
 EASINGS: tuple[Easing, ...] = get_args(Easing)
 
 OPPOSITE = 1e-6
-"""Two unit vectors whose sum is shorter are opposite: no way between them is the shortest."""
+"""Unit vectors whose sum is shorter than this are opposite: there is no shortest way between them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class WalkOptions:
 
     path: Curve = "spline"
     """"slerp" follows great circles from each keyframe to the next (Shoemake 1985), at a constant speed on each;
-    "spline" a cubic spline through all of them, without a corner."""
+    "spline" follows a cubic spline through all of them, without corners."""
     easing: Easing = "linear"  # "ease" comes to rest at every keyframe (smoothstep)
     loop: bool = False  # go on from the last keyframe to the first; the frame after the last would be the first again
 
@@ -46,11 +46,11 @@ class WalkOptions:
 
 
 class Walk:
-    """The latents of a film. Each depends on its frame's number alone, so a film can go on at any frame.
+    """The latents of a film. Each depends only on its frame's number, so a film can go on at any frame.
 
-    Latents are normal, so they lie near a sphere, and those inside it draw poor faces. Therefore the path gives the
-    direction alone, and the length goes from one keyframe's to the next one's: linearly with "slerp", with "spline"
-    along a spline of its logarithm.
+    Normal latents are near a sphere, and those inside it give poor faces. So the path determines only the direction,
+    and the length is interpolated between the keyframes' lengths: linearly for "slerp", along a spline of its logarithm
+    for "spline".
 
     Args:
         keyframes: (N, z_dim), two or more, none of them zero, none the opposite of the one before it.
@@ -75,7 +75,7 @@ class Walk:
         self._length_spline = CubicSpline(knots, np.log(self._lengths), bc_type=ends)
 
     def latent(self, frame: int) -> Tensor:
-        """z of a frame, 0 to count - 1: (z_dim,) float32."""
+        """The latent of a frame, 0 to count - 1: (z_dim,) float32."""
         if not 0 <= frame < self.count:
             raise UsageError(f"Walk: frame {frame} of {self.count}; expected 0 to {self.count - 1}.")
         segment, share = self._position(frame)
@@ -88,7 +88,7 @@ class Walk:
         return torch.from_numpy(direction * (length / np.linalg.norm(direction))).float()
 
     def _position(self, frame: int) -> tuple[int, float]:
-        """The number of the keyframe before a frame, and the frame's share of the way to the next, eased."""
+        """The index of the keyframe before a frame, and the frame's eased share of the way to the next keyframe."""
         segments = len(self._lengths) - 1
         steps = self.count if self.options.loop else max(self.count - 1, 1)
         segment = min(segments * frame // steps, segments - 1)
@@ -105,7 +105,7 @@ class Walk:
 
 
 def _directions(points: Points, lengths: Points) -> Points:
-    """Scale keyframes to (N, z_dim) of length 1 each; refuse those that no walk can go through."""
+    """Scale keyframes, (N, z_dim), to length 1; refuse those that no walk can pass."""
     if not lengths.all():
         raise UsageError(f"Walk: keyframe {int(np.argmin(lengths)) + 1} is zero and has no direction; leave it out.")
     found = points / lengths[:, None]
@@ -113,13 +113,13 @@ def _directions(points: Points, lengths: Points) -> Points:
         if np.linalg.norm(a + b) < OPPOSITE:
             raise UsageError(
                 f"Walk: the keyframe after keyframe {number} is its opposite, and all ways between them are equally "
-                "long; put another between them."
+                "long; insert another keyframe between them."
             )
     return np.asarray(found)
 
 
 def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
-    """Read the (z_dim,) latent that a picture was drawn from out of the record in its file.
+    """Read the latent, (z_dim,), that a picture was drawn from, from the record in its file.
 
     Raises:
         FileError: if the picture has no record, was not drawn from a latent, or its record contradicts itself.
@@ -132,20 +132,19 @@ def latent_in(pipeline: FacePipeline, picture: Path) -> Tensor:
             "sample or project wrote, or find the nearest latent with --project."
         )
     name = pipeline.recipe.weights.generator
-    if (ours := read_card(find_weights(name)).sha256) not in record.weights.values():
+    if (sha256 := read_card(find_weights(name)).sha256) not in record.weights.values():
         raise WeightsError(
-            f"{picture}: was drawn by another generator than {name!r} (SHA-256 {ours}); its latent means another face "
-            "there. Draw it again, or name its generator with --set weights.generator=."
+            f"{picture}: was drawn by another generator than {name!r} (SHA-256 {sha256}), which draws another face "
+            "from its latent. Draw it again, or name its generator with --set weights.generator=."
         )
     if record.latent is not None:
         z = read_latent(record.latent, picture)
     else:
         assert record.seed is not None
-        truncation, rejection = record.recipe.get("truncation"), record.recipe.get("rejection", 0)
-        if not isinstance(truncation, int | float) or not 0 < truncation < math.inf:
-            raise FileError(f"{picture}: its record is damaged (truncation); get the picture again.")
-        if not isinstance(rejection, int | float) or not 0 <= rejection < 1:
-            raise FileError(f"{picture}: its record is damaged (rejection); get the picture again.")
+        truncation, rejection = (record.recipe.get(key, 0) for key in ("truncation", "rejection"))
+        numbers = isinstance(truncation, int | float) and isinstance(rejection, int | float)
+        if not numbers or not 0 < truncation < math.inf or not 0 <= rejection < 1:
+            raise FileError(f"{picture}: its record is damaged (truncation, rejection); get the picture again.")
         z = pipeline.latent(record.seed, truncation, rejection)
     if latent_sha256(z) != record.z:
         raise FileError(

@@ -127,4 +127,4 @@ def test_bad_clips_and_results_that_facegen_did_not_write(upres: Facegen, clip: 
 def test_a_clip_is_enlarged_a_whole_number_of_times(upres: Facegen, clip: Path, words: tuple[str, str]) -> None:
     result = upres(clip, *words)
     assert result.exit_code == 1
-    assert "a clip is enlarged a whole number of times; give --scale 2" in result.stderr
+    assert "a clip's scale is a whole number; give --scale 2" in result.stderr

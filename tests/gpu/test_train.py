@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,7 +46,9 @@ def test_a_stage_trains_on_its_kind_of_pictures_and_resumes(
     assert train_command(stage, tmp_path, run, 50) == [*words, *held, "--from", "jnet-8x", "--set", "a=1"]
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints" / "000000008.pt").touch()
-    assert train_command(stage, tmp_path, run, 50) == [*words, "--resume", *held, "--set", "a=1"]
+    for start in (("--from", "jnet-8x"), ("--from=jnet-8x",)):
+        again = replace(stage, options=(*start, "--set", "a=1"))
+        assert train_command(again, tmp_path, run, 50) == [*words, "--resume", *held, "--set", "a=1"]
 
 
 def test_a_python_that_lacks_something_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

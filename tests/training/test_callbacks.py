@@ -1,4 +1,4 @@
-"""What happens beside the training: the files it leaves, and when it warns."""
+"""Callbacks: the files that they write, and when they warn."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ NAN, INF = math.nan, math.inf
 
 
 def trainer_in(folder: Path, images: int = 0) -> Any:
-    """As much of a trainer as callbacks look at."""
+    """The parts of a trainer that callbacks use."""
     state = {"images": images, "modules": {"line": torch.full((2,), float(images))}}
     return SimpleNamespace(folder=folder, config=CONFIG, step=images // 2, images_seen=images, state=lambda: state)
 
@@ -189,7 +189,7 @@ class TestWatchdog:
         return int(torch.load(path, weights_only=True)["images"]) if path.exists() else None
 
     @pytest.mark.parametrize("loss", [0.0199, 0.001, 0.0])
-    def test_warns_of_a_discriminator_that_knows_all(self, loss: float, warnings: list[str], tmp_path: Path) -> None:
+    def test_warns_of_a_discriminator_that_is_too_good(self, loss: float, warnings: list[str], tmp_path: Path) -> None:
         Watchdog(warnings.append).on_log(trainer_in(tmp_path, 8), log(8) | {"discriminator/total": loss})
         (warning,) = warnings
         assert warning.startswith(f"8 images: the discriminator's loss is {loss:.3g}: ")
@@ -254,7 +254,7 @@ class TestPoints:
             "validation/score": [(6, 12.0)],
         }
 
-    def test_names_are_told_by_their_last_part_alone(self) -> None:
+    def test_curves_are_chosen_by_the_last_part_of_their_names(self) -> None:
         stats = [
             logged(2, discriminator__real=1.0, discriminator__projected_real=2.0, generator__unreal=3.0),
             {"images": 4, "real": 9.0},

@@ -1,4 +1,4 @@
-"""Checkpoints: written whole or not at all, two kept, and the best by its score beside them."""
+"""Checkpoints: complete or absent, the last two and the best one kept."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class TestNewest:
         save_if_best(tmp_path, state(2), 1.0)
         assert checkpoints(tmp_path) == []  # the best is not one to resume from
 
-    def test_others_files_are_let_be_and_leftovers_go(self, tmp_path: Path) -> None:
+    def test_other_files_stay_and_leftovers_go(self, tmp_path: Path) -> None:
         save_checkpoint(tmp_path, state(2))
         for name in ("mine.pt", "12a.pt", "notes.txt", "000000004.tmp"):
             (tmp_path / "checkpoints" / name).write_bytes(b"")
@@ -116,11 +116,11 @@ class TestBest:
 def test_a_damaged_note_of_the_best_is_named_at_the_start(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "best.json").write_bytes(content)
-    with pytest.raises(TrainingError, match=r"best\.json: is not as facegen wrote it; delete it"):
+    with pytest.raises(TrainingError, match=r"best\.json: is damaged; delete it"):
         best_score(tmp_path)
 
 
-class TestTakingUp:
+class TestLoading:
     def line(self, learning_rate: float, **sizes: int) -> tuple[dict[str, nn.Module], tuple[Phase, ...]]:
         """A trained line with a frozen copy beside it."""
         line = nn.Linear(sizes.get("width", 3), 1)
@@ -141,7 +141,7 @@ class TestTakingUp:
         assert torch.equal(before[0]["exp_avg"], after[0]["exp_avg"])
         assert before[0]["step"] == after[0]["step"] == 1
 
-    def test_says_what_it_holds(self) -> None:
+    def test_state_holds_the_progress_and_all_modules_and_optimizers(self) -> None:
         saved = state_of(3, 6, *self.line(0.1))
         assert (saved["step"], saved["images"]) == (3, 6)
         assert (list(saved["modules"]), list(saved["optimizers"])) == (["line", "other"], ["line"])
@@ -162,10 +162,10 @@ class TestTakingUp:
         path = save_checkpoint(tmp_path, state_of(3, 6, *self.line(0.1)))
         modules, (phase,) = self.line(0.1)
         muon = Phase("line", phase.module, Muon(phase.module.parameters(), lr=0.1))
-        with pytest.raises(TrainingError, match=r"another recipe \(the line's optimizer was another than Muon\)"):
+        with pytest.raises(TrainingError, match=r"another recipe \(the line's optimizer was not Muon\)"):
             load_state(path, modules, (muon,))
 
-    def test_one_of_before_optimizers_were_named_is_adams(self, tmp_path: Path) -> None:
+    def test_a_checkpoint_without_the_optimizers_name_is_adams(self, tmp_path: Path) -> None:
         saved = state_of(3, 6, *self.line(0.1))
         assert saved["optimizers"]["line"].pop(KIND) == "Adam"
         load_state(save_checkpoint(tmp_path, saved), *self.line(0.1))

@@ -73,7 +73,7 @@ def test_channels_must_fit_the_guide(guide: tuple[str, int]) -> None:
         ({"run": {"precision": "fp16"}}, "run.precision: .*got 'fp16'"),
         ({"tiles": {"guide_dropout": 1.5}}, "tiles.guide_dropout: .*got 1.5"),
         ({"guide": "grey"}, "guide: .*got 'grey'"),
-        ({"loss": {"real_label": 0.9}}, "loss: real_label is 0.9, but hinge knows no labels"),
+        ({"loss": {"real_label": 0.9}}, "loss: real_label is 0.9, but hinge has no labels"),
         ({"loss": {"projected": 1, "crop": 64}}, "loss: crop is 64; projected needs at least 128 px"),
         ({"loss": {"pooled_side": 96}}, "loss.pooled_side is 96, expected a divisor of tile x scale = 256"),
         ({"tiles": {"block": 4}}, r'\[tiles\] unknown key "block"'),

@@ -171,12 +171,12 @@ def test_larger_pictures_are_reduced_to_the_side_and_smaller_ones_kept(ramp_fold
     assert [p.shape for p in pairs(ramp_folder, side=96).pictures] == [(48, 64, 3)]
 
 
-def test_pictures_smaller_than_the_crop_are_told_and_left_out(head_folder: Path, ramp_folder: Path) -> None:
-    told: list[str] = []
+def test_pictures_smaller_than_the_crop_are_reported_and_omitted(head_folder: Path, ramp_folder: Path) -> None:
+    warnings: list[str] = []
     files = [*sorted(head_folder.iterdir()), ramp_folder / "a.png"]
     config = PairConfig(crop=64)
-    found = PairDataset(files, side=96, scale=4, config=config, seed=0, warn=told.append)
+    found = PairDataset(files, side=96, scale=4, config=config, seed=0, warn=warnings.append)
     assert found.files == files[:3]
-    assert told == [f"{files[3]}: 64x48 is smaller than the crop of 64 px. Left out."]
+    assert warnings == [f"{files[3]}: 64x48 is smaller than the crop of 64 px. Left out."]
     with pytest.raises(TrainingError, match="None of the 1 pictures could be used"):
-        PairDataset(files[3:], side=96, scale=4, config=config, seed=0, warn=told.append)
+        PairDataset(files[3:], side=96, scale=4, config=config, seed=0, warn=warnings.append)

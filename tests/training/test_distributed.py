@@ -116,13 +116,6 @@ def rank(number: int, out: Path) -> int:
     raise AssertionError(f"no rank {number} trains in {out}")
 
 
-def test_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(UsageError, match="--devices 4: there are 1 CUDA devices; ask for fewer"):
-        make_fabric(device="cuda", devices=4)
-
-
 def test_a_batch_that_cannot_be_shared(head_folder: Path, tmp_path: Path) -> None:
     class Three:
         """What a Fabric of three processes says of itself."""

@@ -60,13 +60,13 @@ def test_reproducible_whatever_the_global_state(draw: Callable[[Draws, int], Ten
     assert torch.equal(draw(Draws(*SEED), BATCH), before)
 
 
-def test_the_global_state_is_let_be() -> None:
+def test_the_global_random_state_does_not_change() -> None:
     state = torch.get_rng_state()
     sequence(Draws(*SEED), BATCH)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-def test_known_for_good() -> None:
+def test_numbers_stay_the_same_in_later_versions() -> None:
     """A checkpoint of today must go on in the same way tomorrow: no random state is saved in it."""
     assert Draws(3, 20, -1).shared(0, 10**6, 3).tolist() == [647761, 171212, 717161]
 
@@ -184,9 +184,10 @@ class TestItems:
             assert torch.equal(whole.normal()[1000:1003], part.normal())
         assert not torch.equal(ItemDraws(4, self.ITEMS).uniform(), ItemDraws(3, self.ITEMS).uniform())
 
-    def test_known_for_good(self) -> None:
+    def test_numbers_stay_the_same_in_later_versions(self) -> None:
         """A run of today must go on in the same way tomorrow, on any device."""
-        assert ItemDraws(3, torch.tensor([20, 2**40])).whole(10**6, 2).tolist() == [[755437, 677380], [782113, 949022]]
+        found = ItemDraws(3, torch.tensor([20, 2**40])).integers(10**6, 2)
+        assert found.tolist() == [[755437, 677380], [782113, 949022]]
 
     def test_uniform_numbers_fill_the_range_evenly_and_independently(self) -> None:
         draws = ItemDraws(0, self.ITEMS)
@@ -206,7 +207,7 @@ class TestItems:
 
     def test_whole_numbers_stay_below_each_item_s_own_limit(self) -> None:
         limit = self.ITEMS % 5 + 1
-        found = ItemDraws(0, self.ITEMS).whole(limit, 2)
+        found = ItemDraws(0, self.ITEMS).integers(limit, 2)
         assert (found < limit[:, None]).all()
         assert all(set(found[limit == n].flatten().tolist()) == set(range(n)) for n in range(1, 6))
 

@@ -61,10 +61,10 @@ def test_folder_in_use_is_refused(head_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_nothing_to_resume_is_told_before_pictures_are_read(tmp_path: Path, exists: bool) -> None:
+def test_nothing_to_resume_is_reported_before_pictures_are_read(tmp_path: Path, exists: bool) -> None:
     if exists:
         (tmp_path / "run").mkdir()
-    with pytest.raises(TrainingError, match="no checkpoint to resume from; leave --resume away to begin"):
+    with pytest.raises(TrainingError, match="no checkpoint to resume from; omit --resume to begin"):
         make_trainer(jnet_recipe(), tmp_path / "no pictures", tmp_path / "run", resume=True)
     assert (tmp_path / "run").exists() == exists
 
@@ -228,13 +228,13 @@ class TestShippedRecipes:
         assert found.images_per_second > 0
 
 
-def test_network_that_is_told_the_strength_begins_as_one_that_is_not(head_folder: Path, tmp_path: Path) -> None:
+def test_network_with_the_strength_as_input_begins_like_one_without(head_folder: Path, tmp_path: Path) -> None:
     recipe = jnet_recipe()
     make_trainer(recipe, head_folder, tmp_path / "run").run()
     publish(tmp_path / "run", "blind", tmp_path, recipe_name="test")
     wider = recipe.generator.model_copy(update={"in_channels": 7, "strength": True})
-    told = recipe.model_copy(update={"generator": wider})
-    begun = make_trainer(told, head_folder, tmp_path / "told", begin_with=str(tmp_path / "blind")).objective.ema[0]
+    changed = recipe.model_copy(update={"generator": wider})
+    begun = make_trainer(changed, head_folder, tmp_path / "wide", begin_with=str(tmp_path / "blind")).objective.ema[0]
     blind, _ = load_network(str(tmp_path / "blind"), JNet)
     stack = torch.rand(2, 7, recipe.generator.tile, recipe.generator.tile)
     torch.testing.assert_close(begun(stack), blind(stack[:, :6]))

@@ -73,7 +73,7 @@ class TestTiles:
         assert 10 < int((harm > 0.5 / 255).sum()) < 30
         assert harm.max() < 0.1
 
-    def test_damaged_tiles_are_told_their_strength(self, head_folder: Path) -> None:
+    def test_stacks_hold_the_strength_of_their_damage(self, head_folder: Path) -> None:
         config = PLAIN.model_copy(update={"damage": 0.7, "zoom_max": 1.5})
         data = tiles(head_folder, config=config, strength=True)
         stacks, high = data.batch(0, 80)
@@ -118,7 +118,7 @@ class TestTiles:
         assert best < 1e-4
         return place
 
-    def test_guide_lies_on_the_face_also_when_mirrored(self, head_folder: Path) -> None:
+    def test_guide_covers_the_face_also_when_mirrored(self, head_folder: Path) -> None:
         data = TileDataset(files_in(head_folder)[:1], side=64, tile=8, scale=8, guide="rgb", config=PLAIN, seed=0)
         picture = data.pictures[0].permute(2, 0, 1) / 255
         points = data.points[0] / 8

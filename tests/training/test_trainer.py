@@ -46,9 +46,9 @@ def _small_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 class Duel:
     """The smallest objective: a line learns to fit, a critic learns to tell it from the truth."""
 
-    def __init__(self, learning_rate: float = 0.01, width: int = 3, broken_at: int = -1) -> None:
+    def __init__(self, learning_rate: float = 0.01, broken_at: int = -1) -> None:
         torch.manual_seed(0)
-        self.line, self.critic = nn.Linear(width, 1), nn.Linear(1, 1)
+        self.line, self.critic = nn.Linear(3, 1), nn.Linear(1, 1)
         self.ema = (copy.deepcopy(self.line).requires_grad_(False), self.line)
         self.modules = {"line": self.line, "critic": self.critic, "average": self.ema[0]}
         self.phases = (
@@ -56,7 +56,7 @@ class Duel:
             Phase("line", self.line, torch.optim.Adam(self.line.parameters(), lr=learning_rate)),
         )
         self.companions: dict[str, nn.Module] = {}
-        self.width, self.broken_at, self.drawn = width, broken_at, 0
+        self.broken_at = broken_at
 
     capturable = False
 
@@ -67,7 +67,7 @@ class Duel:
         """All is learned by gradients."""
 
     def batch(self, start: int, size: int) -> tuple[int, Tensor]:
-        rows = [torch.randn(self.width, generator=torch.Generator().manual_seed(n)) for n in range(start, start + size)]
+        rows = [torch.randn(3, generator=torch.Generator().manual_seed(n)) for n in range(start, start + size)]
         return start // CONFIG.batch, torch.stack(rows)
 
     def begin(self, batch: tuple[int, Tensor], draws: Draws) -> tuple[int, Tensor]:
@@ -82,12 +82,11 @@ class Duel:
         return {"total": (self.critic(noise) - self.critic(self.line(x))).square().mean()}
 
     def validate(self) -> tuple[RGB, dict[str, float]]:
-        self.drawn += 1
         return np.full((4, 4, 3), 77, np.uint8), {"score": self.line.weight.abs().sum().item()}
 
 
-class Told(Callback):
-    """Passes on what is logged."""
+class Reporter(Callback):
+    """Passes the logs on to a function."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
@@ -99,7 +98,7 @@ class Told(Callback):
 def duel(
     folder: Path, report: Report = lambda _: None, *, run: dict[str, Any] | None = None, **options: Any
 ) -> Trainer:
-    callbacks = (StatsFile(), Samples(), Told(report))
+    callbacks = (StatsFile(), Samples(), Reporter(report))
     return Trainer(Duel(**options), CONFIG.model_copy(update=run or {}), folder, callbacks)
 
 
@@ -129,7 +128,7 @@ class TestResuming:
     def test_two_steps_and_two_more_are_four(self, make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
         for out, parts in (("whole", (8,)), ("parts", (4, 8))):
             for part, images in enumerate(parts):
-                torch.manual_seed(99 + part)  # nothing may hang on the global random state
+                torch.manual_seed(99 + part)  # nothing may depend on the global random state
                 make_trainer(make_recipe(images=images), head_folder, tmp_path / out, resume=part > 0).run()
         assert final(tmp_path / "whole")["step"] == 4
         assert_same(final(tmp_path / "parts"), final(tmp_path / "whole"))
@@ -145,7 +144,7 @@ class TestResuming:
     def test_nothing_to_resume(self, tmp_path: Path) -> None:
         assert duel(tmp_path).resume() is False
 
-    def test_newest_checkpoint_is_taken_and_others_files_are_let_be(self, tmp_path: Path) -> None:
+    def test_newest_checkpoint_is_taken_and_other_files_stay(self, tmp_path: Path) -> None:
         duel(tmp_path).run()
         (tmp_path / "checkpoints" / "zz-best.pt").write_bytes(b"mine")
         trainer = duel(tmp_path, run={"images": 30})
@@ -154,24 +153,10 @@ class TestResuming:
         trainer.run()
         assert (tmp_path / "checkpoints" / "zz-best.pt").read_bytes() == b"mine"
 
-    def test_another_shape_is_refused(self, tmp_path: Path) -> None:
-        duel(tmp_path).run()
-        with pytest.raises(TrainingError, match=r"000000012\.pt: made by another recipe \(.*size mismatch") as caught:
-            duel(tmp_path, width=5).resume()
-        assert "\n" not in str(caught.value)
-
     def test_another_stage_is_refused(self, head_folder: Path, tmp_path: Path) -> None:
         make_trainer(dcgan_recipe(), head_folder, tmp_path / "run").save()
         with pytest.raises(TrainingError, match="made by another recipe"):
             make_trainer(jnet_recipe(), head_folder, tmp_path / "run", resume=True)
-
-    @pytest.mark.parametrize("content", [b"", b"damaged", None])
-    def test_damaged_checkpoint_is_named(self, tmp_path: Path, content: bytes | None) -> None:
-        duel(tmp_path).run()
-        path = checkpoints(tmp_path)[-1]
-        path.write_bytes(path.read_bytes()[:-500] if content is None else content)
-        with pytest.raises(TrainingError, match=r"000000012\.pt: cannot be read .*delete it to go on from the"):
-            duel(tmp_path).resume()
 
     def test_learning_rate_is_the_recipes(self, tmp_path: Path) -> None:
         duel(tmp_path, learning_rate=0.01).run()
@@ -195,19 +180,6 @@ class TestCheckpoints:
     def test_two_are_kept_and_nothing_is_left_over(self, tmp_path: Path) -> None:
         duel(tmp_path, run={"checkpoint_minutes": 1e-9}).run()
         assert [p.name for p in sorted((tmp_path / "checkpoints").iterdir())] == ["000000010.pt", "000000012.pt"]
-
-    def test_what_a_killed_run_left_is_cleared_away(self, tmp_path: Path) -> None:
-        (tmp_path / "checkpoints").mkdir()
-        (tmp_path / "checkpoints" / "000000002.tmp").write_bytes(b"half")
-        duel(tmp_path).run()
-        assert not list(tmp_path.rglob("*.tmp"))
-
-    def test_they_are_in_order_of_images_seen(self, tmp_path: Path) -> None:
-        (tmp_path / "checkpoints").mkdir()
-        for name in ("1000000000.pt", "999999998.pt", "000000002.pt", "notes.pt", "000000004.tmp"):
-            (tmp_path / "checkpoints" / name).touch()
-        assert [p.stem for p in checkpoints(tmp_path)] == ["000000002", "999999998", "1000000000"]
-        assert checkpoints(tmp_path / "none") == []
 
     def test_time_that_is_up_saves(self, tmp_path: Path) -> None:
         duel(tmp_path).run(seconds=0)
@@ -426,16 +398,8 @@ class TestInterruption:
 def test_killed_run_goes_on_bit_for_bit(head_folder: Path, tmp_path: Path) -> None:
     endless = jnet_recipe(images=10**6, checkpoint_minutes=1e-9)
     (tmp_path / "recipe.toml").write_text(tomli_w.dumps(endless.model_dump(mode="json", exclude_none=True)))
-    arguments = [
-        "recipe.toml",
-        "--data",
-        str(head_folder),
-        "--out",
-        "killed",
-        "--threads",
-        str(torch.get_num_threads()),
-    ]
-    command = [sys.executable, "-c", "from facegen.cli.main import main; main()", "train", *arguments]
+    options = ["--data", str(head_folder), "--out", "killed", "--threads", str(torch.get_num_threads())]
+    command = [sys.executable, "-c", "from facegen.cli.main import main; main()", "train", "recipe.toml", *options]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120

@@ -177,7 +177,7 @@ def test_buffer_returns_the_nearest_of_256_levels_clamped() -> None:
         assert (out - first.clamp(-1, 1)).abs().max() <= 1 / 255 + 1e-6
 
 
-def test_buffer_lets_the_given_pictures_be_and_passes_no_gradient() -> None:
+def test_buffer_leaves_the_given_pictures_unchanged_and_passes_no_gradient() -> None:
     buffer = ReplayBuffer(4, 1, 2)
     buffer.mix(levels(0, 4), rng())
     fake = levels(100, 20).clone().requires_grad_()

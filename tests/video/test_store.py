@@ -63,7 +63,7 @@ def test_frames_of_another_key_are_dropped_with_a_word(tmp_path: Path) -> None:
     warnings: list[str] = []
     with FrameStore(tmp_path, KEY | {"size": 128}, warn=warnings.append) as other:
         assert other.done == 0
-    assert warnings == [f"{tmp_path}: its frames were made with other options or inputs; they are made anew."]
+    assert warnings == [f"{tmp_path}: its frames were made with other options or inputs; they are made again."]
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

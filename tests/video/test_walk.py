@@ -165,10 +165,16 @@ def test_damage_is_noticed(pipeline: FacePipeline, tmp_path: Path, change: str, 
         latent_in(pipeline, path)
 
 
-@pytest.mark.parametrize("truncation", [None, "wide", 0, -1, float("nan"), float("inf")])
-def test_a_truncation_that_cannot_be_is_damage(pipeline: FacePipeline, tmp_path: Path, truncation: object) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *(("truncation", x) for x in (None, "wide", 0, -1, float("nan"), float("inf"))),
+        *(("rejection", x) for x in ("all", 1)),
+    ],
+)
+def test_an_impossible_recipe_is_damage(pipeline: FacePipeline, tmp_path: Path, key: str, value: object) -> None:
     values = json.loads(record_text(pipeline, "sample", {"seeds": 7}, z=pipeline.latent(7))[RECORD_KEY])
-    values["recipe"]["truncation"] = truncation
+    values["recipe"][key] = value
     path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
     with pytest.raises(FileError, match=r"a\.png: .*damaged"):
         latent_in(pipeline, path)

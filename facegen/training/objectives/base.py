@@ -26,7 +26,7 @@ class Phase:
     name: str
     module: nn.Module
     optimizer: torch.optim.Optimizer
-    """Phases may share one."""
+    """Two phases may share one."""
     interval: int = 1
     """The phase runs every this many steps."""
     first_image: int = 0
@@ -34,16 +34,16 @@ class Phase:
     clip_norm: float = 0.0
     """Longer gradients are shortened to it; 0 leaves them unchanged."""
     rate: Callable[[float], float] | None = None
-    """The learning rate at a share of the run, in 0..1; if absent, it stays the optimizer's."""
+    """The learning rate at a share of the run, 0..1; if absent, the optimizer's stays."""
 
     @classmethod
     def discriminator(cls, module: nn.Module, config: OptimizerConfig) -> Phase:
-        """The discriminator's turn, by Adam."""
+        """The discriminator's turn, with Adam."""
         return cls("discriminator", module, _adam(module, config), rate=config.rate)
 
     @classmethod
     def generator(cls, module: nn.Module, config: OptimizerConfig, interval: int = 1) -> Phase:
-        """The generator's turn, by the optimizer that the recipe names."""
+        """The generator's turn, with the recipe's optimizer."""
         optimizer = Muon(**_options(module, config)) if config.generator == "muon" else _adam(module, config)
         return cls("generator", module, optimizer, interval, config.generator_from, config.clip_norm, config.rate)
 
@@ -57,7 +57,7 @@ class Objective(Protocol):
 
     @property
     def modules(self) -> Mapping[str, nn.Module]:
-        """Everything that is saved: the networks, the average that is published, and the memory of the losses."""
+        """Everything that checkpoints save: networks, their published average, and the memories of the losses."""
 
     @property
     def ema(self) -> tuple[nn.Module, nn.Module]:
@@ -65,33 +65,33 @@ class Objective(Protocol):
 
     @property
     def companions(self) -> Mapping[str, nn.Module]:
-        """The networks that are published with the average, by what is added to its name."""
+        """The networks that are published with the average, by the suffix of their names."""
 
     def batch(self, start: int, size: int) -> Any:
-        """Pictures number `start` and on of the endless training order: tensors, on the device."""
+        """Pictures start, start+1, ... of the endless training order: tensors, on the device."""
 
     @property
     def capturable(self) -> bool:
         """True if `begin` and `losses` do the same in every step, so that a GPU may replay them as a graph."""
 
     def before_step(self, images_seen: int) -> None:
-        """Set what changes with the images seen."""
+        """Set values that depend on the images seen."""
 
     def begin(self, batch: Any, draws: Draws) -> Any:
-        """Generate what all phases of a step use, gradients kept."""
+        """Generate the pictures that all phases of a step use, with their gradients."""
 
     def losses(self, phase: str, pictures: Any, draws: Draws, images_seen: int) -> Losses:
         """The phase's losses for the result of `begin`; the one to minimise is called "total"."""
 
     def after_step(self) -> None:
-        """Learn what is not learned by gradients."""
+        """Update values that gradients do not train."""
 
     def validate(self) -> tuple[RGB, dict[str, float]]:
-        """A fixed sheet of the average's pictures, and its figures; of "score", lower is better."""
+        """A sheet of the average's pictures, the same ones each time, and its figures; a lower "score" is better."""
 
 
 def _options(module: nn.Module, config: OptimizerConfig) -> dict[str, Any]:
-    """On a GPU the learning rate is a tensor, which a graph that is replayed reads anew."""
+    """On a GPU the learning rate is a tensor, which a replayed graph reads in every step."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     on_gpu = trained[0].device.type == "cuda"
     rate = torch.tensor(config.learning_rate, device=trained[0].device) if on_gpu else config.learning_rate
@@ -105,7 +105,7 @@ def _adam(module: nn.Module, config: OptimizerConfig) -> torch.optim.Adam:
 
 
 def placed(module: Module, device: torch.device) -> Module:
-    """Move to the device, weights in the memory format that convolutions are fastest in."""
+    """Move to the device, with weights in the fastest memory format for convolutions."""
     module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return module
 

@@ -1,6 +1,6 @@
-"""Content losses in the features of a frozen network (EfficientNets, or VGG19 as in SRGAN), and validation by them.
+"""Content losses in the features of frozen networks (EfficientNets, or VGG19 as in SRGAN), and validation by them.
 
-VGG19's weights are the user's to get: nothing is downloaded.
+The user provides VGG19's weights: nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ SMALLEST = 16  # px; the four poolings leave one place
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and deviation of RGB in [0, 1], as torchvision's weights expect them."""
 RESCALING = 1 / 12.75
-"""The feature maps are multiplied by this, so that the loss is as large as a pixel MSE (Ledig et al. 2017, 3.2)."""
+"""Factor on the feature maps, so that the loss is about as large as a pixel MSE (Ledig et al. 2017, 3.2)."""
 WHERE = "Nothing is downloaded: get vgg19-dcbb9e9d.pth from https://download.pytorch.org/models/ and give its path."
 BATCH, VALIDATED = 8, 48
-"""Pictures that `validate` upscales at a time, and in all; the first ones are on the sheet."""
+"""Pictures that `validate` upscales at a time, and in all; the sheet shows the first batch."""
 
 
 class VGG19Features(nn.Module):
-    """VGG19 up to the last convolution of its fifth block, the layer of SRGAN's phi_5,4, before that one's ReLU.
+    """VGG19 up to the last convolution of its fifth block, SRGAN's phi_5,4, but before its ReLU.
 
-    ESRGAN takes it there too (Wang et al. 2018): after the ReLU most of the map is zero. The layers have torchvision's
-    names, features.0 to features.34.
+    So does ESRGAN (Wang et al. 2018), as most of the map is zero after the ReLU. The layers have torchvision's names,
+    features.0 to features.34.
     """
 
     mean: Tensor
@@ -69,19 +69,19 @@ class VGG19Features(nn.Module):
 def load_vgg19(path: Path) -> VGG19Features:
     """Build the network with torchvision's weights, in eval mode, without gradients on its parameters.
 
-    The file is a .safetensors file or else one by torch.save, in single or half precision; further keys (the
-    classifier's) are ignored.
+    The file is a .safetensors file or one by torch.save, in single or half precision; other keys (the classifier's)
+    are ignored.
     """
     state = _read(path)
     network = VGG19Features()
-    for key, own in network.state_dict().items():
+    for key, expected in network.state_dict().items():
         value = state.get(key)
         if not isinstance(value, Tensor):
             raise TrainingError(f"{path}: not the weights of a torchvision VGG19: {key} is missing. {WHERE}")
-        if value.shape != own.shape:
+        if value.shape != expected.shape:
             raise TrainingError(
                 f"{path}: not the weights of a torchvision VGG19 without batchnorm: {key} has shape "
-                f"{tuple(value.shape)}, expected {tuple(own.shape)}. {WHERE}"
+                f"{tuple(value.shape)}, expected {tuple(expected.shape)}. {WHERE}"
             )
     network.load_state_dict({key: state[key] for key in network.state_dict()})
     return network.eval().requires_grad_(False)
@@ -94,7 +94,7 @@ def _read(path: Path) -> dict[str, Any]:
         if path.suffix == ".safetensors":
             return load_safetensors(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file of another kind gives nearly any, KeyError and AssertionError among them
+    except Exception as error:  # other files raise nearly any error, KeyError and AssertionError among them
         raise TrainingError(f"{path}: cannot be read as weights ({type(error).__name__}). {WHERE}") from None
     if not isinstance(state, dict):
         raise TrainingError(f"{path}: holds a {type(state).__name__}, expected a state dict. {WHERE}")
@@ -105,7 +105,7 @@ def vgg_loss(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
     """SRGAN's content loss (Ledig et al. 2017, equation 5): MSE of two batches' feature maps, each divided by 12.75.
 
     Averaged over channels too, like SRGAN's pixel MSE; the paper's "rescaling factor of about 0.006" is 1/12.75^2. Both
-    are (B, 3, H, W) in [0, 1]; gradients reach the first alone.
+    are (B, 3, H, W) in [0, 1]; only the first gets a gradient.
     """
     with torch.no_grad():
         wanted = network(b).float()
@@ -113,7 +113,7 @@ def vgg_loss(network: nn.Module, a: Tensor, b: Tensor) -> Tensor:
 
 
 class ContentLoss:
-    """The distance that the recipe names, in frozen networks' features."""
+    """The distance between pictures in the features of the recipe's frozen networks."""
 
     def __init__(self, loss: FeatureLoss, device: torch.device) -> None:
         self.weights = loss.feature_weights
@@ -122,14 +122,14 @@ class ContentLoss:
         self.networks: dict[Name, EfficientNetLite] = {name: placed(load_efficientnet(name), device) for name in names}
 
     def __call__(self, a: Tensor, b: Tensor) -> Tensor:
-        """The distance of two (B, 3, H, W) batches in [0, 1]; gradients reach the first alone."""
+        """The distance of two (B, 3, H, W) batches in [0, 1]; only the first gets a gradient."""
         if self.vgg is not None:
             return vgg_loss(self.vgg, a, b)
         losses = [feature_loss(network, a, b, weights=self.weights) for network in self.networks.values()]
         return torch.stack(losses).mean()
 
     def of_maps(self, maps: Mapping[Name, Sequence[Tensor]], wanted: Mapping[Name, Sequence[Tensor]]) -> Tensor:
-        """The same for two batches whose maps by the EfficientNets are known already."""
+        """The same distance, from both batches' maps by the EfficientNets."""
         losses = [maps_loss(maps[name], wanted[name], weights=self.weights) for name in self.networks]
         return torch.stack(losses).mean()
 
@@ -138,7 +138,7 @@ class ContentLoss:
 def validate(
     unseen: PairDataset | TileDataset, network: nn.Module, distance: ContentLoss, device: torch.device
 ) -> tuple[RGB, dict[str, float]]:
-    """A sheet of bicubic, upscaled and real pictures not trained on; the mean distances of both to the real ones."""
+    """Compare upscaled and bicubic pictures with real, unseen ones: a sheet of all three, and the mean distances."""
     sheet: list[RGB] = []
     distances = []
     for start in range(0, VALIDATED, BATCH):

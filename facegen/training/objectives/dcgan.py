@@ -1,4 +1,4 @@
-"""Stage 1: a DCGAN generator, trained against a projected discriminator or DCGAN's own, optionally as a VAE-GAN."""
+"""Stage 1: a DCGAN generator, trained with a projected discriminator or DCGAN's, optionally as a VAE-GAN."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ from facegen.training.random import Draws, diffaugment
 SHOWN, VALIDATED = 64, 256
 """Samples on the sheet; samples, and unseen pictures, that `validate` compares."""
 GROWING = (8, 16, 32, 64)
-"""Sides, in pixels, that training grows from; each doubles into the next."""
+"""Sides, in pixels, that training grows through; each fades into its double."""
 COLOURS = 50.0
-"""Weight of the pixels' L1 next to the feature loss, whose gradient is 15 times as long even so: features know little
-of colour, and nothing of stripes of red and green one pixel wide."""
+"""Weight of the pixels' L1 beside the feature loss: features show little of colours, and nothing of red and green
+stripes one pixel wide. The feature loss's gradient is still 15 times as long."""
 SHIFT = 32
-"""Pictures are shifted at random by less than this before they are compared: a strided network that always sees the
-same grid misses a pattern between its lines."""
+"""Pictures are shifted at random by less than this many pixels before they are compared: a strided network that always
+sees the same grid misses patterns between its lines."""
 HALF_LIFE = 2000
-"""Pictures after which an older one counts half as much in the moments of the latents."""
+"""Pictures after which an older one has half the weight in the moments of the latents."""
 JITTER = 1e-6
 """Added to the variances, so that rounding leaves the covariance positive."""
 
@@ -64,15 +64,15 @@ class Step:
     real: Tensor
     fake: Tensor
     found: Found | None = None
-    """Every second fake picture is generated from these latents of the real one."""
+    """Every second fake picture is a reconstruction: it is generated from these latents of the real one."""
 
 
 @torch.no_grad()
 def learn_map(latents: Tensor, generators: Sequence[DCGANGenerator]) -> None:
-    """Move the generators' map towards the mean and covariance of (B, Z) latents, of this process and of the others.
+    """Move the generators' map towards the mean and covariance of all processes' (B, Z) latents.
 
-    The latents include their noise: without it the discriminator can tell pictures of found latents from the other half
-    of the batch, and that half gets worse. The first generator's map is the memory; all get the same.
+    The latents include their noise: without it the map's pictures would differ from the reconstructions, and get worse.
+    The first generator's map is the memory; all get the same.
     """
     first = generators[0]
     with torch.autocast(latents.device.type, enabled=False):
@@ -81,7 +81,7 @@ def learn_map(latents: Tensor, generators: Sequence[DCGANGenerator]) -> None:
         covariance = first.latent_factor @ first.latent_factor.T
         covariance.lerp_(mean_over_processes(offset.T @ offset / len(offset)), 1 - keep)
         mean = first.latent_mean + (1 - keep) * mean_over_processes(offset.mean(dim=0))
-        # without waiting for a GPU to say that the matrix is positive, which the jitter sees to
+        # cholesky_ex does not wait for a GPU's check that the matrix is positive, which the jitter ensures
         factor = torch.linalg.cholesky_ex(covariance + JITTER * torch.eye(len(mean), device=mean.device)).L
         for generator in generators:
             generator.latent_factor.copy_(factor)
@@ -94,13 +94,13 @@ class Reconstruction:
     def __init__(self, generator: DCGANGenerator, average: DCGANGenerator, features: EfficientNetLite) -> None:
         self.generator, self.average, self.features = generator, average, features
         self.drawn: Tensor | None = None
-        """The latents last used, which the map learns from after the step."""
+        """The latest latents, which the map learns from after the step."""
         self.encoder = LatentEncoder(EncoderConfig(z_dim=generator.config.z_dim))
 
     def find(self, real: Tensor, z: Tensor) -> tuple[Tensor, Found]:
-        """Map z, (B, Z) standard normal, to latents, every second of them to one that the encoder finds in `real`.
+        """Map z, (B, Z) standard normal, to latents; every second one is instead found in `real` by the encoder.
 
-        There z is the noise about the means found. The distributions found are returned as well.
+        There z is the noise around the mean found. Also returns the distributions found.
         """
         rows = torch.arange(0, len(real), 2, device=real.device)
         with torch.no_grad():
@@ -118,9 +118,9 @@ class Reconstruction:
     def losses(self, real: Tensor, fake: Tensor, found: Found, draws: Draws) -> tuple[Tensor, Tensor]:
         """The distance of every second fake picture from its original, and of the latents from N(0, 1) in nats."""
         shift = draws.shared(0, SHIFT, 2)
-        theirs, ours = (_rolled(x[::2], shift).add(1).div(2) for x in (real, fake))
-        distance = feature_loss(self.features, ours, theirs, weights=(1.0,) * len(STAGE_ENDS))
-        return distance + COLOURS * F.l1_loss(ours, theirs), prior_divergence(*found)
+        originals, rebuilt = (_rolled(x[::2], shift).add(1).div(2) for x in (real, fake))
+        distance = feature_loss(self.features, rebuilt, originals, weights=(1.0,) * len(STAGE_ENDS))
+        return distance + COLOURS * F.l1_loss(rebuilt, originals), prior_divergence(*found)
 
 
 class DCGANObjective:
@@ -164,7 +164,7 @@ class DCGANObjective:
         return not (self.recipe.loss.replay or self.recipe.loss.growing_images)
 
     def before_step(self, images_seen: int) -> None:
-        """The side that training has grown to is asked for as it is used."""
+        """Nothing to set: `losses` uses the images seen."""
 
     def after_step(self) -> None:
         if self.reconstruction is not None:
@@ -213,15 +213,15 @@ class DCGANObjective:
         return {"total": total, **losses}
 
     def _judged(self, fake: Tensor) -> Tensor:
-        """The generated pictures that the discriminator sees: none of found latents.
+        """The generated pictures that the discriminator sees: all but the reconstructions.
 
-        Those are smoother than real ones. A discriminator that learns by them that smooth is false asks the drawn ones
-        for ever more contrast, until every fourth face breaks.
+        Reconstructions are smoother than real pictures. A discriminator that learned from them that smooth is fake
+        would demand ever more contrast of the others, until every fourth face breaks.
         """
         return fake if self.reconstruction is None else fake[1::2]
 
     def _r1(self, real: Tensor, draws: Draws) -> Losses:
-        """R1 of the steps since the last time together (lazy regularisation, Karras et al. 2020)."""
+        """R1, weighted for all steps since the last time (lazy regularisation, Karras et al. 2020)."""
         with torch.autocast(self.device.type, enabled=False):
             real = real.detach().float().requires_grad_(True)
             penalty = r1_penalty(self._logits(real, draws), real)
@@ -232,9 +232,9 @@ class DCGANObjective:
         return cast(Sequence[Tensor], self.discriminator(augmented.contiguous(memory_format=torch.channels_last)))
 
     def _grown(self, pictures: Tensor, images_seen: int) -> Tensor:
-        """Pictures at the resolution that training has grown to, enlarged again; the next one is faded in.
+        """Reduce pictures to the resolution that training has grown to, and enlarge them; the next one is faded in.
 
-        Progressive growing (Karras et al. 2018) without new layers: the coarse layers train first.
+        This is progressive growing (Karras et al. 2018) without new layers: the coarse layers train first.
         """
         every = self.recipe.loss.growing_images
         if not every or images_seen >= every * len(GROWING):
@@ -247,7 +247,7 @@ class DCGANObjective:
     def validate(self) -> tuple[RGB, dict[str, float]]:
         """Samples of the average; their Frechet distance from unseen pictures ("score"), and their diversity.
 
-        Measured by EfficientNet-Lite0, which training knows as well: only for comparing checkpoints of one run.
+        EfficientNet-Lite0, which may also train the generator, measures: only for comparing checkpoints of one run.
         """
         pictures = self._samples()
         samples, real = self._features(pictures), self._unseen_features
@@ -266,7 +266,6 @@ class DCGANObjective:
         return self._features(self.unseen[:VALIDATED])
 
     def _samples(self) -> RGB:
-        """The same latents at every call."""
         average, latents = copy.deepcopy(self.ema[0]), self.fixed_z.to(self.device)
         calibrate_batchnorm(average, latents)
         with torch.no_grad():
@@ -275,7 +274,7 @@ class DCGANObjective:
 
 
 def _rolled(pictures: Tensor, shift: Tensor) -> Tensor:
-    """Move (B, C, H, W) pictures down and right by (2,) pixels; what leaves comes in on the other side."""
+    """Roll (B, C, H, W) pictures down and right by (2,) pixels."""
     down, across = (
         (torch.arange(side, device=shift.device) - by) % side
         for side, by in zip(pictures.shape[2:], shift.unbind(), strict=True)

@@ -1,4 +1,4 @@
-"""Stage 2: the J-net, trained by a PatchGAN, a projected discriminator, and content losses."""
+"""Stage 2: the J-net, trained with a PatchGAN, a projected discriminator, and content losses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from facegen.training.tiles import TileDataset
 
 @dataclass(frozen=True)
 class Crop:
-    """A square of some tiles in [0, 1], and its maps by each EfficientNet that a loss needs."""
+    """A square cut from tiles, in [0, 1], and its maps by each EfficientNet that a loss needs."""
 
     pictures: Tensor
     maps: Mapping[Name, Sequence[Tensor]]
@@ -37,9 +37,9 @@ class Step:
     real: Tensor
     upscaled: Tensor
     conditioned: tuple[Tensor, Tensor, Tensor]
-    """A square of the stacks, of the real and of the upscaled tiles, for the PatchGAN."""
+    """For the PatchGAN: the same square of the stacks, the real and the upscaled tiles."""
     crops: tuple[Crop, Crop]
-    """Crops of the real tiles, without gradients, and of the upscaled ones."""
+    """For the frozen networks: crops of the real tiles, without gradients, and of the upscaled ones."""
 
 
 class JNetObjective:
@@ -83,7 +83,7 @@ class JNetObjective:
             weight.fill_(schedule(images_seen))
 
     def after_step(self) -> None:
-        """All is learned by gradients."""
+        """Nothing to update: gradients train everything."""
 
     def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         stacks, real = (to_device(x, self.device) for x in batch)
@@ -91,11 +91,11 @@ class JNetObjective:
             upscaled = self.generator(stacks)
         scale, side = self.recipe.generator.scale, real.shape[-1]
         cut, window = self.cut(draws, side), self.window(draws, side)
-        told = stacks[:, : self.recipe.discriminator.condition_channels]  # without the strength
+        condition = stacks[:, : self.recipe.discriminator.condition_channels]  # without the strength
         seen = min(self.recipe.loss.crop, side)
         low_side = seen // scale
         conditioned = (
-            crop(told, cut, low_side), crop(real, cut * scale, low_side * scale),
+            crop(condition, cut, low_side), crop(real, cut * scale, low_side * scale),
             crop(upscaled, cut * scale, low_side * scale),
         )  # fmt: skip
         with record_function("train.features"):
@@ -147,17 +147,17 @@ class JNetObjective:
         return {"total": total, **losses}
 
     def cut(self, draws: Draws, side: int) -> Tensor:
-        """Top and left of the square that the PatchGAN sees, in low-res pixels, since it sees these too.
+        """Top and left, (2,), of the square that the PatchGAN sees, in low-res pixels, since it sees these too.
 
-        One for the batch, (2,), of tiles of this side.
+        It is the same for all tiles of a batch, which have this side.
         """
         scale = self.recipe.generator.scale
         return draws.shared(0, side // scale - min(self.recipe.loss.crop, side) // scale + 1, 2)
 
     def window(self, draws: Draws, side: int) -> Tensor:
-        """Top and left of the square that the frozen networks see, at any pixel; one for the batch, (2,).
+        """Top and left, (2,), of the square that the frozen networks see, at any pixel; the same for all tiles.
 
-        Convolutions of stride 2 that always met the same lines of the low-res pixels would teach the network a lattice.
+        Convolutions of stride 2 that always met the same lines of low-res pixels would teach the network a lattice.
         """
         return draws.shared(0, side - min(self.recipe.loss.crop, side) + 1, 2)
 
@@ -166,7 +166,7 @@ class JNetObjective:
 
 
 def crop(pictures: Tensor, corner: Tensor, side: int) -> Tensor:
-    """A square from its top and left, (2,), on."""
+    """Cut the square of this side whose top and left, (2,), are `corner`."""
     top, left = (corner + torch.arange(side, device=pictures.device)[:, None]).unbind(1)
     cut = pictures.index_select(2, top).index_select(3, left)
     return cut.contiguous(memory_format=torch.channels_last)

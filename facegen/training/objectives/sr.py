@@ -57,10 +57,10 @@ class UpscalerObjective:
         return not loss.replay and loss.pixel.end is None and loss.adversarial.end is None
 
     def before_step(self, images_seen: int) -> None:
-        """Weights that change are asked for as they are used."""
+        """Nothing to set: `losses` uses the images seen."""
 
     def after_step(self) -> None:
-        """All is learned by gradients."""
+        """Nothing to update: gradients train everything."""
 
     def begin(self, batch: tuple[Tensor, Tensor], draws: Draws) -> Step:
         low, real = (to_device(x, self.device) for x in batch)

@@ -105,7 +105,7 @@ def test_loss_is_float32_for_bfloat16_maps() -> None:
     assert vgg_loss(nn.Identity(), torch.ones(1, dtype=torch.bfloat16), torch.zeros(1)).dtype == torch.float32
 
 
-def test_random_weights_give_a_map_that_tells_pictures_apart() -> None:
+def test_maps_of_different_pictures_differ() -> None:
     torch.manual_seed(0)
     network = VGG19Features()
     pictures = torch.rand(2, 3, 32, 32)

@@ -1,4 +1,4 @@
-"""The objectives: whom each phase teaches, and what the samples show."""
+"""The objectives: which networks each phase trains, and what the samples show."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_frozen_features_look_at_any_pixel(head_folder: Path, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("features", [("lite0", "lite1"), ("lite1",)])
-def test_networks_that_look_for_several_losses_look_once(
+def test_frozen_networks_run_once_for_all_losses(
     head_folder: Path, tmp_path: Path, features: tuple[Literal["lite0", "lite1"], ...]
 ) -> None:
     recipe = jnet_recipe()
@@ -189,7 +189,7 @@ def test_networks_that_look_for_several_losses_look_once(
     for key, network in networks.items():
         network.register_forward_hook(lambda *_, key=key: seen.append(key))
     step = objective.begin(objective.batch(0, 2), draws())
-    losses, judged = (objective.losses(name, step, draws(), 0) for name in ("generator", "discriminator"))
+    losses, discriminator_losses = (objective.losses(name, step, draws(), 0) for name in ("generator", "discriminator"))
     assert sorted(seen) == sorted(list(networks) * 2)  # at the real and at the upscaled tiles
     assert len(networks) == len({*features, "lite0"})
     real, upscaled = (crop.pictures for crop in step.crops)
@@ -197,7 +197,7 @@ def test_networks_that_look_for_several_losses_look_once(
     found = objective.projected(upscaled * 2 - 1)
     torch.testing.assert_close(losses["projected"], objective.adversarial.generator(found))
     wanted = mean_logit(objective.projected(real * 2 - 1))
-    torch.testing.assert_close(judged["projected_real"], wanted)
+    torch.testing.assert_close(discriminator_losses["projected_real"], wanted)
 
 
 def with_loss(**changes: Any) -> DCGANRecipe:
@@ -236,7 +236,7 @@ def test_every_choice_of_the_recipe_trains_and_resumes(
     assert_trains_and_resumes(recipe, figures, head_folder, tmp_path / "run")
 
 
-def test_growing_judges_coarse_pictures_first(head_folder: Path, tmp_path: Path) -> None:
+def test_growing_shows_coarse_pictures_first(head_folder: Path, tmp_path: Path) -> None:
     objective = make_trainer(with_loss(growing_images=100), head_folder, tmp_path / "run").objective
     assert isinstance(objective, DCGANObjective)
     pictures = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0))
@@ -254,7 +254,7 @@ def test_delayed_generator_waits(head_folder: Path, tmp_path: Path) -> None:
     assert steps == {"discriminator": {4}, "generator": {2}}
 
 
-def test_projected_discriminator_beside_the_patchgan(head_folder: Path, tmp_path: Path) -> None:
+def test_projected_discriminator_trains_with_the_patchgan(head_folder: Path, tmp_path: Path) -> None:
     recipe = jnet_recipe(images=2)
     recipe = recipe.model_copy(
         update={

@@ -42,9 +42,7 @@ def objective_of(recipe: Recipe, folder: Path, out: Path) -> UpscalerObjective:
 
 
 def step_of(objective: UpscalerObjective) -> tuple[Tensor, Tensor, Tensor]:
-    """Low-res, real and upscaled pictures; what is upscaled is not what is real, as it is not at a start from
-    bicubic.
-    """
+    """Low-res, real and upscaled pictures; the latter differ from the real ones even at a start from bicubic."""
     low, real, fake = objective.begin(objective.batch(0, 2), Draws(5))
     return low, real, fake + 0.1
 
@@ -74,7 +72,7 @@ def test_every_choice_of_the_recipe_trains_and_resumes(
     assert_trains_and_resumes(recipe, figures, head_folder, tmp_path / "run")
 
 
-def test_a_loss_that_faded_is_not_reckoned_any_more(head_folder: Path, tmp_path: Path) -> None:
+def test_a_loss_that_faded_is_no_longer_computed(head_folder: Path, tmp_path: Path) -> None:
     objective = objective_of(changed(srgan_recipe(), loss={"pixel": FADING}), head_folder, tmp_path / "run")
     step = step_of(objective)
     early, late = (objective.losses("generator", step, Draws(1), seen) for seen in (3, 4))
@@ -102,7 +100,7 @@ def test_teachers_of_equal_pictures_have_nothing_to_say(head_folder: Path, tmp_p
         assert objective.losses("generator", (low, real, fake), Draws(1), 0)["adversarial"].item() > 0
 
 
-def test_discriminator_is_shown_the_picture_and_what_it_was_raised_from(head_folder: Path, tmp_path: Path) -> None:
+def test_discriminator_is_shown_the_picture_and_its_enlarged_low_res_one(head_folder: Path, tmp_path: Path) -> None:
     objective = objective_of(unet_recipe(), head_folder, tmp_path / "run")
     low, real, _ = step_of(objective)
     seen = objective._seen(real, low)
@@ -114,7 +112,7 @@ def test_discriminator_is_shown_the_picture_and_what_it_was_raised_from(head_fol
     assert torch.equal(alone._seen(real, low), real * 2 - 1)
 
 
-def test_labels_of_raised_pictures_are_drawn_around_the_recipes(
+def test_labels_of_upscaled_pictures_are_drawn_around_the_recipes(
     head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     objective = objective_of(srgan_recipe(), head_folder, tmp_path / "run")
@@ -153,6 +151,13 @@ def test_training_lowers_the_loss(head_folder: Path, tmp_path: Path) -> None:
         assert sum(totals[-6:]) < 0.9 * sum(totals[:6]), recipe.kind
 
 
+def test_a_generator_that_waits_alone_is_logged_without_losses(head_folder: Path, tmp_path: Path) -> None:
+    recipe = changed(unet_recipe(), loss={"adversarial": 0.0}, optimizer={"generator_from": 6})
+    make_trainer(recipe, head_folder, tmp_path / "run", callbacks=[StatsFile()]).run()
+    logged = [line for line in read_stats(tmp_path / "run") if "images_per_second" in line]
+    assert ["generator/total" in line for line in logged] == [False, True]
+
+
 def test_srgan_begins_with_what_srresnet_learned(head_folder: Path, tmp_path: Path) -> None:
     first = changed(srgan_recipe(), loss={"pixel_kind": "mse", "feature": 0.0, "adversarial": 0.0, "fake_label": 0.0})
     make_trainer(first, head_folder, tmp_path / "first").run()
@@ -165,7 +170,7 @@ def test_srgan_begins_with_what_srresnet_learned(head_folder: Path, tmp_path: Pa
             assert torch.equal(network.state_dict()[key], value), key
 
 
-def test_published_weights_raise_pictures_and_say_what_taught_them(head_folder: Path, tmp_path: Path) -> None:
+def test_published_weights_upscale_and_name_their_feature_loss(head_folder: Path, tmp_path: Path) -> None:
     for recipe, network in ((srgan_recipe(), SRGANGenerator), (unet_recipe(), UNet)):
         make_trainer(recipe, head_folder, tmp_path / recipe.kind).run()
         folders = publish(tmp_path / recipe.kind, f"my-{recipe.kind}", tmp_path, recipe_name="x")
@@ -186,7 +191,7 @@ def test_published_weights_raise_pictures_and_say_what_taught_them(head_folder: 
         (unet_recipe, {"loss": {"pixel": 0, "feature": 0, "adversarial": 0}}, "all 0 at first: nothing teaches"),
         (unet_recipe, {"loss": {"pixel": FADING, "feature": 0, "adversarial": 0}}, "all 0 at the end: nothing teaches"),
         (unet_recipe, {"loss": {"adversarial": 0, "replay": 5}}, "replay is for a discriminator"),
-        (unet_recipe, {"loss": {"kind": "hinge", "fake_label": 0.1}}, "fake_label is 0.1, but hinge knows no labels"),
+        (unet_recipe, {"loss": {"kind": "hinge", "fake_label": 0.1}}, "fake_label is 0.1, but hinge has no labels"),
         (srgan_recipe, {"generator": {"scale": 3}}, "generator.scale: .*2, 4 or 8, got 3"),
         (unet_recipe, {"generator": {"skip": False}}, 'unknown key "skip"; did you mean "skips"'),
     ],
