@@ -1,1 +1,1 @@
-"""Weights measured on pictures that they were not trained on."""
+"""Measure weights on pictures kept out of their training, and films by their temporal metrics."""

@@ -1,6 +1,6 @@
 """Compare upscalers on the same pictures: upscale, measure where there is an original, and show side by side.
 
-Evaluating stage 2 is comparing the pipeline with bicubic and Lanczos interpolation.
+To evaluate stage 2 is to compare the pipeline with bicubic and Lanczos interpolation.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from facegen.errors import ImageError, UsageError
 from facegen.evaluation.album import Album
 from facegen.evaluation.features import PairDistance
 from facegen.evaluation.groups import Grouping, evaluate_groups
-from facegen.evaluation.portraits import NAMES, ORIGINAL, Portrait, PortraitMeter, read_portrait
-from facegen.evaluation.report import BASELINE, Evaluation, Figure, Protocol, Sheet, ratio
+from facegen.evaluation.portraits import NAMES, Portrait, PortraitMeter, read_portrait
+from facegen.evaluation.report import BASELINE, ORIGINAL, Evaluation, Figure, Protocol, Sheet, ratio
 from facegen.evaluation.upscalers import Setting, Upscaler, from_pipeline, load_upscalers
 from facegen.media.images import read_image
 from facegen.media.report import need_charts
@@ -30,25 +30,25 @@ from facegen.pipeline import FacePipeline
 
 TITLE = "Ways to upscale a face, side by side"
 LARGEST = 512
-"""Longest side of a picture of the user's own: it is upscaled whole, and every model's result kept in memory."""
+"""Longest side, in pixels, of the user's own pictures: each is upscaled as a whole, all results stay in memory."""
 LOW = 96
 """Side, in pixels, that portraits are reduced to for stage 2."""
 OURS, LANCZOS, RATIO = "facegen", "lanczos", "to bicubic"
-"""Columns of stage 2, with `BASELINE` and `ORIGINAL`."""
+"""Columns of stage 2, besides `BASELINE` and `ORIGINAL`."""
 RELATIVE = tuple(NAMES[key][0] for key in ("features", "lpips", "patches", "identity", "landmarks"))
-"""Names of figures whose ratio to bicubic's is given."""
+"""Names of the figures that get a ratio to bicubic's value."""
 Track = Callable[[Sequence[Path], str], Iterable[Path]]
-"""Takes files and what they are, and yields them while it shows the progress."""
+"""Yields files while it shows the progress under a title."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """Sides of portraits in pixels: reduced to `low`, upscaled to `high`, at least twice it and a multiple."""
+    """Portraits are reduced to `low` px a side and upscaled to `high`, a multiple of `low`, at least twice."""
 
     low: int
     high: int
     damage: str | None = None
-    """A key of `facegen.ops.damage.LEVELS`: the reduced portraits are damaged so much before they are upscaled."""
+    """How much the reduced portraits are damaged: a key of `facegen.ops.damage.LEVELS`, or None for not at all."""
 
     def __post_init__(self) -> None:
         if self.high % self.low or self.scale < 2:
@@ -59,7 +59,7 @@ class Sides:
 
     @property
     def scale(self) -> int:
-        """The factor between the two."""
+        """The upscaling factor."""
         return self.high // self.low
 
     def __str__(self) -> str:
@@ -67,20 +67,20 @@ class Sides:
         return f"{self.low} px by area mean, 8 bits{damaged}, upscaled to {self.high} px"
 
     def reduce(self, original: RGB, item: int) -> RGB:
-        """Make the low-res picture, (low, low, 3), of a portrait; the damage is that of the item's number."""
+        """Make a portrait's low-res picture, (low, low, 3); `item` seeds its damage."""
         low = to_rgb(downsample_area(to_tensor(original), (self.low, self.low)))
         return low if self.damage is None else of_item(low, LEVELS[self.damage], item)
 
 
 class Comparison:
-    """Compares models on portraits and on pictures of the user's own, and gives one evaluation.
+    """Compares models on portraits and on the user's own pictures, in one evaluation.
 
     Args:
-        sides: of the portraits; other pictures are upscaled by the same scale.
-        device: where the networks that measure run.
-        report: gets a line on each picture that is left out.
-        out: folder to write pictures to; those of the user's own go into out/inputs.
-        kinds: of `facegen.evaluation.album.KINDS`, the pictures to write.
+        sides: of the portraits; the user's own pictures are upscaled by the same factor.
+        device: for the networks that measure.
+        report: receives a line on each picture that is left out.
+        out: folder for the pictures that are written; for the user's own, out/inputs.
+        kinds: the pictures to write, of `facegen.evaluation.album.KINDS`.
     """
 
     def __init__(
@@ -116,11 +116,11 @@ class Comparison:
         Args:
             files: square heads of at least `sides.high` px; others are reported and left out.
             split: how they were chosen, for the protocol.
-            root: the folder that they lie below; the names of written files follow their places in it.
+            root: folder above all files; their paths below it name the pictures that are written.
             plan: tiles whose seams are measured in every result.
         Raises:
             UsageError: if fewer than two can be used.
-            MissingExtraError: if EfficientNet-Lite2 or matplotlib are not installed.
+            MissingExtraError: if EfficientNet-Lite2 or matplotlib is not installed.
         """
         need_charts()
         meter = PortraitMeter(self.device, lpips)
@@ -135,12 +135,12 @@ class Comparison:
             seconds.append(times)
         if meter.count < 2:
             raise UsageError(f"{meter.count} of {len(files)} portraits could be used, expected at least 2; give more.")
-        self._figures += (*meter.figures(str(self.sides), split), self._seconds(seconds[1:], split))
+        self._figures += (*meter.figures(str(self.sides), split), self._seconds(seconds, split))
         self._sheets += album.sheets()
         self.measured = meter.values
 
     def add_inputs(self, files: Sequence[Path]) -> None:
-        """Upscale small pictures that have no original; those too large are reported and left out.
+        """Upscale small pictures that have no original; larger ones are reported and left out.
 
         Raises:
             ImageError: if none can be used, or a picture cannot be written.
@@ -154,7 +154,7 @@ class Comparison:
         self._sheets += sheets
 
     def result(self, facts: Mapping[str, str]) -> Evaluation:
-        """Collect everything so far; `facts` are added to what the models are."""
+        """Collect everything so far; the models' descriptions come before the other facts."""
         models = {f"model {model.name}": f"{model.about}; {model.steps(self.sides.scale)}" for model in self.models}
         names = tuple(model.name for model in self.models)
         columns = (*names, ORIGINAL) if self._figures else names
@@ -162,7 +162,7 @@ class Comparison:
         return Evaluation(TITLE, columns, self._figures, self._sheets, {**models, **facts}, legend, names)
 
     def _read(self, files: Sequence[Path], what: str, read: Callable[[Path], RGB]) -> Iterator[tuple[Path, RGB]]:
-        """The files that can be used; the reason why the others cannot is reported."""
+        """Yield the files that can be used, with their pictures; report why the others cannot."""
         for file in self.track(files, what):
             try:
                 rgb = read(file)
@@ -172,19 +172,20 @@ class Comparison:
             yield file, rgb
 
     def _upscale(self, low: RGB) -> tuple[dict[str, RGB], dict[str, float]]:
-        """Model -> (s*h, s*w, 3); model -> seconds."""
+        """Upscale (h, w, 3) by every model; return model -> (s*h, s*w, 3), and model -> seconds."""
         results, seconds = {}, {}
         for model in self.models:
-            began = time.perf_counter()
+            started = time.perf_counter()
             results[model.name] = to_rgb(model.upscale_to(to_tensor(low), self.sides.scale))
-            seconds[model.name] = time.perf_counter() - began
+            seconds[model.name] = time.perf_counter() - started
         return results, seconds
 
-    def _seconds(self, times: Sequence[Mapping[str, float]], split: str) -> Figure:
-        """The medians of all pictures but the first, which includes some loading."""
+    def _seconds(self, seconds: Sequence[Mapping[str, float]], split: str) -> Figure:
+        """Take each model's median over all pictures but the first, which includes some loading."""
+        times = seconds[1:]
         values: dict[str, float | None] = {m.name: statistics.median(x[m.name] for x in times) for m in self.models}
-        looked = f"wall clock, median, {self.device}, threads: {torch.get_num_threads()}, the first picture left out"
-        return Figure("Seconds a picture", values, Protocol(looked, len(times), str(self.sides), split), "lower")
+        method = f"wall clock, median, {self.device}, threads: {torch.get_num_threads()}, the first picture left out"
+        return Figure("Seconds a picture", values, Protocol(method, len(times), str(self.sides), split), "lower")
 
 
 def evaluate_portraits(
@@ -198,10 +199,10 @@ def evaluate_portraits(
 ) -> tuple[Evaluation, ...]:
     """Compare the pipeline with bicubic and Lanczos interpolation on aligned portraits, reduced to 96 px.
 
-    Arguments and errors are those of `Comparison.add_portraits` and `Sides`; `report` gets a line on each portrait.
+    Arguments and errors are as in `Comparison.add_portraits` and `Sides`; `report` receives a line on each portrait.
 
     Returns:
-        The evaluation, and with a grouping that of the groups.
+        The evaluation; with a grouping, also an evaluation of the groups.
     """
 
     def track(files: Sequence[Path], what: str) -> Iterator[Path]:
@@ -230,7 +231,7 @@ def evaluate_portraits(
 
 
 def _with_ratio(figure: Figure) -> Figure:
-    """Add our value over bicubic's to a figure of `RELATIVE`."""
+    """Add facegen's value over bicubic's to a figure of `RELATIVE`."""
     ours, bicubic = figure.values[OURS], figure.values[BASELINE]
     if figure.name not in RELATIVE or ours is None or bicubic is None:
         return figure
@@ -238,7 +239,7 @@ def _with_ratio(figure: Figure) -> Figure:
 
 
 def read_small(file: Path) -> RGB:
-    """Read a picture of any shape, (h, w, 3); raises ImageError where a side is longer than `LARGEST`."""
+    """Read a picture of any shape, (h, w, 3); ImageError if a side is longer than `LARGEST`."""
     rgb = read_image(file).rgb
     if max(rgb.shape[:2]) > LARGEST:
         raise ImageError(

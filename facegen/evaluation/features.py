@@ -1,7 +1,7 @@
 """Features of pictures, and the networks behind FID and LPIPS.
 
-facegen's own feature network is EfficientNet-Lite2 (Tan & Le 2019, the "Lite" variant), trained on ImageNet, which no
-training here uses. It is not Inception, so its Frechet distances are no FIDs and must not be compared with published
+facegen's feature network is EfficientNet-Lite2 (Tan & Le 2019, the "Lite" variant), trained on ImageNet, which no
+training here uses. It is not Inception, so its Frechet distances are not FIDs and must not be compared with published
 ones. FID and LPIPS are measured where the packages and weights that define them are installed; nothing is downloaded.
 """
 
@@ -27,9 +27,9 @@ from facegen.models.efficientnet import EfficientNetLite
 Features = NDArray[np.float64]
 """(N, D)."""
 Extractor = Callable[[RGB], Features]
-"""Pictures, (N, H, W, 3), to features, (N, D)."""
+"""Computes features, (N, D), of pictures, (N, H, W, 3)."""
 PairDistance = Callable[[Tensor, Tensor], float]
-"""How far two images, (3, H, W) in [0, 1], are apart."""
+"""Measures the distance of two images, (3, H, W) in [0, 1]."""
 LAYER = "EfficientNet-Lite2 (ImageNet), mean over the stride-32 map"
 MAPS = "EfficientNet-Lite2 (ImageNet), five maps, strides 2 to 32"
 INCEPTION_FILE, ALEXNET_FILE = "weights-inception-2015-12-05-6726825d.pth", "alexnet-owt-7be5be79.pth"
@@ -42,48 +42,51 @@ BATCH = 16
 def pooled_features(
     network: EfficientNetLite, pictures: RGB, side: int, *, batch: int = BATCH, device: str = "cpu"
 ) -> Features:
-    """Compute one vector for each picture, (N, H, W, 3) uint8: the global averages of the network's last map.
+    """Average the network's last map over each picture.
 
-    Pictures of another side are resized to `side`, antialiased bicubic. The network is on `device`. The result is
-    (N, C); C is 352 for Lite2.
+    Args:
+        network: on `device`.
+        pictures: (N, H, W, 3) uint8; resized to `side` if they have another, antialiased bicubic.
+    Returns:
+        (N, C); C is 352 for Lite2.
     """
     if pictures.dtype != np.uint8 or pictures.ndim != 4 or pictures.shape[3] != 3:
         raise ShapeError(f"pictures are {pictures.dtype} of shape {pictures.shape}, expected uint8 (N, H, W, 3).")
 
-    def look(x: Tensor) -> Tensor:
+    def pool(x: Tensor) -> Tensor:
         x = x.float().div(127.5).sub(1)  # (B, 3, H, W) in [-1, 1]
         if x.shape[-2:] != (side, side):
             x = F.interpolate(x, size=(side, side), mode="bicubic", align_corners=False, antialias=True)
         pooled: Tensor = network(x)[-1].mean(dim=(2, 3))
         return pooled
 
-    return _in_batches(look, pictures, device, batch) if len(pictures) else np.zeros((0, network.channels[-1]))
+    return _in_batches(pool, pictures, device, batch) if len(pictures) else np.zeros((0, network.channels[-1]))
 
 
-def _in_batches(look: Callable[[Tensor], Tensor], pictures: RGB, device: str, batch: int) -> Features:
-    """Apply `look`, (B, 3, H, W) uint8 to (B, D), to (N, H, W, 3) uint8: (N, D)."""
+def _in_batches(extract: Callable[[Tensor], Tensor], pictures: RGB, device: str, batch: int) -> Features:
+    """Compute features, (N, D), of (N, H, W, 3) uint8; `extract` takes (B, 3, H, W) uint8 and returns (B, D)."""
     found = []
     with torch.inference_mode():
         for start in range(0, len(pictures), batch):
             x = torch.from_numpy(pictures[start : start + batch]).to(device).permute(0, 3, 1, 2)
-            found.append(look(x).cpu().double())
+            found.append(extract(x).cpu().double())
     return np.asarray(torch.cat(found).numpy())
 
 
 def hub_file(name: str) -> Path:
-    """Name the file that torch.hub keeps downloaded weights in."""
+    """Return the path at which torch.hub keeps downloaded weights."""
     return Path(torch.hub.get_dir()) / "checkpoints" / name
 
 
 def load_inception(file: Path | None = None, device: str = "cpu") -> Extractor:
     """Load the network of the FID (Heusel et al. 2017): torch-fidelity's port of TensorFlow's Inception-v3.
 
-    Pictures, (N, H, W, 3) uint8, are resized to 299 px as TensorFlow 1 did, bilinear, and become (N, 2048).
+    Pictures, (N, H, W, 3) uint8, are resized to 299 px as by TensorFlow 1, bilinear, and become (N, 2048).
 
     Args:
         file: its weights; by default torch.hub's copy.
     Raises:
-        MissingExtraError: if the package or the file is missing; names both.
+        MissingExtraError: if a package or the file is missing; names all that is.
         WeightsError: if the file holds something else.
     """
     file = file or hub_file(INCEPTION_FILE)
@@ -102,22 +105,22 @@ def load_lpips(device: str = "cpu") -> PairDistance:
     """Load LPIPS (Zhang et al. 2018) with AlexNet, as torchmetrics computes it.
 
     Raises:
-        MissingExtraError: if a package, or AlexNet's weights in torch.hub's folder, are missing; names them.
+        MissingExtraError: if a package, or AlexNet's weights in torch.hub's folder, is missing; names all that is.
     """
     _require("LPIPS", ("torchmetrics", "torchvision"), hub_file(ALEXNET_FILE), "from download.pytorch.org/models")
     with _working("LPIPS", "torchmetrics or torchvision"):  # a torchvision may be made for another torch
         module = importlib.import_module("torchmetrics.image.lpip")
         metric = module.LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True).to(device)
 
-    def apart(a: Tensor, b: Tensor) -> float:
+    def distance(a: Tensor, b: Tensor) -> float:
         with torch.inference_mode():
             return float(metric(a[None].to(device), b[None].to(device)))
 
-    return apart
+    return distance
 
 
 def _require(figure: str, modules: tuple[str, ...], file: Path, source: str) -> None:
-    """Raise MissingExtraError, naming everything that is missing, if anything is."""
+    """Raise a MissingExtraError that names every missing package and file."""
     absent = [name.replace("_", "-") for name in modules if find_spec(name) is None]
     needs = [f"pip install {' '.join(absent)}"] if absent else []
     if not file.is_file():
@@ -128,7 +131,7 @@ def _require(figure: str, modules: tuple[str, ...], file: Path, source: str) -> 
 
 @contextmanager
 def _working(figure: str, package: str) -> Iterator[None]:
-    """Raise MissingExtraError where a package is installed and fails."""
+    """Turn the failure of an installed package into a MissingExtraError."""
     try:
         yield
     except (ImportError, RuntimeError) as error:

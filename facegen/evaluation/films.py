@@ -1,4 +1,4 @@
-"""Evaluate films side by side by their temporal metrics and their sharpness."""
+"""Compare films by their temporal metrics and their sharpness."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from facegen.arrays import RGB
-from facegen.errors import UsageError
+from facegen.errors import ImageError, UsageError
 from facegen.evaluation.report import Evaluation, Figure, Protocol, Sheet
 from facegen.evaluation.temporal import FLOW, TemporalMeter, TemporalMetrics
 from facegen.files import is_folder
@@ -18,14 +18,14 @@ from facegen.media.video_reader import Clip, is_clip
 from facegen.weights import CARD_FILE
 
 GUESSED = 1000
-"""Frames that the sheet expects of a film that does not say how many it has."""
+"""Frames assumed, for the sheet, in a film that does not state its number of frames."""
 FIGURES = (
     ("Warping error, squared 8-bit steps a second", "warping", FLOW, "lower"),
     ("Flicker energy, squared 8-bit steps a second", "flicker", FLOW, "lower"),
     ("Landmark jitter, % of eye distance a second", "jitter", "dlib, the largest face", "lower"),
     ("Sharpness (variance of the Laplacian)", "sharpness", "luma", "equal"),
 )
-"""Name, field of `TemporalMetrics`, what measures it, what is wanted."""
+"""Name, field of `TemporalMetrics`, method, wanted value."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Film:
     path: Path
     fps: Fraction
     size: tuple[int, int]  # width, height
-    count: int  # of frames, as far as is known
+    count: int  # of frames, estimated if the file does not state it
 
     def frames(self) -> Iterator[RGB]:
         """Read each frame, (H, W, 3), in order."""
@@ -46,14 +46,17 @@ class Film:
 
 
 def is_film(path: Path) -> bool:
-    """Tell a film file or a folder of frames from anything else, such as a weight folder."""
-    if is_folder(path):
+    """Return whether a path is a film file or a folder of frames, rather than weights."""
+    if not is_folder(path):
+        return is_clip(path)
+    try:
         return not (path / CARD_FILE).exists() and bool(find_pictures([path]))
-    return is_clip(path)
+    except ImageError:  # no pictures in it
+        return False
 
 
 def open_film(path: Path, fps: Fraction) -> Film:
-    """Find a film's properties; a folder of frames has `fps` of them a second."""
+    """Open a film; `fps` is the rate of a folder of frames."""
     if path.is_dir():
         files = find_pictures([path])
         height, width = read_image(files[0]).rgb.shape[:2]
@@ -63,7 +66,7 @@ def open_film(path: Path, fps: Fraction) -> Film:
 
 
 def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Callable[[str], None]) -> Evaluation:
-    """Measure films for which `is_film` is true, frame by frame; `fps` is the rate of those that are folders.
+    """Measure films, as `is_film` finds them, frame by frame; `fps` is the rate of folders of frames.
 
     Raises:
         UsageError: if one is named twice, or sizes or frame rates differ, as their figures would not be comparable.

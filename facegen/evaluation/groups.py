@@ -1,4 +1,4 @@
-"""Figures for each group of people: by labels that are given, or by the tone of the skin that is estimated."""
+"""Figures for groups of people, by given labels or by an estimate of the skin's tone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.images import read_image
 
 Grouping = Callable[[Path], Mapping[str, str]]
-"""A portrait to its groups: {"skin": "tan"}, or {"sex": "f", "age": "40-59"}."""
+"""Finds the groups of a portrait: {"skin": "tan"}, or {"sex": "f", "age": "40-59"}."""
 Values = Mapping[str, Mapping[str, Sequence[float]]]
 """Key of `NAMES` -> column -> a value for each portrait."""
 
@@ -28,19 +28,19 @@ TONES = ((55, "very light"), (41, "light"), (28, "intermediate"), (10, "tan"), (
 CHEEKS = ((2, 31, 41, 48), (14, 35, 46, 54))
 """dlib's points around each cheek: jaw, wing of the nose, lower lid, corner of the mouth."""
 CHEEK = 0.12
-"""Radius of what is looked at in a cheek, as a part of the distance of the eyes."""
+"""Radius of the disc that is measured in a cheek, as a share of the distance between the eyes."""
 GROUPED = ("psnr", "features", "identity", "landmarks")
-"""Figures given for each group; the patches' distance needs more pictures than a group has."""
+"""Figures of each group; the patches' distance needs more pictures than a group has."""
 UNKNOWN = "unknown"
 LEAST = 2
-"""Portraits that a group must have for a spread."""
+"""Portraits that a group needs for a spread."""
 
 
 def skin_angle(head: RGB, points: Points) -> float:
     """Measure the individual typology angle of the cheeks: atan((L* - 50) / b*) in degrees, higher is lighter.
 
-    It is the median over both cheeks, and takes the picture's light for daylight: a warm lamp or a dark picture turns
-    the angle by more than a tone.
+    It is the median over both cheeks, and assumes daylight: a warm lamp or a dark picture changes the angle by more
+    than a tone.
 
     Args:
         head: (S, S, 3), sRGB.
@@ -69,10 +69,12 @@ def by_skin(file: Path) -> Mapping[str, str]:
 
 
 def by_labels(path: Path) -> Grouping:
-    """Read groups from a CSV file with a column "file", names or paths that end with them, and one for each grouping.
+    """Read groups from a CSV file with a column "file" and one column for each grouping, such as sex or age.
+
+    Files are matched by name, without their folders.
 
     Raises:
-        FileError: if it cannot be read, or has no such columns.
+        FileError: if it cannot be read, lacks these columns, or gives one name two different groups.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -82,7 +84,11 @@ def by_labels(path: Path) -> Grouping:
     keys = [key for key in rows[0] if key and key != "file"] if rows else []
     if not keys or "file" not in rows[0]:
         raise FileError(f'{path}: expected a CSV file with a column "file" and others, as in sex or age.')
-    groups = {Path(row["file"] or "").name: {key: row[key] or UNKNOWN for key in keys} for row in rows}
+    groups: dict[str, dict[str, str]] = {}
+    for row in rows:
+        name, found = Path(row["file"] or "").name, {key: row[key] or UNKNOWN for key in keys}
+        if groups.setdefault(name, found) != found:
+            raise FileError(f"{path}: {name!r} is there twice, in different groups; give each file another name.")
     return lambda file: groups.get(file.name, dict.fromkeys(keys, UNKNOWN))
 
 
@@ -92,16 +98,16 @@ def evaluate_groups(
     """Compare the groups of the portraits that were measured.
 
     Args:
-        values: of each portrait, in order.
-        groups: of each portrait, in the same order.
-        column: whose values are given.
-        resize, split: of the protocol.
+        values: the figures of every portrait.
+        groups: the groups of every portrait, in the same order.
+        column: the model whose values are shown.
+        resize, split: for the protocol.
     """
     members: dict[str, list[int]] = {}
     for number, found in enumerate(groups):
         for key, group in found.items():
             members.setdefault(f"{key} {group}", []).append(number)
-    order = {f"{SKIN} {tone}": place for place, (_, tone) in enumerate(TONES)}
+    order = {f"{SKIN} {tone}": position for position, (_, tone) in enumerate(TONES)}
     names = sorted(members, key=lambda name: (order.get(name, 0), name))
     columns = {f"{name}, {len(members[name])}": members[name] for name in names}
     columns = {f"all, {len(groups)}": list(range(len(groups))), **columns}
@@ -120,9 +126,9 @@ def evaluate_groups(
 
 
 def _measures(values: Values, column: str) -> list[tuple[str, str, str, Sequence[float]]]:
-    """Name, wanted value, features, and the value of each portrait; also the feature distance over bicubic's."""
-    found = [(*NAMES[key], values[key][column]) for key in GROUPED if key in values]
+    """List name, wanted value, features and the portraits' values of each figure, and of the ratio to bicubic's."""
+    figures = [(*NAMES[key], values[key][column]) for key in GROUPED if key in values]
     name, wanted, features = NAMES["features"]
     pairs = zip(values["features"][column], values["features"][BASELINE], strict=True)
-    ratios = [ours / bicubic if bicubic else math.nan for ours, bicubic in pairs]
-    return [*found, (f"{name} over {BASELINE}'s", wanted, features, ratios)]
+    ratios = [value / bicubic if bicubic else math.nan for value, bicubic in pairs]
+    return [*figures, (f"{name} over {BASELINE}'s", wanted, features, ratios)]

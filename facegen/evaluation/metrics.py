@@ -1,6 +1,6 @@
 """Metrics of an upscaled image against its original, and distances between two sets of pictures.
 
-Images are (3, H, W) in [0, 1]. Sets are given by their features, (N, D) float64; the order of rows never matters.
+Images are (3, H, W) in [0, 1]. Sets are features, (N, D) float64, in any order of rows.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from facegen.ops.color import luma
 from facegen.ops.consistency import decibels
 
 _ROUNDING = 1 / (12 * 255**2)
-"""Variance of rounding to 8 bits: spectral energy below it means nothing."""
+"""Variance of rounding to 8 bits; spectral energy below it is noise."""
 NEIGHBOUR_LINES = range(3, 13)
-"""Distances, in lines of the spectrum, of the lines that the Nyquist line is compared with."""
+"""The Nyquist line is compared with the lines of the spectrum at these distances from it."""
 
 
 def psnr(image: Tensor, original: Tensor) -> float:
@@ -42,7 +42,7 @@ def ssim(image: Tensor, original: Tensor) -> float:
 
 
 def feature_distance(network: EfficientNetLite, image: Tensor, original: Tensor) -> float:
-    """Measure how far the feature maps of two images are apart; see `map_distance`."""
+    """Measure the distance of two images' feature maps; see `map_distance`."""
     _check_pair("feature_distance", image, original)
     return map_distance(feature_maps(network, image), feature_maps(network, original))
 
@@ -63,9 +63,9 @@ def map_distance(maps: list[Tensor], originals: list[Tensor]) -> float:
 
 
 def detail(image: Tensor, original: Tensor, scale: int) -> float:
-    """log10 of the image's energy above the low-res Nyquist frequency over the original's; 0 is equal.
+    """Compare the energy above the low-res Nyquist frequency with the original's: log10 of the quotient.
 
-    Below 0 the image is too smooth, above 0 too rough. The frequency is 1 / (2 scale) cycles per pixel; what exceeds
+    Below 0 the image is too smooth, above 0 too rough. The frequency is 1 / (2 scale) cycles per pixel; energy above
     it along either axis counts.
     """
     _check_pair("detail", image, original)
@@ -90,9 +90,9 @@ def nyquist_peak(image: Tensor) -> float:
 
 
 def nyquist_energy(image: Tensor, original: Tensor) -> float:
-    """Divide the energy at the Nyquist frequency by the original's, along the axis where that is more.
+    """Divide the energy at the Nyquist frequency by the original's, along the axis with the larger quotient.
 
-    A checkerboard, see `nyquist_peak`, is visible only where this is not far below 1.
+    A checkerboard, see `nyquist_peak`, is visible only if this is not far below 1.
     """
     _check_pair("nyquist_energy", image, original)
     pairs = zip(_lines(image), _lines(original), strict=True)
@@ -100,13 +100,13 @@ def nyquist_energy(image: Tensor, original: Tensor) -> float:
 
 
 def _lines(image: Tensor) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean energy by frequency along the columns, (H,), and along the rows, (W,)."""
+    """Average the energy by frequency along the columns, (H,), and along the rows, (W,)."""
     spectrum = _spectrum(image)
     return spectrum.mean(axis=1) + _ROUNDING, spectrum.mean(axis=0) + _ROUNDING
 
 
 def _spectrum(image: Tensor) -> NDArray[np.float64]:
-    """Power of the luma under a Hann window: (H, W), sides cut to even numbers for a line at the Nyquist frequency."""
+    """Compute the power of the luma under a Hann window: (H, W), cut to even sides to have a Nyquist line."""
     plane = luma(image).cpu().double().numpy()
     plane = plane[: plane.shape[0] // 2 * 2, : plane.shape[1] // 2 * 2]
     window = np.outer(*(np.hanning(side + 1)[:-1] for side in plane.shape))
@@ -114,9 +114,9 @@ def _spectrum(image: Tensor) -> NDArray[np.float64]:
 
 
 def landmark_error(found: NDArray[np.float64], true: NDArray[np.float64]) -> float:
-    """Mean distance of 68 points over the distance between the eyes' outer corners (Sagonas et al. 2013, 300-W).
+    """Average the distance of 68 points, over that of the eyes' outer corners (Sagonas et al. 2013, 300-W).
 
-    Points are (68, 2), (x, y) in iBUG 300-W's order.
+    Points are (68, 2), (x, y) in dlib's order.
     """
     if found.shape != (68, 2) or true.shape != (68, 2):
         raise ShapeError(f"landmark_error: points have shapes {found.shape} and {true.shape}, expected (68, 2).")
@@ -127,17 +127,17 @@ def landmark_error(found: NDArray[np.float64], true: NDArray[np.float64]) -> flo
 def frechet_distance(a: Features, b: Features) -> float:
     """Measure the squared Frechet distance of the Gaussians fitted to two sets (Heusel et al. 2017, eq. 6).
 
-    It falls as N grows, so only figures of equal N are comparable. N and M are at least 2.
+    It falls as N grows, so compare figures of equal N only. N and M are at least 2.
     """
     _check_sets("frechet_distance", a, b, least=2)
     return frechet_of_moments(a.mean(0), np.cov(a, rowvar=False), b.mean(0), np.cov(b, rowvar=False))
 
 
 def frechet_of_moments(mean_a: Features, cov_a: Features, mean_b: Features, cov_b: Features) -> float:
-    """|mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)), for means (D,) and covariances (D, D).
+    """Compute |mean_a - mean_b|^2 + tr(A + B - 2 (A B)^(1/2)), for means (D,) and covariances (D, D).
 
-    tr (A B)^(1/2) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2), which is symmetric: no imaginary
-    parts, and no failure where a covariance is singular, as with fewer pictures than features.
+    tr (A B)^(1/2) is the sum of the roots of the eigenvalues of A^(1/2) B A^(1/2), which is symmetric: so there are no
+    imaginary parts, and a singular covariance, as of fewer pictures than features, does no harm.
     """
     values, vectors = np.linalg.eigh(np.atleast_2d(cov_a))
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
@@ -148,9 +148,9 @@ def frechet_of_moments(mean_a: Features, cov_a: Features, mean_b: Features, cov_
 
 
 def kernel_distance(a: Features, b: Features) -> float:
-    """Squared maximum mean discrepancy with the kernel (x.y / D + 1)^3, unbiased (Binkowski et al. 2018, "KID").
+    """Estimate the squared maximum mean discrepancy with the kernel (x.y / D + 1)^3 (Binkowski et al. 2018, "KID").
 
-    It can be below 0, and N does not shift it. N and M are at least 2.
+    The estimate is unbiased, so it can be below 0, and N does not shift it. N and M are at least 2.
     """
     _check_sets("kernel_distance", a, b, least=2)
 
@@ -165,10 +165,10 @@ def kernel_distance(a: Features, b: Features) -> float:
 
 
 def precision_recall(samples: Features, real: Features, k: int = 3) -> tuple[float, float]:
-    """Share of samples that lie among the real pictures, and of real ones among the samples (Kynkaanniemi et al. 2019).
+    """Measure the share of samples in the region of the real pictures, and vice versa (Kynkaanniemi et al. 2019).
 
-    A set's region is the union of balls around its members, each reaching to its k-th nearest fellow. N and M are more
-    than k; precision and recall are 0..1.
+    A set's region is the union of balls around its members, each as large as the distance to its k-th nearest
+    neighbour. N and M are more than k; precision and recall are 0..1.
     """
     _check_sets("precision_recall", samples, real, least=k + 1)
 
@@ -182,7 +182,7 @@ def precision_recall(samples: Features, real: Features, k: int = 3) -> tuple[flo
 
 
 def diversity(x: Features) -> float:
-    """Average the Euclidean distance of two different rows."""
+    """Average the Euclidean distance over all pairs of rows."""
     _check_sets("diversity", x, x, least=2)
     return float(distances(x, x).sum() / (len(x) * (len(x) - 1)))
 
@@ -190,8 +190,7 @@ def diversity(x: Features) -> float:
 def nearest_neighbours(x: Features, reference: Features) -> tuple[Features, NDArray[np.int64]]:
     """Find the reference picture nearest to each row: (N,) distances and (N,) rows of `reference`.
 
-    Samples that copy training pictures are nearer to them than real pictures kept out of training are: compare low
-    percentiles of both.
+    Samples that copy training pictures are nearer to them than kept-out pictures are: compare low percentiles.
     """
     _check_sets("nearest_neighbours", x, reference, least=1)
     far = distances(x, reference)
@@ -200,7 +199,7 @@ def nearest_neighbours(x: Features, reference: Features) -> tuple[Features, NDAr
 
 
 def distances(a: Features, b: Features) -> Features:
-    """Euclidean distances of all pairs of rows: (N, D), (M, D) -> (N, M); equal rows are exactly 0 apart."""
+    """Compute the Euclidean distance of all pairs of rows: (N, D), (M, D) -> (N, M); exactly 0 for equal rows."""
     pairs = torch.cdist(torch.from_numpy(a), torch.from_numpy(b), compute_mode="donot_use_mm_for_euclid_dist")
     return np.asarray(pairs.numpy())
 

@@ -1,4 +1,4 @@
-"""Measure upscaled portraits against their originals: in pixels, by networks that look at both, and in patches."""
+"""Measure upscaled portraits against their originals: by pixels, by the features of networks, and by patches."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from facegen.arrays import RGB, to_tensor
 from facegen.errors import ImageError
 from facegen.evaluation import metrics
 from facegen.evaluation.features import LAYER, LPIPS, MAPS, Features, PairDistance, pooled_features
-from facegen.evaluation.report import Figure, Protocol
+from facegen.evaluation.report import ORIGINAL, Figure, Protocol
 from facegen.faces.identity import identity, identity_distance
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.images import read_image, resize
@@ -23,10 +23,8 @@ from facegen.ops.consistency import low_res_psnr
 from facegen.ops.seams import seam_gauge
 from facegen.ops.tiling import TilePlan
 
-ORIGINAL = "original"
-"""Column of the portraits before reduction; it has only the figures that need no original."""
 PATCH, PATCHES, PATCH_SEED = 128, 32, 0
-"""Side of the patches of the patch Frechet distance, in pixels; their number in a picture; the seed of their places."""
+"""For the patch Frechet distance: side of a patch in pixels, patches of a picture, seed of their positions."""
 PIXELS, DLIB = "pixels", "dlib's 68 landmarks, found in each picture"
 NAMES: dict[str, tuple[str, str, str]] = {
     "psnr": ("PSNR, dB", "higher", PIXELS),
@@ -42,7 +40,7 @@ NAMES: dict[str, tuple[str, str, str]] = {
     "nyquist_energy": ("Nyquist energy", "1", "luma spectrum, Nyquist line over the original's"),
     "seams": ("Seam gauge", "1", "gradients at tile borders over those beside"),
 }
-"""Figure -> its name, what is wanted, and what looked at the pictures; some only where they can be measured."""
+"""Key of a figure -> its name, wanted value and features; LPIPS and seams are measured on request."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ class Portrait:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """The features, landmarks and identity that networks find in a picture."""
+class _Analysis:
+    """The feature maps, landmarks and identity of a picture."""
 
     maps: list[Tensor]
     points: NDArray[np.float64]  # (68, 2), in pixels
@@ -65,10 +63,12 @@ class _Seen:
 
 
 class PortraitMeter:
-    """Measures portraits that are added one by one; all must have the same columns.
+    """Measures portraits one by one; all must have the same columns.
 
+    Args:
+        device: for EfficientNet-Lite2.
     Raises:
-        MissingExtraError: if the package with EfficientNet-Lite2, which runs on `device`, is not installed.
+        MissingExtraError: if the package with EfficientNet-Lite2 is not installed.
     """
 
     def __init__(self, device: str = "cpu", lpips: PairDistance | None = None) -> None:
@@ -80,8 +80,9 @@ class PortraitMeter:
         self._patches: dict[str, list[Features]] = {}
 
     def add(self, portrait: Portrait) -> None:
+        """Measure the next portrait."""
         self.count += 1
-        true, seen = to_tensor(portrait.original), self._look(portrait.original)
+        original, analysis = to_tensor(portrait.original), self._analyse(portrait.original)
         rng = np.random.default_rng((PATCH_SEED, self.count))
         corners = rng.integers(0, portrait.original.shape[0] - PATCH + 1, (PATCHES, 2))
         for column, picture in (*portrait.results.items(), (ORIGINAL, portrait.original)):
@@ -90,8 +91,8 @@ class PortraitMeter:
             if portrait.plan is not None:
                 found["seams"] = seam_gauge(image, portrait.plan).mean
             if column != ORIGINAL:
-                found |= _compare(image, true, portrait.low_res, self._look(picture), seen)
-                found |= {} if self.lpips is None else {"lpips": self.lpips(image, true)}
+                found |= _compare(image, original, portrait.low_res, self._analyse(picture), analysis)
+                found |= {} if self.lpips is None else {"lpips": self.lpips(image, original)}
             for key, value in found.items():
                 self.values.setdefault(key, {}).setdefault(column, []).append(value)
             patches = np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in corners])
@@ -99,7 +100,10 @@ class PortraitMeter:
             self._patches.setdefault(column, []).append(features)
 
     def figures(self, resize: str, split: str) -> tuple[Figure, ...]:
-        """Average over all portraits so far, at least two; `resize` and `split` are of the protocol."""
+        """Average over all portraits so far, at least two; `resize` and `split` are for the protocol.
+
+        The column `ORIGINAL` has only the figures that need no original.
+        """
         means = {
             key: {column: float(np.mean(values)) for column, values in columns.items()}
             for key, columns in self.values.items()
@@ -114,18 +118,18 @@ class PortraitMeter:
         return tuple(figures)
 
     def _patch_distances(self) -> dict[str, float]:
-        """Column -> Frechet distance of its patches to the originals' (Chai et al. 2022, there with Inception)."""
+        """Measure each column's Frechet distance to the originals' patches (Chai et al. 2022, with Inception)."""
         sets = {column: np.concatenate(features) for column, features in self._patches.items()}
         return {column: metrics.frechet_distance(x, sets[ORIGINAL]) for column, x in sets.items() if column != ORIGINAL}
 
-    def _look(self, picture: RGB) -> _Seen:
+    def _analyse(self, picture: RGB) -> _Analysis:
         landmarks = landmarks_in_head(picture)
         maps = metrics.feature_maps(self._network, to_tensor(picture).to(self.device))
-        return _Seen(maps, landmarks.points, identity(picture, landmarks))
+        return _Analysis(maps, landmarks.points, identity(picture, landmarks))
 
 
 def read_portrait(file: Path, side: int) -> RGB:
-    """Read a portrait as (side, side, 3) and reduce a larger one; raises ImageError where it is not square or small."""
+    """Read a portrait, reduced to (side, side, 3) if it is larger; ImageError if it is smaller, or not square."""
     rgb = read_image(file).rgb
     if rgb.shape[0] != rgb.shape[1] or rgb.shape[0] < side:
         raise ImageError(
@@ -134,14 +138,14 @@ def read_portrait(file: Path, side: int) -> RGB:
     return rgb if rgb.shape[0] == side else resize(rgb, (side, side))
 
 
-def _compare(image: Tensor, true: Tensor, low_res: Tensor, seen: _Seen, true_seen: _Seen) -> dict[str, float]:
+def _compare(image: Tensor, original: Tensor, low_res: Tensor, found: _Analysis, true: _Analysis) -> dict[str, float]:
     return {
-        "psnr": metrics.psnr(image, true),
-        "ssim": metrics.ssim(image, true),
+        "psnr": metrics.psnr(image, original),
+        "ssim": metrics.ssim(image, original),
         "fit": low_res_psnr(image, low_res),
-        "detail": metrics.detail(image, true, true.shape[-1] // low_res.shape[-1]),
-        "nyquist_energy": metrics.nyquist_energy(image, true),
-        "features": metrics.map_distance(seen.maps, true_seen.maps),
-        "identity": identity_distance(seen.person, true_seen.person),
-        "landmarks": metrics.landmark_error(seen.points, true_seen.points),
+        "detail": metrics.detail(image, original, original.shape[-1] // low_res.shape[-1]),
+        "nyquist_energy": metrics.nyquist_energy(image, original),
+        "features": metrics.map_distance(found.maps, true.maps),
+        "identity": identity_distance(found.person, true.person),
+        "landmarks": metrics.landmark_error(found.points, true.points),
     }

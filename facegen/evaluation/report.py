@@ -18,20 +18,22 @@ from facegen.errors import printable
 from facegen.media.report import bar_chart, picture_url, render, write_text
 
 BASELINE = "bicubic"
-"""Column whose value a line marks in the charts."""
+"""Column whose value is a dashed line in the charts."""
+INPUT, ORIGINAL = "input", "original"
+"""Columns of the reduced pictures, which only sheets have, and of the pictures before reduction."""
 _HEADER = 9
-"""Characters in a line of a column's header in the terminal, as wide as a value can be."""
+"""Characters in a line of a column's header in the terminal: the width of the longest value."""
 
 
 @dataclass(frozen=True)
 class Protocol:
     """How a figure was measured; figures of different protocols must not be compared."""
 
-    features: str  # the network and layer that looked at the pictures, or what was compared where there is none
+    features: str  # the network and layer, or what else was compared
     count: int  # N: pictures (or patches) on each side of the comparison
-    resize: str  # how pictures were brought to the size they were measured at
+    resize: str  # how pictures were resized before they were measured
     split: str  # which pictures were compared with which
-    seed: int | None = None  # of everything drawn at random for the measurement; None if nothing was
+    seed: int | None = None  # of the measurement's random choices; None if it made none
 
     def __str__(self) -> str:
         seed = "" if self.seed is None else f"; seed {self.seed}"
@@ -40,17 +42,17 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured quantity, for each thing measured, with its protocol."""
+    """One measured quantity, with its protocol."""
 
     name: str
     values: dict[str, float | None]  # column -> value; None where the quantity has no meaning
     protocol: Protocol
-    wanted: str = ""  # a good value, as in "lower" or "1"
+    wanted: str = ""  # "higher", "lower", or the best value
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """Pictures to look at along with the figures."""
+    """A picture on the page, with its caption."""
 
     caption: str
     picture: RGB  # (H, W, 3)
@@ -58,19 +60,19 @@ class Sheet:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures of one or several things side by side, and sheets of what was measured."""
+    """The figures of one or several models or films, and sheets of their pictures."""
 
     title: str
-    columns: tuple[str, ...]  # of the table; a figure need not have a value for each
+    columns: tuple[str, ...]  # of the table; a figure may lack values
     figures: tuple[Figure, ...]
     sheets: tuple[Sheet, ...]
     facts: dict[str, str]  # weights, hash, data, command
     legend: str = ""
-    charted: tuple[str, ...] = ()  # columns with a bar in the page's charts; without any there are no charts
+    charted: tuple[str, ...] = ()  # columns with a bar in the page's charts; empty for no charts
 
 
 def ratio(value: float, base: float) -> float | None:
-    """Divide; None where the base is not positive, as the quotient would mean nothing."""
+    """Divide; None if the base is not positive, as the quotient would mean nothing."""
     return value / base if base > 0 else None
 
 
@@ -101,12 +103,12 @@ def to_table(evaluation: Evaluation) -> Table:
 
 
 def _text(*lines: str) -> Text:
-    """Make text without markup, whose lines cannot command the terminal."""
+    """Join lines without interpreting markup; control characters are escaped."""
     return Text("\n".join(map(printable, lines)))
 
 
 def least_width(evaluation: Evaluation) -> int:
-    """Characters that a line must have for no value of the table to be cut."""
+    """Return how many characters a line needs so that no value of the table is cut."""
     return 25 + (_HEADER + 2) * len(evaluation.columns)
 
 
@@ -137,13 +139,13 @@ def to_html(evaluation: Evaluation) -> str:
 
 
 def _chart(figure: Figure, columns: tuple[str, ...]) -> str:
-    """The bar chart's data URL; "" where no column has a finite value."""
+    """Draw a bar chart as a data URL; "" if no column has a finite value."""
     values = {c: v for c in columns if (v := figure.values.get(c)) is not None and math.isfinite(v)}
     return bar_chart(values, best=best_of(values, figure.wanted), line=values.get(BASELINE)) if values else ""
 
 
 def best_of(values: Mapping[str, float], wanted: str) -> str | None:
-    """Find the column nearest to what is wanted: "higher", "lower", or a number; None for anything else."""
+    """Find the column with the best value; None if `wanted` is neither "higher", "lower" nor a number."""
     if wanted in ("higher", "lower"):
         return (max if wanted == "higher" else min)(values, key=values.__getitem__, default=None)
     try:
@@ -154,12 +156,12 @@ def best_of(values: Mapping[str, float], wanted: str) -> str | None:
 
 
 def format_value(value: float | None) -> str:
-    """Four significant digits; nothing where there is no value."""
+    """Format with four significant digits; "" for None."""
     return "" if value is None else f"{value:.4g}"
 
 
 def _rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
-    """The cells of each figure: name and protocol's number, a value for each column, what is wanted."""
+    """List the cells of each figure: the name with the protocol's number, a value for each column, `wanted`."""
     protocols, rows = _protocols(evaluation), []
     for figure in evaluation.figures:
         values = [format_value(figure.values.get(column)) for column in evaluation.columns]
@@ -168,11 +170,11 @@ def _rows(evaluation: Evaluation) -> list[tuple[str, ...]]:
 
 
 def _protocols(evaluation: Evaluation) -> list[str]:
-    """The protocols' texts, in order of appearance."""
+    """List the distinct protocols' texts in order of appearance."""
     return list(dict.fromkeys(str(figure.protocol) for figure in evaluation.figures))
 
 
 def _notes(evaluation: Evaluation) -> list[str]:
-    """The lines below the table."""
+    """List the lines below the table: the numbered protocols and the legend."""
     notes = [f"[{number}] {text}" for number, text in enumerate(_protocols(evaluation), start=1)]
     return [*notes, evaluation.legend] if evaluation.legend else notes

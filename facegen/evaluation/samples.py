@@ -1,4 +1,4 @@
-"""Evaluate stage 1: the samples of generators as populations, with real pictures that none of them was trained on."""
+"""Evaluate stage 1: compare the samples of generators with real pictures that none of them was trained on."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
 from facegen.runtime import autocast
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 SAMPLES, REAL, TRAINED, RATIO = "samples", "kept-out", "training", "ratio"
-"""Columns of one generator alone and of the kept-out pictures; the pictures trained on; the column of quotients."""
+"""Columns: samples of a single generator, kept-out pictures, training pictures (not in the table), quotients."""
 NEIGHBOURS = 3
 """k of precision and recall."""
 SHOWN, CLOSEST = 64, 16
-"""Samples, or kept-out pictures, on a sheet; pairs on that of copies."""
+"""Pictures on a sheet; pairs on the sheet of nearest training pictures."""
 FEW = 50
-"""Pictures a half below which figures bear no comparison: shares of 50 have a standard error of up to 0.07."""
+"""A half with fewer pictures is too small to compare generators: shares of 50 have a standard error of up to 0.07."""
 HALVES_SEED = 0
 BATCH = 16
 """Samples drawn at once."""
@@ -45,46 +45,45 @@ POPULATIONS = {
     "Recall": "higher",
     "Diversity (mean pairwise distance)": "ratio 1",
 }
-"""The figures of `_compare`, in its order, and what is wanted of each."""
+"""The figures of `_compare`, in its order, and their wanted values."""
 Protocols = Callable[[str, int], Protocol]
-"""Makes the protocol of a figure from what looked at the pictures and N."""
+"""Makes a figure's protocol from its features and N."""
 
 
 def evaluate_samples(
-    pipelines: Mapping[str, FacePipeline], split: Split, count: int, report: Tell, inception: Extractor | None = None
+    pipelines: Mapping[str, FacePipeline], split: Split, count: int, report: Report, inception: Extractor | None = None
 ) -> Evaluation:
     """Draw seeds 0 to `count` - 1 with every generator and measure them.
 
-    The kept-out pictures are cut into halves by a fixed seed. Samples are compared with one half, in blocks of its
+    The kept-out pictures are split into halves by a fixed seed. Samples are compared with one half, in blocks of its
     size; so is the other half, whose figures are the floor for any generator.
 
     Args:
-        pipelines: column -> whose generator draws it; a single one is `SAMPLES`.
-        split: of the training of all of them.
-        inception: features for the FID.
+        pipelines: column -> the pipeline whose generator draws; a single column is `SAMPLES`.
+        split: the split that all generators were trained with.
+        inception: computes the features for the FID.
     Raises:
-        UsageError: if there are too few samples or kept-out pictures, or the generators' sides differ.
+        UsageError: if there are too few samples or kept-out pictures, or the generators draw differently.
         TrainingError: if no picture can be used.
     """
     side, latents = _checked(pipelines, split, count)
     drawn = {name: _draw(name, pipeline, count, report) for name, pipeline in pipelines.items()}
-    warning = _too_few(len(split.kept_out) // 2)
-    if warning:
+    if warning := _small_half_warning(len(split.kept_out) // 2):
         report(warning)
     report(f"reading {len(split.kept_out)} kept-out and {len(split.training)} training pictures")
     kept, _ = load_square(split.kept_out, side, report)
     trained, _ = load_square(split.training, side, report)
     device = next(iter(pipelines.values())).device
     features = _features({**drawn, REAL: kept, TRAINED: trained}, side, device, report)
-    known = features.pop(TRAINED)
-    nearest = {column: metrics.nearest_neighbours(x, known) for column, x in features.items()}
+    training_features = features.pop(TRAINED)
+    nearest = {column: metrics.nearest_neighbours(x, training_features) for column, x in features.items()}
     protocols = _protocols(split, count, side, latents)
     figures = _populations(features, protocols)
     if inception is not None:
         report("looking at them with Inception-v3")
         figures.append(_fid({c: inception(x) for c, x in {**drawn, REAL: kept}.items()}, protocols))
-    figures.append(_copying({column: far for column, (far, _) in nearest.items()}, protocols(LAYER, count)))
-    figures.append(_found({**drawn, REAL: kept}, protocols(FOUND, count), report))
+    figures.append(_nearest({column: x for column, (x, _) in nearest.items()}, protocols(LAYER, count)))
+    figures.append(_face_shares({**drawn, REAL: kept}, protocols(FOUND, count), report))
     sheets = [sheet for name in drawn for sheet in _sheets(name, drawn[name], trained, *nearest[name])]
     sheets.append(Sheet("Kept-out pictures", contact_sheet(spread(list(kept), SHOWN))))
     columns = (*drawn, REAL, *map(_ratio_column, drawn))
@@ -93,7 +92,7 @@ def evaluate_samples(
 
 
 def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) -> tuple[int, str]:
-    """The side of all generators and how their latents are drawn, which must be equal."""
+    """Return the generators' side and how they draw latents; a UsageError if these differ, or pictures are too few."""
     least = 2 * (NEIGHBOURS + 1)
     if len(split.kept_out) < least or count < len(split.kept_out) // 2:
         raise UsageError(
@@ -108,14 +107,14 @@ def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) ->
 
 
 def _latents(pipeline: FacePipeline) -> str:
-    """How the latents of seeds are drawn."""
+    """Describe how the latents of seeds are drawn."""
     rejection = pipeline.recipe.rejection if pipeline.rating else 0
     rejected = f", {100 * rejection:g} % rejected" if rejection else ""
     return f"truncation {pipeline.recipe.truncation:g}{rejected}"
 
 
-def _too_few(half: int) -> str:
-    """Warn of figures that say nothing; "" if a half has enough pictures."""
+def _small_half_warning(half: int) -> str:
+    """Return a warning if a half has too few pictures to compare generators, else ""."""
     if half >= FEW:
         return ""
     error = 0.5 / half**0.5
@@ -125,8 +124,8 @@ def _too_few(half: int) -> str:
     )
 
 
-def _draw(name: str, pipeline: FacePipeline, count: int, report: Tell) -> RGB:
-    """Seeds 0 to `count` - 1: (count, side, side, 3), the pictures that `FacePipeline.draw` gives one by one."""
+def _draw(name: str, pipeline: FacePipeline, count: int, report: Report) -> RGB:
+    """Draw seeds 0 to `count` - 1 as by `FacePipeline.draw`, but in batches: (count, side, side, 3)."""
     report(f"{_prefix(name)}drawing {count} samples of {pipeline.generator.config.side} px")
     pictures = []
     for start in range(0, count, BATCH):
@@ -136,12 +135,12 @@ def _draw(name: str, pipeline: FacePipeline, count: int, report: Tell) -> RGB:
     return np.stack(pictures)
 
 
-def _features(sets: Mapping[str, RGB], side: int, device: str, report: Tell) -> dict[str, Features]:
-    network, found = load_efficientnet("lite2").to(device), {}
+def _features(sets: Mapping[str, RGB], side: int, device: str, report: Report) -> dict[str, Features]:
+    network, features = load_efficientnet("lite2").to(device), {}
     for column, pictures in sets.items():
         report(f"looking at {len(pictures)} pictures with EfficientNet-Lite2: {column}")
-        found[column] = pooled_features(network, pictures, side, device=device)
-    return found
+        features[column] = pooled_features(network, pictures, side, device=device)
+    return features
 
 
 def _protocols(split: Split, count: int, side: int, latents: str) -> Protocols:
@@ -152,7 +151,7 @@ def _protocols(split: Split, count: int, side: int, latents: str) -> Protocols:
 
 
 def _populations(features: Mapping[str, Features], protocols: Protocols) -> list[Figure]:
-    """Distances between populations, all at equal N."""
+    """Measure the distances between populations, all at equal N."""
     n, measured = _against_half(features, _compare)
     protocol = replace(protocols(f"{LAYER}; mean over blocks of N samples", n), seed=HALVES_SEED)
     return [
@@ -162,7 +161,7 @@ def _populations(features: Mapping[str, Features], protocols: Protocols) -> list
 
 
 def _fid(features: Mapping[str, Features], protocols: Protocols) -> Figure:
-    """The Frechet distance of `_populations` by the features that papers use."""
+    """Measure the Frechet distance as in `_populations`, but with the features that papers use."""
     n, measured = _against_half(features, lambda block, half: [metrics.frechet_distance(block, half)])
     protocol = protocols(f"{INCEPTION}; mean over blocks of N samples", n)
     resized = f"{protocol.resize}; then {INCEPTION_SIDE} px, bilinear as TensorFlow 1"
@@ -174,9 +173,10 @@ def _fid(features: Mapping[str, Features], protocols: Protocols) -> Figure:
 def _against_half(
     features: Mapping[str, Features], compare: Callable[[Features, Features], list[float]]
 ) -> tuple[int, dict[str, list[float]]]:
-    """Compare everything with one half of the real features; the real column is their other half.
+    """Compare each column with one half of the real features; the real column is the other half.
 
-    Returns the half's size N, and column -> figures, means over blocks of N.
+    Returns:
+        the half's size N, and column -> figures, means over blocks of N.
     """
     kept = features[REAL]
     order, n = np.random.default_rng(HALVES_SEED).permutation(len(kept)), len(kept) // 2
@@ -193,20 +193,20 @@ def _compare(block: Features, half: Features) -> list[float]:
     return [*distances, *metrics.precision_recall(block, half, NEIGHBOURS), metrics.diversity(block)]
 
 
-def _copying(distances: Mapping[str, Features], protocol: Protocol) -> Figure:
+def _nearest(distances: Mapping[str, Features], protocol: Protocol) -> Figure:
     low = {column: float(np.percentile(x, 1)) for column, x in distances.items()}
     name = "Nearest training picture, 1st percentile of distances (EfficientNet-Lite2)"
     return Figure(name, _with_ratios(low), protocol, "ratio over 1")
 
 
-def _found(sets: Mapping[str, RGB], protocol: Protocol, report: Tell) -> Figure:
+def _face_shares(sets: Mapping[str, RGB], protocol: Protocol, report: Report) -> Figure:
     report("looking for faces with dlib")
     shares = {column: float(np.mean([landmarks_in_head(x).detected for x in sets[column]])) for column in sets}
     return Figure("Share with a face", _with_ratios(shares), protocol, "higher")
 
 
 def _with_ratios(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Add every generator's quotient by the kept-out pictures' value."""
+    """Add each generator's value over that of the kept-out pictures."""
     ratios = {_ratio_column(column): ratio(value, values[REAL]) for column, value in values.items() if column != REAL}
     return {**values, **ratios}
 
@@ -216,18 +216,18 @@ def _ratio_column(name: str) -> str:
 
 
 def _prefix(name: str) -> str:
-    """The beginning of lines and captions where there are several generators."""
+    """Name the generator at the start of a line or caption, if there are several."""
     return "" if name == SAMPLES else f"{name}: "
 
 
 def _sheets(name: str, drawn: RGB, trained: RGB, distances: Features, nearest: NDArray[np.int64]) -> list[Sheet]:
-    """The first samples; and those nearest to a training picture, which is on the right of each."""
+    """Show the first samples, and those nearest to a training picture, with that picture on the right."""
     shown = list(drawn[:SHOWN])
     order = np.argsort(distances)[:CLOSEST]
     pairs = [picture for i in order for picture in (drawn[i], trained[nearest[i]])]
     labels = [label for i in order for label in (f"seed {i}", f"{distances[i]:.2f} away")]
-    near = "The samples nearest to a training picture, each with it on the right"
+    caption = "The samples nearest to a training picture, each with it on the right"
     return [
         Sheet(f"{_prefix(name)}Seeds 0 to {len(shown) - 1}, not selected", contact_sheet(shown)),
-        Sheet(f"{_prefix(name)}{near}", contact_sheet(pairs, columns=8, labels=labels)),
+        Sheet(f"{_prefix(name)}{caption}", contact_sheet(pairs, columns=8, labels=labels)),
     ]

@@ -1,8 +1,8 @@
 """Temporal metrics of a film: warping error, flicker, landmark jitter, sharpness, measured frame by frame.
 
-Motion between two frames is found by Farneback's flow (G. Farneback, "Two-RGB Motion Estimation Based on Polynomial
-Expansion", SCIA 2003), which no other part of facegen uses, on frames reduced by area to a quarter of their sides: fine
-detail, which is what flickers, does not affect it.
+Motion between two frames is found by Farneback's flow (G. Farneback, "Two-Frame Motion Estimation Based on Polynomial
+Expansion", SCIA 2003), which no other part of facegen uses, on frames reduced by area to a quarter of their sides, so
+that fine detail, which may flicker, does not affect it.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ Plane = NDArray[np.float32]
 REDUCED = 4
 """Factor by which frames are reduced for the flow."""
 SURE = 0.5
-"""Least trust in the flow, see `facegen.ops.flow.trust`, of a pixel that is measured."""
+"""Pixels are measured where the trust in the flow, see `facegen.ops.flow.trust`, is at least this."""
 FINE = 1 / 256
-"""Standard deviation of the Gaussian below which detail is fine, as a share of the shorter side: 3 px of 768. It is at
-least a pixel."""
+"""Standard deviation of the Gaussian that separates fine detail, as a share of the shorter side: 3 px of 768. It is at
+least one pixel."""
 FLOW = f"Farneback's flow on frames reduced {REDUCED}x by area, where there and back agree"
 
 
 @dataclass(frozen=True)
 class TemporalMetrics:
-    """Figures of one film; None where it has too few frames, or no face. Lower is better, except for sharpness."""
+    """Figures of one film; None if it has too few frames, or no face. Lower is better, except for sharpness."""
 
     frames: int
     seconds: float
     warping: float | None
     """Mean square difference of a frame and its predecessor warped to it, where the flow is trusted, in squared 8-bit
     steps, times the frames per second (W.-S. Lai et al., "Learning Blind Video Temporal Consistency", ECCV 2018, there
-    in [0, 1] and not per second). Real changes, as one face turning into another, count too."""
+    in [0, 1] and not per second). Real changes, such as one face turning into another, count too."""
     flicker: float | None
     """Mean square second difference in time, along the motion, of the luma's fine detail, in squared 8-bit steps, times
-    the frames per second: the energy of what changes and changes back."""
+    the frames per second: the energy of changes that revert."""
     jitter: float | None
     """Mean length of the second difference in time of dlib's landmarks, in % of the distance between the eyes' outer
     corners, times the frames per second."""
@@ -53,11 +53,11 @@ class TemporalMetrics:
 
 
 class TemporalMeter:
-    """Measures a film whose frames are added one by one; two of them are kept.
+    """Measures a film frame by frame; only two frames stay in memory.
 
     Args:
         fps: frames per second, more than 0.
-        faces: False does not look for landmarks, half of the work.
+        faces: also measure jitter; finding the landmarks is half of the work.
     """
 
     def __init__(self, fps: float, *, faces: bool = True) -> None:
@@ -72,7 +72,7 @@ class TemporalMeter:
         self._points: deque[NDArray[np.float64] | None] = deque(maxlen=3)
 
     def add(self, frame: RGB) -> None:
-        """Measure the next frame, (H, W, 3) uint8, of the same size as those before."""
+        """Measure the next frame, (H, W, 3) uint8; all frames have one size."""
         if self._frames and frame.shape != self._frames[-1].frame.shape:
             raise ShapeError(f"frame {len(self._sharpness) + 1} has shape {frame.shape}, expected "
                              f"{self._frames[-1].frame.shape} as those before.")  # fmt: skip
@@ -87,7 +87,7 @@ class TemporalMeter:
             self._add_points(frame)
 
     def _add_points(self, frame: RGB) -> None:
-        """Find the largest face; a film whose first frame shows none is not searched further."""
+        """Find the largest face and measure its jitter; a film without a face in its first frame gets none."""
         faces = faces_in_photo(frame)
         self._faces = bool(faces or self._points)
         self._points.append(faces[0].points if faces else None)
@@ -102,16 +102,16 @@ class TemporalMeter:
         if not count:
             raise UsageError("TemporalMeter: no frames, so there is nothing to measure.")
 
-        def each_second(values: Sequence[float]) -> float | None:
+        def per_second(values: Sequence[float]) -> float | None:
             return float(np.mean(values)) * self._fps if values else None
 
-        warping, flicker, jitter = map(each_second, (self._warping, self._flicker, self._jitter))
+        warping, flicker, jitter = map(per_second, (self._warping, self._flicker, self._jitter))
         return TemporalMetrics(count, count / self._fps, warping, flicker, jitter, float(np.mean(self._sharpness)))
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """A frame and its motion from the one before; the first has none."""
+    """A frame and its motion from the frame before; the first has none."""
 
     frame: RGB  # (H, W, 3)
     luma: Plane  # (H, W), 0..255
@@ -136,21 +136,21 @@ def _measure(frame: RGB, before: _Measured | None) -> _Measured:
 
 
 def _farneback(before: RGB, after: RGB) -> Flow:
-    """Where each pixel of a reduced frame was in the one before: (h, w, 2)."""
+    """Find where each pixel of a reduced frame was in the frame before: (h, w, 2)."""
     still = np.zeros((*after.shape, 2), dtype=np.float32)
     flow = cv2.calcOpticalFlowFarneback(after, before, still, 0.5, 4, 15, 3, 7, 1.5, 0)
     return np.asarray(flow, dtype=np.float32)
 
 
 def _warping_error(before: _Measured, after: _Measured) -> float:
-    """Mean square difference of colours where the flow is trusted."""
+    """Average the squared difference of colours where the flow is trusted."""
     assert after.flow is not None
     moved = warp(before.frame.astype(np.float32), after.flow, cv2.INTER_CUBIC)
     return _mean(np.square(after.frame - moved).mean(-1), after.sure)
 
 
 def _flicker_energy(first: _Measured, middle: _Measured, last: _Measured) -> float:
-    """Mean square of before + after - 2 now, all warped to the middle frame, where both flows are trusted."""
+    """Average the square of first + last - 2 middle, warped to the middle frame, where both flows are trusted."""
     assert middle.flow is not None
     assert last.back is not None
     sure = middle.sure & (warp(last.sure.astype(np.float32), last.back, cv2.INTER_LINEAR) >= SURE)

@@ -1,4 +1,4 @@
-"""Upscalers to compare: interpolations, facegen's own weights, and files published by others, read by spandrel.
+"""Upscalers to compare: interpolations, facegen's weights, and files published by others, read by spandrel.
 
 A new upscaler is one function and one line in `BY_NAME` or `BY_KIND`.
 """
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from facegen.arrays import to_rgb, to_tensor
 from facegen.errors import MissingExtraError, UsageError, WeightsError, did_you_mean, one_line
+from facegen.evaluation.report import INPUT, ORIGINAL
 from facegen.media.images import resize
 from facegen.models.srgan import SRGANGenerator
 from facegen.models.unet import UNet
@@ -31,15 +32,15 @@ from facegen.recipe import assignment
 from facegen.weights import CARD_FILE, find_weights, load_network, read_card, weight_folders
 
 FILE_SUFFIXES = (".pth", ".safetensors")
-"""Suffixes of published files; no code in them is run."""
+"""Suffixes of published files; spandrel runs no code in them."""
 
 
 @dataclass(frozen=True)
 class Setting:
     """The comparison that upscalers are made for."""
 
-    scale: int  # interpolations are made for it, networks have their own
-    recipe: Path = DEFAULT_RECIPE  # a J-net runs in its pipeline
+    scale: int  # for interpolations; a network has a fixed scale
+    recipe: Path = DEFAULT_RECIPE  # of the pipeline that runs a J-net
     overrides: tuple[str, ...] = ()  # of the recipe
     device: str = "cpu"
 
@@ -59,7 +60,7 @@ class Upscaler:
             raise UsageError(f"{self.name}: makes pictures {self.scale}x as large, expected at least 2x; leave it out.")
 
     def __call__(self, low_res: Tensor) -> Tensor:
-        """(3, h, w) in [0, 1] to (3, scale*h, scale*w) in [0, 1], on the CPU."""
+        """Upscale (3, h, w) to (3, scale*h, scale*w) on the CPU, both in [0, 1]."""
         with torch.inference_mode():
             return self.function(low_res).float().clamp(0, 1).cpu()
 
@@ -71,7 +72,7 @@ class Upscaler:
         return image if tuple(image.shape[-2:]) == size else downsample_area(image, size)
 
     def passes(self, scale: int) -> int:
-        """Count the applications that reach at least `scale` times the size."""
+        """Count the applications needed to reach at least `scale` times the size."""
         return next(n for n in count(1) if self.scale**n >= scale)
 
     def steps(self, scale: int) -> str:
@@ -83,7 +84,7 @@ class Upscaler:
 
 
 Maker = Callable[[str, str, Setting], Upscaler]
-"""Takes the column's name, and the name, folder or file that was asked for."""
+"""Makes an upscaler of the column's name, its source (a name, folder or file), and the setting."""
 
 
 def _bicubic(name: str, source: str, setting: Setting) -> Upscaler:
@@ -102,14 +103,14 @@ def _lanczos(name: str, source: str, setting: Setting) -> Upscaler:
 
 
 def _jnet(name: str, source: str, setting: Setting) -> Upscaler:
-    """The J-net of the recipe and the overrides, or in their pipeline the one named."""
+    """Make an upscaler of the recipe's pipeline, with the J-net in `source` if that is not just "jnet"."""
     named = () if source in BY_NAME else (assignment("weights.upscaler", str(find_weights(source))),)
     pipeline = FacePipeline.load(setting.recipe, (*setting.overrides, *named), device=setting.device)
     return from_pipeline(name, pipeline, setting.recipe.name)
 
 
 def from_pipeline(name: str, pipeline: FacePipeline, recipe: str) -> Upscaler:
-    """Make an upscaler of a pipeline: a square picture is an aligned head, any other gets no guide."""
+    """Make an upscaler of a pipeline; a square picture is taken for an aligned head, any other gets no guide."""
 
     def enlarge(low_res: Tensor) -> Tensor:
         height, width = low_res.shape[-2:]
@@ -123,7 +124,7 @@ def from_pipeline(name: str, pipeline: FacePipeline, recipe: str) -> Upscaler:
 
 
 def _whole(name: str, source: str, setting: Setting) -> Upscaler:
-    """SRGAN's generator or the U-net, on the whole picture at once."""
+    """Make an upscaler of SRGAN's generator or the U-net, which take a picture as a whole."""
     network: SRGANGenerator | UNet
     kind = SRGANGenerator if read_card(find_weights(source)).kind == "srgan" else UNet
     network, card = load_network(source, kind)
@@ -139,7 +140,7 @@ def _whole(name: str, source: str, setting: Setting) -> Upscaler:
 
 
 def _published(name: str, source: str, setting: Setting) -> Upscaler:
-    """A file of any architecture that spandrel knows."""
+    """Make an upscaler of a file of any architecture that spandrel supports."""
     if find_spec("spandrel") is None:
         raise MissingExtraError(f"{source}: published files are read by spandrel: pip install 'facegen[spandrel]'")
     try:
@@ -173,25 +174,28 @@ def _read_published(spandrel: Any, source: str, device: str) -> Any:
 
 
 BY_NAME: dict[str, Maker] = {"bicubic": _bicubic, "lanczos": _lanczos, "jnet": _jnet}
-"""Upscalers that need no weights named."""
+"""Upscalers that are named without weights."""
 BY_KIND: dict[str, Maker] = {"jnet": _jnet, "srgan": _whole, "unet": _whole}
-"""Kind of a weight folder, as its card says -> what makes its upscaler."""
+"""Kind of weights, as stated by their card -> the function that makes an upscaler of them."""
 
 
 def load_upscalers(sources: Sequence[str], setting: Setting) -> list[Upscaler]:
-    """Make the upscalers asked for, each named by the last part of its source, or the whole where two agree in it.
+    """Make upscalers, each named by the last part of its source, or by all of it if that part is taken.
 
     Args:
         sources: each a key of `BY_NAME`, shipped weights by name, a weight folder, or a published file.
     Raises:
-        UsageError: if one is named twice, or enlarges nothing.
-        WeightsError: if weights are missing, damaged, or make no pictures of pictures; names what is known.
-        MissingExtraError: if spandrel is needed and not there.
+        UsageError: if one is named twice or like another column of the comparison, or enlarges nothing.
+        WeightsError: if weights are missing, damaged, or of a network that does not upscale.
+        MissingExtraError: if spandrel is needed and not installed.
     """
     if len(set(sources)) < len(sources):
         raise UsageError(f"--models {','.join(sources)}: names one twice; name each once.")
     short = [Path(source).stem if source.endswith(FILE_SUFFIXES) else Path(source).name for source in sources]
-    names = [name if short.count(name) == 1 else source for name, source in zip(short, sources, strict=True)]
+    taken = {INPUT, ORIGINAL, *(name for name in short if short.count(name) > 1)}
+    names = [source if name in taken else name for name, source in zip(short, sources, strict=True)]
+    for name in {INPUT, ORIGINAL} & set(names):
+        raise UsageError(f"--models {name}: another column has this name; give the folder's path, ./{name}.")
     return [_maker(source)(name, source, setting) for name, source in zip(names, sources, strict=True)]
 
 

@@ -1,4 +1,4 @@
-"""Tell a result that has its end from one that was cut short when it was copied, without decoding it."""
+"""Recognise results that were cut short, as by an interrupted copy, without decoding them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ _STRIP_OFFSETS, _STRIP_SIZES = 273, 279  # TIFF's tags
 
 
 def is_whole(path: Path) -> bool:
-    """Return whether a picture or MP4 file that facegen wrote has its end; other files count as whole."""
+    """Return whether a picture or MP4 file that facegen wrote has its end; other files are whole unless empty."""
     try:
         size = path.stat().st_size
+        if not size:
+            return False
         with path.open("rb") as file:
             head = file.read(16)
             file.seek(max(size - 12, 0))

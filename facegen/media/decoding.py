@@ -1,12 +1,13 @@
-"""Open picture files and convert what is in them to upright RGB with 8 bits a sample."""
+"""Open picture files and convert their pixels to upright RGB with 8 bits a sample."""
 
 from __future__ import annotations
 
 import logging
 import math
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from importlib.util import find_spec
 from io import BytesIO
@@ -32,8 +33,8 @@ _PACKAGES = {
     "HEIF": ("HEIC", "pip install facegen[heic]"), "AVIF": ("AVIF", "pip install --upgrade pillow"),
     "JXL": ("JPEG XL", "pip install facegen[jxl]"),
 }  # fmt: skip
-"""Pillow's name of a format that needs a package of its own -> people's name for it, and how to get the package."""
-_UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.6.4)
+"""Pillow's name of a format that needs another package -> its common name, and how to install the package."""
+_UPRIGHT = {  # EXIF orientation -> the transposition that sets the picture upright (Exif 2.32, 4.6.4)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -43,16 +44,16 @@ _UPRIGHT = {  # EXIF orientation -> what sets the picture upright (Exif 2.32, 4.
     8: Image.Transpose.ROTATE_90,
 }
 COARSE = 8
-"""Mean step of a JPEG's luma from which its blocks can be seen: quality 93 and less."""
+"""A JPEG's blocks are visible from this mean quantisation step of luma on: quality 93 and less."""
 _NEAR_SRGB = 2
 """Steps of 255 by which a profile may differ from sRGB and still count as sRGB; common ones differ by rounding."""
+_LIMIT_LOCK = threading.Lock()
 
-
-logging.getLogger("PIL").addHandler(logging.NullHandler())  # its words on damaged files say nothing that errors do not
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # its messages on damaged files repeat the errors
 
 
 class _UnsupportedError(Exception):
-    """A sound file holds what facegen does not read; the text says what to do."""
+    """A valid file has content that facegen cannot read; the text says what to do."""
 
 
 @contextmanager
@@ -60,14 +61,14 @@ def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
     """Open a picture file; any error of Pillow inside the block becomes an ImageError that names the file.
 
     Args:
-        any_size: also open what is too large to be decoded.
+        any_size: also open pictures that are too large to be decoded.
     Raises:
         MissingExtraError: if it is HEIC, AVIF or JPEG XL, and its reader is not installed.
     """
     try:
         _check_file(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF, much text: nothing the user could act on
+            warnings.simplefilter("ignore")  # such as damaged EXIF: nothing the user could act on
             with _open(path, any_size) as file:
                 yield file
     except FacegenError:
@@ -90,7 +91,7 @@ def opened(path: Path, any_size: bool = False) -> Iterator[ImageFile.ImageFile]:
 
 
 def need_package(path: Path, file_format: str, doing: str) -> None:
-    """Raise a MissingExtraError if a format, by Pillow's name, needs a package that is not installed."""
+    """Raise a MissingExtraError if a format (Pillow's name) needs a package that is not installed."""
     if file_format in _PACKAGES and file_format not in _readable():
         name, command = _PACKAGES[file_format]
         raise MissingExtraError(f"{path}: {doing} {name} needs a package that is not here: {command}")
@@ -106,8 +107,12 @@ def refuse_several(path: Path, file: ImageFile.ImageFile) -> None:
 
 
 def upright(path: Path, file: ImageFile.ImageFile, blocks: Quantisation | None) -> tuple[Image.Image, Deep | None]:
-    """Decode an open file to 8 bits a sample, its `blocks` smoothed, turned and mirrored as its EXIF says; also return
-    its 16 bits, if it has them, as (H, W, 3).
+    """Decode an open file, and turn and mirror it as its EXIF says.
+
+    Args:
+        blocks: how a JPEG's blocks are quantised, to smooth them; None leaves them.
+    Returns:
+        the picture with 8 bits a sample, and its 16 bits, (H, W, 3), if it has them.
     """
     deep = file.mode in ("RGB", "RGBA") and any(";16" in str(tile) for tile in file.tile)
     file.load()
@@ -130,7 +135,7 @@ def upright(path: Path, file: ImageFile.ImageFile, blocks: Quantisation | None) 
 
 
 def quantisation(file: ImageFile.ImageFile) -> Quantisation | None:
-    """Read how an open JPEG's blocks are quantised; None for other files, other colours than YCbCr, and fine steps."""
+    """Read how an open JPEG's blocks are quantised; None for other files, other colours than YCbCr, or fine steps."""
     if not isinstance(file, JpegImageFile) or file.mode not in ("L", "RGB") or file.info.get("adobe_transform", 1) != 1:
         return None
     (_, across, down, luma), *others = file.layer
@@ -153,10 +158,10 @@ def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def to_rgb(colour: Image.Image, profile: bytes | None, keep_profile: bool) -> tuple[Image.Image, bytes | None]:
-    """Convert L, RGB or CMYK to sRGB, or with `keep_profile` leave RGB unchanged; ignore a damaged profile.
+    """Convert L, RGB or CMYK to sRGB; `keep_profile` leaves RGB unchanged. A damaged profile is ignored.
 
     Returns:
-        the picture, and the profile of its values; None is sRGB.
+        the picture, and the profile of its values; None stands for sRGB.
     """
     transform = _to_srgb(profile, colour.mode) if profile else None
     if transform is None:
@@ -169,20 +174,27 @@ def to_rgb(colour: Image.Image, profile: bytes | None, keep_profile: bool) -> tu
 
 
 def _open(path: Path, any_size: bool) -> ImageFile.ImageFile:
-    limit = Image.MAX_IMAGE_PIXELS
     jxl = _jxl_facts(path) if "JXL" in _readable() else None
-    try:
-        Image.MAX_IMAGE_PIXELS = None if any_size else limit
+    with _without_limit() if any_size else nullcontext():
         file = Image.open(path, formats=_readable())
-    finally:
-        Image.MAX_IMAGE_PIXELS = limit
     if jxl is not None and jxl.xmp is not None:
         file.info["xmp"] = jxl.xmp
     return file
 
 
+@contextmanager
+def _without_limit() -> Iterator[None]:
+    """Lift Pillow's limit of a picture's size, which all threads share."""
+    with _LIMIT_LOCK:
+        limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
 def _jxl_facts(path: Path) -> JXLFacts | None:
-    """Refuse a JPEG XL file that is too large before it is opened, as the plugin decodes it then; see `jxl_facts`."""
+    """Read the facts of a JPEG XL file, and refuse one that is too large, as its plugin decodes pixels on opening."""
     with path.open("rb") as file:
         head = file.read(len(CONTAINER))
         facts = jxl_facts(head + file.read()) if head.startswith((CODESTREAM, CONTAINER)) else None
@@ -193,7 +205,7 @@ def _jxl_facts(path: Path) -> JXLFacts | None:
 
 @cache
 def _readable() -> tuple[str, ...]:
-    """Return the formats that can be read here; AVIF, HEIF and JPEG XL need readers that may not be installed."""
+    """List the formats that can be read here; readers of AVIF, HEIF and JPEG XL may not be installed."""
     if find_spec("pillow_heif"):
         import pillow_heif
 
@@ -213,7 +225,7 @@ def _check_file(path: Path) -> None:
 
 
 def _refuse_iso(path: Path) -> None:
-    """Refuse a HEIC, AVIF or JPEG XL file that was not recognised: its reader is missing, or the file is damaged."""
+    """Explain why a HEIC, AVIF or JPEG XL file was not recognised: its reader is missing, or the file is damaged."""
     with path.open("rb") as file:
         head = file.read(12)
     name = _ISO_BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
@@ -244,7 +256,7 @@ def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _is_srgb(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Return whether a transform to sRGB leaves colours all over the cube unchanged."""
+    """Return whether a transform to sRGB leaves a grid of colours unchanged."""
     steps = np.arange(0, 256, 51, dtype=np.uint8)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(1, -1, 3)
     moved = np.asarray(transform.apply(Image.fromarray(cube)))

@@ -1,4 +1,4 @@
-"""Write PNG and TIFF with 16 bits a sample, which Pillow does not; Pillow writes their metadata."""
+"""Write PNG and TIFF with 16 bits a sample, which Pillow cannot; Pillow provides their metadata."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ Deep = NDArray[np.uint16]
 DEEP_FORMATS = ("PNG", "TIFF")
 """Pillow's names of the formats that keep 16 bits."""
 STRIP = 1_000_000
-"""Samples compressed at a time."""
+"""Samples compressed at a time, about."""
 LEVEL = 1
-"""zlib's, as the lower byte of a sample is noise that nothing makes smaller."""
+"""zlib's compression level; the lower bytes of samples are noise, which higher levels do not make smaller."""
 _Tag = TiffImagePlugin
 _DEFLATE, _RGB, _DIFFERENCES, _TOGETHER, _UNASSOCIATED = 8, 2, 2, 1, 2
 _TIFF_HEADER = 8
@@ -31,11 +31,11 @@ def save_deep(file: BinaryIO, file_format: str, rgb: Deep, alpha: NDArray[np.uin
     """Write 16 bits a sample.
 
     Args:
-        file: empty, open to write and to seek.
+        file: empty, writable and seekable.
         file_format: one of `DEEP_FORMATS`.
         rgb: (H, W, 3).
         alpha: (H, W), or None.
-        options: the metadata, as `save_options` returns them for Pillow.
+        options: the metadata, as `save_options` returns it for Pillow.
     """
     write = _write_png if file_format == "PNG" else _write_tiff
     write(file, rgb, alpha, options)
@@ -62,7 +62,7 @@ def _write_png(file: BinaryIO, rgb: Deep, alpha: NDArray[np.uint8] | None, optio
 
 
 def _png_metadata(options: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the chunks that Pillow writes besides the pixels."""
+    """Yield name and content of the chunks in which Pillow writes metadata."""
     with BytesIO() as memory:
         Image.new("RGB", (1, 1)).save(memory, "PNG", **options)
         data = memory.getvalue()
@@ -75,7 +75,7 @@ def _png_metadata(options: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _write_tiff(file: BinaryIO, rgb: Deep, alpha: NDArray[np.uint8] | None, options: Mapping[str, Any]) -> None:
-    """Write a TIFF (Adobe, TIFF 6.0, 1992): its directory, whose size is known before, then the pixels in strips."""
+    """Write a TIFF (Adobe, TIFF 6.0, 1992): the pixels in strips after room for the directory, then the directory."""
     height, width = rgb.shape[:2]
     rows = _rows(rgb, alpha)
     directory = _tiff_metadata(options)
@@ -110,7 +110,7 @@ def _tiff_metadata(options: Mapping[str, Any]) -> TiffImagePlugin.ImageFileDirec
 
 
 def _differences(strip: Deep) -> bytes:
-    """Encode rows as differences of each pixel to the one before, little-endian."""
+    """Encode each pixel as its difference to the pixel on its left, little-endian."""
     coded = strip.copy()
     coded[:, 1:] -= strip[:, :-1]
     return coded.astype("<u2").tobytes()
@@ -122,7 +122,7 @@ def _rows(rgb: Deep, alpha: NDArray[np.uint8] | None) -> int:
 
 
 def _strips(rgb: Deep, alpha: NDArray[np.uint8] | None) -> Iterator[Deep]:
-    """Yield rows with their alpha, (h, W, 3 or 4), `STRIP` samples or so at a time."""
+    """Yield the rows with their alpha, (h, W, 3 or 4), about `STRIP` samples at a time."""
     rows = _rows(rgb, alpha)
     for top in range(0, len(rgb), rows):
         strip = rgb[top : top + rows]

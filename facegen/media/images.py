@@ -1,7 +1,7 @@
 """Read and write picture files; resize pictures; find them in folders.
 
-Everything inside facegen is (H, W, 3) uint8 arrays, upright, in sRGB unless the caller keeps the file's own profile.
-EXIF, profiles, alpha, palettes and 16 bits are dealt with here, in `decoding` and in `metadata`.
+Inside facegen, pictures are (H, W, 3) uint8 arrays, upright, in sRGB unless the caller keeps the file's profile. EXIF,
+profiles, alpha, palettes and 16 bits are handled here, in `decoding` and in `metadata`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PICTURE_SUFFIXES = (
 CLIP_SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv")
 """Suffixes of the files that are read as films."""
 
-# Z_RLE writes 768 px portraits four times as fast as Pillow's default, 3 to 5 % larger.
+# Z_RLE writes 768 px portraits four times as fast as Pillow's default; the files are 3 to 5 % larger.
 WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 1, "compress_type": zlib.Z_RLE}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -53,11 +53,11 @@ WRITABLE: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {"compression": "tiff_deflate"}),
     ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
 }
-"""Suffix -> Pillow's name of the format, and the options to write it with."""
+"""Suffix -> Pillow's name of the format, and the options for writing."""
 
 
 class _WithoutDescriptor(FileIO):
-    """A file that keeps its descriptor from Pillow, which would write to it without a look at what was not written."""
+    """A file that hides its descriptor from Pillow, which would write to it without noticing a full disk."""
 
     def fileno(self) -> int:
         raise UnsupportedOperation
@@ -72,11 +72,11 @@ class Picture:
     alpha: RGB | None = None
     """(H, W), 0 is transparent; None if the file has no transparency."""
     origin: Origin = PLAIN
-    """The file's metadata, which results made from it keep."""
+    """The metadata that results made from it keep."""
     deep: Deep | None = None
-    """`rgb` with 16 bits a sample, if the file has them and they were asked for."""
+    """`rgb` with 16 bits a sample, if the file has them and the caller asked for them."""
     smoothed: bool = False
-    """Whether it is a JPEG whose blocks were smoothed."""
+    """True for a JPEG whose blocks were smoothed."""
 
     @property
     def pixels(self) -> Pixels:
@@ -109,10 +109,10 @@ def read_image(
         keep_profile: leave RGB values unchanged, with the file's ICC profile in `origin`, unless that is sRGB's;
             otherwise convert them to sRGB. Gray and CMYK with a profile are always converted.
         keep_depth: also return 16 bits a sample, unless they were converted.
-        smooth: smooth a JPEG's blocks, within what its steps leave open; see `facegen.ops.blocks`.
+        smooth: smooth a JPEG's blocks as far as its quantisation permits; see `facegen.ops.blocks`.
     Raises:
         ImageError: if the file is missing, empty, unreadable, damaged, cut short, too large, animated, of several
-            pages, or no picture.
+            pages, or not a picture.
         MissingExtraError: if it is HEIC, AVIF or JPEG XL, and its reader is not installed.
     """
     path = Path(path)
@@ -120,14 +120,14 @@ def read_image(
         refuse_several(path, file)
         blocks = quantisation(file) if smooth else None
         picture, deep = upright(path, file, blocks)
-        found = file.info.get("icc_profile")  # not in `picture`: turning and rounding make new ones without it
+        embedded = file.info.get("icc_profile")  # `picture` lacks it once it was turned or rounded
         colour, alpha = split_alpha(picture)
-        rgb, profile = to_rgb(colour, found, keep_profile)
+        rgb, profile = to_rgb(colour, embedded, keep_profile)
         return Picture(
             np.array(rgb),
             None if alpha is None else np.array(alpha),
             origin_of(file, profile),
-            deep if keep_depth and (not found or found == profile) else None,
+            deep if keep_depth and (not embedded or embedded == profile) else None,
             smoothed=blocks is not None,
         )
 
@@ -144,12 +144,11 @@ def write_image(
     """Write a picture, complete or not at all; the suffix chooses the format, missing folders are made.
 
     Args:
-        rgb: (H, W, 3) uint8, or uint16, of which other formats than PNG and TIFF keep 8 bits; sRGB or in the origin's
-            profile.
-        alpha: (H, W) uint8; JPEG has none, so the picture is laid on white.
-        text: written for `picture_text`: as PNG text chunks, in other formats in the XMP packet.
-        origin: EXIF, profile and XMP of the photo that the picture was made from; JPEG XL is converted to sRGB, as its
-            writer takes no profile.
+        rgb: (H, W, 3) uint8 or uint16, in sRGB or the origin's profile; only PNG and TIFF keep 16 bits.
+        alpha: (H, W) uint8; in JPEG, which has none, transparent parts become white.
+        text: for `picture_text`: in PNG's text chunks, in other formats in the XMP packet.
+        origin: metadata of the photo that the picture was made from; JPEG XL, whose writer takes no profile, is
+            converted to sRGB.
         label: marks the picture as made by networks, wholly or in part (IPTC digital source type).
     Raises:
         MissingExtraError: if it is JPEG XL, and its writer is not installed.
@@ -160,15 +159,14 @@ def write_image(
     path = Path(path)
     file_format, options = check_format(path)
     _check_arrays(rgb, alpha)
-    text = text or {}
     if file_format == "JPEG":
-        text, origin, left = fit_jpeg(text, origin, label)
-        if left:
-            message = f"{path}: {', '.join(left)} left out, as JPEG has room for 64 KB; choose another format."
+        text, origin, omitted = fit_jpeg(text or {}, origin, label)
+        if omitted:
+            message = f"{path}: {', '.join(omitted)} left out, as JPEG has room for 64 KB; choose another format."
             warnings.warn(message, stacklevel=2)
     if file_format == "JXL" and origin.profile:
         rgb, origin = _in_srgb(eight_bits(rgb), origin)
-    options = options | save_options(file_format, text, origin, label)
+    options = options | save_options(file_format, text or {}, origin, label)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary, BufferedRandom(_WithoutDescriptor(temporary, "w+")) as file:
@@ -188,9 +186,7 @@ def _save(file: BinaryIO, file_format: str, rgb: Pixels, alpha: RGB | None, opti
 
 
 def check_format(path: Path) -> tuple[str, dict[str, Any]]:
-    """Return Pillow's name for the format of a suffix that can be written, and the options to write it with; raises
-    as `write_image` does.
-    """
+    """Return Pillow's name of a path's format, and the options for writing; raises errors as `write_image` does."""
     if path.suffix.lower() not in WRITABLE:
         raise UsageError(f"{path}: unknown picture suffix {path.suffix!r}; use one of {', '.join(WRITABLE)}.")
     file_format, options = WRITABLE[path.suffix.lower()]
@@ -199,7 +195,7 @@ def check_format(path: Path) -> tuple[str, dict[str, Any]]:
 
 
 def picture_facts(path: str | Path) -> Facts:
-    """Read format and metadata of a picture file of any size, or of an animation, without decoding its pixels."""
+    """Read format and metadata of a picture file, of any size or animated, without decoding its pixels."""
     with opened(Path(path), any_size=True) as file:
         return Facts(str(file.format), text_of(file), source_type_of(file), creator_of(file))
 
@@ -210,8 +206,9 @@ def picture_text(path: str | Path) -> dict[str, str]:
 
 
 def resize(rgb: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
-    """Resize (H, W, 3), uint8 or uint16, to `size` = (width, height) with Pillow's Lanczos filter, antialiased when
-    shrinking. A picture that has the size is returned itself.
+    """Resize (H, W, 3), uint8 or uint16, to `size` = (width, height), with Pillow's antialiased Lanczos filter.
+
+    A picture of that size is returned without a copy.
     """
     if min(size) < 1:
         raise UsageError(f"resize: size is {size[0]} x {size[1]}, expected at least 1 x 1.")
@@ -226,7 +223,7 @@ def resize(rgb: NDArray[Sample], size: tuple[int, int]) -> NDArray[Sample]:
 
 
 def find_pictures(paths: Iterable[Path]) -> list[Path]:
-    """Replace each folder by the picture files directly in it, by name; files stay as given.
+    """Replace each folder by the picture files directly in it, in order of name; files stay as given.
 
     Raises:
         ImageError: if a path does not exist, or a folder cannot be listed or holds no picture.
@@ -235,7 +232,7 @@ def find_pictures(paths: Iterable[Path]) -> list[Path]:
 
 
 def to_pillow(rgb: RGB, alpha: RGB | None = None, keep_alpha: bool = True) -> Image.Image:
-    """Convert (H, W, 3) uint8, and (H, W) alpha or None, to Pillow's picture; without `keep_alpha`, lay it on white."""
+    """Convert (H, W, 3) uint8 and (H, W) alpha to a picture of Pillow; without `keep_alpha`, put it on white."""
     _check_arrays(rgb, alpha)
     picture = Image.fromarray(rgb)
     if alpha is None:

@@ -1,4 +1,4 @@
-"""Facts that the plugin for JPEG XL does not tell: a picture's size before all of it is decoded, and its XMP packet.
+"""Facts that the JPEG XL plugin does not offer: a picture's size before it is decoded, and its XMP packet.
 
 Source: ISO/IEC 18181-1 (size header) and 18181-2 (boxes).
 """
@@ -9,24 +9,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 CODESTREAM, CONTAINER = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
-"""First bytes of the two kinds of files."""
+"""First bytes of the two kinds of JPEG XL files."""
 _RATIOS = {1: (1, 1), 2: (6, 5), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
 _WIDTHS = (9, 13, 18, 30)
 _HEADER = 16
-"""Bytes that hold a size header and more."""
+"""Number of bytes in which the size header surely ends."""
 
 
 @dataclass(frozen=True)
 class JXLFacts:
-    """A JPEG XL file without its pixels."""
+    """Size and XMP packet of a JPEG XL file."""
 
     size: tuple[int, int]
-    """Width and height before it is turned."""
+    """Width and height before the picture is turned."""
     xmp: bytes | None
 
 
 def jxl_facts(data: bytes) -> JXLFacts | None:
-    """Read the facts of a file's bytes; None if it is no JPEG XL file, or its boxes are damaged."""
+    """Read the facts from a file's bytes; None if they are not JPEG XL, or the boxes are damaged."""
     if data.startswith(CODESTREAM):
         return JXLFacts(_size(data), None)
     if not data.startswith(CONTAINER):
@@ -40,7 +40,7 @@ def jxl_facts(data: bytes) -> JXLFacts | None:
 
 
 def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield kind and content of each box, up to one whose length cannot be."""
+    """Yield kind and content of each box; stop at an impossible length."""
     at = 0
     while at + 8 <= len(data):
         length, kind, head = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], 8
@@ -54,7 +54,7 @@ def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _size(stream: bytes) -> tuple[int, int]:
-    """Read the size header, whose bits begin with the lowest of each byte."""
+    """Read the size header, whose bits are in order from the lowest of each byte."""
     bits = int.from_bytes(stream[2:_HEADER], "little")
 
     def take(count: int) -> int:

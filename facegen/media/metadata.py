@@ -1,7 +1,7 @@
 """Metadata in picture files: EXIF, ICC profile and XMP of the source, facegen's text, the label of generated media.
 
-facegen's text is in text chunks of PNG, and in the XMP packet of JPEG, WebP and TIFF. EXIF is the photographer's:
-facegen adds nothing to it.
+facegen's text is in text chunks of PNG, and in the XMP packet of other formats. EXIF is the photographer's: facegen
+adds nothing to it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SOURCE_TYPES: dict[Label, str] = {
     "generated": "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia",
     "composite": "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia",
 }
-"""The IPTC's terms for them, see https://cv.iptc.org/newscodes/digitalsourcetype/."""
+"""The IPTC's terms for the labels, see https://cv.iptc.org/newscodes/digitalsourcetype/."""
 
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XMP, IPTC, FACEGEN = "http://ns.adobe.com/xap/1.0/", "http://iptc.org/std/Iptc4xmpExt/2008-02-29/", "urn:facegen:xmp:"
@@ -34,28 +34,28 @@ PHOTOSHOP, DC = "http://ns.adobe.com/photoshop/1.0/", "http://purl.org/dc/elemen
 _META = "adobe:ns:meta/"
 _XMP_CHUNK, _XMP_TAG = "XML:com.adobe.xmp", 700  # where PNG and TIFF keep XMP
 _TEXT, _CREATOR, _SOURCE_TYPE = f"{{{FACEGEN}}}Text", f"{{{XMP}}}CreatorTool", f"{{{IPTC}}}DigitalSourceType"
-_XMP_KEPT = {  # namespaces of what people write; the others describe the samples of the source
+_XMP_KEPT = {  # namespaces of texts by people; the others describe the source's samples
     DC: "dc", XMP: "xmp", PHOTOSHOP: "photoshop", IPTC: "Iptc4xmpExt",
     "http://ns.adobe.com/xap/1.0/rights/": "xmpRights", "http://ns.adobe.com/lightroom/1.0/": "lr",
     "http://iptc.org/std/Iptc4xmpCore/1.0/xmlns/": "Iptc4xmpCore", "http://ns.useplus.org/ldf/xmp/1.0/": "plus",
     "http://creativecommons.org/ns#": "cc",
 }  # fmt: skip
-_XMP_DROPPED = {  # in those namespaces: what is not true of the result
+_XMP_DROPPED = {  # properties in those namespaces that do not hold for the result
     f"{{{DC}}}format", _CREATOR, f"{{{XMP}}}Thumbnails", _SOURCE_TYPE,
     *(f"{{{PHOTOSHOP}}}{name}" for name in ("ColorMode", "ICCProfile", "History", "DocumentAncestors")),
     *(f"{{{PHOTOSHOP}}}{name}" for name in ("LegacyIPTCDigest", "SidecarForExtension")),
 }  # fmt: skip
-_EXIF_KEPT = {  # in the first directory; the others there describe the samples of the source
+_EXIF_KEPT = {  # tags of the first directory; its other tags describe the source's samples
     Base.ImageDescription, Base.Make, Base.Model, Base.XResolution, Base.YResolution, Base.ResolutionUnit,
     Base.Software, Base.DateTime, Base.Artist, Base.HostComputer, Base.Copyright, Base.Rating, Base.RatingPercent,
     Base.XPTitle, Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject,
 }  # fmt: skip
-_EXIF_DROPPED = {  # in the second directory: what is not true of the result, or an address in the source
+_EXIF_DROPPED = {  # tags of the second directory that do not hold for the result, or are addresses in the source
     Base.ExifImageWidth, Base.ExifImageHeight, Base.ComponentsConfiguration, Base.CompressedBitsPerPixel,
     Base.ExifInteroperabilityOffset, Base.MakerNote,
 }  # fmt: skip
 _SEGMENT, _XMP_HEAD = 65_533, 29
-"""Bytes of a JPEG segment, and of those the ones that mark it as XMP."""
+"""Bytes of a JPEG segment; bytes in it that identify it as XMP."""
 _SRGB = 1  # EXIF's ColorSpace
 
 for _uri, _prefix in {**_XMP_KEPT, _META: "x", RDF: "rdf", FACEGEN: "facegen"}.items():
@@ -69,21 +69,21 @@ class Origin:
     exif: bytes | None = None
     """EXIF, upright, without thumbnail, pixel sizes and the maker's notes."""
     profile: bytes | None = None
-    """The ICC profile of the values; None is sRGB."""
+    """The ICC profile of the values; None stands for sRGB."""
     xmp: bytes | None = None
-    """Texts that people wrote into the XMP packet: captions, keywords, rights; see `carry`."""
+    """Captions, keywords, rights and other texts from the XMP packet; see `carry`."""
 
 
 PLAIN = Origin()
 
 
 def origin_of(file: Image.Image, profile: bytes | None) -> Origin:
-    """Return the metadata of an open file that describe upright values in `profile` too."""
+    """Return the metadata of an open file that still hold once its pixels are upright and in `profile`."""
     return Origin(_carried_exif(file, profile), profile, carry(_packet_in(file)))
 
 
 def _carried_exif(file: Image.Image, profile: bytes | None) -> bytes | None:
-    """Return EXIF for an `Origin`; None if there is none, or damaged."""
+    """Return EXIF for an `Origin`; None if it is missing or damaged."""
     try:
         found = file.getexif()
         exif = Image.Exif()
@@ -102,9 +102,9 @@ def _carried_exif(file: Image.Image, profile: bytes | None) -> bytes | None:
 
 
 def orientation(file: Image.Image) -> int:
-    """Return EXIF's orientation, 1 to 8; 1 (upright) if there is none, or damaged.
+    """Return EXIF's orientation, 1 to 8; 1 (upright) if it is missing or damaged.
 
-    JPEG XL turns its pixels itself, and EXIF counts only in one that was made of a JPEG's own data.
+    JPEG XL turns its pixels itself: its EXIF counts only if the file was made of a JPEG's data.
     """
     if file.format == "JXL" and not getattr(file, "jpeg", False):
         return 1
@@ -115,7 +115,7 @@ def orientation(file: Image.Image) -> int:
 
 
 def save_options(file_format: str, text: Mapping[str, str], origin: Origin, label: Label | None) -> dict[str, Any]:
-    """Return the options with which Pillow's `save` writes text, origin and label into a file of this format."""
+    """Return the options for Pillow's `save` that write text, origin and label into a file of this format."""
     for key in text:
         if not (1 <= len(key) <= 79 and key.isascii() and key.isprintable()):
             raise UsageError(f"text key {key!r}: expected 1 to 79 printable ASCII characters.")
@@ -144,22 +144,22 @@ def save_options(file_format: str, text: Mapping[str, str], origin: Origin, labe
 def fit_jpeg(
     text: Mapping[str, str], origin: Origin, label: Label | None
 ) -> tuple[dict[str, str], Origin, list[str]]:
-    """Leave out what exceeds the 64 KB that JPEG has for EXIF and for XMP; also return the names of what was left."""
-    kept, left = dict(text), []
+    """Omit metadata beyond the 64 KB that JPEG has for EXIF and for XMP; also return the names of what was omitted."""
+    kept, omitted = dict(text), []
     if origin.exif and len(origin.exif) > _SEGMENT:
-        origin, left = replace(origin, exif=None), ["EXIF"]
+        origin, omitted = replace(origin, exif=None), ["EXIF"]
     if origin.xmp and len(_xmp_for(kept, origin, label) or b"") > _SEGMENT - _XMP_HEAD:
-        origin, left = replace(origin, xmp=None), [*left, "XMP"]
+        origin, omitted = replace(origin, xmp=None), [*omitted, "XMP"]
     while kept and len(_xmp_for(kept, origin, label) or b"") > _SEGMENT - _XMP_HEAD:
         longest = max(kept, key=lambda key: len(kept[key]))
         del kept[longest]
-        left.append(longest)
-    return kept, origin, left
+        omitted.append(longest)
+    return kept, origin, omitted
 
 
 def text_of(file: Image.Image) -> dict[str, str]:
     """Return the text of an open file: a PNG's text chunks before its pixels; in other formats, facegen's text."""
-    if isinstance(file, PngImagePlugin.PngImageFile):  # not its `text`, for which Pillow decodes the pixels
+    if isinstance(file, PngImagePlugin.PngImageFile):  # its attribute `text` would decode the pixels
         found = {str(key): str(value) for key, value in file.info.items() if isinstance(value, str)}
         return {key: value for key, value in found.items() if key != _XMP_CHUNK}
     try:
@@ -195,7 +195,7 @@ def _xmp_for(text: Mapping[str, str], origin: Origin, label: Label | None) -> by
 
 
 def packet(properties: Mapping[str, str], carried: bytes | None = None) -> bytes:
-    """Write an XMP packet of "{namespace}name" -> value, and of what `carry` took from the source's packet."""
+    """Write an XMP packet of "{namespace}name" -> value, and of the properties that `carry` returned."""
     description = Element(f"{{{RDF}}}Description", {f"{{{RDF}}}about": ""})
     for name, value in properties.items():
         ElementTree.SubElement(description, name).text = value
@@ -209,7 +209,7 @@ def packet(properties: Mapping[str, str], carried: bytes | None = None) -> bytes
 
 
 def carry(data: bytes | None) -> bytes | None:
-    """Reduce a packet to what is true of a result too; None if nothing is left."""
+    """Reduce a packet to the properties that also hold for a result; None if there are none."""
     kept = Element(f"{{{RDF}}}Description")
     for original in _descriptions(data):
         kept.attrib |= {name: value for name, value in original.attrib.items() if _is_kept(name)}
@@ -222,7 +222,7 @@ def carry(data: bytes | None) -> bytes | None:
 
 
 def simple_properties(data: bytes | None) -> dict[str, str]:
-    """Return the properties in a packet that are single texts; {} if there is no packet, or a damaged one."""
+    """Return the properties in a packet that are plain text; {} if the packet is missing or damaged."""
     found: dict[str, str] = {}
     for description in _descriptions(data):
         found |= description.attrib | {child.tag: child.text or "" for child in description}
@@ -230,8 +230,8 @@ def simple_properties(data: bytes | None) -> dict[str, str]:
 
 
 def _descriptions(data: bytes | None) -> list[Element]:
-    """Return the descriptions in a packet; none if it is damaged."""
-    if not data or b"<!DOCTYPE" in data:  # XMP has none; it could only be there to overload the parser
+    """Return the descriptions in a packet; none if it is missing or damaged."""
+    if not data or b"<!DOCTYPE" in data:  # XMP has no DOCTYPE; one could only serve to overload the parser
         return []
     try:
         root = ElementTree.fromstring(data.strip(b"\0 \r\n\t"))

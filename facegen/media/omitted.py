@@ -1,4 +1,4 @@
-"""Find what a photo's file holds besides one picture: its results omit that, and say so."""
+"""Find the content of a photo's file that its results omit, such as a gain map, to report it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ OMITTED: dict[str, tuple[bytes, ...]] = {
     ),
     "content credentials": (b"jumdc2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x00\x38\x9b\x71",),
 }  # fmt: skip
-"""Extra content of a file -> bytes of which some are in it then: in the XMP packet, or in the box that holds it.
+"""Content -> byte strings; a file with that content has at least one, in its XMP packet or in the content's box.
 
 HDR gain maps of Adobe and Google (Ultra HDR), Apple, and ISO 21496-1; motion photos of Google and Samsung; depth maps
 of Google, and of MPEG (ISO/IEC 23008-2); the bits of AVIF and HEIC (pixi, ISO/IEC 23008-12); C2PA's manifest store,
-which every kind of file holds in the same JUMBF box.
+which is in the same JUMBF box in every kind of file.
 """
 
 
 def omitted_from(path: Path) -> list[str]:
-    """Name what a picture file holds that its results will not: keys of `OMITTED`.
+    """Name the content of a picture file that its results will lack: keys of `OMITTED`.
 
     Raises:
         ImageError: if the file cannot be read.
@@ -42,4 +42,4 @@ def omitted_from(path: Path) -> list[str]:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{path}: cannot be read ({error.strerror}); check the path.") from None
-    return [name for name, marks in OMITTED.items() if any(mark in data for mark in marks)]
+    return [name for name, signatures in OMITTED.items() if any(signature in data for signature in signatures)]

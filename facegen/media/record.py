@@ -1,4 +1,4 @@
-"""The record of how a picture or film was made: write it into the file, read it back, check it."""
+"""The record of how a picture or film was made: write it into the file, read it, check it."""
 
 from __future__ import annotations
 
@@ -29,39 +29,36 @@ from facegen.recipe import PipelineRecipe
 from facegen.weights import rating_of, sha256_of_weights
 
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
-"""Keys of a picture's text: the command line that makes it, and the record as JSON."""
+"""Keys of a picture's text: the command line that made it, and the record as JSON."""
 DIGITS = 3
-"""Digits of recorded measures after the point."""
+"""Decimals of recorded measures; further ones depend on the number of threads."""
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)  # a later version's record may have more fields
+    model_config = ConfigDict(extra="ignore", frozen=True)  # later versions may record more fields
 
 
 class UpscaledRecord(_Table):
-    """The chosen candidates of one upscaled picture, and its measures."""
+    """The chosen candidates and the measures of one upscaled picture."""
 
     plan: TilePlan
     candidates: tuple[str, ...]
-    choices: tuple[int, ...]
-    """Index of the chosen candidate, for each tile of the plan."""
+    choices: tuple[int, ...]  # index of the chosen candidate of each tile
     fit: float | None
     """PSNR of the area-downsampled picture to the input, in dB; None if they are equal."""
     seams: SeamGauge
     """Measured before the picture was resized or pasted."""
     identity: float | None = None
-    """Distance of a photo's face to that of the input, to a network that recognises faces; None where there is none."""
-    strength: float = 0.0
-    """How damaged the input was taken to be, as given or estimated."""
+    """Distance of the face's identity to the input's, see `facegen.faces.identity`; None for drawn faces."""
+    strength: float = 0.0  # of the input's damage, as given or estimated
 
 
 class SourceRecord(_Table):
     """A file that a picture was made from: the photo, or its mask."""
 
     name: str
-    """Without folders: they are private, and `replay` makes a file of that name."""
+    """Without folders, which are private; `facegen replay` makes a file of that name."""
     sha256: str
-    """Hash of the file's bytes."""
 
     @field_validator("name")
     @classmethod
@@ -72,37 +69,32 @@ class SourceRecord(_Table):
 
 
 class Record(_Table):
-    """Everything that a picture depends on: versions, machine, command, recipe, weights, inputs."""
+    """Everything that a picture or film depends on: versions, machine, command, recipe, weights, inputs."""
 
     facegen: str
     torch: str
     platform: str
     device: str
     threads: int | None = Field(None, ge=1, le=1024)
-    """PyTorch's threads, on whose number the last bit of a pixel depends; None in films of walks, as any may go on."""
-    argv: tuple[str, ...] = Field(min_length=1)
-    """The command line after `facegen`: the command, the source's name if there is one, the options."""
-    recipe: dict[str, Any]
-    """All its values, also those left at their default."""
-    weights: dict[str, str]
-    """Name in the recipe -> SHA-256 of the weights."""
+    """PyTorch's threads: the last bit of a pixel depends on them. None in films of walks, which any number continues."""
+    argv: tuple[str, ...] = Field(min_length=1)  # the command line after `facegen`; see `arguments`
+    recipe: dict[str, Any]  # all values, defaults included
+    weights: dict[str, str]  # name in the recipe -> SHA-256 of the weights
     seed: int | None = Field(None, ge=0, lt=2**63)
-    z: str | None = None
-    """SHA-256 of the latent's float32 values."""
-    latent: str | None = None
-    """The latent itself, if it has no seed; see `latent_text`."""
-    keyframes: tuple[str, ...] = ()  # the latents of a film's
+    z: str | None = None  # SHA-256 of the latent's float32 values
+    latent: str | None = None  # the latent itself, if it has no seed; see `latent_text`
+    keyframes: tuple[str, ...] = ()  # latents of a film
     source: SourceRecord | None = None
     mask: SourceRecord | None = None
     upscaled: tuple[UpscaledRecord, ...] = Field((), validation_alias=AliasChoices("upscaled", "raised"))
     """One for each head; called "raised" in records of the first versions."""
     fit: float | None = None
-    """In a whole photo: PSNR of the area-downsampled result to the source, in dB; None if not measured, or equal."""
+    """For a whole photo: PSNR of the area-downsampled result to the source, in dB; None if not measured, or equal."""
     seams: SeamGauge | None = None
 
 
 class Maker(Protocol):
-    """A `FacePipeline`, as far as the record needs it."""
+    """The part of a `FacePipeline` that the record needs."""
 
     recipe: PipelineRecipe
     device: str
@@ -110,14 +102,14 @@ class Maker(Protocol):
 
 @dataclass
 class Workshop:
-    """The processes of a cluster, as far as the record needs them."""
+    """A `Maker` for pipelines in other processes."""
 
     recipe: PipelineRecipe
     device: str
 
 
 class Made(Protocol):
-    """An `Upscaled` picture, as far as the record needs it."""
+    """The part of an `Upscaled` picture that the record needs."""
 
     @property
     def image(self) -> Tensor: ...
@@ -151,10 +143,10 @@ def record_text(
     """Return the text for `write_image` that records how a picture was made.
 
     Args:
-        options: those that shape the picture, as `arguments` takes them; an integer "seeds" is a sample's seed.
-        upscaled: what the pipeline returned, in order.
-        z, keyframes: (z_dim,) latents: the one it was drawn from, those of a film's keyframes.
-        fit, seams: measured in a whole photo's result.
+        options: the options that the picture depends on, as `arguments` takes them; an integer "seeds" is the seed.
+        upscaled: the pipeline's results, in order.
+        z, keyframes: (z_dim,) latents of a drawn picture, and of a film.
+        fit, seams: measures of a whole photo's result.
     """
     argv, latents = arguments(command, options, source), tuple(latent_text(keyframe) for keyframe in keyframes)
     seed = seeds if isinstance(seeds := options.get("seeds"), int) else None
@@ -178,10 +170,10 @@ def record_text(
 
 
 def arguments(command: str, options: Mapping[str, Any], source: Path | None = None) -> tuple[str, ...]:
-    """Return the words of a command line, without `facegen`: the command, the source's name, the options.
+    """Return the words of a command line after `facegen`: the command, the source's name, the options.
 
-    The key "face_size_min" becomes "--face-size-min". True gives the option alone, False and None omit it, a list or
-    a tuple repeats it for each entry.
+    The key "face_size_min" becomes "--face-size-min". True adds the option without a value, False and None omit it, a
+    list or a tuple repeats it for each entry.
     """
     words = [command] if source is None else [command, _as_text(source.name)]
     for key, value in options.items():
@@ -195,12 +187,12 @@ def arguments(command: str, options: Mapping[str, Any], source: Path | None = No
 
 
 def read_record(path: str | Path) -> Record:
-    """Read a picture's or film's record; raise a FileError if there is none, or a damaged one."""
+    """Read a picture's or film's record; FileError if it is missing or damaged."""
     path = Path(path)
     text = (_film_text(path) if path.suffix.lower() in CLIP_SUFFIXES else picture_text(path)).get(RECORD_KEY)
     if text is None:
-        expected = "a picture that facegen sample or upres wrote and no other program has saved since"
-        raise FileError(f"{path}: has no facegen record; expected {expected}.")
+        raise FileError(f"{path}: has no facegen record; expected a picture that facegen sample or upres wrote and no "
+                        "other program has saved since.")  # fmt: skip
     try:
         return Record.model_validate_json(text)
     except ValidationError as error:
@@ -220,14 +212,15 @@ def is_ours(path: Path) -> bool:
 
 
 def _film_text(path: Path) -> dict[str, str]:
-    from facegen.media.video_reader import video_text  # FFmpeg's library, which pictures do without
+    from facegen.media.video_reader import video_text  # loads FFmpeg's libraries, which pictures do not need
 
     return video_text(path)
 
 
 def check_target(path: Path, overwrite: bool) -> None:
-    """Refuse to replace a file or link that facegen did not make, unless told to; always refuse a folder, a name too
-    long, and a picture's format whose package is missing.
+    """Refuse to replace a file or link that facegen did not write, unless `overwrite` is set.
+
+    A folder, a name that is too long, and a picture format whose package is missing are always refused.
     """
     if path.suffix.lower() in WRITABLE:
         check_format(path)
@@ -238,7 +231,7 @@ def check_target(path: Path, overwrite: bool) -> None:
 
 
 def check_weights(record: Record) -> None:
-    """Check that the weights here are those that the picture was made with; else raise a WeightsError."""
+    """Raise WeightsError unless the weights here are those that the picture was made with."""
     for name, wanted in record.weights.items():
         found = sha256_of_weights(name)
         if found != wanted:
@@ -270,7 +263,7 @@ def _bytes(z: Tensor) -> bytes:
 
 
 def weight_names(recipe: PipelineRecipe, *, drawn: bool) -> list[str]:
-    """Return the names of the weights that a recipe uses; of the generator's rating too if a seed is `drawn`."""
+    """Return the names of the weights that a recipe uses, with the generator's rating if a seed is `drawn`."""
     scored = [recipe.weights.discriminator] if recipe.choice.scorers.get("discriminator") else []
     rating = rating_of(recipe) if drawn else None
     rated = [] if rating is None else [rating.name if rating.parent == WEIGHTS else str(rating)]
@@ -282,7 +275,7 @@ def _source_record(path: Path | None) -> SourceRecord | None:
 
 
 def _upscaled_record(upscaled: Made, measured: bool) -> UpscaledRecord:
-    """`measured` asks for the identity, which takes a tenth of a second, and which a face that is drawn has not."""
+    """Record one result; `measured` includes the identity, which takes a tenth of a second."""
     return UpscaledRecord(
         plan=upscaled.plan,
         candidates=upscaled.names,
@@ -295,7 +288,7 @@ def _upscaled_record(upscaled: Made, measured: bool) -> UpscaledRecord:
 
 
 def _rounded(value: float | None) -> float | None:
-    """Drop the digits that depend on the number of threads; None if the value is not finite."""
+    """Round to `DIGITS`; None if the value is not finite."""
     return round(value, DIGITS) if value is not None and math.isfinite(value) else None
 
 
@@ -304,5 +297,5 @@ def _rounded_gauge(gauge: SeamGauge) -> SeamGauge:
 
 
 def _as_text(name: str) -> str:
-    """Replace bytes of a file name that are no valid text by question marks."""
+    """Replace bytes of a file name that are not valid UTF-8."""
     return os.fsencode(name).decode("utf-8", "replace")

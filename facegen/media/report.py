@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 TEMPLATES = Path(__file__).parent / "templates"
 BLUE, PALE, RED, GREY = "#4a78b5", "#b4c6e0", "#cc3333", "#555555"
-"""Bars, all bars but the best, marks, text."""
+"""Colours of bars, of bars other than the best, of lines, and of text."""
 NAME_LENGTH = 18
-"""Characters of a bar's name that a chart has room for."""
+"""Longest name of a bar, in characters; longer ones are cut."""
 _STYLE: dict[Any, Any] = {
     "font.size": 8,
     "text.parse_math": False,
@@ -36,7 +36,7 @@ _STYLE: dict[Any, Any] = {
     **{f"axes.spines.{side}": False for side in ("top", "right", "left")},
     **dict.fromkeys(("text.color", "xtick.color", "ytick.color", "axes.edgecolor"), GREY),
 }
-"""Settings of matplotlib: text stays text, dollar signs are no mathematics, equal charts are equal files."""
+"""Settings of matplotlib: text stays text, dollar signs do not start formulas, equal charts are equal files."""
 
 
 def write_report(path: Path, template: str, **context: object) -> Path:
@@ -45,7 +45,7 @@ def write_report(path: Path, template: str, **context: object) -> Path:
 
 
 def render(template: str, **context: object) -> str:
-    """Fill a template of `TEMPLATES`, as in "base.html.j2"; every value is escaped."""
+    """Fill a template in `TEMPLATES`; every value is escaped."""
     loader = FileSystemLoader(TEMPLATES)
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -71,13 +71,13 @@ def picture_url(rgb: RGB) -> str:
 
 
 def need_charts() -> None:
-    """Check that matplotlib is installed; commands call it before the work that ends in a chart."""
+    """Raise MissingExtraError if matplotlib is not installed; to be called before long work that ends in a chart."""
     if find_spec("matplotlib") is None:
         raise MissingExtraError("The report's charts are drawn by matplotlib: pip install matplotlib")
 
 
 def histogram(values: ArrayLike, *, mark: float | None = None) -> str:
-    """Draw how often each finite value occurs, with a red line at `mark`, as an SVG of 330 x 110 px in a data URL."""
+    """Draw a histogram of finite values, with a red line at `mark`, as an SVG of 330 x 110 px in a data URL."""
     numbers = np.asarray(values, dtype=np.float64).ravel()
     ends = [float(numbers.min()), float(numbers.max())] + ([] if mark is None else [mark])
     low, high = min(ends), max(ends)
@@ -98,9 +98,9 @@ def bar_chart(values: Mapping[str, float], *, best: str | None = None, line: flo
     """Draw a horizontal bar from 0 for each value, as an SVG of 330 px width in a data URL.
 
     Args:
-        values: name -> finite number, from the top, at least one; it is written behind its bar.
+        values: name -> finite number, from top to bottom, at least one; the number is written after its bar.
         best: the bar in full colour; the others are pale.
-        line: where a dashed line stands.
+        line: the value of a dashed line.
     """
     names = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in values]
     colors = [BLUE if name == best else PALE for name in values]

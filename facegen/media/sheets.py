@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures on one, a picture before and after, frames of a film."""
+"""Contact sheets of many pictures, of a picture before and after, and of a film's frames."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from facegen.media.images import resize, to_pillow
 COMPARED_SIDE = 4096
 """Longest side at which `before_after` shows a picture, so that the sheet of a large one can be opened and sent."""
 FILM_SHOWN, FILM_COLUMNS, FILM_SIDE = 24, 6, 192
-"""A film's sheet: most frames shown, frames in a row, longest side of each."""
+"""For a film's sheet: most frames, frames in a row, longest side of each in pixels."""
 
 
 def contact_sheet(
@@ -27,7 +27,7 @@ def contact_sheet(
     labels: Sequence[str] | None = None,
     label_height: int = 16,
 ) -> RGB:
-    """Lay (H, W, 3) uint8 pictures of any sizes out in rows on white.
+    """Arrange (H, W, 3) uint8 pictures of any sizes in rows on white.
 
     Args:
         columns: pictures in a row; by default the grid is nearly square.
@@ -36,8 +36,8 @@ def contact_sheet(
         labels: a line of text below each picture, `label_height` pixels high, cut if it is wider.
     """
     if not pictures or gap < 0 or any(number is not None and number < 1 for number in (columns, side, label_height)):
-        asked = f"{len(pictures)} pictures, columns={columns}, side={side}, gap={gap}, label_height={label_height}"
-        raise UsageError(f"contact_sheet: {asked}; expected at least 1 of each, and a gap of 0 or more.")
+        given = f"{len(pictures)} pictures, columns={columns}, side={side}, gap={gap}, label_height={label_height}"
+        raise UsageError(f"contact_sheet: {given}; expected at least 1 of each, and a gap of 0 or more.")
     if labels is not None and len(labels) != len(pictures):
         raise UsageError(f"contact_sheet: {len(labels)} labels for {len(pictures)} pictures; give one for each.")
     fitted = [to_pillow(picture) for picture in pictures]
@@ -58,7 +58,7 @@ def contact_sheet(
 def before_after(before: RGB, after: RGB) -> RGB:
     """Show a picture, enlarged by bicubic interpolation, and its upscaled copy side by side, with labels.
 
-    Both are (H, W, 3) uint8, and shown at the size of `after`, or at `COMPARED_SIDE` if it is larger.
+    Both are (H, W, 3) uint8 and get the size of `after`, with its longest side at most `COMPARED_SIDE`.
     """
     upscaled = to_pillow(_at_most(after, COMPARED_SIDE))
     enlarged = to_pillow(_at_most(before, COMPARED_SIDE)).resize(upscaled.size, Image.Resampling.BICUBIC)
@@ -68,14 +68,14 @@ def before_after(before: RGB, after: RGB) -> RGB:
 
 
 class FilmSheet:
-    """Collects every n-th frame of a film of `count` frames, reduced, for a contact sheet."""
+    """Collects evenly spaced frames of a film of `count` frames, reduced, for a contact sheet."""
 
     def __init__(self, count: int, fps: Fraction) -> None:
         self.every, self.fps = max(math.ceil(count / FILM_SHOWN), 1), fps
         self.kept: dict[int, RGB] = {}
 
     def watch(self, frames: Iterable[RGB]) -> Iterator[RGB]:
-        """Yield (H, W, 3) frames unchanged, in order from the first, and collect some."""
+        """Yield all frames, (H, W, 3), unchanged and in order, and collect some."""
         for number, rgb in enumerate(frames):
             if number % self.every == 0:
                 self.kept[number] = resize(rgb, _scaled(rgb, FILM_SIDE / max(rgb.shape[:2])))
@@ -88,7 +88,7 @@ class FilmSheet:
 
 
 def _at_most(rgb: RGB, side: int) -> RGB:
-    """Shrink a picture whose longest side is more."""
+    """Shrink a picture whose longest side is more than `side`."""
     share = side / max(rgb.shape[:2])
     if share >= 1:
         return rgb
@@ -96,7 +96,7 @@ def _at_most(rgb: RGB, side: int) -> RGB:
 
 
 def _scaled(rgb: RGB, share: float) -> tuple[int, int]:
-    """Return (width, height) of a reduced picture, at least 1 each."""
+    """Return (width, height) of a picture times `share`, at least 1 each."""
     height, width = rgb.shape[:2]
     return max(round(width * share), 1), max(round(height * share), 1)
 

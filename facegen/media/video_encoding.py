@@ -1,7 +1,7 @@
-"""Encode one film file: frames through a codec into a container, with sound.
+"""Encode frames and sound into one film file.
 
-YCbCr is BT.709 in limited range, converted and tagged so. It needs even sides: the last row or column of an odd side is
-repeated, so that nothing is cropped.
+YCbCr is converted to BT.709 in limited range and tagged as such. It needs even sides: an odd side gets its last row or
+column twice, so that nothing is cropped.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from facegen.errors import FileError, ShapeError, one_line
 from facegen.media.video_reader import EXACT, open_media, start_of
 
 THREADS = 4
-"""Threads of every encoder, on every machine: the bytes of some codecs depend on their number."""
+"""Threads of every encoder on every machine: with some codecs, a file's bytes depend on their number."""
 DITHER = "dither=bayer:bayer_scale=4"
-"""An ordered pattern stands still where the picture does; error diffusion would flicker and make larger files."""
+"""An ordered pattern is still where the picture is; error diffusion would flicker and make larger files."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Codec:
     pixels: str  # FFmpeg's name of the pixel format
     options: Mapping[str, str] = field(default_factory=dict)
     container_options: Mapping[str, str] = field(default_factory=dict)
-    copied: tuple[str, ...] = ()  # audio codecs that the container takes as they are
-    sound: str = ""  # encoder of other sound; "" if the container has none
+    copied: tuple[str, ...] = ()  # audio codecs whose packets the container takes unchanged
+    sound: str = ""  # encoder of other sound; "" if the container holds none
 
 
 LOSSLESS = Codec("matroska", "ffv1", "bgr0", {"level": "3", "slices": "4"})
@@ -59,7 +59,7 @@ class FrameStream:
     """The frames of a film with their times."""
 
     frames: Iterable[tuple[RGB, int, int]]
-    """(H, W, 3) uint8, all of one size, each with the tick at which it appears and the ticks it stays."""
+    """(H, W, 3) uint8, all of one size, each with the tick at which it appears and the ticks for which it stays."""
     tick: Fraction  # in seconds
     fps: Fraction
 
@@ -68,7 +68,7 @@ def write_film(path: Path, codec: Codec, stream: FrameStream, audio: Path | None
     """Write a film with sound and metadata.
 
     Raises:
-        ShapeError: if a frame is not (H, W, 3) uint8, or its size is not the first one's.
+        ShapeError: if a frame is not (H, W, 3) uint8, or not of the first frame's size.
         FileError: if the sound cannot be read.
         FFmpegError, OSError: if the film cannot be written.
     """
@@ -96,7 +96,7 @@ def _checked(frames: Iterable[tuple[RGB, int, int]]) -> Iterator[tuple[RGB, int,
 
 
 def _opened(path: Path, codec: Codec, fields: Mapping[str, str]) -> OutputContainer:
-    """Open a file to write a film to; nothing in it differs from run to run."""
+    """Open a film file for writing, whose bytes do not differ from run to run."""
     options = {"fflags": "+bitexact"} | dict(codec.container_options)
     output = av.open(str(path), "w", format=codec.container, options=options)
     output.metadata.update(fields)
@@ -121,7 +121,7 @@ def _timed(frame: VideoFrame, start: int, length: int, tick: Fraction) -> VideoF
 
 
 def _from_rgb(rgb: RGB, pixels: str) -> VideoFrame:
-    """Convert (H, W, 3) to a frame in one of FFmpeg's pixel formats; YCbCr gets even sides."""
+    """Convert (H, W, 3) to a frame in a pixel format of FFmpeg; YCbCr gets even sides."""
     height, width = rgb.shape[:2]
     wide, high = _coded_size((width, height), pixels)
     padded = np.pad(rgb, ((0, high - height), (0, wide - width), (0, 0)), mode="edge")
@@ -151,7 +151,7 @@ def _is_ycbcr(pixels: str) -> bool:
 
 
 class _Soundtrack:
-    """The first audio stream of a file, copied into a film where the container takes its codec, else encoded anew."""
+    """The first audio stream of a file, copied into a film if the container takes its codec, else encoded anew."""
 
     def __init__(self, path: Path, output: OutputContainer, codec: Codec) -> None:
         self._path, self._output, self._next = path, output, cast("Packet[AudioStream] | None", None)
@@ -170,7 +170,7 @@ class _Soundtrack:
         self._input.close()
 
     def play_until(self, time: Fraction) -> None:
-        """Write the packets that end by this time of the film, in seconds; the next one waits."""
+        """Write the packets that end by this time of the film, in seconds; keep the next one for later."""
         while (packet := self._next or self._read()) is not None:
             self._next = packet
             if ((packet.pts or 0) + (packet.duration or 0)) * packet.time_base > time:
@@ -212,21 +212,21 @@ class _Soundtrack:
 def write_gif(path: Path, codec: Codec, stream: FrameStream, fields: Mapping[str, str]) -> None:
     """Write a GIF that loops forever, in the 256 colours that suit all its frames best.
 
-    The palette needs all frames before the first is drawn, so they pass through a lossless film.
+    The palette needs all frames before the first is drawn, so they are kept in a lossless film.
     """
-    times: list[tuple[int, int]] = []  # Matroska rounds them
+    times: list[tuple[int, int]] = []  # the lossless film rounds them
 
-    def noted() -> Iterator[tuple[RGB, int, int]]:
+    def timed() -> Iterator[tuple[RGB, int, int]]:
         for rgb, start, length in stream.frames:
             times.append((start, length))
             yield rgb, start, length
 
     with TemporaryDirectory(prefix="facegen-") as folder:
-        between = Path(folder) / "film.mkv"
-        write_film(between, LOSSLESS, replace(stream, frames=noted()), None, {})
-        with av.open(str(between)) as film:
+        lossless = Path(folder) / "film.mkv"
+        write_film(lossless, LOSSLESS, replace(stream, frames=timed()), None, {})
+        with av.open(str(lossless)) as film:
             palette = _palette(film)
-        with av.open(str(between)) as film, _opened(path, codec, fields) as output:
+        with av.open(str(lossless)) as film, _opened(path, codec, fields) as output:
             source = film.streams.video[0]
             pictures = _add_pictures(output, codec, (source.width, source.height), stream)
             for frame, (start, length) in zip(_drawn(film, palette), times, strict=True):
@@ -235,20 +235,20 @@ def write_gif(path: Path, codec: Codec, stream: FrameStream, fields: Mapping[str
 
 
 def _palette(film: InputContainer) -> VideoFrame:
-    """The palette of all frames, as a picture of 16 x 16 colours."""
+    """Make the palette of all frames, a picture of 16 x 16 colours."""
     graph = Graph()
     source = graph.add_buffer(template=film.streams.video[0])
     graph.link_nodes(source, graph.add("palettegen"), graph.add("buffersink")).configure()
     for frame in film.decode(video=0):
         source.push(frame)
-        with suppress(BlockingIOError):  # no palette yet, but the request makes the graph take the frame in
+        with suppress(BlockingIOError):  # there is no palette yet, but the call makes the graph process the frame
             graph.vpull()
     source.push(None)
     return graph.vpull()
 
 
 def _drawn(film: InputContainer, palette: VideoFrame) -> Iterator[VideoFrame]:
-    """The frames in the colours of the palette, dithered."""
+    """Yield the frames in the colours of the palette, dithered."""
     graph, stream = Graph(), film.streams.video[0]
     source, draw = graph.add_buffer(template=stream), graph.add("paletteuse", DITHER)
     colours = graph.add_buffer(width=16, height=16, format=palette.format, time_base=stream.time_base, name="palette")

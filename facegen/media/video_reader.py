@@ -1,4 +1,4 @@
-"""Read films: upright frames in RGB, each with its time, and the text that facegen put into the file."""
+"""Read films: upright frames in RGB, each with its time, and the text that facegen wrote into the file."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from facegen.files import refuse_special
 from facegen.media.images import CLIP_SUFFIXES
 
 HD_LINES = 720
-"""Players take a film without a colour matrix for BT.709 from so many lines on, and for BT.601 below."""
+"""If a film states no colour matrix, players assume BT.709 from this number of lines on, and BT.601 below."""
 EXACT = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.BITEXACT
-"""Colours are converted exactly, and the same on every processor."""
+"""Colours are converted exactly, and equally on every processor."""
 CUT_OFF = 0.01
-"""Share of a film's frames that may be missing at its end: players leave some out, and rates are rounded."""
+"""Share of a film's frames that may be missing at its end: players omit some, and rates are rounded."""
 _UNKNOWN_MATRIX = 2
 _CONTAINERS = (
     "aac,ac3,aiff,amr,ape,asf,avi,caf,eac3,flac,flv,gif,h264,hevc,ivf,m4v,matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mp3,"
     "mpeg,mpegts,mpegvideo,ogg,tta,w64,wav,wv"
 )
-"""FFmpeg's names of the formats that are read; not those of lists, whose text leads to other files and addresses."""
+"""FFmpeg's names of the formats that are read; playlists, which lead to other files and addresses, are not."""
 _COMPLAINTS = {
     "video": ("cannot be read as a film", "has no picture, only sound; expected a film."),
     "audio": ("its sound cannot be read", "has no sound; choose a file with an audio stream."),
@@ -51,8 +51,8 @@ class Clip:
     path: Path
     fps: Fraction  # average frames a second
     size: tuple[int, int]  # width and height of an upright frame with square pixels
-    count: int | None  # of frames; None if the file does not say
-    duration: Fraction | None  # of the picture, in seconds; None if the file does not say
+    count: int | None  # of frames; None if the file does not state it
+    duration: Fraction | None  # of the picture, in seconds; None if the file does not state it
     has_audio: bool
 
     def __init__(self, path: Path) -> None:
@@ -71,10 +71,10 @@ class Clip:
         self.size = (width, height)
 
     def frames(self) -> Generator[tuple[Fraction, RGB], None, None]:
-        """Yield each frame, (H, W, 3), with its time in seconds from the start of the file, where its sound starts too.
+        """Yield each frame, (H, W, 3), with its time in seconds after the start of the file, which is its sound's too.
 
-        Frames of a variable rate keep their times. A frame that is not later than the one before is left out, as
-        players never show it. Close the iterator to stop early. A damaged file raises FileError.
+        Frames of a variable rate keep their times. A frame that is not later than the one before is omitted, as players
+        never show it. Close the iterator to stop early. A damaged file raises FileError.
         """
         number, latest = 0, Fraction(-1)
         with closing(open_media(self.path, "video")) as film:
@@ -92,18 +92,18 @@ class Clip:
                 raise FileError(text) from None
 
     def missing(self, times: Sequence[Fraction]) -> int:
-        """Estimate how many frames are missing at the end of a file that was cut off, such as by a broken download.
+        """Estimate how many frames are missing at the end of a file that was cut off, as by a broken download.
 
         Args:
-            times: of all frames that could be read.
+            times: of all frames that could be read, at least one.
         Returns:
-            0 if the file has about as many as it says, or does not say.
+            0 if the file has about as many frames as it states, or states none.
         """
         if self.count is None or self.duration is None:
             return 0
-        shown = times[-1] * self.fps + 1  # frames of an even rate until then; times may have gaps
-        lacking = min(self.count - len(times), round(self.duration * self.fps - shown))
-        return lacking if lacking > max(CUT_OFF * self.count, 1) else 0
+        shown = times[-1] * self.fps + 1  # frames until then at an even rate; times may have gaps
+        missing = min(self.count - len(times), round(self.duration * self.fps - shown))
+        return missing if missing > max(CUT_OFF * self.count, 1) else 0
 
     def _time(self, frame: VideoFrame, number: int, start: Fraction) -> Fraction:
         if frame.pts is None or frame.time_base is None:
@@ -112,7 +112,7 @@ class Clip:
 
 
 def _duration(film: InputContainer, stream: VideoStream) -> Fraction | None:
-    """The picture's duration in seconds; the sound's may be longer."""
+    """Find the picture's duration in seconds; the sound may be longer."""
     if stream.duration is not None and stream.time_base is not None:
         return stream.duration * stream.time_base
     if found := re.fullmatch(r"(\d+):(\d\d):(\d\d\.\d+)", stream.metadata.get("DURATION", "")):  # Matroska
@@ -122,17 +122,17 @@ def _duration(film: InputContainer, stream: VideoStream) -> Fraction | None:
 
 
 def is_clip(path: Path) -> bool:
-    """Tell by its suffix if a file is a film."""
+    """Return whether a file is a film, by its suffix."""
     return path.suffix.lower() in CLIP_SUFFIXES
 
 
 def video_text(path: Path) -> dict[str, str]:
-    """The text that `write_video` put into a film; {} if there is none."""
+    """Read the text that `write_video` wrote into a film; {} if there is none."""
     with closing(open_media(path, "video")) as film:
         fields = {key.lower(): value for key, value in film.metadata.items()}
     try:
         text = json.loads(fields.get("comment", "{}"))
-    except ValueError:  # somebody else's comment
+    except ValueError:  # a comment by another program
         return {}
     return {str(key): str(value) for key, value in text.items()} if isinstance(text, dict) else {}
 
@@ -143,7 +143,7 @@ def open_media(path: Path, kind: Literal["video", "audio"]) -> InputContainer:
     Raises:
         FileError: if it cannot be read, or has no stream of that kind.
     """
-    unreadable, lacking = _COMPLAINTS[kind]
+    unreadable, missing = _COMPLAINTS[kind]
     refuse_special(path)
     try:
         only = {"format_whitelist": _CONTAINERS, "protocol_whitelist": "file"}
@@ -152,20 +152,20 @@ def open_media(path: Path, kind: Literal["video", "audio"]) -> InputContainer:
         raise FileError(f"{path}: {unreadable} ({one_line(error)}); check the path.") from None
     if not any(stream.type == kind for stream in file.streams):
         file.close()
-        raise FileError(f"{path}: {lacking}")
+        raise FileError(f"{path}: {missing}")
     return file
 
 
 def start_of(file: InputContainer) -> Fraction:
-    """The time in seconds at which a file says it starts."""
+    """Return the time in seconds at which a file starts."""
     return Fraction(file.start_time or 0, av.time_base)
 
 
 def _upright(frame: VideoFrame, stream: VideoStream) -> RGB:
-    """Convert a frame to (H, W, 3) RGB in full range, with square pixels, turned as the file asks."""
-    likely = Colorspace.ITU709 if frame.height >= HD_LINES else Colorspace.ITU601
+    """Convert a frame to (H, W, 3) RGB in full range, with square pixels, turned as the file requires."""
+    assumed = Colorspace.ITU709 if frame.height >= HD_LINES else Colorspace.ITU601
     rgb = frame.reformat(
         width=round(frame.width * (stream.sample_aspect_ratio or 1)), format="rgb24", interpolation=EXACT, threads=1,
-        src_colorspace=likely if frame.colorspace == _UNKNOWN_MATRIX else None, dst_color_range=ColorRange.JPEG,
+        src_colorspace=assumed if frame.colorspace == _UNKNOWN_MATRIX else None, dst_color_range=ColorRange.JPEG,
     )  # fmt: skip
     return np.ascontiguousarray(np.rot90(rgb.to_ndarray(), round(frame.rotation / 90)), dtype=np.uint8)

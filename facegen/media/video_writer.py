@@ -24,16 +24,16 @@ from facegen.media.record import is_ours
 from facegen.media.video_encoding import LOSSLESS, Codec, FrameStream, write_film, write_gif
 
 FINEST = 1_000_000_000
-"""Ticks a second that containers can count; times that need more are rounded to `COARSER` a second."""
+"""Most ticks a second that containers can count; times that need more are rounded to `COARSER` a second."""
 COARSER = 90_000
 PICTURES = "frame-*.png"
-"""Names of PNG frames; the number in them has six digits."""
+"""Names of PNG frames; the star stands for a number of six digits."""
 SHOWN = ("title", "artist", "copyright")
-"""Keys of a film's text that become fields of their own, for players to show."""
+"""Keys of a film's text that also become metadata fields, for players to show."""
 SOURCE_TYPE_KEY = "DigitalSourceType"
 """Key of the IPTC's digital source type in a film's text."""
 
-_STARTS = {"movie_timescale": str(COARSER)}  # otherwise the first frame's time is rounded to 1/1000 s
+_STARTS = {"movie_timescale": str(COARSER)}  # else the first frame's time is rounded to 1/1000 s
 _MP4 = {"movflags": "+faststart"} | _STARTS
 _MP4_SOUND = ("aac", "mp3", "ac3", "eac3", "alac", "opus")
 _MOV_SOUND = ("aac", "mp3", "ac3", "alac", "pcm_s16le", "pcm_s24le")
@@ -41,7 +41,7 @@ _WEBM_SOUND = ("opus", "vorbis")
 _MKV_SOUND = (*_MP4_SOUND, "flac", "vorbis", "pcm_s16le", "pcm_s24le")
 _AVX512 = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
 _H264 = {"preset": "medium", "crf": "17"} | ({"x264-params": "asm=AVX2"} if _AVX512 else {})
-"""x264 (core 165) with AVX-512 writes other bytes now and then: they depend on what its memory contained before."""
+"""With AVX-512, x264 (core 165) at times writes other bytes, which depend on the former contents of its memory."""
 _VP9 = {"crf": "24", "deadline": "good", "cpu-used": "3", "row-mt": "1"}
 _AV1 = {"crf": "26", "preset": "8"}
 _CODECS: dict[str, dict[str, Codec]] = {
@@ -54,7 +54,7 @@ _CODECS: dict[str, dict[str, Codec]] = {
     ".mkv": {"ffv1": replace(LOSSLESS, copied=_MKV_SOUND, sound="flac")},
     ".gif": {"gif": Codec("gif", "gif", "pal8", {}, {"loop": "0"})},
 }
-"""Suffix -> codec -> how such films are written; the first codec is the default."""
+"""Suffix -> name of a codec -> its settings; the first codec is the default."""
 VIDEO_SUFFIXES = tuple(_CODECS)
 _MADE_BY: dict[Label, str] = {
     "generated": "Made by neural networks (facegen).",
@@ -83,16 +83,15 @@ def write_video(
     Args:
         frames: (H, W, 3) uint8, all of one size.
         fps: frames a second. Matroska (.mkv, .webm) counts time in 1/1000 s, GIF in 1/100 s.
-        audio: a file whose sound accompanies the film: copied where the container takes its codec, else encoded as
-            AAC, Opus, FLAC or PCM. Sound longer than the film is cut.
+        audio: a file whose sound is copied if the container takes its codec, else encoded; it ends with the film.
         times: times of the frames in seconds, rising from 0 or more; None is frame number / fps. The last frame stays
             for 1 / fps.
-        text: kept in the file for `video_text`; "title", "artist" and "copyright" are fields for players too.
-        codec: instead of the suffix's own: "av1" for .webm.
+        text: for `video_text`; "title", "artist" and "copyright" also become fields for players.
+        codec: replaces the suffix's default: "av1" for .webm.
         label: how the film was made; stated in words, and in .mp4 as IPTC's digital source type.
     Raises:
-        UsageError: see `find_codec`; also if there is no frame, or `times` are not as many as frames or do not rise.
-        FileError: if the sound cannot be read or the film not written.
+        UsageError: see `find_codec`; also if there is no frame, or `times` do not rise or fit the number of frames.
+        FileError: if the sound cannot be read or the film cannot be written.
     """
     chosen = find_codec(path, codec, sound=audio is not None)
     stream = _stream(path, frames, fps, times)
@@ -109,14 +108,14 @@ def write_video(
 
 
 def _write_pictures(folder: Path, stream: FrameStream, text: Mapping[str, str] | None, label: Label) -> Path:
-    """Write a PNG for each frame; those that a longer film of facegen's left there go."""
+    """Write a PNG for each frame, and delete further frames, which a longer film by facegen left in the folder."""
     written = [
         write_image(folder / PICTURES.replace("*", f"{number:06d}"), rgb, text=text, label=label)
         for number, (rgb, _, _) in enumerate(stream.frames, start=1)
     ]
-    for left in set(written_pictures(folder)) - set(written):
-        if is_ours(left):
-            left.unlink()
+    for path in set(written_pictures(folder)) - set(written):
+        if is_ours(path):
+            path.unlink()
     return folder
 
 
@@ -124,7 +123,7 @@ def find_codec(path: Path, codec: str | None = None, *, sound: bool = False) -> 
     """Find the codec that `write_video` uses for a path; None stands for a folder of PNG frames.
 
     Raises:
-        UsageError: if suffix or codec is unknown, or there should be sound where there can be none.
+        UsageError: if suffix or codec is unknown, or the container holds no sound but should.
     """
     suffix = path.suffix.lower()
     if (not suffix or is_folder(path)) and codec is None:
@@ -145,12 +144,12 @@ def find_codec(path: Path, codec: str | None = None, *, sound: bool = False) -> 
 
 
 def written_pictures(folder: Path) -> list[Path]:
-    """The PNG frames that `write_video` wrote into a folder, in the order in which they were written."""
+    """List the PNG frames that `write_video` wrote into a folder, in order."""
     return sorted(folder.glob(PICTURES))
 
 
 def _stream(path: Path, frames: Iterable[RGB], fps: Fraction, times: Sequence[Fraction] | None) -> FrameStream:
-    """The frames with the ticks they appear at; errors as `write_video` says, at once or after the last frame."""
+    """Give each frame its ticks; the errors of `write_video` are raised at once, or once the frames end."""
     if fps <= 0:
         raise UsageError(f"fps is {fps}, expected more than 0 frames a second.")
     first = next(frames := iter(frames), None)
@@ -168,19 +167,19 @@ def _stream(path: Path, frames: Iterable[RGB], fps: Fraction, times: Sequence[Fr
 
 def _timed(path: Path, frames: Iterable[RGB], starts: Sequence[int], last: int) -> Iterator[tuple[RGB, int, int]]:
     lengths = [*(later - earlier for earlier, later in pairwise(starts)), max(last, 1)]
-    left = iter(zip(starts, lengths, strict=True))
+    coming = iter(zip(starts, lengths, strict=True))
     for rgb in frames:
-        if (time := next(left, None)) is None:
+        if (time := next(coming, None)) is None:
             raise UsageError(f"{path}: more frames than the {len(starts)} times given.")
         yield rgb, *time
-    if next(left, None) is not None:
+    if next(coming, None) is not None:
         raise UsageError(f"{path}: fewer frames than the {len(starts)} times given.")
 
 
 def _write_file(
     path: Path, codec: Codec, stream: FrameStream, audio: Path | None, text: Mapping[str, str], label: Label
 ) -> None:
-    """Write a film, with text in its comment, the one field that every container keeps, as a JSON object."""
+    """Write a film with its text as a JSON object in the comment, the one field that every container keeps."""
     comment = json.dumps(dict(text) | {SOURCE_TYPE_KEY: SOURCE_TYPES[label]})
     fields = {key: value for key, value in text.items() if key in SHOWN}
     fields |= {"description": _MADE_BY[label], "comment": comment}

@@ -15,12 +15,14 @@ from facegen.evaluation import portraits as measuring
 from facegen.evaluation import samples
 from facegen.evaluation.upscalers import Setting
 from facegen.media.images import resize, write_image
-from facegen.models.efficientnet import load_efficientnet
+from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.models.srgan import SRGANConfig, SRGANGenerator
 from facegen.models.unet import UNet, UNetConfig
 from facegen.pipeline import FacePipeline
 from facegen.weights import Kind, save_weights
 from tests import tiny
+
+load_once = cache(load_efficientnet)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -28,8 +30,13 @@ def loaded_once() -> Iterator[None]:
     """The feature network is read from its file once."""
     with pytest.MonkeyPatch.context() as patch:
         for module in (samples, measuring):
-            patch.setattr(module, "load_efficientnet", cache(load_efficientnet))
+            patch.setattr(module, "load_efficientnet", load_once)
         yield
+
+
+@pytest.fixture(scope="session")
+def lite2() -> EfficientNetLite:
+    return load_once("lite2")
 
 
 @pytest.fixture(scope="session")
@@ -66,13 +73,13 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def setting(weights: Path) -> Setting:
-    """Eight times as large, by the tiny recipe."""
+    """Upscaling by 8 with the tiny recipe."""
     return Setting(8, weights / "tiny.toml")
 
 
 @pytest.fixture(scope="session")
 def portraits(tmp_path_factory: pytest.TempPathFactory, head: RGB) -> Path:
-    """Two heads of 256 px and larger, and what must be left out: one too small, one not square, one no picture."""
+    """Two heads of 256 px and more; a head that is too small, one that is not square, and a file without a picture."""
     folder = tmp_path_factory.mktemp("portraits")
     large = resize(head, (256, 256))
     pictures = {"a_1": large, "b/a_1": resize(255 - head // 2, (300, 300)), "c_small": head, "d_wide": large[:200]}

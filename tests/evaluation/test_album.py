@@ -1,4 +1,4 @@
-"""Which files are written, and what the maps and sheets show."""
+"""The files of an album, its maps and its sheets."""
 
 from __future__ import annotations
 
@@ -66,7 +66,15 @@ def test_without_an_original_maps_compare_with_the_first_model(tmp_path: Path) -
     assert (read_image(tmp_path / "difference/me.png").rgb[:64, :64] == brightest).all()
 
 
-def test_sheets_show_so_many_and_no_more(tmp_path: Path) -> None:
+def test_pictures_of_one_name_get_files_of_their_own(tmp_path: Path) -> None:
+    album = Album(tmp_path, ["single"], "")
+    for name, value in (("me", 10), ("Me", 20), ("me", 30)):
+        album.add(name, flat(0, 8), {"a": flat(value)})
+    written = {path.name: int(read_image(path).rgb[0, 0, 0]) for path in (tmp_path / "single/a").iterdir()}
+    assert written == {"me.png": 10, "Me-2.png": 20, "me-3.png": 30}
+
+
+def test_sheets_show_a_limited_number_of_pictures(tmp_path: Path) -> None:
     album = Album(tmp_path, (), "")
     for number in range(SHOWN + 2):
         album.add(str(number), flat(0, 8), {"a": flat(0)})

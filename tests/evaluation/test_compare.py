@@ -1,8 +1,7 @@
-"""Portraits and pictures of the user's own through tiny models, as figures, sheets, JSON and a page."""
+"""Tiny models compared on portraits and on the user's own pictures."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,14 +10,13 @@ import numpy as np
 import pytest
 
 from facegen.arrays import RGB
-from facegen.errors import FileError, ImageError, UsageError
+from facegen.errors import ImageError, UsageError
 from facegen.evaluation import portraits as measuring
 from facegen.evaluation.compare import LARGEST, Comparison, Sides, read_small
-from facegen.evaluation.portraits import NAMES, ORIGINAL, read_portrait
-from facegen.evaluation.report import Evaluation, to_html, write_evaluation
+from facegen.evaluation.portraits import NAMES, read_portrait
+from facegen.evaluation.report import ORIGINAL, Evaluation, to_html
 from facegen.evaluation.upscalers import Setting, load_upscalers
 from facegen.media.images import read_image, resize, write_image
-from tests.cli.conftest import leftovers
 
 MODELS = ("bicubic", "jnet", "unet")
 
@@ -89,7 +87,7 @@ def test_unfit_portraits_are_named_and_left_out(found: Evaluation, reported: lis
         assert any(name in line for line in reported)
 
 
-def test_facts_say_how_each_model_came_to_the_size(found: Evaluation) -> None:
+def test_facts_state_how_each_model_reaches_the_size(found: Evaluation) -> None:
     assert found.facts["model unet"] == "unet tiny-unet; 2x applied 3 times"
     assert found.facts["model jnet"].endswith("/jnet in tiny.toml, tile by tile; 8x")
     assert found.facts["data"] == "here"
@@ -105,18 +103,7 @@ def test_the_page_shows_everything_and_needs_no_other_file(found: Evaluation) ->
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
 
 
-def test_the_json_and_the_page_are_written(found: Evaluation, tmp_path: Path) -> None:
-    written = write_evaluation(found, tmp_path, "comparison")
-    assert [path.name for path in written] == ["comparison.json", "comparison.html"]
-    assert not leftovers(tmp_path)
-    content = json.loads(written[0].read_text())
-    assert content["figures"][0]["values"].keys() == set(MODELS)
-    assert content["figures"][0]["protocol"]["count"] == 2
-    with pytest.raises(FileError, match=r"cannot be written .* choose another --out"):
-        write_evaluation(found, tmp_path / "none", "comparison")
-
-
-def test_pictures_of_ones_own_have_sheets_and_no_figures(
+def test_pictures_of_the_user_have_sheets_and_no_figures(
     setting: Setting, weights: Path, tmp_path: Path, head: RGB
 ) -> None:
     files = [
@@ -151,7 +138,7 @@ def test_sides_are_whole_multiples() -> None:
         Sides(96, 96)
 
 
-def test_portraits_are_brought_to_the_side(portraits: Path) -> None:
+def test_portraits_are_reduced_to_the_side(portraits: Path) -> None:
     np.testing.assert_array_equal(read_portrait(portraits / "a_1.png", 256), read_image(portraits / "a_1.png").rgb)
     assert read_portrait(portraits / "b/a_1.png", 256).shape == (256, 256, 3)
     for name, size in (("c_small", "192x192"), ("d_wide", "256x200")):
@@ -159,7 +146,7 @@ def test_portraits_are_brought_to_the_side(portraits: Path) -> None:
             read_portrait(portraits / f"{name}.png", 256)
 
 
-def test_own_pictures_have_any_shape_but_not_any_size(tmp_path: Path, head: RGB) -> None:
+def test_pictures_of_the_user_have_any_shape_but_not_any_size(tmp_path: Path, head: RGB) -> None:
     small = write_image(tmp_path / "small.png", resize(head, (LARGEST, 20)))
     assert read_small(small).shape == (20, LARGEST, 3)
     large = write_image(tmp_path / "large.png", resize(head, (LARGEST + 1, 20)))
@@ -167,7 +154,7 @@ def test_own_pictures_have_any_shape_but_not_any_size(tmp_path: Path, head: RGB)
         read_small(large)
 
 
-def test_portraits_are_damaged_the_same_way_again(head: RGB) -> None:
+def test_a_portrait_is_always_damaged_in_the_same_way(head: RGB) -> None:
     clean, damaged = Sides(32, 128), Sides(32, 128, "strong")
     low = clean.reduce(head, 0)
     assert low.shape == (32, 32, 3)

@@ -1,4 +1,4 @@
-"""Pooled features, and the networks of FID and LPIPS: messages where they are missing, calls where they are not."""
+"""Pooled features; the networks of FID and LPIPS: messages if they are missing, calls if they are not."""
 
 from __future__ import annotations
 
@@ -25,12 +25,7 @@ from facegen.evaluation.features import (
     load_lpips,
     pooled_features,
 )
-from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
-
-
-@pytest.fixture(scope="module")
-def lite2() -> EfficientNetLite:
-    return load_efficientnet("lite2")
+from facegen.models.efficientnet import EfficientNetLite
 
 
 def noise(count: int, side: int) -> RGB:
@@ -54,8 +49,6 @@ def test_pictures_are_brought_to_the_side_asked_for(lite2: EfficientNetLite) -> 
 
 
 def test_features_are_the_mean_of_the_last_map(lite2: EfficientNetLite) -> None:
-    import torch
-
     picture = noise(1, 64)
     with torch.inference_mode():
         maps = lite2(torch.from_numpy(picture).permute(0, 3, 1, 2) / 127.5 - 1)

@@ -1,4 +1,4 @@
-"""Groups of people: the tone of a cheek, labels in a file, and figures of each group with their spread."""
+"""Groups of people: the tone of a cheek, labels in a file, figures of each group and their spread."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facegen.media.images import resize, write_image
 
 
 def patch(lightness: float, yellow: float) -> RGB:
-    """(64, 64, 3) of one colour of the L*a*b* space."""
+    """A picture of one colour in L*a*b*, (64, 64, 3)."""
     lab = np.full((64, 64, 3), (lightness, 12, yellow), np.float32)
     return np.asarray((cv2.cvtColor(lab, cv2.COLOR_LAB2RGB) * 255).round(), dtype=np.uint8)
 
@@ -26,7 +26,7 @@ def patch(lightness: float, yellow: float) -> RGB:
     [(70, 10, 63.4, "very light"), (65, 15, 45, "light"), (50, 15, 0, "brown"), (30, 15, -53.1, "dark"),
      (57, 20, 19.3, "tan"), (62, 18, 33.7, "intermediate")],
 )  # fmt: skip
-def test_the_angle_of_a_colour(lightness: float, yellow: float, angle: float, tone: str) -> None:
+def test_a_colour_has_its_angle_and_tone(lightness: float, yellow: float, angle: float, tone: str) -> None:
     points = np.random.default_rng(0).uniform(20, 44, (68, 2))
     found = skin_angle(patch(lightness, yellow), points)
     assert found == pytest.approx(angle, abs=2.5)
@@ -40,7 +40,7 @@ def test_a_darker_print_of_a_face_has_a_darker_tone(tmp_path: Path, head: RGB) -
     assert by_skin(write_image(tmp_path / "a.png", resize(head, (256, 256))))["skin"] in {tone for _, tone in TONES}
 
 
-def test_labels_from_a_file(tmp_path: Path) -> None:
+def test_labels_are_read_from_a_file(tmp_path: Path) -> None:
     (tmp_path / "people.csv").write_text("file,sex,age\nset/a_1.webp,f,30-39\nb.png,,60+\n", encoding="utf-8-sig")
     groups = by_labels(tmp_path / "people.csv")
     assert groups(Path("/data/a_1.webp")) == {"sex": "f", "age": "30-39"}
@@ -49,12 +49,18 @@ def test_labels_from_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "name,sex\na.png,f\n", "file\na.png\n", "\udcff"])
-def test_label_files_that_are_none(tmp_path: Path, text: str) -> None:
+def test_files_without_labels_are_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "people.csv").write_bytes(text.encode("utf-8", "surrogateescape"))
     with pytest.raises(FileError, match=r"people.csv: .*expected a CSV file"):
         by_labels(tmp_path / "people.csv")
     with pytest.raises(FileError, match="cannot be read"):
         by_labels(tmp_path / "nowhere.csv")
+
+
+def test_one_name_in_two_groups_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "people.csv").write_text("file,sex\na/1.png,f\nb/2.png,m\na/2.png,m\nb/1.png,m\n")
+    with pytest.raises(FileError, match=r"people.csv: '1.png' is there twice, in different groups"):
+        by_labels(tmp_path / "people.csv")
 
 
 def test_each_group_has_its_mean_and_spread() -> None:

@@ -1,4 +1,4 @@
-"""Metrics against known values: pairs of images made for the purpose, and sets of features."""
+"""Metrics have known values for constructed images and features."""
 
 from __future__ import annotations
 
@@ -29,13 +29,8 @@ from facegen.evaluation.metrics import (
     psnr,
     ssim,
 )
-from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
+from facegen.models.efficientnet import EfficientNetLite
 from tests.conftest import MIRROR, face_points
-
-
-@pytest.fixture(scope="module")
-def lite2() -> EfficientNetLite:
-    return load_efficientnet("lite2")
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +124,7 @@ def test_pictures_of_two_sizes_are_refused(figure: Callable[[Tensor, Tensor], fl
 
 
 def test_nyquist_energy_is_that_of_the_line_alone(picture: Tensor) -> None:
-    """A checkerboard adds to it, along the axis it lies on; a blur of two pixels takes all of it."""
+    """A checkerboard adds to it, along its axis; a blur of two pixels removes it."""
     rows = 0.02 * torch.tensor([1.0, -1.0]).repeat(picture.shape[-2] // 2)[:, None]
     assert nyquist_energy(picture, picture) == 1
     assert nyquist_energy(picture + rows, picture) > 10
@@ -149,8 +144,7 @@ def test_frechet_of_equal_covariances_is_the_squared_distance_of_the_means() -> 
     assert frechet_distance(a, a + shift) == pytest.approx(5.25, abs=1e-6)
 
 
-def test_frechet_of_diagonal_covariances() -> None:
-    """tr(A + B - 2 (A B)^(1/2)) is the sum of (a - b)^2 over standard deviations a, b."""
+def test_frechet_of_diagonal_covariances_is_the_squared_distance_of_the_deviations() -> None:
     a, b = np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 0.5])
     zero = np.zeros(3)
     found = frechet_of_moments(zero, np.diag(a**2), zero, np.diag(b**2))
@@ -167,7 +161,7 @@ def test_frechet_agrees_with_the_matrix_root() -> None:
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
 
 
-def test_frechet_bears_fewer_pictures_than_features() -> None:
+def test_frechet_accepts_fewer_pictures_than_features() -> None:
     a = normal(5, width=20)
     assert frechet_distance(a, a) == pytest.approx(0, abs=1e-5)
     assert frechet_distance(a, a + 1) == pytest.approx(20, rel=1e-5)
@@ -180,7 +174,7 @@ def test_kernel_distance_is_unbiased() -> None:
     assert min(found) < 0
 
 
-def test_kernel_distance_by_hand() -> None:
+def test_kernel_distance_is_as_computed_by_hand() -> None:
     a, b = np.array([[0.0], [1.0]]), np.array([[2.0], [2.0]])
     within_a, within_b = 1.0, 125.0  # (0*1 + 1)^3 and (2*2 + 1)^3, the diagonal left out
     across = (1.0 + 1 + 27 + 27) / 4
@@ -197,7 +191,7 @@ def test_precision_and_recall_of_disjoint_sets_are_zero() -> None:
 
 
 def test_precision_can_be_high_without_recall() -> None:
-    """Samples on one of two clusters are all real, but show half of what there is; and the other way round."""
+    """Samples on one of two clusters are all real, but show half of the variety; and vice versa."""
     left, right = normal(40), normal(40, seed=1) + 100
     both = np.concatenate([left, right])
     precision, recall = precision_recall(left, both)

@@ -32,13 +32,13 @@ from facegen.evaluation.report import (
 )
 
 
-def test_text_names_everything() -> None:
+def test_a_protocols_text_has_every_field() -> None:
     protocol = Protocol("Lite2", 200, "128 px", "400 kept out", seed=3)
     assert str(protocol) == "Lite2; N = 200; 128 px; 400 kept out; seed 3"
     assert str(Protocol("pixels", 2, "as they are", "all")) == "pixels; N = 2; as they are; all"
 
 
-def test_ratio_says_nothing_over_a_base_that_is_not_positive() -> None:
+def test_a_ratio_needs_a_positive_base() -> None:
     assert ratio(3, 2) == 1.5
     assert ratio(3, 0) is None
     assert ratio(3, -1) is None
@@ -83,7 +83,7 @@ def test_table_numbers_the_protocols_in_its_caption() -> None:
     assert "1.235" in text
 
 
-def test_page_needs_no_other_file_and_escapes() -> None:
+def test_the_page_needs_no_other_file_and_escapes_text() -> None:
     page = to_html(EVALUATION)
     assert "Ours &amp; theirs" in page
     assert "data: a &lt;b&gt;" in page
@@ -152,6 +152,6 @@ def test_charts_show_the_best_and_the_baseline() -> None:
 @pytest.mark.parametrize(
     ("wanted", "best"), [("higher", "c"), ("lower", "a"), ("0", "b"), ("1", "b"), ("ratio 1", None)]
 )
-def test_the_best_column_is_nearest_to_what_is_wanted(wanted: str, best: str | None) -> None:
+def test_the_best_column_is_nearest_to_the_wanted_value(wanted: str, best: str | None) -> None:
     assert best_of({"a": -2.0, "b": 0.5, "c": 3.0}, wanted) == best
     assert best_of({}, wanted) is None

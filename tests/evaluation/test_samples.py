@@ -84,7 +84,7 @@ def test_too_few_pictures_are_warned_of_in_the_terminal_and_on_the_page(found: t
     assert "N = 4 pictures a half are too few" in warning
     assert "standard error of up to 0.25. Keep at least 100 pictures out" in warning
     assert evaluation.legend.endswith(warning)
-    assert samples._too_few(samples.FEW) == ""
+    assert samples._small_half_warning(samples.FEW) == ""
 
 
 def test_noise_is_no_face_and_far_from_real(found: tuple[Evaluation, list[str]]) -> None:

@@ -1,4 +1,4 @@
-"""TemporalMetrics: nothing where nothing moves, little along plain motion, much where detail flickers."""
+"""Temporal metrics: none for a still film, low for plain motion, high for flickering detail."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def measured(frames: Iterable[RGB], fps: float = 10, faces: bool = False) -> Tem
 
 
 def grained(frame: RGB, seed: int, strength: float = 12) -> RGB:
-    """The frame with fine grain of its own."""
+    """The frame with fine grain."""
     grain = np.random.default_rng(seed).normal(0, strength, frame.shape[:2])[..., None]
     return (frame + grain).clip(0, 255).astype(np.uint8)
 
@@ -42,7 +42,7 @@ def test_a_still_film_has_no_temporal_error(large: RGB) -> None:
     assert found.sharpness == pytest.approx(cv2.Laplacian(luma, cv2.CV_32F).var(), rel=1e-4)
 
 
-def test_plain_motion_is_little_of_either(large: RGB) -> None:
+def test_plain_motion_causes_little_warping_error_and_flicker(large: RGB) -> None:
     motion = [moved(large, 2 * step, 0) for step in range(4)]
     plain, flickering = measured(motion), measured([grained(frame, n) for n, frame in enumerate(motion)])
     for name in ("warping", "flicker"):

@@ -1,4 +1,4 @@
-"""Every upscaler of the registry keeps its promise; what is none is refused by name; published files by a stand-in."""
+"""Every upscaler of the registry upscales; anything else is refused by name; a stand-in reads published files."""
 
 from __future__ import annotations
 
@@ -69,14 +69,16 @@ def test_overrides_reach_the_pipeline(setting: Setting, weights: Path, head: RGB
 
 def test_names_that_agree_are_shown_in_full(setting: Setting, weights: Path, tmp_path: Path) -> None:
     (tmp_path / "unet").symlink_to(weights / "unet")
-    sources = [f"{weights}/unet", f"{tmp_path}/unet", f"{weights}/srgan"]
-    assert [upscaler.name for upscaler in load_upscalers(sources, setting)] == [*sources[:2], "srgan"]
+    (tmp_path / "original").symlink_to(weights / "unet")
+    sources = [f"{weights}/unet", f"{tmp_path}/unet", f"{tmp_path}/original", f"{weights}/srgan"]
+    assert [upscaler.name for upscaler in load_upscalers(sources, setting)] == [*sources[:3], "srgan"]
 
 
 @pytest.mark.parametrize(
     ("sources", "kind", "message"),
     [
         (["bicubic", "bicubic"], UsageError, "--models bicubic,bicubic: names one twice"),
+        (["original"], UsageError, "--models original: another column has this name; give .* path, ./original"),
         (["bicubik"], WeightsError, "neither an upscaler's name, .*did you mean 'bicubic'.* Known: bicubic, lanczos"),
         (["{weights}/dcgan"], WeightsError, "holds a dcgan, which enlarges no picture; name a jnet, srgan, unet."),
     ],
@@ -103,7 +105,9 @@ def doubling(low_res: Tensor) -> Tensor:
         (3, 2, 1, "3x, reduced by area from 3x to 2x"),
     ],
 )
-def test_it_is_applied_until_the_picture_is_large_enough(scale: int, wanted: int, passes: int, steps: str) -> None:
+def test_an_upscaler_is_applied_until_the_picture_is_large_enough(
+    scale: int, wanted: int, passes: int, steps: str
+) -> None:
     calls = []
 
     def enlarge(low_res: Tensor) -> Tensor:
@@ -124,7 +128,7 @@ def test_the_result_is_clamped_to_a_picture() -> None:
     assert upscaled.max() == 1
 
 
-def test_one_that_does_not_enlarge_is_refused() -> None:
+def test_an_upscaler_that_does_not_enlarge_is_refused() -> None:
     with pytest.raises(UsageError, match="denoiser: makes pictures 1x as large, expected at least 2x"):
         Upscaler("denoiser", 1, doubling, "")
 
@@ -155,7 +159,7 @@ class UnsupportedModelError(Exception):
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Install:
-    """Put a package in spandrel's place that gives a model, or upscales."""
+    """Replace spandrel by a package that loads a model, or raises an error."""
 
     def put(model: Any) -> None:
         def load(_: object, source: str) -> Any:
@@ -176,7 +180,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> Install:
     return put
 
 
-def test_a_file_stands_in_the_table_by_its_name(install: Install, setting: Setting) -> None:
+def test_a_files_column_has_the_files_name(install: Install, setting: Setting) -> None:
     install(Model())
     (upscaler,) = load_upscalers(["some/4x-blocks.pth"], setting)
     assert (upscaler.name, upscaler.scale, upscaler.folders) == ("4x-blocks", 4, ())
@@ -205,7 +209,7 @@ def test_without_spandrel_the_command_is_named(monkeypatch: pytest.MonkeyPatch, 
         load_upscalers(["x.safetensors"], setting)
 
 
-def test_a_spandrel_that_does_not_work_is_said(
+def test_a_spandrel_that_does_not_work_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, setting: Setting
 ) -> None:
     (tmp_path / "spandrel.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
