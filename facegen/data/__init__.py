@@ -1,1 +1,1 @@
-"""Training sets from the user's photos: prepared, cleaned, labelled, described, and split."""
+"""Make training sets from the user's photos: prepare, clean, label, describe and split them."""

@@ -1,4 +1,4 @@
-"""Cut one photo into crops: find every head, and cut it out upright if it has enough real detail."""
+"""Cut the heads out of a photo, upright, if they have enough real detail."""
 
 from __future__ import annotations
 
@@ -26,28 +26,29 @@ from facegen.media.images import read_image, write_image
 from facegen.ops.color import WEIGHTS
 
 SEARCHED_SIDE = 256
-"""Photos are searched at the size at which a head as large as the crop has this side in pixels."""
+"""Photos are reduced for the search until a head as large as the crop has this side in pixels."""
 REPORTED = 0.25
-"""Share of the crop's side below which a head in the background is not even reported."""
+"""Heads in the background are not even reported if they are smaller than this share of the crop's side."""
 CUT_OFF = 0.15
-"""Share of a head's square outside the photo above which the head is omitted; cropping mirrors the photo there."""
-LONGEST_STEM = 80
+"""Heads are omitted if more than this share of their square is outside the photo; crops show a mirrored photo there."""
+LONGEST_STEM, STEM_BYTES = 80, 200
+"""Characters, and bytes in UTF-8, of a photo's name that a crop's name repeats at most."""
 Suffix = Literal[".png", ".webp"]
 Reason = Literal["too small", "cut off"]
 TOO_SMALL: Reason = "too small"
 OUTSIDE: Reason = "cut off"
 CROP_NAME = re.compile(r"pictures/[^/]+-\d+-[0-9a-f]{8}\.(png|webp)")
-"""The names that crops get; files of other names are never deleted."""
+"""Names of crops; files with other names are never deleted."""
 
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A head that was found and not cut out."""
+    """A head that was found but not cut out."""
 
     face: Pixels
-    """Its number in the photo, the largest first, from 1 on."""
+    """Number of the head in the photo, the largest first, from 1 on."""
     side: Length
-    """Side of its square in the photo, in pixels."""
+    """Side of the head's square in the photo, in pixels."""
     reason: Reason
 
 
@@ -57,20 +58,20 @@ class Photo(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bytes: int
-    """Length of its file."""
+    """Length of the file."""
     modified: int
     """Time of the file's last change, in nanoseconds since 1970."""
     sha256: str
     duplicate_of: str = ""
-    """The photo with the same bytes whose crops stand for both; "" if it is this one."""
+    """The photo with the same bytes that was cut instead; "" if this one was cut."""
     faces: Pixels = 0
-    """Heads found in it, with those left out."""
+    """Heads found, including those left out."""
     left_out: tuple[LeftOut, ...] = ()
 
 
 @dataclass(frozen=True)
 class Cut(Outcome):
-    """The result of a photo that could be read."""
+    """The crops of a photo that could be read."""
 
     photo: Photo | None = None
     entries: tuple[Entry, ...] = ()
@@ -79,12 +80,12 @@ class Cut(Outcome):
 
 @dataclass(frozen=True)
 class PhotoCutter:
-    """Cuts the heads out of photos below `raw` into the set `out`; picklable."""
+    """Cuts the heads out of photos below `raw` and writes them into the set `out`."""
 
     raw: Path
     out: Path
     size: int
-    """Side of the crops in pixels; smaller heads are omitted, not enlarged."""
+    """Side of the crops in pixels; smaller heads are omitted rather than enlarged."""
     suffix: Suffix
 
     def __call__(self, task: Task) -> Cut:
@@ -110,7 +111,8 @@ class PhotoCutter:
     def _write(self, source: str, sha256: str, face: int, rgb: RGB, head: FoundHead) -> Entry:
         crop = crop_head(rgb, head.frame, self.size)
         unique = hashlib.sha256(f"{sha256} {source}".encode()).hexdigest()[:8]
-        file = f"pictures/{PurePosixPath(source).stem[:LONGEST_STEM]}-{face}-{unique}{self.suffix}"
+        stem = PurePosixPath(source).stem[:LONGEST_STEM].encode()[:STEM_BYTES].decode(errors="ignore")
+        file = f"pictures/{stem}-{face}-{unique}{self.suffix}"
         path = write_image(self.out / file, crop)
         x, y = head.frame.center
         turn = math.degrees(math.atan2(head.frame.right[1], head.frame.right[0]))  # clockwise
@@ -127,17 +129,8 @@ class PhotoCutter:
         )
 
 
-def read_crop(path: Path) -> RGB:
-    """Read a crop, (S, S, 3); ImageError if it is not square."""
-    rgb = read_image(path).rgb
-    height, width = rgb.shape[:2]
-    if height != width:
-        raise ImageError(f"{path}: {width}x{height} is not square; aligned head crops are expected. Omitted.")
-    return rgb
-
-
 def find_heads(rgb: RGB, size: int) -> list[FoundHead]:
-    """Find the heads in a photo, the largest first; those under a quarter of the crops' size may be missing."""
+    """Find the heads in a photo, the largest first; heads under a quarter of the crops' size may be missing."""
     factor = min(1.0, SEARCHED_SIDE / size)
     searched = cv2.resize(rgb, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA) if factor < 1 else rgb
     heads = heads_in_photo(np.asarray(searched, dtype=np.uint8), smallest=REPORTED * size * factor)
@@ -145,14 +138,14 @@ def find_heads(rgb: RGB, size: int) -> list[FoundHead]:
 
 
 def landmarks_of(head: FoundHead, crop: RGB) -> Points:
-    """dlib's 68 points (x, y) in pixels of a head's crop: those that its frame comes from, or found in it."""
+    """Find dlib's 68 points (x, y) in pixels of a head's crop: those that set the head's frame, else in the crop."""
     if head.landmarks is None:
         return landmarks_in_head(crop).points
     return transform_points(head.landmarks, frame_matrix(head.frame, len(crop)))
 
 
 def name_below(raw: Path, photo: Path) -> str:
-    """A photo's path below the folder of photos; ImageError if it is not UTF-8, as the manifest is."""
+    """Return a photo's path below the folder of photos; ImageError if it is not UTF-8, as manifests are."""
     name = photo.relative_to(raw).as_posix()
     try:
         name.encode()
@@ -162,7 +155,7 @@ def name_below(raw: Path, photo: Path) -> str:
 
 
 def share_outside(rgb: RGB, frame: HeadFrame) -> float:
-    """Share of a head's square that lies outside the photo, 0..1, estimated from 32 x 32 points."""
+    """Estimate the share of a head's square outside the photo, 0..1, from 32 x 32 points."""
     steps = (np.arange(32) + 0.5) / 16 - 1
     right, down = np.meshgrid(steps, steps)
     points = right[..., None] * frame.right + down[..., None] * frame.down + frame.center
@@ -171,9 +164,9 @@ def share_outside(rgb: RGB, frame: HeadFrame) -> float:
 
 
 def sharpness(rgb: RGB) -> float:
-    """Variance of the 4-neighbour Laplacian of luma in [0, 1], in the middle half of a crop, where the face is.
+    """Compute the variance of the 4-neighbour Laplacian of luma in [0, 1], in the middle half of a crop, the face.
 
-    Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (2000). It compares crops of one size;
+    Source: Pech-Pacheco et al., "Diatom autofocusing in brightfield microscopy" (2000). Only crops of one size compare:
     a larger crop of the same face has less.
     """
     quarter = rgb.shape[0] // 4
@@ -194,11 +187,11 @@ _MIDDLE = [(0.0, 3.116408, -6.097667), (0.0, 7.415691, -4.070434)]
 TYPICAL_HEAD = np.array(
     [point for half in _LEFT_HALF for point in (*half, *((-x, y, z) for x, y, z in reversed(half)))] + _MIDDLE
 )
-"""(14, 3), their places in a head that faces the viewer: x to the right, y down, z away from the viewer, about
-in centimetres. Source: the anthropometric model of AIFI, University of Coimbra
+"""(14, 3), the places of `LANDMARKS` in a head that faces the viewer: x to the right, y down, z away from the viewer,
+roughly in centimetres. Source: the anthropometric model of AIFI, University of Coimbra
 (aifi.isr.uc.pt/Downloads/OpenGL/glAnthropometric3DModel.cpp), with all signs reversed."""
 DISTANCE = 3.0
-"""Focal length in sides of the crop, as in portraits."""
+"""Focal length in sides of the crop, as is usual for portraits."""
 
 
 @dataclass(frozen=True)
@@ -211,10 +204,10 @@ class Pose:
 
 
 def head_pose(landmarks: Points, side: float) -> Pose:
-    """Find the rotation that puts the typical head's points where the landmarks are (perspective-n-point).
+    """Find the rotation that projects the typical head's points onto the landmarks (perspective-n-point).
 
-    Faces differ, and so does the camera's distance: for 44 people who were asked to look straight ahead, the yaw found
-    spreads by 4 degrees, the pitch by 7 and the roll by 0.5 (standard deviations).
+    Faces and distances to the camera differ: for 44 people who were asked to look straight ahead, yaw has a standard
+    deviation of 4 degrees, pitch of 7 and roll of 0.5.
 
     Args:
         landmarks: (68, 2) points (x, y) in dlib's order, in pixels of an aligned crop with this side.

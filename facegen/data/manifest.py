@@ -1,8 +1,8 @@
-"""The manifest of a training set: one CSV row for each crop, which every step of the work on the set reads and adds to.
+"""The manifest of a training set: one CSV row for each crop, which every `facegen data` command reads and extends.
 
-Names and words are written as they are, everything else as JSON, so that a spreadsheet shows it and any language reads
-it; what a spreadsheet would take for a formula gets an apostrophe before it, which reading removes. Unknown columns are
-kept. A manifest may come from a stranger: what cannot be true of a crop is refused, with line and column.
+Names and words are written as text, everything else as JSON, so that spreadsheets show it and any language reads it. A
+cell that a spreadsheet would run as a formula gets an apostrophe in front, which reading removes. Unknown columns are
+kept. A manifest may come from a stranger: impossible values are refused, with line and column.
 """
 
 from __future__ import annotations
@@ -31,26 +31,28 @@ from facegen.media.images import PICTURE_SUFFIXES
 MANIFEST = "manifest.csv"
 Decision = Literal["", "keep", "drop"]
 DOUBT = "doubt"
-"""The measure of `facegen data clean` that is 0 for a usual picture, 1 at the nearest threshold, and more past it."""
+"""The measure of `facegen data clean` that is 0 for a usual picture, 1 at the nearest threshold, and more beyond it."""
 TWIN = "duplicate_of"
-"""The column in which it names a better crop of the same."""
+"""The column in which `facegen data clean` names the better crop that a duplicate repeats."""
 FORMULA = re.compile(r"'*[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
-"""The beginning of a cell that a spreadsheet might run as a formula, or of one that was escaped before."""
+"""The start of a cell that a spreadsheet might run as a formula, or of one that looks escaped."""
 NUMBER = re.compile(r"'*[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?")
 REACH = 4
-"""Landmarks lie at most so many sides away from their crop."""
+"""Landmarks are at most this number of sides away from their crop."""
 SAVE_EVERY = 5.0
-"""Seconds between two savings, at least; and saving takes at most a tenth of the time."""
+"""Least seconds between two saves; also, saving takes at most a tenth of the time."""
 
 
 def _plausible(points: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
-    """Return landmarks that could be a face's, or none; a ValueError otherwise."""
-    if points and len(points) != 68:
+    """Return landmarks, or none; ValueError if they cannot be a face's."""
+    if not points:
+        return points
+    if len(points) != 68:
         raise ValueError(f"{len(points)} points, expected 68 or none")
-    xs, ys = zip(*points, strict=True) if points else ((), ())
-    if points and not all(-(2**18) < value < 2**18 for value in chain(xs, ys)):
+    xs, ys = zip(*points, strict=True)
+    if not all(-(2**18) < value < 2**18 for value in chain(xs, ys)):
         raise ValueError("points that are not finite, or in no picture")
-    if points and (max(xs) - min(xs) < 1 or max(ys) - min(ys) < 1):
+    if max(xs) - min(xs) < 1 or max(ys) - min(ys) < 1:
         raise ValueError("all points in one place, or on a line")
     return points
 
@@ -62,7 +64,7 @@ class Entry:
     file: NameBelow
     """The crop's file, below the set, with "/" between folders."""
     source: Name
-    """The photo it was cut from, below the folder of photos, with "/"; the crop itself where no photo is known."""
+    """The photo that it was cut from, below the folder of photos, with "/"; the crop itself if no photo is known."""
     source_sha256: str = ""
     """Hash of the photo's file; "" if not known."""
     face: Pixels = 1
@@ -78,21 +80,21 @@ class Entry:
     sha256: str = ""
     """Hash of the crop's file; "" if not known."""
     decision: Decision = ""
-    """The decision of `facegen data clean`, for these reasons and by these measures."""
+    """The decision of `facegen data clean`; its reasons and measures follow."""
     reasons: tuple[str, ...] = ()
     measures: dict[str, Number] = field(default_factory=dict, hash=False)
     label: Decision = ""
-    """The label that people gave in `facegen data curate`; it wins over the decision."""
+    """The label from `facegen data curate`, which overrides the decision."""
     extra: dict[str, str] = field(default_factory=dict, hash=False)
-    """Text of the manifest's columns that facegen does not know."""
+    """Text of the columns that facegen does not know."""
 
     @property
     def kept(self) -> bool:
-        """True if training uses it."""
+        """True if training uses the crop."""
         return (self.label or self.decision) != "drop"
 
     def of_bytes(self, sha256: str) -> Entry:
-        """The entry for a crop whose file has this hash now: if it was retouched, all but people's label is cleared."""
+        """Return the entry for the file's present hash: an edited crop loses measures and decision, not its label."""
         if self.sha256 in ("", sha256):
             return self
         return replace(self, sha256=sha256, landmarks=(), size=0, sharpness=0, measures={}, decision="", reasons=())
@@ -111,7 +113,7 @@ def read_manifest(folder: Path, *, without: Collection[str] = ()) -> list[Entry]
     """Read a set's manifest; an empty cell stands for the column's default.
 
     Args:
-        without: columns to skip, for callers that do not write the entries: landmarks take a third of the time.
+        without: columns to skip, if the entries will not be written: landmarks take a third of the time.
     """
     path = folder / MANIFEST
     try:
@@ -123,27 +125,27 @@ def read_manifest(folder: Path, *, without: Collection[str] = ()) -> list[Entry]
 
 
 def write_manifest(folder: Path, entries: Iterable[Entry]) -> Path:
-    """Write a set's manifest, complete or not at all; returns its path."""
+    """Write a set's manifest, complete or not at all, and return its path."""
     entries = list(entries)
     path = folder / MANIFEST
-    others = dict.fromkeys(name for entry in entries for name in entry.extra)
+    unknown = dict.fromkeys(name for entry in entries for name in entry.extra)
     try:
         with (
             replacing(path) as temporary,
             temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
             table = table_into(file)
-            rows = ([*_cells(entry), *(entry.extra.get(name, "") for name in others)] for entry in entries)
-            table.writerows(map(harmless, row) for row in chain([[*_KNOWN, *others]], rows))
+            rows = ([*_cells(entry), *(entry.extra.get(name, "") for name in unknown)] for entry in entries)
+            table.writerows(map(harmless, row) for row in chain([[*_KNOWN, *unknown]], rows))
     except OSError as error:
         raise FileError(f"{path}: cannot be written ({error.strerror}); check the folder and its disk.") from None
     return path
 
 
 def entries_of(folder: Path, *, without: Collection[str] = ()) -> list[Entry]:
-    """The entries of a set's manifest, or, in a plain folder, one for each picture file below it, in order of name.
+    """List the entries of a set's manifest; for a plain folder, make one for each picture below it, in order of name.
 
-    No picture of a plain folder is read: its entries have neither landmarks nor size, sharpness and hashes.
+    The pictures of a plain folder are not read, so these entries have neither landmarks, size, sharpness nor hashes.
     """
     if (folder / MANIFEST).is_file():
         return read_manifest(folder, without=without)
@@ -158,11 +160,11 @@ def entries_of(folder: Path, *, without: Collection[str] = ()) -> list[Entry]:
 def run_saving(
     todo: Sequence[Task], work: Work, jobs: int, take: Callable[[Outcome], None], save: Callable[[], None]
 ) -> Generator[Outcome, None, None]:
-    """Do the work of every task, saving as it goes; close the iterator to stop early.
+    """Do the work of every task, saving every few seconds; close the iterator to stop early.
 
     Args:
         take: receives each outcome before it is yielded.
-        save: called every few seconds, at the end, and when the iterator is closed.
+        save: also called at the end, and when the iterator is closed.
     """
     jobs = min(jobs, max(len(todo), 1))
     saved, cost = time.monotonic(), 0.0
@@ -230,12 +232,12 @@ def table_into(file: TextIO) -> Any:
 
 
 def harmless(text: str) -> str:
-    """A cell's text with an apostrophe before what a spreadsheet might run; numbers stay numbers."""
+    """Put an apostrophe before text that a spreadsheet might run; numbers stay numbers."""
     return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
 
 
 def _as_written(text: str) -> str:
-    """A cell's text before `harmless`; an apostrophe that stands before anything else stays."""
+    """Undo `harmless`; an apostrophe before any other text stays."""
     return text[1:] if text.startswith("'") and harmless(text[1:]) == text else text
 
 

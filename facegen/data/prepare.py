@@ -1,4 +1,4 @@
-"""Turn a folder of photos into a set: only new and changed photos are cut, and finished work survives a kill."""
+"""Turn a folder of photos into a set: only new and changed photos are cut, and a kill loses no finished work."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from facegen.jobs import Outcome, Task, find_tasks
 from facegen.media.report import write_text
 
 LEDGER, LEFT_OUT = "prepare.json", "left-out.csv"
-"""Files of a set: what is known of its photos, and the heads that were not cut out."""
+"""Files of a set: its settings and photos, and the heads that were not cut out."""
 
 
 class Ledger(BaseModel):
-    """The settings of a set, and its photos by their path below their folder."""
+    """The settings of a set, and its photos by their path below the folder of photos."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -35,7 +35,7 @@ class Ledger(BaseModel):
 
 
 class Preparation:
-    """A folder of photos being turned into a set.
+    """Turns a folder of photos into a set.
 
     Raises:
         UsageError: if the set was made with other settings, or is the folder of photos itself.
@@ -48,28 +48,28 @@ class Preparation:
         if [task.source for task in tasks] == [self.raw]:
             raise FileError(f"{self.raw}: no pictures below this folder; name the folder of your photos.")
         self.tasks = {task.source.relative_to(self.raw).as_posix(): task for task in tasks}
-        asked = Ledger(raw=str(self.raw.resolve()), size=cutter.size, suffix=cutter.suffix)
-        self.ledger = open_ledger(self.out, asked)
+        new = Ledger(raw=str(self.raw.resolve()), size=cutter.size, suffix=cutter.suffix)
+        self.ledger = open_ledger(self.out, new)
         self.entries: dict[str, list[Entry]] = {}
         for entry in read_manifest(self.out) if (self.out / MANIFEST).is_file() else ():
             self.entries.setdefault(entry.source, []).append(entry)
 
     def find_changes(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
-        """List the photos to cut, in order of name, calling `seen` after each photo in the folder.
+        """List the photos to cut, in order of name; `seen` is called after each photo in the folder.
 
-        A photo of the same name, size and time, or with the same bytes, is done already. Of photos with the same bytes
+        A photo is done if its name, size and time are as before, or its name and bytes. Of photos with the same bytes
         one is cut: the one that was cut before, or the first by name.
         """
         photos = self.ledger.photos
         found: dict[str, Photo | None] = {}
         for name in sorted(self.tasks):
-            found[name] = self._now(name)
+            found[name] = self._describe(name)
             seen()
         now = {name: photo.sha256 for name, photo in found.items() if photo}
         firsts = {p.sha256: n for n, p in photos.items() if not p.duplicate_of and now.get(n, p.sha256) == p.sha256}
         todo = []
         for name, photo in found.items():
-            if photo is None:  # it cannot be read: cutting it will report why
+            if photo is None:  # cutting it will report why it cannot be read
                 todo.append(self.tasks[name])
             elif (first := firsts.setdefault(photo.sha256, name)) != name:
                 self._replace_crops(name, ())
@@ -85,7 +85,7 @@ class Preparation:
         return run_saving(todo, self.cutter, jobs, self._take, self._save)
 
     def totals(self, failed: int) -> dict[str, int]:
-        """Count the photos that are in the folder now, their faces, and other photos that the set has crops of."""
+        """Count the photos in the folder, their faces, and the crops' photos that are no longer there."""
         here = [photo for name, photo in self.ledger.photos.items() if name in self.tasks]
         firsts = [photo for photo in here if not photo.duplicate_of]
         reasons = [left.reason for photo in firsts for left in photo.left_out]
@@ -102,20 +102,22 @@ class Preparation:
         }
 
     def _save(self) -> None:
-        """Write the manifest, and after it the ledger, which tells the next run that these photos are done."""
+        """Write the manifest, and then the ledger, by which the next run knows that these photos are done."""
         self.out.mkdir(parents=True, exist_ok=True)
         rows = sorted((e for entries in self.entries.values() for e in entries), key=lambda e: (e.source, e.face))
         write_manifest(self.out, rows)
         save_ledger(self.out, self.ledger)
 
-    def _now(self, name: str) -> Photo | None:
-        """Describe the photo's file; it is read only if size or time has changed. None if it cannot be read."""
+    def _describe(self, name: str) -> Photo | None:
+        """Describe a photo's file, which is read only if its size or time has changed; None if it cannot be read."""
         path, known = self.tasks[name].source, self.ledger.photos.get(name)
         with suppress(OSError, FileError):
             name_below(self.raw, path)
             status = path.stat()
-            same = known is not None and (known.bytes, known.modified) == (status.st_size, status.st_mtime_ns)
-            sha256 = known.sha256 if known is not None and same else sha256_of(path)
+            if known is not None and (known.bytes, known.modified) == (status.st_size, status.st_mtime_ns):
+                sha256 = known.sha256
+            else:
+                sha256 = sha256_of(path)
             return Photo(bytes=status.st_size, modified=status.st_mtime_ns, sha256=sha256)
         return None
 
@@ -136,13 +138,13 @@ class Preparation:
             self.ledger.photos[name] = cut.photo
 
     def _replace_crops(self, name: str, entries: Iterable[Entry]) -> None:
-        """Replace a photo's old crops by its new ones; a row of the same file and bytes stays unchanged."""
+        """Replace a photo's old crops by its new ones; the entry of a file whose bytes are the same stays."""
         old = {entry.file: entry for entry in self.entries.pop(name, [])}
         new = [old[e.file] if e.file in old and old[e.file].sha256 == e.sha256 else e for e in entries]
         if new:
             self.entries[name] = new
         for file in old.keys() - {entry.file for entry in new}:
-            if CROP_NAME.fullmatch(file) and not (self.out / file).parent.is_symlink():  # the manifest may be anybody's
+            if CROP_NAME.fullmatch(file) and not (self.out / file).parent.is_symlink():  # a stranger's manifest may lie
                 (self.out / file).unlink(missing_ok=True)
 
 
@@ -158,17 +160,17 @@ def read_ledger(folder: Path) -> Ledger | None:
         raise FileError(f"{path}: is not as facegen wrote it; remove it to look at every photo again.") from None
 
 
-def open_ledger(folder: Path, asked: Ledger) -> Ledger:
-    """Read a set's ledger; a new set gets the settings asked for, and one made with others raises UsageError."""
-    known = read_ledger(folder)
-    if known is None or not known.photos:
-        return asked
-    if (known.size, known.suffix) != (asked.size, asked.suffix):
-        was = f"--size {known.size} --format {known.suffix.removeprefix('.')}"
-        raise UsageError(f"{folder}: was prepared with {was}; give the same, or choose another --out.")
-    if known.raw != asked.raw and Path(known.raw).is_dir():  # moved, if it no longer exists
-        raise UsageError(f"{folder}: was prepared from {known.raw}; add photos there, or choose another --out.")
-    return asked.model_copy(update={"photos": known.photos})
+def open_ledger(folder: Path, new: Ledger) -> Ledger:
+    """Add the photos in a set's ledger, if it has one, to a new one; UsageError if the settings differ."""
+    old = read_ledger(folder)
+    if old is None or not old.photos:
+        return new
+    if (old.size, old.suffix) != (new.size, new.suffix):
+        options = f"--size {old.size} --format {old.suffix.removeprefix('.')}"
+        raise UsageError(f"{folder}: was prepared with {options}; give the same, or choose another --out.")
+    if old.raw != new.raw and Path(old.raw).is_dir():  # else the photos were moved
+        raise UsageError(f"{folder}: was prepared from {old.raw}; add photos there, or choose another --out.")
+    return new.model_copy(update={"photos": old.photos})
 
 
 def save_ledger(folder: Path, ledger: Ledger) -> None:

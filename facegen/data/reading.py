@@ -1,4 +1,4 @@
-"""Read the files of a set, which may come from a stranger: plain files of bounded size, names and numbers in bounds."""
+"""Read the files of a set, which may come from a stranger: plain files of limited size, valid names and numbers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from typing import Annotated, Any, BinaryIO
 
 from pydantic import AfterValidator, Field
 
-from facegen.errors import FileError
+from facegen.arrays import RGB
+from facegen.errors import FileError, ImageError
 from facegen.files import refuse_special
+from facegen.media.images import read_image
 
 LARGEST_FILE = 2**31
-"""Bytes of a manifest, ledger, cache or file of labels that are read at most: a million crops take half of it."""
+"""Most bytes of a manifest, ledger, cache or file of labels; a million crops need half of it."""
 NAME_BYTES, PATH_BYTES = 255, 1024
-"""Bytes of a name, and of a path below a folder, that every system can open."""
+"""Most bytes of a name, and of a path below a folder, that every system can open."""
 LARGEST_NUMBER = 1e9
-"""No pixel, degree or measure reaches this; NaN and infinity are refused."""
+"""Larger than any pixel, degree or measure."""
 
 
 @contextmanager
@@ -27,8 +29,8 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
     """Open one of a set's files to read its bytes.
 
     Raises:
-        FileNotFoundError: if it does not exist, which most files of a set may.
-        FileError: if it cannot be read, is a pipe, a device or a folder, or larger than `LARGEST_FILE`.
+        FileNotFoundError: if it does not exist; most files of a set are optional.
+        FileError: if it cannot be read, is a pipe, a device or a folder, or is larger than `LARGEST_FILE`.
     """
     refuse_special(path)
     try:
@@ -45,7 +47,7 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
 
 
 def parse_json(content: bytes) -> Any:
-    """Parse JSON; a ValueError for all that is none: bytes that are not UTF-8, NaN, lists in lists without an end."""
+    """Parse JSON; ValueError for anything else, including NaN, bytes that are not UTF-8, and very deep nesting."""
     try:
         return json.loads(content, parse_constant=_refuse)
     except RecursionError:
@@ -53,7 +55,7 @@ def parse_json(content: bytes) -> Any:
 
 
 def check_name(name: str) -> str:
-    """Return a file's path with "/" between folders; a ValueError if no file can have it."""
+    """Return a file's path, with "/" between folders; ValueError if no file can have it."""
     if "\0" in name:
         raise ValueError("a name has no character NUL")
     encoded = os.fsencode(name)
@@ -63,14 +65,23 @@ def check_name(name: str) -> str:
 
 
 def check_name_below(name: str) -> str:
-    """Return a path below a folder; a ValueError if it leads out of it, or no file can have it."""
+    """Return a path below a folder; ValueError if it leads out of the folder, or no file can have it."""
     if any(part in ("", ".", "..") for part in name.split("/")):
         raise ValueError("expected a path below the set, without '..'")
     return check_name(name)
 
 
+def read_crop(path: Path) -> RGB:
+    """Read a crop, (S, S, 3); ImageError if it is not square."""
+    rgb = read_image(path).rgb
+    height, width = rgb.shape[:2]
+    if height != width:
+        raise ImageError(f"{path}: {width}x{height} is not square; aligned head crops are expected. Omitted.")
+    return rgb
+
+
 def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 Name = Annotated[str, AfterValidator(check_name)]

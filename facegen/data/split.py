@@ -1,4 +1,4 @@
-"""Split pictures into those to train on and those kept out: by person, by a fixed rule, from the file names alone."""
+"""Split pictures into training pictures and those kept out: by person, by a fixed rule, from the file names alone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from facegen.arrays import RGB
 from facegen.data.manifest import MANIFEST, read_manifest
+from facegen.data.reading import read_crop
 from facegen.errors import ImageError, TrainingError, UsageError, printable
 from facegen.faces.align import Points
 from facegen.files import PIPELINES, sha256_of
@@ -30,7 +31,7 @@ Warn = Callable[[str], None]
 RECIPE = "recipe.toml"
 """In a weight folder: the training recipe with all its values."""
 PEOPLE = PIPELINES / "data" / "people.toml"
-"""Sources that show every person more than once -> number of people."""
+"""File of the sources that show every person more than once -> number of people."""
 
 
 def source_of(path: Path) -> str:
@@ -39,7 +40,7 @@ def source_of(path: Path) -> str:
 
 
 def count_sources(files: Iterable[Path]) -> Counter[str]:
-    """Count pictures by their source, as a card states it."""
+    """Count pictures by their source, for a card."""
     return Counter(printable(source_of(file)) for file in files)
 
 
@@ -58,7 +59,7 @@ def _people_of_sources() -> dict[str, int]:
 def split(
     paths: Iterable[Path], held_out: int, person: Callable[[Path], str] = person_of
 ) -> tuple[list[Path], list[Path]]:
-    """Split pictures into those trained on and those kept out; all pictures of a person are on one side.
+    """Split pictures into training pictures and those kept out; all pictures of a person are on one side.
 
     People are taken in the order of the SHA-256 of their names until at least `held_out` pictures are kept out, so the
     choice depends neither on the order of the files nor on a random seed.
@@ -77,18 +78,18 @@ def split(
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """Take `count` of the items at even distances, so that every source has its share; all if there are fewer."""
+    """Take `count` of the items at even distances, so that every source gets its share; all if there are fewer."""
     step = max(len(items) / count, 1)
     return [items[int(i * step)] for i in range(min(count, len(items)))]
 
 
 class DataConfig(BaseModel):
-    """Which of the pictures below --data are trained on."""
+    """Selects the training pictures below --data."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     include: tuple[str, ...] = ("*",)
-    """Shell patterns; a picture is used if its path below the data folder matches one. "*" matches "/" as well."""
+    """Shell patterns; a picture is used if its path below the data folder matches one. "*" also matches "/"."""
     held_out: int = Field(default=0, ge=0)
     """Pictures kept out of training, chosen by person from all pictures below the folder (facegen.data.split)."""
     limit: int | None = Field(default=None, ge=1)
@@ -96,13 +97,13 @@ class DataConfig(BaseModel):
 
 
 def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path]]:
-    """List the pictures to train on and those kept out, among those that `config` includes; sorted, without `limit`.
+    """List the training pictures and those kept out that `config` includes, sorted; `limit` does not count.
 
-    In a set with a manifest these are the crops that it keeps; all crops of a photo are on one side. Dropped crops
-    count in the choice of those kept out, so that later decisions do not change it.
+    In a set with a manifest these are the crops that it keeps; all crops of a photo are on one side. The choice of
+    those kept out counts dropped crops too, so that later decisions do not change it.
 
     Raises:
-        TrainingError: if there is no such folder, or it holds no fitting picture to train on.
+        TrainingError: if the folder does not exist, or has no training picture that `config` includes.
     """
     if not folder.is_dir():
         raise TrainingError(f"--data {folder}: no such folder.")
@@ -125,23 +126,23 @@ def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path
 
 @dataclass(frozen=True)
 class Split:
-    """The pictures that weights were trained on and those kept out, each sorted."""
+    """The training pictures of some weights, and the pictures kept out, each sorted."""
 
     training: list[Path]
     kept_out: list[Path]
     text: str
-    """How they were chosen, for the protocol."""
+    """How the pictures were chosen, for a protocol."""
 
 
 def read_split(data: Path, weights: Path | None, held_out: int | None, include: Sequence[str]) -> Split:
     """Split the pictures below a folder as the training of `weights` did.
 
     Args:
-        weights: a weight folder; if it holds the recipe that made it, its [data] table is followed. Without one, all
-            pictures are kept out, or as many as stated.
-        held_out, include: as in a training recipe; they override it.
+        weights: a weight folder; if it holds its training recipe, the [data] table there applies. None keeps all
+            pictures out, or `held_out`.
+        held_out, include: as in a training recipe, which they override.
     Raises:
-        UsageError: if nothing says how many pictures were kept out, or none were.
+        UsageError: if nothing states how many pictures were kept out, or none were.
     """
     stated: dict[str, Any] = {"include": tuple(include)} if include else {}
     if weights is None and not held_out:
@@ -168,14 +169,14 @@ def read_split(data: Path, weights: Path | None, held_out: int | None, include: 
 
 
 def data_config(weights: Path | None, stated: Mapping[str, Any]) -> DataConfig:
-    """Read what the training of weights used, if the recipe in their folder says so; `stated` values override it."""
+    """Read the [data] table of the recipe in a weight folder, if there is one; `stated` values override it."""
     recipe = None if weights is None else weights / RECIPE
     table = read_toml(recipe).get("data", {}) if recipe is not None and recipe.is_file() else {}
     return parse_recipe({**table, **stated}, DataConfig, source=f"{recipe} [data]")
 
 
 def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, include: Sequence[str]) -> Split:
-    """Read the one split that all these weights, if any, share; UsageError if they do not. See `read_split`."""
+    """Read the split that all these weights, if any, share; UsageError if they share none. See `read_split`."""
     first, *others = (read_split(data, folder, held_out, include) for folder in weights or (None,))
     for folder, split in zip(weights[1:], others, strict=True):
         if (split.training, split.kept_out) != (first.training, first.kept_out):
@@ -187,9 +188,9 @@ def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, incl
 
 
 def known_landmarks(folder: Path, warn: Warn = print) -> dict[Path, Points]:
-    """Read the landmarks in a set's manifest: (68, 2) for each file, as shares of the crop's side; {} without one.
+    """Read the landmarks in a set's manifest: (68, 2) for each file, as shares of the crop's side.
 
-    Those of a file that has changed since are omitted and reported to `warn`.
+    Files that have changed since are omitted and reported to `warn`. {} without a manifest.
     """
     entries = read_manifest(folder) if (folder / MANIFEST).is_file() else []
     found = {folder / e.file: e for e in entries if len(e.landmarks) == 68 and e.size}
@@ -207,22 +208,28 @@ def training_files(folder: Path, config: DataConfig) -> list[Path]:
     return split_files(folder, config)[0][: config.limit]
 
 
-def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, RGB]]:
+def _read(file: Path) -> RGB:
+    return read_image(file).rgb
+
+
+def readable(
+    files: Iterable[Path], warn: Warn, read: Callable[[Path], RGB] = _read
+) -> Iterator[tuple[Path, RGB]]:
     """Yield each file with its picture (H, W, 3); those that cannot be read are reported to `warn`.
 
     A few are read at the same time, in threads.
     """
 
-    def read(file: Path) -> RGB | ImageError:
+    def attempt(file: Path) -> RGB | ImageError:
         try:
-            return read_image(file).rgb
+            return read(file)
         except ImageError as error:
             return error
 
-    waiting, together = iter(files), 2 * (os.cpu_count() or 1)
+    coming, together = iter(files), 2 * (os.cpu_count() or 1)
     with ThreadPoolExecutor() as pool:
-        while chunk := list(islice(waiting, together)):
-            for file, found in zip(chunk, pool.map(read, chunk), strict=True):
+        while chunk := list(islice(coming, together)):
+            for file, found in zip(chunk, pool.map(attempt, chunk), strict=True):
                 if isinstance(found, ImageError):
                     warn(str(found))
                 else:
@@ -230,16 +237,13 @@ def readable(files: Iterable[Path], warn: Warn) -> Iterator[tuple[Path, RGB]]:
 
 
 def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[RGB, list[Path]]:
-    """Read aligned square pictures into one array (N, side, side, 3), and list the N files.
+    """Read square crops into one array (N, side, side, 3), and list the N files.
 
-    Those that cannot be read are reported to `warn` and omitted; TrainingError if none can.
+    Files that cannot be used are reported to `warn` and omitted; TrainingError if none can.
     """
     pictures, kept = [], []
-    for file, rgb in readable(files, warn):
-        if rgb.shape[0] != rgb.shape[1]:
-            warn(f"{file}: {rgb.shape[1]}x{rgb.shape[0]} is not square; aligned head crops are expected. Omitted.")
-            continue
-        pictures.append(rgb if rgb.shape[0] == side else resize(rgb, (side, side)))
+    for file, rgb in readable(files, warn, read_crop):
+        pictures.append(resize(rgb, (side, side)))
         kept.append(file)
     if not pictures:
         raise TrainingError(f"None of the {len(files)} pictures could be used.")

@@ -1,4 +1,4 @@
-"""The contents of a set: counts, and how size, sharpness, brightness and pose of its kept crops are distributed."""
+"""Describe a set: counts, and the distributions of size, sharpness, brightness and pose of its kept crops."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.arrays import RGB
-from facegen.data.cutting import head_pose, read_crop, sharpness
+from facegen.data.cutting import head_pose, sharpness
 from facegen.data.manifest import Entry, entries_of
 from facegen.data.prepare import read_ledger
+from facegen.data.reading import read_crop
 from facegen.data.split import spread
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.faces.landmarks import landmarks_in_head
@@ -33,7 +34,7 @@ FIGURES = {
     "pitch": "pitch, degrees upwards",
     "roll": "roll of the crop, degrees clockwise",
 }
-"""Name of each figure -> its text on the page."""
+"""Name of a figure -> its text on the page."""
 SUMMARY_HEAD = ("figure", "crops", "mean", "5 %", "median", "95 %")
 
 
@@ -43,9 +44,9 @@ class Stats:
 
     counts: dict[str, int]
     figures: dict[str, NDArray[np.float64]]
-    """The values by the names of `FIGURES`, of the kept crops for which they are known; none is empty."""
+    """Name of a figure -> values of the kept crops that have one, at least one value."""
     read: int
-    """Kept crops whose pixels were read, for `mean_face` and `sheet`."""
+    """Number of crops whose pixels were read, for `mean_face` and `sheet`."""
     mean_face: RGB
     sheet: RGB
 
@@ -54,9 +55,9 @@ def measure_set(folder: Path, pictures: int, seen: Callable[[], None], warn: Cal
     """Measure a set, or a plain folder of aligned crops.
 
     Args:
-        pictures: crops whose pixels are read, at most; the manifest describes the others.
-        seen: called after each of them.
-        warn: receives the reason for each crop that cannot be read; these are omitted.
+        pictures: most crops whose pixels are read; the manifest describes the others.
+        seen: called after each crop that is read.
+        warn: receives the reason for each crop that cannot be read and is omitted.
     """
     entries = entries_of(folder)
     kept = [entry for entry in entries if entry.kept]
@@ -79,7 +80,7 @@ def measure_set(folder: Path, pictures: int, seen: Callable[[], None], warn: Cal
 
 
 def summary_rows(stats: Stats) -> list[tuple[str, ...]]:
-    """A row for each figure: its text, number of values, mean, 5th percentile, median, 95th percentile."""
+    """List for each figure: text, number of values, mean, 5th percentile, median, 95th percentile."""
     rows = []
     for name, values in stats.figures.items():
         numbers = (values.mean(), *np.percentile(values, (5, 50, 95)))
@@ -88,7 +89,7 @@ def summary_rows(stats: Stats) -> list[tuple[str, ...]]:
 
 
 def write_page(path: Path, stats: Stats, folder: Path) -> Path:
-    """Write a page that needs no other file; figures whose values are all equal get no histogram."""
+    """Write a page that needs no other file; figures with equal values get no histogram."""
     return write_report(
         path,
         "stats.html.j2",
@@ -115,7 +116,7 @@ def _measured(
 
 
 def _measure(folder: Path, entry: Entry) -> tuple[Entry, RGB]:
-    """Complete a crop's entry with what the manifest does not know, and shrink its picture to (256, 256, 3)."""
+    """Complete a crop's entry with measures that the manifest lacks, and resize its picture to (256, 256, 3)."""
     path = folder / entry.file
     entry = entry.of_bytes(sha256_of(path))
     rgb = read_crop(path)
@@ -133,7 +134,7 @@ def _figures(entries: Iterable[Entry]) -> dict[str, list[float]]:
     figures: dict[str, list[float]] = {name: [] for name in FIGURES}
     for entry in entries:
         values = {"size": entry.size, "side": entry.frame[2], "sharpness": entry.sharpness}
-        values = {name: value for name, value in values.items() if value}  # 0: not known
+        values = {name: value for name, value in values.items() if value}  # 0 means unknown
         if len(entry.landmarks) == 68 and entry.size:
             values |= asdict(head_pose(np.array(entry.landmarks), entry.size))
         for name, value in values.items():
@@ -142,7 +143,7 @@ def _figures(entries: Iterable[Entry]) -> dict[str, list[float]]:
 
 
 def _counts(folder: Path, entries: Sequence[Entry]) -> dict[str, int]:
-    """Count the crops, kept and dropped, by whom and why; and the heads that `prepare` omitted."""
+    """Count the crops kept and dropped, by whom and why, and the heads that `prepare` omitted."""
     dropped = [entry for entry in entries if not entry.kept]
     reasons = Counter(reason for entry in dropped if not entry.label for reason in entry.reasons)
     ledger = read_ledger(folder)

@@ -30,8 +30,7 @@ from facegen.weights import rating_of, sha256_of_weights
 
 COMMAND_KEY, RECORD_KEY = "facegen", "facegen-record"
 """Keys of a picture's text: the command line that made it, and the record as JSON."""
-DIGITS = 3
-"""Decimals of recorded measures; further ones depend on the number of threads."""
+DIGITS = 3  # decimals of recorded measures; further ones depend on the number of threads
 
 
 class _Table(BaseModel):
@@ -76,7 +75,7 @@ class Record(_Table):
     platform: str
     device: str
     threads: int | None = Field(None, ge=1, le=1024)
-    """PyTorch's threads: the last bit of a pixel depends on them. None in films of walks, which any number continues."""
+    """PyTorch's threads; a pixel's last bit depends on them. None in films of walks, which any number may continue."""
     argv: tuple[str, ...] = Field(min_length=1)  # the command line after `facegen`; see `arguments`
     recipe: dict[str, Any]  # all values, defaults included
     weights: dict[str, str]  # name in the recipe -> SHA-256 of the weights

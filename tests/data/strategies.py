@@ -1,4 +1,4 @@
-"""Anything that a manifest or a file of labels may hold, and what a stranger may put there instead."""
+"""Hypothesis strategies for manifests and files of labels, and hostile cells."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SIDES = st.integers(0, 2**16)
 
 @st.composite
 def names(draw: st.DrawFn) -> str:
-    """A path below a set: any bytes but NUL, beginnings of formulas among them."""
+    """A path below a set: any bytes but NUL, some parts starting like formulas."""
     parts = draw(st.lists(st.builds(str.__add__, _STARTS, _WORDS), min_size=1, max_size=3))
     return "/".join(part if part not in ("", ".", "..") else "x" for part in parts)
 
 
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
-    """A crop with some of its columns filled."""
+    """A crop with some columns filled."""
     side = draw(_SIDES)
     points = st.floats(-side, 2 * side) if side else st.floats(-1000, 1000)
     landmarks = draw(st.just(()) | st.lists(st.tuples(points, points), min_size=68, max_size=68).map(tuple))
@@ -57,10 +57,10 @@ HOSTILE = (
     '{"blurred":1e300}', '{"a":{"a":{}}}', "null", "true", "\0", "a\0b.png", "x" * 300 + ".png", "é" * 200, "../a.png",
     "/etc/passwd", "a/../b", "/".join(["x" * 200] * 9), "\ud800", "=1+1", "'", '"', "\udcff", "[/b]", "💾", " ", "\r",
 )  # fmt: skip
-"""Cells that are no crop's, or look as if they were not."""
+"""Cells that are not valid, or look like it."""
 
 
 def lines_of_labels() -> st.SearchStrategy[dict[str, Any]]:
-    """A label as its file holds it."""
+    """A line of a file of labels."""
     at = st.datetimes(timezones=st.just(UTC)).map(lambda time: time.isoformat(timespec="milliseconds"))
     return st.fixed_dictionaries({"at": at, "file": names(), "label": _DECISIONS})

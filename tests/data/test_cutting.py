@@ -1,4 +1,4 @@
-"""A head turned by known angles is found turned by them."""
+"""The pose of a head turned by known angles has these angles."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rotation(axis: tuple[float, float, float], degrees: float) -> NDArray[np.flo
 
 
 def seen(turned: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Landmarks of the typical head as the camera of `head_pose` sees it from 60 units away."""
+    """Landmarks of the typical head, projected as in `head_pose` from 60 units away."""
     points = TYPICAL_HEAD @ turned.T + (0, 0, 60)
     landmarks = np.zeros((68, 2))
     landmarks[list(LANDMARKS)] = points[:, :2] / points[:, 2:] * DISTANCE * SIDE + SIDE / 2
@@ -27,7 +27,7 @@ def seen(turned: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("degrees", [-40, -10, 0, 25])
-def test_known_angles(degrees: float) -> None:
+def test_known_angles_are_found(degrees: float) -> None:
     """With x to the right and y down, turning to the viewer's right and upwards is negative about y and x."""
     yaw = head_pose(seen(rotation((0, 1, 0), -degrees)), SIDE)
     pitch = head_pose(seen(rotation((1, 0, 0), -degrees)), SIDE)
@@ -48,6 +48,6 @@ def test_the_size_of_the_crop_does_not_matter() -> None:
     assert head_pose(landmarks / 4, SIDE / 4).yaw == pytest.approx(head_pose(landmarks, SIDE).yaw, abs=1e-3)
 
 
-def test_another_shape() -> None:
+def test_landmarks_of_another_shape_are_refused() -> None:
     with pytest.raises(ShapeError, match=r"head_pose: landmarks have shape \(5, 2\), expected \(68, 2\)"):
         head_pose(np.zeros((5, 2)), SIDE)

@@ -22,7 +22,7 @@ with sole_writer(Path(sys.argv[1])):
 """
 
 
-def test_a_set_that_is_written_is_refused_and_free_again(tmp_path: Path) -> None:
+def test_a_set_is_locked_until_it_is_written(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "set"
     with sole_writer(folder):
         (folder / "a.png").touch()
@@ -33,7 +33,7 @@ def test_a_set_that_is_written_is_refused_and_free_again(tmp_path: Path) -> None
         assert sorted(path.name for path in folder.iterdir()) == [LOCK, "a.png"]
 
 
-def test_a_killed_process_holds_nothing(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"

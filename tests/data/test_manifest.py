@@ -1,4 +1,4 @@
-"""The manifest: what is written comes back, and what is wrong in it is named by line and column."""
+"""The manifest is read as it was written, and errors in it are named by line and column."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def edit(folder: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
-def test_what_is_written_comes_back(tmp_path: Path) -> None:
+def test_entries_are_read_as_they_were_written(tmp_path: Path) -> None:
     entries = [FULL, replace(LEAST, extra={"rater": "", "note": ""})]
     assert write_manifest(tmp_path, entries) == tmp_path / MANIFEST
     assert read_manifest(tmp_path) == entries
@@ -54,10 +54,10 @@ def test_what_is_written_comes_back(tmp_path: Path) -> None:
 
 
 @given(st.lists(entries(), max_size=4, unique_by=lambda entry: entry.file), names(), names())
-def test_any_set_comes_back(
+def test_any_set_is_read_as_it_was_written(
     tmp_path_factory: pytest.TempPathFactory, found: list[Entry], column: str, text: str
 ) -> None:
-    """With a column of the user's own, whose name and text may be anything."""
+    """Also with an unknown column, whose name and text may be anything."""
     folder = tmp_path_factory.mktemp("set")
     found = [replace(entry, extra={f"my {column}": text}) for entry in found]
     write_manifest(folder, found)
@@ -65,8 +65,7 @@ def test_any_set_comes_back(
 
 
 @given(st.sampled_from([f.name for f in fields(Entry) if f.name != "extra"]), st.sampled_from(HOSTILE))
-def test_any_cell_may_be_hostile(tmp_path_factory: pytest.TempPathFactory, column: str, text: str) -> None:
-    """It is refused with its place, or read and written back as it is."""
+def test_a_hostile_cell_is_refused_or_kept(tmp_path_factory: pytest.TempPathFactory, column: str, text: str) -> None:
     folder = tmp_path_factory.mktemp("set")
     row = {"file": "a.png", "source": "a.jpg", column: text}
     with (folder / MANIFEST).open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
@@ -96,7 +95,7 @@ def test_any_cell_may_be_hostile(tmp_path_factory: pytest.TempPathFactory, colum
         ("source", "a\0b.jpg", "no character NUL"),
     ],
 )
-def test_what_cannot_be_true_is_refused(tmp_path: Path, column: str, text: str, reason: str) -> None:
+def test_impossible_values_are_refused(tmp_path: Path, column: str, text: str, reason: str) -> None:
     row = {"file": "a.png", "source": "a.jpg", column: text}
     with (tmp_path / MANIFEST).open("w", encoding="utf-8", newline="") as file:
         csv.writer(file).writerows([row.keys(), row.values()])
@@ -110,7 +109,7 @@ def test_landmarks_far_outside_the_crop_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="column landmarks: points far outside the crop of 64 px"):
         read_manifest(tmp_path)
     write_manifest(tmp_path, [replace(LEAST, landmarks=points)])
-    assert read_manifest(tmp_path)[0].landmarks == points, "of a crop whose size is not known"
+    assert read_manifest(tmp_path)[0].landmarks == points, "the crop's size is unknown"
 
 
 @pytest.mark.parametrize("text", ["=cmd|'/c calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "'=1", "＝1+1"])
@@ -123,12 +122,12 @@ def test_no_cell_is_a_formula(tmp_path: Path, text: str) -> None:
     assert read_manifest(tmp_path) == [entry]
 
 
-def test_a_manifest_of_before_apostrophes_is_read(tmp_path: Path) -> None:
+def test_a_manifest_without_escaped_formulas_is_read(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text("file,source,mine\n=1.png,-x.jpg,'quoted'\n", encoding="utf-8")
     assert read_manifest(tmp_path) == [Entry("=1.png", "-x.jpg", extra={"mine": "'quoted'"})]
 
 
-def test_only_a_plain_file_of_some_size_is_a_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_and_huge_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_pipe(tmp_path / MANIFEST)
     with pytest.raises(FileError, match=r"manifest\.csv: is a pipe"):
         read_manifest(tmp_path)
@@ -139,14 +138,14 @@ def test_only_a_plain_file_of_some_size_is_a_manifest(tmp_path: Path, monkeypatc
         read_manifest(tmp_path)
 
 
-def test_names_that_are_no_text(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_keep_their_bytes(tmp_path: Path) -> None:
     entry = Entry(file="caf\udce9.png", source="caf\udce9.jpg")
     write_manifest(tmp_path, [entry])
     assert b"caf\xe9.png" in (tmp_path / MANIFEST).read_bytes()
     assert read_manifest(tmp_path) == [entry]
 
 
-def test_lists_stand_as_json_in_a_table_that_any_program_reads(tmp_path: Path) -> None:
+def test_lists_are_json_in_a_table_that_any_program_reads(tmp_path: Path) -> None:
     write_manifest(tmp_path, [FULL])
     with (tmp_path / MANIFEST).open(encoding="utf-8", newline="") as file:
         [row] = csv.DictReader(file)
@@ -157,7 +156,7 @@ def test_lists_stand_as_json_in_a_table_that_any_program_reads(tmp_path: Path) -
     assert json.loads(row["measures"]) == FULL.measures
 
 
-def test_a_short_table_and_a_spreadsheet_mark_are_read(tmp_path: Path) -> None:
+def test_a_table_with_few_columns_and_a_byte_order_mark_is_read(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text("\ufeffsource,file,label,mine\r\np.jpg,p.png,drop,7\r\nq.jpg,q.png,,\r\n", "utf-8")
     first, second = read_manifest(tmp_path)
     assert first == Entry(file="p.png", source="p.jpg", label="drop", extra={"mine": "7"})
@@ -165,7 +164,7 @@ def test_a_short_table_and_a_spreadsheet_mark_are_read(tmp_path: Path) -> None:
     assert second.kept
 
 
-def test_columns_that_are_not_wanted_are_not_read(tmp_path: Path) -> None:
+def test_skipped_columns_are_not_read(tmp_path: Path) -> None:
     write_manifest(tmp_path, [FULL])
     assert read_manifest(tmp_path, without=("landmarks",)) == [replace(FULL, landmarks=())]
     edit(tmp_path, json.dumps(FULL.landmarks[0], separators=(",", ":")), "oops")
@@ -176,7 +175,7 @@ def test_columns_that_are_not_wanted_are_not_read(tmp_path: Path) -> None:
     ("decision", "label", "kept"),
     [("", "", True), ("keep", "", True), ("drop", "", False), ("drop", "keep", True), ("keep", "drop", False)],
 )
-def test_a_label_wins_over_a_decision(decision: Decision, label: Decision, kept: bool) -> None:
+def test_a_label_overrides_a_decision(decision: Decision, label: Decision, kept: bool) -> None:
     assert replace(LEAST, decision=decision, label=label).kept is kept
 
 
@@ -196,27 +195,27 @@ def test_a_label_wins_over_a_decision(decision: Decision, label: Decision, kept:
         ("decision,reasons", "decision,decision", r"line 1 has a column twice"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_an_error_is_named_with_its_line_and_column(tmp_path: Path, old: str, new: str, message: str) -> None:
     write_manifest(tmp_path, [replace(FULL, file="a.png", extra={}), LEAST])
     edit(tmp_path, old, new)
     with pytest.raises(FileError, match=rf"manifest\.csv: {message}"):
         read_manifest(tmp_path)
 
 
-def test_a_crop_that_stands_there_twice(tmp_path: Path) -> None:
+def test_a_crop_in_two_rows_is_refused(tmp_path: Path) -> None:
     write_manifest(tmp_path, [LEAST, LEAST])
     with pytest.raises(FileError, match=r"line 3, column file: 'b\.png' is there twice"):
         read_manifest(tmp_path)
 
 
-def test_no_manifest_and_no_room_for_one(tmp_path: Path) -> None:
+def test_a_manifest_that_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no such file; make the set with facegen data prepare"):
         read_manifest(tmp_path)
     with pytest.raises(FileError, match=r"none/manifest\.csv: cannot be written"):
         write_manifest(tmp_path / "none", [LEAST])
 
 
-def test_entries_of_a_set_and_of_a_plain_folder(tmp_path: Path) -> None:
+def test_a_plain_folder_has_an_entry_for_each_picture(tmp_path: Path) -> None:
     for name in ("b.png", "sub/a.JPG", "notes.txt", ".hidden/c.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -225,12 +224,12 @@ def test_entries_of_a_set_and_of_a_plain_folder(tmp_path: Path) -> None:
     assert entries_of(tmp_path) == [LEAST]
 
 
-def test_a_folder_of_nothing(tmp_path: Path) -> None:
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"neither a manifest\.csv nor a picture"):
         entries_of(tmp_path)
 
 
-def test_what_other_bytes_told_is_not_known_any_more() -> None:
+def test_an_edited_crop_loses_its_measures_and_decision_but_not_its_label() -> None:
     entry = Entry(
         "a.png", "a.jpg", face=2, frame=(1, 2, 3, 4), landmarks=((1, 2),) * 68, size=64, sharpness=0.1, sha256="old",
         decision="drop", reasons=("dark",), measures={"dark": 0.1}, label="keep", extra={"mine": "1"},

@@ -1,4 +1,4 @@
-"""What a set is made of: counted, measured over the kept crops, and shown on a page."""
+"""A set is counted, its kept crops are measured, and a page shows both."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from facegen.media.images import resize, write_image
 from tests.conftest import face_points
 
 
-def look(folder: Path, pictures: int = 100) -> tuple[Stats, list[str]]:
+def measured(folder: Path, pictures: int = 100) -> tuple[Stats, list[str]]:
     warnings: list[str] = []
     return measure_set(folder, pictures, lambda: None, warnings.append), warnings
 
 
 @pytest.fixture
 def prepared(head_folder: Path) -> Path:
-    """The folder of three heads as a set: one dropped by clean, one of these kept by a person, one too small."""
+    """Three heads as a set: two dropped by clean, one of them kept by a person; a fourth head was too small."""
     points = tuple((x, y) for x, y in face_points(192).tolist())
     entries = [
         replace(entry, source="photo.jpg", frame=(90, 90, side, 0), landmarks=points, size=192, sharpness=0.5)
@@ -41,7 +41,7 @@ def prepared(head_folder: Path) -> Path:
 
 
 def test_a_plain_folder_is_measured_from_its_pictures(head_folder: Path, head: RGB) -> None:
-    stats, warnings = look(head_folder)
+    stats, warnings = measured(head_folder)
     assert warnings == []
     assert stats.counts == {"crops": 3, "kept": 3, "dropped": 0, "labelled by people": 0}
     assert stats.figures["size"].tolist() == [192] * 3
@@ -49,73 +49,73 @@ def test_a_plain_folder_is_measured_from_its_pictures(head_folder: Path, head: R
     bright, dark, _ = stats.figures["brightness"]
     assert dark == pytest.approx(bright / 2, abs=0.01)
     assert abs(stats.figures["yaw"][0]) < 30
-    assert "side" not in stats.figures  # in a photo that nobody knows
+    assert "side" not in stats.figures  # the photo is unknown
 
 
-def test_the_mean_face_is_the_mean(tmp_path: Path) -> None:
+def test_the_mean_face_is_the_mean_of_all_crops(tmp_path: Path) -> None:
     for value in (0, 100, 200):
         write_image(tmp_path / f"{value}.png", np.full((64, 64, 3), value, np.uint8))
-    stats, _ = look(tmp_path)
+    stats, _ = measured(tmp_path)
     assert stats.read == 3
     assert stats.mean_face.shape == (256, 256, 3)
     assert (stats.mean_face == 100).all()
     np.testing.assert_allclose(stats.figures["brightness"], np.array([0, 100, 200]) / 255, atol=1e-6)
 
 
-def test_a_set_is_told_from_its_manifest(prepared: Path) -> None:
-    stats, _ = look(prepared)
+def test_a_set_is_described_by_its_manifest(prepared: Path) -> None:
+    stats, _ = measured(prepared)
     assert stats.counts == {
         "crops": 3, "photos they are from": 1, "kept": 2, "dropped": 1, "labelled by people": 1,
         "dropped by clean: too dark": 1, "dropped by clean: blurred": 1, "left out by prepare: too small": 1,
     }  # fmt: skip
     assert stats.figures["side"].tolist() == [200, 400]
     assert stats.figures["sharpness"].tolist() == [0.5, 0.5]
-    np.testing.assert_allclose(stats.figures["yaw"], 0, atol=0.5)  # of a face that is symmetric
+    np.testing.assert_allclose(stats.figures["yaw"], 0, atol=0.5)  # the landmarks are symmetric
 
 
-def test_a_crop_edited_by_hand_is_measured_anew(prepared: Path) -> None:
+def test_an_edited_crop_is_measured_again(prepared: Path) -> None:
     write_manifest(prepared, [replace(entry, sha256="0" * 64) for entry in entries_of(prepared)])
-    stats, _ = look(prepared)
+    stats, _ = measured(prepared)
     assert stats.figures["size"].tolist() == [192, 192]
     assert 0.5 not in stats.figures["sharpness"]
-    assert abs(stats.figures["yaw"]).max() > 0.5  # not of the symmetric face that the manifest knows
+    assert abs(stats.figures["yaw"]).max() > 0.5  # not from the manifest's symmetric landmarks
 
 
-def test_few_pictures_are_read_of_many(prepared: Path) -> None:
-    stats, _ = look(prepared, pictures=1)
+def test_a_limited_number_of_pictures_is_read(prepared: Path) -> None:
+    stats, _ = measured(prepared, pictures=1)
     assert (stats.read, len(stats.figures["brightness"]), len(stats.figures["yaw"])) == (1, 1, 2)
 
 
-def test_what_cannot_be_read_is_told(head_folder: Path, head: RGB) -> None:
+def test_unreadable_pictures_are_reported(head_folder: Path, head: RGB) -> None:
     (head_folder / "a.png").write_bytes(b"no picture")
     write_image(head_folder / "wide.png", resize(head, (64, 32)))
-    stats, warnings = look(head_folder)
+    stats, warnings = measured(head_folder)
     assert stats.read == 2
     assert "a.png" in warnings[0]
     assert "wide.png: 64x32 is not square; aligned head crops are expected" in warnings[1]
 
 
-def test_nothing_to_show(head_folder: Path) -> None:
+def test_a_set_without_kept_readable_crops_is_refused(head_folder: Path) -> None:
     write_manifest(head_folder, [Entry(file="a.png", source="a.png", label="drop")])
     with pytest.raises(UsageError, match="none of its 1 crops is kept"):
-        look(head_folder)
+        measured(head_folder)
     write_manifest(head_folder, [Entry(file="gone.png", source="gone.png")])
     with pytest.raises(ImageError, match="none of its crops can be read"):
-        look(head_folder)
+        measured(head_folder)
 
 
-def test_the_page(prepared: Path) -> None:
-    stats, _ = look(prepared)
+def test_the_page_shows_counts_histograms_and_pictures(prepared: Path) -> None:
+    stats, _ = measured(prepared)
     html = write_page(prepared / "stats.html", stats, prepared).read_text(encoding="utf-8")
     assert "<title>Contents of heads</title>" in html
     assert "<td>left out by prepare: too small</td><td>1</td>" in html
     assert html.count('src="data:image/jpeg') == 2
     shown = re.findall('<img alt="([^"]*)" src="data:image/svg', html)
     assert "side of the head in its photo, px" in shown
-    assert "side of the crop, px" not in shown  # all the same: the table says it
+    assert "side of the crop, px" not in shown  # all crops have the same
 
 
 def test_the_table_has_a_row_for_each_figure(prepared: Path) -> None:
-    rows = {row[0]: row[1:] for row in summary_rows(look(prepared)[0])}
+    rows = {row[0]: row[1:] for row in summary_rows(measured(prepared)[0])}
     assert rows["side of the head in its photo, px"] == ("2", "300", "210", "300", "390")
     assert len(rows) == 7

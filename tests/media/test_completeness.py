@@ -1,4 +1,4 @@
-"""A full disk leaves nothing, and a result that lost its end on the way is recognised."""
+"""A full disk leaves no file, and a result that lost its end is recognised."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def write(path: Path, *, exif: bool = True) -> Path:
     return write_image(path, rgb, origin=Origin(exif=camera.tobytes() if exif else None))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no limits of that kind")
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits of file sizes")
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_on_a_full_disk_there_is_an_error_and_no_file(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
@@ -62,12 +62,14 @@ def test_a_result_cut_short_is_not_whole(tmp_path: Path, suffix: str, exif: bool
         assert not is_whole(path)
 
 
-def test_what_is_not_there_is_not_whole_and_other_files_are(tmp_path: Path) -> None:
+def test_missing_and_empty_files_are_not_whole_and_other_files_are(tmp_path: Path) -> None:
     assert not is_whole(tmp_path / "none.png")
+    (tmp_path / "a.png").touch()
+    assert not is_whole(tmp_path / "a.png")
     (tmp_path / "a.json").write_text("{}")
     assert is_whole(tmp_path / "a.json")
 
 
-def test_a_name_too_long_for_a_film(tmp_path: Path) -> None:
+def test_a_name_too_long_for_a_film_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="cannot be written"):
         write_video(tmp_path / ("x" * 300 + ".mp4"), [np.zeros((8, 8, 3), np.uint8)], Fraction(25))

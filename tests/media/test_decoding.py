@@ -1,8 +1,10 @@
-"""What comes in files, case by case: deep samples, profiles, animations, several pictures, formats with readers."""
+"""Special content of picture files: 16-bit samples, profiles, several pictures, formats that need a reader."""
 
 from __future__ import annotations
 
 import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,11 @@ from PIL.ExifTags import Base
 from facegen.arrays import RGB
 from facegen.errors import ImageError, MissingExtraError
 from facegen.media import decoding
-from facegen.media.images import read_image, write_image
+from facegen.media.images import picture_facts, read_image, write_image
 from tests.media.test_images import linear_profile, scene, write_png16
 
 
-@cache  # it holds the time of its making
+@cache  # a profile contains the time at which it was made
 def display_p3() -> bytes:
     """Return an ICC profile for Display P3, made from Pillow's sRGB one, which has the same curve and white."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
@@ -31,13 +33,13 @@ def display_p3() -> bytes:
         at = 132 + 12 * entry
         name, offset = bytes(profile[at : at + 4]), int.from_bytes(profile[at + 4 : at + 8])
         for index, value in enumerate(colourants.get(name, ())):
-            place = offset + 8 + 4 * index
-            profile[place : place + 4] = round(value * 65536).to_bytes(4, signed=True)
+            start = offset + 8 + 4 * index
+            profile[start : start + 4] = round(value * 65536).to_bytes(4, signed=True)
     return bytes(profile)
 
 
 def deep_scene() -> NDArray[np.uint16]:
-    """(40, 60, 3): the scene with 16 bits a sample, whose lower bytes matter for rounding."""
+    """The scene with 16 bits a sample, (40, 60, 3); their lower bytes matter for rounding."""
     noise = np.random.default_rng(0).integers(-100, 100, (40, 60, 3))
     return (scene().astype(int) * 257 + noise).clip(0, 65535).astype(np.uint16)
 
@@ -74,7 +76,7 @@ def test_sixteen_bit_png_keeps_profile_and_orientation(tmp_path: Path) -> None:
         buffer = io.BytesIO()
         file.save(buffer, "PNG", exif=exif, icc_profile=display_p3())
     deep = (tmp_path / "plain.png").read_bytes()
-    chunks = buffer.getvalue()[33 : buffer.getvalue().index(b"IDAT") - 4]  # what Pillow put before the pixels
+    chunks = buffer.getvalue()[33 : buffer.getvalue().index(b"IDAT") - 4]  # those that Pillow put before the pixels
     (tmp_path / "a.png").write_bytes(deep[:33] + chunks + deep[33:])
     picture = read_image(tmp_path / "a.png", keep_profile=True)
     np.testing.assert_array_equal(picture.rgb, np.rot90(np.rint(deep_scene() / 257), -1))
@@ -82,7 +84,7 @@ def test_sixteen_bit_png_keeps_profile_and_orientation(tmp_path: Path) -> None:
     assert picture.origin.exif is not None
 
 
-def test_sixteen_bit_damage_is_refused(tmp_path: Path) -> None:
+def test_a_damaged_sixteen_bit_file_is_refused(tmp_path: Path) -> None:
     write_png16(tmp_path / "a.png", deep_scene(), colour_type=2)
     path = tmp_path / "a.png"
     path.write_bytes(path.read_bytes()[:-600])
@@ -94,7 +96,7 @@ def test_sixteen_bit_damage_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".avif", ".tif"])
-def test_display_p3_is_kept_as_it_is(tmp_path: Path, suffix: str) -> None:
+def test_display_p3_is_kept(tmp_path: Path, suffix: str) -> None:
     profile = display_p3()
     Image.fromarray(scene()).save(tmp_path / f"a{suffix}", icc_profile=profile, quality=95)
     with Image.open(tmp_path / f"a{suffix}") as file:
@@ -106,7 +108,7 @@ def test_display_p3_is_kept_as_it_is(tmp_path: Path, suffix: str) -> None:
     assert again.origin.profile == profile
 
 
-def test_display_p3_is_converted_for_those_who_want_srgb(tmp_path: Path) -> None:
+def test_display_p3_is_converted_to_srgb_by_default(tmp_path: Path) -> None:
     green = np.full((8, 8, 3), (117, 251, 76), np.uint8)  # sRGB's pure green in Display P3
     Image.fromarray(green).save(tmp_path / "a.png", icc_profile=display_p3())
     picture = read_image(tmp_path / "a.png")
@@ -150,7 +152,7 @@ def test_animation_is_refused(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png"])
-def test_one_frame_is_no_animation(tmp_path: Path, suffix: str) -> None:
+def test_a_single_frame_is_not_an_animation(tmp_path: Path, suffix: str) -> None:
     Image.new("RGB", (20, 20), "red").save(tmp_path / f"a{suffix}", save_all=True, lossless=True)
     assert (read_image(tmp_path / f"a{suffix}").rgb == (255, 0, 0)).all()
 
@@ -162,7 +164,7 @@ def test_tiff_of_several_pages_is_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif")
 
 
-def test_of_a_phones_jpeg_the_first_picture_is_used(tmp_path: Path) -> None:
+def test_the_first_picture_of_a_phones_jpeg_is_read(tmp_path: Path) -> None:
     second = Image.new("RGB", (30, 20), "blue")
     Image.new("RGB", (60, 40), "red").save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[second])
     picture = read_image(tmp_path / "a.jpg")
@@ -170,7 +172,33 @@ def test_of_a_phones_jpeg_the_first_picture_is_used(tmp_path: Path) -> None:
     np.testing.assert_allclose(picture.rgb[20, 30].astype(int), (254, 0, 0), atol=3)
 
 
-# --- formats with readers ---
+# --- pictures too large to decode ---
+
+
+def test_the_limit_of_size_survives_a_look_at_the_facts_in_another_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow keeps the limit in a global: reading a file must not restore the value that another thread set."""
+    limit, open_file, lifted, is_read = Image.MAX_IMAGE_PIXELS, Image.open, threading.Event(), threading.Event()
+    write_image(tmp_path / "a.png", scene())
+
+    def open_slowly(path: Path, formats: Any) -> Any:
+        if Image.MAX_IMAGE_PIXELS is None and not lifted.is_set():
+            lifted.set()
+            assert is_read.wait(60)
+        return open_file(path, formats=formats)
+
+    monkeypatch.setattr(Image, "open", open_slowly)
+    with ThreadPoolExecutor() as pool:
+        facts = pool.submit(picture_facts, tmp_path / "a.png")
+        assert lifted.wait(60)
+        with decoding.opened(tmp_path / "a.png"):
+            is_read.set()
+            facts.result(60)
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+# --- formats that need a reader ---
 
 
 def test_heic_is_read_where_its_reader_is_installed(tmp_path: Path) -> None:
@@ -220,7 +248,7 @@ def test_a_turned_jpeg_is_smoothed_on_its_own_blocks(tmp_path: Path, head: RGB, 
     np.testing.assert_array_equal(read_image(tmp_path / "a.jpg", smooth=True).rgb, turned)
 
 
-def test_only_what_a_jpeg_rounded_coarsely_is_smoothed(tmp_path: Path, head: RGB) -> None:
+def test_only_coarsely_quantised_jpegs_are_smoothed(tmp_path: Path, head: RGB) -> None:
     def changed(name: str, **options: Any) -> bool:
         Image.fromarray(head).convert("L" if "grey" in name else "RGB").save(tmp_path / name, **options)
         return not np.array_equal(read_image(tmp_path / name).rgb, read_image(tmp_path / name, smooth=True).rgb)

@@ -1,4 +1,4 @@
-"""16 bits a sample: written, read again by facegen, OpenCV and Pillow, with their metadata."""
+"""Pictures of 16 bits a sample are written with their metadata, and read by facegen, OpenCV and Pillow."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUFFIXES = pytest.mark.parametrize("suffix", [".png", ".tif"])
 
 @pytest.fixture(params=["one strip", "many strips"])
 def deep(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> NDArray[np.uint16]:
-    """(50, 70, 3): noise, with black and white in it."""
+    """Noise with black and white rows, (50, 70, 3)."""
     if request.param == "many strips":
         monkeypatch.setattr(module, "STRIP", 1000)
     rgb = np.random.default_rng(0).integers(0, 65536, (50, 70, 3), dtype=np.uint16)
@@ -106,6 +106,6 @@ def test_other_formats_get_eight_bits(tmp_path: Path, deep: NDArray[np.uint16]) 
 
 
 def _exif_without_layout(path: Path) -> object:
-    """EXIF of a file without what tells how its samples lie."""
+    """EXIF of a file without the tags that describe the layout of its samples."""
     first, *others = exif_in(path)
     return {tag: value for tag, value in first.items() if tag not in LAYOUT}, others

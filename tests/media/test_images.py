@@ -1,4 +1,4 @@
-"""Picture files are read as upright 8-bit sRGB, whatever is in them, or refused with one clear error."""
+"""Picture files are read as upright 8-bit sRGB, or refused with one clear error."""
 
 import os
 import struct
@@ -19,7 +19,7 @@ Reader = Callable[[Path], object]
 
 
 def scene(height: int = 40, width: int = 60) -> RGB:
-    """Return a smooth picture whose four corners differ, so that every turn and mirroring shows."""
+    """Return a smooth picture whose four corners differ, so that every rotation and reflection shows."""
     y, x = np.mgrid[:height, :width]
     red, green = 255 * x / (width - 1), 255 * y / (height - 1)
     return np.stack([red, green, (red + green) / 4], axis=-1).astype(np.uint8)
@@ -28,7 +28,7 @@ def scene(height: int = 40, width: int = 60) -> RGB:
 def write_png16(
     path: Path, samples: NDArray[np.uint16], colour_type: int, claimed: tuple[int, int] | None = None
 ) -> None:
-    """Write a 16-bit PNG by hand (PNG specification, section 5): Pillow writes no 16-bit RGB, and does not lie."""
+    """Write a 16-bit PNG (PNG specification, section 5), which Pillow cannot, with a false size if one is claimed."""
     height, width = claimed or samples.shape[:2]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
     header = struct.pack(">IIBBBBB", width, height, 16, colour_type, 0, 0, 0)
@@ -55,7 +55,7 @@ def test_lossless_pictures_are_read_exactly(tmp_path: Path, suffix: str) -> None
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".avif", ".tif"])
 @pytest.mark.parametrize(
-    ("orientation", "flip_y", "flip_x", "swap"),  # what a camera did to the upright scene (Exif 2.32, 4.6.4)
+    ("orientation", "flip_y", "flip_x", "swap"),  # of the upright scene in the file (Exif 2.32, 4.6.4)
     [
         (1, False, False, False),
         (2, False, True, False),
@@ -132,7 +132,7 @@ def test_sixteen_bit_colour_is_rounded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "a.png").rgb, np.rint(samples / 257))
 
 
-def test_sixteen_bit_gray_with_alpha(tmp_path: Path) -> None:
+def test_sixteen_bit_gray_with_alpha_is_rounded(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(0, 65536, (9, 7, 2), np.uint16)
     write_png16(tmp_path / "a.png", samples, colour_type=4)
     picture = read_image(tmp_path / "a.png")
@@ -168,7 +168,7 @@ def test_alpha_is_kept_apart(tmp_path: Path, mode: str) -> None:
 
 
 @pytest.mark.parametrize("transparency", [1, b"\xff\x00\x80"])
-def test_palette_with_transparency(tmp_path: Path, transparency: int | bytes) -> None:
+def test_a_palette_may_have_transparency(tmp_path: Path, transparency: int | bytes) -> None:
     picture = Image.new("P", (3, 1))
     picture.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
     picture.putdata([0, 1, 2])
@@ -178,7 +178,7 @@ def test_palette_with_transparency(tmp_path: Path, transparency: int | bytes) ->
     np.testing.assert_array_equal(read.alpha, [[255, 0, 255 if transparency == 1 else 128]])
 
 
-def test_paths_with_spaces_and_other_letters(tmp_path: Path) -> None:
+def test_paths_may_have_spaces_and_any_letters(tmp_path: Path) -> None:
     path = write_image(tmp_path / "Ordner mit Zwischenräumen" / "портрет 顔 é.png", scene())
     np.testing.assert_array_equal(read_image(path).rgb, scene())
     assert find_pictures([path.parent]) == [path]
@@ -210,7 +210,7 @@ def test_unreadable_file_is_refused_by_name(tmp_path: Path, read: Reader, name: 
     assert str(caught.value).startswith(str(tmp_path / name))
 
 
-def test_metadata_of_what_is_too_large_to_decode_can_be_read(tmp_path: Path) -> None:
+def test_metadata_of_a_picture_too_large_to_decode_is_read(tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     write_png16(path, np.zeros((1, 1), np.uint16), colour_type=0, claimed=(20_000, 20_000))
     with pytest.raises(ImageError, match=r"huge\.png: has more than 178 megapixels; make it smaller"):
@@ -259,7 +259,7 @@ def test_jpeg_keeps_full_colour_resolution(tmp_path: Path) -> None:
     assert np.abs(read.astype(float) - stripes).max() < 40
 
 
-def test_jpeg_lays_transparency_on_white(tmp_path: Path) -> None:
+def test_transparent_parts_become_white_in_jpeg(tmp_path: Path) -> None:
     alpha = np.full((40, 60), 128, np.uint8)
     alpha[:, :30] = 0
     read = read_image(write_image(tmp_path / "a.jpg", np.zeros((40, 60, 3), np.uint8), alpha))
@@ -275,7 +275,7 @@ def test_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str
     assert not list(tmp_path.iterdir())
 
 
-def test_writing_refuses_arrays_that_are_no_picture(tmp_path: Path) -> None:
+def test_arrays_that_are_not_pictures_are_not_written(tmp_path: Path) -> None:
     with pytest.raises(ShapeError, match=r"float64 of shape \(4, 4, 3\), expected uint8 \(H, W, 3\)"):
         write_image(tmp_path / "a.png", np.zeros((4, 4, 3)))  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=r"shape \(3, 4, 4\)"):
@@ -284,7 +284,7 @@ def test_writing_refuses_arrays_that_are_no_picture(tmp_path: Path) -> None:
         write_image(tmp_path / "a.png", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 5), np.uint8))
 
 
-def test_failure_leaves_the_old_picture_and_nothing_else(tmp_path: Path) -> None:
+def test_a_failure_leaves_only_the_old_picture(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a.webp", scene())
     before = path.read_bytes()
     with pytest.raises(ImageError, match="cannot be written"):
@@ -293,7 +293,7 @@ def test_failure_leaves_the_old_picture_and_nothing_else(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_folder_in_the_way_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_is_not_replaced_by_a_picture(tmp_path: Path) -> None:
     (tmp_path / "a.png").mkdir()
     with pytest.raises(ImageError, match="cannot be written"):
         write_image(tmp_path / "a.png", scene())
@@ -321,7 +321,7 @@ def test_resize_does_not_alias() -> None:
     assert np.abs(resize(stripes, (9, 9)).astype(float) - 127.5).max() < 8
 
 
-def test_resize_refuses_nothing_wide() -> None:
+def test_resize_refuses_empty_sizes_and_other_shapes() -> None:
     with pytest.raises(UsageError, match="size is 0 x 4"):
         resize(scene(), (0, 4))
     with pytest.raises(ShapeError, match="expected uint8"):

@@ -1,4 +1,4 @@
-"""JPEG XL photos: their size before they are decoded, upright, with what people wrote into them."""
+"""JPEG XL photos: size before decoding, orientation, metadata."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_size_is_known_without_decoding(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"\x89PNG", CONTAINER, CONTAINER + b"\0\0\0\x04jxlc" + bytes(99)])
-def test_other_bytes_have_none(data: bytes) -> None:
+def test_other_bytes_have_no_facts(data: bytes) -> None:
     assert jxl_facts(data) is None
 
 
@@ -57,7 +57,7 @@ def test_a_photo_is_read_with_its_caption(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Using JPEG reconstruction")
-def test_one_made_of_a_jpegs_data_is_turned_as_its_exif_says(tmp_path: Path) -> None:
+def test_a_file_made_of_a_jpegs_data_is_turned_as_its_exif_says(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[Base.Orientation] = 6
     Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=exif, quality=95)
@@ -66,7 +66,7 @@ def test_one_made_of_a_jpegs_data_is_turned_as_its_exif_says(tmp_path: Path) -> 
     np.testing.assert_array_equal(read_image(tmp_path / "a.jxl").rgb, read_image(tmp_path / "a.jpg").rgb)
 
 
-def test_one_too_large_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_a_file_is_refused_before_it_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jxl").write_bytes(encoded(400, 300))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)
     monkeypatch.setattr("pillow_jxl.JpegXLImagePlugin.Decoder", None)
@@ -74,7 +74,7 @@ def test_one_too_large_is_refused_before_it_is_decoded(tmp_path: Path, monkeypat
         read_image(tmp_path / "a.jxl")
 
 
-def test_a_damaged_one_and_a_missing_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_file_and_a_missing_reader_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jxl").write_bytes(encoded(400, 300)[:40])
     with pytest.raises(ImageError, match=r"a.jxl: (cannot be decoded|is a damaged JPEG XL)"):
         read_image(tmp_path / "a.jxl")

@@ -35,7 +35,7 @@ TERMS = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
 
 def camera_exif(orientation: int = 6) -> Image.Exif:
-    """Return what a camera writes, a thumbnail's directory and the sizes of its own picture included."""
+    """Return EXIF as a camera writes it, with the size of its picture and the maker's notes."""
     exif = Image.Exif()
     exif.update({Base.ImageDescription: "Ada, in the garden", Base.Make: "Zeiß", Base.Artist: "A. Photographer"})
     exif.update({Base.Copyright: "(c) 2024", Base.Orientation: orientation, Base.DateTime: "2024:05:01 12:00:00"})
@@ -118,7 +118,7 @@ def packet_in(path: Path) -> bytes:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_what_the_photographer_wrote_into_xmp_is_carried_over(tmp_path: Path, suffix: str) -> None:
+def test_a_photographers_xmp_is_carried_over(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(scene()).save(tmp_path / "a.jpg", xmp=PHOTOGRAPHERS.encode())
     origin = read_image(tmp_path / "a.jpg").origin
     path = write_image(tmp_path / f"b{suffix}", scene(), text={"k": "v"}, origin=origin, label="composite")
@@ -131,8 +131,8 @@ def test_what_the_photographer_wrote_into_xmp_is_carried_over(tmp_path: Path, su
     assert picture_facts(path).source_type == "compositeWithTrainedAlgorithmicMedia"
     assert picture_text(path) == {"k": "v"}
     assert read_image(path).origin == origin
-    ours = write_image(tmp_path / f"c{suffix}", scene(), origin=origin)
-    assert read_image(ours).origin == origin
+    again = write_image(tmp_path / f"c{suffix}", scene(), origin=origin)
+    assert read_image(again).origin == origin
 
 
 def test_a_picture_upscaled_twice_has_one_label_and_one_text(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_picture_upscaled_twice_has_one_label_and_one_text(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_text_comes_back(tmp_path: Path, suffix: str) -> None:
+def test_text_is_read_as_it_was_written(tmp_path: Path, suffix: str) -> None:
     text = {"recipe": "pipelines/face.toml", "note": "für 顔 \u2013 'quotes', {braces} <&>]]>\nand lines", "empty": ""}
     path = write_image(tmp_path / f"a{suffix}", scene(), text=text)
     assert picture_text(path) == text
@@ -162,14 +162,14 @@ def test_no_text_is_empty(tmp_path: Path, suffix: str) -> None:
 
 
 @pytest.mark.parametrize("packet", [b"<x", b"", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", b"<a>\xff</a>"])
-def test_damaged_xmp_says_nothing(tmp_path: Path, packet: bytes) -> None:
+def test_damaged_xmp_is_ignored(tmp_path: Path, packet: bytes) -> None:
     Image.fromarray(scene()).save(tmp_path / "a.jpg", xmp=packet)
     assert picture_text(tmp_path / "a.jpg") == {}
     assert picture_facts(tmp_path / "a.jpg").source_type is None
 
 
 @pytest.mark.parametrize("text", ["no JSON", "[1, 2]", "12"])
-def test_text_of_ours_that_is_no_table_is_empty(tmp_path: Path, text: str) -> None:
+def test_facegens_text_is_empty_if_it_is_not_a_json_object(tmp_path: Path, text: str) -> None:
     path = write_image(tmp_path / "a.jpg", scene(), text={"k": "v"})
     with Image.open(path) as file:
         packet = file.info["xmp"].replace(b'{"k": "v"}', text.encode())
@@ -216,7 +216,7 @@ def test_label_of_another_program_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_the_same_picture_is_the_same_bytes(tmp_path: Path, suffix: str) -> None:
+def test_the_same_picture_has_the_same_bytes(tmp_path: Path, suffix: str) -> None:
     Image.fromarray(scene()).save(tmp_path / "a.jpg", exif=camera_exif().tobytes())
     origin = read_image(tmp_path / "a.jpg").origin
     text = {"facegen-record": json.dumps({"a": 1})}
@@ -228,7 +228,7 @@ def test_the_same_picture_is_the_same_bytes(tmp_path: Path, suffix: str) -> None
 
 
 def original(body: str, attributes: str = "") -> bytes:
-    """Return a packet whose one description says this."""
+    """Return a packet with one description, which has this body and these attributes."""
     spaces = f'xmlns:dc="{DC}" xmlns:xmp="{XMP}" xmlns:photoshop="{PHOTOSHOP}" xmlns:i="{IPTC}" xmlns:rdf="{RDF}"'
     return (
         f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF {spaces}><rdf:Description rdf:about="" {attributes}>{body}'
@@ -236,12 +236,12 @@ def original(body: str, attributes: str = "") -> bytes:
     ).encode()
 
 
-def test_properties_come_back() -> None:
+def test_properties_are_read_as_they_were_written() -> None:
     properties = {f"{{{XMP}}}CreatorTool": "facegen <&> ü", f"{{{FACEGEN}}}Text": '{"a": "]]>"}'}
     assert properties.items() <= simple_properties(packet(properties)).items()
 
 
-def test_what_people_wrote_is_carried() -> None:
+def test_keywords_and_ratings_are_carried() -> None:
     keywords = "<dc:subject><rdf:Bag><rdf:li>garden</rdf:li><rdf:li>Ada</rdf:li></rdf:Bag></dc:subject>"
     data = packet({f"{{{XMP}}}CreatorTool": "new"}, carry(original(keywords, 'xmp:Rating="5"')))
     found = simple_properties(data)
@@ -265,13 +265,13 @@ def test_structures_within_are_not_taken_for_properties() -> None:
     "attribute",
     ['xmp:CreatorTool="x"', 'photoshop:ICCProfile="x"', 'i:DigitalSourceType="x"', 'dc:format="image/jpeg"'],
 )
-def test_what_is_not_so_of_the_result_is_dropped(attribute: str) -> None:
+def test_properties_that_do_not_hold_for_the_result_are_dropped(attribute: str) -> None:
     assert carry(original("", attribute)) is None
 
 
 @pytest.mark.parametrize(
     "data", [None, b"", b"\0", b"<x", b"\xff", b"<a/>", b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", original("<dc:a>")]
 )
-def test_what_is_damaged_says_nothing(data: bytes | None) -> None:
+def test_damaged_packets_have_no_properties(data: bytes | None) -> None:
     assert simple_properties(data) == {}
     assert carry(data) is None

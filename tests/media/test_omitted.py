@@ -1,4 +1,4 @@
-"""What phones put into a photo's file besides the picture: found, and not carried into results as if it were there."""
+"""Content that phones add to a photo's file is found, and results do not claim to have it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def ultra_hdr(path: Path) -> Path:
 
 
 def motion_photo(path: Path) -> Path:
-    """Save a JPEG with a film behind its end."""
+    """Save a JPEG with a film appended."""
     memory = BytesIO()
     Image.fromarray(scene()).save(memory, "JPEG", xmp=MOTION, quality=95)
     path.write_bytes(memory.getvalue() + b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + bytes(5000))
@@ -47,7 +47,7 @@ def motion_photo(path: Path) -> Path:
 
 @pytest.mark.parametrize(("save", "name"), [(ultra_hdr, "gain map"), (motion_photo, "film of a motion photo")])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
-def test_what_a_phone_adds_is_named_and_its_results_claim_none(
+def test_content_added_by_a_phone_is_named_and_results_do_not_claim_it(
     tmp_path: Path, save: object, name: str, suffix: str
 ) -> None:
     photo = save(tmp_path / "photo.jpg")  # type: ignore[operator]
@@ -61,7 +61,7 @@ def test_what_a_phone_adds_is_named_and_its_results_claim_none(
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
-def test_a_plain_picture_holds_nothing_else(tmp_path: Path, suffix: str) -> None:
+def test_a_plain_picture_has_no_further_content(tmp_path: Path, suffix: str) -> None:
     assert omitted_from(write_image(tmp_path / f"a{suffix}", scene())) == []
 
 
@@ -71,10 +71,10 @@ def test_bits_that_are_not_read_are_named(tmp_path: Path, bits: int) -> None:
     data = path.read_bytes()
     assert data.count(b"pixi") == 1
     at = data.index(b"pixi") + 9
-    path.write_bytes(data[:at] + bytes([bits] * 3) + data[at + 3 :])  # what the file says of its samples
+    path.write_bytes(data[:at] + bytes([bits] * 3) + data[at + 3 :])  # the bits that the file states
     assert omitted_from(path) == (["bits beyond 8 a sample"] if bits > 8 else [])
 
 
-def test_a_file_that_is_gone(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="cannot be read"):
         omitted_from(tmp_path / "a.jpg")

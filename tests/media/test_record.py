@@ -1,4 +1,4 @@
-"""The record: what a picture's making depended on, alike for the like, and clear when there is none."""
+"""The record has everything that a picture depends on; equal pictures have equal records."""
 
 from __future__ import annotations
 
@@ -42,7 +42,9 @@ def pipeline(recipe: Path) -> FacePipeline:
     return FacePipeline.load(recipe, ["fidelity=0.5"])
 
 
-def test_record_of_a_sample(pipeline: FacePipeline, recipe: Path, tmp_path: Path) -> None:
+def test_a_samples_record_has_its_seed_recipe_weights_and_measures(
+    pipeline: FacePipeline, recipe: Path, tmp_path: Path
+) -> None:
     z = pipeline.latent(7)
     upscaled = pipeline(pipeline.draw(z), 320)
     options = {"seeds": 7, "size": 320, "recipe": "tiny", "set": ("fidelity=0.5",)}
@@ -69,7 +71,7 @@ def test_record_of_a_sample(pipeline: FacePipeline, recipe: Path, tmp_path: Path
     assert (made.seams.mean, made.seams.max) == pytest.approx((gauge.mean, gauge.max), abs=1e-3)
 
 
-def test_record_of_a_photo(pipeline: FacePipeline, tmp_path: Path, head: RGB) -> None:
+def test_a_photos_record_has_its_source(pipeline: FacePipeline, tmp_path: Path, head: RGB) -> None:
     source = write_image(tmp_path / "it's me.png", head)
     text = record_text(pipeline, "upres", {"scale": 2, "strip": True, "crop": False, "size": None}, source=source)
     assert text["facegen"] == """upres 'it'"'"'s me.png' --scale 2 --strip"""
@@ -80,18 +82,18 @@ def test_record_of_a_photo(pipeline: FacePipeline, tmp_path: Path, head: RGB) ->
     assert (record.seed, record.z) == (None, None)
 
 
-def test_the_discriminator_is_recorded_where_it_scores(recipe: Path) -> None:
+def test_the_discriminator_is_recorded_if_it_scores(recipe: Path) -> None:
     scored = FacePipeline.load(recipe, ["choice.scorers={ discriminator = 1.0 }"])
     record = Record.model_validate_json(record_text(scored, "sample", {})[RECORD_KEY])
     assert {Path(name).name for name in record.weights} == {"dcgan", "jnet", "patchgan"}
 
 
-def test_the_same_making_gives_the_same_record(pipeline: FacePipeline) -> None:
+def test_the_same_picture_has_the_same_record(pipeline: FacePipeline) -> None:
     texts = [record_text(pipeline, "sample", {"seeds": 1}, upscaled=[pipeline.sample(1, 256)]) for _ in range(2)]
     assert texts[0] == texts[1]
 
 
-def test_a_latent_that_no_seed_draws_is_kept_itself(pipeline: FacePipeline) -> None:
+def test_a_latent_without_a_seed_is_recorded_itself(pipeline: FacePipeline) -> None:
     z = pipeline.latent(3)
     for options, latent in (({}, latent_text(z)), ({"seeds": 3}, None), ({"seeds": "3,4"}, latent_text(z))):
         record = Record.model_validate_json(record_text(pipeline, "sample", options, z=z)[RECORD_KEY])
@@ -103,31 +105,13 @@ def test_a_latent_that_no_seed_draws_is_kept_itself(pipeline: FacePipeline) -> N
 
 
 def test_arguments_follow_the_options() -> None:
-    options = {
-        "face_size_min": 40,
-        "strip": True,
-        "crop": False,
-        "size": None,
-        "set": ["a=1", "b=2"],
-        "background": "keep",
-    }
-    words = (
-        "upres",
-        "a b.jpg",
-        "--face-size-min",
-        "40",
-        "--strip",
-        "--set",
-        "a=1",
-        "--set",
-        "b=2",
-        "--background",
-        "keep",
-    )
-    assert arguments("upres", options, Path("somewhere/a b.jpg")) == words
+    options = {"face_size_min": 40, "strip": True, "crop": False, "size": None, "set": ["a=1", "b=2"], "crf": "17"}
+    words = arguments("upres", options, Path("somewhere/a b.jpg"))
+    assert words[:2] == ("upres", "a b.jpg")
+    assert " ".join(words[2:]) == "--face-size-min 40 --strip --set a=1 --set b=2 --crf 17"
 
 
-def test_names_that_are_no_text_can_be_recorded(pipeline: FacePipeline, tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_can_be_recorded(pipeline: FacePipeline, tmp_path: Path) -> None:
     source = tmp_path / "caf\udce9.png"
     try:
         source.touch()
@@ -137,20 +121,20 @@ def test_names_that_are_no_text_can_be_recorded(pipeline: FacePipeline, tmp_path
     assert json.loads(text[RECORD_KEY])["source"]["name"] == "caf\ufffd.png"
 
 
-def test_picture_without_a_record(tmp_path: Path) -> None:
+def test_a_picture_without_a_record_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"a\.png: has no facegen record; expected a picture that facegen sample or"):
         read_record(write_image(tmp_path / "a.png", PLAIN))
 
 
 @pytest.mark.parametrize(("text", "where"), [("{}", "facegen"), ("nonsense", "JSON"), ('{"facegen": 1}', "facegen")])
-def test_damaged_record(tmp_path: Path, text: str, where: str) -> None:
+def test_a_damaged_record_is_refused(tmp_path: Path, text: str, where: str) -> None:
     path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: text})
     with pytest.raises(FileError, match=rf"a\.png: its facegen record is damaged \({where}\)"):
         read_record(path)
 
 
 @pytest.mark.parametrize("name", ["../up.png", "/etc/passwd", ".."])
-def test_a_source_with_folders_is_no_record_of_ours(pipeline: FacePipeline, tmp_path: Path, name: str) -> None:
+def test_a_source_with_folders_is_refused(pipeline: FacePipeline, tmp_path: Path, name: str) -> None:
     values = json.loads(record_text(pipeline, "sample", {})[RECORD_KEY])
     values["source"] = {"name": name, "sha256": "0" * 64}
     path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
@@ -158,7 +142,7 @@ def test_a_source_with_folders_is_no_record_of_ours(pipeline: FacePipeline, tmp_
         read_record(path)
 
 
-def test_a_later_versions_record_may_say_more(pipeline: FacePipeline, tmp_path: Path) -> None:
+def test_a_later_versions_record_may_have_more_fields(pipeline: FacePipeline, tmp_path: Path) -> None:
     values = json.loads(record_text(pipeline, "sample", {"seeds": 1})[RECORD_KEY]) | {"colour": "blue"}
     path = write_image(tmp_path / "a.png", PLAIN, text={RECORD_KEY: json.dumps(values)})
     assert read_record(path).seed == 1

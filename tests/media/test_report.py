@@ -31,13 +31,13 @@ def boxes(chart: str, color: str) -> list[tuple[float, float, float, float]]:
 
 
 def line_place(chart: str) -> float:
-    """Where the red line stands, from the left."""
+    """The red line's distance from the left."""
     style = rf'style="fill: none; stroke(?:-dasharray[^#]*stroke)?: {report.RED}'
     (path,) = re.findall(rf'<path d="M ([\d.]+) [^"]+"[^>]* {style}', chart)
     return float(path)
 
 
-def test_a_page_escapes_names_and_links_to_nothing() -> None:
+def test_a_page_escapes_names_and_has_no_links() -> None:
     page = render("base.html.j2", title="a<b")
     assert page.startswith("<!doctype html>\n<html")
     assert "<h1>a&lt;b</h1>" in page
@@ -71,7 +71,7 @@ def test_a_histogram_shows_each_value_once() -> None:
     assert histogram([0, 0, 0, 1]) == histogram([0, 0, 0, 1])
 
 
-def test_a_mark_beyond_the_values_is_within_the_picture() -> None:
+def test_a_mark_beyond_the_values_is_visible() -> None:
     chart = svg(histogram([0.0, 1.0], mark=4))
     bars = boxes(chart, report.BLUE)
     assert max(right for _, _, right, _ in bars) < line_place(chart) < 330 * 0.75  # in points

@@ -1,4 +1,4 @@
-"""Every format in, every format out: pixels, colours, orientation, transparency and metadata come through."""
+"""From every format to every format: pixels, colours, orientation, transparency and metadata are kept."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ RESULTS = (".png", ".jpg", ".webp", ".avif", ".jxl", ".tif")
 
 
 def save_photo(path: Path) -> Path:
-    """Save the scene as a camera does: lying on its side, in Display P3, with a caption; JPEG XL turns pixels itself,
-    and its package writes no profile.
+    """Save the scene as a camera does: on its side, in Display P3, with a caption.
+
+    JPEG XL turns pixels itself, and its package writes no profile.
     """
     turned, options, profile = Image.fromarray(scene()), LOSSLESS[path.suffix], None
     if path.suffix not in (*BARE, ".jxl"):
@@ -50,7 +51,7 @@ def test_every_format_that_is_written_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("result", RESULTS)
 @pytest.mark.parametrize("source", LOSSLESS)
-def test_a_photo_comes_through(tmp_path: Path, source: str, result: str) -> None:
+def test_a_photo_keeps_its_pixels_and_metadata(tmp_path: Path, source: str, result: str) -> None:
     if ".jxl" in (source, result):
         pytest.importorskip("pillow_jxl")
     photo = save_photo(tmp_path / f"photo{source}")
@@ -61,7 +62,7 @@ def test_a_photo_comes_through(tmp_path: Path, source: str, result: str) -> None
         tmp_path / f"result{result}", picture.rgb, alpha, {"k": "v"}, origin=picture.origin, label="composite"
     )
     again, shown = read_image(path, keep_profile=True), read_image(path)
-    if result == ".jpg":  # transparent parts lie on white
+    if result == ".jpg":  # transparent parts become white
         seen = 255 - (255 - seen.astype(int)) * alpha[..., None] // 255
     else:
         assert again.alpha is not None

@@ -19,7 +19,7 @@ def solid(value: int, height: int = 10, width: int = 10) -> RGB:
     ("count", "columns", "shape"),
     [(1, None, (1, 1)), (5, None, (2, 3)), (9, None, (3, 3)), (5, 2, (3, 2)), (2, 9, (1, 2))],
 )
-def test_contact_sheet_grid(count: int, columns: int | None, shape: tuple[int, int]) -> None:
+def test_a_contact_sheet_is_a_grid(count: int, columns: int | None, shape: tuple[int, int]) -> None:
     sheet = contact_sheet([solid(10 * k) for k in range(count)], columns, gap=2)
     assert sheet.shape == (shape[0] * 12 - 2, shape[1] * 12 - 2, 3)
     for k in range(count):
@@ -50,7 +50,7 @@ def test_contact_sheet_writes_labels_below() -> None:
     assert (sheet[40:, 40:] == 255).all()
 
 
-def test_contact_sheet_refuses_what_makes_no_sheet() -> None:
+def test_contact_sheet_refuses_wrong_arguments() -> None:
     with pytest.raises(UsageError, match="0 pictures"):
         contact_sheet([])
     with pytest.raises(UsageError, match="columns=0"):

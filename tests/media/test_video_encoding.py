@@ -1,4 +1,4 @@
-"""Films encoded: colours there and back, sound that is copied where it can be, GIF with one good palette."""
+"""Encoded films keep their colours; sound is copied if possible; a GIF has one good palette."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_odd_sides_repeat_an_edge(tmp_path: Path, film: list[RGB]) -> None:
 
 
 @pytest.mark.parametrize(("lines", "matrix"), [(720, 1), (64, 5)])
-def test_a_film_that_does_not_tell_its_matrix_has_its_sizes(tmp_path: Path, lines: int, matrix: int) -> None:
+def test_a_colour_matrix_that_is_not_stated_follows_from_the_size(tmp_path: Path, lines: int, matrix: int) -> None:
     path, colour = tmp_path / "film.mp4", np.full((lines, 64, 3), (200, 30, 40), np.uint8)
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25, options={"crf": "10"})
@@ -87,7 +87,7 @@ def test_longer_sound_is_cut_at_the_end(
     assert Clip(path).duration == pytest.approx(1, abs=0.03)
 
 
-def test_shorter_sound_is_left_shorter(tmp_path: Path, film: list[RGB]) -> None:
+def test_shorter_sound_stays_shorter(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.mp4", film * 3, Fraction(24), audio=beep(tmp_path / "beep.wav", seconds=0.5))
     with av.open(str(path)) as file:
         stream = file.streams.audio[0]
@@ -95,7 +95,7 @@ def test_shorter_sound_is_left_shorter(tmp_path: Path, film: list[RGB]) -> None:
     assert Clip(path).duration == pytest.approx(1, abs=0.01)
 
 
-def test_files_without_sound(tmp_path: Path, film: list[RGB]) -> None:
+def test_files_without_sound_are_refused(tmp_path: Path, film: list[RGB]) -> None:
     silent, text = write_video(tmp_path / "silent.mp4", film, Fraction(24)), tmp_path / "text.mp3"
     text.write_text("no sound")
     with pytest.raises(FileError, match=r"silent\.mp4: has no sound"):

@@ -1,4 +1,4 @@
-"""Films read: upright, with their own times, and a clear word about files that are none."""
+"""Films are read upright and with their times; other files are refused with a clear error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def film(astronaut: RGB) -> list[RGB]:
 
 
 def write_oddly(path: Path, film: list[RGB], *, turned: int = 0, aspect: Fraction = Fraction(1)) -> Path:
-    """An mp4 that wants its frames turned counterclockwise, or stretched sideways."""
+    """Write an mp4 whose frames are to be turned counterclockwise, or stretched sideways."""
     with av.open(str(path), "w") as file:
         stream = file.add_stream("libx264", rate=25, options={"crf": "10"})
         stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
@@ -37,7 +37,7 @@ def write_oddly(path: Path, film: list[RGB], *, turned: int = 0, aspect: Fractio
     return path
 
 
-def test_what_a_clip_says(tmp_path: Path, film: list[RGB]) -> None:
+def test_a_clip_has_rate_size_length_and_sound(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.mp4", film, Fraction(24), audio=beep(tmp_path / "beep.wav", 1))
     clip = Clip(path)
     assert (clip.fps, clip.size, clip.count, clip.has_audio) == (Fraction(24), (96, 64), 6, True)
@@ -47,7 +47,7 @@ def test_what_a_clip_says(tmp_path: Path, film: list[RGB]) -> None:
 
 
 @pytest.mark.parametrize("turned", [90, 180, -90])
-def test_turned_frames_stand_upright(tmp_path: Path, film: list[RGB], turned: int) -> None:
+def test_turned_frames_are_set_upright(tmp_path: Path, film: list[RGB], turned: int) -> None:
     clip = Clip(write_oddly(tmp_path / "film.mp4", film, turned=turned))
     upright = np.rot90(film[0], turned // 90)
     _, rgb = next(clip.frames())
@@ -59,13 +59,13 @@ def test_pixels_become_square(tmp_path: Path, film: list[RGB]) -> None:
     assert Clip(write_oddly(tmp_path / "film.mp4", film, aspect=Fraction(4, 3))).size == (128, 64)
 
 
-def test_the_iterator_can_be_left_early(tmp_path: Path, film: list[RGB]) -> None:
+def test_the_iterator_can_be_closed_early(tmp_path: Path, film: list[RGB]) -> None:
     frames = Clip(write_video(tmp_path / "film.mp4", film, Fraction(24))).frames()
     assert [time for time, _ in islice(frames, 2)] == [0, Fraction(1, 24)]
     frames.close()
 
 
-def test_files_that_are_no_film(tmp_path: Path, film: list[RGB]) -> None:
+def test_files_that_are_not_films_are_refused(tmp_path: Path, film: list[RGB]) -> None:
     text, sound = tmp_path / "text.mp4", beep(tmp_path / "sound.mp3", 0.2)
     text.write_text("just words")
     with pytest.raises(FileError, match=r"text\.mp4: cannot be read as a film"):
@@ -78,7 +78,7 @@ def test_files_that_are_no_film(tmp_path: Path, film: list[RGB]) -> None:
         Clip(sound)
 
 
-def test_a_file_cut_short_in_its_first_frame(tmp_path: Path, film: list[RGB]) -> None:
+def test_a_file_cut_short_in_its_first_frame_is_refused(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.mp4", film, Fraction(24))
     data = path.read_bytes()
     path.write_bytes(data[: data.index(b"mdat") + 100])
@@ -88,7 +88,9 @@ def test_a_file_cut_short_in_its_first_frame(tmp_path: Path, film: list[RGB]) ->
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mkv"])
 @pytest.mark.parametrize("sound", [False, True])
-def test_a_file_cut_off_says_how_much_is_missing(tmp_path: Path, astronaut: RGB, suffix: str, sound: bool) -> None:
+def test_missing_frames_of_a_file_cut_off_are_counted(
+    tmp_path: Path, astronaut: RGB, suffix: str, sound: bool
+) -> None:
     frames = moving(resize(astronaut, (256, 256)), 36, (96, 64))
     audio = beep(tmp_path / "beep.wav", 3) if sound else None
     path = write_video(tmp_path / f"film{suffix}", frames, Fraction(24), audio=audio)
@@ -101,19 +103,19 @@ def test_a_file_cut_off_says_how_much_is_missing(tmp_path: Path, astronaut: RGB,
     assert clip.missing(times) == 36 - len(times) > 5
 
 
-def test_a_frame_that_stays_long_is_not_missed(tmp_path: Path, film: list[RGB]) -> None:
+def test_no_frames_are_missing_if_one_stays_long(tmp_path: Path, film: list[RGB]) -> None:
     times = [Fraction(n, 24) for n in (0, 1, 2, 50, 51, 52)]
     clip = Clip(write_video(tmp_path / "film.mp4", film, Fraction(24), times=times))
     assert clip.missing([time for time, _ in clip.frames()]) == 0
 
 
-def test_films_are_told_by_their_names() -> None:
+def test_films_are_recognised_by_their_suffix() -> None:
     assert is_clip(Path("a.MP4"))
     assert not is_clip(Path("a.gif"))
     assert not is_clip(Path("mp4"))
 
 
-def test_somebody_elses_comment_is_no_text_of_ours(tmp_path: Path, film: list[RGB]) -> None:
+def test_a_comment_by_another_program_is_ignored(tmp_path: Path, film: list[RGB]) -> None:
     path = tmp_path / "film.mp4"
     with av.open(str(path), "w") as file:
         file.metadata["comment"] = "Holiday, 2019"

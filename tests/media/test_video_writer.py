@@ -1,4 +1,4 @@
-"""Films written and read again: frames, times, colours, sound, metadata, same bytes from same frames."""
+"""Written films have the same frames, times, sound and metadata when they are read; equal films are equal files."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def times_of(path: Path) -> list[Fraction]:
 
 
 @pytest.mark.parametrize("suffix", FILMS)
-def test_frames_and_times_come_back(tmp_path: Path, film: list[RGB], suffix: str) -> None:
+def test_frames_and_times_are_read_as_they_were_written(tmp_path: Path, film: list[RGB], suffix: str) -> None:
     path = write_video(tmp_path / f"film{suffix}", iter(film), FPS)
     found = list(Clip(path).frames())
     assert len(found) == 8
@@ -46,7 +46,7 @@ def test_frames_and_times_come_back(tmp_path: Path, film: list[RGB], suffix: str
 
 
 @pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
-def test_same_frames_same_bytes(tmp_path: Path, film: list[RGB], suffix: str) -> None:
+def test_the_same_frames_give_the_same_bytes(tmp_path: Path, film: list[RGB], suffix: str) -> None:
     one, two = (write_video(tmp_path / f"{name}{suffix}", film[:4], FPS) for name in "ab")
     assert one.read_bytes() == two.read_bytes()
 
@@ -60,7 +60,7 @@ def test_h264_does_not_depend_on_what_memory_contained(tmp_path: Path, film: lis
     assert len(found) == 1
 
 
-def test_av1(tmp_path: Path, film: list[RGB]) -> None:
+def test_a_webm_can_be_av1(tmp_path: Path, film: list[RGB]) -> None:
     path = write_video(tmp_path / "film.webm", film, FPS, codec="av1")
     with av.open(str(path)) as file:
         assert file.streams.video[0].codec.canonical_name == "av1"
@@ -75,7 +75,7 @@ def test_times_of_a_variable_rate_are_kept_exactly(tmp_path: Path, film: list[RG
         assert [frame.pts * stream.time_base for frame in file.decode(stream)] == times  # type: ignore[operator]
 
 
-def test_a_folder_of_frames(tmp_path: Path, film: list[RGB]) -> None:
+def test_a_folder_gets_numbered_frames(tmp_path: Path, film: list[RGB]) -> None:
     folder = write_video(tmp_path / "frames", film, FPS, text={"facegen": "video"})
     names = sorted(path.name for path in folder.iterdir())
     assert names == [f"frame-{number:06d}.png" for number in range(1, 9)]
@@ -83,10 +83,9 @@ def test_a_folder_of_frames(tmp_path: Path, film: list[RGB]) -> None:
 
 
 def test_a_shorter_film_leaves_no_frames_of_a_longer_one(tmp_path: Path, film: list[RGB]) -> None:
-    theirs = tmp_path / "frame-mine.png"
     text = {"facegen": "video"}
     write_video(tmp_path, film[:3], Fraction(25), text=text)
-    Image.fromarray(film[0]).save(theirs)
+    Image.fromarray(film[0]).save(tmp_path / "frame-mine.png")
     write_video(tmp_path, film[:1], Fraction(25), text=text)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["frame-000001.png", "frame-mine.png"]
 
@@ -96,7 +95,7 @@ def test_an_mp4_starts_with_its_index(tmp_path: Path, film: list[RGB]) -> None:
     assert 0 < data.index(b"moov") < data.index(b"mdat")
 
 
-def test_what_is_refused(tmp_path: Path, film: list[RGB]) -> None:
+def test_wrong_suffixes_codecs_sound_times_and_frames_are_refused(tmp_path: Path, film: list[RGB]) -> None:
     silent = write_video(tmp_path / "silent.mp4", film, FPS)
     with pytest.raises(UsageError, match=r"'\.mp5'; did you mean '\.mp4'\? Known: \.mp4, \.webm"):
         write_video(tmp_path / "film.mp5", film, FPS)
@@ -116,7 +115,7 @@ def test_what_is_refused(tmp_path: Path, film: list[RGB]) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm", ".mov", ".mkv", ".gif"])
-def test_what_the_film_says(tmp_path: Path, film: list[RGB], suffix: str) -> None:
+def test_a_film_has_its_text_and_label(tmp_path: Path, film: list[RGB], suffix: str) -> None:
     text = {"facegen": 'video --seeds 1,2 -o "ünï.mp4"', "facegen-record": '{"a": 1}', "title": "A walk"}
     path = write_video(tmp_path / f"film{suffix}", film[:2], FPS, text=text)
     found = video_text(path)

@@ -1,1 +1,1 @@
-"""Find the crops of a set that harm training: measures, thresholds, decisions, and a page."""
+"""Find the crops of a set that harm training: measures, thresholds, decisions and a page."""

@@ -1,4 +1,4 @@
-"""A set being cleaned: its crops measured where they are not yet, compared with each other, and saved as it goes."""
+"""Clean a set: measure its crops, compare them with each other, decide, and save while doing so."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from facegen.arrays import RGB
 from facegen.data.clean.face import view_crop
 from facegen.data.clean.judge import PICTURE_WISE, VERSION, Detector, Pair, decide, is_measured, near_pairs
-from facegen.data.cutting import read_crop, sharpness
+from facegen.data.cutting import sharpness
 from facegen.data.manifest import Entry, entries_of, run_saving, write_manifest
-from facegen.data.reading import open_plain
+from facegen.data.reading import open_plain, read_crop
 from facegen.errors import FileError, one_line
 from facegen.faces.identity import identity
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
@@ -25,18 +25,18 @@ from facegen.jobs import Outcome, Task
 from facegen.media.images import to_pillow
 
 MEASURED = "version"
-"""Key in an entry's measures of the version that made them."""
+"""Key of the version in an entry's measures."""
 FINGERPRINTS = "clean.npz"
-"""File in the set's folder; it can be deleted, and is made again."""
+"""File in the set's folder; if it is deleted, it is made again."""
 
 
 @dataclass(frozen=True)
 class Measured(Outcome):
-    """A crop that was measured."""
+    """The measures of a crop."""
 
     entry: Entry | None = None
     hashed: RGB | None = None
-    """(32,): the signs of the lowest 16 x 16 cosine components of its luma, packed."""
+    """(32,): the signs of the lowest 16 x 16 cosine components of the luma, packed."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Embedded(Outcome):
     """The identity of the face in a crop."""
 
     embedding: NDArray[np.float64] | None = None
-    """(128,), see facegen.faces.identity."""
+    """(128,); see facegen.faces.identity."""
 
 
 @dataclass(frozen=True)
 class CropMeasurer:
-    """Reads a crop and measures it; landmarks in its entry are not found again."""
+    """Reads and measures a crop; landmarks in its entry are used."""
 
     known: Mapping[Path, Entry]
 
@@ -73,7 +73,7 @@ class CropMeasurer:
 
 @dataclass(frozen=True)
 class CropEmbedder:
-    """Reads a crop and embeds its face; landmarks in its entry are not found again."""
+    """Reads a crop and embeds its face; landmarks in its entry are used."""
 
     known: Mapping[Path, Entry]
 
@@ -84,7 +84,7 @@ class CropEmbedder:
 
 
 class Fingerprints:
-    """Perceptual hashes (32,) and embeddings (128,) of crops, by the SHA-256 of the file; kept next to the manifest."""
+    """Perceptual hashes (32,) and embeddings (128,) of crops, by the file's SHA-256; stored in the set's folder."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FINGERPRINTS
@@ -113,13 +113,13 @@ class Fingerprints:
                 with np.load(opened) as file:
                     self.hashes = _by_name(file["hashed"], file["hashes"], np.uint8, 32)
                     self.embeddings = _by_name(file["embedded"], file["embeddings"], np.float64, 128)
-            except Exception as error:  # for a damaged file NumPy raises any of a dozen
+            except Exception as error:  # NumPy raises almost anything for a damaged file
                 reason = one_line(error)
                 raise FileError(f"{self.path}: cannot be read ({reason}); delete it, it will be made again.") from None
 
 
 def _by_name(names: NDArray[Any], rows: NDArray[Any], kind: type[np.generic], length: int) -> dict[str, NDArray[Any]]:
-    """Rows of finite numbers by their names; a ValueError if they are anything else."""
+    """Map names to rows of finite numbers; ValueError if they are anything else."""
     if names.dtype.kind != "U" or rows.dtype != kind or rows.shape != (*names.shape, length):
         raise ValueError(f"{rows.dtype} of shape {rows.shape}, expected {np.dtype(kind)} of shape (N, {length})")
     if not np.isfinite(rows).all():
@@ -128,7 +128,7 @@ def _by_name(names: NDArray[Any], rows: NDArray[Any], kind: type[np.generic], le
 
 
 class Cleaning:
-    """A set of crops, or a plain folder of them."""
+    """Cleans a set, or a plain folder of crops."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -136,7 +136,7 @@ class Cleaning:
         self.fingerprints = Fingerprints(folder)
 
     def unmeasured(self, seen: Callable[[], None] = lambda: None) -> list[Task]:
-        """List the crops without measures, or whose file has changed since, calling `seen` after each crop."""
+        """List the crops without measures, or whose file has changed since; `seen` is called after each crop."""
         todo = []
         for path, entry in self.entries.items():
             if not self._is_measured(path, entry):
@@ -145,36 +145,36 @@ class Cleaning:
         return todo
 
     def measure(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
-        """Measure crops; the measures are saved every few seconds, at the end, and when the iterator is closed."""
+        """Measure crops, saving as `run_saving` does."""
         known = {task.source: self.entries[task.source] for task in todo}
         return run_saving(todo, CropMeasurer(known), jobs, self._take_measured, self.save)
 
     def near_pairs(self) -> list[Pair]:
-        """Pairs of measured crops with near hashes, by their index among `measured`."""
+        """List the pairs of measured crops with similar hashes, by their index in `measured`."""
         hashes = [self.fingerprints.hashes[entry.sha256] for entry in self.measured()]
         return list(near_pairs(np.array(hashes, dtype=np.uint8).reshape(-1, 32)))
 
     def unembedded(self, pairs: Sequence[Pair], everybody: bool) -> list[Task]:
-        """List the crops whose embedding is needed and not known: those in the pairs, or all."""
+        """List the crops in the pairs, or all measured crops with `everybody`, that have no embedding."""
         entries = self.measured()
         wanted = range(len(entries)) if everybody else sorted({index for pair in pairs for index in pair[:2]})
-        unknown = [entries[i] for i in wanted if entries[i].sha256 not in self.fingerprints.embeddings]
-        return [Task(self.folder / entry.file, self.folder / entry.file) for entry in unknown]
+        paths = [self.folder / entries[i].file for i in wanted if entries[i].sha256 not in self.fingerprints.embeddings]
+        return [Task(path, path) for path in paths]
 
     def embed(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
-        """Embed the faces of crops; saved as in `measure`."""
+        """Embed the faces of crops, saving as `run_saving` does."""
         known = {task.source: self.entries[task.source] for task in todo}
         return run_saving(todo, CropEmbedder(known), jobs, self._take_embedded, self.save)
 
     def decide(self, pairs: Sequence[Pair], detectors: Mapping[str, Detector], per_person: int | None) -> list[Entry]:
-        """Decide on every measured crop, and save; returns their entries."""
+        """Decide on every measured crop, save, and return their entries."""
         decided = decide(self.measured(), pairs, self.fingerprints.embeddings, detectors, per_person)
         self.entries |= {self.folder / entry.file: entry for entry in decided}
         self.save()
         return decided
 
     def measured(self) -> list[Entry]:
-        """Entries of the crops that could be measured, in the set's order."""
+        """List the entries of the crops that could be measured, in the set's order."""
         return [e for e in self.entries.values() if is_measured(e) and e.sha256 in self.fingerprints.hashes]
 
     def save(self) -> None:
@@ -185,7 +185,7 @@ class Cleaning:
     def _is_measured(self, path: Path, entry: Entry) -> bool:
         try:
             sha256 = sha256_of(path)
-        except FileError:  # measuring it will report why
+        except FileError:  # measuring the crop will report it
             sha256 = ""
         entry = self.entries[path] = entry.of_bytes(sha256)
         return is_measured(entry) and entry.measures.get(MEASURED) == VERSION and sha256 in self.fingerprints.hashes

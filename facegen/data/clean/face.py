@@ -1,4 +1,4 @@
-"""A crop as the detectors see it, and measures of its face: place and pose, light and colour, focus."""
+"""A crop prepared for the detectors, and measures of its face: place and pose, light and colour, focus."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from facegen.errors import ImageError, ShapeError
 from facegen.faces.detect import yunet_faces
 
 LEAST = 32
-"""Side in pixels of the smallest crop that is measured."""
+"""Smallest side, in pixels, of a crop that is measured."""
 SIDE, FINE = 256, 512
-"""Working sides in pixels: for the picture as a whole; and, at most, for what shows in single pixels (blur, noise)."""
+"""Sides in pixels for measures of the picture as a whole, and, at most, for measures of single pixels (blur, noise)."""
 FACE_SCORE = 0.5
 """YuNet's least confidence in a face."""
 CANONICAL = np.array([[0.385, 0.475], [0.615, 0.475], [0.5, 0.6], [0.41, 0.72], [0.59, 0.72]])
-"""YuNet's five points in the FFHQ frame, in sides: the median of 494 clean portraits."""
+"""YuNet's five points in the FFHQ frame, in sides: the medians of 494 clean portraits."""
 FAR = 1.0
-"""The distance given to a crop without a face, in sides."""
+"""Distance of a crop without a face, in sides."""
 SKIN = np.array([15.3, 16.2])
 """Mean a* and b* of the faces of 749 clean pictures, of all skin colours."""
 TO_SPREADS = np.array([[0.311, -0.151], [0.0, 0.190]])
-"""Turns a* and b* into standard deviations of these: the root of the inverse covariance."""
+"""Matrix from a* and b* to standard deviations of these faces: the root of the inverse covariance."""
 CLIPPED = 252
-"""Steps from which a channel counts as overexposed."""
+"""Value, of 255, from which a channel counts as overexposed."""
 COARSE = 2.0
-"""Sigma in pixels of the blur that the eyes are compared with."""
+"""Sigma, in pixels, of the blur with which the eyes are compared."""
 Grey = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face that YuNet finds; places and lengths in pixels of the 256 px picture."""
+    """A face found by YuNet, in pixels of the 256 px picture."""
 
     points: Points
-    """(5, 2): the eye on the left of the picture, the other, nose, mouth corners."""
+    """(5, 2): the eye on the left of the picture, the other eye, nose, mouth corners."""
     width: float
     score: float
     """Confidence, 0..1."""
@@ -51,9 +51,9 @@ class View:
     """A head crop, prepared once for all detectors."""
 
     fine: RGB
-    """(F, F, 3); F is 512, or the crop's own side if that is less: it is never enlarged."""
+    """(F, F, 3); F is 512, or the crop's side if that is less."""
     points: Points
-    """(68, 2): dlib's landmarks, in pixels of `rgb`."""
+    """(68, 2): dlib's landmarks in pixels of `rgb`."""
 
     @cached_property
     def rgb(self) -> RGB:
@@ -107,24 +107,24 @@ def view_crop(rgb: RGB, points: Points) -> View:
 
 
 def misplaced(view: View) -> float:
-    """Largest distance of eyes and mouth corners from their places in the FFHQ frame, in sides; 1 without a face."""
+    """Measure the largest distance of eyes and mouth corners from their FFHQ places, in sides; 1 without a face."""
     return min((_offset(face) for face in view.faces), default=FAR)
 
 
 def others(view: View) -> float:
-    """Width of the second widest face as a share of the widest; 0 if there are not two."""
+    """Divide the width of the second widest face by that of the widest; 0 if there are not two."""
     return view.faces[1].width / view.faces[0].width if len(view.faces) > 1 else 0.0
 
 
 def unsure(view: View) -> float:
-    """1 minus YuNet's confidence in the face; 1 without a face."""
+    """Return 1 minus YuNet's confidence in the face; 1 without a face."""
     return 1 - max((face.score for face in view.faces), default=0.0)
 
 
 def turned(view: View) -> float:
-    """How far the nose is off the middle of eyes and mouth along the line of the eyes; from eyes to mouth is 1.
+    """Measure how far the nose is off the middle of eyes and mouth along the eyes' line; from eyes to mouth is 1.
 
-    About half the sine of the yaw; 0 facing the camera, and without a face.
+    It is about half the sine of the yaw; 0 facing the camera, and without a face.
     """
     if not view.faces:
         return 0.0
@@ -137,20 +137,20 @@ def turned(view: View) -> float:
 
 
 def brightest(view: View) -> float:
-    """Luma that 1 % of the face exceeds: highlights and the whites of the eyes, which an underexposed picture lacks."""
+    """Find the luma that 1 % of the face exceeds: an underexposed picture lacks highlights and whites of the eyes."""
     return float(np.percentile(view.luma[view.face], 99))
 
 
 def clipped(view: View) -> float:
-    """Share of the face in which at least two channels are overexposed."""
+    """Measure the share of the face in which at least two channels are overexposed."""
     return float(np.mean((view.rgb[view.face] >= CLIPPED).sum(axis=1) >= 2))
 
 
 def colour(view: View) -> float:
-    """Amount of colour that does not follow from the lightness, in units of L*a*b*.
+    """Measure the colour that does not follow from the lightness, in units of L*a*b*.
 
-    Standard deviation of a* and b* in the face after a parabola in L* was fitted to each: near 0 in black and white and
-    in every toned print, however brown.
+    It is the standard deviation of a* and b* in the face from a parabola in L* fitted to each: near 0 in black and
+    white and in any toned print.
     """
     pixels = view.lab[view.face].astype(np.float64)
     light = pixels[:, 0] / 100
@@ -160,17 +160,17 @@ def colour(view: View) -> float:
 
 
 def cast(view: View) -> float:
-    """Distance of the face's mean colour from that of skin, in standard deviations (Mahalanobis)."""
+    """Measure the distance of the face's mean colour from that of skin, in standard deviations (Mahalanobis)."""
     mean = view.lab[view.face][:, 1:].mean(axis=0)
     return float(np.linalg.norm(TO_SPREADS @ (mean - SKIN)))
 
 
 def focus(view: View) -> float:
-    """Energy of the gradients around eyes and brows over that after a blur of 2 px, in the direction that loses least.
+    """Divide the gradients' energy around the eyes by that after a blur of 2 px, in the direction that loses least.
 
-    1 (as blurred as that already) and up. Only eyes and brows count, as skin is smooth and backgrounds are out of focus
-    in good pictures. The energy is a structure tensor (Foerstner & Gulch 1987), so that the least ratio over all
-    directions is the smallest generalised eigenvalue of the two tensors; motion blur shows in its own direction alone.
+    1 means as blurred as that already. Only eyes and brows count, as good pictures also have smooth skin and
+    backgrounds out of focus. The energy is a structure tensor (Foerstner & Gulch 1987): the smallest quotient over all
+    directions is the smallest generalised eigenvalue of both tensors, and motion blur affects only one direction.
     """
     region = _eyes(view)
     before = _structure(region)
@@ -183,7 +183,7 @@ def _offset(face: Face) -> float:
 
 
 def _eyes(view: View) -> Grey:
-    """Eyes and brows, with a margin, at the fine size."""
+    """Cut out eyes and brows, with a margin, at the fine size."""
     low, high = view.points[17:48].min(axis=0), view.points[17:48].max(axis=0)
     left, top = np.clip(low - 6, 0, SIDE - 32)
     right, bottom = np.clip(high + 6, (left + 32, top + 32), SIDE)
@@ -192,7 +192,7 @@ def _eyes(view: View) -> Grey:
 
 
 def _structure(luma: Grey) -> NDArray[np.float64]:
-    """(2, 2): mean products of the horizontal and vertical derivative."""
+    """Average the products of the horizontal and vertical derivatives: (2, 2)."""
     gradient = np.stack([cv2.Scharr(luma, cv2.CV_32F, 1, 0), cv2.Scharr(luma, cv2.CV_32F, 0, 1)]).reshape(2, -1)
     return np.asarray(gradient @ gradient.T, dtype=np.float64) / gradient.shape[1]
 

@@ -1,7 +1,7 @@
-"""Keep or drop: every detector by name, its threshold, and the decisions on a whole set.
+"""Keep or drop: the detectors with their thresholds, and the decisions on a set.
 
 A new detector is a function of a `View` and a line in `DETECTORS`. Thresholds were chosen on half of the people of two
-sets of clean portraits (docs/data.md): where not stated otherwise, past what 99.5 % of their pictures reach.
+sets of clean portraits (docs/data.md): unless stated otherwise, each keeps 99.5 % of these pictures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from facegen.errors import UsageError, did_you_mean
 from facegen.faces.identity import identity_distance
 
 VERSION = 2
-"""Version of the measures: crops measured by another one are measured again."""
+"""Version of the measures; crops with measures of another version are measured again."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Detector:
     """A measure and its threshold."""
 
     measure: Callable[[View], float] | None
-    """None for a measure that needs the whole set."""
+    """None if the measure needs the whole set."""
     worse: Literal["above", "below"]
     threshold: float
     usual: float
@@ -39,7 +39,7 @@ class Detector:
     """The measure and its unit, in a few words."""
 
     def severity(self, value: float) -> float:
-        """0 for a usual picture, 1 at the threshold, more past it."""
+        """Scale a measure: 0 for a usual picture, 1 at the threshold, more beyond it."""
         return (value - self.usual) / (self.threshold - self.usual)
 
 
@@ -67,19 +67,19 @@ DETECTORS = {
     "text": Detector(patterns.letters, "above", 4.5, 1.5, "letters in the longest row"),
     "duplicate": Detector(None, "below", 48.0, 128.0, "bits of 256 by which a better picture of the same face differs"),
 }
-"""Name, which is the reason given in the manifest -> detector."""
+"""Name, which is also the reason in the manifest -> detector."""
 DUPLICATE, PERSON = "duplicate", "person"
-"""The measure that needs the whole set; the reason of pictures beyond --per-person."""
+"""The measure that needs the whole set; the reason for crops beyond --per-person."""
 PICTURE_WISE = {name: detector.measure for name, detector in DETECTORS.items() if detector.measure is not None}
-"""Name -> measure, of those that need one picture alone."""
+"""Name -> measure, for measures of a single picture."""
 BITS, NEAR = 256, 64
-"""Bits of a perceptual hash; differing bits from which two crops are not compared any further."""
+"""Bits of a perceptual hash; hashes are similar if fewer than `NEAR` bits differ."""
 SAME_FACE = 0.12
-"""Distance of embeddings above which two crops with near hashes are different pictures. Copies that were moved,
+"""Distance of embeddings above which two crops with similar hashes are different pictures. Copies that were moved,
 lightened and saved again: 0.03 to 0.12; one person, neutral and smiling, in the same light: 0.11 to 0.34."""
 PERSON_DISTANCE = 0.4
 """Distance of embeddings below which two faces are linked to one person; chosen by benchmarks/clean_people.py. At 0.5,
-as in dlib's example of clustering, chains of people who look alike become one."""
+as in dlib's example of clustering, chains of similar people become one person."""
 ROWS = 512
 Pair = tuple[int, int, int]
 """Two indexes, the smaller first, and the number of bits that differ."""
@@ -88,7 +88,7 @@ Embeddings = Mapping[str, NDArray[np.float64]]
 
 
 def with_thresholds(settings: Iterable[str]) -> dict[str, Detector]:
-    """Return the detectors with some thresholds changed: "blurred=1.4"; UsageError if a setting is wrong."""
+    """Return the detectors with some thresholds changed, as in "blurred=1.4"; UsageError if a setting is wrong."""
     detectors = dict(DETECTORS)
     for setting in settings:
         name, _, text = setting.partition("=")
@@ -100,23 +100,23 @@ def with_thresholds(settings: Iterable[str]) -> dict[str, Detector]:
 
 
 def severities(measures: Mapping[str, float], detectors: Mapping[str, Detector]) -> dict[str, float]:
-    """The severity of each measure by its detector."""
+    """Compute the severity of each measure that has a detector."""
     return {name: detector.severity(measures[name]) for name, detector in detectors.items() if name in measures}
 
 
 def reasons(measures: Mapping[str, float], detectors: Mapping[str, Detector]) -> tuple[str, ...]:
-    """Name the detectors whose threshold is passed, the clearest case first."""
+    """Name the detectors whose threshold is passed, the most severe first."""
     passed = {name: severity for name, severity in severities(measures, detectors).items() if severity > 1}
     return tuple(sorted(passed, key=lambda name: -passed[name]))
 
 
 def doubt(measures: Mapping[str, float], detectors: Mapping[str, Detector]) -> float:
-    """The largest severity: pictures near 1 are for a person to see. 0 without a measure."""
+    """Return the largest severity, 0 without a measure; people should look at pictures near 1."""
     return max(severities(measures, detectors).values(), default=0.0)
 
 
 def is_measured(entry: Entry) -> bool:
-    """True if every detector that needs this picture alone has a measure."""
+    """Return whether an entry has all measures of a single picture."""
     return entry.measures.keys() >= PICTURE_WISE.keys()
 
 
@@ -129,20 +129,20 @@ def decide(
 ) -> list[Entry]:
     """Decide on every crop of a set.
 
-    Of crops that show the same, and of one person's crops, those with the sharpest eyes stay; crops that people
-    labelled "keep" come before all others then, crops that are dropped for another reason after them.
+    Of duplicates, and of one person's crops, those with the sharpest eyes stay; crops that people labelled "keep" rank
+    before all others, crops that are dropped for another reason after them.
 
     Args:
         entries: with the measures of `PICTURE_WISE`.
-        pairs: crops with near perceptual hashes, by their index among the entries.
-        per_person: crops of one person to keep at most; None keeps all.
+        pairs: crops with similar perceptual hashes, by their index in `entries`.
+        per_person: most crops of one person to keep; None keeps all.
     Returns:
         the entries in their order, with decision, reasons, the measures "duplicate" (bits) and "doubt" (the largest
-        severity of all detectors), and the column "duplicate_of".
+        severity), and the column "duplicate_of".
     """
     alone = [_decided(entry, BITS, "", detectors) for entry in entries]
-    known = [embeddings.get(entry.sha256) for entry in entries]
-    twins = duplicates(list(pairs), known, _ranks(alone))
+    faces = [embeddings.get(entry.sha256) for entry in entries]
+    twins = duplicates(list(pairs), faces, _ranks(alone))
     decided = [
         _decided(entry, twins[index][1], alone[twins[index][0]].file, detectors) if index in twins else entry
         for index, entry in enumerate(alone)
@@ -151,7 +151,7 @@ def decide(
 
 
 def near_pairs(hashes: RGB, bits: int = NEAR) -> Iterator[Pair]:
-    """Yield the pairs of crops whose perceptual hashes, (N, 32) packed, differ by less than `bits` bits, in order."""
+    """Yield the pairs of crops whose perceptual hashes, (N, 32) packed, differ in fewer than `bits` bits, in order."""
     words = np.ascontiguousarray(hashes).view(np.uint64)  # (N, 4)
     for start in range(0, len(words), ROWS):
         rows = words[start : start + ROWS]
@@ -164,11 +164,11 @@ def near_pairs(hashes: RGB, bits: int = NEAR) -> Iterator[Pair]:
 def duplicates(
     pairs: Sequence[Pair], embeddings: Sequence[NDArray[np.float64] | None], ranks: Sequence[int]
 ) -> dict[int, tuple[int, int]]:
-    """Find the crops that repeat a better one: index -> that one's index and the bits by which they differ.
+    """Find the crops that repeat a better one: index -> the better crop's index and the number of differing bits.
 
     Args:
         embeddings: one for each crop; None if it is in no pair, or could not be read.
-        ranks: 0 is the best crop; of two that show the same the better one stays.
+        ranks: one for each crop; 0 is the best.
     """
     found: dict[int, tuple[int, int]] = {}
     for one, other, bits in pairs:
@@ -184,10 +184,10 @@ def duplicates(
 def crowding(
     embeddings: Sequence[NDArray[np.float64]], ranks: Sequence[int], per_person: int, distance: float = PERSON_DISTANCE
 ) -> list[int]:
-    """Indexes of crops beyond the best `per_person` of each person.
+    """List the indexes of crops beyond the best `per_person` of each person.
 
-    People are clusters of embeddings (Chinese whispers, Biemann 2006), made by dlib: two people who look alike can
-    become one, and one person at very different ages two.
+    People are clusters of embeddings (Chinese whispers, Biemann 2006), made by dlib: two similar people may become one,
+    and one person at very different ages two.
     """
     import dlib
 
@@ -216,7 +216,7 @@ def _threshold(setting: str, text: str, detector: Detector) -> float:
 
 
 def _decided(entry: Entry, bits: int, twin: str, detectors: Mapping[str, Detector]) -> Entry:
-    """Decide on one crop, given the bits by which it differs from a better one, and the file of that."""
+    """Decide on one crop, which differs from the better crop `twin`, or "", by this number of bits."""
     measures = {name: value for name, value in entry.measures.items() if name != DOUBT} | {DUPLICATE: float(bits)}
     found = reasons(measures, detectors)
     measures[DOUBT] = round(doubt(measures, detectors), 3)
@@ -235,8 +235,10 @@ def _without_crowds(entries: list[Entry], embeddings: Embeddings, per_person: in
 
 
 def _ranks(entries: Sequence[Entry]) -> list[int]:
-    def worth(index: int) -> tuple[bool, bool, float, str]:
+    """Rank crops, 0 for the best."""
+
+    def key(index: int) -> tuple[bool, bool, float, str]:
         entry = entries[index]
         return entry.label != "keep", entry.decision == "drop", -entry.measures["blurred"], entry.file
 
-    return [int(rank) for rank in np.argsort(sorted(range(len(entries)), key=worth))]  # 0 is the best
+    return [int(rank) for rank in np.argsort(sorted(range(len(entries)), key=key))]

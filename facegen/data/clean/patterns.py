@@ -16,27 +16,27 @@ from facegen.arrays import Points
 from facegen.data.clean.face import SIDE, Grey, View
 
 USUAL = Path(__file__).parent / "usual.npz"
-"""For eyes and mouth: mean description, the axes of its usual changes, and its usual distance from them."""
+"""For eyes and mouth: mean description, principal axes, and usual distance from the space of these axes."""
 PATCHES = {"eyes": (128, 48), "mouth": (80, 48)}
-"""Width and height in pixels, at 60 px from eye to eye."""
+"""Width and height in pixels, with the eyes `EYE_DISTANCE` apart."""
 EYE_DISTANCE = 60
 CELL, TURNS = 16, 6
-"""Side of a cell in pixels; directions that gradients are sorted into."""
+"""Side of a cell in pixels; number of gradient directions."""
 
 NOISE_MASK = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 PARTS = 32
-"""Parts a side; the flattest of them count."""
+"""Number of parts along a side, of which the flattest count."""
 PERIODS = (4.0, 24.0)
-"""JPEG's grid of 8 px in crops that were shrunk to the half, or enlarged 3 times."""
+"""Least and largest period in pixels: JPEG's grid of 8 px in a crop shrunk to half, or enlarged 3 times."""
 PADDED = 4096
-"""Samples of the spectrum in which the grid is sought."""
+"""Samples of the spectrum in which the grid is searched for."""
 STEP = 0.02
-"""Second differences of luma count up to here, so that one hard edge does not outweigh a grid."""
+"""Second differences of luma are limited to this, so that a single edge does not outweigh a grid."""
 SCREEN_FROM = 0.09
-"""Cycles per pixel from which a regular pattern counts as a screen."""
+"""Least frequency of a screen, in cycles per pixel."""
 
 FLOOR = 1e-4
-"""Added to the size of detail, in luma, before logarithms are taken."""
+"""Added to the size of detail, in luma, before its logarithm is taken."""
 FLAT = 0.002
 """Gradient in luma per pixel below which a pixel is flat."""
 BANDS = {"fine": (0, 1), "coarse": (1, 2), "broad": (2, 4)}
@@ -45,21 +45,21 @@ WEIGHTS = {
     "flat": 33.718, "fine 10": -1.017, "fine 50": 3.209, "fine 99": 5.347, "coarse 10": -0.892, "coarse 50": -0.155,
     "coarse 99": -0.957, "broad 10": 0.282, "broad 50": -0.357, "broad 99": -1.282,
 }  # fmt: skip
-"""For each feature; a logistic regression by benchmarks/clean_models.py."""
+"""Weight of each feature in a logistic regression by benchmarks/clean_models.py."""
 BIAS = 6.744
 
 STROKE, HEIGHTS = 15, (7, 64)
-"""Pixels that a stroke of a letter is wide at most, and that a letter is high, from and to."""
+"""In pixels: largest width of a letter's stroke; least and largest height of a letter."""
 CONTRAST = 0.12
-"""Luma by which a letter is lighter, or darker, than its surroundings."""
+"""Least difference in luma between a letter and its surroundings."""
 MOST = 800
-"""Shapes of one polarity that count, the largest first: leaves and curls can be any number."""
+"""Only the largest shapes, lighter and darker, count up to this number: there may be any number of leaves or curls."""
 
 
 def hidden(name: str, view: View) -> float:
-    """Distance of the eyes, or the mouth, from those of clean portraits, over the usual distance.
+    """Measure the distance of the eyes, or the mouth, from those of clean portraits, over the usual distance.
 
-    Measured from the space of their descriptions (principal components), which was made without a covered face.
+    It is the distance of their description from the space of principal components of uncovered faces.
     """
     mean, axes, usual = (_usual()[f"{name}_{part}"] for part in ("mean", "axes", "distance"))
     offset = description(view, name) - mean
@@ -71,10 +71,10 @@ eyes_hidden, mouth_hidden = partial(hidden, "eyes"), partial(hidden, "mouth")
 
 
 def eye_light(view: View) -> float:
-    """Lightness around the lighter eye, over that of the lighter cheek: sunglasses are dark where lids should be.
+    """Divide the lightness around the lighter eye by that of the lighter cheek: sunglasses are darker than lids.
 
-    The 80th percentile of luma in a box of 0.44 x 0.26 eye distances around the eye, and the median of one of 0.2 x 0.2
-    halfway from the eye's outer corner to the mouth's.
+    The former is the 80th percentile of luma in a box of 0.44 x 0.26 eye distances around the eye; the latter is the
+    median in a box of 0.2 x 0.2, halfway between the outer corners of eye and mouth.
     """
     points = view.points
     eyes = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
@@ -86,7 +86,7 @@ def eye_light(view: View) -> float:
 
 
 def description(view: View, name: str) -> NDArray[np.float64]:
-    """Describe a patch by cells of oriented gradients (Dalal & Triggs 2005), normalised together, and of lightness."""
+    """Describe a patch by oriented gradients (Dalal & Triggs 2005) and lightness in cells, each normalised together."""
     luma = cv2.cvtColor(_patch(view, name), cv2.COLOR_RGB2GRAY)
     dx, dy = cv2.Sobel(luma, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(luma, cv2.CV_32F, 0, 1) / 8
     size, turn = cv2.magnitude(dx, dy), np.arctan2(dy, dx) % np.pi
@@ -101,10 +101,10 @@ def description(view: View, name: str) -> NDArray[np.float64]:
 
 
 def noise(view: View) -> float:
-    """Standard deviation of the grain in the flattest parts of the face, in steps of 255.
+    """Estimate the standard deviation of the grain in the flattest parts of the face, in steps of 255.
 
-    Immerkaer's mask (1996) on luma, mean over parts, 20th percentile of the parts in the face: skin counts, and no
-    beard, no foliage behind the head.
+    Immerkaer's mask (1996) is averaged over parts of the luma, and the 20th percentile of the parts in the face is
+    taken: so skin counts, but neither a beard nor foliage behind the head.
     """
     grain = np.abs(cv2.filter2D(view.fine_luma, -1, NOISE_MASK)) * (255 * np.sqrt(np.pi / 2) / 6)
     parts = cv2.resize(grain, (PARTS, PARTS), interpolation=cv2.INTER_AREA)
@@ -113,11 +113,11 @@ def noise(view: View) -> float:
 
 
 def blocks(view: View) -> float:
-    """How much a grid of equal period both ways stands out in the second differences of luma.
+    """Measure a grid of equal period in both directions in the second differences of luma.
 
-    Means of |second difference| along every column (row) make a line whose spectrum has peaks at multiples of 1 /
-    period. The period is unknown, as crops are resized: the best of all counts, with its first three multiples.
-    Unit: the median of the spectrum.
+    The mean |second difference| of every column (row) is a line whose spectrum has peaks at multiples of 1 / period.
+    The period is unknown, as crops are resized, so the best of all counts, with its first three multiples. The unit is
+    the median of the spectrum.
     """
     spectra = [_grid_spectrum(view.fine_luma), _grid_spectrum(view.fine_luma.T)]
     frequencies = np.arange(PADDED // PERIODS[1], PADDED / PERIODS[0]).astype(int)
@@ -126,7 +126,7 @@ def blocks(view: View) -> float:
 
 
 def screen(view: View) -> float:
-    """Height of the strongest regular pattern in the face above its neighbours in the spectrum, in decibels.
+    """Measure the strongest regular pattern in the face over its neighbours in the spectrum, in decibels.
 
     Half-tone dots, scan lines and moire are peaks; skin, hair and edges are not.
     """
@@ -141,16 +141,16 @@ def screen(view: View) -> float:
 
 
 def drawn(view: View) -> float:
-    """Log-odds that the picture is drawn or painted, by a logistic regression on `drawing_features`."""
+    """Compute the log-odds of a drawing or painting, by a logistic regression on `drawing_features`."""
     found = drawing_features(view)
     return BIAS + sum(weight * found[name] for name, weight in WEIGHTS.items())
 
 
 def drawing_features(view: View) -> dict[str, float]:
-    """Measure how drawings and photos differ, inside the face: backgrounds can be flat in photos, too.
+    """Measure features by which drawings and photos differ, in the face only: photos too may have flat backgrounds.
 
     Returns:
-        for each band, "fine p": log of the p-th percentile of the detail's size; "flat": share of flat pixels.
+        for each band, as in "fine 50": log of the 50th percentile of the detail's size; "flat": share of flat pixels.
     """
     luma = view.fine_luma
     face = cv2.resize(view.face.astype(np.uint8), luma.shape, interpolation=cv2.INTER_NEAREST).astype(bool)
@@ -168,8 +168,8 @@ def letters(view: View) -> float:
     """Count the letter-like shapes in the longest row.
 
     Shapes are connected strokes lighter (or darker) than their surroundings. A row has equal heights, one base line,
-    and gaps of less than a letter. The mouth is skipped, as teeth are such a row. Finds captions and plain watermarks;
-    handwriting, logos without letters and letters that touch stay unseen.
+    and gaps narrower than a letter. The mouth is skipped, as teeth form such a row. Captions and plain watermarks are
+    found; handwriting, logos without letters and touching letters are not.
     """
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (STROKE, STROKE))
     mouth = _mouth(view)
@@ -206,7 +206,7 @@ def _usual() -> dict[str, NDArray[np.float64]]:
 
 
 def _grid_spectrum(luma: Grey) -> NDArray[np.float64]:
-    """Amplitudes of the columns' mean second difference, over their median; (PADDED,)."""
+    """Compute the amplitudes of the columns' mean second difference, over their median: (PADDED,)."""
     second = np.abs(np.diff(luma, n=2, axis=1)).clip(0, STEP).mean(axis=0).astype(np.float64)
     line = second - cv2.blur(second[None], (31, 1))[0]
     amplitudes = np.abs(np.fft.fft(line * np.hanning(len(line)), PADDED))
@@ -220,7 +220,7 @@ def _mouth(view: View) -> tuple[slice, slice]:
 
 
 def _shapes(strokes: Grey) -> NDArray[np.int32]:
-    """(N, 4): left, top, width and height of the strokes that could be letters."""
+    """Find the strokes that could be letters: (N, 4) with left, top, width and height."""
     _, _, stats, _ = cv2.connectedComponentsWithStats((strokes > CONTRAST).astype(np.uint8), connectivity=8)
     _, _, width, height, area = stats.T
     filled = area / (width * height)

@@ -1,4 +1,4 @@
-"""The page of `facegen data clean`: counts, a histogram of each measure, and the crops at its ends."""
+"""The page of `facegen data clean`: counts, and for each measure a histogram and crops at its ends."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ REPORT = "clean.html"
 SHOWN, THUMB = 8, 112
 """Crops in a row, and their side in pixels."""
 REACH = 2.5
-"""A histogram ends at this severity, and as far below the usual; values beyond count as there."""
+"""Histograms end at this severity and at its negative; values beyond are drawn at the ends."""
 _MEANINGS = {PERSON: "crops of one person beyond --per-person"} | {n: d.meaning for n, d in DETECTORS.items()}
 
 
 def write_page(folder: Path, entries: Sequence[Entry], detectors: Mapping[str, Detector]) -> Path:
-    """Write clean.html into the set's folder; it needs no other file, but links to the crops."""
+    """Write clean.html into the set's folder; the page needs no other file, but links to the crops."""
     return write_report(
         folder / REPORT,
         "clean.html.j2",
@@ -42,7 +42,7 @@ def write_page(folder: Path, entries: Sequence[Entry], detectors: Mapping[str, D
 
 
 def counts(entries: Sequence[Entry]) -> list[tuple[str, int, int]]:
-    """(reason, crops dropped with it, crops dropped for nothing else), the most frequent first."""
+    """List (reason, crops dropped with it, crops dropped for it alone), the most frequent reason first."""
     every = Counter(reason for entry in entries for reason in entry.reasons)
     alone = Counter(entry.reasons[0] for entry in entries if len(entry.reasons) == 1)
     return [(reason, count, alone[reason]) for reason, count in every.most_common()]
@@ -68,7 +68,7 @@ def _section(folder: Path, name: str, detector: Detector, entries: Sequence[Entr
 
 
 def _crop(folder: Path, name: str, entry: Entry) -> dict[str, str]:
-    """A crop's thumbnail and text; no picture if the file is gone."""
+    """Return a crop's thumbnail and texts; no thumbnail if the file cannot be read."""
     try:
         url = picture_url(resize(read_image(folder / entry.file).rgb, (THUMB, THUMB)))
     except FacegenError:

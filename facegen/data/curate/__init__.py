@@ -1,1 +1,1 @@
-"""Label the faces of a set by eye: the labels on disk, and the page to swipe on."""
+"""Label the faces of a set by eye: the labels on disk, and the web page."""

@@ -1,4 +1,4 @@
-"""A set being labelled: its faces in order, their pictures for the page, and the raters' labels."""
+"""Label a set: its faces in order, their pictures for the page, and the raters' labels."""
 
 from __future__ import annotations
 
@@ -22,52 +22,52 @@ from facegen.files import sole_process
 from facegen.media.decoding import opened, split_alpha, to_rgb, upright
 
 SIDES = (384, 512, 768, 1024, 1536, 2048)
-"""Sides in pixels in which pictures are sent."""
+"""Sides, in pixels, of the pictures that are sent."""
 CACHED = 128
-"""Versions that are kept in memory: about 60 MB in the largest size, 10 MB at 768 px."""
+"""Pictures kept in memory: about 60 MB in the largest size, 10 MB at 768 px."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """A crop as the page knows it."""
+    """A crop on the page."""
 
     key: str
-    """Stands for the crop in addresses."""
+    """The crop's name in addresses."""
     name: str
-    """Its file below the set, for people to read."""
+    """The crop's file below the set, as printable text."""
     position: int
-    """Place in the order of showing, from 0 on."""
+    """Position in the order of showing, from 0 on."""
     decision: Decision
     reasons: tuple[str, ...]
     """The reasons of `facegen data clean` for its decision."""
     label: Decision = ""
-    """Label by the rater who asks."""
+    """The label by the rater who asks."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a rater is."""
+    """A rater's progress."""
 
     total: int
     keep: int
     drop: int
     seconds_each: float | None
-    """Seconds per face at the moment; None if not known yet."""
+    """Present seconds per face; None if not known yet."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """All labels so far, counted."""
+    """Counts of all labels."""
 
     total: int
     raters: dict[str, Progress]
     agreement: Agreement | None
     disputed: int
-    """Faces that one rater keeps and another drops."""
+    """Number of faces that one rater keeps and another drops."""
 
 
 class Pictures:
-    """Small JPEG versions of a set's crops; the latest are kept in memory. Several threads may use it."""
+    """Small JPEG versions of a set's crops, the latest kept in memory; several threads may use it."""
 
     def __init__(self, folder: Path, entries: Iterable[Entry], cached: int = CACHED) -> None:
         self._folder = folder.resolve()
@@ -75,11 +75,11 @@ class Pictures:
         self._made = lru_cache(cached)(self._make)
 
     def file_of(self, key: str) -> str | None:
-        """The crop that a key stands for, as the manifest names it; None if it is not in this set."""
+        """Return the file of a crop as the manifest names it; None if the key is not in this set."""
         return self._files.get(key)
 
     def jpeg(self, key: str, side: int) -> bytes:
-        """A crop as JPEG, its longer side at most `side` pixels, never enlarged.
+        """Encode a crop as JPEG, its longer side at most `side` pixels, never enlarged.
 
         Raises:
             ImageError: if the key is unknown, or the file is gone, damaged, or outside the set.
@@ -89,7 +89,7 @@ class Pictures:
     def _make(self, key: str, side: int) -> bytes:
         path = self._path(key)
         with opened(path) as file:
-            file.draft(None, (side, side))  # a JPEG is decoded at a half, a quarter or an eighth where that is enough
+            file.draft(None, (side, side))  # decodes a JPEG at a half, a quarter or an eighth if that is enough
             colour, _ = split_alpha(upright(path, file, None)[0])
             picture, _ = to_rgb(colour, file.info.get("icc_profile"), keep_profile=False)
             picture.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -111,9 +111,9 @@ class Pictures:
 
 
 class Curation:
-    """One set and its raters' labels; several threads may use it, and one process at a time.
+    """A set and its raters' labels; several threads may use it, but only one process at a time.
 
-    Methods that take a rater's name raise UsageError if it cannot be one.
+    Methods with a rater raise UsageError if the name is not valid.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -130,29 +130,29 @@ class Curation:
         self._logs = {rater: LabelLog(log_path(folder, rater)) for rater in raters_of(folder)}
 
     def waiting(self, rater: str, start: int, count: int) -> list[Face]:
-        """The next faces that a rater has not labelled, from a position on."""
+        """List the next faces, from a position on, that a rater has not labelled."""
         labels = self._log(rater).labels
         found = (face for face in self._faces[start:] if self._files[face.position] not in labels)
         return [face for face, _ in zip(found, range(count), strict=False)]
 
     def latest(self, rater: str, count: int) -> list[Face]:
-        """The faces that a rater labelled last, in that order."""
+        """List the faces that a rater labelled last, in the order of labelling."""
         labels = list(self._labels(rater))[-count:]
         return [replace(self._faces[self._positions[file]], label=label) for file, label in labels]
 
     def disputed(self, rater: str) -> list[Face]:
-        """The faces that one rater keeps and another drops, with the label of the one who asks."""
-        own = self._log(rater).labels
-        return [replace(face, label=own.get(self._files[face.position], "")) for face in self._disputed()]
+        """List the faces that one rater keeps and another drops, with the labels by `rater`."""
+        labels = self._log(rater).labels
+        return [replace(face, label=labels.get(self._files[face.position], "")) for face in self._disputed()]
 
     def progress(self, rater: str) -> Progress:
-        """How far a rater is."""
+        """Count a rater's labels."""
         labels = [label for _, label in self._labels(rater)]
         keep, drop = labels.count("keep"), labels.count("drop")
         return Progress(len(self._faces), keep, drop, self._log(rater).seconds_each)
 
     def label(self, rater: str, key: str, label: Decision) -> Progress:
-        """Label a face, or take its label back with ""; it is on the disk when this returns."""
+        """Label a face, or remove its label with ""; the change is on the disk when this returns."""
         file = self.pictures.file_of(key)
         if file is None:
             raise UsageError(f"face {key!r}: is not in this set; reload the page.")
@@ -160,26 +160,25 @@ class Curation:
         return self.progress(rater)
 
     def summary(self) -> Summary:
-        """Count everybody's labels, and how far they agree."""
+        """Count the labels of all raters, and measure their agreement."""
         with self._lock:
             raters = sorted(self._logs)
-        labels = {rater: dict(self._labels(rater)) for rater in raters}
-        given = [rater for rater in raters if labels[rater]]
+        labels = {rater: found for rater in raters if (found := dict(self._labels(rater)))}
         return Summary(
             len(self._faces),
-            {rater: self.progress(rater) for rater in given},
-            agreement(labels[rater] for rater in given),
+            {rater: self.progress(rater) for rater in labels},
+            agreement(labels.values()),
             len(self._disputed()),
         )
 
     def _disputed(self) -> list[Face]:
         with self._lock:
             everybody = [log.labels for log in self._logs.values()]
-        said = ({labels.get(file, "") for labels in everybody} for file in self._files)
-        return [face for face, labels in zip(self._faces, said, strict=True) if labels >= {"keep", "drop"}]
+        given = ({labels.get(file, "") for labels in everybody} for file in self._files)
+        return [face for face, labels in zip(self._faces, given, strict=True) if labels >= {"keep", "drop"}]
 
     def _labels(self, rater: str) -> Iterator[tuple[str, Decision]]:
-        """A rater's labels of the faces that are in the set now."""
+        """Yield a rater's labels of the faces that are still in the set."""
         return ((file, label) for file, label in self._log(rater).labels.items() if file in self._positions)
 
     def _log(self, rater: str) -> LabelLog:
@@ -192,7 +191,7 @@ class Curation:
 
 @contextmanager
 def opened_set(folder: Path) -> Iterator[Curation]:
-    """Open a set to label it; UsageError if another process does so already."""
+    """Open a set to label it; UsageError if another process has opened it."""
     curation = Curation(folder)
     taken = f"{folder}: facegen data curate or studio runs on it already; use its page, or end it first."
     with sole_process(folder / FOLDER, taken):
@@ -200,7 +199,7 @@ def opened_set(folder: Path) -> Iterator[Curation]:
 
 
 def doubtful_first(entries: Sequence[Entry]) -> list[Entry]:
-    """Sort by distance from the opposite decision; if nothing was decided, by sharpness, then by name."""
+    """Sort by `margin`; if `facegen data clean` has not run, by sharpness. Ties are sorted by sharpness, then name."""
     is_cleaned = any(DOUBT in entry.measures for entry in entries)
 
     def key(entry: Entry) -> tuple[float, float, str]:
@@ -210,9 +209,9 @@ def doubtful_first(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def margin(entry: Entry) -> float:
-    """Distance of an entry's doubt from the opposite decision; 0 before a decision.
+    """Compute the distance of an entry's doubt from the opposite decision; 0 if nothing was decided.
 
-    Infinite where it is dropped for a reason that no measure gives, as for a person who is there often enough.
+    It is infinite if the entry is dropped without a measure, as for a person with enough crops.
     """
     doubt = entry.measures.get(DOUBT)
     if doubt is None or not entry.decision:
@@ -222,17 +221,17 @@ def margin(entry: Entry) -> float:
 
 
 def face_key(folder: Path, file: str) -> str:
-    """20 hex digits that stand for a crop of a set, the same in every run; the folder has to be resolved."""
+    """Hash a crop's place to 20 hex digits, the same in every run; the folder has to be resolved."""
     return hashlib.sha256(f"{folder}\0{file}".encode(errors="surrogateescape")).hexdigest()[:20]
 
 
 def _reasons(entry: Entry) -> tuple[str, ...]:
-    """The reasons of `clean`; for a duplicate, with the crop that it repeats."""
+    """Return the reasons of `facegen data clean`; a duplicate's reason names the crop that it repeats."""
     twin = entry.extra.get(TWIN, "")
     named = {"duplicate": f"duplicate of {_shown(twin)}"} if twin else {}
     return tuple(named.get(reason, reason) for reason in entry.reasons)
 
 
 def _shown(file: str) -> str:
-    """A file's name as text: bytes that are not text are replaced."""
+    """Replace bytes of a file's name that are not UTF-8."""
     return os.fsencode(file).decode(errors="replace")

@@ -1,8 +1,8 @@
 """Labels by people: one append-only file of JSON lines for each rater, their agreement, and the export to the manifest.
 
 The files are in the set's folder `labels`. A line is {"at": UTC time, "file": the crop, "label": "keep", "drop", or ""
-where a label was taken back}; the latest line of a crop counts. It is on the disk before `LabelLog.set` returns, so
-that a killed process loses nothing.
+if the label was removed}; the last line of a crop counts. A line is on the disk before `LabelLog.set` returns, so that
+a killed process loses nothing.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from facegen.files import sole_writer
 FOLDER = "labels"
 SUFFIX = ".jsonl"
 RATER_PATTERN, RATER_LENGTH = r"\w+([ -]\w+)*", 32
-"""Names of raters, which become file names: letters, digits and "_", with a space or "-" between, and their length."""
+"""Pattern and longest length of raters' names, which become file names: letters, digits and "_", with a space or "-"
+between."""
 _PACE_OVER = 30  # labels
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line of a rater's file."""
+    """A line of a rater's file."""
 
     at: datetime
     file: str
@@ -42,31 +43,31 @@ class Line:
 
 
 class LabelLog:
-    """The labels of one rater; several threads may use it, one process at a time."""
+    """The labels of one rater; several threads may use it, but only one process at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file, and repair a last line that a crash tore: it is completed if whole, cut off if not."""
+        """Read the file; a last line that a crash cut short is removed, or ended if only its end is missing."""
         self._path = path
         self._lock = threading.Lock()
         self._labels: dict[str, Decision] = {}
         self._times: deque[datetime] = deque(maxlen=_PACE_OVER + 1)
-        lines, whole = _read(path)
+        lines, length = _read(path)
         for line in lines:
             self._take(line)
-        if whole is not None:
-            _repair(path, whole)
+        if length is not None:
+            _repair(path, length)
 
     @property
     def labels(self) -> dict[str, Decision]:
-        """File -> "keep" or "drop", in the order in which they were labelled."""
+        """File -> "keep" or "drop", in the order of labelling."""
         with self._lock:
             return dict(self._labels)
 
     @property
     def seconds_each(self) -> float | None:
-        """Seconds per face: the median over the latest ones; None before the third.
+        """Seconds per face: the median over the latest faces, which ignores pauses; None before the third face.
 
-        So neither pauses count, nor clocks that were set: steps back in time are omitted.
+        Steps back in time, of a clock that was set, are omitted.
         """
         with self._lock:
             times = list(self._times)
@@ -74,10 +75,10 @@ class LabelLog:
         return median(gaps) if len(gaps) > 1 else None
 
     def set(self, file: str, label: Decision) -> None:
-        """Label a crop, or take its label back with ""; the label that it has already adds no line.
+        """Label a crop, or remove its label with ""; a label that it already has adds no line.
 
         Raises:
-            FileError: if the label cannot be written; then it does not count, and the file is unchanged.
+            FileError: if the label cannot be written; then nothing changes.
         """
         with self._lock:
             if self._labels.get(file, "") == label:
@@ -94,7 +95,7 @@ class LabelLog:
 
 
 def log_path(folder: Path, rater: str) -> Path:
-    """The file of a rater's labels; UsageError if the name cannot be a rater's."""
+    """Return the file of a rater's labels; UsageError if the name is not valid."""
     if not _is_rater(rater):
         raise UsageError(f"rater {rater!r}: expected at most {RATER_LENGTH} letters, digits and '_', with a space or "
                          "'-' between.")  # fmt: skip
@@ -102,7 +103,7 @@ def log_path(folder: Path, rater: str) -> Path:
 
 
 def raters_of(folder: Path) -> list[str]:
-    """The raters who have labelled the set, in order of name."""
+    """List the raters who have labelled the set, in order of name."""
     labels = folder / FOLDER
     try:
         names = [path.stem for path in labels.iterdir() if path.suffix == SUFFIX] if labels.is_dir() else []
@@ -112,27 +113,27 @@ def raters_of(folder: Path) -> list[str]:
 
 
 def read_labels(folder: Path) -> dict[str, dict[str, Decision]]:
-    """Read all labels of every crop that was ever labelled; a torn last line is skipped, and not repaired.
+    """Read all labels; a last line that was cut short is skipped, but not repaired.
 
     Returns:
-        rater -> file -> "keep", "drop", or "" where a label was taken back.
+        rater -> file -> "keep", "drop", or "" if the label was removed.
     """
     return {rater: {line.file: line.label for line in _read(log_path(folder, rater))[0]} for rater in raters_of(folder)}
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far raters agree on the faces that all of them labelled."""
+    """The raters' agreement on the faces that all of them labelled."""
 
     faces: int
     same: float
-    """Share of them on which all say the same, 0..1."""
+    """Share of these faces with equal labels, 0..1."""
 
 
 def agreement(raters: Iterable[Mapping[str, Decision]]) -> Agreement | None:
-    """Compare the labels of raters, file -> label; "" counts as none, and raters without a label do not count.
+    """Compare the labels of raters, file -> label; "" is no label, and raters without labels do not count.
 
-    None with fewer than two raters, or if no face was labelled by all of them.
+    None if there are fewer than two raters, or no face was labelled by all.
     """
     given = [{file: label for file, label in labels.items() if label} for labels in raters]
     given = [labels for labels in given if labels]
@@ -144,7 +145,7 @@ def agreement(raters: Iterable[Mapping[str, Decision]]) -> Agreement | None:
 
 
 def majority(labels: Sequence[Decision]) -> Decision:
-    """The label that more raters give; "" if both are given equally often."""
+    """Return the label given by most raters; "" if both are equally frequent."""
     counts = Counter(labels)
     if counts["keep"] == counts["drop"]:
         return ""
@@ -159,23 +160,23 @@ class Exported:
     keep: int
     drop: int
     ties: int
-    """Faces labelled keep and drop equally often: clean's decision stands."""
+    """Faces labelled keep and drop equally often; the decision of `facegen data clean` applies."""
     unlabelled: int
-    """Faces that nobody labelled: the manifest's value stands."""
+    """Faces that nobody labelled; the manifest's label stays."""
 
 
 def export(folder: Path) -> Exported:
-    """Write the majority's labels into the manifest on the disk; a plain folder gets a manifest."""
+    """Write the majority's labels into the manifest; a plain folder gets a manifest."""
     if not (folder / MANIFEST).is_file():
-        entries_of(folder)  # nothing is written into a folder without pictures
+        entries_of(folder)  # refuses a folder without pictures before anything is written into it
     counts = Counter[str]()
     labelled = []
     with sole_writer(folder):
         entries, raters = entries_of(folder), read_labels(folder).values()
         for entry in entries:
-            said = [labels[entry.file] for labels in raters if entry.file in labels]
-            label = majority(said) if said else entry.label
-            counts[label if any(said) else "none"] += 1
+            given = [labels[entry.file] for labels in raters if entry.file in labels]
+            label = majority(given) if given else entry.label
+            counts[label if any(given) else "none"] += 1
             labelled.append(replace(entry, label=label))
         write_manifest(folder, labelled)
     return Exported(MANIFEST, counts["keep"], counts["drop"], counts[""], counts["none"])
@@ -186,7 +187,7 @@ def _is_rater(name: str) -> bool:
 
 
 def _read(path: Path) -> tuple[list[Line], int | None]:
-    """The lines of a file; and if its last line has no end, the length of the whole ones in bytes, else None."""
+    """Read the lines of a file; if the last one has no end, also return the length in bytes of the valid lines."""
     try:
         with open_plain(path) as file:
             content = file.read()
@@ -216,13 +217,13 @@ def _parse(path: Path, number: int, row: bytes) -> Line:
     return line
 
 
-def _repair(path: Path, whole: int) -> None:
-    """Cut a file after its whole lines and end the last of them."""
+def _repair(path: Path, length: int) -> None:
+    """Cut a file to this length, and end its last line."""
     try:
         with path.open("r+b") as file:
-            file.truncate(whole)
-            file.seek(max(whole - 1, 0))
-            if whole and file.read(1) != b"\n":
+            file.truncate(length)
+            file.seek(max(length - 1, 0))
+            if length and file.read(1) != b"\n":
                 file.write(b"\n")
             file.flush()
             os.fsync(file.fileno())
@@ -231,7 +232,7 @@ def _repair(path: Path, whole: int) -> None:
 
 
 def _append(path: Path, line: Line) -> None:
-    """Add a line and wait until it is on the disk; if that fails, the file is unchanged."""
+    """Append a line and wait until it is on the disk; if that fails, the file is unchanged."""
     values = {"at": line.at.isoformat(timespec="milliseconds"), "file": line.file, "label": line.label}
     try:
         path.parent.mkdir(exist_ok=True)
@@ -244,7 +245,7 @@ def _append(path: Path, line: Line) -> None:
             except OSError:
                 file.truncate(size)
                 raise
-        if is_new and os.name == "posix":  # others cannot open folders
+        if is_new and os.name == "posix":  # other systems cannot open folders
             _sync_folder(path.parent)
     except OSError as error:
         raise _unwritable(path, error) from None

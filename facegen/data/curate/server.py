@@ -1,4 +1,4 @@
-"""The web server of the curate page: the page itself, its pictures, and the labels, over HTTP."""
+"""The web server of the curate page: the page, its pictures, and the labels, over HTTP."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ ASSETS = {
     "api.js": "text/javascript", "app.js": "text/javascript", "deck.js": "text/javascript", "icon.svg": "image/svg+xml",
     "style.css": "text/css", "summary.js": "text/javascript",
 }  # fmt: skip
-"""Files of the page other than index.html -> their type; nothing else in that folder is sent."""
+"""Files of the page other than index.html -> their type; no other file in that folder is sent."""
 AHEAD, BEHIND = 40, 50
-"""Faces sent to the page at once; labelled faces that it can take back after a reload."""
+"""Faces sent to the page at once; labelled faces that can be undone after a reload."""
 Rater = Annotated[str, Field(pattern=f"^{RATER_PATTERN}$", max_length=RATER_LENGTH)]
 
 
 class Start(BaseModel):
-    """Sent to the page before it knows the rater."""
+    """Sent to the page when it starts."""
 
     set: str
     """The set's name."""
@@ -38,13 +38,13 @@ class Start(BaseModel):
 
 
 class Session(BaseModel):
-    """Sent to the page so that a rater can go on."""
+    """Sent to the page once the rater is known."""
 
     progress: Progress
     faces: list[Face]
-    """The next ones to label."""
+    """The next faces to label."""
     history: list[Face]
-    """The latest ones labelled."""
+    """The latest labelled faces."""
 
 
 class Swipe(BaseModel):
@@ -56,7 +56,7 @@ class Swipe(BaseModel):
 
 
 def create_app(curation: Curation, access: Access, rater: str | None = None) -> FastAPI:
-    """Make the web application of one set; `rater` labels unless the page names another."""
+    """Make the web application of a set; `rater` is the default for the page."""
     app = FastAPI(openapi_url=None)
     app.add_middleware(Guard, access=access)
     app.add_exception_handler(FacegenError, _explain)
@@ -120,6 +120,6 @@ def _add_files(app: FastAPI, curation: Curation) -> None:
 
 
 def _explain(request: Request, error: Exception) -> Response:
-    """Turn a facegen error into an answer that the page shows; bytes of a file's name that are no text become "?"."""
+    """Turn a facegen error into an answer for the page; bytes of a file's name that are not UTF-8 become "?"."""
     status = 422 if isinstance(error, UsageError) else 500
     return JSONResponse({"detail": str(error).encode(errors="replace").decode()}, status)

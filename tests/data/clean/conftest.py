@@ -1,4 +1,4 @@
-"""A real portrait, and a set of it."""
+"""A real portrait, and a set of its variants."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from facegen.media.images import write_image
 
 @pytest.fixture(scope="session")
 def portrait(astronaut: RGB) -> RGB:
-    """(192, 192, 3): the astronaut's head in the FFHQ frame."""
+    """The astronaut's head in the FFHQ frame, (192, 192, 3)."""
     return crop_head(astronaut, heads_in_photo(astronaut)[0].frame, 192)
 
 
 @pytest.fixture(scope="session")
 def points(portrait: RGB) -> NDArray[np.float64]:
-    """(68, 2): its landmarks."""
+    """The portrait's landmarks, (68, 2)."""
     return landmarks_in_head(portrait).points
 
 
 @pytest.fixture
 def view(portrait: RGB, points: NDArray[np.float64]) -> View:
-    """The portrait as detectors see it."""
+    """The portrait, prepared for the detectors."""
     return view_crop(portrait, points)
 
 

@@ -1,4 +1,4 @@
-"""A set is measured once, judged at will, and survives what goes wrong."""
+"""A set is measured once and decided on often; damaged crops and caches fail alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from facegen.media.images import write_image
 
 
 def clean(folder: Path, per_person: int | None = None) -> tuple[list[Entry], list[Outcome]]:
-    """The judged entries, and what was measured for them."""
+    """The entries with decisions, and the outcomes of measuring."""
     cleaning = Cleaning(folder)
     outcomes = list(cleaning.measure(cleaning.unmeasured(), 1))
     pairs = cleaning.near_pairs()
@@ -47,7 +47,7 @@ def test_a_plain_folder_becomes_a_set(crops: Path) -> None:
 
 def test_a_run_without_news_measures_nothing_and_writes_the_same_bytes(crops: Path) -> None:
     clean(crops, per_person=2)
-    clean(crops, per_person=2)  # of what entries_of makes of a plain folder, a manifest makes floats
+    clean(crops, per_person=2)  # the manifest turns some integers of a plain folder's entries into floats
     before = (crops / "manifest.csv").read_bytes()
     _, outcomes = clean(crops, per_person=2)
     assert outcomes == []
@@ -81,7 +81,7 @@ def test_a_damaged_crop_fails_alone_and_keeps_no_decision(crops: Path) -> None:
     assert {entry.file: entry.decision for entry in read_manifest(crops)}["b.png"] == ""
 
 
-def test_what_was_measured_before_a_stop_is_kept(crops: Path) -> None:
+def test_measures_from_before_a_stop_are_kept(crops: Path) -> None:
     cleaning = Cleaning(crops)
     with closing(cleaning.measure(cleaning.unmeasured(), 1)) as outcomes:
         first = next(outcomes).source
@@ -89,24 +89,27 @@ def test_what_was_measured_before_a_stop_is_kept(crops: Path) -> None:
     assert len(Cleaning(crops).unmeasured()) == 3
 
 
-def test_rows_of_missing_measures_are_measured_again(crops: Path) -> None:
+def test_crops_with_measures_of_another_version_are_measured_again(crops: Path) -> None:
     entries, _ = clean(crops)
     write_manifest(crops, [replace(entry, measures=entry.measures | {"version": 0.0}) for entry in entries])
     assert len(Cleaning(crops).unmeasured()) == 4
     assert entries[0].measures.keys() >= PICTURE_WISE.keys()
 
 
-def test_looks_come_back_and_damage_is_named(tmp_path: Path) -> None:
-    looks = Fingerprints(tmp_path)
-    looks.hashes["a" * 64] = np.arange(32, dtype=np.uint8)
-    looks.embeddings["a" * 64] = np.linspace(0, 1, 128)
-    looks.save()
+@pytest.fixture
+def saved(tmp_path: Path) -> Fingerprints:
+    """The fingerprints of one crop, written to a file."""
+    found = Fingerprints(tmp_path)
+    found.hashes["a" * 64] = np.arange(32, dtype=np.uint8)
+    found.embeddings["a" * 64] = np.linspace(0, 1, 128)
+    found.save()
+    return found
+
+
+def test_fingerprints_are_read_as_they_were_written(tmp_path: Path, saved: Fingerprints) -> None:
     again = Fingerprints(tmp_path)
-    assert np.array_equal(again.hashes["a" * 64], looks.hashes["a" * 64])
-    assert np.array_equal(again.embeddings["a" * 64], looks.embeddings["a" * 64])
-    (tmp_path / FINGERPRINTS).write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(FileError, match="delete it"):
-        Fingerprints(tmp_path)
+    assert np.array_equal(again.hashes["a" * 64], saved.hashes["a" * 64])
+    assert np.array_equal(again.embeddings["a" * 64], saved.embeddings["a" * 64])
 
 
 NAMES = np.array(["a" * 64])
@@ -127,18 +130,18 @@ def test_a_cache_of_other_shapes_and_numbers_is_refused(tmp_path: Path, changed:
         Fingerprints(tmp_path)
 
 
-def test_any_damage_to_the_cache_is_one_line(tmp_path: Path) -> None:
-    looks = Fingerprints(tmp_path)
-    looks.hashes["a" * 64], looks.embeddings["a" * 64] = np.arange(32, dtype=np.uint8), np.linspace(0, 1, 128)
-    looks.save()
-    whole, rng = (tmp_path / FINGERPRINTS).read_bytes(), np.random.default_rng(0)
+def test_any_damage_to_the_cache_is_a_file_error(saved: Fingerprints) -> None:
+    content, rng = saved.path.read_bytes(), np.random.default_rng(0)
     for _ in range(300):
-        damaged = np.frombuffer(whole, np.uint8).copy()[: rng.integers(1, len(whole) + 1)]
+        damaged = np.frombuffer(content, np.uint8).copy()[: rng.integers(1, len(content) + 1)]
         where = rng.integers(0, len(damaged), rng.integers(0, 8))
         damaged[where] = rng.integers(0, 256, len(where))
-        (tmp_path / FINGERPRINTS).write_bytes(damaged.tobytes())
+        saved.path.write_bytes(damaged.tobytes())
         with contextlib.suppress(FileError), np.errstate(all="ignore"):
-            Fingerprints(tmp_path)
+            Fingerprints(saved.path.parent)
+    saved.path.write_bytes(b"PK\x03\x04 cut short")
+    with pytest.raises(FileError, match="delete it"):
+        Fingerprints(saved.path.parent)
 
 
 def test_a_crop_too_small_to_measure_fails_alone(crops: Path, portrait: RGB) -> None:

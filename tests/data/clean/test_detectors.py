@@ -1,4 +1,4 @@
-"""Each detector passes a good portrait and stops what it is for; thresholds can be set."""
+"""Detectors pass a good portrait and find spoiled ones; thresholds can be set."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_good_portrait_passes(view: View) -> None:
 
 
 @pytest.mark.parametrize("kind", FOUND_BY)
-def test_what_was_spoiled_is_found(portrait: RGB, points: NDArray[np.float64], kind: str) -> None:
+def test_a_spoiled_portrait_is_found(portrait: RGB, points: NDArray[np.float64], kind: str) -> None:
     spoiled = np.ascontiguousarray(KINDS[kind](portrait, np.random.default_rng(5)))
     assert FOUND_BY[kind] in reasons(measured(view_crop(spoiled, points)), DETECTORS)
 
@@ -66,8 +66,8 @@ def test_noise_is_measured_in_steps(points: NDArray[np.float64]) -> None:
         assert noise(view) == pytest.approx(sigma, rel=0.2)
 
 
-def test_foliage_behind_a_head_is_no_noise(portrait: RGB, points: NDArray[np.float64], view: View) -> None:
-    """The face as it is, everything around it leaves of a few pixels."""
+def test_foliage_behind_a_head_is_not_noise(portrait: RGB, points: NDArray[np.float64], view: View) -> None:
+    """The face is unchanged and surrounded by leaves of a few pixels."""
     leaves = resize(np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8), (192, 192))
     face = resize(np.repeat(view.face[..., None] * np.uint8(255), 3, axis=2), (192, 192)) > 0
     busy = view_crop(np.where(face, portrait, leaves), points)
@@ -76,7 +76,7 @@ def test_foliage_behind_a_head_is_no_noise(portrait: RGB, points: NDArray[np.flo
 
 
 @pytest.mark.parametrize("enlarged", [1.0, 1.37])
-def test_a_hard_jpeg_shows_its_blocks_at_any_size(
+def test_blocks_of_a_strongly_compressed_jpeg_are_found_at_any_size(
     portrait: RGB, points: NDArray[np.float64], enlarged: float
 ) -> None:
     _, coded = cv2.imencode(".jpg", resize(portrait, (400, 400)), [cv2.IMWRITE_JPEG_QUALITY, 8])
@@ -86,7 +86,7 @@ def test_a_hard_jpeg_shows_its_blocks_at_any_size(
     assert before < DETECTORS["blocks"].threshold < after
 
 
-def test_letters_are_counted_by_the_row(portrait: RGB, points: NDArray[np.float64]) -> None:
+def test_letters_in_a_row_are_counted(portrait: RGB, points: NDArray[np.float64]) -> None:
     rgb = resize(portrait, (512, 512))
     cv2.putText(rgb, "SAMPLE", (40, 60), cv2.FONT_HERSHEY_SIMPLEX, 1.2, (255, 255, 255), 3)
     assert letters(view_crop(rgb, points * 512 / 192)) == 6
@@ -114,7 +114,7 @@ def test_severity_is_one_at_the_threshold(name: str) -> None:
     assert reasons({name: detector.threshold}, DETECTORS) == ()
 
 
-def test_the_clearest_reason_comes_first_and_is_the_doubt() -> None:
+def test_the_most_severe_reason_comes_first_and_is_the_doubt() -> None:
     measures = {"noisy": 2.2, "blown": 1.0, "dark": 0.8}
     assert reasons(measures, DETECTORS) == ("blown", "noisy")
     assert doubt(measures, DETECTORS) == DETECTORS["blown"].severity(1.0)
@@ -143,6 +143,6 @@ def test_a_wrong_threshold_is_named(setting: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(("shape", "count"), [((64, 48, 3), 68), ((64, 64), 68), ((64, 64, 3), 5)])
-def test_only_square_crops_with_landmarks_are_looked_at(shape: tuple[int, ...], count: int) -> None:
+def test_only_square_crops_with_landmarks_are_measured(shape: tuple[int, ...], count: int) -> None:
     with pytest.raises(ShapeError, match=r"expected a square one"):
         view_crop(np.zeros(shape, np.uint8), np.zeros((count, 2)))

@@ -1,4 +1,4 @@
-"""Decisions of a whole set, from measures alone; near-duplicates and people."""
+"""Decisions on a set by measures, duplicates and people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_measures_decide() -> None:
     assert dark.measures[DOUBT] > 1
 
 
-def test_of_duplicates_the_sharper_stays_and_is_named() -> None:
+def test_the_sharper_of_two_duplicates_stays_and_is_named() -> None:
     dull, sharp, other = decide([entry(1), entry(2, blurred=4.0), entry(3)], [(0, 1, 12), (1, 2, 9)], FACES, DETECTORS)
     assert (dull.decision, dull.reasons, dull.extra) == ("drop", ("duplicate",), {TWIN: "2.png"})
     assert dull.measures["duplicate"] == 12
@@ -42,7 +42,7 @@ def test_a_label_outweighs_sharpness_and_a_drop_outweighs_both() -> None:
     assert (first.decision, second.reasons) == ("keep", ("noisy", "duplicate"))
 
 
-def test_judging_again_forgets_what_was_decided_before() -> None:
+def test_a_new_decision_does_not_depend_on_the_old_one() -> None:
     pairs = [(0, 1, 12)]
     once = decide([entry(1), entry(2, dark=0.1)], pairs, FACES, DETECTORS)
     assert decide(once, pairs, FACES, DETECTORS) == once
@@ -51,15 +51,15 @@ def test_judging_again_forgets_what_was_decided_before() -> None:
     assert eased[1].extra == {}
 
 
-def test_a_person_is_kept_as_often_as_asked() -> None:
+def test_no_more_crops_of_a_person_are_kept_than_allowed() -> None:
     entries = [entry(1), entry(2, blurred=4.0), entry(3)]
     assert [e.reasons for e in decide(entries, [], FACES, DETECTORS, per_person=1)] == [("person",), (), ()]
     assert all(e.decision == "keep" for e in decide(entries, [], FACES, DETECTORS, per_person=2))
 
 
-def embedding(place: float) -> NDArray[np.float64]:
-    """Faces on a line: distances are differences of places."""
-    return np.asarray(np.eye(128)[0] * place)
+def embedding(position: float) -> NDArray[np.float64]:
+    """Faces on a line: their distances are the differences of their positions."""
+    return np.asarray(np.eye(128)[0] * position)
 
 
 def test_near_pairs_are_all_pairs_that_are_near(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,13 +83,13 @@ def test_the_better_of_two_stays() -> None:
     assert duplicates(pairs, faces, ranks=[1, 0, 2]) == {0: (1, 20), 2: (0, 10)}
 
 
-def test_near_hashes_of_other_faces_are_no_duplicates() -> None:
+def test_similar_hashes_of_different_faces_are_not_duplicates() -> None:
     assert duplicates([(0, 1, 5)], [embedding(0), embedding(0.3)], ranks=[0, 1]) == {}
     assert duplicates([(0, 1, 5)], [embedding(0), None], ranks=[0, 1]) == {}
 
 
-def test_of_each_person_the_best_stay() -> None:
-    faces = [embedding(place) for place in (0, 0.1, 0.2, 5, 5.1, 0.15)]
+def test_the_best_crops_of_each_person_stay() -> None:
+    faces = [embedding(position) for position in (0, 0.1, 0.2, 5, 5.1, 0.15)]
     assert crowding(faces, ranks=[3, 0, 1, 2, 4, 5], per_person=2) == [0, 5]
     assert crowding(faces, ranks=[3, 0, 1, 2, 4, 5], per_person=4) == []
     assert crowding([], [], per_person=1) == []

@@ -1,4 +1,4 @@
-"""The page names every reason and shows the crops it is about."""
+"""The page counts every reason and shows crops of each measure."""
 
 from __future__ import annotations
 
@@ -31,5 +31,5 @@ def test_the_page_shows_each_detector_and_escapes_names(tmp_path: Path) -> None:
 
 
 def test_crops_are_embedded(crops: Path) -> None:
-    judged = decide([Entry("a.png", "", measures=GOOD)], [], {}, DETECTORS)
-    assert "data:image/jpeg;base64," in write_page(crops, judged, DETECTORS).read_text(encoding="utf-8")
+    decided = decide([Entry("a.png", "", measures=GOOD)], [], {}, DETECTORS)
+    assert "data:image/jpeg;base64," in write_page(crops, decided, DETECTORS).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A set of three faces, and a visitor to its page."""
+"""A set of three faces, and a visitor of its page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ADDRESS = "http://127.0.0.1:8642"
 
 
 class Visitor:
-    """A browser that keeps cookies and follows no redirect, without a network between it and the application."""
+    """A browser that keeps cookies, follows no redirect, and calls the application without a network."""
 
     def __init__(self, app: FastAPI, address: str = ADDRESS) -> None:
         self._app = app
@@ -36,7 +36,7 @@ class Visitor:
         return self.post("/api/labels", {"rater": rater, "face": face, "label": label})
 
     def faces(self, rater: str = "anna") -> list[dict[str, Any]]:
-        """Those that a rater has still to label."""
+        """The faces that a rater has not labelled."""
         faces: list[dict[str, Any]] = self.get(f"/api/session?rater={rater}").json()["faces"]
         return faces
 
@@ -53,7 +53,7 @@ Visit = Callable[..., Visitor]
 
 @pytest.fixture
 def visit(head_folder: Path) -> Visit:
-    """Open the page of the three faces; each call is a new process as far as the labels are concerned."""
+    """Open the page of the three faces; each call reads the labels anew, as a new process does."""
 
     def start(host: str = "127.0.0.1", token: str | None = None, address: str = ADDRESS) -> Visitor:
         return Visitor(create_app(Curation(head_folder), access_for(host, token, "facegen data curate")), address)

@@ -1,4 +1,4 @@
-"""A page served by a process of its own, to be killed and started again."""
+"""A page served by another process, which can be killed and started again."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ COMMAND = (sys.executable, "-m", "facegen", "data", "curate")
 
 
 class Running:
-    """The page of a set, or of another command's path, served by another process; each start takes the same port."""
+    """A page served by another process, of a set or of another command's path; each start uses the same port."""
 
     def __init__(self, folder: Path, command: Sequence[str] = COMMAND) -> None:
         self.folder, self._command = folder, command
@@ -22,7 +22,7 @@ class Running:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, *options: str) -> Running:
-        """Run it until it says its address."""
+        """Start the process and wait for its address."""
         command = [*self._command, str(self.folder), "--port", self._port, *options]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert self._process.stdout is not None
@@ -38,11 +38,11 @@ class Running:
         return self._process.pid
 
     def kill(self) -> None:
-        """SIGKILL, or its like on Windows: nothing is written any more."""
+        """End the process at once, so that it writes nothing more."""
         self.end(getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def end(self, how: signal.Signals = signal.SIGINT) -> str:
-        """Send a signal and wait; what it still printed."""
+        """Send a signal, wait, and return the rest of the output."""
         if self._process is None:
             return ""
         process, self._process = self._process, None

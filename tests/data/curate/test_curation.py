@@ -1,4 +1,4 @@
-"""Pictures are sent small and from inside the set alone; faces near a threshold come first."""
+"""Pictures are sent small and only from inside the set; faces near a threshold come first."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def size_of(content: bytes) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
-def test_shrunk_to_the_side_asked_for_and_never_enlarged(tmp_path: Path, suffix: str, head: RGB) -> None:
+def test_pictures_are_reduced_to_the_side_and_never_enlarged(tmp_path: Path, suffix: str, head: RGB) -> None:
     write_image(tmp_path / f"a{suffix}", np.ascontiguousarray(np.tile(head, (5, 4, 1))))  # 768 x 960
     pictures = Pictures(tmp_path, entries_of(tmp_path))
     assert size_of(pictures.jpeg(key(tmp_path, f"a{suffix}"), 384)) == (307, 384)
     assert size_of(pictures.jpeg(key(tmp_path, f"a{suffix}"), 2048)) == (768, 960)
 
 
-def test_colours_stay(head_folder: Path, head: RGB) -> None:
+def test_colours_are_kept(head_folder: Path, head: RGB) -> None:
     content = Pictures(head_folder, entries_of(head_folder)).jpeg(key(head_folder), 384)
     with Image.open(BytesIO(content)) as picture:
         assert np.abs(np.asarray(picture).astype(int) - head).mean() < 3
@@ -48,12 +48,12 @@ def test_versions_are_made_once_and_memory_is_bounded(head_folder: Path) -> None
     pictures.jpeg(first, 384)
     (head_folder / "a.png").unlink()
     pictures.jpeg(first, 384)
-    pictures.jpeg(second, 384)  # pushes the first out
+    pictures.jpeg(second, 384)  # replaces the first in memory
     with pytest.raises(ImageError, match=r"a\.png: no such file in the set"):
         pictures.jpeg(first, 384)
 
 
-def test_keys_are_of_one_set(head_folder: Path, tmp_path: Path) -> None:
+def test_keys_of_another_set_are_refused(head_folder: Path, tmp_path: Path) -> None:
     pictures = Pictures(head_folder, entries_of(head_folder))
     assert pictures.file_of(key(head_folder)) == "a.png"
     for other in (key(tmp_path), "a.png", "../heads/a.png", ""):
@@ -63,7 +63,7 @@ def test_keys_are_of_one_set(head_folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", ["../secret.png", "link.png", "folder/secret.png"])
-def test_what_leads_out_of_the_set_is_refused(head_folder: Path, head: RGB, file: str) -> None:
+def test_files_outside_the_set_are_refused(head_folder: Path, head: RGB, file: str) -> None:
     write_image(head_folder.parent / "secret.png", head)
     (head_folder / "link.png").symlink_to(head_folder.parent / "secret.png")
     (head_folder / "folder").symlink_to(head_folder.parent)
@@ -84,7 +84,7 @@ def test_links_in_a_circle_are_refused(head_folder: Path) -> None:
 
 
 def entry(name: str, doubt: float) -> Entry:
-    """As `clean` leaves it."""
+    """An entry after `facegen data clean`."""
     reasons = ("blurred",) if doubt >= 1 else ()
     return Entry(name, name, decision="drop" if reasons else "keep", reasons=reasons, measures={DOUBT: doubt})
 
@@ -93,16 +93,16 @@ def names(entries: list[Entry]) -> list[str]:
     return [item.file for item in entries]
 
 
-def test_near_the_threshold_first_on_either_side() -> None:
+def test_entries_near_the_threshold_come_first_on_either_side() -> None:
     entries = [entry(f"{doubt}", doubt) for doubt in (0.0, 0.5, 0.98, 1.0, 1.01, 1.4, 7.0)]
     assert names(doubtful_first(entries)) == ["1.0", "1.01", "0.98", "1.4", "0.5", "0.0", "7.0"]
 
 
-def test_what_nothing_was_decided_on_comes_first() -> None:
+def test_entries_without_a_decision_come_first() -> None:
     assert names(doubtful_first([entry("near", 1.01), Entry("new", "new")])) == ["new", "near"]
 
 
-def test_what_no_measure_tells_comes_last() -> None:
+def test_entries_dropped_without_a_measure_come_last() -> None:
     crowd = Entry("crowd", "crowd", decision="drop", reasons=("person",), measures={DOUBT: 0.99})
     assert names(doubtful_first([crowd, entry("good", 0.1)])) == ["good", "crowd"]
 
@@ -112,7 +112,7 @@ def test_without_decisions_the_least_sharp_come_first() -> None:
     assert names(doubtful_first(entries)) == ["b", "c", "a"]
 
 
-def test_a_plain_folder_is_shown_by_name_whatever_its_order() -> None:
+def test_a_plain_folder_is_sorted_by_name() -> None:
     entries = [Entry(name, name) for name in "abcdef"]
     random.Random(1).shuffle(entries)
     assert names(doubtful_first(entries)) == list("abcdef")

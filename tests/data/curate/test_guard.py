@@ -1,4 +1,4 @@
-"""Foreign pages, foreign names and wrong tokens are refused."""
+"""Requests by other sites, with other host names or with wrong tokens are refused."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_this_machine_has_these_names(visitor: Visitor, host: str) -> None:
     "evil.example:8642", "127.0.0.1.evil.example", "localhost.evil.example", "192.168.1.5", "", "[", "x]:1", "0.0.0.0",
 ])  # fmt: skip
 def test_other_names_are_refused(visitor: Visitor, host: str) -> None:
-    """What another site's name, pointed at this machine, would look like (DNS rebinding)."""
+    """A site whose name points at this machine sends such requests (DNS rebinding)."""
     for path in ("/", "/api/start", "/page/app.js"):
         assert visitor.get(path, headers={"Host": host}).status_code == 421
 
@@ -54,7 +54,7 @@ def test_foreign_origins_are_refused(visitor: Visitor, origin: str) -> None:
     assert len(visitor.faces()) == 3, "nothing was labelled"
 
 
-def test_the_page_s_own_origin_is_let_in(visitor: Visitor) -> None:
+def test_the_origin_of_the_page_is_accepted(visitor: Visitor) -> None:
     assert visitor.get("/api/start", headers={"Origin": "http://127.0.0.1:8642"}).status_code == 200
 
 
@@ -92,7 +92,7 @@ def test_a_large_body_is_refused_before_it_is_read(visitor: Visitor, announced: 
     b'{"rater": "../x", "face": "x", "label": "drop"}', b'{"rater": "anna", "face": "../a.png", "label": "drop"}',
     b'{"rater": "anna", "face": "\\ud800", "label": "drop"}', b'{"rater": "a\\u0000", "face": "x", "label": "keep"}',
 ])  # fmt: skip
-def test_a_body_that_is_no_swipe_is_refused(visitor: Visitor, head_folder: Path, body: bytes) -> None:
+def test_a_body_that_is_not_a_swipe_is_refused(visitor: Visitor, head_folder: Path, body: bytes) -> None:
     answer = visitor.post("/api/labels", None, headers={"Content-Type": "application/json"}, content=body)
     assert answer.status_code in (400, 422)
     assert len(answer.content) < 200_000
@@ -106,7 +106,7 @@ def test_a_body_that_is_no_swipe_is_refused(visitor: Visitor, head_folder: Path,
     "/pictures/" + "x" * 5000 + "?side=384", "/%00", "/page/%ff", "/?token=%00%ff",
     "/api/start?" + "&".join(["a=1"] * 999),
 ])  # fmt: skip
-def test_no_address_is_an_error_of_the_server(visitor: Visitor, path: str) -> None:
+def test_no_address_causes_an_error_of_the_server(visitor: Visitor, path: str) -> None:
     assert visitor.get(path).status_code < 500
 
 
@@ -125,7 +125,7 @@ def test_a_link_that_leads_out_of_the_set_shows_nothing(visit: Visit, head_folde
 
 
 def test_forms_of_other_sites_cannot_label(visitor: Visitor) -> None:
-    """What a form can send without asking first is no JSON to the server."""
+    """A form can send plain text without permission, but the server does not read it as JSON."""
     body = json.dumps({"rater": "anna", "face": visitor.faces()[0]["key"], "label": "drop"})
     assert visitor.post("/api/labels", None, headers={"Content-Type": "text/plain"}, content=body).status_code == 422
     assert len(visitor.faces()) == 3
@@ -135,24 +135,18 @@ def test_forms_of_other_sites_cannot_label(visitor: Visitor) -> None:
     {}, {"Authorization": "Bearer wrong-horse"}, {"Authorization": f"Bearer {TOKEN}x"}, {"Authorization": TOKEN},
     {"Authorization": "Bearer "}, {"Cookie": "facegen_curate=wrong-horse"}, {"Authorization": "Bearer h\u00f6rse"},
 ])  # fmt: skip
-def test_without_the_token_nothing_is_seen(guarded: Visitor, headers: dict[str, str]) -> None:
+def test_nothing_is_sent_without_the_token(guarded: Visitor, headers: dict[str, str]) -> None:
     coded = {name: value.encode("latin-1") for name, value in headers.items()}
-    for path in (
-        "/",
-        "/page/app.js",
-        "/api/start",
-        "/pictures/x?side=384",
-        "/?token=wrong-horse",
-        f"/api/start?token={TOKEN}",
-    ):
+    wrong = ("/?token=wrong-horse", f"/api/start?token={TOKEN}")
+    for path in ("/", "/page/app.js", "/api/start", "/pictures/x?side=384", *wrong):
         assert guarded.get(path, headers=coded).status_code == 401
 
 
-def test_the_token_opens_by_header(guarded: Visitor) -> None:
+def test_a_header_may_carry_the_token(guarded: Visitor) -> None:
     assert guarded.get("/api/start", headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 200
 
 
-def test_the_token_opens_by_address_once_and_then_by_cookie(guarded: Visitor) -> None:
+def test_the_address_may_carry_the_token_which_becomes_a_cookie(guarded: Visitor) -> None:
     answer = guarded.get(f"/?token={TOKEN}&rater=anna")
     assert (answer.status_code, answer.headers["location"]) == (303, "/?rater=anna")
     assert {"HttpOnly", "SameSite=lax"} <= set(answer.headers["set-cookie"].split("; "))
@@ -179,7 +173,7 @@ def test_weak_tokens_are_refused(token: str) -> None:
         access_for("127.0.0.1", token, "facegen studio")
 
 
-def test_every_answer_is_locked_up(visitor: Visitor) -> None:
+def test_every_answer_has_headers_against_misuse(visitor: Visitor) -> None:
     for path in ("/", "/page/app.js", "/nowhere", f"/pictures/{visitor.faces()[0]['key']}?side=384"):
         headers = visitor.get(path).headers
         assert "default-src 'none'; script-src 'self'" in headers["content-security-policy"]
@@ -190,22 +184,15 @@ def test_every_answer_is_locked_up(visitor: Visitor) -> None:
 
 
 def test_the_page_has_no_inline_script_or_style() -> None:
-    """Which its Content-Security-Policy would stop."""
+    """Its Content-Security-Policy would block them."""
     page = (files("facegen.data.curate") / "page" / "index.html").read_text(encoding="utf-8")
     assert not re.search(r"<style|style=|\son\w+=|<script(?![^>]*\ssrc=)|https?://", page)
 
 
-def test_the_set_is_reached_by_no_path(visitor: Visitor, head_folder: Path) -> None:
+def test_no_path_reaches_a_file_of_the_set(visitor: Visitor, head_folder: Path) -> None:
     (head_folder.parent / "secret.png").write_bytes((head_folder / "a.png").read_bytes())
-    for name in (
-        "../secret.png",
-        "..%2fsecret.png",
-        "%2e%2e/secret.png",
-        "a.png",
-        "%2fetc%2fpasswd",
-        "..\\secret.png",
-        "%00",
-    ):
+    above = ("../secret.png", "..%2fsecret.png", "%2e%2e/secret.png", "..\\secret.png")
+    for name in (*above, "a.png", "%2fetc%2fpasswd", "%00"):
         assert visitor.get(f"/pictures/{name}?side=384").status_code == 404
         assert visitor.get(f"/page/{name}").status_code == 404
     assert visitor.get("/page/../labels.py").status_code == 404

@@ -1,4 +1,4 @@
-"""What raters decide is on the disk before they are told so, and survives any death of the process."""
+"""Labels are on the disk before raters see them as saved, and survive a killed process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_the_latest_label_counts_in_order_of_labelling(path: Path) -> None:
     assert list(LabelLog(path).labels.items()) == list(log.labels.items()) == [("b.png", "drop"), ("a.png", "drop")]
 
 
-def test_taking_back_is_a_line_too(path: Path) -> None:
+def test_removing_a_label_adds_a_line(path: Path) -> None:
     log = LabelLog(path)
     log.set("a.png", "keep")
     log.set("a.png", "")
@@ -57,7 +57,7 @@ def test_the_same_label_again_adds_no_line(path: Path) -> None:
     assert len(path.read_text().splitlines()) == 1
 
 
-def test_names_that_are_no_text_come_back(path: Path) -> None:
+def test_names_that_are_not_utf8_keep_their_bytes(path: Path) -> None:
     name = os.fsdecode(b"caf\xe9 \xe2\x82\xac.png")
     LabelLog(path).set(name, "drop")
     assert LabelLog(path).labels == {name: "drop"}
@@ -68,7 +68,7 @@ def test_a_line_is_on_the_disk_before_the_call_returns(path: Path, monkeypatch: 
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(path.read_text()))
     LabelLog(path).set("a.png", "keep")
     assert '"a.png"' in synced[0]
-    assert len(synced) == 2, "the new file's name has to be on the disk as well"
+    assert len(synced) == 2, "the new file's name must be on the disk too"
 
 
 def test_a_label_that_cannot_be_written_does_not_count(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,20 +90,20 @@ def test_a_label_that_cannot_be_written_does_not_count(path: Path, monkeypatch: 
 def test_a_torn_last_line_is_cut_off(path: Path, torn: str) -> None:
     write(path, LINE + torn)
     assert read_labels(path.parent.parent) == {"anna": {"a.png": "keep"}}
-    assert path.read_text() == LINE + torn, "reading leaves it alone"
+    assert path.read_text() == LINE + torn, "reading must not change the file"
     log = LabelLog(path)
     assert path.read_text() == LINE
     log.set("b.png", "drop")
     assert LabelLog(path).labels == {"a.png": "keep", "b.png": "drop"}
 
 
-def test_a_file_that_is_all_torn_becomes_empty(path: Path) -> None:
+def test_a_file_with_only_a_torn_line_becomes_empty(path: Path) -> None:
     write(path, '{"at"')
     assert LabelLog(path).labels == {}
     assert path.read_bytes() == b""
 
 
-def test_a_whole_last_line_without_its_end_is_kept(path: Path) -> None:
+def test_a_complete_last_line_without_its_end_is_kept(path: Path) -> None:
     write(path, LINE.rstrip("\n"))
     assert LabelLog(path).labels == {"a.png": "keep"}
     assert path.read_text() == LINE
@@ -122,19 +122,19 @@ def test_a_wrong_line_within_is_named(path: Path, wrong: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a.b", ".lock", " a", "a  b", "a\n", "a" * 33])
-def test_a_rater_is_no_path(tmp_path: Path, name: str) -> None:
+def test_a_raters_name_cannot_be_a_path(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError, match="expected at most 32 letters"):
         log_path(tmp_path, name)
 
 
-def test_raters_have_ordinary_names(tmp_path: Path) -> None:
+def test_raters_may_have_ordinary_names(tmp_path: Path) -> None:
     for name in ("Zoë", "anna-maria", "J Smith", "r_2"):
         LabelLog(log_path(tmp_path, name)).set("a.png", "keep")
     (tmp_path / "labels" / "notes.txt").write_text("mine")
     assert raters_of(tmp_path) == ["J Smith", "Zoë", "anna-maria", "r_2"]
 
 
-def test_the_pace_leaves_pauses_out(path: Path) -> None:
+def test_the_pace_ignores_pauses(path: Path) -> None:
     times = (f"2026-01-01T10:{second // 60:02}:{second % 60:02}+00:00" for second in (0, 2, 4, 604, 606))
     write(path, "".join(f'{{"at": "{at}", "file": "{at}", "label": "keep"}}\n' for at in times))
     assert LabelLog(path).seconds_each == 2
@@ -150,7 +150,7 @@ def test_a_clock_that_is_set_back_changes_neither_order_nor_pace(path: Path) -> 
 
 
 @given(st.lists(lines_of_labels(), max_size=8), st.integers(0, 60))
-def test_any_labels_come_back_and_a_torn_end_costs_one(
+def test_any_labels_are_read_and_a_torn_end_loses_one(
     tmp_path_factory: pytest.TempPathFactory, lines: list[dict[str, Any]], cut: int
 ) -> None:
     path = tmp_path_factory.mktemp("set") / "labels" / "anna.jsonl"
@@ -158,15 +158,14 @@ def test_any_labels_come_back_and_a_torn_end_costs_one(
     last = len(json.dumps(lines[-1])) if lines else 0
     path.parent.mkdir()
     path.write_bytes(content[: len(content) - min(cut, last)])
-    whole = lines if cut <= 1 else lines[:-1]
     wanted: dict[str, Decision] = {}
-    for line in whole:
+    for line in lines if cut <= 1 else lines[:-1]:
         wanted.pop(line["file"], None)
         wanted |= {line["file"]: line["label"]} if line["label"] else {}
     assert list(LabelLog(path).labels.items()) == list(wanted.items())
 
 
-def test_a_file_of_labels_that_is_a_pipe(path: Path) -> None:
+def test_a_file_of_labels_that_is_a_pipe_is_refused(path: Path) -> None:
     path.parent.mkdir()
     make_pipe(path)
     with pytest.raises(FileError, match=r"anna\.jsonl: is a pipe"):
@@ -192,15 +191,15 @@ for number in itertools.count():
 """
 
 
-def test_kill_9_loses_nothing(path: Path) -> None:
+def test_a_killed_process_loses_no_label(path: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", ENDLESS, str(path)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        told = [int(process.stdout.readline()) for _ in range(20)]
+        saved = [int(process.stdout.readline()) for _ in range(20)]
         process.send_signal(signal.SIGKILL)
-        told += [int(line) for line in process.stdout if line.endswith("\n")]
+        saved += [int(line) for line in process.stdout if line.endswith("\n")]
     labels = LabelLog(path).labels
-    assert {f"{number}.png" for number in told} <= set(labels)
-    assert len(labels) <= len(told) + 2
+    assert {f"{number}.png" for number in saved} <= set(labels)
+    assert len(labels) <= len(saved) + 2
 
 
 def test_agreement_is_over_the_faces_that_all_labelled() -> None:
@@ -215,7 +214,7 @@ def test_agreement_is_over_the_faces_that_all_labelled() -> None:
     assert (three.faces, three.same) == (2, 0.5)
 
 
-def test_there_is_none_without_two_raters_of_one_face() -> None:
+def test_agreement_needs_two_raters_of_one_face() -> None:
     assert agreement([]) is None
     assert agreement([{"a": "keep"}, {"b": "keep"}]) is None
     assert agreement([{"a": "keep"}, {"a": ""}]) is None
@@ -225,5 +224,5 @@ def test_there_is_none_without_two_raters_of_one_face() -> None:
     (["keep"], "keep"), (["keep", "drop"], ""), (["keep", "drop", "drop"], "drop"), (["", "drop"], "drop"), ([""], ""),
     ([], ""),
 ])  # fmt: skip
-def test_majority(labels: list[Decision], expected: Decision) -> None:
+def test_the_majority_gives_the_label(labels: list[Decision], expected: Decision) -> None:
     assert majority(labels) == expected

@@ -42,8 +42,8 @@ def running(tmp_path: Path, head: RGB) -> Iterator[Running]:
 
 @pytest.fixture
 def open_page(browser: Browser, running: Running) -> Iterator[Open]:
-    """Open the page as a phone or a desktop computer shows it; anything on its console is a failure."""
-    said: list[str] = []
+    """Open the page on a phone or a desktop computer; a message on its console is a failure."""
+    messages: list[str] = []
     contexts = []
 
     def start(rater: str, phone: bool = False) -> Page:
@@ -51,8 +51,8 @@ def open_page(browser: Browser, running: Running) -> Iterator[Open]:
         context = browser.new_context(viewport=size, has_touch=phone, is_mobile=phone)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: said.append(message.text))
-        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
         page.goto(f"{running.address}?rater={rater}")
         wait_for_face(page, 0)
         return page
@@ -60,11 +60,11 @@ def open_page(browser: Browser, running: Running) -> Iterator[Open]:
     yield start
     for context in contexts:
         context.close()
-    assert [text for text in said if "ERR_CONNECTION_REFUSED" not in text] == []
+    assert [text for text in messages if "ERR_CONNECTION_REFUSED" not in text] == []
 
 
 def wait_for_face(page: Page, number: int) -> None:
-    """Until the face is on top, and decoded."""
+    """Wait until the face is on top, and decoded."""
     card = f'.card:not([inert]):not(.leaving) img[alt="Face {number}.png"]'
     page.wait_for_function(
         "s => { const i = document.querySelector(s); return i && i.complete && i.naturalWidth > 0 }", arg=card
@@ -72,7 +72,7 @@ def wait_for_face(page: Page, number: int) -> None:
 
 
 def swipe(page: Page, dx: int) -> None:
-    """A finger over the middle of the face, as the browser's own touch events."""
+    """Move a finger over the middle of the face, by the browser's touch events."""
     box = page.locator("#deck").bounding_box()
     assert box is not None
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -99,7 +99,7 @@ def wait_for_progress(page: Page, done: int) -> None:
     )
 
 
-def test_swipes_of_a_finger(open_page: Open, running: Running) -> None:
+def test_swipes_label_and_a_tap_undoes(open_page: Open, running: Running) -> None:
     page = open_page("anna", phone=True)
     swipe(page, 200)
     wait_for_face(page, 1)
@@ -125,7 +125,7 @@ def test_two_taps_zoom_and_swipes_then_pan(open_page: Open, running: Running) ->
     assert labels(running, "anna") == []
 
 
-def test_keys_undo_and_reload(open_page: Open, running: Running) -> None:
+def test_keys_label_and_undo_also_after_a_reload(open_page: Open, running: Running) -> None:
     page = open_page("anna")
     for number, key in enumerate(("ArrowRight", "ArrowLeft", "ArrowRight"), start=1):
         page.keyboard.press(key)
@@ -152,7 +152,7 @@ def test_a_key_held_down_labels_one_face(open_page: Open, running: Running) -> N
     assert labels(running, "anna") == [("0.png", "keep")]
 
 
-def test_a_face_nobody_has_seen_is_not_labelled(open_page: Open, running: Running) -> None:
+def test_a_face_that_is_not_visible_yet_is_not_labelled(open_page: Open, running: Running) -> None:
     page = open_page("anna")
     page.route("**/pictures/*", lambda route: None)  # never answered
     page.reload()
@@ -180,7 +180,7 @@ def test_a_server_killed_and_started_again_has_every_label(open_page: Open, runn
     assert labels(running, "anna") == [("0.png", "keep"), ("1.png", "drop")]
 
 
-def test_two_raters_and_the_export(open_page: Open, running: Running) -> None:
+def test_labels_of_two_raters_are_compared_and_exported(open_page: Open, running: Running) -> None:
     for rater, drops in (("anna", 2), ("bert", 1)):
         page = open_page(rater)
         for number in range(FACES):
@@ -201,7 +201,19 @@ def test_two_raters_and_the_export(open_page: Open, running: Running) -> None:
     assert [entry.label for entry in read_manifest(running.folder)] == ["drop", "", "keep", "keep", "keep", "keep"]
 
 
-def test_who_labels_is_asked_and_can_change(open_page: Open, browser: Browser, running: Running) -> None:
+def test_faces_without_a_label_follow_the_disputed_ones(open_page: Open) -> None:
+    for rater, key in (("anna", "ArrowRight"), ("bert", "ArrowLeft")):
+        page = open_page(rater)
+        page.keyboard.press(key)
+        wait_for_progress(page, 1)
+    page.locator("#summary-button").click()
+    page.get_by_role("button", name="Look again at the disputed face").click()
+    wait_for_face(page, 0)
+    page.keyboard.press("ArrowRight")
+    wait_for_face(page, 1)
+
+
+def test_the_page_asks_for_the_rater_who_can_change(open_page: Open, browser: Browser, running: Running) -> None:
     open_page("anna").keyboard.press("ArrowRight")
     with browser.new_context() as context:
         page = context.new_page()

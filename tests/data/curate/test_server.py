@@ -1,4 +1,4 @@
-"""The page's requests: faces in order, labels that last, several raters, the summary, the export."""
+"""The requests of the page: faces in order, labels, several raters, the summary, the export."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def names(faces: list[dict[str, object]]) -> list[object]:
 
 
 def keys(visitor: Visitor) -> list[str]:
-    """Of the three faces, by name."""
+    """The keys of the three faces, in order of name."""
     return [face["key"] for face in visitor.faces("nobody")]
 
 
-def test_the_page_and_its_files(visitor: Visitor) -> None:
+def test_the_page_and_its_files_are_sent(visitor: Visitor) -> None:
     assert "text/html" in visitor.get("/").headers["content-type"]
     for name, kind in ASSETS.items():
         answer = visitor.get(f"/page/{name}")
@@ -35,13 +35,13 @@ def test_the_page_and_its_files(visitor: Visitor) -> None:
     assert on_disk == {*ASSETS, "index.html"}
 
 
-def test_the_start_tells_the_set_and_who_was_here(visitor: Visitor) -> None:
+def test_the_start_names_the_set_and_its_raters(visitor: Visitor) -> None:
     visitor.label(keys(visitor)[0], "keep", "bert")
     start = visitor.get("/api/start").json()
     assert (start["set"], start["rater"], start["raters"]) == ("heads", None, ["bert"])
 
 
-def test_a_face_is_sent_as_it_is_shown(visitor: Visitor) -> None:
+def test_a_face_is_sent_as_a_jpeg(visitor: Visitor) -> None:
     answer = visitor.get(f"/pictures/{keys(visitor)[0]}?side=384")
     assert answer.headers["content-type"] == "image/jpeg"
     with Image.open(BytesIO(answer.content)) as picture:
@@ -49,7 +49,7 @@ def test_a_face_is_sent_as_it_is_shown(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("side", ["0", "-1", "100", "100000", "x", ""])
-def test_only_some_sides_are_made(visitor: Visitor, side: str) -> None:
+def test_other_sides_are_refused(visitor: Visitor, side: str) -> None:
     assert visitor.get(f"/pictures/{keys(visitor)[0]}?side={side}").status_code == 422
 
 
@@ -60,7 +60,7 @@ def test_a_damaged_picture_is_explained(visitor: Visitor, head_folder: Path) -> 
     assert "not a picture of a known format" in answer.json()["detail"]
 
 
-def test_labels_last_and_the_rater_goes_on_behind_them(visitor: Visitor, visit: Visit, head_folder: Path) -> None:
+def test_labels_are_kept_and_the_rater_continues_after_them(visitor: Visitor, visit: Visit, head_folder: Path) -> None:
     a, b, c = keys(visitor)
     progress = visitor.label(b, "drop").json()
     assert (progress["total"], progress["keep"], progress["drop"]) == (3, 0, 1)
@@ -70,14 +70,14 @@ def test_labels_last_and_the_rater_goes_on_behind_them(visitor: Visitor, visit: 
     assert [(face["key"], face["label"]) for face in again["history"]] == [(b, "drop")]
 
 
-def test_a_label_taken_back_brings_the_face_back(visitor: Visitor, visit: Visit) -> None:
+def test_a_face_whose_label_is_removed_is_shown_again(visitor: Visitor, visit: Visit) -> None:
     first = keys(visitor)[0]
     visitor.label(first, "keep")
     assert visitor.label(first, "").json()["keep"] == 0
     assert len(visitor.faces()) == len(visit().faces()) == 3
 
 
-def test_faces_are_told_of_from_a_position_on(visitor: Visitor) -> None:
+def test_faces_are_sent_from_a_position_on(visitor: Visitor) -> None:
     assert names(visitor.get("/api/faces?rater=anna&start=1").json()) == ["b.png", "c.png"]
     assert visitor.get("/api/faces?rater=anna&start=3").json() == []
     assert visitor.get("/api/faces?rater=anna&start=-1").status_code == 422
@@ -123,7 +123,9 @@ def test_wrong_labels_are_refused(visitor: Visitor, head_folder: Path, change: d
     assert not (head_folder / "labels").exists()
 
 
-def test_a_full_disk_is_told_and_the_label_does_not_count(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_and_the_label_does_not_count(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = keys(visitor)[0]
 
     def full(handle: int) -> None:
@@ -138,14 +140,11 @@ def test_a_full_disk_is_told_and_the_label_does_not_count(visitor: Visitor, monk
     assert visitor.label(first, "keep").status_code == 200
 
 
-def test_export_writes_what_most_say(visitor: Visitor, head_folder: Path) -> None:
-    a, b, c = keys(visitor)
-    for rater, labels in {
-        "anna": ("keep", "drop", "drop"),
-        "bert": ("keep", "drop", "keep"),
-        "cleo": ("drop", "drop", ""),
-    }.items():
-        for face, label in zip((a, b, c), labels, strict=True):
+def test_the_export_writes_the_majority_label(visitor: Visitor, head_folder: Path) -> None:
+    given = {"anna": ("keep", "drop", "drop"), "bert": ("keep", "drop", "keep"), "cleo": ("drop", "drop", "")}
+    faces = keys(visitor)
+    for rater, labels in given.items():
+        for face, label in zip(faces, labels, strict=True):
             visitor.label(face, label, rater)
     exported = visitor.post("/api/export", {}).json()
     assert exported == {"manifest": "manifest.csv", "keep": 1, "drop": 1, "ties": 1, "unlabelled": 0}
@@ -155,8 +154,8 @@ def test_export_writes_what_most_say(visitor: Visitor, head_folder: Path) -> Non
     ]  # fmt: skip
 
 
-def test_export_keeps_what_others_wrote_meanwhile(visitor: Visitor, head_folder: Path) -> None:
-    """`clean` and `prepare` may run while the page is open."""
+def test_the_export_keeps_changes_by_other_commands(visitor: Visitor, head_folder: Path) -> None:
+    """`facegen data clean` and `prepare` may run while the page is open."""
     visitor.label(keys(visitor)[0], "keep")
     entries = [replace(entry, decision="drop", label="drop", reasons=("dark",)) for entry in entries_of(head_folder)]
     write_manifest(head_folder, entries)
@@ -167,7 +166,7 @@ def test_export_keeps_what_others_wrote_meanwhile(visitor: Visitor, head_folder:
     ]  # fmt: skip
 
 
-def test_a_label_taken_back_leaves_the_manifest_too(visitor: Visitor, head_folder: Path) -> None:
+def test_a_removed_label_is_also_removed_from_the_manifest(visitor: Visitor, head_folder: Path) -> None:
     first = keys(visitor)[0]
     for label in ("drop", ""):
         visitor.label(first, label)
@@ -175,7 +174,7 @@ def test_a_label_taken_back_leaves_the_manifest_too(visitor: Visitor, head_folde
     assert {entry.label for entry in read_manifest(head_folder)} == {""}
 
 
-def test_what_clean_found_is_beside_the_face(head_folder: Path, visit: Visit) -> None:
+def test_a_face_is_sent_with_the_reasons_of_clean(head_folder: Path, visit: Visit) -> None:
     a, b, c = entries_of(head_folder)
     dropped = replace(b, decision="drop", reasons=("dark", "duplicate"), extra={TWIN: "a.png"})
     write_manifest(head_folder, [a, dropped, c])
@@ -183,7 +182,7 @@ def test_what_clean_found_is_beside_the_face(head_folder: Path, visit: Visit) ->
     assert (face["decision"], face["reasons"]) == ("drop", ["dark", "duplicate of a.png"])
 
 
-def test_labels_of_crops_that_are_gone_do_not_count(visitor: Visitor, visit: Visit, head_folder: Path) -> None:
+def test_labels_of_missing_crops_do_not_count(visitor: Visitor, visit: Visit, head_folder: Path) -> None:
     for face in keys(visitor):
         visitor.label(face, "keep")
     (head_folder / "b.png").unlink()
@@ -192,7 +191,7 @@ def test_labels_of_crops_that_are_gone_do_not_count(visitor: Visitor, visit: Vis
     assert names(session["history"]) == ["a.png", "c.png"]
 
 
-def test_names_that_are_no_text_are_shown(head_folder: Path, visit: Visit) -> None:
+def test_names_that_are_not_utf8_are_shown(head_folder: Path, visit: Visit) -> None:
     (head_folder / "a.png").rename(head_folder / os.fsdecode(b"a\xff.png"))
     visitor = visit()
     face = visitor.faces()[0]

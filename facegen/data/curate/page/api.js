@@ -1,8 +1,8 @@
-// What the page says to the server, and a queue that loses no label while the server is away.
+// Requests to the server, and a queue that keeps labels while the server does not answer.
 
 const RETRY_MS = 1000;
 
-/** Ask the server; a body makes it a POST. Throws an Error with a text for people; `error.isFinal` if asking again is no use. */
+/** Send a request, a POST if it has a body. Throws an Error with a message for people; `error.isFinal` if a retry is useless. */
 export async function ask(path, body) {
   const options = body === undefined ? {} : {
     method: "POST",
@@ -29,12 +29,12 @@ async function explanation(answer) {
   }
 }
 
-/** Sends labels one after the other, in order, each until the server says that it is on the disk. */
+/** Sends labels in order, each until the server confirms that it is on the disk. */
 export class Outbox {
   #waiting = [];
   #isSending = false;
 
-  /** onSaved(progress) follows each label saved; onTrouble(text) a failure, and onTrouble("") its end. */
+  /** Calls onSaved(progress) after each saved label, onTrouble(text) after a failure, and onTrouble("") at its end. */
   constructor(onSaved, onTrouble) {
     this.onSaved = onSaved;
     this.onTrouble = onTrouble;

@@ -1,4 +1,4 @@
-// One face at a time: what is on the screen, and what keys, buttons and swipes do to it.
+// The page: shows one face at a time, and reacts to keys, buttons and swipes.
 
 import { Outbox, ask } from "./api.js";
 import { Deck } from "./deck.js";
@@ -9,10 +9,10 @@ const FEW = 15;
 const PAST = { keep: "Kept", drop: "Dropped" };
 
 let rater = "";
-let faces = []; // the next ones to label, the one on the screen first
-let history = []; // those labelled, the latest last
+let faces = []; // to label, the visible one first
+let history = []; // labelled, the latest last
 let end = 0; // position up to which the server has sent faces
-let isAll = false; // the server knows of no further ones
+let isAll = false; // the server has no further faces
 let isFetching = false;
 let deck;
 const outbox = new Outbox(showProgress, showTrouble);
@@ -84,7 +84,7 @@ function undo() {
   showFace();
 }
 
-/** Keep some faces ahead. */
+/** Fetch further faces if only few are left. */
 async function fetchMore() {
   if (isFetching || isAll || faces.length >= FEW) return;
   const asking = rater;
@@ -92,7 +92,7 @@ async function fetchMore() {
   try {
     const more = await ask(`api/faces?rater=${encodeURIComponent(asking)}&start=${end}`);
     if (asking !== rater) return;
-    faces.push(...more);
+    faces.push(...more.filter((face) => !faces.some(({ key }) => key === face.key)));
     isAll = more.length === 0;
     end = (more.at(-1)?.position ?? end - 1) + 1;
   } catch (error) {
@@ -119,9 +119,9 @@ function showFace() {
 
 function remarks(face) {
   if (!face) return [];
-  const own = face.label ? [{ text: `you: ${face.label}`, kind: face.label }] : [];
-  const verdict = face.decision ? [{ text: `clean: ${face.decision}`, kind: face.decision }] : [];
-  return [...own, ...verdict, ...face.reasons.map((text) => ({ text, kind: "" }))].map(({ text, kind }) => {
+  const label = face.label ? [{ text: `you: ${face.label}`, kind: face.label }] : [];
+  const decision = face.decision ? [{ text: `clean: ${face.decision}`, kind: face.decision }] : [];
+  return [...label, ...decision, ...face.reasons.map((text) => ({ text, kind: "" }))].map(({ text, kind }) => {
     const item = document.createElement("li");
     item.textContent = text;
     item.className = kind;
@@ -154,10 +154,11 @@ async function showSummary() {
   $("summary-title").focus();
 }
 
-/** Show the faces again on which raters differ. */
+/** Show the faces again on which raters differ, before those that are not labelled yet. */
 async function reviewDisputed() {
-  faces = await ask(`api/disputed?rater=${encodeURIComponent(rater)}`);
-  isAll = true;
+  const disputed = await ask(`api/disputed?rater=${encodeURIComponent(rater)}`);
+  const keys = new Set(disputed.map((face) => face.key));
+  faces = [...disputed, ...faces.filter((face) => !keys.has(face.key))];
   showFace();
 }
 
@@ -198,12 +199,12 @@ document.addEventListener("keydown", (event) => {
   const isPress = event.key === " " && event.target.matches("button:focus-visible");
   if (!act || isElsewhere || isPress) return;
   event.preventDefault();
-  if (!event.repeat) act(); // a key held down must not label faces nobody has seen
+  if (!event.repeat) act(); // a key held down must not label unseen faces
 });
 
 function onClick(id, act) {
   $(id).addEventListener("click", (event) => {
-    if (event.detail > 0) $(id).blur(); // clicked by hand: Space is for zooming again
+    if (event.detail > 0) $(id).blur(); // after a click with the mouse, Space zooms again
     act();
   });
 }
@@ -222,7 +223,7 @@ $("who-dialog").addEventListener("submit", (event) => {
   chooseWho($("who-name").value.trim());
 });
 $("who-dialog").addEventListener("cancel", (event) => {
-  if (!rater) event.preventDefault(); // somebody has to say who they are
+  if (!rater) event.preventDefault(); // the page needs a rater
 });
 window.addEventListener("beforeunload", (event) => {
   if (outbox.count > 0) event.preventDefault();

@@ -1,4 +1,4 @@
-// The stack of cards: the face to label on top, the next one under it, the ones after that fetched ahead.
+// The stack of cards: the face to label on top, the next one below, further ones loaded but hidden.
 
 const AHEAD = 8;
 const THROW_PX = 80;
@@ -15,7 +15,7 @@ export class Deck {
   #lastTap = 0;
   #pan = { x: 0, y: 0 };
 
-  /** onThrow(label) follows a swipe, onZoom(isZoomed) each change of zoom. */
+  /** Calls onThrow(label) after a swipe, onZoom(isZoomed) after a change of zoom. */
   constructor(element, sides, onThrow, onZoom) {
     this.element = element;
     this.sides = sides;
@@ -29,12 +29,12 @@ export class Deck {
     new ResizeObserver(() => this.#fit()).observe(element);
   }
 
-  /** Whether the face on top can be seen: its picture has arrived, or cannot. */
+  /** True once the top face's picture is loaded, or has failed to load. */
   get isShown() {
     return this.#top?.querySelector("img").complete ?? false;
   }
 
-  /** Show the first of these faces; those after it are fetched. */
+  /** Show the first of these faces, and load the next ones. */
   show(faces) {
     if (faces[0]?.key !== this.#faces[0]?.key) {
       this.setZoom(false);
@@ -57,7 +57,7 @@ export class Deck {
     });
   }
 
-  /** Let the card on top fly off; `show` then brings the next. */
+  /** Let the top card fly off; `show` then shows the next. */
   dismiss(label) {
     const card = this.#top;
     if (!card) return;
@@ -99,7 +99,7 @@ export class Deck {
     return card;
   }
 
-  /** The smallest side sent that fills the deck on this screen. */
+  /** The smallest available side that fills the deck on this screen. */
   #side() {
     const pixels = Math.min(this.element.clientWidth, this.element.clientHeight) * devicePixelRatio;
     return this.sides.find((side) => side >= pixels) ?? this.sides.at(-1);
@@ -140,7 +140,7 @@ export class Deck {
     else if (!wasZoomed && isThrown && Math.abs(dx) > Math.abs(dy)) this.onThrow(dx > 0 ? "keep" : "drop");
   }
 
-  /** Let go: the card goes back to where it was. */
+  /** Let the card return to the middle. */
   #cancel() {
     this.#press = null;
     if (!this.#top || this.isZoomed) return;
@@ -157,8 +157,8 @@ export class Deck {
 
   #drawZoom(card) {
     const reach = (card.clientWidth * (ZOOM - 1)) / 2;
-    const hold = (value) => Math.max(-reach, Math.min(reach, value));
-    this.#pan = { x: hold(this.#pan.x), y: hold(this.#pan.y) };
+    const clamp = (value) => Math.max(-reach, Math.min(reach, value));
+    this.#pan = { x: clamp(this.#pan.x), y: clamp(this.#pan.y) };
     const transform = `translate(${this.#pan.x}px, ${this.#pan.y}px) scale(${ZOOM})`;
     card.querySelector("img").style.transform = this.isZoomed ? transform : "";
   }
@@ -168,13 +168,13 @@ function place(card, dx, dy) {
   card.style.transform = dx || dy ? `translate(${dx}px, ${dy}px) rotate(${dx / 30}deg)` : "";
 }
 
-/** How clearly a card is going to be kept (up to 1) or dropped (down to -1). */
+/** Show the verdict that a swipe will give, from -1 (drop) to 1 (keep), on a card. */
 function stamp(card, strength) {
   card.querySelector(".stamp.keep").style.opacity = String(Math.max(0, Math.min(1, strength)));
   card.querySelector(".stamp.drop").style.opacity = String(Math.max(0, Math.min(1, -strength)));
 }
 
-/** Put a larger version in an image's place once it is there; the smaller stays if there is none. */
+/** Replace an image by a larger version once that is loaded. */
 function sharpen(image, source) {
   const larger = new Image();
   larger.addEventListener("load", () => { image.src = source; });

@@ -1,4 +1,4 @@
-// The page at the end: who said what, how far they agree, and the way into the manifest.
+// The summary: the raters' labels, their agreement, and the export to the manifest.
 
 import { ask } from "./api.js";
 
@@ -21,8 +21,8 @@ export async function exportLabels() {
     (ties ? `; ${number(ties)} ties, left to clean` : "") + (unlabelled ? `; ${number(unlabelled)} not labelled.` : ".");
 }
 
-function stateOf(total, own) {
-  const done = own ? own.keep + own.drop : 0;
+function stateOf(total, progress) {
+  const done = progress ? progress.keep + progress.drop : 0;
   return done === total ? `You have labelled all ${number(total)} faces.` : `You have labelled ${number(done)} of ${number(total)} faces.`;
 }
 
