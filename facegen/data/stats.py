@@ -20,7 +20,7 @@ from facegen.data.split import spread
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
-from facegen.media.report import histogram, picture_url, write_report
+from facegen.media.report import histogram, picture_url, render, write_text
 from facegen.media.sheets import contact_sheet
 from facegen.ops.color import WEIGHTS
 
@@ -90,8 +90,7 @@ def summary_rows(stats: Stats) -> list[tuple[str, ...]]:
 
 def write_page(path: Path, stats: Stats, folder: Path) -> Path:
     """Write a page that needs no other file; figures with equal values get no histogram."""
-    return write_report(
-        path,
+    page = render(
         "stats.html.j2",
         title=f"Contents of {folder.name}",
         counts=stats.counts,
@@ -102,6 +101,7 @@ def write_page(path: Path, stats: Stats, folder: Path) -> Path:
         read=stats.read,
         sheet=picture_url(stats.sheet),
     )
+    return write_text(path, page)
 
 
 def _measured(

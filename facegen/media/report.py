@@ -39,11 +39,6 @@ _STYLE: dict[Any, Any] = {
 """Settings of matplotlib: text stays text, dollar signs do not start formulas, equal charts are equal files."""
 
 
-def write_report(path: Path, template: str, **context: object) -> Path:
-    """Render a template and write the page, complete or not at all; see `render` and `write_text`."""
-    return write_text(path, render(template, **context))
-
-
 def render(template: str, **context: object) -> str:
     """Fill a template in `TEMPLATES`; every value is escaped."""
     loader = FileSystemLoader(TEMPLATES)

@@ -126,12 +126,6 @@ def test_sixteen_bit_gray_is_scaled_not_clipped(tmp_path: Path, suffix: str) -> 
     np.testing.assert_array_equal(read_image(tmp_path / f"a{suffix}").rgb, np.stack([expected] * 3, axis=-1))
 
 
-def test_sixteen_bit_colour_is_rounded(tmp_path: Path) -> None:
-    samples = np.random.default_rng(0).integers(0, 65536, (9, 7, 3), np.uint16)
-    write_png16(tmp_path / "a.png", samples, colour_type=2)
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png").rgb, np.rint(samples / 257))
-
-
 def test_sixteen_bit_gray_with_alpha_is_rounded(tmp_path: Path) -> None:
     samples = np.random.default_rng(0).integers(0, 65536, (9, 7, 2), np.uint16)
     write_png16(tmp_path / "a.png", samples, colour_type=4)

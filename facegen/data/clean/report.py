@@ -13,7 +13,7 @@ from facegen.data.clean.judge import DETECTORS, DUPLICATE, PERSON, Detector
 from facegen.data.manifest import TWIN, Entry
 from facegen.errors import FacegenError
 from facegen.media.images import read_image, resize
-from facegen.media.report import histogram, picture_url, write_report
+from facegen.media.report import histogram, picture_url, render, write_text
 
 REPORT = "clean.html"
 SHOWN, THUMB = 8, 112
@@ -25,8 +25,7 @@ _MEANINGS = {PERSON: "crops of one person beyond --per-person"} | {n: d.meaning 
 
 def write_page(folder: Path, entries: Sequence[Entry], detectors: Mapping[str, Detector]) -> Path:
     """Write clean.html into the set's folder; the page needs no other file, but links to the crops."""
-    return write_report(
-        folder / REPORT,
+    page = render(
         "clean.html.j2",
         title=f"Decisions on {folder.resolve().name}",
         crops=len(entries),
@@ -39,6 +38,7 @@ def write_page(folder: Path, entries: Sequence[Entry], detectors: Mapping[str, D
             if (found := [entry for entry in entries if name in entry.measures])
         ],
     )
+    return write_text(folder / REPORT, page)
 
 
 def counts(entries: Sequence[Entry]) -> list[tuple[str, int, int]]:
