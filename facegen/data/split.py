@@ -159,8 +159,8 @@ def read_split(data: Path, weights: Path | None, held_out: int | None, include: 
     config = data_config(weights, stated)
     if config.held_out == 0:
         raise UsageError(
-            f"{weights}: its training kept no picture out, so there is nothing honest to measure on. Train with "
-            "--set data.held_out=60, or name a number, --held-out 60, knowing that the figures then flatter."
+            f"{weights}: its training kept no picture out, so all figures would flatter it. Train with "
+            "--set data.held_out=60, or name a number, --held-out 60, to measure it anyway."
         )
     training, kept_out = split_files(data, config)
     by = "options" if stated else "the weights' recipe"
@@ -181,8 +181,8 @@ def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, incl
     for folder, split in zip(weights[1:], others, strict=True):
         if (split.training, split.kept_out) != (first.training, first.kept_out):
             raise UsageError(
-                f"{weights[0]} and {folder} were trained on different pictures; state what neither saw, --held-out and "
-                "--include, the number no larger than the smaller of theirs, or measure them one by one."
+                f"{weights[0]} and {folder} were trained on different pictures; name pictures that neither was trained "
+                "on, by --include and the smaller --held-out of both, or measure them one by one."
             )
     return first
 

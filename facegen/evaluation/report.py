@@ -87,7 +87,7 @@ def write_evaluation(evaluation: Evaluation, out: Path, name: str) -> list[Path]
 
 
 def to_table(evaluation: Evaluation) -> Table:
-    """Lay the figures out for the terminal; the caption has the numbered protocols and the legend."""
+    """Make a table of the figures for the terminal; its caption has the numbered protocols and the legend."""
     caption = _text(*_notes(evaluation))
     table = Table(
         title=_text(evaluation.title), caption=caption, caption_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)

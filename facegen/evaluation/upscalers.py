@@ -168,7 +168,7 @@ def _read_published(spandrel: Any, source: str, device: str) -> Any:
             "name the folder."
         ) from None
     if not isinstance(model, spandrel.ImageModelDescriptor) or (model.input_channels, model.output_channels) != (3, 3):
-        raise WeightsError(f"{source}: a {model.architecture.name}, which makes no RGB picture of an RGB picture.")
+        raise WeightsError(f"{source}: holds a {model.architecture.name}, which does not turn RGB pictures into RGB.")
     model.eval()
     return model
 
@@ -216,6 +216,6 @@ def _maker(source: str) -> Maker:
         ) from error
     if kind not in BY_KIND:
         raise WeightsError(
-            f"--models {source}: holds a {kind}, which enlarges no picture; name a {', '.join(BY_KIND)}."
+            f"--models {source}: holds a {kind}, which does not upscale pictures; name one of {', '.join(BY_KIND)}."
         )
     return BY_KIND[kind]

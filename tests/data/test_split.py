@@ -164,7 +164,7 @@ def test_several_weights_share_a_split_or_are_refused(data: Path, weights: Path,
     write_recipe(other, "held_out = 16")
     assert shared_split(data, [weights, other], None, ()) == read_split(data, weights, None, ())
     write_recipe(other, "held_out = 8")
-    with pytest.raises(UsageError, match=r"weights and .*other were trained on different pictures; state what neither"):
+    with pytest.raises(UsageError, match=r"weights and .*other were trained on different pictures; name pictures that"):
         shared_split(data, [weights, other], None, ())
     assert len(shared_split(data, [weights, other], 8, ()).kept_out) == 8
 

@@ -80,7 +80,7 @@ def test_names_that_agree_are_shown_in_full(setting: Setting, weights: Path, tmp
         (["bicubic", "bicubic"], UsageError, "--models bicubic,bicubic: names one twice"),
         (["original"], UsageError, "--models original: another column has this name; give .* path, ./original"),
         (["bicubik"], WeightsError, "neither an upscaler's name, .*did you mean 'bicubic'.* Known: bicubic, lanczos"),
-        (["{weights}/dcgan"], WeightsError, "holds a dcgan, which enlarges no picture; name a jnet, srgan, unet."),
+        (["{weights}/dcgan"], WeightsError, "holds a dcgan, which does not upscale .* name one of jnet, srgan, unet."),
     ],
 )
 def test_anything_but_an_upscaler_is_refused(
@@ -192,7 +192,7 @@ def test_a_files_column_has_the_files_name(install: Install, setting: Setting) -
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Model(output_channels=1), "x.pth: a Blocks, which makes no RGB picture of an RGB picture"),
+        (Model(output_channels=1), "x.pth: holds a Blocks, which does not turn RGB pictures into RGB"),
         (UnsupportedModelError(), "x.pth: spandrel 0.4.2 cannot read it .UnsupportedModelError.; of weights that"),
         (FileNotFoundError("no such file"), "x.pth: spandrel 0.4.2 cannot read it .no such file."),
     ],

@@ -100,7 +100,7 @@ def view_crop(rgb: RGB, points: Points) -> View:
         points: (68, 2) dlib's landmarks in pixels of `rgb`.
     """
     if rgb.ndim != 3 or rgb.shape[0] != rgb.shape[1] or rgb.shape[2] != 3 or points.shape != (68, 2):
-        raise ShapeError(f"crop {rgb.shape}, landmarks {points.shape}; expected a square one (S, S, 3) and (68, 2).")
+        raise ShapeError(f"view_crop: shapes are {rgb.shape} and {points.shape}, expected (S, S, 3) and (68, 2).")
     if len(rgb) < LEAST:
         raise ImageError(f"a crop of {len(rgb)} px shows too little to measure, expected at least {LEAST} px.")
     return View(_resized(rgb, min(FINE, len(rgb))), points * (SIDE / len(rgb)))

@@ -144,5 +144,5 @@ def test_a_wrong_threshold_is_named(setting: str, message: str) -> None:
 
 @pytest.mark.parametrize(("shape", "count"), [((64, 48, 3), 68), ((64, 64), 68), ((64, 64, 3), 5)])
 def test_only_square_crops_with_landmarks_are_measured(shape: tuple[int, ...], count: int) -> None:
-    with pytest.raises(ShapeError, match=r"expected a square one"):
+    with pytest.raises(ShapeError, match=r"expected \(S, S, 3\) and \(68, 2\)"):
         view_crop(np.zeros(shape, np.uint8), np.zeros((count, 2)))

@@ -22,8 +22,8 @@ async function start() {
   $("set").textContent = set;
   document.title = `Curate ${set}`;
   deck = new Deck($("deck"), sides, decide, (isZoomed) => $("zoom").setAttribute("aria-pressed", String(isZoomed)));
-  const asked = new URLSearchParams(location.search).get("rater") ?? given ?? sessionStorage.getItem("rater");
-  if (asked) await open(asked);
+  const name = new URLSearchParams(location.search).get("rater") ?? given ?? sessionStorage.getItem("rater");
+  if (name) await open(name);
   else askWho(raters);
 }
 
