@@ -70,7 +70,6 @@ def pairs(files: list[Path], folder: Path) -> Iterator[tuple[RGB, str]]:
 
 
 def main() -> None:
-    """Make the sheet."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of photos with a head")
     parser.add_argument("--photos", type=int, default=12, help="how many, the folder's first ones")

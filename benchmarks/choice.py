@@ -142,7 +142,6 @@ def cells(row: Row, real: Features) -> list[str]:
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of 768 px aligned portraits")
     parser.add_argument("--portraits", type=int, default=6)

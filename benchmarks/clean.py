@@ -94,7 +94,6 @@ def detectors_table(pictures: Sequence[Judged]) -> Table:
 
 
 def main() -> None:
-    """Mix, clean, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of clean aligned pictures")
     parser.add_argument("--out", type=Path, required=True, help="folder for the mixture; an existing one is used again")

@@ -71,7 +71,6 @@ def usual(described: NDArray[np.float64]) -> dict[str, NDArray[np.float32]]:
 
 
 def main() -> None:
-    """Fit, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="portraits of 512 px or more")
     parser.add_argument("--small", type=Path, required=True, help="crops of 128 px")

@@ -63,7 +63,6 @@ def counts(embeddings: Mapping[Path, NDArray[np.float64]], distance: float) -> d
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of aligned portraits with the London set")
     options = parser.parse_args()

@@ -178,7 +178,6 @@ PARTS = {"tiles": tiles, "drawing": drawing, "faces": faces, "same": same}
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda", help="cuda, cuda:1, mps or cpu")
     parser.add_argument("--faces", type=int, default=64, help="faces that are counted in each row")

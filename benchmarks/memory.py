@@ -110,7 +110,6 @@ def cells(used: Usage) -> tuple[str, str, str]:
 
 
 def main() -> None:
-    """Measure, print and plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, help="folder of photos with a face each")
     parser.add_argument("--only", choices=("growth", "crowd", "sample"), help="measure only one of the three")

@@ -117,7 +117,6 @@ def close_up(rgb: RGB, frame: HeadFrame) -> RGB:
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of photos")
     parser.add_argument("--photos", type=int, default=4, help="how many, spread over the folder")

@@ -100,7 +100,6 @@ def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of 768 px aligned portraits")
     parser.add_argument("--seeds", type=int, default=64)

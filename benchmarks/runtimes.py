@@ -125,7 +125,6 @@ def compare(ways: dict[str, Way], tiles: torch.Tensor, rounds: int) -> Table:
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--threads", type=int, default=1)

@@ -177,7 +177,6 @@ def growth(costs: Costs) -> Table:
 
 
 def main() -> None:
-    """Measure or simulate, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["photo", "film", "cluster", "growth"])
     parser.add_argument("--photo", type=Path)

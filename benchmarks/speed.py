@@ -179,7 +179,6 @@ def tiles_table(seconds: Mapping[Precision, float], device: str) -> Table:
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5, help="rounds that count")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 or mps")

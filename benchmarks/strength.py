@@ -55,7 +55,6 @@ def fit(values: Array, strengths: Array) -> dict[str, Array]:
 
 
 def main() -> None:
-    """Fit, measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder of aligned portraits")
     parser.add_argument("--write", action="store_true", help=f"write the coefficients to {COEFFICIENTS.name}")

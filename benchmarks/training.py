@@ -125,7 +125,6 @@ def measure(recipe: AnyRecipe, data: Path, device: str, steps: int, warmup: int)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--portraits", type=Path, help="for the J-net's recipes")
     parser.add_argument("--faces", type=Path, help="for the DCGAN's")

@@ -202,7 +202,6 @@ def length_table(costs: dict[str, tuple[Usage, Usage]], title: str) -> Table:
 
 
 def main() -> None:
-    """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=["walks", "seconds", "length"])
     parser.add_argument("--walks", type=int, default=4)

@@ -52,7 +52,7 @@ RESOLVED, SOURCES = RECIPE, "sources.toml"
 UNSEEN_PORTRAITS = 24
 """Kept-out pictures from which training cuts the tiles and crops for samples and figures."""
 PICTURES, STEPS = 8, 3
-"""Pictures that a dry run reads; steps that it times, after a first one that does not count."""
+"""Pictures that a dry run reads; steps that it times, at least, after a first one that does not count."""
 
 
 def load_training_recipe(path: Path, overrides: Iterable[str] = (), *, on_gpu: bool = False) -> AnyRecipe:
@@ -64,8 +64,8 @@ def load_training_recipe(path: Path, overrides: Iterable[str] = (), *, on_gpu: b
     kind, gpu = values.get("kind"), values.pop("gpu", {})
     if not isinstance(kind, str) or kind not in RECIPES:
         raise RecipeError(f"{path}: kind is {kind!r}, expected one of {', '.join(RECIPES)} in a training recipe.")
-    if not isinstance(gpu, dict) or not all(isinstance(table, dict) for table in gpu.values()):
-        raise RecipeError(f"{path}: gpu holds more than tables; expected [gpu.run], [gpu.optimizer], for example.")
+    if not isinstance(gpu, dict) or not all(isinstance(t, dict) for n in gpu for t in (gpu[n], values.get(n, {}))):
+        raise RecipeError(f"{path}: gpu holds more than tables of the recipe; expected [gpu.run], for example.")
     for table, changes in gpu.items() if on_gpu else ():
         values[table] = {**values.get(table, {}), **changes}
     for text in overrides:
@@ -160,6 +160,8 @@ def make_objective(
         side = recipe.generator.side
         faces = FaceDataset(files, side, seed, device, warn)
         real = load_square(unseen[:VALIDATED], side, warn)[0] if unseen else faces.pictures[:VALIDATED].cpu().numpy()
+        if len(real) < 2:
+            raise TrainingError("There is 1 picture to compare samples with, expected at least 2; see data.held_out.")
         return DCGANObjective(recipe, faces, real, device), faces.files
     shared: dict[str, Any] = {"side": recipe.side, "scale": recipe.generator.scale, "device": device, "warn": warn}
     if isinstance(recipe, JNetRecipe):
@@ -239,12 +241,13 @@ class DryRun:
 def dry_run(recipe: AnyRecipe, data: Path, *, device: str = "cpu", warn: Warn = print) -> DryRun:
     """Build the networks and time a few steps, writing nothing."""
     files = training_files(data, recipe.data)
-    trainer = trial_trainer(recipe, data, files[:PICTURES], files[:1], device=device, warn=warn)
+    trainer = trial_trainer(recipe, data, files[:PICTURES], files[:2], device=device, warn=warn)
+    steps = max(STEPS, *(phase.interval for phase in trainer.objective.phases))
     trainer.train_step()
     started = time.perf_counter()
-    for _ in range(STEPS):
+    for _ in range(steps):
         trainer.train_step()
-    speed = STEPS * recipe.run.batch / (time.perf_counter() - started)
+    speed = steps * recipe.run.batch / (time.perf_counter() - started)
     side = recipe.generator.side if isinstance(recipe, DCGANRecipe) else recipe.side
     return DryRun(
         parameters={name: sum(p.numel() for p in m.parameters()) for name, m in trainer.objective.modules.items()},

@@ -66,7 +66,7 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
         UsageError: if the frames would exceed `LARGEST` pixels.
     """
     width, height = clip.size
-    most = math.isqrt(LARGEST // (width * height))
+    most = max(math.isqrt(LARGEST // (width * height)), 1)
     if options.background == "keep":
         return 1
     if options.width is not None or (options.scale or 1) % 1:
@@ -75,7 +75,7 @@ def clip_scale(clip: Clip, options: PhotoOptions) -> int:
         found = (heads_in_photo(rgb, smallest=options.face_size_min) for rgb in _first_frames(clip))
         heads = [head.frame for seen in found for head in seen]
         heads = wanted_heads(sorted(heads, key=lambda frame: -frame.side), options)
-        return max(min(photo_scale(heads, width * height), most), 1)
+        return min(photo_scale(heads, width * height), most)
     if options.scale > most:
         raise UsageError(
             f"{clip.path}: {width}x{height} at --scale {options.scale} would exceed {LARGEST / 1e6:.1f} megapixels, "

@@ -29,7 +29,7 @@ from facegen.training.start import (
 )
 from facegen.training.trainer import Trainer
 from facegen.weights import load_network
-from tests.training.conftest import jnet_recipe
+from tests.training.conftest import dcgan_recipe, jnet_recipe
 
 PIPELINES = Path(__file__).parents[2] / "pipelines" / "train"
 
@@ -181,6 +181,21 @@ def test_times_steps_that_teach_both_networks(head_folder: Path, monkeypatch: py
     assert taken == [(step, name) for step in steps for name in ("discriminator", "generator")]
 
 
+def test_times_every_phase_of_long_intervals(head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(Trainer, "train_step", lambda trainer: steps.append(trainer.step))
+    recipe = dcgan_recipe()
+    rare = recipe.model_copy(update={"loss": recipe.loss.model_copy(update={"generator_interval": 5})})
+    dry_run(rare, head_folder)
+    assert len(steps) == 1 + 5
+
+
+def test_samples_need_two_pictures_to_compare_with(head_folder: Path, tmp_path: Path) -> None:
+    recipe = dcgan_recipe().model_copy(update={"data": DataConfig(held_out=1)})
+    with pytest.raises(TrainingError, match=r"1 picture to compare samples with, .* see data\.held_out"):
+        make_trainer(recipe, head_folder, tmp_path / "run")
+
+
 def test_speed_is_that_of_the_steps_after_the_first(head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
     seconds = iter([100.0, 1.0, 2.0, 1.0])  # the first one warms up
@@ -254,7 +269,8 @@ def test_shipped_recipes_are_whole_on_a_gpu_too(path: Path) -> None:
     assert load_training_recipe(path, on_gpu=True).kind == load_training_recipe(path).kind
 
 
-def test_gpu_tables_are_tables(tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text('kind = "jnet"\n[gpu]\nbatch = 64\n', encoding="utf-8")
-    with pytest.raises(RecipeError, match=r"gpu holds more than tables; expected \[gpu.run\]"):
-        load_training_recipe(tmp_path / "a.toml")
+@pytest.mark.parametrize("text", ["gpu = 1", "[gpu]\nbatch = 64", "side = 768\n[gpu.side]\nbatch = 64"])
+def test_gpu_tables_are_tables(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.toml").write_text(f'kind = "jnet"\n{text}\n', encoding="utf-8")
+    with pytest.raises(RecipeError, match=r"gpu holds more than tables of the recipe; expected \[gpu\.run\]"):
+        load_training_recipe(tmp_path / "a.toml", on_gpu=True)
