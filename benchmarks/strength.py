@@ -19,8 +19,7 @@ from rich.progress import track
 
 from facegen.data.split import split
 from facegen.media.images import find_pictures, read_image
-from facegen.ops.damage import aged, damage
-from facegen.ops.degradation import Float
+from facegen.ops.damage import Float, aged, damage
 from facegen.ops.strength import COEFFICIENTS, expanded, features, to_strengths
 
 SIDES = 48, 256

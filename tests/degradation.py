@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from facegen.ops.color import WEIGHTS
-from facegen.ops.degradation import Float, blur
+from facegen.ops.damage import Float, blur
 
 
 def noise(image: Float, sigma: float, rng: np.random.Generator) -> Float:
@@ -21,13 +20,6 @@ def jpeg(image: Float, quality: int) -> Float:
     _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
     decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     return np.asarray(np.divide(decoded[..., ::-1], 255, dtype=np.float32))
-
-
-def recolour(image: Float, *, gain: float, contrast: float, saturation: float) -> Float:
-    """Multiply brightness, contrast about 0.5 and saturation about luma of an (H, W, 3) image in [0, 1]; clipped."""
-    image = (image * gain - 0.5) * contrast + 0.5
-    luma = image @ np.array(WEIGHTS, np.float32)
-    return np.clip(luma[..., None] + (image - luma[..., None]) * saturation, 0, 1).astype(np.float32)
 
 
 def degrade(image: Float, rng: np.random.Generator, strength: float, share: float = 1.0) -> Float:

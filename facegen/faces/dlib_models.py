@@ -1,4 +1,4 @@
-"""dlib's detector and models: found in the packages that carry them, and loaded while other threads run."""
+"""Load dlib's detector and models from the packages that contain them, in a background thread."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _OF_THREAD = local()
 
 
 def model_path(name: str) -> Path:
-    """Where dlib's model of this name lies; its package is located, not imported, as it needs pkg_resources.
+    """Return the path of a model of dlib without importing its package, which would need pkg_resources.
 
     Raises:
-        MissingExtraError: if the package that carries the models is not installed.
+        MissingExtraError: if the package is not installed.
     """
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
@@ -31,10 +31,7 @@ def model_path(name: str) -> Path:
 
 
 def load_model(kind: Callable[[str], Any], name: str) -> Any:
-    """Load dlib's model of this name.
-
-    On Windows, dlib opens no path with letters beyond ASCII, but any file of the working folder.
-    """
+    """Load a model of dlib by its name; on Windows, dlib can open a path that is not ASCII only relatively."""
     path = model_path(name)
     if str(path).isascii():
         return kind(str(path))
@@ -43,14 +40,14 @@ def load_model(kind: Callable[[str], Any], name: str) -> Any:
 
 
 def face_detector() -> Any:
-    """dlib's detector, which keeps what it works on in itself: each thread has its own."""
+    """Return this thread's copy of dlib's detector, which is not thread-safe."""
     if not hasattr(_OF_THREAD, "detector"):
-        _OF_THREAD.detector = pickle.loads(begin_to_load().detector.result())  # dlib takes 0.4 s to make another
+        _OF_THREAD.detector = pickle.loads(begin_to_load().detector.result())  # a new one takes dlib 0.4 s
     return _OF_THREAD.detector
 
 
 def landmark_model() -> Any:
-    """The landmark model, which all threads share."""
+    """Return dlib's landmark model, which all threads share."""
     return begin_to_load().landmarks.result()
 
 
@@ -64,7 +61,7 @@ class Loading(NamedTuple):
 
 @cache
 def begin_to_load() -> Loading:
-    """Load both on a thread of their own, 0.8 s of a processor; it does not keep the program from ending."""
+    """Start to load both models in a daemon thread, which takes 0.8 s."""
     loading = Loading(Future(), Future())
 
     def load() -> None:

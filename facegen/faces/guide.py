@@ -1,4 +1,4 @@
-"""The semantic guide: 68 landmarks painted as coloured regions, in the original's colours."""
+"""Paint the semantic guide: 68 landmarks as coloured regions, in the original's colours."""
 
 from __future__ import annotations
 
@@ -22,25 +22,18 @@ COLOURS = {
     "lips": (255, 0, 0),
     "mouth": (128, 0, 0),
 }
-"""Painted in this order over black; measured in the original's figure, but for the darker mouth."""
+"""Painted in this order on black. All but the darker mouth are measured in the original's figure."""
 GUIDE_CHANNELS: dict[GuideMode, int] = {"rgb": 3, "channels": len(COLOURS), "none": 0}
 FOREHEAD = 0.45
-"""Height of the forehead cap above the brows, as a share of the distance from brows to chin."""
+"""Height of the forehead above the brows, as a share of the distance from brows to chin."""
 PARTED = 0.08
-"""Widest gap between the inner lips, as a share of the mouth's width, that dlib sees between the closed lips of nine of
-ten damaged photos."""
+"""Gap that dlib finds between closed lips in damaged photos, as a share of the mouth's width: the 90 % quantile."""
 SUPERSAMPLE = 4
 _SHIFT = 4  # cv2 takes fixed-point coordinates with this many fractional bits
 
 
 def regions(points: Points) -> dict[str, list[Points]]:
-    """The polygons of each region, from dlib's 68 points.
-
-    Args:
-        points: (68, 2) x, y.
-    Returns:
-        for each key of `COLOURS`, one or two (N, 2) polygons.
-    """
+    """Return one or two polygons, (N, 2), for each key of `COLOURS`, from dlib's (68, 2) points x, y."""
     nose_wings = points[[31, 35]]
     return {
         "face": [np.concatenate([points[0:17], _forehead(points)])],
@@ -54,9 +47,9 @@ def regions(points: Points) -> dict[str, list[Points]]:
 
 
 def with_closer_lips(points: Points) -> Points:
-    """Bring the inner lips nearer to each other, by up to `PARTED`: (68, 2) to the same.
+    """Move the inner lips of (68, 2) points towards each other, by up to `PARTED`.
 
-    A guide that parts closed lips makes a network draw teeth; teeth that show in the picture it draws all the same.
+    If the guide shows closed lips as open, the network draws teeth; visible teeth it draws anyway.
     """
     closer = points.copy()
     upper, lower = closer[61:64], closer[67:64:-1]
@@ -69,14 +62,13 @@ def with_closer_lips(points: Points) -> Points:
 
 
 @step("facegen.guide")
-def paint_guide(points: Points, side: int, mode: GuideMode = "rgb", *, present: bool = True) -> RGB:
+def paint_guide(points: Points, side: int, mode: GuideMode = "rgb") -> RGB:
     """Paint the guide of one face.
 
     Args:
-        points: (68, 2) x, y in pixels of a picture of this side; parts outside are cut off.
+        points: (68, 2) x, y in pixels of a picture with this side; parts outside are cut off.
         side: height and width of the guide in pixels.
-        mode: "rgb" paints the colours of `COLOURS` over each other; "channels" gives each region a plane of its own.
-        present: False gives the empty guide, which says that there is no face.
+        mode: "rgb" paints the colours of `COLOURS` over each other; "channels" paints each region in a separate plane.
     Returns:
         (side, side, C) uint8 with C = GUIDE_CHANNELS[mode].
     Raises:
@@ -87,8 +79,8 @@ def paint_guide(points: Points, side: int, mode: GuideMode = "rgb", *, present: 
         raise UsageError(f"guide: unknown mode {mode!r}, expected one of {', '.join(GUIDE_CHANNELS)}.")
     if points.shape != (68, 2):
         raise ShapeError(f"paint_guide: points have shape {points.shape}, expected (68, 2).")
-    if mode == "none" or not present:
-        return np.zeros((side, side, GUIDE_CHANNELS[mode]), np.uint8)
+    if mode == "none":
+        return np.zeros((side, side, 0), np.uint8)
     big = side * SUPERSAMPLE
     polygons = {
         name: [np.round(p * (SUPERSAMPLE << _SHIFT)).astype(np.int32) - (1 << (_SHIFT - 1)) for p in group]
@@ -111,17 +103,17 @@ def _shrink(canvas: RGB, side: int) -> RGB:
 
 
 def _forehead(points: Points) -> Points:
-    """The cap above the brows: half an ellipse over the line between the temples; dlib has no points there."""
+    """Return the forehead, where dlib has no points: half an ellipse above the line between the temples."""
     left, right, chin = points[0], points[16], points[8]
     brows = points[17:27].mean(axis=0)
     up = (brows - chin) * FOREHEAD
     angle = np.linspace(0, np.pi, 15)[1:-1, None]
     centre, half = (left + right) / 2, (right - left) / 2
-    rise = up + (brows - centre)  # from the temples' line past the brows to the top of the cap
+    rise = up + (brows - centre)  # from the line between the temples past the brows to the top
     return np.asarray(centre + half * np.cos(angle) + rise * np.sin(angle))
 
 
 def _socket(brow: Points, eye: Points) -> Points:
-    """From the brow down to the lower lid."""
+    """Return the region from the brow down to the lower lid."""
     corners_and_lower_lid = eye[[3, 4, 5, 0]]
     return np.concatenate([brow, corners_and_lower_lid])

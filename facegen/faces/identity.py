@@ -1,4 +1,4 @@
-"""How alike two faces are to dlib's face recognition network."""
+"""Compare faces with dlib's face recognition network."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from facegen.faces.landmarks import Landmarks
 
 RECOGNITION = "dlib_face_recognition_resnet_model_v1.dat"
 SAME_PERSON = 0.6
-"""dlib's own threshold: nearer embeddings are taken for the same person."""
+"""dlib's threshold: embeddings with a smaller distance are of the same person."""
 CHANGED = 0.4
-"""Distance of an upscaled face to its own input from which it may be another person; see docs/upscaling.md."""
+"""Distance of an upscaled face to its input above which it may look like another person; see docs/upscaling.md."""
 TOO_SMALL = 32
-"""Side of a head in pixels below which the input itself does not tell who it is; see docs/upscaling.md."""
+"""Smallest side of a head, in pixels, that shows who the person is; see docs/upscaling.md."""
 SHOWN = 256
 """Side to which small pictures are enlarged."""
 
@@ -32,13 +32,13 @@ def _network() -> Any:
 
 
 def identity(rgb: RGB, landmarks: Landmarks) -> NDArray[np.float64]:
-    """Embedding of a face: dlib's ResNet of 29 layers (King 2017), on a 150 px crop that the landmarks align.
+    """Compute the embedding of a face by dlib's ResNet with 29 layers (King 2017), on an aligned crop of 150 px.
 
     Args:
         rgb: (H, W, 3).
-        landmarks: of its face, in pixels of `rgb`.
+        landmarks: of the face, in pixels of `rgb`.
     Returns:
-        (128,); embeddings of one person are less than `SAME_PERSON` apart.
+        (128,); embeddings of the same person have a distance below `SAME_PERSON`.
     """
     import dlib
 
@@ -50,11 +50,11 @@ def identity(rgb: RGB, landmarks: Landmarks) -> NDArray[np.float64]:
 
 
 def identity_change(low_res: RGB, upscaled: RGB, landmarks: Landmarks | None) -> float | None:
-    """How far upscaling moved a face: the distance of its embedding to that of its input; None without a face.
+    """Return the distance between the embeddings of a face before and after upscaling; None without a face.
 
     Args:
         low_res: (S, S, 3), the head before.
-        upscaled: (s*S, s*S, 3), after.
+        upscaled: (s*S, s*S, 3), the head after.
         landmarks: in pixels of `low_res`; if they were not detected, there is no face.
     """
     if landmarks is None or not landmarks.detected:
@@ -68,5 +68,5 @@ def identity_change(low_res: RGB, upscaled: RGB, landmarks: Landmarks | None) ->
 
 
 def identity_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Euclidean distance of two embeddings."""
+    """Return the Euclidean distance of two embeddings."""
     return float(np.linalg.norm(a - b))

@@ -1,4 +1,4 @@
-"""dlib's 68 landmarks: found in photos, and in head crops whose frame is known."""
+"""Find dlib's 68 landmarks of the face in a head crop, or of all faces in a photo."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from facegen.errors import ShapeError
 from facegen.faces.dlib_models import face_detector, landmark_model
 
 HEAD_SIDE = 256
-"""dlib's HOG detector needs faces of 80 px; a 128 px head crop is enlarged to this side first."""
+"""Side to which a head crop is resized: dlib's HOG detector needs faces of 80 px."""
 CANONICAL_BOX = (0.176, 0.305, 0.758, 0.891)
 """Left, top, right, bottom of dlib's face box in the FFHQ frame, as shares of its side: the median of 248 portraits."""
 PHOTO_SIDES = (640, 1280, 2560)
-"""Longest sides at which a photo is searched, until a face is found: big faces first, they are the cheap ones."""
+"""Longest sides at which a photo is searched until a face is found; large faces need the least time."""
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """68 points of one face, in pixels of the picture they were found in."""
+    """68 points of a face, in pixels of its picture."""
 
     points: NDArray[np.float64]
-    """(68, 2), x then y; order of iBUG 300-W."""
+    """(68, 2), x then y, in the order of iBUG 300-W."""
     detected: bool
-    """False when the detector saw nothing and the points come from the canonical box."""
+    """False if the detector found no face and the points were found in the canonical box."""
 
     def scaled(self, factor: float) -> Landmarks:
-        """The same points in a picture `factor` times as large."""
+        """Return the same points in a picture `factor` times as large."""
         return Landmarks(self.points * factor, self.detected)
 
 
@@ -42,7 +42,7 @@ def _points(rgb: RGB, box: Any) -> NDArray[np.float64]:
 
 
 def _enlarged(box: Any, factor: float) -> Any:
-    """dlib's rectangle in a picture `factor` times as large."""
+    """Return dlib's rectangle in a picture `factor` times as large."""
     import dlib
 
     if factor == 1:
@@ -59,14 +59,14 @@ def _resized(rgb: RGB, factor: float) -> RGB:
 
 @step("facegen.landmarks")
 def landmarks_in_head(rgb: RGB, sought: int = HEAD_SIDE) -> Landmarks:
-    """Landmarks of the one face in an FFHQ-aligned head crop.
+    """Find the landmarks of the face in an FFHQ-aligned head crop.
 
     Args:
         rgb: (S, S, 3) uint8 head crop.
-        sought: side in pixels at which dlib's detector looks for the face, at most 256; the landmarks are found at 256.
-            Half of 256 would be too little: faces fill three fifths of the crop, and need 80 px.
+        sought: side at which dlib detects the face, 140 to 256: the face fills three fifths of the crop, and needs
+            80 px. The landmarks are always found at 256.
     Returns:
-        points in pixels of `rgb`; with `detected` False when they were fitted in the canonical box.
+        points in pixels of `rgb`; `detected` is False if they were found in the canonical box.
     Raises:
         ShapeError: if the crop is not square.
     """
@@ -85,17 +85,16 @@ def landmarks_in_head(rgb: RGB, sought: int = HEAD_SIDE) -> Landmarks:
 
 
 def faces_in_photo(rgb: RGB) -> list[Landmarks]:
-    """Landmarks of every face in a photo, largest first.
+    """Find the landmarks of every face in a photo, and return the largest face first.
 
-    The photo is searched at growing sizes until a face is found, so that a face may fill the picture or be a fiftieth
-    of its side. Large photos are never searched above the last of `PHOTO_SIDES`.
+    The photo is searched at increasing sizes, the last of `PHOTO_SIDES` at most, until a face is found.
 
     Args:
         rgb: (H, W, 3) uint8, any size.
     """
     shortest, longest = sorted(rgb.shape[:2])
     for factor in dict.fromkeys(min(side / longest, 4.0) for side in PHOTO_SIDES):
-        if shortest * min(factor, 1) < 8:  # a strip: no face fits in, and resizing might leave no row of it
+        if shortest * min(factor, 1) < 8:  # too narrow for a face, and resizing might leave no rows
             continue
         picture = _resized(rgb, factor)
         boxes = sorted(face_detector()(picture, 0), key=lambda b: -b.area())

@@ -1,1 +1,1 @@
-"""Pure functions on tensors: tiles, variants, scores, choice, blend, consistency, seams, degradations."""
+"""Pure functions on tensors and arrays: tiles, variants, scores, choice, blending, consistency, seams, damage."""

@@ -1,4 +1,4 @@
-"""Merging overlapping tiles into one picture without seams."""
+"""Merge overlapping tiles into one picture without seams."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -20,11 +20,11 @@ CPU = torch.device("cpu")
 def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
     """Merge overlapping tiles into one image with feathered weights.
 
-    The sum runs in float64 (on Apple's GPUs in float32), so the order of the tiles leaves no trace in the result.
+    The sum is in float64 (on Apple's GPUs in float32), so the result does not depend on the order of the tiles.
 
     Args:
-        tiles: one (..., C, s*tile, s*tile) tensor per box of `plan`, in plan order; any whole s. Half precision is
-            blended as float32, tile by tile.
+        tiles: one (..., C, s*tile, s*tile) tensor per box of `plan`, in plan order, for any integer s. Half precision
+            is blended as float32.
         plan: geometry in low-res pixels.
     Returns:
         (..., C, s*H, s*W) image, float32 at least; each pixel is a convex combination of the tiles that cover it.
@@ -44,14 +44,14 @@ def blend(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
 
 
 def feather(plan: TilePlan, scale: int) -> Tensor:
-    """Weigh every pixel of every tile: cosine ramps over the overlaps, full weight elsewhere.
+    """Compute the weights of every pixel of every tile: cosine ramps over the overlaps, and 1 elsewhere.
 
-    A ramp is as long as the tile's actual overlap with that neighbour, and there is none at the picture's border. It is
-    sampled at pixel centres, so that it is positive everywhere. The weights that meet in a pixel sum to one.
+    A ramp is as long as the actual overlap with that neighbour, and there is none at the picture's border. It is
+    sampled at pixel centres, so that all weights are positive. The weights of all tiles at a pixel sum to one.
 
     Args:
         plan: geometry in low-res pixels.
-        scale: size of a tile's pixel grid over the plan's, at least 1.
+        scale: pixels of a tile per low-res pixel along an axis, at least 1.
     Returns:
         (T, s*tile, s*tile) in (0, 1], in the order of `plan.boxes`.
     """
@@ -59,13 +59,13 @@ def feather(plan: TilePlan, scale: int) -> Tensor:
 
 
 def ramp(length: int) -> Tensor:
-    """Rise from 0 to 1 along half a cosine, sampled half a pixel in: (length,); 1 - ramp is its mirror image."""
+    """Return a cosine ramp from 0 to 1, sampled at pixel centres: (length,); 1 - ramp is its mirror image."""
     centres = torch.arange(length, dtype=torch.float64) + 0.5
     return 0.5 - 0.5 * torch.cos(math.pi * centres / length)
 
 
 def _weights(plan: TilePlan, scale: int, device: torch.device = CPU) -> Iterator[Tensor]:
-    """The weights of one tile after the other, see `feather`: those of all would fill the memory for large pictures."""
+    """Yield the weights of each tile, see `feather`; all at once would need too much memory for large pictures."""
     rows = _profiles(plan.rows, plan.tile, scale, device)
     columns = _profiles(plan.columns, plan.tile, scale, device)
     return (torch.outer(rows[top], columns[left]).float() for top, left in plan.boxes)
@@ -74,7 +74,7 @@ def _weights(plan: TilePlan, scale: int, device: torch.device = CPU) -> Iterator
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def _profiles(starts: tuple[int, ...], tile: int, scale: int, device: torch.device) -> dict[int, Tensor]:
-    """Weights of the tiles along one axis, as {start: (s*tile,)}; they sum to one in every pixel."""
+    """Compute the weights of tiles along one axis, {start: (s*tile,)}; they sum to one at every pixel."""
     side = scale * tile
     profiles = torch.ones(len(starts), side, dtype=torch.float64)
     for index, (first, second) in enumerate(pairwise(starts)):
@@ -90,7 +90,7 @@ def _profiles(starts: tuple[int, ...], tile: int, scale: int, device: torch.devi
 
 
 def _stack(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
-    """Join the tiles to (T, ..., C, n, n), or say which of them does not fit."""
+    """Stack the tiles to (T, ..., C, n, n); raise a ShapeError that names a tile that does not fit."""
     if len(tiles) != len(plan):
         raise ShapeError(f"blend: got {len(tiles)} tiles, expected {len(plan)}, one per box of the plan.")
     expected = _tile_shape(tiles[0], plan)
@@ -104,7 +104,7 @@ def _stack(tiles: Tensor | Sequence[Tensor], plan: TilePlan) -> Tensor:
 
 
 def _tile_shape(tile: Tensor, plan: TilePlan) -> tuple[int, ...]:
-    """The shape (..., C, s*tile, s*tile) that the first tile sets for all."""
+    """Return the shape of the first tile, (..., C, s*tile, s*tile), which all tiles must have."""
     shape = tuple(tile.shape)
     if len(shape) < 3 or shape[-2] != shape[-1] or not shape[-1] or shape[-1] % plan.tile:
         raise ShapeError(f"blend: tile 0 has shape {shape}, expected (C, s*{plan.tile}, s*{plan.tile}) for a whole s.")

@@ -1,10 +1,10 @@
-"""The blocks and ringing of a JPEG smoothed away, within what its file leaves open.
+"""Remove the blocks and ringing of a JPEG without contradicting its file.
 
-A JPEG holds the cosine components of squares of 8 x 8 samples, each rounded to a step that the file states. So every
-picture whose components lie within half a step is as true to the file, and a smooth one is looked for among them: by
-gradient descent on the total variation (Huber's, as slopes must not become stairs), the components held near the
-file's after each round. After F. Alter, S. Durand and J. Froment, "Adapted Total Variation for Artifact Free
-Decompression of JPEG Images", Journal of Mathematical Imaging and Vision 23, 2005.
+A JPEG stores the cosine components of blocks of 8 x 8 samples, each rounded to a multiple of a step in the file. So
+every picture whose components are within half a step agrees with the file. A smooth one is found by gradient descent on
+the total variation (Huber's, so that slopes do not become stairs), with the components clamped after each round. After
+F. Alter, S. Durand and J. Froment, "Adapted Total Variation for Artifact Free Decompression of JPEG Images", Journal of
+Mathematical Imaging and Vision 23, 2005.
 """
 
 from __future__ import annotations
@@ -22,34 +22,35 @@ from facegen.arrays import RGB
 
 SIDE = 8
 SHARE = 0.3
-"""Part of a step by which a component may move; with half a step, texture goes as well."""
+"""Share of a step by which a component may change; half a step would remove texture too."""
 SLOPE = 8.0
-"""Differences between neighbours, in levels of 255, up to which they are a slope rather than an edge."""
+"""Largest difference between neighbours, in 8-bit steps, that is a slope and not an edge."""
 ROUNDS, PACE = 16, 5.0
-"""Rounds of the descent, and how far a sample moves in the first, in levels of 255. What is left to smooth after them,
-0.1 % at quality 55, takes another 24 rounds."""
+"""Rounds of the descent, and the change of a sample in the first, in 8-bit steps. Another 24 rounds would change
+0.1 % at quality 55."""
 TILE, MARGIN = 512, 32
-"""Pixels smoothed at a time, which stay in a processor's cache, and what is read around them; whole blocks."""
+"""Side of the tiles smoothed at a time, which fit into a CPU's cache, and the margin read around them; multiples of 8.
+"""
 TO_PLANES = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 """JPEG's luma and chroma of RGB, without the offset."""
 
 
 @dataclass(frozen=True)
 class Quantisation:
-    """The steps by which a JPEG's blocks are quantised."""
+    """The quantisation steps and chroma subsampling of a JPEG."""
 
     luma: tuple[int, ...]
-    """64 steps, row by row, the lowest vertical frequency first; in levels of 255."""
+    """64 steps, row by row, the lowest vertical frequency first; in 8-bit steps."""
     chroma: tuple[int, ...]
     part: tuple[int, int] = (1, 1)
-    """Pixels down and across that share one sample of the chroma: 1, 2 or 4."""
+    """Pixels down and across per chroma sample: 1, 2 or 4."""
 
 
 @torch.inference_mode()
 def smooth_blocks(rgb: RGB, file: Quantisation) -> RGB:
-    """Smooth a decoded JPEG whose blocks begin in its top left corner: (H, W, 3) to the same.
+    """Smooth a decoded JPEG, (H, W, 3), whose blocks start in its top left corner.
 
-    Luma and chroma change by what stays within `SHARE` of the file's steps, up to rounding.
+    No component of luma and chroma changes by more than `SHARE` of its step, up to rounding.
     """
     smooth = np.empty_like(rgb)
     for top in range(0, rgb.shape[0], TILE):
@@ -71,7 +72,7 @@ def _smoothed(rgb: RGB, file: Quantisation) -> RGB:
 
 
 def _shift(plane: Tensor, steps: tuple[int, ...], part: tuple[int, int]) -> Tensor:
-    """Compute the change by which smoothing alters an (H, W) plane of which `part` pixels share a sample."""
+    """Compute the change of an (H, W) plane by smoothing; `part` pixels share a sample."""
     height, width = plane.shape
     below, right = -height % (SIDE * part[0]), -width % (SIDE * part[1])
     samples = F.avg_pool2d(F.pad(plane[None, None], (0, right, 0, below), mode="replicate"), part)[0, 0]
@@ -82,7 +83,9 @@ def _shift(plane: Tensor, steps: tuple[int, ...], part: tuple[int, int]) -> Tens
 
 
 def _descend(plane: Tensor, most: Tensor) -> Tensor:
-    """Find the change to a plane of whole blocks, (H, W), that makes it vary least; no component by more than (64,)."""
+    """Find the change of a plane of complete blocks, (H, W), that minimises its variation; `most`, (64,), limits the
+    change of each component.
+    """
     blocks, cosines = (plane.shape[0] // SIDE, plane.shape[1] // SIDE), _cosines()
     shift = torch.zeros_like(plane)
     for number in range(ROUNDS):
@@ -95,15 +98,15 @@ def _descend(plane: Tensor, most: Tensor) -> Tensor:
         shift[:, 1:] -= across[:, :-1]
         shift[1:] -= down[:-1]
         components = shift.view(blocks[0], SIDE, blocks[1], SIDE).transpose(1, 2).reshape(-1, SIDE**2) @ cosines.T
-        held = components.clamp_(-most, most) @ cosines
-        shift = held.view(*blocks, SIDE, SIDE).transpose(1, 2).reshape(plane.shape)
+        clamped = components.clamp_(-most, most) @ cosines
+        shift = clamped.view(*blocks, SIDE, SIDE).transpose(1, 2).reshape(plane.shape)
     return shift
 
 
 @cache
 @torch.inference_mode(False)
 def _cosines() -> Tensor:
-    """(64, 64): a block's components from its samples, orthonormal."""
+    """Return the orthonormal (64, 64) matrix from the samples of a block to its components."""
     n = torch.arange(SIDE, dtype=torch.float64)
     rows = torch.cos((2 * n + 1) * n[:, None] * math.pi / (2 * SIDE)) * math.sqrt(2 / SIDE)
     rows[0] /= math.sqrt(2)

@@ -1,12 +1,12 @@
-"""Picking one candidate per tile, so that neighbours fit each other.
+"""Choose one candidate per tile, so that neighbours fit each other.
 
-The choice maximises, over the whole grid of a picture at once,
+The choice maximises, jointly for all tiles of a picture,
 
-    sum of the chosen scores - agreement * sum over neighbouring tiles of their disagreement.
+    sum of the chosen scores - agreement * sum of the disagreement of neighbouring tiles.
 
-Disagreement is the mean |difference| of two tiles' candidates in the area they share, at half resolution. It is divided
-by its own spread (the root mean square deviation from each neighbour pair's mean), so that with `agreement = 1` one
-standard deviation of disagreement weighs as much as one standard deviation of score, in any picture.
+Disagreement is the mean |difference| of the candidates of two tiles in their overlap, at half resolution. It is divided
+by its spread (the root mean square deviation from the mean of each pair of tiles), so that with `agreement = 1` one
+standard deviation of disagreement counts as much as one standard deviation of score, in any picture.
 """
 
 import colorsys
@@ -23,23 +23,25 @@ OKABE_ITO = (
     (230, 159, 0), (0, 114, 178), (0, 158, 115), (204, 121, 167),
     (240, 228, 66), (213, 94, 0), (86, 180, 233), (90, 90, 90),
 )  # fmt: skip
-"""Colours that colour-blind eyes can tell apart (Okabe & Ito 2008), in 8 bits; grey for their black."""
+"""Colours that colour-blind people can distinguish (Okabe & Ito 2008), in 8 bits; grey instead of black."""
 
 ROUNDING = 1e-6
-"""Differences of pixels in [0, 1] that float32 cannot tell apart; they are not worth a choice."""
+"""Difference of pixels in [0, 1] that may be float32's rounding."""
+MAX_SWEEPS = 100
+"""Upper limit of the sweeps of `label_grid`, which needs 2 to 5, in case rounding makes two labellings alternate."""
 
 
 @step("facegen.choose")
 def choose(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float = 1.0) -> Tensor:
-    """Pick one candidate per tile, jointly over the grid of each picture.
+    """Choose one candidate per tile, jointly for all tiles of each picture; deterministic.
 
     Args:
-        candidates: (T, K, 3, h, w) in [0, 1], in plan order; those of several pictures of one plan follow each other.
+        candidates: (T, K, 3, h, w) in [0, 1], in plan order; of one picture, or of several with the same plan.
         scores: (T, K), higher is better; standardised, see `scoring.score`.
         plan: geometry in low-res pixels.
-        agreement: weight of the neighbours against the scores, at least 0; with 0 each tile's best score wins.
+        agreement: weight of the neighbours relative to the scores, at least 0; at 0 each tile's best score wins.
     Returns:
-        (T,) int64 candidate numbers, on the device of the scores; nothing about them is random.
+        (T,) int64 candidate indices, on the device of the scores.
     Raises:
         ShapeError: if candidates, scores and plan do not fit each other.
         UsageError: if the agreement is negative or not finite.
@@ -69,12 +71,12 @@ def gather(candidates: Tensor, index: Tensor) -> Tensor:
 
 
 def choice_map(index: Tensor, plan: TilePlan, scale: int, k: int) -> Tensor:
-    """Paint which candidate won where: one hue per candidate, every pixel from the tile whose centre is nearest.
+    """Paint the chosen candidates: each pixel has the hue of the candidate of the tile with the nearest centre.
 
     Args:
         index: (T,) int64 in 0..k-1, from `choose`.
-        scale: size of the picture over the plan's.
-        k: number of candidates per tile; it fixes the hues.
+        scale: pixels of the map per low-res pixel along an axis.
+        k: number of candidates per tile, which determines the hues.
     Returns:
         (3, s*H, s*W) float32 in [0, 1].
     Raises:
@@ -90,19 +92,19 @@ def choice_map(index: Tensor, plan: TilePlan, scale: int, k: int) -> Tensor:
 
 
 def hues(k: int) -> Tensor:
-    """The colours of `choice_map`: (k, 3) in [0, 1]; up to eight can be told apart by colour-blind eyes too."""
+    """Return the colours of `choice_map`, (k, 3) in [0, 1]; colour-blind people can distinguish up to eight."""
     if k <= len(OKABE_ITO):
         return torch.tensor(OKABE_ITO[:k]) / 255
     return torch.tensor([colorsys.hsv_to_rgb(hue / k, 0.6, 0.9) for hue in range(k)])
 
 
 def _disagreement(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
-    """How badly candidates fit right and lower neighbours', for B pictures of R x N tiles.
+    """Compute the disagreement of candidates with the right and lower neighbours', for B pictures of R x N tiles.
 
     Args:
         candidates: (B, R*N, K, 3, h, w).
     Returns:
-        (B, R, N-1, K, K) and (B, R-1, N, K, K), float64, on the processor.
+        (B, R, N-1, K, K) and (B, R-1, N, K, K), float64, on the CPU.
     """
     pictures, _, count = candidates.shape[:3]
     rows, columns = len(plan.rows), len(plan.columns)
@@ -125,7 +127,7 @@ def _disagreement(candidates: Tensor, plan: TilePlan) -> tuple[Tensor, Tensor]:
 
 
 def _halved(candidates: Tensor, tile: int) -> Tensor:
-    """(..., h, w) -> (..., h/2, w/2) float32; not halved if that would tear low-res pixels apart."""
+    """Shrink (..., h, w) to (..., h/2, w/2) float32; keep the size if half of it is not a multiple of the tile's."""
     fine = candidates.float()
     if fine.shape[-1] // tile % 2:
         return fine
@@ -134,11 +136,11 @@ def _halved(candidates: Tensor, tile: int) -> Tensor:
 
 
 def _differences(first: Tensor, second: Tensor, down: int, right: int) -> Tensor:
-    """Mean |difference| of two tiles' candidates where they overlap, less the mean over all pairs.
+    """Compute the mean |difference| of the candidates of two tiles in their overlap, minus its mean over all pairs.
 
     Args:
         first: (B, K, 3, n, n).
-        second: (B, K, 3, n, n), which lies `down` and `right` pixels from the first.
+        second: (B, K, 3, n, n), `down` and `right` pixels from the first.
     Returns:
         (B, K, K); zero if the tiles only touch.
     """
@@ -152,13 +154,13 @@ def _differences(first: Tensor, second: Tensor, down: int, right: int) -> Tensor
 
 
 def _nearest(starts: tuple[int, ...], tile: int, length: int) -> Tensor:
-    """The tile along one axis whose centre is nearest to each pixel's: (length,) int64."""
+    """Return the index of the tile along one axis whose centre is nearest to each pixel: (length,) int64."""
     centres = torch.tensor(starts) + tile / 2
     return (torch.arange(length)[:, None] + 0.5 - centres).abs().argmin(1)
 
 
 def _check(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float) -> None:
-    """Check what `choose` promises."""
+    """Raise the errors of `choose`."""
     shape, wanted = tuple(candidates.shape), len(plan)
     if len(shape) != 5 or shape[0] % wanted or not shape[0] or not shape[1]:
         raise ShapeError(f"choose: candidates have shape {shape}, expected ({wanted}, K, 3, h, w), K at least 1.")
@@ -170,19 +172,15 @@ def _check(candidates: Tensor, scores: Tensor, plan: TilePlan, agreement: float)
         raise UsageError(f"choose: agreement {agreement} is not a weight; choose 0 (off) or more, 1 is usual.")
 
 
-MAX_SWEEPS = 100
-"""Far more than the search needs (2 to 5); bounds it if rounding ever made two labellings alternate."""
-
-
 def label_grid(quality: Tensor, across: Tensor, down: Tensor) -> Tensor:
-    """Find the best labelling of each of B grids from K + 1 starts: every node's best label, and each label everywhere.
+    """Find a good labelling of each of B grids from K + 1 starts: the best label of each node, and K constant ones.
 
-    Deterministic. Usually the optimum, always at least as good as every start.
+    The result is deterministic, usually optimal, and at least as good as every start.
 
     Args:
-        quality: (B, R, N, K) worth of each label, for R rows of N nodes.
-        across: (B, R, N-1, K, K) cost of a node's label (fourth axis) next to its right neighbour's (fifth).
-        down: (B, R-1, N, K, K) cost of a node's label above its lower neighbour's.
+        quality: (B, R, N, K) value of each label, for R rows of N nodes.
+        across: (B, R, N-1, K, K) cost of a label (fourth axis) next to the right neighbour's label (fifth axis).
+        down: (B, R-1, N, K, K) cost of a label above the lower neighbour's label.
     Returns:
         (B, R, N) int64 labels.
     """
@@ -208,7 +206,7 @@ def grid_value(labels: Tensor, quality: Tensor, across: Tensor, down: Tensor) ->
         (S, B) values, higher is better.
     """
     costs = _row_costs(labels, down) + _row_costs(labels.mT, across.transpose(1, 2)).transpose(2, 3)  # (S, B, R, N, K)
-    worth = quality - costs / 2  # both ends of a link count it
+    worth = quality - costs / 2  # each cost is counted at both nodes
     return worth.gather(-1, labels[..., None]).sum((2, 3, 4))
 
 
@@ -221,10 +219,7 @@ def _solve_rows(labels: Tensor, quality: Tensor, across: Tensor, down: Tensor) -
 
 
 def _row_costs(labels: Tensor, down: Tensor) -> Tensor:
-    """The cost of each label of each node, given its neighbours' labels below and above.
-
-    (S, B, R, N) -> (S, B, R, N, K).
-    """
+    """Compute the cost of each label given the labels above and below: (S, B, R, N) -> (S, B, R, N, K)."""
     grids, rows, columns = torch.meshgrid(*map(torch.arange, down.shape[:3]), indexing="ij")  # (B, R-1, N)
     costs = down.new_zeros(*labels.shape, down.shape[-1])
     costs[:, :, 1:] += down[grids, rows, columns, labels[:, :, :-1]]
@@ -233,11 +228,8 @@ def _row_costs(labels: Tensor, down: Tensor) -> Tensor:
 
 
 def _best_rows(worth: Tensor, across: Tensor) -> Tensor:
-    """The best labels of each row by itself, exactly.
-
-    worth (S, B, R, N, K), across (B, R, N-1, K, K) -> (S, B, R, N).
-    """
-    best = worth[..., 0, :]  # (S, B, R, K): of the row so far, if it ends in this label
+    """Find the optimal labels of each row by dynamic programming: worth (S, B, R, N, K) -> (S, B, R, N)."""
+    best = worth[..., 0, :]  # (S, B, R, K): value of the row so far if it ends in this label
     origins = []
     for column, links in enumerate(across.unbind(2), start=1):
         best, origin = (best[..., None] - links).max(-2)

@@ -1,7 +1,7 @@
-"""Damage as photos come by it: two rounds of blur, resizing, noise and compression, after BSRGAN and Real-ESRGAN.
+"""Damage pictures like real photos: two rounds of blur, resizing, noise and compression, after BSRGAN and Real-ESRGAN.
 
-One number, the strength, scales everything. The damage is done at the low-res side, where a photo's pixels, and the
-8 px blocks of its JPEG, are. K. Zhang et al., "Designing a Practical Degradation Model for Deep Blind Image
+One number, the strength, scales all steps. The damage is applied at the low-res size, at which real photos have their
+noise and the 8 px blocks of JPEG. K. Zhang et al., "Designing a Practical Degradation Model for Deep Blind Image
 Super-Resolution", ICCV 2021; X. Wang et al., "Real-ESRGAN", ICCV Workshops 2021.
 """
 
@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from facegen.arrays import RGB
 from facegen.ops.color import WEIGHTS
-from facegen.ops.degradation import Float, blur, in_8_bits
 
+Float = NDArray[np.float32]
 Rng = np.random.Generator
 Step = Callable[[Float, Rng, float], Float]
-"""Damages an (H, W, 3) image in [0, 1] by an amount in 0..1, of which 1 is what this step does at most."""
+"""Damages an (H, W, 3) image in [0, 1] by an amount in 0..1."""
 LEVELS = {"mild": 0.25, "medium": 0.5, "strong": 0.8}
-"""Strengths by name, as figures quote them."""
+"""Strengths by name, as in tables of results."""
 BLUR, NOISE, WORST_JPEG, BEST_JPEG, HALO = 1.8, 0.08, 20, 95, 1.5
-"""At amount 1: standard deviation of the blur in pixels and of the noise, JPEG quality, and the share of sharpening;
-JPEG quality at amount 0."""
+"""At amount 1: standard deviation of the blur in pixels, and of the noise; JPEG quality at amounts 1 and 0; weight of
+sharpening at amount 1."""
 KERNELS = (cv2.INTER_AREA, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
 
@@ -34,7 +34,7 @@ def damage(image: Float, rng: Rng, strength: float) -> Float:
 
     Args:
         image: (H, W, 3) in [0, 1].
-        rng: decides which damages are done, and how much of each: 0.3 to 1 times the strength.
+        rng: chooses the steps, and the amount of each: 0.3 to 1 times the strength.
         strength: 0 does nothing; 1 may blur by 1.8 px, halve the resolution, add noise of 0.08, and JPEG at quality 20.
     Returns:
         (H, W, 3) in [0, 1], in 8-bit levels.
@@ -52,17 +52,27 @@ def damage(image: Float, rng: Rng, strength: float) -> Float:
 
 
 def _at_random(share: float, step: Step, image: Float, rng: Rng, strength: float) -> Float:
-    """Do a step in `share` of the cases; its random numbers are drawn in all."""
-    wanted, amount, own = rng.random() < share, strength * rng.uniform(0.3, 1), rng.integers(2**62)
-    return _clipped(step(image, np.random.default_rng(own), amount)) if wanted else image
+    """Apply a step with a probability of `share`; the number of draws from `rng` is the same in all cases."""
+    wanted, amount, seed = rng.random() < share, strength * rng.uniform(0.3, 1), rng.integers(2**62)
+    return _clipped(step(image, np.random.default_rng(seed), amount)) if wanted else image
 
 
 def _clipped(image: NDArray[Any]) -> Float:
     return np.asarray(np.clip(image, 0, 1), np.float32)
 
 
+def in_8_bits(image: Float) -> Float:
+    """Round (H, W, C) in [0, 1] to 8-bit levels."""
+    return (np.rint(image * 255) / 255).astype(np.float32)
+
+
+def blur(image: Float, sigma: float) -> Float:
+    """Blur an (H, W, C) image by a Gaussian; sigma is in pixels."""
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), sigma, borderType=cv2.BORDER_REFLECT), dtype=np.float32)
+
+
 def blurred(image: Float, rng: Rng, amount: float) -> Float:
-    """Gaussian blur, in half of the cases longer in a direction."""
+    """Blur by a Gaussian, which is elongated in half of the cases."""
     long = 0.2 + (BLUR - 0.2) * amount
     short = long * (rng.uniform(0.2, 1) if rng.random() < 0.5 else 1)
     angle = rng.uniform(0, np.pi)
@@ -74,7 +84,7 @@ def blurred(image: Float, rng: Rng, amount: float) -> Float:
 
 
 def resized(image: Float, rng: Rng, amount: float) -> Float:
-    """Resize to 0.5 to 1.5 times the side, mostly to less; what comes next meets it there."""
+    """Resize to 0.5 to 1.5 times the side, usually smaller; the next steps work at that size."""
     factor = 1 - 0.5 * amount if rng.random() < 0.7 else 1 + 0.5 * amount
     height, width = image.shape[:2]
     return _resize(image, (max(round(width * factor), 1), max(round(height * factor), 1)), rng)
@@ -86,12 +96,12 @@ def _resize(image: Float, size: tuple[int, int], rng: Rng) -> Float:
 
 
 def noisy(image: Float, rng: Rng, amount: float) -> Float:
-    """Gaussian, Poisson or a sensor's noise, some of it grey; the sensor's is grainy and strongest in colour."""
+    """Add Gaussian, Poisson or sensor noise, sometimes grey; sensor noise is coarser, and stronger in colour."""
     kind, channels = rng.random(), 1 if rng.random() < 0.4 else 3
     grain = rng.standard_normal((*image.shape[:2], channels), np.float32) * np.float32(NOISE * amount)
     if kind < 0.5:
         return image + grain
-    grain = grain * np.sqrt(2 * np.clip(image, 0.02, 1))  # photons: as strong as Gaussian at middle grey
+    grain = grain * np.sqrt(2 * np.clip(image, 0.02, 1))  # Poisson: as strong as Gaussian noise at middle grey
     if kind < 0.8:
         return image + grain
     light, colour = rng.uniform(0.3, 0.7), rng.uniform(0.6, 1.2)
@@ -100,12 +110,12 @@ def noisy(image: Float, rng: Rng, amount: float) -> Float:
 
 
 def sharpened(image: Float, rng: Rng, amount: float) -> Float:
-    """Unsharp masking, whose halos phones and scanners leave."""
+    """Sharpen by unsharp masking, with halos like those of phones and scanners."""
     return image + HALO * amount * (image - blur(image, rng.uniform(0.7, 1.6)))
 
 
 def scratched(image: Float, rng: Rng, amount: float) -> Float:
-    """Draw a few light or dark scratches and specks of dust."""
+    """Draw a few light or dark scratches, and specks of dust."""
     height, width = image.shape[:2]
     mask = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(1, 3)):
@@ -120,7 +130,7 @@ def scratched(image: Float, rng: Rng, amount: float) -> Float:
 
 
 def compressed(image: Float, rng: Rng, amount: float) -> Float:
-    """Encode as JPEG, or in a quarter of the cases as WebP, on a grid that begins anywhere, and decode again."""
+    """Encode as JPEG, or in a quarter of the cases as WebP, with a random offset of the blocks, and decode again."""
     kind, option = (".webp", cv2.IMWRITE_WEBP_QUALITY) if rng.random() < 0.25 else (".jpg", cv2.IMWRITE_JPEG_QUALITY)
     quality = round(BEST_JPEG - (BEST_JPEG - WORST_JPEG) * amount)
     top, left = (int(n) for n in rng.integers(0, 8, 2))
@@ -134,13 +144,13 @@ FIRST: tuple[tuple[float, Step], ...] = ((0.8, blurred), (0.6, resized), (0.7, n
 SECOND: tuple[tuple[float, Step], ...] = (
     (0.3, blurred), (0.1, scratched), (0.4, noisy), (0.4, sharpened), (0.8, compressed)
 )  # fmt: skip
-"""The share of cases in which each step is done."""
+"""The steps of each round, and their probabilities."""
 
 
 def aged(image: Float, rng: Rng) -> Float:
     """Give an (H, W, 3) picture in [0, 1] the colours of an old photo: grey, toned or faded.
 
-    This is no damage to mend: what is grey stays grey.
+    Networks learn to keep these colours.
     """
     grey, toned, faded = rng.random() < 2 / 3, rng.random() < 1 / 2, rng.random() < 1 / 2
     depth = rng.uniform(0.3, 1)
@@ -153,6 +163,6 @@ def aged(image: Float, rng: Rng) -> Float:
 
 
 def of_item(picture: RGB, strength: float, item: int, seed: int = 0) -> RGB:
-    """Damage a picture in a way that is known from (seed, item), for measuring: (H, W, 3) uint8 to the same."""
+    """Damage an (H, W, 3) uint8 picture reproducibly, as determined by (seed, item), for measurements."""
     unit = np.asarray(np.divide(picture, 255, dtype=np.float32))
     return np.rint(damage(unit, np.random.default_rng((seed, item)), strength) * 255).astype(np.uint8)

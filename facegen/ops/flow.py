@@ -1,7 +1,7 @@
-"""Optical flow between two pictures, and what it is good for: warping one to the other, and how far to believe it.
+"""Compute the optical flow between two pictures, its reliability, and warp pictures by it.
 
-The flow is DIS: T. Kroeger, R. Timofte, D. Dai, L. Van Gool, "Fast Optical Flow using Dense Inverse Search", ECCV 2016,
-in OpenCV. It gives the same bytes however many threads OpenCV runs.
+The flow is OpenCV's DIS: T. Kroeger, R. Timofte, D. Dai, L. Van Gool, "Fast Optical Flow using Dense Inverse Search",
+ECCV 2016. Its bytes do not depend on the number of OpenCV's threads.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ Flow = NDArray[np.float32]
 """(H, W, 2): right and down, in pixels, from a pixel of the later picture to where it was in the earlier one."""
 Picture = TypeVar("Picture", RGB, NDArray[np.float32])
 LEAST_SIDE = 12
-"""Shortest side that DIS takes; its patches are 8 px, and it works at half the size."""
+"""Smallest side that DIS takes, as it works at half the size with patches of 8 px."""
 DOUBT, SHARE = 0.5, 0.01
-"""A pixel is doubted by half where there and back differ by 0.5 px^2 + 1 % of both squared lengths, the bound of
-N. Sundaram, T. Brox, K. Keutzer, "Dense Point Trajectories by GPU-Accelerated Large Displacement Optical Flow", ECCV
-2010, eq. 5."""
+"""The trust in a pixel is a half if the squared difference between the flow and the flow back is 0.5 px^2 + 1 % of both
+squared lengths, the bound of N. Sundaram, T. Brox, K. Keutzer, "Dense Point Trajectories by GPU-Accelerated Large
+Displacement Optical Flow", ECCV 2010, eq. 5."""
 
 
 def flow_between(before: RGB, after: RGB) -> Flow:
-    """Where each pixel of a picture was in an earlier one.
+    """Find the position of each pixel of a picture in an earlier one.
 
     Args:
         before, after: (H, W, 3) of one size.
     Returns:
-        backward flow: `after[y, x]` looks like `before[y + flow[y, x, 1], x + flow[y, x, 0]]`; no motion where the
-        pictures are too small to tell (a side below `LEAST_SIDE`).
+        backward flow: `after[y, x]` corresponds to `before[y + flow[y, x, 1], x + flow[y, x, 0]]`; no motion if a side
+        is below `LEAST_SIDE`.
     Raises:
         ShapeError: if the pictures are not (H, W, 3) of one size.
     """
@@ -48,7 +48,7 @@ def flow_between(before: RGB, after: RGB) -> Flow:
 
 
 def warp(picture: Picture, flow: Flow, interpolation: int = cv2.INTER_LANCZOS4) -> Picture:
-    """Move an earlier picture to where the later one shows things; mirrored where the flow leaves it.
+    """Warp an earlier picture to a later one; where the flow leaves the picture, it is mirrored.
 
     Args:
         picture: (H, W) or (H, W, C), uint8 or float32.
@@ -65,7 +65,7 @@ def warp(picture: Picture, flow: Flow, interpolation: int = cv2.INTER_LANCZOS4) 
 
 
 def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
-    """The same motion in pictures of another size, bilinear.
+    """Resize a flow, bilinearly, to the same motion in pictures of another size.
 
     Args:
         flow: (H, W, 2).
@@ -77,14 +77,14 @@ def resize_flow(flow: Flow, size: tuple[int, int]) -> Flow:
 
 
 def trust(flow: Flow, back: Flow) -> NDArray[np.float32]:
-    """How far the flow may be believed: whether going back and forth leads to where it began.
+    """Compute the reliability of a flow from its agreement with the flow back.
 
     Args:
         flow: (H, W, 2), `flow_between(before, after)`.
         back: (H, W, 2), `flow_between(after, before)`.
     Returns:
-        (H, W) in [0, 1]: 1 where they agree, a half at the bound that `DOUBT` and `SHARE` set, 0 well beyond it and
-        where the flow leaves the picture.
+        (H, W) in [0, 1]: 1 where they agree, 0.5 at the bound of `DOUBT` and `SHARE`, 0 far above it and where the flow
+        leaves the picture.
     """
     returned = warp(back, flow, cv2.INTER_LINEAR)
     miss = np.square(flow + returned).sum(-1)
@@ -96,6 +96,6 @@ def trust(flow: Flow, back: Flow) -> NDArray[np.float32]:
 
 
 def _origins(flow: Flow) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Where each pixel was, x and y: (H, W) each."""
+    """Return the x and y to which the flow leads from each pixel, (H, W) each."""
     down, right = np.indices(flow.shape[:2], dtype=np.float32)
     return right + flow[..., 0], down + flow[..., 1]

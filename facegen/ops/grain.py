@@ -1,7 +1,8 @@
-"""Grain like that of a picture's surroundings, for what was cleaned and would stick out.
+"""Add grain like that of its surroundings to a cleaned head, so that it does not stand out.
 
-The grain is white noise filtered by a quiet patch of the surroundings, whose strength, coarseness and colours it takes:
-B. Galerne, Y. Gousseau and J.-M. Morel, "Random Phase Textures", IEEE Transactions on Image Processing 20, 2011.
+The grain is white noise filtered by a smooth patch of the surroundings, so that it has the patch's strength, coarseness
+and colours: B. Galerne, Y. Gousseau and J.-M. Morel, "Random Phase Textures", IEEE Transactions on Image Processing 20,
+2011.
 """
 
 from __future__ import annotations
@@ -12,25 +13,25 @@ import torch
 from torch import Tensor
 
 from facegen.arrays import RGB
-from facegen.ops.degradation import Float, blur
+from facegen.ops.damage import Float, blur
 
 PATCH = 16
-"""Side of the squares that are compared, in pixels."""
+"""Side of the patches, in pixels."""
 SLOW = 4.0
-"""Standard deviation in pixels of the blur that leaves light and shadow, and no grain."""
+"""Standard deviation in pixels of the blur that removes grain and keeps light and shadow."""
 QUIET = 0.1
-"""Quantile of the squares, by their strength: below are burnt-out ones, above those with edges."""
+"""Quantile of the patches' standard deviations: lower ones are overexposed, higher ones have edges."""
 IN_FACE = 0.3
-"""Share of the grain that the middle of a head gets: at its border it gets all, so that no clean square shows."""
+"""Share of the grain in the middle of a head; its border gets all of it, so that its outline does not show."""
 STRONGEST = 0.1
-"""Standard deviation, of values in [0, 1], above which it is a texture such as leaves rather than grain."""
+"""Largest standard deviation of grain, for values in [0, 1]; above it are textures such as leaves."""
 
 
 def grain_patch(rgb: RGB) -> Float | None:
-    """The grain in a quiet place of an (H, W, 3) picture.
+    """Find the grain in a smooth part of an (H, W, 3) picture.
 
     Returns:
-        (16, 16, 3), of values in [0, 1] less their average; None if the picture is smaller, or all of it has texture.
+        (16, 16, 3), values in [0, 1] minus their mean; None if the picture is smaller, or textured everywhere.
     """
     unit = np.asarray(np.divide(rgb, 255, dtype=np.float32))
     fine = unit - blur(unit, SLOW)
@@ -45,12 +46,12 @@ def grain_patch(rgb: RGB) -> Float | None:
 
 
 def add_grain(image: Tensor, patch: Float, side: int, share: float) -> Tensor:
-    """Add grain of a patch's strength, coarseness and colours to a head, the same each time.
+    """Add grain with a patch's strength, coarseness and colours to a head; deterministic.
 
     Args:
         image: (3, S, S) in [0, 1].
-        patch: as from `grain_patch`.
-        side: the head's in pixels of the picture that the patch is from.
+        patch: from `grain_patch`.
+        side: of the head, in pixels of the patch's picture.
         share: of the grain, 0 to 1.
     Returns:
         (3, S, S) in [0, 1].

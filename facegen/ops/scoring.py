@@ -1,6 +1,6 @@
-"""How good each candidate of each tile is, by several measures; higher is better.
+"""Score the candidates of each tile by several measures; higher is better.
 
-A scorer measures one candidate at a time, so its value never depends on what else is in the batch.
+A scorer measures each candidate independently, so its value does not depend on the batch.
 """
 
 import math
@@ -12,41 +12,40 @@ from torch import Tensor
 from torch.profiler import record_function as step
 
 from facegen.arrays import widest_float
-from facegen.errors import ShapeError, UsageError, did_you_mean
+from facegen.errors import ShapeError, UsageError, suggest
 from facegen.ops.color import luma
 from facegen.ops.consistency import downsample_area
 
 GPU_TILES = 100
-"""Tiles whose candidates a GPU measures at a time: 160 MB as float32 of two candidates of 256 px."""
+"""Tiles whose candidates a GPU measures at a time: 160 MB in float32 for two candidates of 256 px."""
 Discriminator = Callable[[Tensor, Tensor], Tensor]
-"""(N, 3, h, w) images and the (N, C, t, t) stack they came from -> (N,) mean logit, higher for a real picture."""
+"""(N, 3, h, w) images and the (N, C, t, t) stack they were made from -> (N,) mean logits, higher for real pictures."""
 
 
 @dataclass(frozen=True)
 class ScoreContext:
-    """Inputs of a scorer besides the candidates."""
+    """Inputs of a scorer in addition to the candidates."""
 
     stack: Tensor
     """(T, C, t, t) network input tiles in [0, 1], RGB first."""
     discriminator: Discriminator | None = None
-    """For the "discriminator" scorer; called once per tile, with all of its candidates."""
+    """For the scorer "discriminator"; called once per tile with all of its candidates."""
 
 
 @step("facegen.score")
 def score(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> Tensor:
-    """Rate every candidate by a weighted sum of scorers.
+    """Score every candidate by a weighted sum of scorers.
 
-    Each scorer's values are standardised within a tile (mean 0, deviation 1 over its candidates), so that weights
-    compare scorers of different units. Candidates that are alike score 0; so does a single one.
+    The values of a scorer are standardised within each tile (mean 0, standard deviation 1 over its candidates), so that
+    scorers with different units can be added. Equal candidates score 0, as does a single one.
 
     Args:
-        candidates: (T, K, 3, h, w) in [0, 1], of any floating type; measured as float32.
-        context: what the scorers may use.
-        weights: scorer name -> weight; a scorer of weight 0 is not run.
+        candidates: (T, K, 3, h, w) in [0, 1], of any floating-point type; measured as float32.
+        weights: scorer name -> weight; a scorer with weight 0 is not run.
     Returns:
         (T, K) float32, higher is better.
     Raises:
-        UsageError: if a scorer is unknown, its weight is not finite, or what it needs is missing from the context.
+        UsageError: if a scorer is unknown, its weight is not finite, or the context lacks its input.
         ShapeError: if candidates and stack do not fit each other.
     """
     _check(candidates, context, weights)
@@ -60,17 +59,17 @@ def score(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float
 
 
 def laplacian(candidates: Tensor, context: ScoreContext) -> Tensor:
-    """Variance of luma's 4-neighbour Laplacian: how much fine detail there is. (T, K, 3, h, w) -> (T, K)."""
+    """Compute the variance of luma's 4-neighbour Laplacian, a measure of fine detail: (T, K, 3, h, w) -> (T, K)."""
     return _each(candidates, lambda _, images: _variance(_laplacian(luma(images))))
 
 
 def contrast(candidates: Tensor, context: ScoreContext) -> Tensor:
-    """Standard deviation of luma. (T, K, 3, h, w) -> (T, K)."""
+    """Compute the standard deviation of luma: (T, K, 3, h, w) -> (T, K)."""
     return _each(candidates, lambda _, images: _variance(luma(images)).sqrt())
 
 
 def consistency(candidates: Tensor, context: ScoreContext) -> Tensor:
-    """Minus the RMS difference of the area-downsampled candidate to its low-res tile. (T, K, 3, h, w) -> (T, K)."""
+    """Compute minus the RMS error of the area-downsampled candidate to its low-res tile: (T, K, 3, h, w) -> (T, K)."""
     low_res = context.stack[:, None, :3]  # (T, 1, 3, t, t)
     size = (low_res.shape[-2], low_res.shape[-1])
 
@@ -82,7 +81,7 @@ def consistency(candidates: Tensor, context: ScoreContext) -> Tensor:
 
 
 def discriminator(candidates: Tensor, context: ScoreContext) -> Tensor:
-    """Mean patch logit of the discriminator that trained the network. (T, K, 3, h, w) -> (T, K).
+    """Compute the mean patch logit of the discriminator that trained the network: (T, K, 3, h, w) -> (T, K).
 
     Raises:
         UsageError: if the context has no discriminator.
@@ -111,7 +110,7 @@ SCORERS: dict[str, Scorer] = {
 def _each(candidates: Tensor, measure: Callable[[slice, Tensor], Tensor]) -> Tensor:
     """Apply measure(tiles, their candidates (N, K, 3, h, w)) -> (N, K) to all: (T, K).
 
-    A processor measures a tile at a time, which its caches hold; a GPU many, as every call has its cost.
+    A CPU measures one tile at a time, which fits into its caches; a GPU many, as each call takes time to start.
     """
     at_a_time = 1 if candidates.device.type == "cpu" else GPU_TILES
     spans = (slice(start, start + at_a_time) for start in range(0, len(candidates), at_a_time))
@@ -119,28 +118,28 @@ def _each(candidates: Tensor, measure: Callable[[slice, Tensor], Tensor]) -> Ten
 
 
 def _laplacian(plane: Tensor) -> Tensor:
-    """Sum of the four neighbours minus four times the pixel: (..., h, w) -> (..., h-2, w-2)."""
+    """Subtract four times each pixel from the sum of its four neighbours: (..., h, w) -> (..., h-2, w-2)."""
     vertical = plane[..., :-2, 1:-1] + plane[..., 2:, 1:-1]
     horizontal = plane[..., 1:-1, :-2] + plane[..., 1:-1, 2:]
     return vertical + horizontal - 4 * plane[..., 1:-1, 1:-1]
 
 
 def _variance(planes: Tensor) -> Tensor:
-    """Variance of each plane, (..., h, w) -> (...), in a sixth of the time of `Tensor.var`."""
+    """Compute the variance of each plane, (..., h, w) -> (...), six times as fast as `Tensor.var`."""
     flat = planes.flatten(-2)
     return (flat - flat.mean(-1, keepdim=True)).square_().mean(-1)
 
 
 def _standardise(values: Tensor) -> Tensor:
-    """Mean 0 and deviation 1 over the candidates of each tile; rounding noise becomes 0. (T, K) -> (T, K)."""
+    """Scale (T, K) values to mean 0 and standard deviation 1 over the candidates of each tile; rounding becomes 0."""
     precise = values.detach().to(widest_float(values.device))
     deviation = precise - precise.mean(1, keepdim=True)
-    noise = 1e-5 * precise.abs().amax(1, keepdim=True) + 1e-8  # what float32 cannot tell apart
+    noise = 1e-5 * precise.abs().amax(1, keepdim=True) + 1e-8  # float32's rounding
     return (deviation / (precise.std(1, correction=0, keepdim=True) + noise)).float()
 
 
 def _check(candidates: Tensor, context: ScoreContext, weights: Mapping[str, float]) -> None:
-    """Check what `score` promises before any work is done."""
+    """Raise the errors of `score`."""
     shape, stack = tuple(candidates.shape), tuple(context.stack.shape)
     if len(shape) != 5 or shape[2] != 3 or not shape[0] * shape[1]:
         raise ShapeError(f"score: candidates have shape {shape}, expected (T, K, 3, h, w), T and K at least 1.")
@@ -148,7 +147,6 @@ def _check(candidates: Tensor, context: ScoreContext, weights: Mapping[str, floa
         raise ShapeError(f"score: context.stack has shape {stack}, expected ({shape[0]}, C, t, t) with C >= 3.")
     for name, weight in weights.items():
         if name not in SCORERS:
-            hint = did_you_mean(name, SCORERS, quote='"')
-            raise UsageError(f'score: unknown scorer "{name}"{hint} Known: {", ".join(sorted(SCORERS))}.')
+            raise UsageError(f'score: unknown scorer "{name}"{suggest(name, sorted(SCORERS))}')
         if not math.isfinite(weight):
             raise UsageError(f'score: weight {weight} of scorer "{name}" is not a finite number; 0 turns it off.')

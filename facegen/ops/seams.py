@@ -1,4 +1,4 @@
-"""How visible the borders of tiles are in a blended picture."""
+"""Measure how visible the borders of tiles are in a blended picture."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,52 +11,52 @@ from facegen.errors import ShapeError
 from facegen.ops.tiling import TilePlan, scale_of
 
 REACH = 12
-"""Lines on either side, in high-res pixels, that a border line is compared with."""
+"""Number of lines on either side, in high-res pixels, with which a border line is compared."""
 _FLAT = 1e-6
-"""Gradient added to both sides of the ratio, so that a flat picture measures 1."""
+"""Added to both gradients of a ratio, so that a flat picture measures 1."""
 
 
 @dataclass(frozen=True)
 class SeamGauge:
-    """Gradient across the tile borders over that of the lines next to them; 1.0 is no seam."""
+    """Ratio of the gradients across tile borders to those across lines near them; 1.0 is no seam."""
 
     mean: float
     max: float
 
 
 def seam_gauge(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> SeamGauge:
-    """Measure every tile border that lies inside the picture.
+    """Measure the tile borders inside a picture.
 
-    For each such line: the mean |gradient| across it, over the median of the mean |gradient| across the lines up to
-    `REACH` pixels away.
+    The measure of a line is the mean |gradient| across it, divided by the median of that of the lines up to `REACH`
+    pixels away.
 
     Args:
         image: (C, s*H, s*W).
         plan: geometry in low-res pixels.
-        plain: the same picture made without tiles, as large; its own measure at a line is divided out, so that
-            a roof on a line of a photo is no seam.
+        plain: the same picture without tiles, of the same size; the ratios are divided by its ratios, so that an edge
+            of the motif at a tile border does not count as a seam.
     Returns:
         Mean and maximum over the lines; 1.0 if there are none.
     Raises:
-        ShapeError: if an image is not the plan's size times a whole number, or `plain` is not as large as the image.
+        ShapeError: if the image is not an integer times as large as the plan, or `plain` has another size.
     """
     ratios = _ratios(image, plan, plain, _at_borders)
     return SeamGauge(sum(ratios) / len(ratios), max(ratios)) if ratios else SeamGauge(1.0, 1.0)
 
 
 def content_ratios(image: Tensor, plan: TilePlan, plain: Tensor | None = None) -> list[float]:
-    """Measure lines away from borders and edges as `seam_gauge`, with the same arguments, measures borders.
+    """Measure lines away from tile borders and edges as `seam_gauge` measures borders, with the same arguments.
 
-    They lie between two low-res pixels, as borders do: enlarging alone makes steps there differ from those within one.
+    They are between two low-res pixels, like tile borders, where enlargement itself changes the gradient.
     """
     return _ratios(image, plan, plain, _away_from_borders)
 
 
 def content_gauge(ratios: Sequence[float], lines: int) -> SeamGauge:
-    """Give the seam gauge that hairs and edges alone would have: borders show only where they measure more.
+    """Return the seam gauge to expect from the content, such as hairs and edges, at a number of lines without seams.
 
-    The maximum is what the worst of so many of the `content_ratios` exceeds in half of all draws: the quantile
-    0.5^(1/lines). 1.0 if there are no lines.
+    The maximum is the median of the largest of `lines` random `content_ratios`: their quantile 0.5^(1/lines). Both are
+    1.0 if there are no lines.
     """
     if not ratios or not lines:
         return SeamGauge(1.0, 1.0)
@@ -65,22 +65,22 @@ def content_gauge(ratios: Sequence[float], lines: int) -> SeamGauge:
 
 
 def border_count(plan: TilePlan) -> int:
-    """How many lines `seam_gauge` measures."""
+    """Return the number of lines that `seam_gauge` measures."""
     return len(border_lines(plan.rows, plan.tile, plan.height)) + len(border_lines(plan.columns, plan.tile, plan.width))
 
 
 def over_all(gauges: Sequence[SeamGauge]) -> SeamGauge:
-    """Mean and maximum over the gauges of several pictures, at least one."""
+    """Return the mean and maximum over the gauges of several pictures, at least one."""
     return SeamGauge(sum(gauge.mean for gauge in gauges) / len(gauges), max(gauge.max for gauge in gauges))
 
 
 def border_lines(starts: tuple[int, ...], tile: int, length: int) -> list[int]:
-    """List the tile borders along one axis, the picture's own left out: the first low-res pixel after each."""
+    """List the tile borders along one axis, without the picture's: the first low-res pixel after each border."""
     return sorted({*starts, *(start + tile for start in starts)} - {0, length})
 
 
 Lines = Callable[[list[int], int, int], list[int]]
-"""High-res borders along an axis, its length and the scale -> lines to measure: the first pixel after each step."""
+"""High-res tile borders along an axis, its length and the scale -> lines to measure: the first pixel after each."""
 
 
 def _at_borders(borders: list[int], length: int, scale: int) -> list[int]:
@@ -93,13 +93,13 @@ def _away_from_borders(borders: list[int], length: int, scale: int) -> list[int]
 
 
 def _ratios(image: Tensor, plan: TilePlan, plain: Tensor | None, lines: Lines) -> list[float]:
-    """The step across each line over the median of its neighbours', over the same in `plain`; rows first."""
+    """Compute the ratio of each line, divided by that in `plain`; rows first."""
     ratios = _ratios_of(image, plan, lines)
     if plain is None:
         return ratios
     if plain.shape != image.shape:
         raise ShapeError(f"seam_gauge: plain has shape {tuple(plain.shape)}, expected {tuple(image.shape)}.")
-    return [ratio / usual for ratio, usual in zip(ratios, _ratios_of(plain, plan, lines), strict=True)]
+    return [ratio / other for ratio, other in zip(ratios, _ratios_of(plain, plan, lines), strict=True)]
 
 
 def _ratios_of(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
@@ -114,8 +114,7 @@ def _ratios_of(image: Tensor, plan: TilePlan, lines: Lines) -> list[float]:
 
 
 def _ratio(steps: list[float], line: int) -> float:
-    """The step across one border line over the median of its neighbours'."""
+    """Divide the step across a line by the median of the steps near it."""
     here = line - 1
     near = [*steps[max(here - REACH, 0) : here], *steps[here + 1 : here + 1 + REACH]]
-    usual = median(near) if near else steps[here]
-    return (steps[here] + _FLAT) / (usual + _FLAT)
+    return (steps[here] + _FLAT) / ((median(near) if near else steps[here]) + _FLAT)

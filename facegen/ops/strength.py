@@ -1,7 +1,7 @@
-"""How damaged a picture is, and what of it a picture without the damage must agree with.
+"""Estimate the strength of a picture's damage, and remove the damage from references.
 
-The estimate is a quadratic regression on the picture's side and the strength of its differences at several distances.
-Its coefficients, in strength.npz, are fitted by `python -m benchmarks.strength`.
+The estimate is a quadratic regression on the picture's side, and on its noise and differences at several distances.
+`python -m benchmarks.strength` fits its coefficients, which are in strength.npz.
 """
 
 from __future__ import annotations
@@ -19,39 +19,39 @@ from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb
 from facegen.ops.consistency import downsample_area
-from facegen.ops.degradation import blur
+from facegen.ops.damage import blur
 
 Array = NDArray[np.float64]
 AVERAGED = 4.0
-"""Pixels over which light and colours are averaged before they must agree, at strength 1."""
+"""Standard deviation in pixels of the blur with which light and colours must agree, at strength 1."""
 COEFFICIENTS = Path(__file__).with_suffix(".npz")
 LATTICE = np.outer((1, -2, 1), (1, -2, 1)).astype(np.float32) / 4
-"""Noise passes this kernel, edges hardly (Immerkaer, "Fast Noise Variance Estimation", 1996)."""
+"""A kernel that passes noise and suppresses edges (Immerkaer, "Fast Noise Variance Estimation", 1996)."""
 CELL = 16
-"""Side of the squares whose noise is compared, in pixels: the quiet ones show it best."""
+"""Side of the squares in which noise is measured, in pixels; smooth ones show it best."""
 LEAST = 1e-4
-"""Added before logarithms are taken; a fortieth of an 8-bit step."""
+"""Added before the logarithm; a fortieth of an 8-bit step."""
 SEEN = 256
-"""Side of the middle of a larger picture that is looked at."""
+"""Side of the middle part of a larger picture that is measured."""
 CLEAN = 0.2
-"""Estimates below it count as none: so low are nine of ten undamaged portraits, which are to stay as they are."""
+"""Smaller estimates become 0; so do those of nine in ten undamaged portraits."""
 
 
 def strength_of(picture: Tensor, wanted: float | Literal["auto"]) -> float:
-    """The strength wanted, or for "auto" the estimate for a (3, H, W) picture in [0, 1]."""
+    """Return the strength wanted, or for "auto" the estimate for a (3, H, W) picture in [0, 1]."""
     return estimate_strength(to_rgb(picture)) if wanted == "auto" else wanted
 
 
 def without_damage(image: Tensor, reference: Tensor, strength: float, *, pixel: float = 1.0) -> Tensor:
-    """Clean an input of noise and blocks as a picture made from it shows it: only its light and colours remain.
+    """Replace the fine detail of a damaged input by that of its upscaled picture; light and colours stay.
 
     Args:
-        image: (3, s*h, s*w) in [0, 1], the picture.
+        image: (3, s*h, s*w) in [0, 1], the upscaled picture.
         reference: (3, h, w) in [0, 1], the input.
-        strength: of the damage; 0 leaves the input as it is.
-        pixel: side of a pixel of the input that was damaged, in pixels of the reference.
+        strength: of the damage; 0 returns the input.
+        pixel: side of a pixel of the damaged input, in pixels of the reference.
     Returns:
-        (3, h, w): the picture, area-downsampled, with the input's averages.
+        (3, h, w): the area-downsampled picture with the local averages of the input.
     """
     if not strength:
         return reference
@@ -62,21 +62,23 @@ def without_damage(image: Tensor, reference: Tensor, strength: float, *, pixel: 
 
 
 def undamaged(images: Tensor, references: Tensor, low_res: Tensor, strengths: Sequence[float]) -> Tensor:
-    """Clean the references of B pictures, where there is damage.
+    """Apply `without_damage` to the references of B pictures.
 
     Args:
         images: (B, 3, s*H, s*W) in [0, 1].
-        references: (B, 3, n*H, n*W), the inputs at a size that divides the pictures'.
-        low_res: (B, 3, H, W), the inputs at the size that was damaged.
-        strengths: of each input's damage.
+        references: (B, 3, n*H, n*W), the inputs, where n divides s.
+        low_res: (B, 3, H, W), the inputs at the size at which they are damaged.
+        strengths: of the damage of each input.
     """
+    if not any(strengths):
+        return references
     pixel = references.shape[2] / low_res.shape[2]
-    three = zip(images, references, strengths, strict=True)
-    return torch.stack([without_damage(*one, pixel=pixel) for one in three]) if any(strengths) else references
+    rows = zip(images, references, strengths, strict=True)
+    return torch.stack([without_damage(*row, pixel=pixel) for row in rows])
 
 
 def estimate_strength(picture: RGB) -> float:
-    """Estimate the strength of a picture's damage, as `facegen.ops.damage.damage` takes it: 0 to 1.
+    """Estimate the strength of a picture's damage, 0 to 1, as in `facegen.ops.damage.damage`.
 
     Args:
         picture: (H, W, 3), at the low-res size, both sides at least 16 px.
@@ -87,7 +89,7 @@ def estimate_strength(picture: RGB) -> float:
 
 
 def to_strengths(estimates: Array) -> Array:
-    """Bring the regression's values to 0..1, and those of undamaged pictures to 0."""
+    """Clip the values of the regression to 0..1, and set those of undamaged pictures to 0."""
     return np.where(estimates < CLEAN, 0, estimates.clip(max=1))
 
 
@@ -98,7 +100,7 @@ def _coefficients() -> tuple[Array, Array, Array]:
 
 
 def features(picture: RGB) -> Array:
-    """(15,) logarithms: of the noise and of differences 1, 2 and 4 px apart, in luma and in colours; of the side."""
+    """Compute (15,) logarithms: of noise and of differences at 1, 2 and 4 px in luma and in chroma, and of the side."""
     top, left = (max(side - SEEN, 0) // 2 for side in picture.shape[:2])
     middle = np.ascontiguousarray(picture[top : top + SEEN, left : left + SEEN])
     planes = np.asarray(cv2.cvtColor(middle.astype(np.float32) / 255, cv2.COLOR_RGB2YCrCb), np.float32)
@@ -117,6 +119,6 @@ def _strengths(planes: NDArray[np.float32]) -> Array:
 
 
 def expanded(values: Array) -> Array:
-    """(N, F) to (N, 1 + F + F (F + 1) / 2): one, the values, and their products."""
+    """Expand (N, F) values to (N, 1 + F + F (F + 1) / 2): one, the values, and their products."""
     first, second = np.triu_indices(values.shape[1])
     return np.concatenate([np.ones((len(values), 1)), values, values[:, first] * values[:, second]], axis=1)

@@ -1,4 +1,4 @@
-"""Where the tiles of a picture lie, and cutting the picture into them."""
+"""Plan the tiles of a picture, and cut the picture into them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,9 +11,9 @@ from facegen.errors import ShapeError, UsageError
 
 @dataclass(frozen=True)
 class TilePlan:
-    """A grid of equal square tiles that covers a picture exactly; every number is in low-res pixels.
+    """A grid of equal square tiles that covers a picture exactly; all numbers are in low-res pixels.
 
-    Each tile overlaps its neighbours by at least `overlap`, and none reaches past the picture.
+    Each tile overlaps its neighbours by at least `overlap`, and none reaches beyond the picture.
 
     Raises:
         UsageError: if a tile does not fit into the picture, or the overlap is outside 0..tile-1.
@@ -58,16 +58,16 @@ class TilePlan:
 
 
 def plan_tiles(height: int, width: int, tile: int = 32, overlap: int = 16) -> TilePlan:
-    """Lay the fewest tiles that cover a picture with at least `overlap` between neighbours.
+    """Plan the fewest tiles that cover a picture with at least `overlap` between neighbours.
 
-    They are spread evenly: the first starts at 0, the last ends flush with the edge, all are whole.
+    They are spaced evenly, from the first edge to the last, and all are complete.
 
     Args:
-        height, width: the low-res picture, at least `tile` each.
+        height, width: size of the low-res picture, at least `tile` each.
         tile: side of a tile.
-        overlap: least overlap of neighbours, in 0..tile-1; with 0 they still overlap where the size is no multiple.
+        overlap: smallest overlap of neighbours, in 0..tile-1; at 0 they still overlap if the size is not a multiple.
     Raises:
-        UsageError: as `TilePlan`.
+        UsageError: as for `TilePlan`.
 
     >>> plan_tiles(96, 96).rows
     (0, 16, 32, 48, 64)
@@ -81,12 +81,12 @@ def split(image: Tensor, plan: TilePlan) -> Tensor:
     """Cut a picture into the tiles of a plan.
 
     Args:
-        image: (C, s*H, s*W) for a plan of H x W and any whole s.
+        image: (C, s*H, s*W) for a plan of H x W and any integer s.
         plan: geometry in low-res pixels.
     Returns:
         (T, C, s*tile, s*tile), in the order of `plan.boxes`.
     Raises:
-        ShapeError: if the image is not the plan's size times a whole number.
+        ShapeError: if the image is not an integer times as large as the plan.
     """
     scale = scale_of(image, plan, caller="split")
     side = scale * plan.tile
@@ -95,21 +95,21 @@ def split(image: Tensor, plan: TilePlan) -> Tensor:
 
 
 def scale_of(image: Tensor, plan: TilePlan, *, caller: str) -> int:
-    """Return the whole s, at least 1, of an image (C, s*H, s*W) for a plan of H x W.
+    """Return the integer s of an image (C, s*H, s*W) for a plan of H x W.
 
     Raises:
-        ShapeError: if there is none; names the caller.
+        ShapeError: if the image has another shape; names the caller.
     """
     scale = image.shape[-1] // plan.width
     if scale < 1 or image.ndim != 3 or tuple(image.shape[1:]) != (scale * plan.height, scale * plan.width):
         raise ShapeError(
             f"{caller}: image has shape {tuple(image.shape)}, expected (C, s*{plan.height}, s*{plan.width}) "
-            f"for a whole s; plan the tiles for this picture's own low-res size."
+            f"for a whole s; plan the tiles for this picture's low-res size."
         )
     return scale
 
 
 def _starts(length: int, tile: int, overlap: int) -> tuple[int, ...]:
-    """Spread tiles over one axis; whole-number arithmetic, halves rounded up."""
+    """Space tiles evenly along one axis, in integer arithmetic; halves are rounded up."""
     steps = -(-(length - tile) // (tile - overlap))  # = ceil((length - overlap) / (tile - overlap)) - 1
     return tuple((2 * i * (length - tile) + steps) // (2 * steps) if steps else 0 for i in range(steps + 1))

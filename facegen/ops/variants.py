@@ -1,6 +1,6 @@
-"""Variants of a tile that the network sees in turn: mirrored, shifted, or with other contrast or saturation.
+"""Make variants of a tile for the network: mirrored, shifted, or with other contrast or saturation.
 
-Every variant is undone on the network's output, so that the candidates of a tile show the same picture.
+The change is undone in the network's output, so that all candidates of a tile show the same picture.
 """
 
 from collections.abc import Collection
@@ -11,23 +11,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facegen.errors import ShapeError, UsageError, did_you_mean
+from facegen.errors import ShapeError, UsageError, suggest
 from facegen.ops.color import luma
 
 MIDDLE = 0.5
-"""The grey that contrast turns about."""
+"""The grey that a change of contrast keeps."""
 RAMP = 2
-"""Low-res pixels over which a shifted output takes over from the unshifted one, next to what it does not show."""
+"""Width in low-res pixels of the cross-fade between a shifted output and the unshifted one."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One variant: mirrored left to right or not, contrast about middle grey, saturation about luma; 1.0 is no change.
+    """A variant of a tile: mirrored left to right, contrast about middle grey, saturation about luma; 1.0 is unchanged.
 
-    A shift shows the network the area that lies `dx` low-res pixels to the right of the tile's, and `dy` below.
+    With a shift, the network gets the area `dx` low-res pixels to the right of the tile and `dy` below.
 
     Raises:
-        UsageError: if contrast or saturation is not positive, for such a variant cannot be undone.
+        UsageError: if contrast or saturation is not positive, as that cannot be undone.
     """
 
     flip: bool = False
@@ -43,12 +43,12 @@ class Variant:
 
     @property
     def shifted(self) -> bool:
-        """True if it shows another area than the tile's."""
+        """True if the variant shows another area than the tile."""
         return bool(self.dx or self.dy)
 
     @property
     def name(self) -> str:
-        """Its name: "identity", "flip, contrast 0.9", "shift +2 +0" (right, down)."""
+        """The name of the variant: "identity", "flip, contrast 0.9", "shift +2 +0" (right, down)."""
         parts = ["flip"] if self.flip else []
         parts += [f"contrast {self.contrast:g}"] if self.contrast != 1.0 else []
         parts += [f"saturation {self.saturation:g}"] if self.saturation != 1.0 else []
@@ -68,10 +68,10 @@ KINDS: dict[str, tuple[Variant, ...]] = {
 def variants_of(kinds: Collection[str]) -> tuple[Variant, ...]:
     """List the variants of some kinds: the identity, then the first of each kind, then the second ones, and so on.
 
-    So the first few are as different as can be. Within a round the order is that of `KINDS`, whatever that of `kinds`.
+    So the first few differ most. Among the first of each kind, and so on, the order is that of `KINDS`.
 
     Args:
-        kinds: names out of `KINDS`; none leaves the identity alone.
+        kinds: names from `KINDS`; with none, only the identity is listed.
     Raises:
         UsageError: if a kind is unknown.
 
@@ -80,20 +80,19 @@ def variants_of(kinds: Collection[str]) -> tuple[Variant, ...]:
     """
     for kind in kinds:
         if kind not in KINDS:
-            hint = did_you_mean(kind, KINDS, quote='"')
-            raise UsageError(f'unknown kind of variant "{kind}"{hint} Known: {", ".join(KINDS)}.')
+            raise UsageError(f'unknown kind of variant "{kind}"{suggest(kind, KINDS)}')
     rounds = zip_longest(*(variants for kind, variants in KINDS.items() if kind in kinds))
     return (Variant(), *(variant for variant in chain.from_iterable(rounds) if variant))
 
 
 def shift_stack(stack: Tensor, variant: Variant) -> Tensor:
-    """Move a picture so that a tile's place shows what the variant's shift asks for.
+    """Shift a picture by a variant's shift.
 
     Args:
         stack: (..., C, h, w), of one picture or several.
         variant: its dx and dy are smaller than w and h.
     Returns:
-        (..., C, h, w): pixel (y, x) is (y + dy, x + dx) of the stack, mirrored at the border where that lies outside.
+        (..., C, h, w): pixel (y, x) is (y + dy, x + dx) of the stack, which is mirrored at its border.
     """
     if not variant.shifted:
         return stack
@@ -105,16 +104,16 @@ def shift_stack(stack: Tensor, variant: Variant) -> Tensor:
 
 
 def unshift(images: Tensor, unshifted: Tensor, variant: Variant, scale: int) -> Tensor:
-    """Move what became of shifted tiles back to the tiles' own areas.
+    """Shift upscaled tiles back to the areas of the tiles.
 
-    Where the shifted view does not reach, the unshifted image stands in, with a short ramp between the two.
+    Parts of a tile that the shifted image does not show are filled from the unshifted one, with a short cross-fade.
 
     Args:
-        images: (T, 3, s*t, s*t), of the areas shifted by (dx, dy) from the tiles'.
-        unshifted: (T, 3, s*t, s*t), of the tiles' own areas.
-        scale: s, size of the images over the low-res pixels that dx and dy count.
+        images: (T, 3, s*t, s*t), the upscaled areas shifted by (dx, dy).
+        unshifted: (T, 3, s*t, s*t), the upscaled areas of the tiles.
+        scale: s, enlargement of the images; dx and dy are in low-res pixels.
     Returns:
-        (T, 3, s*t, s*t) of the tiles' own areas.
+        (T, 3, s*t, s*t), the areas of the tiles.
     """
     moved = images.roll((scale * variant.dy, scale * variant.dx), dims=(-2, -1))
     rows = _reach(images.shape[-2], scale * variant.dy, scale).to(images)
@@ -123,7 +122,7 @@ def unshift(images: Tensor, unshifted: Tensor, variant: Variant, scale: int) -> 
 
 
 def _reach(side: int, shift: int, scale: int) -> Tensor:
-    """Weight of an image moved `shift` pixels along one axis: 0 where it does not reach, then a ramp to 1: (side,)."""
+    """Return the (side,) weights of an image moved `shift` pixels along one axis: 0 outside it, then a ramp to 1."""
     if not shift:
         return torch.ones(side)
     weight = ((torch.arange(side) + 0.5 - abs(shift)) / (RAMP * scale)).clamp(0, 1)
@@ -131,13 +130,12 @@ def _reach(side: int, shift: int, scale: int) -> Tensor:
 
 
 def apply_variant(stack: Tensor, variant: Variant) -> Tensor:
-    """Turn tiles into a variant, all but its shift, see `shift_stack`.
+    """Apply a variant to tiles, without its shift; see `shift_stack`.
 
     Args:
-        stack: (T, C, h, w) with C >= 3: RGB in [0, 1], then guide channels.
+        stack: (T, C, h, w) with C >= 3: RGB in [0, 1], then guide channels, which are only mirrored.
     Returns:
-        (T, C, h, w); the guide channels are mirrored at most. RGB may leave [0, 1]: nothing is clamped, so that
-        `undo_variant` gives it back.
+        (T, C, h, w); RGB may leave [0, 1], so that `undo_variant` is exact.
     Raises:
         ShapeError: if the stack is not (T, C >= 3, h, w).
     """
@@ -148,10 +146,10 @@ def apply_variant(stack: Tensor, variant: Variant) -> Tensor:
 
 
 def undo_variant(images: Tensor, variant: Variant) -> Tensor:
-    """Undo a variant on the network's output, all but its shift, see `unshift`.
+    """Undo a variant in the network's output, without its shift; see `unshift`.
 
     Args:
-        images: (T, 3, H, W), the network's output for tiles of that variant.
+        images: (T, 3, H, W), the network's output for tiles with that variant.
     Returns:
         (T, 3, H, W), not clamped.
     Raises:
@@ -163,7 +161,7 @@ def undo_variant(images: Tensor, variant: Variant) -> Tensor:
 
 
 def _grade(rgb: Tensor, contrast: float, saturation: float) -> Tensor:
-    """Scale contrast and saturation of (T, 3, H, W). The two commute, and the reciprocals undo them."""
+    """Scale contrast and saturation of (T, 3, H, W); the order does not matter, and the reciprocals undo them."""
     if saturation != 1.0:
         grey = luma(rgb)[:, None]  # (T, 1, H, W)
         rgb = grey + (rgb - grey) * saturation

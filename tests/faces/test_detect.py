@@ -49,8 +49,8 @@ def test_landmarks_are_those_that_set_the_frame(astronaut: RGB) -> None:
     photo[700:1300, 600:1200] = resize(astronaut[:320, 60:380], (600, 600))  # shrunk for the upright look, and far off
     [head] = heads_in_photo(photo)
     assert head.landmarks is not None
-    told = head_frame(head.landmarks)
-    np.testing.assert_allclose([*told.center, *told.right], [*head.frame.center, *head.frame.right], atol=1e-6)
+    expected = head_frame(head.landmarks)
+    np.testing.assert_allclose([*expected.center, *expected.right], [*head.frame.center, *head.frame.right], atol=1e-6)
     half, aside = head.scaled(0.5), head.moved(10, -20)
     assert half.landmarks is not None
     assert aside.landmarks is not None
@@ -110,8 +110,8 @@ def test_a_head_that_is_sure_is_not_looked_at_in_other_turns(astronaut: RGB, upr
     x, y = upright.right
     frame = HeadFrame(upright.center, (-x, -y), (y, -x))
     sure, doubtful = FoundHead(frame, 0.92), FoundHead(frame, 0.91)
-    assert detection._turned_up(astronaut, sure) is sure
-    assert abs(tilt(detection._turned_up(astronaut, doubtful).frame) - tilt(upright)) < 10
+    assert detection._best_turn(astronaut, sure) is sure
+    assert abs(tilt(detection._best_turn(astronaut, doubtful).frame) - tilt(upright)) < 10
 
 
 def test_small_heads_beside_a_large_one_come_after_it(astronaut: RGB) -> None:
@@ -152,11 +152,11 @@ def test_the_surer_of_two_frames_of_one_head_is_kept() -> None:
 def test_a_weak_proposal_needs_dlib(monkeypatch: pytest.MonkeyPatch, astronaut: RGB, upright: HeadFrame) -> None:
     """Where dlib sees nothing, the frame stays, if it was sure; where it sees a face, weak proposals count as well."""
     for score in (0.65, 0.9):
-        assert detection._set_upright(astronaut, FoundHead(upright, score)) is not None
+        assert detection._refine(astronaut, FoundHead(upright, score)) is not None
     monkeypatch.setattr(detection, "_faces", lambda rgb: [])
     elsewhere = HeadFrame((420, 400), (60, 0), (0, 60))
-    assert detection._set_upright(astronaut, FoundHead(elsewhere, 0.65)) is None
-    assert detection._set_upright(astronaut, FoundHead(elsewhere, 0.9)) == FoundHead(elsewhere, 0.9)
+    assert detection._refine(astronaut, FoundHead(elsewhere, 0.65)) is None
+    assert detection._refine(astronaut, FoundHead(elsewhere, 0.9)) == FoundHead(elsewhere, 0.9)
 
 
 def test_the_detector_is_shipped_with_its_licence(capfd: pytest.CaptureFixture[str]) -> None:

@@ -72,13 +72,6 @@ def test_shape_and_type(mode: GuideMode) -> None:
     assert guide.dtype == np.uint8
 
 
-@pytest.mark.parametrize("mode", GUIDE_CHANNELS)
-def test_absent_face_gives_empty_guide_of_the_same_shape(mode: GuideMode) -> None:
-    guide = paint_guide(face_points(SIDE), SIDE, mode, present=False)
-    assert guide.shape == (SIDE, SIDE, GUIDE_CHANNELS[mode])
-    assert not guide.any()
-
-
 def test_channels_hold_whole_regions() -> None:
     guide = paint_guide(face_points(SIDE), SIDE, "channels")
     planes = dict(zip(COLOURS, np.moveaxis(guide, -1, 0), strict=True))
@@ -131,10 +124,6 @@ def test_painting_large_and_shrinking_is_painting_small(mode: GuideMode) -> None
     difference = abs(shrunk.astype(int) - paint_guide(face_points(SIDE), SIDE, mode))
     assert difference.mean() < 1
     assert difference.max() <= 96
-
-
-def test_deterministic() -> None:
-    np.testing.assert_array_equal(paint_guide(face_points(SIDE), SIDE), paint_guide(face_points(SIDE), SIDE))
 
 
 def test_wrong_points_and_mode_are_refused() -> None:

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from facegen.arrays import RGB
-from facegen.ops.damage import FIRST, LEVELS, SECOND, Step, aged, damage, of_item, scratched
-from facegen.ops.degradation import Float
+from facegen.ops.damage import FIRST, LEVELS, SECOND, Float, Step, aged, blur, damage, of_item, scratched
 from facegen.ops.strength import estimate_strength, without_damage
 
 STEPS = {step.__name__: step for _, step in (*FIRST, *SECOND)}
@@ -101,3 +100,18 @@ def test_without_damage_the_input_keeps_its_averages_alone() -> None:
     assert cleaned.mean().item() == pytest.approx(0.6, abs=0.01)
     assert cleaned.std() < 0.2 * low_res.std()
     assert without_damage(image, low_res, 0) is low_res
+
+
+def test_blur_keeps_the_mean_and_takes_detail(small: Float) -> None:
+    blurred = blur(small, 1.5)
+    assert blurred.shape == small.shape
+    assert blurred.mean() == pytest.approx(small.mean(), abs=1e-3)
+    assert np.diff(blurred, axis=1).std() < 0.9 * np.diff(small, axis=1).std()
+
+
+def test_blur_spreads_a_point_as_a_gaussian() -> None:
+    point = np.zeros((21, 21, 3), np.float32)
+    point[10, 10] = 1
+    row = blur(point, 2.0)[10, :, 0]
+    assert row[12] / row[10] == pytest.approx(np.exp(-0.5), rel=0.01)
+    assert row.argmax() == 10

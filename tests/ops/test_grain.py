@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from facegen.arrays import RGB
-from facegen.ops.degradation import blur
+from facegen.ops.damage import blur
 from facegen.ops.grain import IN_FACE, add_grain, grain_patch
 
 

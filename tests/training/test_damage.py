@@ -10,7 +10,7 @@ from torch import Tensor
 
 from facegen.arrays import RGB
 from facegen.ops import damage as single
-from facegen.ops.degradation import Float
+from facegen.ops.damage import Float
 from facegen.training import damage as batched
 from facegen.training.random import ItemDraws
 from tests.degradation import degrade, jpeg
