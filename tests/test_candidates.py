@@ -63,14 +63,14 @@ def scarce(room: int, **options: Any) -> tuple[FacePipeline, Scarce]:
 def test_fewer_tiles_at_a_time_where_memory_runs_out() -> None:
     (plain, _), (short, net) = scarce(1000), scarce(1)
     expected, upscaled = plain(smooth_head(64), 384), short(smooth_head(64), 384)
-    assert net.sizes == 2 * [4, 2, 1, 1, 1, 1]  # each look anew
+    assert net.sizes == 2 * [4, 2, 1, 1, 1, 1]  # once per variant
     torch.testing.assert_close(upscaled.candidates, expected.candidates, atol=6e-4, rtol=0)
     assert torch.equal(upscaled.chosen, expected.chosen)
     torch.testing.assert_close(upscaled.image, expected.image, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize(("room", "sizes"), [(10, [10, 10, 5]), (5, [10, *[5] * 5]), (3, [10, 5, *[2] * 12, 1])])
-def test_every_tile_is_raised_once_and_in_order(room: int, sizes: list[int]) -> None:
+def test_every_tile_is_upscaled_once_and_in_order(room: int, sizes: list[int]) -> None:
     tiles, found = torch.rand(25, 3, 2, 2), []
 
     class Network(nn.Module):
@@ -103,13 +103,12 @@ def test_memory_of_a_large_picture() -> None:
 import resource, torch
 from facegen.pipeline import FacePipeline
 from facegen.recipe import PipelineRecipe
-from facegen.runtime import in_batches
 from tests import tiny
 
 recipe = PipelineRecipe(kind="pipeline", precision="fp32")
-pipeline = FacePipeline(recipe, generator=tiny.generator(), upscalers={"tiny": tiny.upscaler()}, guide="rgb")
+pipeline = FacePipeline(recipe, generator=tiny.generator(), upscaler=tiny.upscaler(), guide="rgb")
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-pipeline.upscale(torch.rand(3, 128, 128), (256, 256), None)
+pipeline(torch.rand(3, 128, 128), 2048, landmarks=None)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**20)
 """
     root = Path(__file__).parents[1]

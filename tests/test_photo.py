@@ -343,7 +343,7 @@ def pair(portrait: RGB) -> RGB:
         (PhotoOptions(scale=2, background="lanczos", face_size_min=500), 0, 2),
     ],
 )
-def test_which_heads_are_raised(
+def test_which_heads_are_upscaled(
     pipeline: FacePipeline, pair: RGB, options: PhotoOptions, upscaled: int, left: int
 ) -> None:
     done = restore_photo(pipeline, pair, options)
@@ -379,7 +379,7 @@ def test_head_finer_than_what_can_be_made_is_left(recipe: Path, head: RGB) -> No
 
 
 @pytest.mark.parametrize("scale", [2, 8])
-def test_raise_head(recipe: Path, astronaut: RGB, scale: int) -> None:
+def test_restore_face(recipe: Path, astronaut: RGB, scale: int) -> None:
     """From all that the photo shows of it."""
     pipeline = FacePipeline.load(recipe, ["candidates.variants=[]", "head_side=256"])
     [found] = heads_in_photo(astronaut)
@@ -396,7 +396,7 @@ def test_raise_head(recipe: Path, astronaut: RGB, scale: int) -> None:
     ("head_side", "scale", "low", "side"),
     [(128, 2, 128, 512), (128, 4, 128, 1024), (128, 8, 128, 1024), (64, 2, 64, 512)],
 )
-def test_raise_head_from_no_more_than_the_recipe_says(
+def test_restore_face_from_no_more_than_the_recipe_says(
     recipe: Path, astronaut: RGB, head_side: int, scale: int, low: int, side: int
 ) -> None:
     """A head of 173 px: shrunk to `low`, upscaled 8 times, and shrunk to the next half or quarter that is enough."""
@@ -417,7 +417,7 @@ def test_head_at_the_border(pipeline: FacePipeline, astronaut: RGB) -> None:
     assert np.concatenate([edges[0], edges[-1], edges[:, 0], edges[:, -1]]).mean() < 12
 
 
-def test_a_tilted_head_is_raised(pipeline: FacePipeline, astronaut: RGB) -> None:
+def test_a_tilted_head_is_upscaled(pipeline: FacePipeline, astronaut: RGB) -> None:
     matrix = cv2.getRotationMatrix2D((220, 150), 40, 1)
     tilted = np.asarray(cv2.warpAffine(astronaut, matrix, (400, 300), borderMode=cv2.BORDER_REFLECT), np.uint8)
     done = restore_photo(pipeline, tilted, PhotoOptions(scale=2, background="lanczos", faces="largest"))
@@ -445,7 +445,7 @@ def test_no_heads_to_crop(pipeline: FacePipeline, cat: RGB) -> None:
 
 @pytest.mark.parametrize("side", [16, 96, 200, 768])
 @pytest.mark.parametrize("size", [300, 768])
-def test_raise_aligned(pipeline: FacePipeline, head: RGB, side: int, size: int) -> None:
+def test_upscale_aligned(pipeline: FacePipeline, head: RGB, side: int, size: int) -> None:
     crop = resize(head, (side, side))
     done = upscale_aligned(pipeline, crop, size)
     upscaled = done.rgb

@@ -1,1 +1,1 @@
-"""The networks: plain nn.Modules, one config class each."""
+"""The networks: an nn.Module and a config class for each."""

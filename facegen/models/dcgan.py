@@ -17,20 +17,20 @@ class DCGANConfig(BaseModel, extra="forbid", frozen=True):
     z_dim: int = Field(default=128, ge=1)
     """Length of the latent vector z."""
     widths: tuple[PositiveInt, ...] = Field(default=(512, 512, 256, 128, 64, 32), min_length=2)
-    """Channels at 4, 8, 16, ... px; the last one is the output side, so six entries make 128 px."""
+    """Channels at 4, 8, 16, ... px, up to the output's side; six entries give 128 px."""
     mapped: bool = False
-    """Map z affinely to where an encoder found the latents of the training pictures."""
+    """Map z affinely to the distribution of the training pictures' latents, as found by an encoder."""
     excitation: bool = True
     """The 4 and 8 px maps gate the channels of the maps 16x larger (skip-layer excitation)."""
 
     @property
     def side(self) -> int:
-        """Side of the picture drawn, in pixels."""
+        """Side of the output in pixels."""
         return int(4 * 2 ** (len(self.widths) - 1))
 
 
 class SkipLayerExcitation(nn.Module):
-    """Gates the channels of a large map by a small one: FastGAN's cheap long-range shortcut."""
+    """Gates the channels of a large map by a small one, as in FastGAN."""
 
     def __init__(self, *, small: int, large: int) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def _up(cin: int, cout: int) -> nn.Sequential:
 class DCGANGenerator(nn.Module):
     """z -> 4x4 -> transposed convolutions, each doubling the side -> tanh.
 
-    Draws pictures in [-1, 1], as DCGAN does; `draw` gives [0, 1], as everywhere else in facegen.
+    The output is in [-1, 1], as in the paper; that of `draw` is in [0, 1], as everywhere else in facegen.
     """
 
     latent_mean: Tensor
@@ -83,19 +83,20 @@ class DCGANGenerator(nn.Module):
         self.apply(_init_dcgan)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Draw one picture per row of z: (B, z_dim) standard normal to (B, 3, side, side) in [-1, 1]."""
+        """Draw a picture for each row of z: (B, z_dim) standard normal -> (B, 3, side, side) in [-1, 1]."""
         if z.ndim != 2 or z.shape[1] != self.config.z_dim:
             raise ShapeError(f"DCGANGenerator: z has shape {tuple(z.shape)}, expected (B, {self.config.z_dim}).")
         return self.synthesise(self.mapped(z))
 
     def mapped(self, z: Tensor) -> Tensor:
-        """The latents of z: (B, z_dim) standard normal to (B, z_dim); equal unless the config says `mapped`."""
+        """Map (B, z_dim) standard normal z to latents, (B, z_dim); unchanged unless the config has `mapped`."""
         if not self.config.mapped:
             return z
-        return self.latent_mean + (z[:, None] * self.latent_factor).sum(dim=2)  # a product, so never in bfloat16
+        # Not a matmul, which autocast would compute in bfloat16.
+        return self.latent_mean + (z[:, None] * self.latent_factor).sum(dim=2)
 
     def synthesise(self, latents: Tensor) -> Tensor:
-        """`forward` for latents that are mapped already."""
+        """Draw pictures as `forward`, from latents that are already mapped."""
         maps = [self.stem(latents[:, :, None, None])]  # (B, w0, 4, 4)
         for i, up in enumerate(self.ups, start=1):
             x = up(maps[-1])  # (B, wi, 4*2^i, 4*2^i)
@@ -105,7 +106,7 @@ class DCGANGenerator(nn.Module):
         return torch.tanh(self.to_rgb(maps[-1]))
 
     def draw(self, z: Tensor) -> Tensor:
-        """`forward`, in [0, 1] float32."""
+        """Draw pictures as `forward`, but in [0, 1], float32."""
         return torch.clamp(self(z).float().add(1).div(2), 0, 1)
 
 
@@ -121,14 +122,14 @@ def _init_dcgan(module: nn.Module) -> None:
 
 
 def calibrate_batchnorm(generator: nn.Module, z: Tensor) -> None:
-    """Measure a generator's batchnorm statistics over its pictures for (N, z_dim) z, and leave it in eval mode.
+    """Measure a generator's batchnorm statistics over its pictures for (N, z_dim) z, and set it to eval mode.
 
-    Averaged weights need it: the statistics kept while training belong to other weights, and other latents.
+    This is needed for averaged weights, as the statistics from the training belong to other weights.
     """
     norms = [m for m in generator.modules() if isinstance(m, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # a plain average over all batches
+        norm.momentum = None  # average over all batches equally
     generator.train()
     with torch.no_grad():
         for batch in torch.split(z, 32):

@@ -1,4 +1,4 @@
-"""Discriminators that train whole: DCGAN's own for 128 px faces, a conditional PatchGAN for 256 px tiles."""
+"""Discriminators without frozen parts: DCGAN's for 128 px faces, and a conditional PatchGAN for 256 px tiles."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class PlainConfig(BaseModel, extra="forbid", frozen=True):
     widths: tuple[PositiveInt, ...] = Field(default=(32, 64, 128, 256, 512), min_length=1)
     """Channels after each halving, down to 4 px."""
     norm: Norm = "batch"
-    """"batch" is DCGAN's; "spectral" and "none" (for Wasserstein losses) are choices."""
+    """"batch" is DCGAN's; "none" is for Wasserstein losses."""
     stddev_group: int = Field(default=0, ge=0)
-    """Group of pictures for the minibatch standard deviation before the last layer; 0 omits it."""
+    """Pictures per group for the minibatch standard deviation before the last layer; 0 omits it."""
     discrimination: int = Field(default=0, ge=0)
     """Kernels of minibatch discrimination (Salimans et al. 2016) before the last layer; 0 omits it."""
 
 
 class DCGANDiscriminator(nn.Module):
-    """DCGAN's own (Radford et al. 2016): strided convolutions down to 4 px, then one logit."""
+    """DCGAN's discriminator (Radford et al. 2016): strided convolutions down to 4 px, then one logit."""
 
     def __init__(self, config: PlainConfig, side: int = 128) -> None:
         super().__init__()
@@ -53,11 +53,11 @@ class DCGANDiscriminator(nn.Module):
         self.heads = nn.Sequential(*layers, spectral_norm(last) if config.norm == "spectral" else last)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """One logit for each of (B, 3, side, side) pictures in [-1, 1]: a list of one tensor of B values."""
+        """Rate (B, 3, side, side) pictures in [-1, 1]: a list with one tensor of B logits."""
         return [self.heads(pictures).view(-1)]
 
     def activations(self, pictures: Tensor) -> list[Tensor]:
-        """The last layer's input, for feature matching."""
+        """Return the last layer's input, for feature matching."""
         return [self.heads[:-1](pictures)]
 
 
@@ -67,13 +67,13 @@ class PatchConfig(BaseModel, extra="forbid", frozen=True):
     widths: tuple[PositiveInt, PositiveInt, PositiveInt, PositiveInt] = (24, 48, 96, 128)
     """Channels after the three stride-2 convolutions and after the join with the low-res input."""
     condition_channels: int = Field(default=6, ge=0)
-    """Channels of the low-res input joined at 1/8 of the side."""
+    """Channels of the low-res input, which is concatenated at 1/8 of the side."""
     norm: Norm = "spectral"
     """"batch" is the original's."""
 
 
 class PatchDiscriminator(nn.Module):
-    """pix2pix's PatchGAN (Isola et al. 2017) on high-res tiles; the low-res tile joins at 1/8 of the side."""
+    """pix2pix's PatchGAN (Isola et al. 2017) on high-res tiles; the low-res tile is concatenated at 1/8 of the side."""
 
     def __init__(self, config: PatchConfig | None = None) -> None:
         super().__init__()
@@ -91,10 +91,13 @@ class PatchDiscriminator(nn.Module):
         self.logits = spectral_norm(last) if config.norm == "spectral" else last
 
     def forward(self, tiles: Tensor, stack: Tensor) -> Tensor:
-        """Logits per patch, (B, 1, h/2, w/2): high where the tile looks real for its input.
+        """Rate the patches of tiles: (B, 1, h/2, w/2) logits, high where a tile looks real for its input.
 
-        Tiles are (B, 3, 8h, 8w) in [0, 1]; `stack`, (B, condition_channels, h, w) in [0, 1], is what they were upscaled
-        from.
+        Args:
+            tiles: (B, 3, 8h, 8w) in [0, 1].
+            stack: (B, condition_channels, h, w) in [0, 1], the low-res input of the tiles.
+        Raises:
+            ShapeError: if the two have other shapes.
         """
         planes = self.config.condition_channels
         fitting = (*stack.shape[:1], 3, *(8 * side for side in stack.shape[2:]))
@@ -110,7 +113,7 @@ class PatchDiscriminator(nn.Module):
 def patch_conv(
     cin: int, cout: int, norm: Norm, *, stride: int, kernel: int | None = None, norm_after: bool = True
 ) -> nn.Sequential:
-    """A convolution that keeps or halves the side (stride 1 or 2), its norm, and a leaky ReLU."""
+    """Return a convolution that keeps or halves the side (stride 1 or 2), its norm, and a leaky ReLU."""
     conv = nn.Conv2d(cin, cout, kernel or (4 if stride == 2 else 3), stride=stride, padding=1)
     layers: list[nn.Module] = [spectral_norm(conv) if norm == "spectral" else conv]
     if norm_after and norm == "batch":
@@ -119,7 +122,7 @@ def patch_conv(
 
 
 def check_pictures(name: str, pictures: Tensor, *, least: int, channels: int = 3) -> None:
-    """Refuse all but (B, channels, H, W) of at least `least` px with a ShapeError; `name` begins its message."""
+    """Raise a ShapeError, which starts with `name`, unless pictures are (B, channels, H, W) of at least `least` px."""
     if pictures.ndim != 4 or pictures.shape[1] != channels or min(pictures.shape[-2:]) < least:
         raise ShapeError(
             f"{name} shape {tuple(pictures.shape)}, expected (B, {channels}, H, W) of at least {least} px."
@@ -127,20 +130,20 @@ def check_pictures(name: str, pictures: Tensor, *, least: int, channels: int = 3
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Adds to each picture's features how near the rest of the batch is (Salimans et al. 2016, section 3.2).
+    """Appends the similarity to the rest of the batch to each picture's features (Salimans et al. 2016, section 3.2).
 
-    A trained tensor T (A, B, C) maps the features to B points M_b of C numbers. Picture i gets o_b = sum over j of
-    exp(-|M_ib - M_jb|_1), from 1 (alone) to the batch's size (all alike); j = i counts, as in the paper. At the start,
-    features of unit variance are about one apart for any A and C, where exp(-x) has a slope.
+    A trained tensor T (A, B, C) maps the features to B points M_b with C coordinates. Picture i gets o_b = sum over j
+    of exp(-|M_ib - M_jb|_1), from 1 (alone) to the batch size (all equal); j = i counts, as in the paper. Initially,
+    the distance for features of unit variance is about one for any A and C, where exp(-x) has a useful slope.
     """
 
     def __init__(self, features: int, kernels: int = 100, dims: int = 5) -> None:
-        """A, B and C; the defaults are those of the paper's code."""
+        """Set A, B and C; the defaults are those of the paper's code."""
         super().__init__()
         self.kernel = nn.Parameter(torch.randn(features, kernels, dims) / (dims * features**0.5))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Append the nearness to features of N pictures: (N, A) to (N, A + B), in the features' dtype."""
+        """Append the similarities to the features of N pictures: (N, A) -> (N, A + B), in the features' dtype."""
         count, kernels, dims = self.kernel.shape
         if features.ndim != 2 or features.shape[1] != count:
             raise ShapeError(
@@ -148,14 +151,14 @@ class MinibatchDiscrimination(nn.Module):
             )
         points = (features @ self.kernel.flatten(1).to(features.dtype)).float().view(-1, kernels, dims)  # (N, B, C)
         distances = (points[:, None] - points).abs().sum(dim=3)  # (N, N, B)
-        nearness = torch.exp(-distances).sum(dim=1)  # (N, B)
-        return torch.cat([features, nearness.to(features.dtype)], dim=1)
+        similarity = torch.exp(-distances).sum(dim=1)  # (N, B)
+        return torch.cat([features, similarity.to(features.dtype)], dim=1)
 
 
 class MinibatchStddev(nn.Module):
-    """Adds a channel: the standard deviation over a group of pictures, averaged over channels and places.
+    """Appends a channel with the standard deviation over a group of pictures, averaged over channels and pixels.
 
-    A discriminator sees by it that pictures are all alike (Karras et al. 2018). The last group may be smaller.
+    It shows a discriminator that all pictures are similar (Karras et al. 2018). The last group may be smaller.
     """
 
     def __init__(self, group: int) -> None:

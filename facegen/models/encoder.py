@@ -1,4 +1,4 @@
-"""From a face back to its latent vector: the encoder of the VAE-GAN (Larsen et al. 2016) in the DCGAN's training."""
+"""The encoder from a face to its latent vector, as in the VAE-GAN (Larsen et al. 2016); it trains with the DCGAN."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from facegen.models.projected import FEATURE_STDS
 
 LOG_VARIANCE = (-8.0, 2.0)
-"""The logarithm of a latent's variance is clamped to this range."""
+"""Range to which the logarithm of a latent's variance is clamped."""
 GRID = 4
-"""Side of the map that the latents are read from."""
+"""Side of the map before the hidden layer."""
 
 
 class EncoderConfig(BaseModel, extra="forbid", frozen=True):
@@ -29,7 +29,7 @@ class EncoderConfig(BaseModel, extra="forbid", frozen=True):
 
 
 class LatentEncoder(nn.Module):
-    """Reads the distribution of z from a picture and a frozen network's two coarsest maps of it."""
+    """Estimates the distribution of z from a picture and a frozen network's two coarsest maps of it."""
 
     def __init__(self, config: EncoderConfig | None = None) -> None:
         super().__init__()
@@ -45,9 +45,11 @@ class LatentEncoder(nn.Module):
         nn.init.zeros_(self.log_variance.bias)
 
     def forward(self, picture: Tensor, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """The mean and the logarithm of the variance of z, (B, z_dim) each.
+        """Estimate the mean and the logarithm of the variance of z, (B, z_dim) each.
 
-        Pictures are (B, 3, H, W) in [-1, 1]; `maps` are the frozen network's of them at strides 16 and 32.
+        Args:
+            picture: (B, 3, H, W) in [-1, 1].
+            maps: the frozen network's maps of it at strides 16 and 32.
         """
         middle, coarse = (m / spread for m, spread in zip(maps, FEATURE_STDS[-2:], strict=True))
         read = [self.middle(middle), self.coarse(coarse), self.colours(F.adaptive_avg_pool2d(picture, 4 * GRID))]

@@ -1,4 +1,4 @@
-"""The J-net: a 32 px tile with its guide goes down to 1x1 and comes up to 256 px; no batchnorm."""
+"""The J-net: it encodes a 32 px tile and its guide down to 1x1, and decodes it up to 256 px, without batchnorm."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ from facegen.ops.color import luma
 
 LEAK = 0.2
 GAIN = 2 / (1 + LEAK**2)
-"""He's rule multiplies the variance by this, since a leaky ReLU reduces it as much."""
+"""Factor of the variance in He's rule, which compensates for a leaky ReLU."""
 RESIDUAL_GAIN = 0.3
-"""The residual over the bicubic base is scaled by this, so that one Adam step on the last layer moves colours little.
-Without it, and a zero start, the first steps overshoot and their gradients stall Adam for a thousand more."""
+"""Factor of the residual that is added to the bicubic base, so that one Adam step of the last layer changes colours
+little. Otherwise the first steps overshoot, and their gradients stall Adam for a thousand steps."""
 
 
 class JNetConfig(BaseModel, extra="forbid", frozen=True):
-    """The shape of a `JNet`, stored in the card of its weights. Tuples run from coarse to fine."""
+    """The shape of a `JNet`, stored in the card of its weights. Tuples go from coarse to fine."""
 
     in_channels: int = Field(default=6, ge=3)
-    """RGB plus the guide's planes, and that of the strength."""
+    """RGB, the planes of the guide, and that of the strength."""
     strength: bool = False
-    """The last plane says how much the picture is damaged, from 0 to 1."""
+    """The last plane is the strength of the picture's damage, from 0 to 1."""
     tile: int = Field(default=32, ge=4)
-    """Side of the input tile; a power of two, since the encoder halves it down to 1x1."""
+    """Side of an input tile; a power of two, as the encoder halves it down to 1x1."""
     scale: int = Field(default=8, ge=2)
     """Enlargement; a power of two."""
     decoder_widths: tuple[PositiveInt, ...] = (256, 256, 256, 192, 160, 96, 48, 16)
     """Channels at 2, 4, 8, ... px, up to tile x scale."""
     decoder_depths: tuple[PositiveInt, ...] = (1, 1, 2, 2, 4, 2, 2, 1)
-    """3x3 convolutions after each doubling; the figure of the original has two everywhere."""
+    """3x3 convolutions after each doubling; the original has two everywhere."""
     trunk: int = Field(default=0, ge=0)
-    """Residual blocks at the tile's own side, where an output pixel costs least; they begin as the identity."""
+    """Residual blocks at the side of the tile, where they cost least per output pixel; they start as the identity."""
     encoder_width: float = Field(default=0.25, gt=0, le=1)
     """Channels of the encoder relative to the decoder's at the same side."""
     upsample: Literal["nearest", "deconv"] = "nearest"
     """"deconv" is the original's; "nearest" (1x1 convolution, nearest, 3x3) leaves no checkerboard."""
     norm: Literal["none", "batch"] = "none"
-    """"batch" normalises after every convolution but the outermost and the innermost, for comparison; without it a tile
-    is upscaled the same way in any batch."""
+    """"batch" normalises after every convolution but the encoder's first and last and the output's, for comparison;
+    with "none" a tile does not depend on its batch."""
     base: Literal["bicubic", "none"] = "bicubic"
-    """The network's output is added to this; "none" is the original's, behind a sigmoid."""
+    """Added to the network's output; "none", with a sigmoid, is the original's."""
     chroma: int = Field(default=1, ge=1)
-    """Side, in pixels, of the squares of the output that share a colour, apart from luma; a power of two. JPEG and WebP
-    keep 2 (4:2:0), so pictures stored in them can teach no finer ones; 1 leaves colours as fine as luma."""
+    """Side in pixels of the squares of the output with the same chroma; a power of two. JPEG and WebP store chroma at 2
+    (4:2:0), so finer chroma cannot be learned from them; 1 has chroma as fine as luma."""
 
     @model_validator(mode="after")
     def _levels_fit(self) -> JNetConfig:
@@ -70,24 +70,24 @@ class JNetConfig(BaseModel, extra="forbid", frozen=True):
 
     @property
     def encoder_widths(self) -> tuple[int, ...]:
-        """Channels at tile/2, tile/4, ..., 1 px."""
+        """Channels of the encoder at tile/2, tile/4, ..., 1 px."""
         steps = int(math.log2(self.tile))
-        sides = self.decoder_widths[: steps - 1][::-1]  # decoder's at tile/2 ... 2
-        return tuple(max(16, int(w * self.encoder_width)) for w in (*sides, self.decoder_widths[0]))
+        widths = self.decoder_widths[: steps - 1][::-1]  # the decoder's at tile/2 ... 2
+        return tuple(max(16, int(w * self.encoder_width)) for w in (*widths, self.decoder_widths[0]))
 
 
 def _he(weight: Tensor, *, fan_in: int, share: float = 1.0) -> None:
-    """Normal weights after which a leaky ReLU's output has the variance of the input, times `share`."""
+    """Draw normal weights that keep the variance, times `share`, through a leaky ReLU."""
     with torch.no_grad():
         weight.normal_(0, math.sqrt(share * GAIN / fan_in))
 
 
 def he_init(module: nn.Module) -> None:
-    """He init of a convolution: PyTorch's default starves a network this deep without batchnorm."""
+    """Initialise a convolution by He's rule; PyTorch's default is too small for a deep network without batchnorm."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         taps = module.kernel_size[0] * module.kernel_size[1]
         if isinstance(module, nn.ConvTranspose2d):
-            taps //= module.stride[0] * module.stride[1]  # its kernel is spread over so many output pixels
+            taps //= module.stride[0] * module.stride[1]  # each output pixel gets only these taps
         _he(module.weight, fan_in=module.in_channels * taps)
         assert module.bias is not None
         nn.init.zeros_(module.bias)
@@ -102,7 +102,7 @@ def _bicubic_matrix(side: int, scale: int, device: torch.device) -> Tensor:
 
 
 def enlarge_tiles(tiles: Tensor, scale: int) -> Tensor:
-    """`enlarge` for (B, C, h, w) of few pixels: two matrix products are ten times as fast as `interpolate`."""
+    """Enlarge small (B, C, h, w) as `enlarge` does, but ten times as fast, by two matrix products."""
     down, across = (_bicubic_matrix(side, scale, tiles.device) for side in tiles.shape[2:])
     with torch.autocast(tiles.device.type, enabled=False):
         enlarged: Tensor = down @ tiles.float().contiguous() @ across.T
@@ -110,7 +110,7 @@ def enlarge_tiles(tiles: Tensor, scale: int) -> Tensor:
 
 
 def coarsen_chroma(images: Tensor, side: int) -> Tensor:
-    """Replace colours of (B, 3, H, W) by means of `side` px a side, interpolated linearly; the luma stays."""
+    """Replace the chroma of (B, 3, H, W) by means over squares of `side` px, interpolated linearly; luma stays."""
     if side == 1:
         return images
     bright = luma(images)[:, None]
@@ -131,7 +131,7 @@ def _norm(norm: str, width: int) -> nn.Module:
 
 
 class UpBlock(nn.Module):
-    """Double the side, join the skip, convolve `depth` times; residual where there is more than one pair."""
+    """Double the side, concatenate the skip, and convolve `depth` times, after the first time with a residual."""
 
     def __init__(self, *, cin: int, skip: int, cout: int, depth: int, upsample: str, norm: str) -> None:
         super().__init__()
@@ -147,9 +147,9 @@ class UpBlock(nn.Module):
         self._initialise(skip)
 
     def _initialise(self, skip: int) -> None:
-        """He init, with half of the variance for a skip and half for the map it joins, however few the skip's channels.
+        """Initialise by He's rule, with half of the variance from the skip, however few channels it has.
 
-        Otherwise the bottleneck, which knows nothing of places, drowns the picture.
+        Otherwise the bottleneck, which has no spatial detail, would dominate.
         """
         self.apply(he_init)
         if isinstance(self.up, nn.Sequential):
@@ -175,31 +175,31 @@ class UpBlock(nn.Module):
 
 
 class Residual(nn.Module):
-    """Layers whose output is added to their input."""
+    """Adds the output of its layers to their input."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
         self.branch = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        upscaled: Tensor = x + self.branch(x)
-        return upscaled
+        total: Tensor = x + self.branch(x)
+        return total
 
 
 def _trunk_block(width: int) -> Residual:
-    """Two 3x3 convolutions added to the input (Lim et al. 2017, EDSR), starting at nothing."""
+    """Return a residual block of two 3x3 convolutions (Lim et al. 2017, EDSR) that starts as the identity."""
     block = Residual(_conv(width, width), _activation(), _conv(width, width)).apply(he_init)
     nn.init.zeros_(next(block.branch[2].parameters()))
     return block
 
 
 class JNet(nn.Module):
-    """Upscale tiles by `config.scale`: encoder to 1x1, decoder with skips at every side up to the input's."""
+    """Upscales tiles by `config.scale`: an encoder to 1x1, and a decoder with skips at every side up to the input's."""
 
     def __init__(self, config: JNetConfig | None = None) -> None:
         super().__init__()
         self.config = config = config or JNetConfig()
-        self.own_side = len(config.encoder_widths) - 1  # the decoder's block after which maps have the tile's side
+        self.trunk_index = len(config.encoder_widths) - 1  # of the decoder's block whose maps have the tile's side
         down = (config.in_channels, *config.encoder_widths)
         self.encoder = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(down))
         ends = (1, len(down) - 1)
@@ -212,7 +212,8 @@ class JNet(nn.Module):
             UpBlock(cin=cin, skip=skip, cout=cout, depth=depth, upsample=config.upsample, norm=config.norm)
             for cin, skip, cout, depth in zip(cins, skips, config.decoder_widths, config.decoder_depths, strict=True)
         )
-        self.trunk = nn.Sequential(*(_trunk_block(config.decoder_widths[self.own_side]) for _ in range(config.trunk)))
+        width = config.decoder_widths[self.trunk_index]
+        self.trunk = nn.Sequential(*(_trunk_block(width) for _ in range(config.trunk)))
         self.to_rgb = nn.Conv2d(config.decoder_widths[-1], 3, 3, padding=1)
         self.act = _activation()
         self.encoder.apply(he_init)
@@ -220,19 +221,18 @@ class JNet(nn.Module):
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, stack: Tensor) -> Tensor:
-        """Upscale tiles, or larger pictures, which the encoder takes down to more than one pixel.
+        """Upscale tiles, or larger pictures, whose innermost map has more than one pixel.
 
         Args:
-            stack: (B, in_channels, h, w) in [0, 1]: RGB first, then the guide, then the strength; h and w are multiples
-                of the tile.
+            stack: (B, in_channels, h, w) in [0, 1]: RGB, then the guide, then the strength; h and w are multiples of
+                the side of a tile.
         Returns:
             (B, 3, scale*h, scale*w), near [0, 1] but not clamped.
         Raises:
             ShapeError: if the stack has another shape.
         """
         c = self.config
-        channels, *sides = stack.shape[1:]
-        if stack.ndim != 4 or channels != c.in_channels or any(side % c.tile or not side for side in sides):
+        if stack.ndim != 4 or stack.shape[1] != c.in_channels or any(n % c.tile or not n for n in stack.shape[2:]):
             raise ShapeError(
                 f"JNet: stack has shape {tuple(stack.shape)}, expected (B, {c.in_channels}, h, w) "
                 f"with h and w multiples of {c.tile}."
@@ -243,7 +243,7 @@ class JNet(nn.Module):
         x = skips.pop()
         for i, block in enumerate(self.decoder):
             x = block(x, skips.pop() if skips else None)
-            if i == self.own_side:
+            if i == self.trunk_index:
                 x = self.trunk(x)  # (B, w, h, w)
         out: Tensor = coarsen_chroma(self.to_rgb(x).float(), c.chroma)
         if c.base == "none":
@@ -255,14 +255,14 @@ Base = Literal["bicubic", "none"]
 
 
 def enlarge(low_res: Tensor, scale: int) -> Tensor:
-    """(B, C, h, w) to (B, C, scale*h, scale*w) float32 by bicubic interpolation; it may leave [0, 1] a little."""
+    """Enlarge (B, C, h, w) to (B, C, scale*h, scale*w) float32, bicubic; values may leave [0, 1] a little."""
     return F.interpolate(low_res.float(), scale_factor=scale, mode="bicubic", align_corners=False)
 
 
 def on_base(out: Tensor, low_res: Tensor, base: Base) -> Tensor:
-    """Turn a network's last map, (B, 3, s*h, s*w), into a float32 picture near [0, 1].
+    """Convert a network's last map, (B, 3, s*h, s*w), to a float32 picture near [0, 1].
 
-    "bicubic" adds the map to the enlarged `low_res`, (B, 3, h, w) in [0, 1]; "none" takes (tanh + 1) / 2 of it.
+    "bicubic" adds the map to the enlarged `low_res`, (B, 3, h, w) in [0, 1]; "none" returns (tanh(map) + 1) / 2.
     """
     if base == "none":
         return torch.tanh(out.float()).add(1).div(2)

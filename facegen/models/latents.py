@@ -1,4 +1,4 @@
-"""Latents: drawn from seeds, and rated by how plausible the faces are that a generator draws from them."""
+"""Draw latents from seeds, and rate them by the plausibility of a generator's faces."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 LEVELS = 101
-"""Quantiles of the ratings that are kept, 0 % to 100 %."""
+"""Number of stored quantiles of the ratings, 0 % to 100 %."""
 UNCUT = 6.0
-"""Standard deviations at which latents are cut off before they are rated: beyond it there are none."""
+"""Standard deviations at which latents are truncated before they are rated, which practically none reaches."""
 ATTEMPTS = 64
-"""Latents of a seed that are rated; should all be rejected, the last is taken."""
+"""Largest number of latents of a seed; if all others are rejected, the last is taken."""
 
 
 class RatingConfig(BaseModel, extra="forbid", frozen=True):
@@ -26,10 +26,7 @@ class RatingConfig(BaseModel, extra="forbid", frozen=True):
 
 
 class LatentRating(nn.Module):
-    """Guesses from z alone how plausible the face is that one certain generator draws from it.
-
-    `facegen.training.rating` teaches it.
-    """
+    """Estimates from z how plausible the face is that one generator draws from it; see `facegen.training.rating`."""
 
     levels: Tensor
 
@@ -55,7 +52,7 @@ class LatentRating(nn.Module):
 
     @torch.no_grad()
     def accepts(self, z: Tensor, rejection: float) -> bool:
-        """Return whether a (z_dim,) latent is rated above the worst `rejection`, 0 to 1, of all latents."""
+        """Return True if the rating of a (z_dim,) latent is above that of the worst share `rejection` of latents."""
         place = rejection * (LEVELS - 1)
         below = min(int(place), LEVELS - 2)
         bound = torch.lerp(self.levels[below], self.levels[below + 1], place - below)
@@ -65,15 +62,15 @@ class LatentRating(nn.Module):
 def draw_latent(
     seed: int, z_dim: int, truncation: float, rating: LatentRating | None = None, rejection: float = 0.0
 ) -> Tensor:
-    """Draw the latent of a seed: (z_dim,) float32, normal, cut off at 2 x truncation standard deviations.
+    """Draw the latent of a seed: (z_dim,) float32, normal, truncated at 2 x truncation standard deviations.
 
-    The inverse of the normal distribution maps uniform numbers to it, so that a lower truncation gives the same face,
-    only more typical. With a rating, the first latent that is not among the worst `rejection` of all is taken
-    (rejection sampling as by Azadi et al. 2019, "Discriminator Rejection Sampling"); it is rated before it is cut off,
-    so a seed has the same face at every truncation.
+    It is computed from uniform numbers by the inverse of the truncated normal distribution, so that a lower truncation
+    gives the same face, but more typical. With a rating, the first latent is taken that is not among the worst share
+    `rejection` (rejection sampling as in Azadi et al. 2019, "Discriminator Rejection Sampling"); it is rated before it
+    is truncated, so that a seed has the same face at every truncation.
 
     Args:
-        rating: on the processor.
+        rating: on the CPU.
     """
     rng = torch.Generator().manual_seed(seed)
     for _ in range(ATTEMPTS):
@@ -84,6 +81,6 @@ def draw_latent(
 
 
 def _normal(uniform: Tensor, bound: float) -> Tensor:
-    """Map numbers that are uniform between -1 and 1 to normal ones within +-`bound`."""
+    """Map uniform numbers in [-1, 1] to normal numbers truncated at +-`bound`."""
     z = math.sqrt(2) * torch.erfinv(uniform * math.erf(bound / math.sqrt(2)))
     return z.clamp(-bound, bound).float()

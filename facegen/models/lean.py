@@ -1,8 +1,8 @@
-"""A trained J-net rearranged for inference: the same pictures, to rounding, from fewer products.
+"""Rearrange a trained J-net for inference: the same pictures, up to rounding, with fewer multiplications.
 
-Nearest enlargement followed by a 3x3 convolution is one transposed convolution, whose 4x4 kernel sums the taps that
-meet in a pixel: 2.25 times fewer products. The last block stays at half the output's side, with the four pixels of a
-2x2 square as channels, and what it draws is split there: the luma of every pixel, the colour of each square.
+Nearest enlargement followed by a 3x3 convolution equals one transposed convolution, whose 4x4 kernel sums the taps of
+equal input pixels: 2.25 times fewer multiplications. The last block works at half the output's side, with the four
+pixels of a 2x2 square as channels. Its output is the luma of every pixel and the chroma of each square.
 """
 
 from __future__ import annotations
@@ -19,23 +19,18 @@ from facegen.models.jnet import LEAK, RESIDUAL_GAIN, JNet, enlarge_tiles
 from facegen.ops.color import luma
 
 MEETING = torch.tensor([[0.0, 0, 1], [0, 1, 1], [1, 1, 0], [1, 0, 0]])
-"""Which of a 3 px kernel's taps on a doubled axis make each of the 4 taps of a transposed convolution."""
+"""Taps of a 3 px kernel on a doubled axis that sum to each of the 4 taps of a transposed convolution."""
 
 
 class LeanJNet(nn.Module):
-    """Compute what a J-net does, from a copy of its weights. There are no gradients."""
+    """Computes the output of a J-net, with a copy of its weights and without gradients."""
 
     def __init__(self, network: JNet, dtype: torch.dtype = torch.float32) -> None:
-        """Rearrange a network.
-
-        Args:
-            network: one for which `can_be_lean` is true.
-            dtype: what to compute in.
-        """
+        """Rearrange a network for which `can_be_lean` is true, to compute in `dtype`."""
         super().__init__()
         network = deepcopy(network).float().cpu()
         *blocks, last = (cast(Any, block) for block in network.decoder)
-        self.config, self._own_side = network.config, network.own_side
+        self.config, self._trunk_index = network.config, network.trunk_index
         self.encoder, self.trunk = network.encoder, network.trunk
         self.decoder = nn.ModuleList(map(_LeanBlock, blocks))
         self.narrow = last.up[0]
@@ -54,7 +49,7 @@ class LeanJNet(nn.Module):
         x = maps.pop()
         for i, block in enumerate(self.decoder):
             x = block(x, maps.pop() if maps else None)
-            if i == self._own_side:
+            if i == self._trunk_index:
                 x = self.trunk(x)  # (B, w, h, w)
         x = self.split(_leaky(self.squares(self.narrow(x))))  # (B, 4+3, scale*h/2, scale*w/2)
         bright, colour = x.float().contiguous().split([4, 3], dim=1)
@@ -63,7 +58,7 @@ class LeanJNet(nn.Module):
 
 
 def can_be_lean(network: nn.Module) -> bool:
-    """True for a J-net of the parts that `LeanJNet` rearranges; the shipped one is."""
+    """Return True for a J-net whose config `LeanJNet` supports, such as the shipped one."""
     if not isinstance(network, JNet):
         return False
     c = network.config
@@ -72,15 +67,15 @@ def can_be_lean(network: nn.Module) -> bool:
 
 
 class _LeanBlock(nn.Module):
-    """An `UpBlock` in which the map to enlarge and the skip are convolved apart."""
+    """An `UpBlock` that convolves the enlarged map and the skip separately."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
         self.narrow, self.rest = block.up[0], block.rest
         width = self.narrow.out_channels
-        own, skip = block.first.weight.tensor_split([width], dim=1)
-        self.enlarge = nn.ConvTranspose2d(width, len(own), 4, stride=2, padding=1)
-        self.enlarge.weight.data = torch.einsum("ay,oiyx,bx->ioab", MEETING, own, MEETING)
+        up, skip = block.first.weight.tensor_split([width], dim=1)
+        self.enlarge = nn.ConvTranspose2d(width, len(up), 4, stride=2, padding=1)
+        self.enlarge.weight.data = torch.einsum("ay,oiyx,bx->ioab", MEETING, up, MEETING)
         self.enlarge.bias = block.first.bias
         self.skip = nn.Conv2d(skip.shape[1], len(skip), 3, padding=1, bias=False) if skip.shape[1] else None
         if self.skip is not None:
@@ -105,14 +100,14 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _split(images: Tensor) -> Tensor:
-    """The luma of each 2x2 square's pixels, and the mean of what colour adds: (B, 3, 2h, 2w) -> (B, 4+3, h, w)."""
+    """Compute the luma of the pixels of each 2x2 square, and its mean chroma: (B, 3, 2h, 2w) -> (B, 4+3, h, w)."""
     bright = luma(images)[:, None]
     return torch.cat([F.pixel_unshuffle(bright, 2), F.avg_pool2d(images - bright, 2)], dim=1)
 
 
 @torch.no_grad()
 def _as_conv(affine: Callable[[Tensor], Tensor], channels: int) -> nn.Conv2d:
-    """The 3x3 convolution that equals a function of (B, channels, h, w), found from its responses to impulses."""
+    """Find the 3x3 convolution that equals a function of (B, channels, h, w), from its responses to impulses."""
     offset = affine(torch.zeros(1, channels, 5, 5))[0, :, 2, 2]
     impulses = F.pad(torch.eye(channels)[:, :, None, None], (2, 2, 2, 2))  # (channels, channels, 5, 5)
     responses = affine(impulses) - offset[:, None, None]  # (channels, out, 5, 5)
@@ -123,13 +118,13 @@ def _as_conv(affine: Callable[[Tensor], Tensor], channels: int) -> nn.Conv2d:
 
 
 def _doubled_smoothly(x: Tensor) -> Tensor:
-    """Bilinear enlargement of (B, C, h, w) to (B, C, 2h, 2w), four times as fast as `interpolate`'s."""
+    """Enlarge (B, C, h, w) to (B, C, 2h, 2w), bilinear, four times as fast as `interpolate`."""
     x = F.pad(x, (1, 1, 1, 1), mode="replicate")
     return _doubled(_doubled(x, -2), -1)
 
 
 def _doubled(x: Tensor, dim: int) -> Tensor:
-    """Double an axis whose ends are repeated once, and are left out: n+2 -> 2n."""
+    """Double an axis without its padding of one at each end: n+2 -> 2n."""
     length = x.shape[dim] - 2
     before, here, after = (x.narrow(dim, start, length) for start in range(3))
     pair = [torch.lerp(before, here, 0.75), torch.lerp(here, after, 0.25)]

@@ -16,35 +16,35 @@ from facegen.models.discriminators import MinibatchStddev, check_pictures
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 
 FEATURE_STDS = (8.7, 8.2, 8.4, 2.7)
-"""Deviations of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces; divided by them, the variance is 1."""
+"""Standard deviations of EfficientNet-Lite0's maps at strides 4 to 32 on aligned faces, by which maps are divided."""
 
 
 class ProjectedConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `ProjectedDiscriminator`."""
 
     mix: int = Field(default=64, ge=1)
-    """Channels of the finest mixed map; coarser ones have 2x, 4x and 8x as many, at most `mix_max`."""
+    """Channels of the finest mixed map; coarser maps have 2x, 4x and 8x as many, but at most `mix_max`."""
     mix_max: int = Field(default=256, ge=1)
     head: int = Field(default=64, ge=1)
-    """Channels inside each head."""
+    """Channels in each head."""
     stddev_group: int = Field(default=8, ge=0)
-    """Group of pictures for each head's minibatch standard deviation; 0 omits it."""
+    """Pictures per group for each head's minibatch standard deviation; 0 omits it."""
     projection_seed: int = 0
     """Seed of the fixed random mixing, so that a resumed run has the same features."""
 
     @property
     def widths(self) -> list[int]:
-        """Channels of the maps after the mixing of channels, finest first."""
+        """Channels of the maps after cross-channel mixing, finest first."""
         return [min(self.mix * 2**i, self.mix_max) for i in range(4)]
 
     @property
     def mixed_widths(self) -> list[int]:
-        """Channels of the maps after the mixing of scales, which the heads see."""
+        """Channels of the maps after cross-scale mixing, which are the input of the heads."""
         return [self.widths[max(i - 1, 0)] for i in range(4)]
 
 
 class ProjectedHeads(nn.ModuleList):
-    """The part of a `ProjectedDiscriminator` that trains, and that is published."""
+    """The trained and published part of a `ProjectedDiscriminator`."""
 
     def __init__(self, config: ProjectedConfig | None = None) -> None:
         self.config = config = config or ProjectedConfig()
@@ -54,14 +54,14 @@ class ProjectedHeads(nn.ModuleList):
 class ProjectedDiscriminator(nn.Module):
     """Heads at four scales on frozen, randomly mixed EfficientNet-Lite0 features (Sauer et al. 2021).
 
-    Cross-channel mixing is a fixed random 1x1 convolution of each map; cross-scale mixing adds the coarser map,
-    enlarged, through a fixed random 3x3 convolution. Only the heads train.
+    Cross-channel mixing is a fixed random 1x1 convolution of each map; cross-scale mixing adds the enlarged coarser map
+    and applies a fixed random 3x3 convolution. Only the heads are trained.
     """
 
     SMALLEST = 128  # px; the heads' last 4x4 convolution needs 4 px at stride 32
 
     def __init__(self, config: ProjectedConfig | None = None, features: EfficientNetLite | None = None) -> None:
-        """Initialise the mixing; `features` is a frozen EfficientNet-Lite0, if one is loaded already."""
+        """Initialise the mixing and the heads; `features` is a frozen EfficientNet-Lite0, loaded if it is None."""
         super().__init__()
         config = config or ProjectedConfig()
         self.features = features or load_efficientnet("lite0")
@@ -77,11 +77,11 @@ class ProjectedDiscriminator(nn.Module):
         self.heads = ProjectedHeads(config)
 
     def forward(self, pictures: Tensor) -> list[Tensor]:
-        """Four (B, 1, h, w) tensors of logits, finest first, of (B, 3, H, W) pictures in [-1, 1], 128 px at least."""
+        """Rate (B, 3, H, W) pictures in [-1, 1] of at least 128 px: four (B, 1, h, w) maps of logits, finest first."""
         return self.logits(self._maps(pictures))
 
     def logits(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """`forward` for pictures whose five maps by `self.features` are known already."""
+        """Rate pictures as `forward`, from their five maps by `self.features`."""
         if min(maps[-1].shape[-2:]) < 4:
             raise ShapeError(
                 f"ProjectedDiscriminator: the map at stride 32 has shape {tuple(maps[-1].shape)}, expected at least "
@@ -90,7 +90,7 @@ class ProjectedDiscriminator(nn.Module):
         return [head(m) for head, m in zip(self.heads, self._mixed(maps), strict=True)]
 
     def activations(self, pictures: Tensor) -> list[Tensor]:
-        """The input of each head's last layer, for feature matching."""
+        """Return the input of each head's last layer, for feature matching."""
         mixed = self._mixed(self._maps(pictures))
         return [cast(nn.Sequential, head)[:-1](m) for head, m in zip(self.heads, mixed, strict=True)]
 
@@ -99,7 +99,7 @@ class ProjectedDiscriminator(nn.Module):
         return cast(list[Tensor], self.features(pictures))
 
     def _mixed(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The four mixed maps, finest first; the map at stride 2 is not used."""
+        """Mix maps to four, finest first; the map at stride 2 is not used."""
         scaled = [m / std for m, std in zip(maps[1:], FEATURE_STDS, strict=True)]
         across = [conv(m) for conv, m in zip(self.across_channels, scaled, strict=True)]
         mixed: list[Tensor] = []
@@ -120,7 +120,7 @@ def _random_conv(cin: int, cout: int, kernel: int) -> nn.Conv2d:
 
 
 def _head(cin: int, config: ProjectedConfig, downs: int) -> nn.Sequential:
-    """Halve `downs` times to 4 px, then one logit per place."""
+    """Return a head that halves a map `downs` times to 4 px, then computes one logit per pixel."""
     layers: list[nn.Module] = []
     width = config.head
     for _ in range(downs):

@@ -1,4 +1,4 @@
-"""SRGAN (Ledig et al. 2017): a residual generator that works at the low-res side, and its discriminator."""
+"""SRGAN (Ledig et al. 2017): a residual generator that works mainly at the low-res side, and its discriminator."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from facegen.models.discriminators import Norm, check_pictures, patch_conv
 from facegen.models.jnet import Base, Residual, on_base
 
 BRANCH_GAIN = 0.1
-"""Residual branches without batchnorm begin with this share of He's weights, as ESRGAN's do (Wang et al. 2018)."""
+"""Factor of He's initial weights in residual branches without batchnorm, as in ESRGAN (Wang et al. 2018)."""
 
 
 class SRGANConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `SRGANGenerator`, stored in the card of its weights."""
 
     scale: Literal[2, 4, 8] = 4
-    """Enlargement, one x2 step for each factor of two."""
+    """Enlargement, with an x2 step for each factor of two."""
     blocks: int = Field(default=16, ge=1)
     """Residual blocks, of two 3x3 convolutions each."""
     width: int = Field(default=64, ge=1)
     """Channels everywhere."""
     end_kernel: Literal[3, 5, 7, 9] = 9
-    """Side of the first and the last convolution; the last one's time grows with its square."""
+    """Kernel side of the first and the last convolution; the time of the last grows with its square."""
     upsample: Literal["nearest", "pixelshuffle"] = "nearest"
     """"pixelshuffle" is the paper's sub-pixel convolution; "nearest", then a convolution, leaves no checkerboard."""
     padding: Literal["reflect", "zeros"] = "reflect"
@@ -35,13 +35,13 @@ class SRGANConfig(BaseModel, extra="forbid", frozen=True):
     norm: Literal["batch", "none"] = "batch"
     """"batch" is the paper's; "none" (Lim et al. 2017) upscales each picture independently, and is faster."""
     base: Base = "none"
-    """"bicubic" adds the output to the enlarged input; "none" is the paper's, behind a tanh."""
+    """"bicubic" adds the output to the enlarged input; "none", with a tanh, is the paper's."""
     match_histogram: bool = False
-    """Give the upscaled picture the histogram of the low-res one, channel by channel, after the network."""
+    """Match the histogram of each channel of the output to the low-res picture's."""
 
 
 class PReLU(nn.PReLU):
-    """PReLU with one slope per channel, in the dtype of its input, as mixed precision needs it."""
+    """PReLU in the dtype of its input, as mixed precision needs."""
 
     def forward(self, x: Tensor) -> Tensor:
         return F.prelu(x, self.weight.to(x.dtype))
@@ -89,19 +89,19 @@ class SRGANDiscriminatorConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `SRGANDiscriminator`, stored in the card of its weights."""
 
     width: int = Field(default=64, ge=1)
-    """Channels of the first two convolutions; they double at every second one."""
+    """Channels of the first two convolutions; they double after every second one."""
     dense: int = Field(default=1024, ge=1)
     """Units of the first dense layer."""
     grid: int = Field(default=6, ge=1)
-    """Side of the map that the dense layers see: 6 px for a 96 px picture; other maps are averaged to it."""
+    """Side of the map before the dense layers: 6 px for a 96 px picture; other maps are averaged to it."""
     norm: Norm = "batch"
     """"batch" is the paper's."""
     condition: bool = False
-    """The discriminator sees the low-res picture too, enlarged; the paper's does not."""
+    """The discriminator also gets the enlarged low-res picture, unlike the paper's."""
 
 
 class SRGANDiscriminator(nn.Module):
-    """A convolution, seven with a norm that halve the side four times, and two dense layers."""
+    """Eight convolutions, all but the first with a norm, that halve the side four times, and two dense layers."""
 
     SMALLEST = 16
 
@@ -123,15 +123,16 @@ class SRGANDiscriminator(nn.Module):
         )
 
     def forward(self, seen: Tensor) -> Tensor:
-        """One logit per picture, (B, 1): high where it looks real.
+        """Rate pictures: (B, 1) logits, higher for real ones.
 
-        `seen` is (B, 3, H, W) in [-1, 1] of at least 16 px; with `condition`, (B, 6, H, W): the enlarged low-res
-        picture follows.
+        Args:
+            seen: (B, 3, H, W) in [-1, 1] of at least 16 px; with `condition` (B, 6, H, W), the enlarged low-res picture
+                second.
         """
         return cast(Tensor, self.logits(self.activations(seen)[0]))
 
     def activations(self, seen: Tensor) -> list[Tensor]:
-        """The dense layers' input before averaging: a list of one (B, 8*width, H/16, W/16) map."""
+        """Return the dense layers' input before averaging: a list with one (B, 8*width, H/16, W/16) map."""
         planes = 6 if self.config.condition else 3
         check_pictures("SRGANDiscriminator: seen has", seen, least=self.SMALLEST, channels=planes)
         return [self.maps(seen)]
@@ -153,7 +154,7 @@ def _block(config: SRGANConfig) -> Residual:
 
 
 def _up(config: SRGANConfig) -> nn.Sequential:
-    """Double the side."""
+    """Return layers that double the side."""
     width = config.width
     if config.upsample == "pixelshuffle":
         return nn.Sequential(_conv(config, width, 4 * width), nn.PixelShuffle(2), PReLU(width))

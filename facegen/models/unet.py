@@ -1,4 +1,4 @@
-"""The super-resolution U-net of the pix2pix family (Isola et al. 2017), and a PatchGAN that stops at any grid."""
+"""A super-resolution U-net like pix2pix's (Isola et al. 2017), and a PatchGAN with any number of patches."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ class UNetConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `UNet`, stored in the card of its weights."""
 
     scale: Literal[1, 2, 4, 8] = 2
-    """Enlargement: one outer upsampling layer for each factor of two; 1 is an autoencoder."""
+    """Enlargement, with an outer upsampling layer for each factor of two; 1 is an autoencoder."""
     widths: tuple[PositiveInt, ...] = Field(default=(64, 128, 256, 512, 512, 512), min_length=1)
-    """Channels after each halving of the low-res picture; six bring 64 px down to 1."""
+    """Channels after each halving of the low-res picture; six entries halve 64 px down to 1."""
     outer_width: int = Field(default=64, ge=1)
-    """Channels from the low-res side on upwards."""
+    """Channels at the low-res side and above."""
     depth: int = Field(default=0, ge=0)
     """3x3 convolutions after each doubling; pix2pix has none."""
     skips: bool = True
-    """Join the encoder's map of the same side after each doubling; without, everything passes the innermost map."""
+    """Concatenate the encoder's map of the same side after each doubling."""
     upsample: Literal["deconv", "nearest"] = "deconv"
     """"deconv" is pix2pix's; "nearest", then a 3x3 convolution, leaves no checkerboard."""
     norm: BatchNorm = "batch"
     """"batch" is pix2pix's."""
     base: Base = "none"
-    """"bicubic" adds the output to the enlarged input; "none" is pix2pix's, behind a tanh."""
+    """"bicubic" adds the output to the enlarged input; "none", with a tanh, is pix2pix's."""
 
 
 class UNet(nn.Module):
-    """Halves the picture down to the innermost map, and doubles it up again, to `scale` times its side.
+    """Halves the picture down to the innermost map, and doubles it up to `scale` times its side.
 
-    There is no dropout as in pix2pix: with it a run could not be resumed exactly.
+    Unlike pix2pix it has no dropout, with which a run could not be resumed exactly.
     """
 
     def __init__(self, config: UNetConfig | None = None) -> None:
@@ -62,7 +62,7 @@ class UNet(nn.Module):
         self.to_rgb.weight.data.mul_(0.0 if config.base == "bicubic" else 0.02)  # starts as the base, or grey
 
     def forward(self, low_res: Tensor) -> Tensor:
-        """Upscale (B, 3, h, w) in [0, 1] to (B, 3, scale*h, scale*w), near [0, 1] but not clamped; any side does."""
+        """Upscale (B, 3, h, w) of any size in [0, 1] to (B, 3, scale*h, scale*w), near [0, 1] but not clamped."""
         if low_res.ndim != 4 or low_res.shape[1] != 3 or 0 in low_res.shape:
             raise ShapeError(f"UNet: low_res has shape {tuple(low_res.shape)}, expected (B, 3, h, w).")
         height, width = low_res.shape[-2:]
@@ -83,17 +83,17 @@ class GridConfig(BaseModel, extra="forbid", frozen=True):
     """The shape of a `GridDiscriminator`, stored in the card of its weights."""
 
     widths: tuple[PositiveInt, ...] = Field(default=(64, 128, 256, 512, 512), min_length=1)
-    """Channels after each halving; five stop at a 4 x 4 grid of a 128 px picture, three at 16 x 16."""
+    """Channels after each halving; five entries give a 4 x 4 grid for a 128 px picture, three a 16 x 16 grid."""
     norm: Norm = "batch"
     """"batch" is pix2pix's."""
     condition: bool = True
-    """The discriminator sees the low-res picture too, enlarged, as in pix2pix."""
+    """The discriminator also gets the enlarged low-res picture, as in pix2pix."""
     discrimination: int = Field(default=0, ge=0)
     """Kernels of minibatch discrimination (Salimans et al. 2016) before the last layer; 0 omits it."""
 
 
 class GridDiscriminator(nn.Module):
-    """pix2pix's PatchGAN, one logit per cell of the grid that the last halving leaves."""
+    """pix2pix's PatchGAN, with one logit per pixel of the map after the last halving."""
 
     def __init__(self, config: GridConfig | None = None) -> None:
         super().__init__()
@@ -107,18 +107,19 @@ class GridDiscriminator(nn.Module):
         self.logits = spectral_norm(last) if config.norm == "spectral" else last
 
     def forward(self, seen: Tensor) -> Tensor:
-        """Logits per cell, (B, 1, H / 2^n, W / 2^n) for n widths: high where the picture looks real.
+        """Rate the cells of pictures: (B, 1, H / 2^n, W / 2^n) logits for n widths, high where a picture looks real.
 
-        `seen` is (B, 6, H, W) in [-1, 1]: the picture, then the low-res one enlarged; without `condition` (B, 3, H, W).
+        Args:
+            seen: (B, 6, H, W) in [-1, 1], the picture and the enlarged low-res one; without `condition` (B, 3, H, W).
         """
         x = self.activations(seen)[0]
         if self.batch is not None:
-            nearness = self.batch(x.mean(dim=(2, 3)))[:, x.shape[1] :]  # (B, kernels)
-            x = torch.cat([x, nearness[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
+            similarity = self.batch(x.mean(dim=(2, 3)))[:, x.shape[1] :]  # (B, kernels)
+            x = torch.cat([x, similarity[:, :, None, None].expand(-1, -1, *x.shape[2:])], dim=1)
         return cast(Tensor, self.logits(x))
 
     def activations(self, seen: Tensor) -> list[Tensor]:
-        """The last layer's input, without the nearness of the batch: a list of one (B, C, H / 2^n, W / 2^n) map."""
+        """Return the last layer's input, without the similarities: a list with one (B, C, H / 2^n, W / 2^n) map."""
         planes, least = 6 if self.config.condition else 3, 2 ** len(self.config.widths)
         check_pictures("GridDiscriminator: seen has", seen, least=least, channels=planes)
         return [self.maps(seen)]

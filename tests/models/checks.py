@@ -1,4 +1,4 @@
-"""What every network must pass."""
+"""Inputs and checks for every network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import Any
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
+
+
+def pictures(count: int, height: int = 8, width: int = 8, planes: int = 3) -> Tensor:
+    """Random pictures, the same every time: (count, planes, height, width) in [0, 1]."""
+    return torch.rand(count, planes, height, width, generator=torch.Generator().manual_seed(1))
 
 
 def assert_every_parameter_learns(net: nn.Module, *outputs: Tensor) -> None:

@@ -8,15 +8,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pydantic import ValidationError
-from torch import Tensor
 
 from facegen.errors import ShapeError
 from facegen.models.jnet import enlarge
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig, SRGANGenerator
-from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
+from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card, pictures
 
 TINY = SRGANConfig(blocks=2, width=6, end_kernel=5)
-TINY_JUDGE = SRGANDiscriminatorConfig(width=4, dense=8, grid=2)
+TINY_DISCRIMINATOR = SRGANDiscriminatorConfig(width=4, dense=8, grid=2)
 
 
 def make(**changes: Any) -> SRGANGenerator:
@@ -27,13 +26,9 @@ def make(**changes: Any) -> SRGANGenerator:
     return net
 
 
-def judge(**changes: Any) -> SRGANDiscriminator:
+def discriminator(**changes: Any) -> SRGANDiscriminator:
     torch.manual_seed(1)
-    return SRGANDiscriminator(SRGANDiscriminatorConfig.model_validate(TINY_JUDGE.model_dump() | changes))
-
-
-def pictures(count: int, height: int = 8, width: int = 8, planes: int = 3) -> Tensor:
-    return torch.rand(count, planes, height, width, generator=torch.Generator().manual_seed(1))
+    return SRGANDiscriminator(SRGANDiscriminatorConfig.model_validate(TINY_DISCRIMINATOR.model_dump() | changes))
 
 
 @pytest.mark.parametrize("scale", [2, 4, 8])
@@ -46,7 +41,7 @@ def pictures(count: int, height: int = 8, width: int = 8, planes: int = 3) -> Te
         {"end_kernel": 9},
     ],
 )
-def test_every_variant_raises_pictures_and_learns_with_all_of_its_parameters(
+def test_every_variant_upscales_pictures_and_trains_all_of_its_parameters(
     scale: int, changes: dict[str, Any]
 ) -> None:
     net = make(scale=scale, **changes)
@@ -106,28 +101,28 @@ def test_generator_names_what_does_not_fit(shape: tuple[int, ...]) -> None:
 
 def test_both_are_rebuilt_from_their_cards() -> None:
     assert_rebuilt_from_card(make().eval(), SRGANGenerator, SRGANConfig, pictures(2))
-    assert_rebuilt_from_card(judge().eval(), SRGANDiscriminator, SRGANDiscriminatorConfig, pictures(2, 32, 32))
+    assert_rebuilt_from_card(discriminator().eval(), SRGANDiscriminator, SRGANDiscriminatorConfig, pictures(2, 32, 32))
 
 
 @pytest.mark.parametrize("norm", ["batch", "spectral", "none"])
 @pytest.mark.parametrize("side", [16, 40])
 def test_discriminator_gives_one_logit_for_pictures_of_any_side(norm: str, side: int) -> None:
-    net = judge(norm=norm, grid=1 if side == 16 else 2)
+    net = discriminator(norm=norm, grid=1 if side == 16 else 2)
     logits = net(pictures(3, side, side) * 2 - 1)
     assert logits.shape == (3, 1)
     assert_every_parameter_learns(net, logits)
 
 
 def test_papers_discriminator_sees_six_by_six_of_96_px() -> None:
-    net = SRGANDiscriminator(TINY_JUDGE.model_copy(update={"grid": 6}))
+    net = SRGANDiscriminator(TINY_DISCRIMINATOR.model_copy(update={"grid": 6}))
     (seen,) = net.activations(pictures(1, 96, 96))
     assert seen.shape == (1, 32, 6, 6)
     assert torch.equal(net.logits[0](seen), seen)
     assert sum(isinstance(m, torch.nn.BatchNorm2d) for m in net.modules()) == 7
 
 
-def test_discriminator_may_be_told_the_low_res_picture() -> None:
-    net, seen = judge(condition=True, norm="none"), pictures(2, 16, 16, planes=6)
+def test_discriminator_may_see_the_low_res_picture() -> None:
+    net, seen = discriminator(condition=True, norm="none"), pictures(2, 16, 16, planes=6)
     assert net(seen).shape == (2, 1)
     assert not torch.allclose(net(torch.cat([seen[:, :3], 1 - seen[:, 3:]], dim=1)), net(seen), atol=1e-5)
     with pytest.raises(ShapeError, match=r"SRGANDiscriminator: seen .*expected \(B, 6, H, W\) of at least 16 px"):

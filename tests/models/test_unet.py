@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from facegen.errors import ShapeError
 from facegen.models.jnet import enlarge
 from facegen.models.unet import GridConfig, GridDiscriminator, UNet, UNetConfig
-from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card
+from tests.models.checks import assert_every_parameter_learns, assert_rebuilt_from_card, pictures
 
 TINY = UNetConfig(widths=(4, 6, 8), outer_width=5)
 TINY_GRID = GridConfig(widths=(4, 6, 8))
@@ -31,16 +30,12 @@ def grid(**changes: Any) -> GridDiscriminator:
     return GridDiscriminator(GridConfig.model_validate(TINY_GRID.model_dump() | changes))
 
 
-def pictures(count: int, height: int = 8, width: int = 8, planes: int = 3) -> Tensor:
-    return torch.rand(count, planes, height, width, generator=torch.Generator().manual_seed(1))
-
-
 @pytest.mark.parametrize("scale", [1, 2, 4, 8])
 @pytest.mark.parametrize(
     "changes",
     [{}, {"upsample": "nearest", "depth": 2}, {"norm": "none", "base": "bicubic"}, {"skips": False}, {"widths": [5]}],
 )
-def test_every_variant_raises_pictures_and_learns_with_all_of_its_parameters(
+def test_every_variant_upscales_pictures_and_trains_all_of_its_parameters(
     scale: int, changes: dict[str, Any]
 ) -> None:
     net = make(scale=scale, **changes)
@@ -51,7 +46,7 @@ def test_every_variant_raises_pictures_and_learns_with_all_of_its_parameters(
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 9), (8, 13)])
-def test_any_side_is_raised(height: int, width: int) -> None:
+def test_any_side_is_upscaled(height: int, width: int) -> None:
     assert make().eval()(pictures(1, height, width)).shape == (1, 3, 2 * height, 2 * width)
 
 
