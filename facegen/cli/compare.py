@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen import __version__
-from facegen.cli.evaluate import at_hand, show
+from facegen.cli.evaluate import load_optional, show
 from facegen.cli.options import FOLDER, PATH, Listed, Size, make_folder, pipeline_options, recipe_path
 from facegen.cli.printing import say
+
+if TYPE_CHECKING:
+    from facegen.evaluation.compare import Comparison
 
 
 class Names(click.ParamType[tuple[str, ...]]):
@@ -37,17 +40,17 @@ def _pictures() -> tuple[str, ...]:
 @click.argument("portraits", metavar="[DIR]", required=False, type=FOLDER)
 @click.option(
     "--models", type=Names(), default="bicubic,lanczos,jnet", metavar="NAMES",
-    help="bicubic, lanczos, jnet (the recipe's), shipped weights, weight folders, published .pth or .safetensors.",
+    help="bicubic, lanczos, jnet (of the recipe), shipped weights, weight folders, published .pth or .safetensors.",
 )
-@click.option("--inputs", type=PATH, metavar="DIR", help="Folder of your own small pictures to upscale too.")
-@click.option("--low", type=Size(), default=96, help="Side that portraits are reduced to.")
-@click.option("--size", type=Size(), default=768, help="Side they are upscaled to and compared at.")
-@click.option("--pictures", type=click.IntRange(min=2), default=60, help="Portraits at most.")
+@click.option("--inputs", type=PATH, metavar="DIR", help="Folder of your own small pictures, to upscale too.")
+@click.option("--low", type=Size(), default=96, help="Side to which portraits are reduced, in pixels.")
+@click.option("--size", type=Size(), default=768, help="Side to which they are upscaled for the comparison.")
+@click.option("--pictures", type=click.IntRange(min=2), default=60, help="Number of portraits at most.")
 @click.option(
     "--held-out", type=click.IntRange(min=0),
-    help="Pictures kept out of training.  [default: as the recipes in the weight folders say]",
+    help="Number of pictures kept out of training.  [default: from the recipes in the weight folders]",
 )
-@click.option("--include", multiple=True, metavar="PATTERN", help='Portraits of DIR that match: "studio/*".')
+@click.option("--include", multiple=True, metavar="PATTERN", help='Use only portraits of DIR that match: "studio/*".')
 @click.option(
     "--write", type=Listed("kind", _pictures), default="sheet", metavar="KINDS",
     help="Pictures to write in addition to the page, from single,row,sheet,difference; or none.",
@@ -74,9 +77,7 @@ def compare(
     DIR holds aligned portraits. Those kept out of the models' training are reduced, upscaled again, and compared with
     their originals. Pictures of --inputs have no original: they are upscaled by the same factor and shown.
     """
-    from facegen.data.split import shared_split, spread
     from facegen.evaluation.compare import Comparison, Sides
-    from facegen.evaluation.features import load_lpips
     from facegen.evaluation.upscalers import Setting, load_upscalers
     from facegen.golden import choose_device
     from facegen.media.images import find_pictures
@@ -84,24 +85,39 @@ def compare(
     if portraits is None and inputs is None:
         raise click.UsageError("nothing to upscale: name a folder of portraits, or --inputs a folder of your pictures.")
     sides = Sides(low, size)
-    own = [] if inputs is None else find_pictures([inputs])
+    small = [] if inputs is None else find_pictures([inputs])
     setting = Setting(sides.scale, recipe_path(recipe), overrides, choose_device(device))
     upscalers = load_upscalers(models, setting)
-    facts = {"pipeline": " ".join((recipe, *overrides)), "facegen": __version__}
     comparison = Comparison(upscalers, sides, device=setting.device, report=say, track=_track, out=out, kinds=write)
+    facts = {"pipeline": " ".join((recipe, *overrides)), "facegen": __version__}
     if portraits is not None:
-        folders = list(dict.fromkeys(folder for upscaler in upscalers for folder in upscaler.folders))
-        split = shared_split(portraits, folders, held_out, include)
-        files = spread(split.kept_out, pictures)
+        _add_portraits(comparison, portraits, pictures, held_out, include, facts)
+    if small:
         make_folder(out)
-        facts["portraits"] = f"{len(files)} below {portraits}; {split.text}"
-        lpips = at_hand(partial(load_lpips, setting.device), facts)
-        comparison.add_portraits(files, split.text, root=portraits, lpips=lpips)
-    if own:
-        make_folder(out)
-        facts["inputs"] = f"{len(own)} in {inputs}; the J-net takes square ones for aligned heads"
-        comparison.add_inputs(own)
+        facts["inputs"] = f"{len(small)} in {inputs}; the J-net takes square ones for aligned heads"
+        comparison.add_inputs(small)
     show(comparison.result(facts), out, "comparison")
+
+
+def _add_portraits(
+    comparison: Comparison,
+    folder: Path,
+    count: int,
+    held_out: int | None,
+    include: tuple[str, ...],
+    facts: dict[str, str],
+) -> None:
+    """Compare up to `count` portraits that no model was trained on."""
+    from facegen.data.split import shared_split, spread
+    from facegen.evaluation.features import load_lpips
+
+    weights = list(dict.fromkeys(folder for model in comparison.models for folder in model.folders))
+    split = shared_split(folder, weights, held_out, include)
+    files = spread(split.kept_out, count)
+    make_folder(comparison.out)
+    facts["portraits"] = f"{len(files)} below {folder}; {split.text}"
+    lpips = load_optional(partial(load_lpips, comparison.device), facts)
+    comparison.add_portraits(files, split.text, root=folder, lpips=lpips)
 
 
 def _track(files: Sequence[Path], what: str) -> Iterator[Path]:

@@ -15,21 +15,21 @@ STARTS = {
     "bash": "source '{script}'\n",
     "zsh": "(( $+functions[compdef] )) || {{ autoload -Uz compinit && compinit; }}\nsource '{script}'\n",
 }
-"""Lines that a shell's start file gets; fish finds the script by its folder."""
+"""Shell -> lines to add to its start file; fish needs none, as it finds the script in its folder."""
 
 
 def install_completion(command: click.Command, shell: str, home: Path) -> list[Path]:
-    """Write the completion script of `facegen`, and have the shell load it when it starts; repeating it is harmless.
+    """Write the completion script of `facegen`, and let the shell load it when it starts; repeating this is harmless.
 
     Args:
-        shell: one of `SHELLS`; "auto" takes the user's, as SHELL says.
+        shell: one of `SHELLS`, or "auto" for the one that the environment variable SHELL names.
         home: the user's folder.
     Returns:
         the files written.
     """
     shell = Path(os.environ.get("SHELL", "")).name if shell == "auto" else shell
     if shell not in SHELLS:
-        raise UsageError(f"--install-completion: knows {', '.join(SHELLS)}, not {shell!r}; name one, as in bash.")
+        raise UsageError(f"--install-completion: unknown shell {shell!r}; name one of {', '.join(SHELLS)}.")
     completer = get_completion_class(shell)
     assert completer is not None
     folder = home / (".config/fish/completions" if shell == "fish" else ".local/share/facegen")
@@ -40,12 +40,13 @@ def install_completion(command: click.Command, shell: str, home: Path) -> list[P
         if shell in STARTS and _append(start, STARTS[shell].format(script=script)):
             return [script, start]
     except OSError as error:
-        raise FileError(f"{error.filename}: cannot be written ({error.strerror}); change its permissions.") from None
+        path = error.filename or script  # a full disk has no name
+        raise FileError(f"{path}: cannot be written ({error.strerror}); change its permissions.") from None
     return [script]
 
 
 def _append(path: Path, text: str) -> bool:
-    """Add text to the end of a file, unless it contains it already; True if it was added."""
+    """Append text to a file that does not contain it yet; return True if it was added."""
     with path.open("a+", encoding="utf-8", errors="surrogateescape") as file:
         file.seek(0)
         before = file.read()

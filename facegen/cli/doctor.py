@@ -51,6 +51,29 @@ def doctor() -> None:
 
 def checks() -> Iterator[Check]:
     """Check everything, in the order printed."""
+    for name, group in {
+        "packages": _packages,
+        "extras": _extras,
+        "device": _machine,
+        "weights": _weights,
+        "landmark model": _landmarks,
+        "golden picture": _golden,
+        "self-test": _sample,
+    }.items():
+        yield from _attempt(name, group)
+
+
+def _attempt(name: str, group: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """Yield the checks of a group; an error becomes a failed check with the group's name."""
+    try:
+        yield from group()
+    except FacegenError as error:
+        yield Check(name, str(error), ok=False)
+    except Exception as error:  # a broken installation can raise any error
+        yield Check(name, f"{type(error).__name__}: {error}", ok=False)
+
+
+def _packages() -> Iterator[Check]:
     yield Check("facegen", __version__)
     yield Check("python", f"{platform.python_version()} on {platform.platform()}")
     for package in PACKAGES:
@@ -58,16 +81,10 @@ def checks() -> Iterator[Check]:
             yield Check(package, metadata.version(package))
         except metadata.PackageNotFoundError:
             yield Check(package, "not installed under this name")
-    yield from _extras()
-    yield from _machine()
-    yield from _weights()
-    yield _attempt("landmark model", _landmarks)
-    yield from _golden()
-    yield _attempt("self-test", _sample)
 
 
 def _extras() -> Iterator[Check]:
-    """Check the optional packages, extra by extra; a missing one is no fault, but has to be known."""
+    """Check the optional packages of each extra; a missing one is reported, but is not a failure."""
     lines = metadata.requires("facegen") or []
     found = [re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line) for line in lines]
     absent: dict[str, list[str]] = {}
@@ -101,39 +118,41 @@ def _weights() -> Iterator[Check]:
     if not folders:
         yield Check("weights", "none found", ok=False)
     for folder in folders:
-        yield _attempt(f"weights {folder.name}", partial(_loaded, folder))
+        yield from _attempt(f"weights {folder.name}", partial(_weight_folder, folder))
 
 
-def _loaded(folder: Path) -> str:
+def _weight_folder(folder: Path) -> Iterator[Check]:
     from facegen.weights import MODELS, load_network, read_card
 
     _, model = MODELS[read_card(folder).kind]
     _, card = load_network(str(folder.resolve()), model)
-    return f"{card.kind}, {card.images_seen:,} images seen, sha256 {card.sha256[:16]}"
+    facts = f"{card.kind}, {card.images_seen:,} images seen, sha256 {card.sha256[:16]}"
+    yield Check(f"weights {folder.name}", facts)
 
 
-def _landmarks() -> str:
+def _landmarks() -> Iterator[Check]:
     import numpy as np
 
     from facegen.faces.landmarks import landmarks_in_head
 
-    return f"{len(landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points)} points"
+    points = landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points
+    yield Check("landmark model", f"{len(points)} points")
 
 
 def _golden() -> Iterator[Check]:
-    """Compare the golden picture of the processor, and of each GPU; "auto" takes no Apple GPU that differs."""
+    """Compare the golden picture of the CPU and of each GPU; "auto" avoids an Apple GPU that differs: no failure."""
     import torch
 
     from facegen.golden import CLOSE, difference
 
     gpus = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    for device in ("cpu", *(name for name, there in gpus.items() if there)):
+    for device in ("cpu", *(name for name, available in gpus.items() if available)):
         found = difference(device)
         verdict = f"differs by {found:.1f} of 255" + ("" if found < CLOSE else f"; do not use --device {device}")
         yield Check(f"golden picture on {device}", verdict, found < CLOSE or device == "mps")
 
 
-def _sample() -> str:
+def _sample() -> Iterator[Check]:
     import torch
 
     from facegen.golden import choose_device
@@ -144,13 +163,5 @@ def _sample() -> str:
     image = FacePipeline.load(device=device).sample(seed=0, size=256).image
     if not torch.isfinite(image).all():
         raise FacegenError("the sample has pixels that are not numbers; try --set precision=fp32 with sample.")
-    return f"a {image.shape[-1]} px sample from seed 0 in {time.perf_counter() - started:.1f} s on {device}"
-
-
-def _attempt(name: str, check: Callable[[], str]) -> Check:
-    try:
-        return Check(name, check())
-    except FacegenError as error:
-        return Check(name, str(error), ok=False)
-    except Exception as error:  # a broken installation gives any error, and it has to be reported
-        return Check(name, f"{type(error).__name__}: {error}", ok=False)
+    facts = f"a {image.shape[-1]} px sample from seed 0 in {time.perf_counter() - started:.1f} s on {device}"
+    yield Check("self-test", facts)

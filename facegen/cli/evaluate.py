@@ -7,7 +7,7 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -25,24 +25,22 @@ if TYPE_CHECKING:
     from facegen.weights import Card
 Loaded = TypeVar("Loaded")
 MEASURED = ("dcgan", "jnet")
-"""Kinds of weights that make pictures."""
+"""Kinds of weights that can be measured."""
 
 
 @click.command()
 @click.argument("measured", nargs=-1, required=True, metavar="WEIGHTS... | FILMS...")
 @click.option("--data", type=PATH, help="For weights: folder of pictures, as in training.")
-@click.option(
-    "--out", type=PATH, default=Path("evaluation"), help="Folder for evaluation.json and evaluation.html."
-)
+@click.option("--out", type=PATH, default=Path("evaluation"), help="Folder for evaluation.json and evaluation.html.")
 @click.option("--samples", type=click.IntRange(min=1), default=1000, help="Stage 1: samples to draw.")
 @click.option("--pictures", type=click.IntRange(min=2), default=60, help="Stage 2: portraits to upscale.")
 @click.option(
     "--held-out", type=click.IntRange(min=0),
-    help="Pictures kept out of training.  [default: as the recipe in the weight folder says]",
+    help="Number of pictures kept out of training.  [default: from the recipe in the weight folder]",
 )
 @click.option(
     "--include", multiple=True, metavar="PATTERN",
-    help='Measure on those below --data that match: "studio/*".  [default: as the recipe]',
+    help='Measure only on pictures below --data that match: "studio/*".  [default: from the recipe]',
 )
 @click.option(
     "--inception", type=FILE, metavar="FILE",
@@ -50,18 +48,33 @@ MEASURED = ("dcgan", "jnet")
 )
 @click.option(
     "--damage", type=click.Choice(["mild", "medium", "strong"]),
-    help="Stage 2: damage the reduced portraits by blur, noise and JPEG first; docs/upscaling.md says how.",
+    help="Stage 2: first damage the reduced portraits by blur, noise and JPEG, as docs/upscaling.md describes.",
 )
 @click.option(
     "--groups", metavar="[skin|FILE]",
-    help="Stage 2: also compare groups of people. skin: by the tone of the cheeks, estimated; or by the columns of a "
-    "CSV file with a column named file.",
+    help="Stage 2: also compare groups of people: skin, by the estimated tone of their cheeks, or the columns of a CSV "
+    "file with a column named file.",
 )
 @click.option("--fps", type=Rate(), default=Fraction(30), help="Frame rate of films that are folders of frames.")
 @pipeline_options
-def evaluate(
-    measured: tuple[str, ...],
-    data: Path | None,
+def evaluate(measured: tuple[str, ...], data: Path | None, out: Path, fps: Fraction, **options: Any) -> None:
+    """Measure WEIGHTS, shipped names or folders, on pictures kept out of their training. Or measure FILMS, files or
+    folders of frames: flicker, warping error, landmark jitter, sharpness.
+
+    Several generators are measured side by side, on the same pictures; so are several films.
+    """
+    if films := _films(measured):
+        _evaluate_films(films, fps, out)
+        return
+    if data is None:
+        names = ", ".join(measured)
+        raise UsageError(f"{names}: not a film; to measure weights, name a folder of pictures with --data.")
+    _evaluate_weights(measured, data, out, **options)
+
+
+def _evaluate_weights(
+    weights: Sequence[str],
+    data: Path,
     out: Path,
     samples: int,
     pictures: int,
@@ -70,49 +83,40 @@ def evaluate(
     inception: Path | None,
     damage: str | None,
     groups: str | None,
-    fps: Fraction,
     recipe: str,
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Measure WEIGHTS, shipped names or folders, on pictures kept out of their training. Or measure FILMS, files or
-    folders of frames: flicker, warping error, landmark jitter, sharpness.
-
-    Several generators are measured side by side, on the same pictures; so are films.
-    """
-    films = _films(measured)
-    if films:
-        from facegen.evaluation.films import evaluate_films
-
-        make_folder(out)
-        evaluation = evaluate_films(films, fps, say)
-        show(replace(evaluation, facts={**evaluation.facts, "facegen": __version__}), out, "evaluation")
-        return
-    if data is None:
-        named = f"{', '.join(measured)} are no films; are they weights?"
-        raise UsageError(f"--data is missing; weights are measured on the pictures below a folder, and {named}")
     from facegen.data.split import shared_split
     from facegen.networks import role_overrides
     from facegen.weights import find_weights, read_card
 
-    folders = [find_weights(name) for name in measured]
+    folders = [find_weights(name) for name in weights]
     cards = [read_card(folder) for folder in folders]
     _check_kinds(folders, cards)
     draws = cards[0].kind == "dcgan"
     if groups is not None and draws:
-        raise UsageError("--groups is for upscalers: faces that a generator draws are nobody's; omit it.")
-    grouping, columns = None if groups is None else _grouping(groups), _columns(measured, cards)
+        raise UsageError("--groups is for upscalers, and a generator draws faces of nobody; omit it.")
+    grouping, columns = None if groups is None else _grouping(groups), _columns(weights, cards)
     split = shared_split(data, folders, held_out, include)
     make_folder(out)
     changes = [(*overrides, *role_overrides([str(folder)])) for folder in folders]
     pipelines = {column: load_pipeline(recipe, change, device) for column, change in zip(columns, changes, strict=True)}
     facts = _facts(cards, data, recipe, overrides)
     if draws:
-        show(replace(_stage_1(pipelines, split, samples, inception, facts), facts=facts), out, "evaluation")
-        return
-    evaluations = _stage_2(pipelines, split, pictures, damage, grouping, facts)
+        evaluations: Sequence[Evaluation] = [_stage_1(pipelines, split, samples, inception, facts)]
+    else:
+        evaluations = _stage_2(pipelines, split, pictures, damage, grouping, facts)
     for evaluation, name in zip(evaluations, ("evaluation", "groups"), strict=False):
         show(replace(evaluation, facts=facts), out, name)
+
+
+def _evaluate_films(films: Sequence[Path], fps: Fraction, out: Path) -> None:
+    from facegen.evaluation.films import evaluate_films
+
+    make_folder(out)
+    evaluation = evaluate_films(films, fps, say)
+    show(replace(evaluation, facts={**evaluation.facts, "facegen": __version__}), out, "evaluation")
 
 
 def show(evaluation: Evaluation, out: Path, name: str) -> None:
@@ -129,8 +133,8 @@ def show(evaluation: Evaluation, out: Path, name: str) -> None:
         print_path(path)
 
 
-def at_hand(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded | None:
-    """Load the network of a figure; None, printed and noted in `facts`, where it is not installed."""
+def load_optional(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded | None:
+    """Load the network of a figure; where it is not installed, print and note that in `facts`, and return None."""
     try:
         return load()
     except MissingExtraError as error:
@@ -140,13 +144,13 @@ def at_hand(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded | None:
 
 
 def _films(measured: Sequence[str]) -> list[Path]:
-    """Return the films; none if all arguments are names of weights, an error if there are some of each."""
+    """Return the films; none if all arguments name weights. Films and weights together are an error."""
     from facegen.evaluation.films import is_film
 
     films = [Path(name) for name in measured if is_film(Path(name))]
     if films and len(films) < len(measured):
         (other, *_) = (name for name in measured if not is_film(Path(name)))
-        raise UsageError(f"{films[0]} is a film, {other} is not; measure weights and films by themselves.")
+        raise UsageError(f"{films[0]} is a film, {other} is not; measure weights and films separately.")
     return films
 
 
@@ -157,7 +161,7 @@ def _stage_1(
     from facegen.evaluation.samples import evaluate_samples
 
     device = next(iter(pipelines.values())).device
-    extractor = at_hand(partial(load_inception, inception, device), facts)
+    extractor = load_optional(partial(load_inception, inception, device), facts)
     return evaluate_samples(pipelines, split, count, say, extractor)
 
 
@@ -174,7 +178,7 @@ def _stage_2(
     from facegen.evaluation.features import load_lpips
 
     (pipeline,) = pipelines.values()
-    lpips = at_hand(partial(load_lpips, pipeline.device), facts)
+    lpips = load_optional(partial(load_lpips, pipeline.device), facts)
     return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, say, lpips, damage, grouping)
 
 
@@ -185,17 +189,17 @@ def _grouping(groups: str) -> Grouping:
 
 
 def _check_kinds(folders: Sequence[Path], cards: Sequence[Card]) -> None:
-    """Refuse weights that make no pictures; several must fit in one table."""
+    """Refuse weights that make no pictures, and several that do not fit in one table."""
     for folder, card in zip(folders, cards, strict=True):
         if card.kind not in MEASURED:
             raise UsageError(f"{folder}: holds a {card.kind}, which makes no pictures; name a dcgan or a jnet.")
         if len(cards) > 1 and card.kind != "dcgan":
-            reason = "only generators (dcgan) are measured side by side, so measure it by itself."
+            reason = "only generators (dcgan) are measured side by side, so measure it alone."
             raise UsageError(f"{folder}: holds a {card.kind}; {reason}")
 
 
 def _columns(weights: Sequence[str], cards: Sequence[Card]) -> list[str]:
-    """Name the columns of the table: as the cards do, or as the user did where two cards agree."""
+    """Name the columns of the table as the cards do, or, if two cards have the same name, as the user did."""
     from facegen.evaluation.samples import SAMPLES
 
     if len(cards) == 1:

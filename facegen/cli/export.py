@@ -12,17 +12,17 @@ from facegen.cli.printing import print_path, say
 
 @click.group()
 def export() -> None:
-    """Write networks in formats that other programs run."""
+    """Write networks in formats that other programs can run."""
 
 
 @export.command()
 @click.argument("weights")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
-@click.option("--side", type=click.IntRange(min=1), help="Of the upscaler's input, in pixels.  [default: a tile's]")
+@click.option("--side", type=click.IntRange(min=1), help="Side of the upscaler's input in pixels.  [default: a tile's]")
 def onnx(weights: str, out: Path, side: int | None) -> None:
     """Write WEIGHTS, a generator or an upscaler, as an ONNX file.
 
-    The file is computed by onnxruntime and compared with PyTorch before it gets its name.
+    Before the file gets its name, onnxruntime runs it and the result is compared with PyTorch's.
 
     \b
     facegen export onnx dcgan-128 -o faces.onnx

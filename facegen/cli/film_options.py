@@ -1,12 +1,13 @@
-"""The options of the commands that make films, and the film they ask for."""
+"""Options that the film commands share, and the film that they request."""
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from fractions import Fraction
 from functools import wraps
 from pathlib import Path
@@ -41,18 +42,31 @@ if TYPE_CHECKING:
     from facegen.video.walk import Walk
 
 MEASURES = ("landmarks", "hysteresis", "carry")
-"""The measures of --steady; see `TemporalOptions`."""
+"""Measures against flicker that --steady switches on; see `TemporalOptions`."""
 MAX_RATE, MAX_SECONDS = 240, 24 * 3600
 _OUT = "Film to write: .mp4, .webm, .mov, .mkv or .gif; a name without suffix is a folder of PNG frames."
-_PATH = "Between keyframes: a smooth curve through all, or great circles from each to the next."
-_EASING = "ease comes to rest at every keyframe."
-_INTERPOLATE = "Make every 2nd or 4th frame only, and those between from the optical flow."
-_WITHOUT = f"Measures of --steady to leave out: {','.join(MEASURES)}."
-_STABILIZE = "Share of the face's own motion that the camera takes out."
+_PATH = "From keyframe to keyframe along a smooth curve (spline) or great circles (slerp)."
+_EASING = "linear moves steadily; ease comes to rest at every keyframe."
+_INTERPOLATE = "Draw only every 2nd or 4th frame, and make the others by optical flow."
+_WITHOUT = f"Measures of --steady to omit: {','.join(MEASURES)}."
+_STABILIZE = "Share of the face's motion to remove, as a camera that follows it would."
+
+
+class Seconds(click.FloatRange):
+    """The length of a film in seconds."""
+
+    def __init__(self) -> None:
+        super().__init__(0, MAX_SECONDS, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if math.isnan(seconds):  # no comparison refuses it
+            self.fail(f"{value!r} is not a number of seconds; expected more than 0, as in 12.", param, ctx)
+        return seconds
 
 
 class Rate(click.ParamType[Fraction]):
-    """Frames a second: 30, 29.97, 30000/1001."""
+    """Frames a second, as in 30, 29.97 or 30000/1001."""
 
     name = "rate"
 
@@ -61,7 +75,7 @@ class Rate(click.ParamType[Fraction]):
         rate = Fraction(str(value)) if found and not re.search(r"/0+$", str(value)) else Fraction(0)
         if not 0 < rate <= MAX_RATE:
             expected = f"expected more than 0, at most {MAX_RATE}: 30, 30000/1001."
-            self.fail(f"{value!r} is no frame rate; {expected}", param, ctx)
+            self.fail(f"{value!r} is not a frame rate; {expected}", param, ctx)
         return rate
 
 
@@ -88,9 +102,9 @@ class FilmRequest:
     overwrite: bool
 
     def check(self) -> None:
-        """Refuse what cannot be made, before any work is done for it."""
+        """Refuse a film that cannot be made, before any work is done."""
         if not self.steady and self.without:
-            raise UsageError("--no-steady leaves all measures out; omit --without.")
+            raise UsageError("--no-steady omits all measures; leave --without out.")
         file = self._file({})
         make_folder(file.path.parent)
         self._check_targets(file)
@@ -105,12 +119,12 @@ class FilmRequest:
         upscaled: bool = True,
         columns: int = 1,
     ) -> None:
-        """Make the film, with the time left on a terminal, and print its path.
+        """Make the film and print its path; a terminal shows the time left.
 
         Args:
-            keyframes: the latents that each face goes through.
-            options: of the command, recorded before those of the request.
-            upscaled: False shows the generator's own faces.
+            keyframes: for each face, the latents that it goes through.
+            options: the command's options, for the record.
+            upscaled: False shows the faces as the generator draws them.
         """
         import numpy as np
 
@@ -133,14 +147,13 @@ class FilmRequest:
             if cluster is not None:
                 networks = Networks(recipe_path(options["recipe"]), options["set"], cluster.device)
                 sharing = Shared(stack.enter_context(cluster.pool(networks)))
-            film = replace(self._film(), upscaled=upscaled, columns=columns)
-            for path in _tracked(pipeline, walks, film, file, sharing):
+            for path in _make_film(pipeline, walks, self._film(upscaled, columns), file, sharing):
                 print_path(path)
 
     def _text(
         self, maker: Maker, command: str, options: dict[str, Any], keyframes: Sequence[Sequence[Tensor]]
     ) -> dict[str, str]:
-        """The film's record, and what tells its sound."""
+        """Return the film's record, and the hash of its sound."""
         from facegen.files import sha256_of
         from facegen.media.record import record_text
         from facegen.video.film import AUDIO_KEY
@@ -150,7 +163,7 @@ class FilmRequest:
         return text if self.audio is None else text | {AUDIO_KEY: sha256_of(self.audio)}
 
     def _check_targets(self, file: FilmFile) -> None:
-        """Refuse to replace what facegen did not make."""
+        """Refuse to replace files that facegen did not write."""
         from facegen.media.record import check_target
         from facegen.media.video_writer import written_pictures
 
@@ -158,13 +171,14 @@ class FilmRequest:
         for path in (*(written_pictures(file.path) if is_folder(file.path) else [file.path]), *sheet):
             check_target(path, self.overwrite)
 
-    def _film(self) -> FilmOptions:
+    def _film(self, upscaled: bool, columns: int) -> FilmOptions:
         from facegen.video.film import FilmOptions
         from facegen.video.temporal import TemporalOptions
 
         measures = {name: self.steady and name not in self.without for name in MEASURES}
         temporal = TemporalOptions(**measures, stabilize=self.stabilize)
-        return FilmOptions(fps=self.fps / self.interpolate, size=self.size, temporal=temporal)
+        fps = self.fps / self.interpolate
+        return FilmOptions(fps=fps, size=self.size, upscaled=upscaled, columns=columns, temporal=temporal)
 
     def _file(self, text: dict[str, str]) -> FilmFile:
         from facegen.video.film import FilmFile, frame_count
@@ -176,7 +190,7 @@ class FilmRequest:
         )  # fmt: skip
 
     def _recorded(self) -> dict[str, Any]:
-        """The options that shape the film, as `arguments` takes them; names without folders."""
+        """Return the options that shape the film, for `arguments`; files by name, without their folder."""
         return asdict(self) | {
             "out": self.out.name,
             "audio": None if self.audio is None else self.audio.name,
@@ -191,7 +205,7 @@ class FilmRequest:
         }
 
 
-def _tracked(
+def _make_film(
     pipeline: FacePipeline, walks: Sequence[Walk], film: FilmOptions, file: FilmFile, sharing: Sharing | None
 ) -> list[Path]:
     """Make a film with a progress line for its frames; exit with 130 after Ctrl-C."""
@@ -212,12 +226,12 @@ def _tracked(
             return make_film(pipeline, walks, film, file, sharing=sharing, track=track, say=say)
     except KeyboardInterrupt:
         text = f"{file.path} is not finished; {frames_kept(file.frames)} frames are kept"
-        say("", f"Stopped: {text}. To go on, run the same command again.")
+        say("", f"Stopped: {text}. To continue, run the same command again.")
         sys.exit(130)
 
 
 def film_options(*, size: int, seconds: float, loop: bool) -> Option:
-    """Add the options of a film, with these defaults; the command gets them as `request`, a `FilmRequest`."""
+    """Add the options of a film, with these defaults; the command gets a `FilmRequest` as `request`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(command)
@@ -232,23 +246,22 @@ def film_options(*, size: int, seconds: float, loop: bool) -> Option:
 
 def _options(size: int, seconds: float, loop: bool) -> list[Option]:
     """List the options in the order of the help."""
-    length = click.FloatRange(0, MAX_SECONDS, min_open=True)
     measures = Listed("measure", lambda: MEASURES, none=False)
     return [
         click.option("-o", "--out", type=PATH, default=Path("out/film.mp4"), help=_OUT),
-        click.option("--seconds", type=length, default=seconds, help="Length of the film."),
+        click.option("--seconds", type=Seconds(), default=seconds, help="Length of the film."),
         click.option("--fps", type=Rate(), default="30", help="Frames a second: 30, 30000/1001."),
         click.option("--size", type=Size(), default=size, help="Side of a face in pixels."),
-        click.option("--loop/--no-loop", default=loop, help="Go back to the first keyframe."),
+        click.option("--loop/--no-loop", default=loop, help="Return to the first keyframe at the end."),
         click.option("--path", type=click.Choice(["spline", "slerp"]), default="spline", help=_PATH),
         click.option("--easing", type=click.Choice(["linear", "ease"]), default="linear", help=_EASING),
-        click.option("--audio", type=FILE, help="File whose sound accompanies the film."),
+        click.option("--audio", type=FILE, help="File with the sound of the film."),
         click.option("--interpolate", type=click.Choice([1, 2, 4]), default=1, help=_INTERPOLATE),
-        click.option("--codec", help="av1 for .webm; other suffixes have one codec each."),
+        click.option("--codec", help="av1 for .webm; the other suffixes have one codec each."),
         click.option("--steady/--no-steady", default=True, help="Keep details still over time."),
         click.option("--without", type=measures, default=(), metavar="MEASURES", help=_WITHOUT),
         click.option("--stabilize", type=click.FloatRange(0, 1), default=0.0, help=_STABILIZE),
-        click.option("--sheet", is_flag=True, help="Write a contact sheet of the film too."),
+        click.option("--sheet", is_flag=True, help="Also write a contact sheet of the film."),
         overwrite_option,
         cluster_option,
         click.option("--keep-frames", is_flag=True, help="Keep the lossless frames, in a folder next to the film."),

@@ -12,14 +12,14 @@ from facegen.errors import UsageError, did_you_mean
 from facegen.files import DOCS
 
 PAGE_OF = {"upres": "upscaling", "sign": "upscaling", "train": "training", "compare": "comparing"}
-"""Commands whose page has another name."""
+"""Command -> its page, where their names differ."""
 
 
 @click.command()
 @click.argument("topic", required=False)
 @click.pass_context
 def help(context: click.Context, topic: str | None) -> None:
-    """Show the options of a command and the page about it, or a page alone: facegen help training.
+    """Show the options of a command and its page of the documentation, or just a page: facegen help training.
 
     Without TOPIC, list the commands and the pages.
     """
@@ -39,7 +39,7 @@ def help(context: click.Context, topic: str | None) -> None:
 
 
 def pages() -> dict[str, Path]:
-    """The pages of the documentation by name."""
+    """Return the pages of the documentation by name."""
     return {path.stem: path for path in DOCS.glob("*.md")}
 
 
@@ -52,7 +52,7 @@ def _list_of_pages() -> str:
 
 
 def _show(usage: str, page: str) -> None:
-    """Print both; a terminal gets a pager, and the page formatted, other programs get its Markdown."""
+    """Print both: formatted and in a pager on a terminal, as Markdown to other programs."""
     if not sys.stdout.isatty():
         say(*"\n\n".join(filter(None, (usage, page.rstrip()))).splitlines(), err=False)
         return

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("pictures", nargs=-1, required=True, type=PATH)
 @click.option(
     "--source", type=PATH,
-    help="The photo it was made from: measure how well the picture, shrunk again, agrees with it.",
+    help="The photo it was made from: also measure how well the picture, shrunk again, agrees with it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each picture, with the whole record.")
 def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> None:
@@ -32,7 +32,7 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
     from facegen.explain import inspect_picture
 
     if source is not None and len(pictures) > 1:
-        raise click.UsageError("--source is what one picture was made from; inspect the others by themselves.")
+        raise click.UsageError("--source is for one picture; inspect the others without it.")
 
     def show(path: Path) -> None:
         found = inspect_picture(path, source)
@@ -48,7 +48,7 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
 
 
 def _plain(found: Inspection) -> dict[str, Any]:
-    """Convert to JSON's types; an infinite PSNR becomes null."""
+    """Convert to types that JSON has; an infinite PSNR becomes null."""
     values = asdict(found) | {"record": found.record.model_dump(mode="json") if found.record else None}
     if found.agreement and found.agreement.psnr == float("inf"):
         values["agreement"]["psnr"] = None
@@ -66,7 +66,7 @@ def _rows(found: Inspection) -> dict[str, str]:
     if found.seams:
         rows["seams"] = f"mean {found.seams.mean:.2f}, max {found.seams.max:.2f} (1.00 is none)"
     if found.content:
-        rows["elsewhere"] = f"mean {found.content.mean:.2f}, max {found.content.max:.2f} (lines that are no seams)"
+        rows["elsewhere"] = f"mean {found.content.mean:.2f}, max {found.content.max:.2f} (other lines, for comparison)"
     rows["sharpness"] = f"{found.sharpness:.3g} (variance of the Laplacian)"
     if found.agreement:
         psnr, largest = found.agreement.psnr, found.agreement.largest

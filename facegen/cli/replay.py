@@ -31,26 +31,26 @@ REPLAYED = {
         "strip", "recipe", "set",
     ),
 }  # fmt: skip
-"""Commands that a record may run, with the options it may give them: a picture may come from a stranger."""
+"""Command that a record may run -> the options it may give; others are refused, as a picture may be a stranger's."""
 DEVICES = re.compile(r"cpu|mps|cuda(:\d{1,3})?")
 FILMS = ("video", "grid-walk")
-"""Commands that are printed for the user to run."""
-GONE = {"calm": 0, "choice.strategy": "joint"}
-"""Recipe keys of earlier versions -> the value at which they make no difference."""
+"""Commands that replay does not run, but prints for the user."""
+REMOVED_KEYS = {"calm": 0, "choice.strategy": "joint"}
+"""Recipe key of earlier versions -> the value at which it had no effect."""
 
 
 @click.command()
 @click.argument("picture", type=PATH)
 @click.option(
     "--source", type=PATH,
-    help="The photo it was made from.  [default: the file of that name next to the picture, or in this folder]",
+    help="The photo it was made from.  [default: the recorded name, next to the picture or in this folder]",
 )
-@click.option("--mask", type=PATH, help="The mask it was made with, found like --source.")
+@click.option("--mask", type=PATH, help="The mask it was made with.  [default: as for --source]")
 @out_option
 @click.option("--device", help="auto, cpu, cuda, cuda:1 or mps.  [default: the one that made the picture]")
 @click.option(
     "--trust", is_flag=True,
-    help="Read weights from the folders that the record names. Without it, only weights that facegen ships are used.",
+    help="Read weights from folders that the record names, not only the shipped ones.",
 )
 @overwrite_option
 def replay(
@@ -99,11 +99,12 @@ def remake(
     """Make a picture again from its record.
 
     Args:
-        folder: an empty one, for the result and what is needed on the way.
-        source, mask: the photo and the mask; None looks for those that the record names.
-        device: None is the one that made the picture.
-        trust, trusted: read weights from any folder that the record names, or from these alone.
-        ready: called once all is checked, before the work.
+        folder: an empty folder, for the result and intermediate files.
+        source, mask: the photo and the mask; None searches for the files that the record names.
+        device: None takes the one that made the picture.
+        trust: read weights from any folder that the record names.
+        trusted: names of weights that may be read besides the shipped ones.
+        ready: called after all checks, before the work.
     """
     from facegen.media.record import check_weights, read_record
 
@@ -122,7 +123,7 @@ def remake(
 
 
 def _values(record: Record, picture: Path) -> dict[str, Any]:
-    """Read the recorded command line, of allowed options alone, as the parameters of its command."""
+    """Parse the recorded command line into the parameters of its command; refuse options that are not allowed."""
     from facegen.cli.sample import sample
     from facegen.cli.upres import upres
 
@@ -138,15 +139,15 @@ def _values(record: Record, picture: Path) -> dict[str, Any]:
     command, photo = (upres, ["--", "photo"]) if name == "upres" else (sample, [])
     flags = {word: param.is_flag for param in command.params if isinstance(param, click.Option) for word in param.opts}
     given: list[str] = []
-    left = iter(words[1:] if photo else words)
-    for word in left:
+    rest = iter(words[1:] if photo else words)
+    for word in rest:
         if not word.startswith("--") or word[2:] not in REPLAYED[name]:
-            raise FileError(f"{picture}: its record holds {word!r}, which replay takes from no record; not made again.")
-        value = "" if flags[word] else next(left, "")
-        if word != "--set" or value.partition("=")[0].strip() not in GONE:
+            raise FileError(f"{picture}: its record holds {word!r}, which replay does not accept.")
+        value = "" if flags[word] else next(rest, "")
+        if word != "--set" or value.partition("=")[0].strip() not in REMOVED_KEYS:
             given.append(word if flags[word] else f"{word}={value}")
     try:
-        # without --help: click makes that option once, and would keep the names that it has here
+        # without --help: click would keep the names that this option has here
         return command.make_context(name, given + photo, help_option_names=[]).params
     except click.ClickException as error:
         raise FileError(f"{picture}: its record is damaged ({error.format_message()}); get it again.") from None
@@ -155,7 +156,7 @@ def _values(record: Record, picture: Path) -> dict[str, Any]:
 def _recipe(
     record: Record, picture: Path, folder: Path, overrides: tuple[str, ...], trusted: Iterable[str] | None
 ) -> Path:
-    """Write the recorded recipe; refuse unknown values and weights neither shipped nor `trusted` (None: any)."""
+    """Write the recorded recipe; refuse unknown keys, and weights neither shipped nor `trusted` (None: all are)."""
     import tomli_w
 
     from facegen.media.record import weight_names
@@ -163,7 +164,7 @@ def _recipe(
     from facegen.weights import weight_folders
 
     recipe = deepcopy(record.recipe)
-    for name, neutral in GONE.items():
+    for name, neutral in REMOVED_KEYS.items():
         table, _, key = name.rpartition(".")
         values = recipe.get(table, {}) if table else recipe
         if values.get(key) == neutral:
@@ -175,9 +176,8 @@ def _recipe(
     except (RecipeError, TypeError, ValueError) as error:
         reason = "; ".join(line.removeprefix(f"{path}: ") for line in str(error).splitlines()).rstrip(".")
         raise FileError(
-            f"{picture}: was made by an earlier facegen ({record.facegen}) with a recipe that this one does not have: "
-            f"{reason}; install the earlier one to make it again, or run its command anew: "
-            f"facegen {shlex.join(record.argv)}"
+            f"{picture}: was made by facegen {record.facegen} with a recipe that this version cannot read: {reason}; "
+            f"install that version to make it again, or run its command: facegen {shlex.join(record.argv)}"
         ) from None
     known = {weights.name for weights in weight_folders()}.union(trusted or ())
     for name in {*weight_names(wanted, drawn=False), *record.weights} - known if trusted is not None else ():
@@ -192,8 +192,8 @@ def _device(record: Record, picture: Path) -> str:
 
 
 def recorded_input(wanted: SourceRecord | None, picture: Path, option: str, given: Path | None) -> Path | None:
-    """Find the photo, or the mask, that the record names, and check its hash."""
-    word = {"source": "photo"}.get(option, option)
+    """Find the photo or the mask that the record names, and check its hash."""
+    word = "photo" if option == "source" else option
     if wanted is None:
         if given is not None:
             raise UsageError(f"--{option} {given}: {picture} was not made from a {word}; omit --{option}.")
@@ -212,7 +212,7 @@ def recorded_input(wanted: SourceRecord | None, picture: Path, option: str, give
 
 @contextmanager
 def _threads(number: int | None) -> Iterator[None]:
-    """Give PyTorch a recorded number of threads."""
+    """Give PyTorch the recorded number of threads, if there is one, for a while."""
     import torch
 
     before = torch.get_num_threads()
@@ -226,7 +226,7 @@ def _threads(number: int | None) -> Iterator[None]:
 def _make(
     record: Record, picture: Path, photo: Path | None, values: Mapping[str, Any], recipe: Path, device: str
 ) -> list[Path]:
-    """Run the recorded command next to a recipe file; return the files it wrote."""
+    """Run the recorded command in the folder of the recipe file; return the files that it wrote."""
     from facegen.cli.upres import upres_options
     from facegen.drawn import Order, write_drawn
     from facegen.jobs import Task
@@ -239,25 +239,25 @@ def _make(
     out, device = recipe.with_name("out"), resolve_device(device)
     if photo is None or record.source is None:
         pipeline = FacePipeline.load(recipe, values["overrides"], device=device)
-        command, target = record.argv[0], out / f"drawn.{values['file_format']}"
-        options = {"size": values["size"], "format": values["file_format"], "recipe": values["recipe"]}
-        options |= {"set": values["overrides"]}
+        command, file_format = record.argv[0], values["file_format"]
+        options = {"size": values["size"], "format": file_format}
+        options |= {"recipe": values["recipe"], "set": values["overrides"]}
         if command == "studio":  # a face without a seed
-            return [write_drawn(pipeline, Order(latent_in(pipeline, picture), target, options), command).path]
-        seed = values["seeds"][0]
-        order = Order(pipeline.latent(seed), target, {"seeds": seed} | options)
-        return [write_drawn(pipeline, order, command).path]
+            z = latent_in(pipeline, picture)
+        else:
+            z, options = pipeline.latent(values["seeds"][0]), {"seeds": values["seeds"][0]} | options
+        return [write_drawn(pipeline, Order(z, out / f"drawn.{file_format}", options), command).path]
     copy = _copied(photo, recipe.parent / "source", record.source)
     mask = None if record.mask is None else _copied(values["mask"], recipe.parent / "mask", record.mask)
     wanted = replace(upres_options(values, recipe, device), mask=mask)
-    if wanted.suffix is None and not is_clip(picture):  # earlier versions wrote PNG unless told otherwise
+    if wanted.suffix is None and not is_clip(picture):  # earlier versions wrote PNG by default
         wanted = replace(wanted, suffix=picture.suffix)
     upscaler = FileUpscaler(wanted, inputs=())
     return list(upscaler(Task(copy, out / copy.stem)).written)
 
 
 def _copied(path: Path, folder: Path, record: SourceRecord) -> Path:
-    """Copy a file to its recorded name, which becomes part of the new picture's own record."""
+    """Copy a file to its recorded name, as the new picture's record will contain that name."""
     folder.mkdir()
     return _copy(path, folder / record.name)
 
@@ -272,7 +272,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 
 def _differences(record: Record, picture: Path, target: Path) -> str:
-    """Explain why a picture made again is not the same, from the two files."""
+    """Explain how a picture that was made again differs from the first."""
     import numpy as np
 
     from facegen.media.images import read_image
@@ -285,12 +285,12 @@ def _differences(record: Record, picture: Path, target: Path) -> str:
         return f"{changes}."
     old, new = (read_image(path, keep_profile=True).rgb.astype(int) for path in (picture, target))
     if old.shape != new.shape:
-        return f"{changes}; its size is another."
-    return f"{changes}; samples differ by at most {np.abs(old - new).max()} of 255."
+        return f"{changes}; its size differs."
+    return f"{changes}; pixel values differ by at most {np.abs(old - new).max()} of 255."
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any], where: str = "") -> Iterator[str]:
-    """Yield every value that differs, as "recipe.fidelity: 1.0, now 0.5"."""
+    """Yield each value that differs, as in "recipe.fidelity: 1.0, now 0.5"."""
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key), after.get(key)
         if isinstance(old, dict) and isinstance(new, dict):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
 
 SHEET_SIDE = 256
+"""Side of a face on the contact sheet, in pixels."""
 
 
 @click.command()
@@ -39,7 +40,7 @@ SHEET_SIDE = 256
 @out_option
 @format_option
 @click.option("--grid", is_flag=True, help="Also write all faces as one contact sheet.")
-@click.option("--stages", is_flag=True, help="Also write the steps on the way: small face, guide, tiles, candidates.")
+@click.option("--stages", is_flag=True, help="Also write the steps in between: small face, guide, tiles, candidates.")
 @click.option("--explain", is_flag=True, help="Also write which candidate was chosen for each tile, and why.")
 @overwrite_option
 @pipeline_options
@@ -56,42 +57,35 @@ def sample(
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Draw a face for each seed.
-
-    The same seed always gives the same face.
-    """
-    from facegen.faces.dlib_models import begin_to_load
-
-    begin_to_load()  # before PyTorch is imported, which takes as long
+    """Draw a face for each seed. The same seed always gives the same face."""
+    make_folder(out)
+    pipeline = load_pipeline(recipe, overrides, device)
     from facegen.media.images import resize
     from facegen.media.record import check_target
 
-    make_folder(out)
-    pipeline = load_pipeline(recipe, overrides, device)
     if size > pipeline.finest_size:
         say(f"--size {size}: detail ends at {pipeline.finest_size} px; the picture is enlarged from that by Lanczos.")
     options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}
     overview = out / f"grid-{size}.{file_format}"
     if grid:
         check_target(overview, overwrite)
-    wanted = _Wanted(out, size, file_format, stages=stages, explain=explain, overwrite=overwrite)
-    made = _drawn(pipeline, seeds, wanted, options)
-    sheet: dict[str, RGB] = {}
+    results = _Results(out, size, file_format, stages=stages, explain=explain, overwrite=overwrite)
+    coming, faces = _draw(pipeline, seeds, results, options), list[RGB]()
 
-    def draw(seed: int) -> None:
-        drawn = next(made).result()
-        for path in wanted.write_more(seed, drawn):
+    def write(seed: int) -> None:
+        drawn = next(coming).result()
+        for path in results.write_more(seed, drawn):
             print_path(path)
         if grid:
-            sheet[f"seed {seed}"] = resize(drawn.picture, (SHEET_SIDE, SHEET_SIDE))
+            faces.append(resize(drawn.picture, (SHEET_SIDE, SHEET_SIDE)))
 
-    for_each(seeds, draw)
+    for_each(seeds, write)
     if grid:
-        print_path(_write_grid(overview, sheet, seeds, options))
+        print_path(_write_grid(overview, faces, seeds, options))
 
 
 @dataclass(frozen=True)
-class _Wanted:
+class _Results:
     """The files of each seed."""
 
     out: Path
@@ -119,7 +113,7 @@ class _Wanted:
             check_explanation(self.stem(seed), self.overwrite)
 
     def write_more(self, seed: int, drawn: Drawn) -> Iterator[Path]:
-        """Yield the picture, and what is written next to it."""
+        """Yield the picture; write the other files next to it and yield them."""
         from facegen.explain import write_explanation, write_stages
 
         yield drawn.path
@@ -129,17 +123,17 @@ class _Wanted:
             yield from write_explanation(drawn.upscaled, self.stem(seed))
 
 
-def _drawn(
-    pipeline: FacePipeline, seeds: Sequence[int], wanted: _Wanted, options: dict[str, Any]
+def _draw(
+    pipeline: FacePipeline, seeds: Sequence[int], results: _Results, options: dict[str, Any]
 ) -> Iterator[Future[Drawn]]:
-    """Draw and write the face of each seed; for one whose file must not be replaced there is its error."""
+    """Draw and write the face of each seed; a seed whose files must not be replaced yields that error."""
     from facegen.drawn import Order, write_all
     from facegen.threads import at_once
 
-    checks: dict[int, Future[Any]] = {seed: at_once(partial(wanted.check, seed)) for seed in seeds}
+    checks: dict[int, Future[Any]] = {seed: at_once(partial(results.check, seed)) for seed in seeds}
     free = (seed for seed in seeds if not checks[seed].exception())
-    orders = (Order(pipeline.latent(seed), wanted.path(seed), {"seeds": seed} | options) for seed in free)
-    drawn = write_all(pipeline, orders, wanted.size, "sample")
+    orders = (Order(pipeline.latent(seed), results.path(seed), {"seeds": seed} | options) for seed in free)
+    drawn = write_all(pipeline, orders, results.size, "sample")
     for seed in seeds:
         yield checks[seed] if checks[seed].exception() else next(drawn)
 
@@ -148,13 +142,13 @@ def _stages(stem: Path) -> Path:
     return stem.with_name(f"{stem.name}-stages")
 
 
-def _write_grid(path: Path, pictures: dict[str, RGB], seeds: tuple[int, ...], options: dict[str, Any]) -> Path:
-    """Write a contact sheet that carries the command that makes it."""
+def _write_grid(path: Path, faces: Sequence[RGB], seeds: Sequence[int], options: dict[str, Any]) -> Path:
+    """Write a contact sheet, with the command that makes it."""
     from facegen.media.images import write_image
     from facegen.media.record import COMMAND_KEY, arguments
     from facegen.media.sheets import contact_sheet
 
-    shown = {"seeds": ",".join(map(str, seeds))} | options | {"grid": True}
-    text = {COMMAND_KEY: shlex.join(arguments("sample", shown))}
-    sheet = contact_sheet(list(pictures.values()), labels=list(pictures))
+    recorded = {"seeds": ",".join(map(str, seeds))} | options | {"grid": True}
+    text = {COMMAND_KEY: shlex.join(arguments("sample", recorded))}
+    sheet = contact_sheet(faces, labels=[f"seed {seed}" for seed in seeds])
     return write_image(path, sheet, text=text, label="generated")

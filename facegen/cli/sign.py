@@ -14,16 +14,16 @@ from facegen.cli.printing import print_path
 @click.argument("pictures", nargs=-1, required=True, type=PATH)
 @click.option(
     "--identity", required=True, type=PATH, metavar="FILE",
-    help="A PEM file: your private key, then its certificate and those that vouch for it.",
+    help="A PEM file: your private key, then its certificate chain.",
 )
 @click.option(
     "--source", type=PATH,
-    help="The photo that a picture was made from.  [default: the file of that name next to the picture, or here]",
+    help="The photo that a picture was made from.  [default: the recorded name, next to the picture or in this folder]",
 )
 def sign(pictures: tuple[Path, ...], identity: Path, source: Path | None) -> None:
-    """Write content credentials (C2PA) into PICTURES that facegen made: with which networks' help, from which photo.
+    """Write content credentials (C2PA) into PICTURES that facegen made: which networks made them, from which photo.
 
-    Credentials of the photo are kept in them. Pixels and record stay the same; the file does not, so facegen replay
+    They include the credentials of the photo. Pixels and record stay the same, but the file changes, so facegen replay
     then reports other bytes. Nothing is sent anywhere.
     """
     from facegen.cli.replay import recorded_input

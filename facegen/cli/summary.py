@@ -1,4 +1,4 @@
-"""Reports of a run over many files: the time left, a line for each file, and a table at the end."""
+"""Report a run over many files: the time left, a line for each file, and a table at the end."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from facegen.jobs import Outcome
 from facegen.results import Upscaling
 
 WIDE = 10_000
-"""Columns where there is no terminal, so that no line is wrapped or cut."""
+"""Width without a terminal, in characters: no line is wrapped or cut."""
 FORECAST_FRAMES, FORECAST_SECONDS = 5, 3.0
-"""Frames, and seconds, after which `Forecast` knows enough."""
+"""Frames and seconds that `Forecast` measures."""
 LONG = 30.0
-"""Seconds from which a user is told how long it takes."""
+"""Remaining seconds from which a forecast is printed."""
 COLUMNS = ("file", "size", "faces", "seams", "fit", "identity", "seconds", "")
 GOOD_SEAMS = 1.05
-"""Mean seam gauge up to which nothing can be seen."""
+"""Mean seam gauge up to which seams are invisible."""
 LEGEND = (
-    f"seams: how far the borders of tiles stand out; 1 is not at all, over {GOOD_SEAMS} (marked !) they may be seen.",
-    "fit: how well the result, shrunk again, matches its photo; over 45 dB no difference can be seen.",
-    f"identity: distance of a face to its photo's, to a recogniser; over {CHANGED} (marked !) perhaps another person.",
+    f"seams: how far the borders of tiles stand out; 1 is not at all, over {GOOD_SEAMS} (marked !) they may show.",
+    "fit: how well the result, shrunk again, matches its photo; over 45 dB the difference is invisible.",
+    f"identity: distance of a face to its original for a recogniser; over {CHANGED} (marked !) perhaps another person.",
 )
 
 
@@ -41,14 +41,14 @@ def error_console() -> Console:
 
 
 class _Description(ProgressColumn):
-    """The things that a line counts; file names may be in it."""
+    """What a progress line counts, with file names escaped."""
 
     def render(self, task: Task) -> Text:
         return cells(task.description)[0]
 
 
 def time_left(console: Console) -> Progress:
-    """Return a progress line for a terminal; elsewhere it shows nothing."""
+    """Return a progress display for a terminal; elsewhere it shows nothing."""
     return Progress(
         _Description(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("left"),
@@ -57,36 +57,36 @@ def time_left(console: Console) -> Progress:
 
 
 class Forecast:
-    """Says once, after the first frames of a film, how long the others take, if that is long."""
+    """Prints once, after the first frames of a film, how long the others will take, if that is long."""
 
     def __init__(self, name: str) -> None:
-        self._name, self._said = name, False
+        self._name, self._printed = name, False
         self._began: tuple[float, int] | None = None
         self.done = 0
         """Frames done."""
 
     def __call__(self, done: int, of: int | None) -> None:
-        """Take note that so many frames of a film, of so many if that is known, are done; also before the first."""
+        """Note the number of frames done, of all if known; call it before the first frame too."""
         now, self.done = time.monotonic(), done
         began, first = self._began = self._began or (now, done)
-        if self._said or done - first < FORECAST_FRAMES or now - began < FORECAST_SECONDS:
+        if self._printed or done - first < FORECAST_FRAMES or now - began < FORECAST_SECONDS:
             return
-        self._said, each = True, (now - began) / (done - first)
+        self._printed, each = True, (now - began) / (done - first)
         left = LONG if of is None else each * (of - done)
         if left >= LONG:
-            whole = "" if of is None else f"about {_rounded(left)} for {of - done} more frames, "
-            say(f"{self._name}: {whole}{each:.2g} s a frame.")
+            total = "" if of is None else f"about {_rounded(left)} for {of - done} more frames, "
+            say(f"{self._name}: {total}{each:.2g} s a frame.")
 
 
 def _rounded(seconds: float) -> str:
-    """A duration in words: 40 seconds, 5 minutes, 2.5 hours."""
+    """Put a duration in words: 40 seconds, 5 minutes, 2.5 hours."""
     if seconds < 90:
         return f"{round(seconds, -1):.0f} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 90 * 60 else f"{seconds / 3600:.1f} hours"
 
 
 def report(outcome: Outcome, alone: bool) -> None:
-    """Print what was written and what went wrong; for a single file also what the table would say."""
+    """Print the results of a file, or its error; for a single file also the remark that the table would contain."""
     for path in outcome.written:
         print_path(path)
     if outcome.error:
@@ -117,7 +117,7 @@ def summary(outcomes: Iterable[Outcome]) -> Table:
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
-    """Make a cell for each of `COLUMNS`; what is unknown stays blank."""
+    """Make a cell for each of `COLUMNS`; unknown values stay blank."""
     known = outcome if isinstance(outcome, Upscaling) else Upscaling(outcome.source)
     seams, fit = known.seams, known.fit
     sizes = [f"{width}x{height}" for width, height in filter(None, (known.before, known.after))]

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli.options import need_packages
+from facegen.cli.options import PATH, need_packages
 from facegen.cli.printing import say
 from facegen.errors import TrainingError, UsageError, did_you_mean
-from facegen.files import PIPELINES
+from facegen.files import PIPELINES, is_plain
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -25,7 +25,7 @@ COUNTS = {"": 1, "k": 1_000, "M": 1_000_000}
 
 
 class Duration(click.ParamType[float]):
-    """90s, 30m, 2h or 1.5h; in seconds."""
+    """A duration, as in 90s, 30m, 2h or 1.5h, in seconds."""
 
     name = "duration"
 
@@ -37,7 +37,7 @@ class Duration(click.ParamType[float]):
 
 
 class Count(click.ParamType[int]):
-    """800, 500k or 1.5M."""
+    """A number of images, as in 800, 500k or 1.5M."""
 
     name = "count"
 
@@ -50,13 +50,13 @@ class Count(click.ParamType[int]):
 
 
 class TrainingRecipe(click.ParamType[Path]):
-    """A shipped training recipe by its name, or any by its path."""
+    """A shipped training recipe by its name, or any training recipe by its path."""
 
     name = "recipe"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         text, folder = str(value), PIPELINES / "train"
-        if text.endswith(".toml") or Path(text).is_file():
+        if text.endswith(".toml") or is_plain(Path(text)):
             return Path(text)
         known = sorted(path.stem for path in folder.glob("*.toml"))
         if text not in known:
@@ -67,27 +67,22 @@ class TrainingRecipe(click.ParamType[Path]):
 
 @click.command()
 @click.argument("recipe", type=TrainingRecipe())
-@click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder of aligned pictures.")
-@click.option("--out", type=click.Path(path_type=Path), help="Run folder: stats, samples, checkpoints.")
+@click.option("--data", required=True, type=PATH, help="Folder of aligned pictures.")
+@click.option("--out", type=PATH, help="Run folder: stats, samples, checkpoints.")
 @click.option("--resume", is_flag=True, help="Continue from the newest checkpoint in --out.")
-@click.option("--from", "begin_with", metavar="WEIGHTS", help="Start from published weights: a name, or a folder.")
+@click.option("--from", "begin_with", metavar="WEIGHTS", help="Start from published weights, by name or folder.")
 @click.option(
-    "--time",
-    "seconds",
-    type=Duration(),
-    default=None,
-    help="End after this long, at the learning rate that the recipe ends with: 90s, 30m, 2h.",
+    "--time", "seconds", type=Duration(),
+    help="End after this time, with the learning rate at the recipe's final value: 90s, 30m, 2h.",
 )
-@click.option("--images", type=Count(), default=None, help="Stop after so many images in all: 800, 500k.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a value, as in run.batch=8.")
+@click.option("--images", type=Count(), help="End at this number of images in total: 800, 500k.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a value of RECIPE: run.batch=8.")
 @click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    help="What to train on; auto takes a GPU if there is one.",
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+    help="Device to train on; auto takes a GPU if there is one.",
 )
-@click.option("--devices", type=click.IntRange(min=1), default=1, help="Processes, one to a device.")
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Processor threads of each process.")
+@click.option("--devices", type=click.IntRange(min=1), default=1, help="Number of processes, one for each device.")
+@click.option("--threads", type=click.IntRange(min=1), help="Processor threads of each process.")
 @click.option("--dry-run", is_flag=True, help="Print the recipe, parameters, memory and speed; do not train.")
 def train(
     recipe: Path,
@@ -103,8 +98,8 @@ def train(
     threads: int | None,
     dry_run: bool,
 ) -> None:
-    """Train a network by RECIPE: shipped, as dcgan-128, or a file. Ctrl-C saves the run, --resume continues it."""
-    need_packages("lightning_fabric", "matplotlib", "tensorboardX")
+    """Train a network by RECIPE, a shipped one as dcgan-128 or a file; Ctrl-C saves the run, --resume continues it."""
+    need_packages("train", "lightning_fabric", "matplotlib", "tensorboardX")
     import torch
 
     from facegen.training.distributed import end_processes, make_fabric
@@ -139,24 +134,24 @@ def _train(recipe: AnyRecipe, data: Path, out: Path, seconds: float | None, fabr
     progress = TrainingProgress()
     watchdog = Watchdog(progress.warn, bounded=recipe.loss.kind != "wasserstein")
     callbacks = (StatsFile(), Samples(), TensorBoard(), watchdog, progress)
-    tell, warn = (partial(say, err=False), progress.warn) if fabric.is_global_zero else (_silent, _silent)
+    report, warn = (partial(say, err=False), progress.warn) if fabric.is_global_zero else (_ignore, _ignore)
     trainer = make_trainer(recipe, data, out, callbacks=callbacks, fabric=fabric, warn=warn, **beginning)
-    tell(f"Training from {trainer.images_seen} images seen, into {out}.")
+    report(f"Training from {trainer.images_seen} images seen, into {out}.")
     try:
         trainer.run(float("inf") if seconds is None else seconds)
     except OSError as error:
-        reason = f"{error.strerror or error}; free some space, or change the permissions, and add --resume to go on"
+        reason = f"{error.strerror or error}; free some space, or change the permissions, and continue with --resume"
         raise TrainingError(f"{out}: cannot be written ({reason}).") from None
     except KeyboardInterrupt:
         saved = [int(path.stem) for path in checkpoints(out)]
         state = f"Saved at {saved[-1]} images" if saved else "Nothing is saved yet"
-        tell("", f"{state}." + (" To go on, add --resume to the same command." if saved else ""))
+        report("", f"{state}." + (" To continue, add --resume to the same command." if saved else ""))
         raise SystemExit(130) from None
-    tell(f"Done at {trainer.images_seen} images. Publish with: facegen publish {out} NAME")
+    report(f"Done at {trainer.images_seen} images. Publish with: facegen publish {out} NAME")
 
 
-def _silent(*lines: object) -> None:
-    """Messages of all processes but the first."""
+def _ignore(*lines: object) -> None:
+    """Drop the messages of every process but the first."""
 
 
 def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
@@ -165,12 +160,11 @@ def _print_dry_run(recipe: AnyRecipe, data: Path, device: str) -> None:
     from facegen.training.start import dry_run
 
     found = dry_run(recipe, data, device=device, warn=say)
-    tell = partial(say, err=False)
-    tell(*dumps(recipe.model_dump(mode="json", exclude_none=True)).splitlines(), "")
-    for name, count in found.parameters.items():
-        tell(f"{name:<14} {count:>12,} parameters")
-    tell(f"{'pictures':<14} {found.pictures:>12,} to train on, {found.picture_bytes / 2**20:,.0f} MiB in memory")
+    lines = [*dumps(recipe.model_dump(mode="json", exclude_none=True)).splitlines(), ""]
+    lines += [f"{name:<14} {count:>12,} parameters" for name, count in found.parameters.items()]
+    lines += [f"{'pictures':<14} {found.pictures:>12,} to train on, {found.picture_bytes / 2**20:,.0f} MiB in memory"]
     if found.peak_bytes is not None:
-        tell(f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, without the pictures")
-    tell(f"{'speed':<14} {found.images_per_second:>12,.1f} images/s here")
-    tell(f"{'time':<14} {found.seconds / 3600:>12,.1f} h for {recipe.run.images:,} images")
+        lines += [f"{'memory':<14} {found.peak_bytes / 2**20:>12,.0f} MiB at the peak of a step, without the pictures"]
+    lines += [f"{'speed':<14} {found.images_per_second:>12,.1f} images/s here"]
+    lines += [f"{'time':<14} {found.seconds / 3600:>12,.1f} h for {recipe.run.images:,} images"]
+    say(*lines, err=False)

@@ -25,7 +25,7 @@ from facegen.cli.options import (
     recipe_path,
 )
 from facegen.cli.printing import say
-from facegen.files import is_plain, resolved
+from facegen.files import is_folder, is_plain, resolved
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -41,9 +41,8 @@ PHOTO_OPTIONS = ("scale", "width", "faces", "face_size_min", "background")
 """Options for whole photos, not for --crop and --aligned."""
 PICTURE_OPTIONS = ("crop", "aligned", "mask", "before_after", "explain")
 """Options for pictures; with one of them, clips in folders are skipped."""
-
 SHARED_OPTIONS = ("recipe", "overrides", "size", "mask", "strip", "before_after", "explain", "overwrite")
-"""Options that are called the same in `UpresOptions`."""
+"""Options that have the same name in `UpresOptions`."""
 
 
 @click.command()
@@ -51,12 +50,12 @@ SHARED_OPTIONS = ("recipe", "overrides", "size", "mask", "strip", "before_after"
 @click.option("--out", type=PATH, default=Path("out"), help="Folder for the results; or a file, for a single photo.")
 @click.option(
     "--scale", type=Scale(),
-    help="Enlarge photos this many times: 2, 1.5.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
+    help="Enlargement of photos: 2, 1.5.  [default: 2 to 8, so that the largest head becomes 768 px wide]",
 )
 @click.option("--width", type=Size(65_535), help="Width of the results in pixels, instead of --scale.")
 @click.option(
     "--faces", metavar="[all|largest|NUMBERS]", default="all",
-    help="Which faces to upscale, also by number, counted from the largest: 1,3. The others are treated as background.",
+    help="Faces to upscale; numbers count from the largest: 1,3. The others are treated as background.",
 )
 @click.option(
     "--face-size-min", type=click.IntRange(min=0), default=0, metavar="PIXELS",
@@ -64,24 +63,24 @@ SHARED_OPTIONS = ("recipe", "overrides", "size", "mask", "strip", "before_after"
 )
 @click.option(
     "--background", type=click.Choice(["lanczos", "tiles", "keep"]), default="lanczos",
-    help="What to do with the rest of the photo. lanczos: enlarge it by Lanczos interpolation. tiles: upscale it by "
-    "the same network, which takes a minute or two per megapixel without a GPU. keep: change nothing but the faces; "
-    "the photo keeps its size.",
+    help="How to treat the rest of the photo. lanczos: enlarge it by Lanczos interpolation. tiles: upscale it with the "
+    "same network, which takes a minute or two per megapixel without a GPU. keep: leave it unchanged; the photo keeps "
+    "its size.",
 )
 @click.option(
     "--mask", type=PATH, metavar="FILE",
-    help="A picture of the photo's shape, white where the photo is left alone, black elsewhere: there it is only "
-    "enlarged, with soft edges. With several PHOTOS, it counts for each.",
+    help="A picture of the photo's shape: where it is white, the photo is only enlarged, with soft edges; where it is "
+    "black, the photo is restored. It applies to each of several PHOTOS.",
 )
 @click.option("--crop", is_flag=True, help="Cut out every head, upright, and upscale it to --size.")
 @click.option("--aligned", is_flag=True, help="PHOTOS are square crops of upright heads; upscale each to --size.")
-@click.option("--size", type=Size(), default=768, help="Side of what --crop and --aligned write, in pixels.")
+@click.option("--size", type=Size(), default=768, help="Side of the results of --crop and --aligned in pixels.")
 @photo_format_option
 @click.option("--strip", is_flag=True, help="Do not copy metadata such as camera, place and time (EXIF, XMP).")
 @click.option("--before-after", is_flag=True, help="Also write the original and the result side by side.")
 @click.option("--explain", is_flag=True, help="Also write which candidate was chosen for each tile, and why.")
 @click.option("--overwrite", is_flag=True, help="Make results again, and replace files that facegen did not write.")
-@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Upscale this many at a time.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, help="Number of files to upscale at a time.")
 @cluster_option
 @pipeline_options
 def upres(
@@ -100,7 +99,7 @@ def upres(
 
     Video clips (mp4, mov, mkv, webm, avi and others) are upscaled too, to out/NAME-xN.mp4, with their sound.
 
-    Results that are there already are skipped. After Ctrl-C or a crash, run the same command again to go on.
+    Existing results are skipped. After Ctrl-C or a crash, run the same command again to continue.
     """
     from facegen.golden import choose_device
     from facegen.jobs import find_tasks
@@ -111,8 +110,9 @@ def upres(
     clips = _takes_clips(photos)
     if options["mask"] is not None and not is_plain(options["mask"]):
         raise click.UsageError(f"--mask {options['mask']}: no such file; check the path.")
-    if out.suffix.lower() in (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) and not out.is_dir():
-        tasks, out = _one_result(photos, out, options), out.parent
+    if out.suffix.lower() in (*PICTURE_SUFFIXES, *CLIP_SUFFIXES) and not is_folder(out):
+        tasks = [_named_task(photos, out)]
+        options["file_format"], out = _named_format(photos[0], out, options["file_format"]), out.parent
     else:
         tasks = find_tasks(photos, out, clips=clips)
     device = device if cluster else choose_device(device)
@@ -123,11 +123,7 @@ def upres(
 
 
 def upres_options(values: Mapping[str, Any], path: Path, device: str) -> UpresOptions:
-    """Return the options of a run from the parameters of the command.
-
-    Args:
-        path: the recipe's file.
-    """
+    """Convert the parameters of the command; `path` is the recipe's file."""
     from facegen.photo import PhotoOptions
     from facegen.results import UpresOptions
 
@@ -141,31 +137,38 @@ def upres_options(values: Mapping[str, Any], path: Path, device: str) -> UpresOp
     )
 
 
-def _one_result(photos: Sequence[Path], out: Path, options: dict[str, Any]) -> list[Task]:
-    """Return the task of a single photo whose result is named; its suffix becomes the format."""
+def _named_task(photos: Sequence[Path], out: Path) -> Task:
+    """Return the task of a single photo whose result is the file `out`."""
     from facegen.jobs import Task
+
+    if len(photos) > 1 or is_folder(photos[0]):
+        raise click.UsageError(f"--out {out} names a file, which is for a single photo; name a folder.")
+    return Task(photos[0], out.with_suffix(""), out)
+
+
+def _named_format(photo: Path, out: Path, wanted: str | None) -> str | None:
+    """Take the format of a result from its file name; refuse a suffix that contradicts --format or the photo."""
     from facegen.media.images import WRITABLE
     from facegen.media.video_reader import is_clip
     from facegen.results import CLIP_SUFFIX, OWN_SUFFIX
 
-    if len(photos) > 1 or photos[0].is_dir():
-        raise click.UsageError(f"--out {out} names a file, which is for a single photo; name a folder.")
     suffix = out.suffix.lower()
-    known = [CLIP_SUFFIX] if is_clip(photos[0]) else WRITABLE
+    known = [CLIP_SUFFIX] if is_clip(photo) else WRITABLE
     if suffix not in known:
         raise click.UsageError(f"--out {out}: a file's suffix must be one of {', '.join(sorted(known))}.")
-    wanted = options["file_format"]
-    if not is_clip(photos[0]):
-        options["file_format"] = OWN_SUFFIX.get(suffix, suffix).removeprefix(".")
-        if wanted not in (None, options["file_format"]):
-            raise click.UsageError(f"--out {out} and --format {wanted} contradict each other; leave one of them out.")
-    return [Task(photos[0], out.with_suffix(""), out)]
+    if is_clip(photo):
+        return wanted
+    named = OWN_SUFFIX.get(suffix, suffix).removeprefix(".")
+    if wanted not in (None, named):
+        raise click.UsageError(f"--out {out} and --format {wanted} contradict each other; leave one of them out.")
+    return named
 
 
 def _refuse_conflicts(crop: bool, aligned: bool) -> None:
-    """Refuse options that contradict each other."""
+    """Refuse options, from the command line or a file of settings, that contradict each other."""
     context = click.get_current_context()
-    given = [name for name in context.params if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    chosen = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+    given = [name for name in context.params if context.get_parameter_source(name) in chosen]
     if crop and aligned:
         raise click.UsageError("--crop and --aligned exclude each other: an aligned picture has no head to cut out.")
     if "cluster" in given and "jobs" in given:
@@ -185,7 +188,7 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
 
 
 def _takes_clips(photos: Sequence[Path]) -> bool:
-    """Return whether the options allow clips; refuse a clip that is named together with options that do not."""
+    """Return True if the options allow clips; refuse a clip that is named together with options for pictures."""
     from facegen.media.video_reader import is_clip
 
     given = [name for name in PICTURE_OPTIONS if click.get_current_context().params[name]]
@@ -197,7 +200,7 @@ def _takes_clips(photos: Sequence[Path]) -> bool:
 
 
 def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, upscale: Upscale) -> None:
-    """Report each picture as it is done, and all at the end; exit with 1 if any failed, with 130 after Ctrl-C."""
+    """Report each picture when it is done, and all at the end; exit with 1 if any failed, with 130 after Ctrl-C."""
     from facegen.cli.summary import report, report_all
 
     outcomes: dict[Path, Outcome] = {}
@@ -211,8 +214,7 @@ def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, upscale: Upscale
         done = sum(not outcome.error for outcome in outcomes.values())
         begun = [(source, clip.done) for source, clip in clips.items() if source not in outcomes]
         kept = "".join(f", and {frames} frames of {source.name}" for source, frames in begun)
-        text = f"Stopped: {done} of {len(tasks)} are done{kept}. To go on, run the same command again."
-        say("", text)
+        say("", f"Stopped: {done} of {len(tasks)} are done{kept}. To continue, run the same command again.")
         sys.exit(130)
     report_all([outcomes[task.source] for task in tasks])
 
@@ -220,7 +222,7 @@ def _upscale_all(tasks: Sequence[Task], upscaler: FileUpscaler, upscale: Upscale
 def _outcomes(
     tasks: Sequence[Task], upscaler: FileUpscaler, upscale: Upscale, clips: dict[Path, Forecast]
 ) -> Generator[Outcome, None, None]:
-    """Yield what is done already, then upscale the rest; a terminal shows the time left."""
+    """Yield the files that are done already, then upscale the others; a terminal shows the time left."""
     from facegen.cli.summary import error_console, time_left
     from facegen.results import DoneBefore
 
@@ -243,7 +245,7 @@ def _here(jobs: int, todo: Sequence[Task], upscaler: FileUpscaler, on_part: OnPa
 
     jobs = min(jobs, len(todo))
     if jobs == 1:
-        _ = upscaler.pipeline  # loaded now, as an error here is the fault of no picture
+        _ = upscaler.pipeline  # load it now: an error is not the fault of a picture
         upscaler.on_part = on_part
     return run(todo, upscaler, Processes(jobs))
 
@@ -251,7 +253,7 @@ def _here(jobs: int, todo: Sequence[Task], upscaler: FileUpscaler, on_part: OnPa
 def _on_cluster(
     address: str, todo: Sequence[Task], upscaler: FileUpscaler, on_part: OnPart
 ) -> Generator[Outcome, None, None]:
-    """Upscale on the machines of a cluster, which share the pictures, and then the frames of each clip."""
+    """Upscale on the machines of a cluster; they share the pictures, then the frames of each clip."""
     from facegen.jobs import attempt, share
     from facegen.media.video_reader import is_clip
     from facegen.photo_files import FileUpscaler
@@ -266,7 +268,7 @@ def _on_cluster(
 
 
 def _parts_in(progress: Progress, clips: dict[Path, Forecast]) -> OnPart:
-    """Show the frames of each clip, and the faces and background of each photo, on lines of their own."""
+    """Show a progress line for the frames of each clip, and for each face and the background of each photo."""
     from facegen.cli.summary import Forecast
     from facegen.media.video_reader import is_clip
 

@@ -1,4 +1,4 @@
-"""`facegen video` and `facegen grid-walk`: films of faces that walk through the latent space."""
+"""`facegen video` and `facegen grid-walk`: films of walks through the latent space."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import click
 from facegen.cli.film_options import FilmRequest, film_options
 from facegen.cli.options import Seeds, load_pipeline, pipeline_options
 from facegen.errors import UsageError
+from facegen.files import is_plain
 
 
 class Files(click.ParamType[tuple[Path, ...]]):
@@ -18,11 +19,11 @@ class Files(click.ParamType[tuple[Path, ...]]):
     name = "files"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
-        parts = [value] if Path(value).exists() else str(value).split(",")
-        for part in parts:
-            if not Path(part).is_file():
-                self.fail(f"{part!r}: no such file; expected files, as in a.png,b.png.", param, ctx)
-        return tuple(map(Path, parts))
+        paths = [Path(value)] if is_plain(Path(value)) else [Path(part) for part in str(value).split(",")]
+        for path in paths:
+            if not is_plain(path):
+                self.fail(f"{str(path)!r}: no such file; expected files, as in a.png,b.png.", param, ctx)
+        return tuple(paths)
 
 
 @click.command()
@@ -33,7 +34,7 @@ class Files(click.ParamType[tuple[Path, ...]]):
 )
 @click.option(
     "--project", "photos", type=Files(), multiple=True, metavar="FILES",
-    help="Keyframes nearest to the heads in photos; facegen project finds them once for several films.",
+    help="Keyframes nearest to the heads in photos; to use one in several films, find it once by facegen project.",
 )
 @film_options(size=768, seconds=12, loop=False)
 @pipeline_options
@@ -48,14 +49,14 @@ def video(
 ) -> None:
     """Make a film of a face that changes from keyframe to keyframe: --seeds first, then --from, then --project.
 
-    A film that was stopped goes on at its last finished frame when the same command is run again.
+    To continue a film that was stopped, run the same command again.
     """
     from facegen.cli.project import find_latent
     from facegen.video.walk import latent_in
 
     faces, heads = ([path for paths in given for path in paths] for given in (pictures, photos))
     if len(seeds) + len(faces) + len(heads) < 2:
-        raise UsageError("a film goes from keyframe to keyframe; give at least 2, as in --seeds 1,5.")
+        raise UsageError("a film needs keyframes; give at least 2, as in --seeds 1,5.")
     request.check()
     pipeline = load_pipeline(recipe, overrides, device, request.cluster)
     keyframes = [
@@ -74,11 +75,11 @@ def video(
 
 
 @click.command(name="grid-walk")
-@click.option("--seeds", type=Seeds(), default="0-15", help="One face for each: 0-15.")
+@click.option("--seeds", type=Seeds(), default="0-15", help="Seeds of the faces: 0-15.")
 @click.option("--columns", type=click.IntRange(min=1), default=4, help="Faces in a row.")
 @click.option(
     "--stops", type=click.IntRange(min=2), default=3,
-    help="Seeds that each face goes through: its own and those after it.",
+    help="Seeds that each face walks through: its own and those after it.",
 )
 @film_options(size=192, seconds=8, loop=True)
 @pipeline_options
@@ -91,17 +92,17 @@ def grid_walk(
     overrides: tuple[str, ...],
     device: str,
 ) -> None:
-    """Make a film of a grid of faces, each on a walk of its own through the seeds that follow its own.
+    """Make a film of a grid of faces, each of which walks from its seed through the next ones.
 
-    Faces of at most the generator's own side (128 px) are shown as it draws them; larger ones are upscaled.
+    Faces of up to 128 px are shown as the generator draws them; larger ones are upscaled.
     """
     if len(seeds) < stops:
-        raise UsageError(f"--stops {stops} needs as many seeds; {len(seeds)} are given.")
+        raise UsageError(f"--stops {stops} needs {stops} seeds or more; {len(seeds)} are given.")
     request.check()
     pipeline = load_pipeline(recipe, overrides, device, request.cluster)
     latents = [pipeline.latent(seed) for seed in seeds]
     keyframes = [[latents[(cell + stop) % len(seeds)] for stop in range(stops)] for cell in range(len(seeds))]
-    shown = ",".join(map(str, seeds))
-    options = {"seeds": shown, "columns": columns, "stops": stops, "recipe": recipe, "set": overrides}
+    options = {"seeds": ",".join(map(str, seeds)), "columns": columns, "stops": stops}
+    options |= {"recipe": recipe, "set": overrides}
     upscaled = request.size > pipeline.generator.config.side
     request.make(pipeline, keyframes, command="grid-walk", options=options, upscaled=upscaled, columns=columns)

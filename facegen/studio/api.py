@@ -1,4 +1,4 @@
-"""The endpoints that a client can call: what the tabs do, one call each; see docs/studio.md."""
+"""Endpoints for clients: one for the work of each tab; see docs/studio.md."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from facegen.studio.work import Job, Studio
 Result = TypeVar("Result")
 
 CALLS = 4
-"""Calls of one endpoint that may wait for their job; more wait in Gradio's queue."""
+"""Calls of an endpoint that may wait for their job at a time; others wait in Gradio's queue."""
 
 
 class Endpoints:
-    """The functions behind the endpoints; an error becomes the call's.
+    """The functions behind the endpoints; their docstrings and arguments are shown to clients.
 
-    The names of their arguments are those of the client's. What imports torch runs in the job, as the page would stand
-    still meanwhile.
+    Imports of torch are in the jobs, as they would block the page.
     """
 
     def __init__(self, studio: Studio) -> None:
@@ -41,81 +40,82 @@ class Endpoints:
         width: int,
         mask: str | None = None,
     ) -> str:
-        """Restore a photo; scale 0 chooses one, unless there is a width; fidelity -1 is the preset's, faces are all,
-        largest or numbers; the photo is left alone where a mask is white.
+        """Restore a photo. Scale 0 chooses the scale, unless a width is given; fidelity -1 takes that of the preset;
+        faces are all, largest or numbers as in 1,3; white areas of the mask are not restored.
         """
 
         def work(job: Job) -> str:
-            from facegen.studio.photos import Wish, restore_file
+            from facegen.studio.photos import RestoreSettings, restore_file
 
-            wish = Wish(preset, scale or None, width or None, None if fidelity < 0 else fidelity, background, format)
-            protected = self._own(mask) if mask else None
-            return str(restore_file(self._studio, job, self._own(photo), wish, faces, protected))
+            wanted = None if fidelity < 0 else fidelity
+            settings = RestoreSettings(preset, scale or None, width or None, wanted, background, format)
+            protected = self._file(mask) if mask else None
+            return str(restore_file(self._studio, job, self._file(photo), settings, faces, protected))
 
         return await self._done(work)
 
     async def remake(self, picture: str, photo: str | None = None, mask: str | None = None) -> tuple[str, str]:
-        """Make a picture again from its record, and say whether the bytes are the same; one that was made from a photo
-        needs that photo, and its mask.
+        """Make a picture again from its record, and report whether the bytes are the same. A restored picture needs its
+        photo, and its mask if it had one.
         """
 
         def work(job: Job) -> tuple[str, str]:
             from facegen.studio.photos import make_again
 
-            others = [self._own(other) for other in (photo, mask) if other]
-            done, said = make_again(self._studio, job, self._own(picture), others)
-            return str(done), said
+            inputs = [self._file(file) for file in (photo, mask) if file]
+            done, remark = make_again(self._studio, job, self._file(picture), inputs)
+            return str(done), remark
 
         return await self._done(work)
 
     async def draw(self, seed: float, truncation: float, preset: str) -> str:
-        """Draw the face of a seed; truncation 0 is the preset's."""
+        """Draw the face of a seed; truncation 0 takes that of the preset."""
 
         def work(job: Job) -> str:
-            from facegen.studio.drawing import faces_of, large
+            from facegen.studio.drawing import faces_of, upscale
 
             pipeline = self._studio.pipeline(preset)
             face = faces_of(pipeline, [int(seed)], truncation or pipeline.recipe.truncation)[0]
-            return str(large(self._studio, job, preset, face).path)
+            return str(upscale(self._studio, job, preset, face).path)
 
         return await self._done(work)
 
     async def film(
         self, seeds: str, seconds: float, loop: bool, size: int, preset: str, audio: str | None = None
     ) -> str:
-        """Make a film that goes from seed to seed, with the sound of a file."""
+        """Make a film that goes from seed to seed, with the sound of a file if one is given."""
 
         def work(job: Job) -> str:
             from facegen.studio.drawing import faces_of
-            from facegen.studio.filming import Cut, make
+            from facegen.studio.filming import FilmSettings, make
 
             pipeline = self._studio.pipeline(preset)
             faces = faces_of(pipeline, parse_seeds(seeds), pipeline.recipe.truncation)
             target = self._studio.new_folder() / "film.mp4"
-            cut = Cut(seconds, loop, size, audio=self._own(audio) if audio else None)
-            return str(make(self._studio, job, preset, faces, cut, target))
+            settings = FilmSettings(seconds, loop, size, audio=self._file(audio) if audio else None)
+            return str(make(self._studio, job, preset, faces, settings, target))
 
         return await self._done(work)
 
     async def compare(
         self, photo: str, left: str, left_fidelity: float, right: str, right_fidelity: float
     ) -> tuple[str, str, dict[str, dict[str, str]]]:
-        """Restore a photo in two ways; the figures are by side and by name."""
+        """Restore a photo in two ways; return both results, and the figures of each side by name."""
 
         def work(job: Job) -> tuple[str, str, dict[str, dict[str, str]]]:
             from facegen.studio.comparing import HEAD, Side, compare
 
             sides = (Side(left, left_fidelity), Side(right, right_fidelity))
-            done = compare(self._studio, job, self._own(photo), sides)
-            ours, other = (dict(zip(HEAD, row, strict=True)) for row in done.rows)
-            return str(done.pair[0]), str(done.pair[1]), {"left": ours, "right": other}
+            done = compare(self._studio, job, self._file(photo), sides)
+            first, second = (dict(zip(HEAD, row, strict=True)) for row in done.rows)
+            return str(done.pair[0]), str(done.pair[1]), {"left": first, "right": second}
 
         return await self._done(work)
 
-    def _own(self, file: str | None) -> Path:
+    def _file(self, file: str | None) -> Path:
         if file is None:
             raise UsageError("photo: is missing; send a picture file.")
-        return self._studio.own(file)
+        return self._studio.check_file(file)
 
     async def _done(self, work: Callable[[Job], Result]) -> Result:
         """Queue a job, wait for it, and return its result."""
@@ -131,7 +131,7 @@ class Endpoints:
 
 
 def add_endpoints(studio: Studio) -> None:
-    """Add the endpoints to the page that is being built; their components are not shown."""
+    """Add the endpoints, with hidden components, to the page that is being built."""
     calls = Endpoints(studio)
     presets = list(studio.recipes)
     with gr.Column(visible=False):

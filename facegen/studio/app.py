@@ -1,4 +1,4 @@
-"""The page: its tabs, its looks, and the web application that serves it to those who may use it."""
+"""The page: its tabs, its theme, and the web application that serves it."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 
 LARGEST_FILE = "200mb"
 LARGEST_EVENT, LARGEST_UPLOAD = 2**22, 2**30
-"""Bytes of an event, and of all files that are dropped at once."""
-MISUNDERSTOOD = (FnIndexInferError, LookupError, TypeError, ValueError)
-"""Errors in which Gradio's own routes end over requests that no page sends; what the page asks for runs elsewhere."""
+"""Bytes of an event, and of all files that are dropped at the same time."""
+REQUEST_ERRORS = (FnIndexInferError, LookupError, TypeError, ValueError)
+"""Errors that Gradio's routes raise over requests that no page sends; the page's own work raises none there."""
 CURATE = "/curate/"
-"""Where the page of `facegen data curate` stands."""
+"""Path of the page of `facegen data curate`."""
 CURATE_HINT = (
-    "<div class='hint'><p><b>Look through a training set.</b><br>Start the studio with "
-    "<code>facegen studio --curate SET</code>, and keep or drop its faces here.</p></div>"
+    "<div class='hint'><p><b>Look through a training set.</b><br>To keep or drop its faces here, start the studio with "
+    "<code>facegen studio --curate SET</code>.</p></div>"
 )
 EVENTS = 64
-"""Requests that may wait; more are refused."""
+"""Events that may wait; more are refused."""
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
     "worker-src 'self' blob:; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
 )
-"""Sources that Gradio's page needs; nothing can be fetched from elsewhere."""
+"""The sources that Gradio's page needs; all others are blocked."""
 _FETCHING = ("/gradio_api/file=http", "/gradio_api/proxy=")
-"""Paths with which Gradio's server would fetch files of other servers."""
+"""Paths for which Gradio's server would fetch files from other servers."""
 THEME = gr.themes.Default(
     primary_hue="amber", neutral_hue="stone", font=["ui-sans-serif", "system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
@@ -86,7 +86,7 @@ def build(studio: Studio, curation: Curation | None) -> gr.Blocks:
 
 
 def _build_curate(curation: Curation | None) -> None:
-    """Link to the page of `facegen data curate`, which stands below this one, or say how to get it."""
+    """Link to the page of `facegen data curate`, or explain how to get it."""
     if curation is None:
         gr.HTML(CURATE_HINT)
         return
@@ -98,10 +98,10 @@ def _build_curate(curation: Curation | None) -> None:
     )
 
 
-async def _greet(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    """Give a browser that comes for the first time a name that no other can guess; fetch nothing from elsewhere."""
+async def _set_cookie(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Give a new browser a random name; refuse requests to fetch from other servers."""
     if request.url.path.lower().startswith(_FETCHING):
-        return PlainTextResponse("Nothing is fetched from elsewhere.", 403)
+        return PlainTextResponse("Files of other servers are not fetched.", 403)
     answer = await call_next(request)
     if request.url.path == "/" and COOKIE not in request.cookies:
         answer.set_cookie(COOKIE, secrets.token_urlsafe(16), httponly=True, samesite="lax")
@@ -109,14 +109,14 @@ async def _greet(request: Request, call_next: RequestResponseEndpoint) -> Respon
 
 
 def _refuse(request: Request, error: Exception) -> Response:
-    return PlainTextResponse("The request is none of this page's.", 400)
+    return PlainTextResponse("The page sends no such request.", 400)
 
 
 def create_app(studio: Studio, access: Access, curation: Curation | None = None) -> ASGIApp:
-    """Make the web application; a set to look through stands below it."""
+    """Make the web application; with a set to curate, its page is mounted at `CURATE`."""
     page = files(__package__) / "page"
     app = FastAPI(openapi_url=None)
-    app.middleware("http")(_greet)
+    app.middleware("http")(_set_cookie)
     if curation is not None:
         from facegen.data.curate import server
 
@@ -139,7 +139,7 @@ def create_app(studio: Studio, access: Access, curation: Curation | None = None)
     for route in app.routes:
         if isinstance(route, Mount) and isinstance(route.app, gr.routes.App):
             route.app.add_exception_handler(RequestValidationError, explain_request)
-            for kind in MISUNDERSTOOD:
+            for kind in REQUEST_ERRORS:
                 route.app.add_exception_handler(kind, _refuse)
     headers, uploads = HEADERS | {"Content-Security-Policy": _POLICY}, {"/gradio_api/upload": LARGEST_UPLOAD}
     return Guard(app, access, headers, LARGEST_EVENT, uploads)

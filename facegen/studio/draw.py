@@ -12,7 +12,7 @@ import gradio as gr
 from facegen.errors import FacegenError, UsageError
 from facegen.seeds import parse_seeds
 from facegen.studio.film import FilmTab
-from facegen.studio.shared import PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes
+from facegen.studio.shared import PRIVATE, WATCHING, Tab, View, Visit, job_progress, notes
 from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
@@ -20,46 +20,45 @@ if TYPE_CHECKING:
     from facegen.studio.drawing import Face
 
 COUNT, MOST = 12, 60
-"""Faces drawn at first, and at most, in the grid."""
+"""Faces in the grid: at first, and at most."""
 TO_THE_FACE = """() => matchMedia("(max-width: 740px)").matches &&
   setTimeout(() => document.querySelector("#face").scrollIntoView({ behavior: "smooth" }), 300)"""
-"""Shows the face that was chosen on a phone, where it stands below the grid."""
+"""On a phone, scrolls to the chosen face, which is below the grid."""
 WAYS, REACH = 6, 6.0
-"""Sliders along the main directions, and how far each goes."""
+"""Number of sliders for the main directions, and the largest amount of each."""
 
 
 @dataclass
 class Session(Visit):
-    """Holds the state of one visitor's tab."""
+    """The state of one visitor's tab."""
 
     preset: str
     grid: list[Face] = field(default_factory=list)
     chosen: Face | None = None
-    """The face that is shown large, before the sliders."""
+    """The face that was chosen from the grid."""
     face: Face | None = None
-    """The same after the sliders."""
+    """The same face as the sliders change it."""
     preview: RGB | None = None
     stages: Mapping[str, Path] = field(default_factory=dict)
     """Empty until the face is upscaled."""
 
 
-class DrawTab:
-    """Builds the tab and answers what happens on it."""
+class DrawTab(Tab[Session]):
+    """The tab's components and the handlers of their events."""
 
     def __init__(self, studio: Studio) -> None:
-        self._studio = studio
-        self.sessions = Sessions(lambda: Session(studio.recipe))
-        with gr.Row():
-            with gr.Column(min_width=280, elem_classes=["options", "mixed"]):
-                self._build_options()
-            with gr.Column(scale=3, min_width=250):
-                self.grid = gr.Gallery(
-                    show_label=False, label="Faces", allow_preview=False, object_fit="cover", buttons=[], format="png",
-                    height="auto", elem_id="grid", elem_classes="small-faces",
-                )  # fmt: skip
-            with gr.Column(scale=5, min_width=340, visible=False) as self.large:
-                self._build_view()
-        self._connect()
+        super().__init__(studio, lambda: Session(studio.recipe))
+
+    def _build(self) -> None:
+        with gr.Column(min_width=280, elem_classes=["options", "mixed"]):
+            self._build_options()
+        with gr.Column(scale=3, min_width=250):
+            self.grid = gr.Gallery(
+                show_label=False, label="Faces", allow_preview=False, object_fit="cover", buttons=[], format="png",
+                height="auto", elem_id="grid", elem_classes="small-faces",
+            )  # fmt: skip
+        with gr.Column(scale=5, min_width=340, visible=False) as self.large:
+            self._build_view()
 
     def _build_options(self) -> None:
         self.preset = gr.Dropdown(list(self._studio.recipes), value=self._studio.recipe, label="Preset")
@@ -93,8 +92,8 @@ class DrawTab:
     def _connect(self) -> None:
         follow: dict[str, Any] = {"fn": self.watch, "outputs": self.shown} | WATCHING
         options = [self.seeds, self.truncation]
-        for happened in (self.draw.click, self.seeds.submit, self.truncation.release):
-            happened(self.draw_seeds, options, [self.grid, self.status], **PRIVATE)
+        for event in (self.draw.click, self.seeds.submit, self.truncation.release):
+            event(self.draw_seeds, options, [self.grid, self.status], **PRIVATE)
         changed = self.preset.input(self.change_preset, [self.preset, *options], [self.grid, *self.shown], **PRIVATE)
         changed.then(**follow)
         self.near.click(self.draw_neighbours, self.distance, [self.grid, self.status], **PRIVATE)
@@ -107,32 +106,30 @@ class DrawTab:
         self.stage.input(self.turn, self.stage, self.picture, **PRIVATE)
 
     def connect_load(self, page: gr.Blocks, tab: gr.Tab) -> None:
-        """Show what is there again after a reload, and the first faces when the tab is first opened."""
+        """Show the visitor's state after a reload, and the first faces when the tab is first opened."""
         again = page.load(self.resume, None, [self.preset, self.grid, *self.shown], **PRIVATE)
         again.then(self.watch, None, self.shown, **WATCHING)
         tab.select(self.first, [self.seeds, self.truncation], [self.grid, self.status], **PRIVATE)
 
     def connect_film(self, film: FilmTab) -> None:
-        """Let the face that is shown become a keyframe."""
+        """Let the button "Add to film" add the face as a keyframe."""
 
         def add(request: gr.Request) -> View:
-            face = self.sessions.of(request).face
+            face = self.session(request).face
             return {self.status: notes(film.put(request, [face] if face else []))}
 
         self.to_film.click(add, None, self.status, **PRIVATE, trigger_mode="multiple")
 
-    # --- what happens
-
     def first(self, request: gr.Request, seeds: str, truncation: float) -> View:
         """Draw faces for a visitor who has none yet."""
-        drawn = self.sessions.of(request).grid
+        drawn = self.session(request).grid
         return {self.status: ""} if drawn else self.draw_seeds(request, seeds, truncation)
 
     def draw_seeds(self, request: gr.Request, seeds: str, truncation: float) -> View:
         """Fill the grid with the faces of seeds."""
         from facegen.studio.drawing import faces_of
 
-        session = self.sessions.of(request)
+        session = self.session(request)
         try:
             numbers = _seeds(seeds)
             session.grid = faces_of(self._studio.pipeline(session.preset), numbers, truncation)
@@ -141,10 +138,10 @@ class DrawTab:
         return self._grid(session)
 
     def change_preset(self, request: gr.Request, preset: str, seeds: str, truncation: float) -> View:
-        """Draw the same faces by another preset; those that it cannot draw give way to its own of the seeds."""
+        """Draw the same faces by another preset, or faces of the seeds if it cannot draw these."""
         from facegen.studio.drawing import fits
 
-        session = self.sessions.of(request)
+        session = self.session(request)
         try:
             pipeline = self._studio.pipeline(preset)
         except FacegenError as error:
@@ -160,17 +157,17 @@ class DrawTab:
         return {**self._grid(session), **self._view(session)}
 
     def draw_neighbours(self, request: gr.Request, distance: float) -> View:
-        """Fill the grid with the face that is shown, first, and others near it."""
+        """Fill the grid with the face and others near it."""
         from facegen.studio.drawing import neighbours
 
-        session = self.sessions.of(request)
+        session = self.session(request)
         if session.face is not None:
             session.grid = neighbours(session.face, COUNT, distance)
         return self._grid(session)
 
     def choose(self, request: gr.Request, event: gr.SelectData) -> View:
-        """Show a face of the grid large; the sliders go back to their middle."""
-        session = self.sessions.of(request)
+        """Show a face of the grid large, and reset the sliders."""
+        session = self.session(request)
         session.chosen = session.grid[min(int(event.index), len(session.grid) - 1)]
         self._show(session, session.chosen)
         self._enlarge(session)
@@ -180,7 +177,7 @@ class DrawTab:
         """Move the face along the main directions."""
         from facegen.studio.drawing import directions, moved
 
-        session = self.sessions.of(request)
+        session = self.session(request)
         if session.chosen is not None:
             ways = directions(self._studio.pipeline(session.preset).generator, WAYS)
             self._show(session, moved(session.chosen, ways, amounts))
@@ -188,12 +185,12 @@ class DrawTab:
         return self._view(session)
 
     def turn(self, request: gr.Request, stage: str) -> View:
-        """Show another stage."""
-        return {self.picture: self.sessions.of(request).stages.get(stage)}
+        """Show another stage of the face."""
+        return {self.picture: self.session(request).stages.get(stage)}
 
     async def watch(self, request: gr.Request) -> AsyncIterator[View]:
-        """Show the progress of the face that is upscaled, then the face."""
-        session = self.sessions.of(request)
+        """Show the progress of upscaling, then the face."""
+        session = self.session(request)
         while (job := session.job) is not None and not session.stages:
             async for _ in job.watch():
                 yield {self.status: job_progress(job)}
@@ -205,16 +202,14 @@ class DrawTab:
         yield self._view(session)
 
     def resume(self, request: gr.Request) -> View:
-        """Show a session after a reload."""
-        session = self.sessions.of(request)
+        """Show the visitor's state after a reload."""
+        session = self.session(request)
         if not session.grid:
             return {self.status: ""}
         return {self.preset: session.preset, **self._grid(session), **self._view(session)}
 
-    # --- what is shown
-
     def _show(self, session: Session, face: Face) -> None:
-        """Draw a face small, and end the work on the one before."""
+        """Show a preview of a face, and cancel the work on the one before."""
         from facegen.studio.drawing import preview
 
         session.cancel()
@@ -222,19 +217,17 @@ class DrawTab:
         session.preview = preview(self._studio.pipeline(session.preset), face)
 
     def _enlarge(self, session: Session) -> None:
-        from facegen.studio.drawing import large, stages
+        from facegen.studio.drawing import stages, upscale
 
-        face = session.face
-
+        preset, face = session.preset, session.face
         if face is not None and not session.stages:
-            preset = session.preset
-            session.begin(self._studio, lambda job: stages(large(self._studio, job, preset, face)))
+            session.begin(self._studio, lambda job: stages(upscale(self._studio, job, preset, face)))
 
     def _grid(self, session: Session) -> View:
-        from facegen.studio.drawing import small
+        from facegen.studio.drawing import draw
 
         pipeline = self._studio.pipeline(session.preset)
-        pictures = [(small(pipeline, face), face.caption) for face in session.grid]
+        pictures = [(draw(pipeline, face), face.caption) for face in session.grid]
         return {self.grid: gr.update(value=pictures, selected_index=None), self.status: ""}
 
     def _view(self, session: Session) -> View:
@@ -250,7 +243,7 @@ class DrawTab:
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    """Read seeds; UsageError if they are none, or too many for the grid."""
+    """Parse seeds; UsageError if they are too many for the grid."""
     seeds = parse_seeds(text)
     if len(seeds) > MOST:
         raise UsageError(f"{len(seeds)} seeds are too many for the grid; expected at most {MOST}.")

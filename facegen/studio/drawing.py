@@ -1,4 +1,4 @@
-"""Faces on the page: drawn from seeds, their neighbours, moved along the latents' main directions, and upscaled."""
+"""Faces on the page: drawn from seeds, their neighbours, changed along main directions of the latents, upscaled."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from facegen.pipeline import FacePipeline
 from facegen.studio.work import PIPELINES_KEPT, Job, Studio
 
 SIDE = 768
-"""Side of a face that is shown large, in pixels."""
+"""Side of an upscaled face in pixels."""
 
 
 @dataclass(frozen=True)
 class Face:
-    """A face of the page: where it lies among the latents, and the seed it came from."""
+    """A face of the page: its latent, and the seed that it came from."""
 
     z: Tensor
     """(z_dim,)."""
     truncation: float
     seed: int | None = None
-    """None if it was moved from where a seed put it."""
+    """None if the latent is not that of a seed."""
 
     @property
     def caption(self) -> str:
@@ -40,26 +40,26 @@ class Face:
         return "" if self.seed is None else str(self.seed)
 
     def overrides(self, pipeline: FacePipeline) -> tuple[str, ...]:
-        """The --set options with which `facegen sample` draws it; `pipeline` has the recipe alone."""
-        usual = pipeline.recipe.truncation
-        return () if self.seed is None or self.truncation == usual else (f"truncation={self.truncation}",)
+        """Return the --set options with which `facegen sample` draws it; `pipeline` is made without any."""
+        default = pipeline.recipe.truncation
+        return () if self.seed is None or self.truncation == default else (f"truncation={self.truncation}",)
 
 
 def faces_of(pipeline: FacePipeline, seeds: Sequence[int], truncation: float) -> list[Face]:
-    """The faces of seeds."""
+    """Make the faces of seeds."""
     return [Face(pipeline.latent(seed, truncation), truncation, seed) for seed in seeds]
 
 
 def fits(pipeline: FacePipeline, faces: Sequence[Face]) -> bool:
-    """Return whether the generator can draw faces that another may have drawn."""
+    """Return True if the generator can draw these faces, which may come from another generator."""
     return all(len(face.z) == pipeline.generator.config.z_dim for face in faces)
 
 
 def neighbours(face: Face, count: int, distance: float) -> list[Face]:
-    """The face itself, and others in random directions around it, always the same.
+    """Return the face itself and `count - 1` others in random directions from it, always the same.
 
     Args:
-        distance: 0 is the face, 1 a right angle to it, as far as any other face.
+        distance: 0 is the face itself, 1 is at a right angle to it, as a random face would be.
     """
     rng, length, found = torch.Generator().manual_seed(0), face.z.norm(), [face]
     for _ in range(count - 1):
@@ -73,10 +73,10 @@ def neighbours(face: Face, count: int, distance: float) -> list[Face]:
 
 @lru_cache(PIPELINES_KEPT)
 def directions(generator: DCGANGenerator, count: int) -> Tensor:
-    """The (count, z_dim) directions of z, of length 1, in which the generator's first layer changes most.
+    """Return the (count, z_dim) unit directions of z along which the generator's first layer changes most.
 
     Source: SeFa (Shen & Zhou, "Closed-Form Factorization of Latent Semantics in GANs", 2021): the eigenvectors of
-    A'A, where A is the first layer's matrix; here with its batch normalisation, and the map of z before it.
+    A'A, where A is the first layer's matrix; here including its batch normalisation and the map of z before it.
     """
     layer, norm = generator.stem[0], generator.stem[1]
     assert isinstance(layer, nn.ConvTranspose2d)
@@ -92,32 +92,32 @@ def directions(generator: DCGANGenerator, count: int) -> Tensor:
 
 
 def moved(face: Face, ways: Tensor, amounts: Sequence[float]) -> Face:
-    """A face moved along directions, (N, z_dim), by so many standard deviations; the latent's length stays."""
+    """Move a face along (N, z_dim) directions by N amounts, in standard deviations; keep the length of the latent."""
     if not any(amounts):
         return face
     z = face.z + torch.tensor(amounts, dtype=ways.dtype) @ ways
     return Face(z * face.z.norm() / z.norm(), face.truncation)
 
 
-def small(pipeline: FacePipeline, face: Face) -> RGB:
-    """The face as the generator draws it: (128, 128, 3)."""
+def draw(pipeline: FacePipeline, face: Face) -> RGB:
+    """Draw a face with the generator: (128, 128, 3)."""
     return to_rgb(pipeline.draw(face.z))
 
 
 def preview(pipeline: FacePipeline, face: Face) -> RGB:
-    """The same, merely enlarged: (768, 768, 3)."""
-    return resize(small(pipeline, face), (SIDE, SIDE))
+    """Draw a face and enlarge it by interpolation: (768, 768, 3)."""
+    return resize(draw(pipeline, face), (SIDE, SIDE))
 
 
-def large(studio: Studio, job: Job, preset: str, face: Face) -> Drawn:
-    """Upscale a face and write it: to the bytes that `facegen sample` writes, if it has a seed."""
+def upscale(studio: Studio, job: Job, preset: str, face: Face) -> Drawn:
+    """Upscale a face and write it; the file of a seed has the same bytes as that of `facegen sample`."""
     overrides = face.overrides(studio.pipeline(preset))
     pipeline = studio.pipeline(preset, overrides)
     options: dict[str, Any] = {"size": SIDE, "format": "png", "recipe": preset, "set": overrides}
     name, command = f"face-{SIDE}.png", "studio"
     if face.seed is not None:
         name, command, options = f"seed{face.seed:04d}-{SIDE}.png", "sample", {"seeds": face.seed} | options
-    pipeline.progress = lambda done, of: job.tell(done / of, f"{done} of {of} tiles")
+    pipeline.progress = lambda done, of: job.report(done / of, f"{done} of {of} tiles")
     try:
         return write_drawn(pipeline, Order(face.z, studio.new_folder() / name, options), command)
     finally:
@@ -125,13 +125,13 @@ def large(studio: Studio, job: Job, preset: str, face: Face) -> Drawn:
 
 
 def stages(drawn: Drawn) -> Mapping[str, Path]:
-    """Write the pictures that explain a face next to it: what the generator drew, guide, tiles, and whose won where."""
+    """Write pictures that explain a face next to it: the generator's face, guide, tiles, chosen candidates."""
     steps = stage_pictures(drawn.upscaled, drawn.face)
-    shown = {"128 px": steps["face"], "Guide": steps.get("guide"), "Tiles": steps["tiles"]}
-    shown["Votes"] = vote_map(drawn.upscaled)
+    pictures = {"128 px": steps["face"], "Guide": steps.get("guide"), "Tiles": steps["tiles"]}
+    pictures["Votes"] = vote_map(drawn.upscaled)
     others = {
         name: write_image(drawn.path.with_name(f"{name.lower().replace(' ', '-')}.png"), picture, label="composite")
-        for name, picture in shown.items()
+        for name, picture in pictures.items()
         if picture is not None
     }
     return {"Face": drawn.path} | others

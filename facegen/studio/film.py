@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
@@ -12,31 +12,31 @@ import gradio as gr
 
 from facegen.errors import FacegenError
 from facegen.seeds import parse_seeds
-from facegen.studio.shared import CANCELLING, PRIVATE, WATCHING, Sessions, View, Visit, job_progress, notes
-from facegen.studio.work import Studio
+from facegen.studio.shared import PRIVATE, WATCHING, Tab, View, Visit, notes
+from facegen.studio.work import Job, Studio
 
 if TYPE_CHECKING:
     from facegen.arrays import RGB
     from facegen.studio.drawing import Face
 
 MOST = 24
-"""Keyframes of a film."""
+"""Keyframes that a film may have."""
 HINT = "<div class='hint'><p><b>Add two faces or more.</b><br>The film goes from one to the next.</p></div>"
 
 
 @dataclass
 class Session(Visit):
-    """Holds the state of one visitor's tab."""
+    """The state of one visitor's tab."""
 
     folder: Path
     preset: str
     keyframes: list[tuple[Face, RGB]] = field(default_factory=list)
-    """Each with its picture, (128, 128, 3)."""
+    """Faces with their pictures, (128, 128, 3)."""
     chosen: int | None = None
     film: Path | None = None
 
     def move(self, place: int, to: int | None) -> None:
-        """Move a keyframe, and choose it; None removes it."""
+        """Move a keyframe to another place and choose it; None removes it."""
         if 0 <= place < len(self.keyframes):
             keyframe = self.keyframes.pop(place)
             self.chosen = None if to is None else min(max(to, 0), len(self.keyframes))
@@ -44,18 +44,11 @@ class Session(Visit):
                 self.keyframes.insert(self.chosen, keyframe)
 
 
-class FilmTab:
-    """Builds the tab and answers what happens on it."""
+class FilmTab(Tab[Session]):
+    """The tab's components and the handlers of their events."""
 
     def __init__(self, studio: Studio) -> None:
-        self._studio = studio
-        self.sessions = Sessions(lambda: Session(studio.new_folder(), studio.recipe))
-        with gr.Row():
-            with gr.Column(min_width=280, elem_classes="options"):
-                self._build_options()
-            with gr.Column(scale=2, min_width=340):
-                self._build_view()
-        self._connect()
+        super().__init__(studio, lambda: Session(studio.new_folder(), studio.recipe))
 
     def _build_options(self) -> None:
         self.preset = gr.Dropdown(list(self._studio.recipes), value=self._studio.recipe, label="Preset")
@@ -93,145 +86,126 @@ class FilmTab:
 
     @property
     def shown(self) -> list[Any]:
-        """Every component that `view` changes."""
+        """Every component that `_view` changes."""
         return [
             self.preview, self.start, self.cancel, self.status, self.hint, self.keyframes, self.tools, self.film,
             self.download,
         ]  # fmt: skip
 
     def _connect(self) -> None:
-        for happened in (self.add.click, self.seeds.submit):
-            happened(self.add_seeds, self.seeds, [*self.shown, self.seeds], **PRIVATE)
+        for event in (self.add.click, self.seeds.submit):
+            event(self.add_seeds, self.seeds, [*self.shown, self.seeds], **PRIVATE)
         self.preset.input(self.change_preset, self.preset, [self.preset, *self.shown], **PRIVATE)
         self.keyframes.select(self.choose, None, self.shown, **PRIVATE)
         self.dragged.input(self.drop, None, self.shown, **PRIVATE)
         for button, step in ((self.earlier, -1), (self.later, 1), (self.remove, 0)):
-            button.click(self.mover(step), None, self.shown, **PRIVATE)
-        for button, begin in ((self.preview, self.begin_preview), (self.start, self.begin)):
+            button.click(self._move_handler(step), None, self.shown, **PRIVATE)
+        for button, quick in ((self.preview, True), (self.start, False)):
             options = [self.seconds, self.loop, self.size, self.audio]
-            button.click(begin, options, self.shown, **PRIVATE).then(self.watch, None, self.shown, **WATCHING)
+            begun = button.click(self._begin_handler(quick), options, self.shown, **PRIVATE)
+            begun.then(self.watch, None, self.shown, **WATCHING)
         self.cancel.click(self.stop, None, self.status, **WATCHING)
 
     def connect_load(self, page: gr.Blocks, tab: gr.Tab) -> None:
-        """Show what is there, after a reload and when the tab is opened."""
+        """Show the visitor's state, after a reload and when the tab is opened."""
         again = page.load(self.resume, None, [self.preset, *self.shown], **PRIVATE)
         again.then(self.watch, None, self.shown, **WATCHING)
         tab.select(self.view, None, self.shown, **PRIVATE)
 
-    # --- what happens
-
     def put(self, request: gr.Request, faces: list[Face]) -> str:
-        """Add keyframes; returns what to say about it."""
-        from facegen.studio.drawing import fits, small
+        """Add keyframes; return a message about it."""
+        from facegen.studio.drawing import draw, fits
 
-        session = self.sessions.of(request)
+        session = self.session(request)
         pipeline = self._studio.pipeline(session.preset)
         if len(session.keyframes) + len(faces) > MOST:
             return f"A film has at most {MOST} faces."
         if not fits(pipeline, faces):
             return f"The film's preset, {session.preset}, cannot draw this face; choose another on the tab Film."
-        session.keyframes += [(face, small(pipeline, face)) for face in faces]
-        return f"The film has {len(session.keyframes)} face{'s' * (len(session.keyframes) > 1)} now."
+        session.keyframes += [(face, draw(pipeline, face)) for face in faces]
+        return f"The film has {len(session.keyframes)} face{'s' * (len(session.keyframes) != 1)} now."
 
     def add_seeds(self, request: gr.Request, seeds: str) -> View:
         """Add the faces of seeds."""
         from facegen.studio.drawing import faces_of
 
-        pipeline = self._studio.pipeline(self.sessions.of(request).preset)
+        pipeline = self._studio.pipeline(self.session(request).preset)
         try:
             numbers = parse_seeds(seeds)[: MOST + 1]
         except FacegenError as error:
             return {self.status: notes(str(error))}
-        said = self.put(request, faces_of(pipeline, numbers, pipeline.recipe.truncation))
-        return {**self.view(request), self.status: notes(said), self.seeds: ""}
+        message = self.put(request, faces_of(pipeline, numbers, pipeline.recipe.truncation))
+        return {**self.view(request), self.status: notes(message), self.seeds: ""}
 
     def change_preset(self, request: gr.Request, preset: str) -> View:
-        """Make the film by another preset, if it can draw the faces that are there."""
-        from facegen.studio.drawing import fits, small
+        """Use another preset for the film, if it can draw the faces of the film."""
+        from facegen.studio.drawing import draw, fits
 
-        session, faces = self.sessions.of(request), [face for face, _ in self.sessions.of(request).keyframes]
+        session = self.session(request)
+        faces = [face for face, _ in session.keyframes]
         try:
             pipeline = self._studio.pipeline(preset)
         except FacegenError as error:
             return {self.preset: session.preset, self.status: notes(str(error))}
         if not fits(pipeline, faces):
-            said = f"{preset} cannot draw the faces that are there; remove them first."
-            return {self.preset: session.preset, self.status: notes(said)}
-        session.preset, session.keyframes = preset, [(face, small(pipeline, face)) for face in faces]
-        return self.view(request)
+            message = f"{preset} cannot draw the faces of this film; remove them first."
+            return {self.preset: session.preset, self.status: notes(message)}
+        session.preset, session.keyframes = preset, [(face, draw(pipeline, face)) for face in faces]
+        return self._view(session)
 
     def choose(self, request: gr.Request, event: gr.SelectData) -> View:
         """Choose a keyframe to move or to remove."""
-        self.sessions.of(request).chosen = int(event.index)
+        self.session(request).chosen = int(event.index)
         return self.view(request)
 
-    def mover(self, step: int) -> Any:
-        """The answer to a button that moves the chosen keyframe by a step; 0 removes it."""
+    def _move_handler(self, step: int) -> Callable[[gr.Request], View]:
+        """Make the handler of a button that moves the chosen keyframe by a step; 0 removes it."""
 
         def move(request: gr.Request) -> View:
-            session = self.sessions.of(request)
+            session = self.session(request)
             if session.chosen is not None:
                 session.move(session.chosen, session.chosen + step if step else None)
-            return self.view(request)
+            return self._view(session)
 
         return move
 
     def drop(self, request: gr.Request, event: gr.EventData) -> View:
-        """Move a keyframe that was dragged to another's place."""
-        self.sessions.of(request).move(int(event._data["from"]), int(event._data["to"]))
+        """Move a keyframe that was dragged to the place of another."""
+        self.session(request).move(int(event._data["from"]), int(event._data["to"]))
         return self.view(request)
 
-    def begin_preview(self, request: gr.Request, seconds: float, loop: bool, size: int, audio: str | None) -> View:
-        """Start a quick film."""
-        from facegen.studio.filming import Cut
+    def _begin_handler(self, quick: bool) -> Callable[..., View]:
+        """Make the handler of the button that starts a quick preview, or of the one that starts the film."""
 
-        return self._begin(request, Cut.preview(seconds, loop, self._own(audio)), "preview.mp4")
+        def begin(request: gr.Request, seconds: float, loop: bool, size: int, audio: str | None) -> View:
+            from facegen.studio.filming import FilmSettings, make
 
-    def begin(self, request: gr.Request, seconds: float, loop: bool, size: int, audio: str | None) -> View:
-        """Start the film."""
-        from facegen.studio.filming import Cut
+            session, studio = self.session(request), self._studio
+            sound = None if audio is None else studio.check_file(audio)
+            settings = FilmSettings(seconds, loop, size, audio=sound)
+            settings = settings.preview() if quick else settings
+            target = session.folder / ("preview.mp4" if quick else "film.mp4")
+            preset, faces = session.preset, [face for face, _ in session.keyframes]
 
-        return self._begin(request, Cut(seconds, loop, size=size, audio=self._own(audio)), "film.mp4")
+            def work(job: Job) -> None:
+                session.film = make(studio, job, preset, faces, settings, target)
 
-    def _own(self, audio: str | None) -> Path | None:
-        return None if audio is None else self._studio.own(audio)
+            if not session.busy and len(faces) > 1:
+                session.begin(studio, work)
+            return self._view(session)
 
-    def _begin(self, request: gr.Request, cut: Any, name: str) -> View:
-        from facegen.studio.filming import make
-
-        session, studio = self.sessions.of(request), self._studio
-        faces, target = [face for face, _ in session.keyframes], session.folder / name
-        if not session.works and len(faces) > 1:
-            session.begin(studio, lambda job: make(studio, job, session.preset, faces, cut, target))
-        return self.view(request)
-
-    async def watch(self, request: gr.Request) -> AsyncIterator[View]:
-        """Show the progress of a film, then the film."""
-        session = self.sessions.of(request)
-        job = session.job
-        if job is not None:
-            async for _ in job.watch():
-                yield {self.status: job_progress(job)}
-            session.film = job.result if isinstance(job.result, Path) else session.film
-        yield self.view(request)
-
-    def stop(self, request: gr.Request) -> View:
-        """Cancel the film; made again, it goes on where it was."""
-        self.sessions.of(request).cancel()
-        return {self.status: CANCELLING}
+        return begin
 
     def resume(self, request: gr.Request) -> View:
-        """Show a session after a reload."""
-        return {self.preset: self.sessions.of(request).preset, **self.view(request)}
+        """Show the visitor's state after a reload."""
+        return {self.preset: self.session(request).preset, **self.view(request)}
 
-    def view(self, request: gr.Request) -> View:
-        """Return the parts of the tab as they are now."""
-        session = self.sessions.of(request)
-        faces, ready = len(session.keyframes), len(session.keyframes) > 1 and not session.works
+    def _view(self, session: Session) -> View:
+        faces, ready = len(session.keyframes), len(session.keyframes) > 1 and not session.busy
         return {
             self.preview: gr.update(interactive=ready),
             self.start: gr.update(interactive=ready),
-            self.cancel: gr.update(visible=session.works),
+            self.cancel: gr.update(visible=session.busy),
             self.status: session.status,
             self.hint: gr.update(visible=not faces),
             self.keyframes: gr.update(

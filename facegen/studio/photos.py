@@ -1,8 +1,9 @@
-"""Photos on the page: their faces found and framed, restored as `facegen upres` would, before and after, a ZIP."""
+"""Photos on the page: find and frame their faces, restore them as `facegen upres` does, pack the results."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -28,13 +29,13 @@ from facegen.results import UpresOptions
 from facegen.studio.work import Job, Studio
 
 PREVIEW, SHOWN = 1280, 2560
-"""Longest sides of the picture with frames, and of before and after, in pixels."""
+"""Longest side of the picture with frames, and of before and after, in pixels."""
 ON, OFF = (255, 176, 59), (150, 150, 150)
-"""Colours of the frames of faces that are switched on and off."""
+"""Colours of the frames of faces that are on and off."""
 PROTECTED = np.uint8(140)
-"""Grey laid over what is left alone."""
+"""Grey that is laid over protected areas."""
 BLOCKS_PER_FACE = 4
-"""How many of a background's blocks take about as long as a face."""
+"""Blocks of a background that take about as long as a face."""
 
 
 @dataclass(eq=False)
@@ -43,21 +44,21 @@ class Photo:
 
     path: Path
     preview: Path | None = None
-    """A JPEG of at most `PREVIEW`; None until it was looked at, or if it cannot be read."""
+    """A JPEG of at most `PREVIEW`; None before `load`, or if the photo cannot be read."""
     heads: tuple[HeadFrame, ...] = ()
     """In pixels of the preview, the largest first."""
     off: set[int] = field(default_factory=set)
     """Numbers of the heads that are switched off, counted from 1."""
     command: str = ""
-    """The facegen command that made it, from its record; empty if another program wrote it."""
+    """The facegen command that made it, from its record; "" for files of other programs."""
     error: str = ""
     remark: str = ""
-    """About the result."""
+    """A note about the result."""
     mask: Path | None = None
-    """White where the photo is left alone; of the preview's size."""
+    """A picture of the preview's size, white where the photo is protected."""
     result: Path | None = None
     pair: tuple[Path, Path] | None = None
-    """Before and after, of one size."""
+    """Before and after, of the same size."""
 
     @property
     def faces(self) -> str:
@@ -65,8 +66,8 @@ class Photo:
         on = [str(number) for number in range(1, len(self.heads) + 1) if number not in self.off]
         return (",".join(on) or "0") if self.off else "all"
 
-    def look(self, folder: Path) -> None:
-        """Read the photo, find its faces, and write the preview."""
+    def load(self, folder: Path) -> None:
+        """Read the photo, find its faces, and write the preview into a folder for this photo alone."""
         try:
             rgb = read_image(self.path).rgb
             self.command = picture_text(self.path).get(COMMAND_KEY, "")
@@ -75,10 +76,10 @@ class Photo:
             self.preview = write_image(folder / f"{self.path.stem}-preview.jpg", fitted(rgb, PREVIEW))
             self.heads = tuple(head.frame.scaled(factor) for head in heads)
         except FacegenError as error:
-            self.error = named(error, self.path)
+            self.error = without_folder(error, self.path)
 
     def framed(self) -> RGB | None:
-        """The preview with a numbered frame around each head."""
+        """Draw a numbered frame around each head on the preview, and grey over protected areas."""
         if self.preview is None:
             return None
         rgb = read_image(self.preview).rgb
@@ -95,7 +96,7 @@ class Photo:
         return rgb
 
     def show(self, result: Path, folder: Path) -> None:
-        """Take in a result, and write before and after of it."""
+        """Take a result, and write its pictures before and after."""
         self.result, self.pair = result, before_and_after(self.path, result, folder / "shown")
 
     def toggle(self, x: float, y: float) -> None:
@@ -110,25 +111,25 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Wish:
-    """The options of the page, in the words of `facegen upres`."""
+class RestoreSettings:
+    """The options of the page, named as those of `facegen upres`."""
 
     preset: str
     scale: float | None = None
     width: int | None = None
-    """Of the results in pixels, instead of the scale."""
+    """Width of the results in pixels, instead of the scale."""
     fidelity: float | None = None
-    """None is the recipe's."""
+    """None takes that of the recipe."""
     background: Background = "lanczos"
     format: Literal["auto", "png", "jpg", "webp", "tif"] = "auto"
-    """auto keeps the photo's, as far as results have it."""
+    """auto keeps the photo's format if it can be written."""
 
     def options(self, studio: Studio, faces: str = "all", mask: Path | None = None) -> UpresOptions:
-        """The options that `facegen upres` would have, to the letter: they become part of the record."""
+        """Return exactly the options that `facegen upres` would have, as they become part of the record."""
         path = studio.recipe_path(self.preset)
-        usual = load_recipe(path, PipelineRecipe).fidelity
-        changed = self.fidelity is not None and self.fidelity != usual
-        scale = int(self.scale) if self.scale and self.scale == int(self.scale) else self.scale  # as the command has it
+        default = load_recipe(path, PipelineRecipe).fidelity
+        changed = self.fidelity is not None and self.fidelity != default
+        scale = int(self.scale) if self.scale and self.scale == int(self.scale) else self.scale  # as the command does
         return UpresOptions(
             recipe=self.preset,
             recipe_path=path,
@@ -140,48 +141,51 @@ class Wish:
         )
 
 
-def restore(studio: Studio, job: Job, photos: Sequence[Photo], wish: Wish) -> Path | None:
-    """Restore photos one after the other; what is wrong with one is told in its `error`.
+def restore(studio: Studio, job: Job, photos: Sequence[Photo], settings: RestoreSettings) -> Path | None:
+    """Restore photos one after the other; if one fails, its `error` says why.
 
     Returns:
-        a ZIP of all results, if there are several.
+        a ZIP of the results and masks, if there is more than one file.
     """
-    folder = studio.new_folder()
+    folder, results = studio.new_folder(), list[Path]()
     tasks = find_tasks([photo.path for photo in photos], folder, clips=False)
     for number, (photo, task) in enumerate(zip(photos, tasks, strict=True)):
         name = "" if len(photos) == 1 else f"Photo {number + 1} of {len(photos)} · "
         meter = Meter(job, name, number / len(photos), 1 / len(photos))
-        options = wish.options(studio, photo.faces, photo.mask)
+        mask = task.target.with_name(f"{task.target.name}-mask.png") if photo.mask else None
+        if photo.mask and mask:  # named like the result, for the record and the ZIP
+            shutil.copyfile(photo.mask, mask)
+        options = settings.options(studio, photo.faces, mask)
         outcome = _restore_one(studio, meter, task, options, len(photo.heads) - len(photo.off))
         job.check()
-        photo.error, photo.remark = named(outcome.error, photo.path) if outcome.error else "", ""
+        photo.error, photo.remark = without_folder(outcome.error, photo.path), ""
         if outcome.written:
             photo.show(outcome.written[-1], folder)
-    results = [file for photo in photos if photo.result for file in (photo.result, photo.mask) if file]
-    return archive(results, folder / "facegen.zip") if len(results) > 1 else None
+            results += [outcome.written[-1], *([mask] if mask else [])]
+    return _archive(results, folder / "facegen.zip") if len(results) > 1 else None
 
 
 def restore_file(
-    studio: Studio, job: Job, path: Path, wish: Wish, faces: str = "all", mask: Path | None = None
+    studio: Studio, job: Job, path: Path, settings: RestoreSettings, faces: str = "all", mask: Path | None = None
 ) -> Path:
     """Restore one photo and return the result.
 
     Args:
         faces: as `PhotoOptions.faces`.
-        mask: white where the photo is left alone.
+        mask: a picture, white where the photo is protected.
     Raises:
         FileError: if it cannot be restored; names the file without its folder.
     """
     task = find_tasks([path], studio.new_folder(), clips=False)[0]
-    outcome = _restore_one(studio, Meter(job, "", 0, 1), task, wish.options(studio, faces, mask), 1)
+    outcome = _restore_one(studio, Meter(job, "", 0, 1), task, settings.options(studio, faces, mask), 1)
     job.check()
     if outcome.error:
-        raise FileError(named(outcome.error, path))
+        raise FileError(without_folder(outcome.error, path))
     return outcome.written[-1]
 
 
 def _restore_one(studio: Studio, meter: Meter, task: Task, options: UpresOptions, count: int) -> Outcome:
-    """Restore one photo, and tell its progress; `count` is how many faces are expected."""
+    """Restore one photo and report its progress; `count` is the expected number of faces."""
 
     def work(task: Task) -> Outcome:
         if is_clip(task.source):
@@ -198,34 +202,34 @@ def make_again(studio: Studio, job: Job, picture: Path, others: Iterable[Path]) 
     """Make a picture again from its record.
 
     Args:
-        others: files among which are those that it was made from.
+        others: files that include the photo and the mask that it was made from.
     Returns:
-        the new file, and whether its bytes are the same, in words.
+        the new file, and a remark whether its bytes are the same.
     Raises:
-        FileError: if one of them is missing, or the record holds what is not made again.
+        FileError: if the photo or the mask is missing, or the picture cannot be made again.
     """
-    job.tell(0, f"Making {picture.name} again")
+    job.report(0, f"Making {picture.name} again")
     assert studio.remake is not None
     folder, hashes = studio.new_folder(), {sha256_of(other): other for other in others}
     try:
         record = read_record(picture)
-        needed = [one for one in (record.source, record.mask) if one is not None]
-        if missing := [one.name for one in needed if one.sha256 not in hashes]:
+        inputs = (record.source, record.mask)
+        if missing := [file.name for file in inputs if file is not None and file.sha256 not in hashes]:
             raise FileError(f"{picture.name}: was made from {' and '.join(missing)}; drop that here too.")
-        source, mask = (None if one is None else hashes[one.sha256] for one in (record.source, record.mask))
+        source, mask = (None if file is None else hashes[file.sha256] for file in inputs)
         done = studio.remake(picture, folder, source, mask, studio.device, trusted=studio.weights)
     except FacegenError as error:
-        raise FileError(named(error, picture)) from None
-    said = f"Made again, but not to the byte: {done.difference}" if done.difference else "The same bytes again."
-    return done.path.rename(folder / f"{picture.stem}-replay{picture.suffix}"), said
+        raise FileError(without_folder(error, picture)) from None
+    remark = f"Made again, but the bytes differ: {done.difference}" if done.difference else "The same bytes again."
+    return done.path.rename(folder / f"{picture.stem}-replay{picture.suffix}"), remark
 
 
 class Meter:
-    """Makes a job's progress of the tiles of faces, and the blocks of a background.
+    """Computes a job's progress from the tiles of faces and the blocks of a background.
 
     Args:
-        name: of the photo, if there are several.
-        start, span: where in the whole job the photo begins, and its share of it.
+        name: the photo's, as shown before each step; "" for a single photo.
+        start, span: the job's progress before the photo, and the photo's share of it.
     """
 
     def __init__(self, job: Job, name: str, start: float, span: float) -> None:
@@ -233,34 +237,34 @@ class Meter:
         self._faces, self._face, self._before = 0, 1, 0.0
 
     def begin(self, faces: int) -> None:
-        """Say how many faces there are."""
+        """Set the number of faces."""
         self._faces = faces
-        self._tell(0, "Faces" if faces else "Background")
+        self._report(0, "Faces" if faces else "Background")
 
     def part(self, _source: Path, part: str, done: int, of: int | None) -> None:
-        """Take in that so many blocks of the background, or tiles of a face, are done; as `OnPart`."""
+        """Report blocks of the background, or tiles of a face; an `OnPart`."""
         (self.block if part == "background" else self.tiles)(done, of or done)
 
     def block(self, done: int, of: int) -> None:
-        """Take in that a block of the background is done."""
-        whole = of + BLOCKS_PER_FACE * self._faces
-        self._tell(done / whole, f"Background, {done} of {of} blocks")
+        """Report that `done` of the background's blocks are done."""
+        share = done / (of + BLOCKS_PER_FACE * self._faces)
+        self._report(share, f"Background, {done} of {of} blocks")
         if done == of:
-            self._before = done / whole
+            self._before = share
 
     def tiles(self, done: int, of: int) -> None:
-        """Take in that so many tiles of a face are done."""
+        """Report that `done` of a face's tiles are done."""
         share = (self._face - 1 + done / of) / max(self._faces, self._face)
         text = f"Face {self._face} of {max(self._faces, self._face)} · {done} of {of} tiles"
-        self._tell(self._before + (1 - self._before) * share, text)
+        self._report(self._before + (1 - self._before) * share, text)
         self._face += done == of
 
-    def _tell(self, share: float, text: str) -> None:
-        self._job.tell(self._start + self._span * share, f"{self._name}{text}")
+    def _report(self, share: float, text: str) -> None:
+        self._job.report(self._start + self._span * share, f"{self._name}{text}")
 
 
 def before_and_after(before: Path, after: Path, folder: Path) -> tuple[Path, Path]:
-    """Write two JPEGs of one size, at most `SHOWN`, for a slider."""
+    """Write two JPEGs of the same size, at most `SHOWN`, for a slider."""
     made = fitted(read_image(after).rgb, SHOWN)
     source = resize(read_image(before).rgb, (made.shape[1], made.shape[0]))
     return (
@@ -269,27 +273,27 @@ def before_and_after(before: Path, after: Path, folder: Path) -> tuple[Path, Pat
     )
 
 
-def archive(files: Iterable[Path], target: Path) -> Path:
-    """Write results into a ZIP."""
-    with zipfile.ZipFile(target, "w") as bundle:  # pictures do not get smaller
+def _archive(files: Iterable[Path], target: Path) -> Path:
+    """Pack files into a ZIP."""
+    with zipfile.ZipFile(target, "w") as bundle:  # pictures are compressed already
         for file in files:
             bundle.write(file, file.name)
     return target
 
 
-def named(error: object, path: Path) -> str:
-    """An error's text with the file's name for its path, which only the server knows."""
+def without_folder(error: object, path: Path) -> str:
+    """Return an error's text with the file's name for its path, which the page must not show."""
     return str(error).replace(str(path), path.name)
 
 
 def fitted(rgb: RGB, side: int) -> RGB:
-    """Shrink a picture that is longer than `side`."""
+    """Shrink a picture whose longer side exceeds `side`."""
     factor = side / max(rgb.shape[:2])
     size = (max(1, round(rgb.shape[1] * factor)), max(1, round(rgb.shape[0] * factor)))
     return rgb if factor >= 1 else resize(rgb, size)
 
 
 def _corners(head: HeadFrame) -> np.ndarray:
-    """(4, 2) corners of a head's frame."""
+    """Return the (4, 2) corners of a head's frame."""
     center, right, down = (np.array(vector) for vector in (head.center, head.right, head.down))
     return np.stack([center - right - down, center + right - down, center + right + down, center - right + down])

@@ -1,9 +1,8 @@
-"""The brush: what it paints on a photo's preview becomes the mask of what is left alone."""
+"""The brush: painted areas of a photo's preview become its mask."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,23 +15,24 @@ PAINT = (255, 176, 59)
 """The brush's colour."""
 
 
-def painted(photo: Photo, layers: Sequence[RGB], folder: Path) -> None:
-    """Make a photo's mask of what was painted, or none if nothing was.
+def set_mask(photo: Photo, layers: Sequence[RGB]) -> None:
+    """Write a photo's mask next to its preview, or remove it if nothing is painted.
 
     Args:
-        layers: (H, W, 4), transparent where nothing was painted.
-        folder: for the mask's file.
+        layers: (H, W, 4) each, transparent where nothing is painted.
     """
+    assert photo.preview is not None
     opaque = [layer[..., 3] > 127 for layer in layers if layer.ndim == 3]
     if not any(layer.any() for layer in opaque):
         photo.mask = None
         return
     white = np.logical_or.reduce(opaque).astype(np.uint8) * 255
-    photo.mask = write_image(folder / f"{photo.path.stem}-mask.png", np.repeat(white[..., None], 3, axis=2))
+    path = photo.preview.with_name(f"{photo.path.stem}-mask.png")
+    photo.mask = write_image(path, np.repeat(white[..., None], 3, axis=2))
 
 
-def to_paint_on(photo: Photo) -> dict[str, Any]:
-    """Return what an editor shows: the preview, and what was painted on it before."""
+def editor_value(photo: Photo) -> dict[str, Any]:
+    """Return the value of the editor: the preview, and its mask as a painted layer."""
     assert photo.preview is not None
     layers = []
     if photo.mask is not None:

@@ -1,4 +1,4 @@
-"""The photos of one visitor on the tab that restores photos."""
+"""The state of one visitor's Restore tab."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ FACES, PROTECT, AFTER = "Faces", "Protect", "Before and after"
 
 @dataclass
 class Session(Visit):
-    """Holds the state of one visitor's tab; it survives a reload."""
+    """The state of one visitor's tab."""
 
-    folder: Path
     photos: list[Photo] = field(default_factory=list)
     current: int = 0
     mode: str = FACES
@@ -31,25 +30,25 @@ class Session(Visit):
         return self.photos[self.current] if self.photos else None
 
     def show(self) -> None:
-        """Show the result, if there is one, else the faces."""
+        """Switch to the result, if there is one, else to the faces."""
         self.mode = AFTER if self.photo and self.photo.pair else FACES
 
     def keep(self, painting: dict[str, Any] | None) -> None:
-        """Keep what was painted on the photo, if the brush is out."""
-        from facegen.studio.protect import painted
+        """Save what was painted on the photo, if the brush is shown."""
+        from facegen.studio.protect import set_mask
 
         if self.mode == PROTECT and self.photo and painting:
-            painted(self.photo, painting["layers"], self.folder)
+            set_mask(self.photo, painting["layers"])
 
     @property
     def remarks(self) -> list[str]:
-        """Say what is known about the photos, and about the one that is shown."""
+        """Errors of the photos, and notes about the one that is shown."""
         lines = [photo.error for photo in self.photos if photo.error]
         if self.job is not None and self.job.error:
             lines.append(self.job.error)
         photo = self.photo
         if self.mode == PROTECT:
-            lines.append("Paint what is to be left alone.")
+            lines.append("Paint over areas that should stay as they are.")
         if photo is not None and photo.preview is not None and not photo.heads:
             lines.append("No face found: the whole photo is treated as background.")
         if photo is not None and photo.command:

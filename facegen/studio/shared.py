@@ -1,9 +1,9 @@
-"""Parts that the tabs share: visitors and what they have on a tab, progress as HTML, usual settings of events."""
+"""Parts that the tabs share: their frame, the state of each visitor, progress as HTML, settings of events."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Generic, TypeVar
@@ -13,9 +13,8 @@ import gradio as gr
 from facegen.errors import FacegenError
 from facegen.studio.work import Job, Studio
 
-State = TypeVar("State")
 View = dict[Any, Any]
-"""Components and what becomes of them."""
+"""Component -> its update."""
 COOKIE = "facegen_visitor"
 """Names a browser, so that it finds its work again after a reload."""
 REMEMBERED = 100
@@ -23,17 +22,17 @@ REMEMBERED = 100
 PRIVATE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """Settings of the page's own events."""
 WATCHING: dict[str, Any] = PRIVATE | {"concurrency_limit": None}
-"""Settings of events that wait for a job, or cancel one: any number at a time."""
+"""Settings of events that wait for a job or cancel one: any number may run at a time."""
 
 
 @dataclass(kw_only=True)
 class Visit:
-    """Holds the work that one visitor has begun on a tab."""
+    """The state of one visitor's tab."""
 
     job: Job | None = None
 
     @property
-    def works(self) -> bool:
+    def busy(self) -> bool:
         """True while the job waits or runs."""
         return self.job is not None and not self.job.done
 
@@ -42,10 +41,10 @@ class Visit:
         """The job's progress as HTML, or why it failed."""
         if self.job is None:
             return ""
-        return job_progress(self.job) if self.works else notes(self.job.error)
+        return job_progress(self.job) if self.busy else notes(self.job.error)
 
     def begin(self, studio: Studio, work: Callable[[Job], object]) -> None:
-        """Queue a job; the page says why if there are too many."""
+        """Queue a job; if there are too many, the page shows the error."""
         try:
             self.job = studio.start(work)
         except FacegenError as error:
@@ -57,23 +56,47 @@ class Visit:
             self.job.cancelled = True
 
 
-CANCELLING = "<p role='status'>Cancelling…</p>"
-"""The status of a tab until its job has noticed that it is cancelled."""
+State = TypeVar("State", bound=Visit)
 
 
-class Sessions(Generic[State]):
-    """Keeps the state of each visitor's tab; it survives a reload.
+class Tab(Generic[State]):
+    """A tab: builds its components, answers their events, and keeps each visitor's state, also over a reload.
 
     Args:
-        new: makes what a new visitor has.
+        new: makes the state of a new visitor.
     """
 
-    def __init__(self, new: Callable[[], State]) -> None:
-        self._new = new
-        self._states: OrderedDict[str, State] = OrderedDict()
+    status: Any
 
-    def of(self, request: gr.Request) -> State:
-        """The state of a browser; a client without cookies has one for each connection. The oldest are forgotten."""
+    def __init__(self, studio: Studio, new: Callable[[], State]) -> None:
+        self._studio, self._new = studio, new
+        self._states: OrderedDict[str, State] = OrderedDict()
+        with gr.Row():
+            self._build()
+        self._connect()
+
+    def _build(self) -> None:
+        with gr.Column(min_width=280, elem_classes="options"):
+            self._build_options()
+        with gr.Column(scale=2, min_width=340):
+            self._build_view()
+
+    def _build_options(self) -> None:
+        raise NotImplementedError
+
+    def _build_view(self) -> None:
+        raise NotImplementedError
+
+    def _connect(self) -> None:
+        """Connect the events of the components to their handlers."""
+        raise NotImplementedError
+
+    def _view(self, session: State) -> View:
+        """Return an update of every component that depends on the state."""
+        raise NotImplementedError
+
+    def session(self, request: gr.Request) -> State:
+        """Return the state of a browser, or of a connection without cookies; the oldest states are forgotten."""
         key = str(request.cookies.get(COOKIE) or request.session_hash)
         if key not in self._states:
             self._states[key] = self._new()
@@ -82,23 +105,40 @@ class Sessions(Generic[State]):
             self._states.popitem(last=False)
         return self._states[key]
 
+    def view(self, request: gr.Request) -> View:
+        """Show the tab as it is now."""
+        return self._view(self.session(request))
+
+    async def watch(self, request: gr.Request) -> AsyncIterator[View]:
+        """Show the progress of the job until it is done, then its result."""
+        session = self.session(request)
+        if (job := session.job) is not None:
+            async for _ in job.watch():
+                yield {self.status: job_progress(job)}
+        yield self._view(session)
+
+    def stop(self, request: gr.Request) -> View:
+        """Cancel the job."""
+        self.session(request).cancel()
+        return {self.status: "<p role='status'>Cancelling…</p>"}
+
 
 def job_progress(job: Job) -> str:
-    """A job's progress as HTML: a bar, what it is at, and the time left."""
-    if job.waits:
+    """Show a job's progress as HTML: a bar, the current step, and the time left."""
+    if job.waiting:
         return progress("Waiting for another job", 0)
     left = job.seconds_left
     return progress(job.text or "Loading the networks", job.share, "" if left is None else f"{_time(left)} left")
 
 
 def progress(text: str, share: float, left: str = "") -> str:
-    """A bar, 0..1, with words below it."""
+    """Make a bar, 0..1, with words below it."""
     words = f"<span>{escape(text)}</span><span>{escape(left)}</span>"
     return f"<div role='status' class='progress'><progress value='{share:.3f}'></progress><div>{words}</div></div>"
 
 
 def notes(*lines: str) -> str:
-    """Lines of text as HTML."""
+    """Format lines of text as HTML."""
     return "".join(f"<p role='status'>{escape(line)}</p>" for line in lines if line)
 
 

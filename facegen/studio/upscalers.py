@@ -1,4 +1,4 @@
-"""Weights that the page can compare: those shipped, and those dropped on it; read without torch, which takes long."""
+"""Weights that the page can compare, shipped or dropped on it; listed without importing torch, which is slow."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from facegen.files import WEIGHTS
 from facegen.studio.work import Studio
 
 CARD_FILE, MODEL_FILE = "card.toml", "model.safetensors"
+LANCZOS = "lanczos"
+"""The side of a comparison that is enlarged by interpolation, without weights."""
 KINDS = ("jnet", "srgan", "unet")
 """Kinds of weights that enlarge pictures."""
 SUFFIXES = (".pth", ".safetensors")
-"""Suffixes of files that others published."""
+"""Suffixes of third-party weights."""
 
 
 def kind_of(folder: Path) -> str:
-    """Read the kind of a weight folder; FileError if its card does not tell."""
+    """Read the kind of a weight folder from its card; FileError if it has none."""
     try:
         return str(tomllib.loads((folder / CARD_FILE).read_text(encoding="utf-8"))["kind"])
     except (OSError, KeyError, ValueError):
@@ -26,15 +28,15 @@ def kind_of(folder: Path) -> str:
 
 
 def shipped_upscalers() -> list[str]:
-    """Names of the shipped weights that enlarge pictures."""
+    """List the names of the shipped weights that enlarge pictures."""
     return [folder.parent.name for folder in sorted(WEIGHTS.glob(f"*/{CARD_FILE}")) if kind_of(folder.parent) in KINDS]
 
 
 def take_weights(studio: Studio, files: Sequence[Path]) -> Mapping[str, Path]:
-    """Name the weights that were dropped: published files, and the folders that cards and their models make.
+    """Return dropped weights by name: published files, and weight folders made of a card and its model.
 
     Raises:
-        FileError: if a file is neither, or a card's model is missing.
+        FileError: if a file is neither, or a card or a model is missing.
     """
     cards = [file for file in files if file.name == CARD_FILE]
     models = [file for file in files if file.name == MODEL_FILE]
@@ -48,6 +50,6 @@ def take_weights(studio: Studio, files: Sequence[Path]) -> Mapping[str, Path]:
         if kind_of(folder) not in KINDS:
             raise FileError(f"{CARD_FILE}: holds a {kind_of(folder)}, which enlarges no picture.")
         found[tomllib.loads(card.read_text(encoding="utf-8")).get("name", "own weights")] = folder
-    if others := [file.name for file in files if file.suffix not in SUFFIXES and file not in cards]:
-        raise FileError(f"{', '.join(others)}: expected {', '.join(SUFFIXES)}, or {CARD_FILE} and {MODEL_FILE}.")
+    if unknown := [file.name for file in files if file.suffix not in SUFFIXES and file not in cards]:
+        raise FileError(f"{', '.join(unknown)}: expected {', '.join(SUFFIXES)}, or {CARD_FILE} and {MODEL_FILE}.")
     return found

@@ -1,4 +1,4 @@
-"""Work that the page asks for: one job at a time, which goes on when the page is closed, and can be cancelled."""
+"""The page's work: one job at a time, which goes on when the page is closed, and can be cancelled."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 WAITING = 32
 """Jobs that may wait; more are refused."""
-LOOK = 0.25
-"""Seconds between two looks at a job's progress."""
+POLL_SECONDS = 0.25
+"""Time between two updates of a job's progress."""
 PIPELINES_KEPT = 4
 """Sets of networks that stay loaded."""
 
@@ -36,7 +36,7 @@ class Remade(Protocol):
 
 
 class Remake(Protocol):
-    """`facegen.cli.replay.remake`, which knows the commands that a record may run."""
+    """`facegen.cli.replay.remake`, which this package cannot import."""
 
     def __call__(
         self,
@@ -55,10 +55,10 @@ class CancelledError(Exception):
 
 
 class Job:
-    """One piece of work and how far it is. Its own thread writes it, the page's threads read it.
+    """A piece of work and its progress. The worker's thread writes it, the page's threads read it.
 
     Args:
-        work: called with the job, tells it how far it is, and returns the result.
+        work: is called with the job, reports its progress to it, and returns the result.
     """
 
     def __init__(self, work: Callable[[Job], object]) -> None:
@@ -78,7 +78,7 @@ class Job:
             self.error = "Cancelled."
         except FacegenError as error:
             self.error = str(error)
-        except Exception as error:  # a full memory, a bug: the page says so, and the next job runs
+        except Exception as error:  # full memory, a bug: the page shows it, and the next job runs
             self.error = f"Unexpected {type(error).__name__}: {error}"
         finally:
             self.done = True
@@ -88,19 +88,19 @@ class Job:
         if self.cancelled:
             raise CancelledError
 
-    def tell(self, share: float, text: str) -> None:
-        """Say how far the job is, 0..1, and what it is at; raises `CancelledError`."""
+    def report(self, share: float, text: str) -> None:
+        """Set the progress, 0..1, and the current step; raises `CancelledError`."""
         self.check()
         self.share, self.text = share, text
 
     @property
-    def waits(self) -> bool:
-        """True if other jobs come first."""
+    def waiting(self) -> bool:
+        """True until the job is started."""
         return self._started is None
 
     @property
     def seconds_left(self) -> float | None:
-        """None as long as nobody can know."""
+        """The estimated time left; None while too little is done for an estimate."""
         spent = 0.0 if self._started is None else time.monotonic() - self._started
         return None if spent < 2 or self.share < 0.02 else spent * (1 - self.share) / self.share
 
@@ -108,16 +108,15 @@ class Job:
         """Yield now and then until the job is done."""
         while not self.done:
             yield
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 class Studio:
-    """Holds all that the visitors of a page share: the networks, the folder for their files, and the queue of jobs.
+    """What the visitors of a page share: the networks, the folder for their files, and the queue of jobs.
 
     Args:
-        folder: for all files; nothing else is read, and nothing is written elsewhere.
-        recipe: name of a shipped recipe, or a TOML file; the page's preset.
-        device: torch's.
+        folder: for all files; no other file is read or written.
+        recipe: the preset shown first: the name of a shipped recipe, or a TOML file.
         remake: makes pictures again from their records.
     """
 
@@ -134,25 +133,25 @@ class Studio:
 
     @cached_property
     def device(self) -> str:
-        """The torch device, found when it is first needed: that imports torch."""
+        """The torch device, chosen when first needed, as that imports torch."""
         from facegen.golden import choose_device
 
         return choose_device(self._device)
 
     def pipeline(self, recipe: str, overrides: tuple[str, ...] = ()) -> FacePipeline:
-        """The networks of a recipe, by its name, loaded once."""
+        """Load the networks of a recipe, by its name, once."""
         with self._loading:
             return self._load(recipe, overrides)
 
     @property
     def weights(self) -> list[str]:
-        """Names of the weights of the page's preset, which who started the studio trusts."""
+        """Names of the weights of the first preset; the person who started the studio trusts them."""
         from facegen.media.record import weight_names
 
         return weight_names(self.pipeline(self.recipe).recipe, drawn=True)
 
     def warm_up(self) -> None:
-        """Load the page's preset while its first visitor looks around; an error shows when it is used."""
+        """Load the first preset before it is needed; an error is shown when it is used."""
         if not self._load.cache_info().currsize and not self._jobs:
             self._worker.submit(self.pipeline, self.recipe)
 
@@ -162,7 +161,7 @@ class Studio:
         return FacePipeline.load(self.recipe_path(recipe), overrides, device=self.device)
 
     def recipe_path(self, recipe: str) -> Path:
-        """Find a recipe by the name that the page shows."""
+        """Find a recipe by its name on the page."""
         if recipe not in self.recipes:
             raise UsageError(f"preset {recipe!r} is not known; known: {', '.join(self.recipes)}.")
         return self.recipes[recipe]
@@ -177,21 +176,21 @@ class Studio:
         self._worker.submit(job.run)
         return job
 
-    def own(self, path: str | Path) -> Path:
-        """Check that a file lies in the studio's folder, also where links lead; FileError if not."""
+    def check_file(self, path: str | Path) -> Path:
+        """Resolve links of a file; FileError if it is not in the studio's folder."""
         found = Path(path).resolve()
         if not found.is_relative_to(self.folder) or not found.is_file():
             raise FileError(f"{Path(path).name}: is not one of the files dropped here; drop it again.")
         return found
 
     def new_folder(self) -> Path:
-        """Make a folder of a name that nobody can guess."""
+        """Make a folder with a name that nobody can guess."""
         folder = self.folder / secrets.token_urlsafe(16)
         folder.mkdir(parents=True)
         return folder
 
     def close(self) -> None:
-        """Cancel what runs and what waits."""
+        """Cancel all jobs."""
         for job in self._jobs:
             job.cancelled = True
         self._worker.shutdown()

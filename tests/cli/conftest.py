@@ -25,7 +25,7 @@ def tiny_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def facegen() -> Facegen:
-    """Run the command line; what it did is told by its status, stdout and stderr, never by an exception."""
+    """Run the command line; return its status, stdout and stderr, and fail on a traceback."""
 
     def run(*words: object) -> Result:
         result = CliRunner().invoke(cli, [str(word) for word in words])
@@ -38,7 +38,7 @@ def facegen() -> Facegen:
 
 @pytest.fixture
 def own_threads() -> Iterator[None]:
-    """Give the other tests their number of threads back."""
+    """Restore the number of threads for other tests."""
     threads, others = torch.get_num_threads(), cv2.getNumThreads()
     yield
     torch.set_num_threads(threads)
@@ -46,12 +46,12 @@ def own_threads() -> Iterator[None]:
 
 
 def leftovers(folder: Path) -> list[Path]:
-    """Temporary files below a folder."""
+    """List the temporary files below a folder."""
     return [path for path in folder.rglob("*") if path.name.endswith(".tmp") or path.name.startswith(".")]
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """What each file below a folder holds, by name."""
+    """Read each file below a folder, by name."""
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
@@ -59,7 +59,7 @@ _add = FrameStore.add
 
 
 def stop_at_third(store: FrameStore, *words: object) -> None:
-    """Keep two frames as `FrameStore.add` does, and be stopped by Ctrl-C at the third."""
+    """Add two frames as `FrameStore.add` does, and raise Ctrl-C at the third."""
     if store.done == 2:
         raise KeyboardInterrupt
     _add(store, *words)  # type: ignore[arg-type]

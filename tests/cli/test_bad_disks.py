@@ -1,4 +1,4 @@
-"""Every command on a full disk, and into a folder that may not be written: one line, nothing lost, no half file."""
+"""Every command on a full disk and in a read-only folder: one line of error, no file lost or half written."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ COMMANDS: dict[str, Words] = {
 
 @pytest.fixture
 def at(facegen: Facegen, tiny_recipe: Path, head_folder: Path, head: RGB, tmp_path: Path) -> Path:
-    """A folder with all that the commands read."""
+    """Make a folder with all files that the commands read."""
     shutil.copytree(tiny_recipe.parent, tmp_path, dirs_exist_ok=True)
     write_image(tmp_path / "head.png", head)
     recipe = jnet_recipe(images=4).model_dump(mode="json", exclude_none=True)
@@ -55,13 +55,13 @@ def at(facegen: Facegen, tiny_recipe: Path, head_folder: Path, head: RGB, tmp_pa
 
 
 def as_a_user(*words: object) -> subprocess.CompletedProcess[str]:
-    """Run a command without root's right to write anywhere."""
+    """Run a command without the right of root to write anywhere."""
     command = [sys.executable, "-c", AS_A_USER, *map(str, words)]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
 
 
 def check(result: subprocess.CompletedProcess[str], named: Path | str) -> None:
-    """One line says what could not be written."""
+    """Check that one line names the file that could not be written."""
     assert result.returncode == 1, result.stderr
     assert "Traceback" not in result.stderr
     assert str(named) in result.stderr
@@ -72,14 +72,14 @@ def check(result: subprocess.CompletedProcess[str], named: Path | str) -> None:
 def test_a_full_disk(at: Path, tmp_path: Path, command: str) -> None:
     out = tmp_path / "out"
     result = run_on_full_disk(RUN, 2000, *COMMANDS[command](at, out))
-    check(result, "drawn.png" if command == "replay" else out)  # replay draws beside it first
+    check(result, "drawn.png" if command == "replay" else out)  # replay first draws in a temporary folder
     assert {path.name for path in leftovers(out)} <= {".lock"}
     assert not list(out.rglob("*.mp4"))
     assert all(len(content) <= 2000 for content in contents(out).values())
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_folder_that_may_not_be_written(at: Path, tmp_path: Path, command: str) -> None:
+def test_a_read_only_folder(at: Path, tmp_path: Path, command: str) -> None:
     out = tmp_path / "out"
     out.mkdir(mode=0o555)
     result = as_a_user(*COMMANDS[command](at, out))
@@ -89,7 +89,7 @@ def test_a_folder_that_may_not_be_written(at: Path, tmp_path: Path, command: str
 
 
 @pytest.mark.parametrize("command", ["clean", "curate"])
-def test_a_set_that_may_not_be_written_is_left_before_the_work(head_folder: Path, command: str) -> None:
+def test_a_read_only_set_is_refused_before_the_work(head_folder: Path, command: str) -> None:
     (head_folder / ".lock").touch()
     before = contents(head_folder)
     head_folder.chmod(0o555)
@@ -102,7 +102,7 @@ def test_a_set_that_may_not_be_written_is_left_before_the_work(head_folder: Path
     assert contents(head_folder) == before
 
 
-def test_a_set_on_a_full_disk_keeps_what_it_had(facegen: Facegen, head_folder: Path, head: RGB) -> None:
+def test_a_set_on_a_full_disk_keeps_its_files(facegen: Facegen, head_folder: Path, head: RGB) -> None:
     assert facegen("data", "clean", head_folder).exit_code == 0
     before = contents(head_folder)
     write_image(head_folder / "d.png", np.ascontiguousarray(head[:, ::-1]))

@@ -1,4 +1,4 @@
-"""`facegen --install-completion`; tests/test_wheel.py asks bash itself what TAB gives."""
+"""`facegen --install-completion`; tests/test_wheel.py tests TAB in bash itself."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_shell_is_the_users_unless_named(facegen: Facegen, home: Path, monke
 def test_another_shell_is_refused(facegen: Facegen, home: Path) -> None:
     result = facegen("--install-completion", "tcsh")
     assert result.exit_code == 2
-    assert "knows bash, zsh, fish, not 'tcsh'" in result.stderr
+    assert "unknown shell 'tcsh'; name one of bash, zsh, fish." in result.stderr
 
 
 def test_a_home_that_cannot_be_written_is_named(facegen: Facegen, home: Path) -> None:

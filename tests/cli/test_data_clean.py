@@ -15,7 +15,7 @@ from tests.cli.conftest import Facegen, leftovers
 
 
 def spoil(folder: Path, head: RGB) -> Path:
-    """A folder of a picture and a dark one."""
+    """Fill a folder with a good picture and a dark one."""
     write_image(folder / "a.png", head)
     write_image(folder / "dark.png", head // 10)
     return folder
@@ -49,7 +49,7 @@ def test_a_damaged_crop_is_named_and_the_others_are_done(
     assert "1 failed" in result.stdout
 
 
-def test_wrong_calls_change_nothing(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
+def test_wrong_values_change_nothing(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     spoil(tmp_path, head)
     result = facegen("data", "clean", tmp_path, "--threshold", "darkness=1")
     assert result.exit_code == 2
@@ -59,7 +59,7 @@ def test_wrong_calls_change_nothing(facegen: Facegen, tmp_path: Path, head: RGB)
     assert facegen("data", "clean", tmp_path / "empty").exit_code == 1
 
 
-def test_a_set_that_another_command_writes_is_left_alone(
+def test_a_set_that_another_command_is_writing_is_refused(
     facegen: Facegen, tmp_path: Path, head: RGB
 ) -> None:
     folder = spoil(tmp_path / "set", head)

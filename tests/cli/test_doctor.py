@@ -18,7 +18,7 @@ from tests import tiny
 
 @pytest.fixture
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Tiny weights under the shipped names, in place of the shipped ones."""
+    """Tiny weights under the names of the shipped ones."""
     tiny.save_all(tmp_path)
     for kind, name in (("dcgan", "dcgan-128"), ("jnet", "jnet-8x"), ("patchgan", "jnet-8x-patchgan")):
         (tmp_path / kind).rename(tmp_path / name)
@@ -71,8 +71,8 @@ def test_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "weights 'dcgan-128': neither shipped" in failed()["self-test"]
 
 
-def test_whatever_else_is_broken_is_reported(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installation without dlib."""
+def test_a_broken_installation_is_reported(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without dlib, whose processor cannot compute in bfloat16."""
     import sys
     from threading import local
 
@@ -81,7 +81,9 @@ def test_whatever_else_is_broken_is_reported(weights: Path, monkeypatch: pytest.
     monkeypatch.setattr(dlib_models, "begin_to_load", dlib_models.begin_to_load.__wrapped__)
     monkeypatch.setattr(dlib_models, "_OF_THREAD", local())
     monkeypatch.setitem(sys.modules, "dlib", None)
+    monkeypatch.setattr("facegen.precision.bf16_share", lambda: [][0])
     report = failed()
+    assert report["device"] == "IndexError: list index out of range"
     assert "ModuleNotFoundError" in report["landmark model"] or "ImportError" in report["landmark model"]
     assert "dlib" in report["landmark model"]
 
@@ -91,7 +93,7 @@ def test_shipped_weights_pass() -> None:
     assert failed() == {}
 
 
-def test_extras_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extras_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     requires = ["imagehash>=4.3; extra == 'data'", "no-such-package>=1; extra == 'odd'", "numpy>=1"]
     monkeypatch.setattr("facegen.cli.doctor.metadata.requires", lambda name: requires)
     found = {check.name: check for check in checks() if check.name.startswith("extra ")}

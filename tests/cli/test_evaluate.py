@@ -1,4 +1,4 @@
-"""`facegen evaluate`: which stage the card says, what it writes, and what it says when it cannot."""
+"""`facegen evaluate`: both stages, films, the files that it writes, and its errors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_two_generators(facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_pa
     result = facegen("evaluate", tiny_recipe.parent / "dcgan", other, *words)
     assert result.exit_code == 0, result.output
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    names = [str(tiny_recipe.parent / "dcgan"), str(other)]  # the cards agree, so the table says what was typed
+    names = [str(tiny_recipe.parent / "dcgan"), str(other)]  # the cards have one name, so the table has the arguments
     for figure in content["figures"]:
         assert list(figure["values"]) == [*names, "kept-out", *(f"{name} ratio" for name in names)]
         assert figure["values"][names[0]] == figure["values"][names[1]]
@@ -111,11 +111,11 @@ def test_films(facegen: Facegen, two_films: tuple[Path, Path], tmp_path: Path) -
     [
         (["still.mkv", "frames", "--fps", "12"], "96 × 96 px at 12 fps; only films of one size and frame rate are"),
         (["still.mkv", "still.mkv"], "names the same film twice"),
-        (["still.mkv", "dcgan-128"], "still.mkv is a film, dcgan-128 is not; measure weights and films by themselves."),
-        (["dcgan-128"], "--data is missing; weights are measured on the pictures below a folder"),
+        (["still.mkv", "dcgan-128"], "still.mkv is a film, dcgan-128 is not; measure weights and films separately."),
+        (["dcgan-128"], "dcgan-128: not a film; to measure weights, name a folder of pictures with --data."),
     ],
 )
-def test_films_that_fit_in_no_table_are_refused(
+def test_films_that_do_not_fit_in_one_table_are_refused(
     facegen: Facegen, two_films: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str],
     message: str,
 ) -> None:  # fmt: skip
@@ -129,11 +129,11 @@ def test_films_that_fit_in_no_table_are_refused(
     ("second", "message"),
     [
         ("dcgan", "names the same weights twice; name each once."),
-        ("jnet", "holds a jnet; only generators (dcgan) are measured side by side, so measure it by itself."),
+        ("jnet", "holds a jnet; only generators (dcgan) are measured side by side, so measure it alone."),
         ("patchgan", "holds a patchgan, which makes no pictures"),
     ],
 )
-def test_weights_that_fit_in_no_table_are_refused(
+def test_weights_that_do_not_fit_in_one_table_are_refused(
     facegen: Facegen, tiny_recipe: Path, heads: Path, second: str, message: str
 ) -> None:
     both = (tiny_recipe.parent / "dcgan", tiny_recipe.parent / second)

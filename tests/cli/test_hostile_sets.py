@@ -1,4 +1,4 @@
-"""No command ends in a traceback over a set, whatever a stranger, a spreadsheet or a full disk left in it."""
+"""No command ends in a traceback over a damaged or hostile training set."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LONG = "x" * 240
 
 
 def table(folder: Path, *rows: dict[str, str], columns: tuple[str, ...] = ("file", "source")) -> None:
-    """Write a manifest of these rows as they are."""
+    """Write a manifest with exactly these rows."""
     names = dict.fromkeys([*columns, *(name for row in rows for name in row)])
     with (folder / MANIFEST).open("w", encoding="utf-8", errors="surrogatepass", newline="") as file:
         csv.writer(file).writerows([names, *([row.get(name, "") for name in names] for row in rows)])
@@ -46,7 +46,7 @@ def bytes_in(name: str, content: bytes) -> Spoil:
 
 
 def instead(name: str, make: Callable[[Path], object]) -> Spoil:
-    """Something else than a file under this name."""
+    """Put something else than a file under this name."""
 
     def spoil(folder: Path) -> None:
         (folder / name).parent.mkdir(exist_ok=True)
@@ -123,7 +123,7 @@ COMMANDS = ("clean", "stats", "curate", "prepare", "train")
 
 
 def words_of(command: str, folder: Path, recipe: Path) -> tuple[object, ...]:
-    """A command over a set, and over a photo without a face beside it."""
+    """Return the words of a command over a set, or over a photo without a face next to it."""
     raw = folder.parent / "raw"
     write_image(raw / "photo.png", np.zeros((64, 64, 3), np.uint8))
     return {
@@ -136,7 +136,7 @@ def words_of(command: str, folder: Path, recipe: Path) -> tuple[object, ...]:
 
 
 def check(facegen: Facegen, recipe: Path, tmp_path: Path, head: RGB, command: str, kind: str) -> None:
-    """The fixture refuses tracebacks; the status says what happened, and a line names the set or its file."""
+    """Check the status, and that an error names the set or its file; the fixture fails on tracebacks."""
     folder = tmp_path / "set"
     write_image(folder / "a.png", np.ascontiguousarray(head[::2, ::2]))
     SETS[kind](folder)
@@ -148,7 +148,7 @@ def check(facegen: Facegen, recipe: Path, tmp_path: Path, head: RGB, command: st
 
 @pytest.mark.parametrize("number", range(len(SETS)), ids=list(SETS))
 def test_no_traceback_over_a_set(facegen: Facegen, recipe: Path, tmp_path: Path, head: RGB, number: int) -> None:
-    """Every command has its turn; all of them over every set are in the slow test below."""
+    """The commands take turns; the slow test below runs all of them over every set."""
     check(facegen, recipe, tmp_path, head, COMMANDS[number % len(COMMANDS)], list(SETS)[number])
 
 

@@ -1,4 +1,4 @@
-"""Weights and records of strangers: each ends in one line that names the file, and none in a traceback."""
+"""Hostile weights and records: each gives one line that names the file, never a traceback."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Spoil = Callable[[Path], object]
 
 
 def model(change: Callable[[bytes], bytes]) -> Spoil:
-    """Change the bytes of the weights; the card has their hash, as a stranger's would."""
+    """Change the bytes of the weights; the card has their hash, as an attacker's would."""
 
     def spoil(folder: Path) -> None:
         path = folder / MODEL_FILE
@@ -77,7 +77,7 @@ def instead(name: str, make: Callable[[Path], object]) -> Spoil:
 
 
 def header(text: bytes) -> Spoil:
-    """Weights with this text where their list of tensors should be."""
+    """Replace the list of tensors by this text."""
     return model(lambda data: struct.pack("<Q", len(text)) + text)
 
 

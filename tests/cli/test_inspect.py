@@ -1,4 +1,4 @@
-"""`facegen inspect`: what it shows of pictures that facegen or another program wrote, as a table and as JSON."""
+"""`facegen inspect`: pictures of facegen and of other programs, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_resized_sample_has_the_recorded_seams(facegen: Facegen, tiny_recipe: 
     assert found["seams"] == found["record"]["upscaled"][0]["seams"]
 
 
-def test_a_photo_has_the_values_of_the_whole(
+def test_a_photo_has_the_values_of_the_whole_picture(
     facegen: Facegen, tiny_recipe: Path, tmp_path: Path, head: RGB
 ) -> None:
     pipeline = FacePipeline.load(tiny_recipe)
@@ -121,7 +121,7 @@ def test_one_bad_picture_of_several(facegen: Facegen, tmp_path: Path, head: RGB)
 def test_source_is_for_one_picture(facegen: Facegen) -> None:
     result = facegen("inspect", "a.png", "b.png", "--source", "c.png")
     assert result.exit_code == 2
-    assert "--source is what one picture was made from" in result.stderr
+    assert "--source is for one picture" in result.stderr
 
 
 @pytest.mark.parametrize("side", [1, 2])

@@ -31,7 +31,7 @@ from tests.training.conftest import jnet_recipe
 from tests.training.test_trainer import assert_same
 
 KILLS = 15
-"""Of each of the four."""
+"""Kills of each run."""
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(os.name != "posix", reason="groups of processes"),
@@ -56,7 +56,7 @@ def start(command: Command) -> subprocess.Popen[bytes]:
 
 
 def stamps(folder: Path) -> list[tuple[str, int]]:
-    """Names and times of a folder's files, of those that stand still."""
+    """Names and times of a folder's files; files that disappear meanwhile are skipped."""
     found = []
     for path in folder.rglob("*"):
         try:
@@ -67,7 +67,7 @@ def stamps(folder: Path) -> list[tuple[str, int]]:
 
 
 def kill_often(make: Callable[[], Command], out: Path, done: Callable[[], int], rng: random.Random) -> int:
-    """Begin and kill a run; what is done must never become less. Returns how many were killed at work."""
+    """Start and kill a run many times, without losing finished work; return how often it was killed while running."""
     killed, before = 0, 0
     for number in range(KILLS):
         seen = stamps(out)
@@ -113,7 +113,7 @@ def test_a_folder(tmp_path: Path, tiny_recipe: Path, photos: Path) -> None:
 
 
 def test_a_film(tmp_path: Path, tiny_recipe: Path) -> None:
-    broken, whole = tmp_path / "a", tmp_path / "b"  # the film knows its own name
+    broken, whole = tmp_path / "a", tmp_path / "b"  # the record contains the name
 
     def command(folder: Path) -> Command:
         length: Command = ["--seeds", "1-3", "--seconds", 4, "--size", 64]

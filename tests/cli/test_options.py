@@ -21,7 +21,7 @@ from tests.cli.conftest import Facegen
 @click.argument("words", nargs=-1)
 @pipeline_options
 def command(words: tuple[str, ...], **options: Any) -> None:
-    """A command that says what it was given."""
+    """Print the arguments."""
     click.echo(options["recipe"])
     click.echo(sorted(options))
     for override in options["overrides"]:
@@ -36,7 +36,7 @@ def test_a_command_gets_recipe_overrides_and_device() -> None:
     assert run("a", "b").output.splitlines()[1:] == ["['device', 'overrides', 'recipe']"]
 
 
-def test_threads_are_as_many_as_asked_for(own_threads: None) -> None:
+def test_the_number_of_threads_is_set(own_threads: None) -> None:
     assert run("--threads", "3").output.splitlines()[1:] == ["['device', 'overrides', 'recipe']"]
     assert (torch.get_num_threads(), cv2.getNumThreads()) == (3, 3)
     assert "0 is not in the range" in run("--threads", "0").output
@@ -113,7 +113,7 @@ def test_help_lists_every_kind() -> None:
     assert f"from {','.join(KINDS)}" in " ".join(run("--help").output.split())
 
 
-def test_options_may_stand_in_a_file(tmp_path: Path) -> None:
+def test_options_are_read_from_a_settings_file(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     file.write_text('preset = "fast"\nset = ["tiles.overlap=8", "seed=1"]\nfidelity = 0.5\n', encoding="utf-8")
     assert run("--settings", str(file)).output.splitlines()[::2] == ["fast", "tiles.overlap=8", "fidelity=0.5"]
@@ -133,7 +133,7 @@ def test_options_may_stand_in_a_file(tmp_path: Path) -> None:
         (None, "my.toml: no such file"),
     ],
 )
-def test_a_file_of_options_is_checked(facegen: Facegen, tmp_path: Path, text: str | None, message: str) -> None:
+def test_settings_files_are_checked(facegen: Facegen, tmp_path: Path, text: str | None, message: str) -> None:
     if text is not None:
         (tmp_path / "my.toml").write_text(text, encoding="utf-8")
     result = facegen("sample", "--settings", tmp_path / "my.toml")

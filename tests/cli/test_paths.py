@@ -1,4 +1,4 @@
-"""Names in any script, as Windows' ä and 顔: photos, results and what lies beside them."""
+"""File names in any script, such as ä and 顔: photos, results and explanations."""
 
 from __future__ import annotations
 

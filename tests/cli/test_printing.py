@@ -1,4 +1,4 @@
-"""Names of files, which may hold anything, neither command the terminal nor pretend to be lines of facegen's."""
+"""File names, which may contain anything, cannot control the terminal or forge lines of facegen."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ COMMANDS = {
 
 @pytest.fixture
 def folder(tmp_path: Path, head: RGB) -> Path:
-    """A folder of that name, with a picture and a file that is none."""
+    """A folder of that name, with a picture and a file that is not one."""
     made = tmp_path / NAME
     write_image(made / f"{NAME}.png", head[::4, ::4])
     (made / f"{NAME}.jpg").write_text("no picture")
@@ -56,7 +56,7 @@ def folder(tmp_path: Path, head: RGB) -> Path:
 
 @pytest.mark.parametrize("terminal", [True, False])
 @pytest.mark.parametrize("command", COMMANDS)
-def test_names_cannot_command_the_terminal(
+def test_names_cannot_control_the_terminal(
     command: str, terminal: bool, folder: Path, tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda _: terminal)
@@ -71,7 +71,7 @@ def test_names_cannot_command_the_terminal(
     assert "\nError: all is well" not in shown.replace("\r", "\n")
 
 
-def test_they_are_shown_escaped(facegen: Facegen, folder: Path, tiny_recipe: Path, tmp_path: Path) -> None:
+def test_names_are_shown_escaped(facegen: Facegen, folder: Path, tiny_recipe: Path, tmp_path: Path) -> None:
     result = facegen("upres", folder, "--recipe", tiny_recipe, "--scale", 2, "--out", tmp_path / "out")
     error, head, *rows, end = result.stderr.splitlines()
     assert error.startswith(f"Error: {printable(folder / NAME)}.jpg: ")

@@ -1,4 +1,4 @@
-"""`facegen sample`: the files it writes, and what it says to wrong values."""
+"""`facegen sample`: the files that it writes, and its errors about wrong values."""
 
 from __future__ import annotations
 

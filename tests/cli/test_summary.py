@@ -24,8 +24,8 @@ OUTCOMES = [
 
 
 @pytest.fixture(autouse=True)
-def _no_word_of_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the shell says of terminals does not count."""
+def _no_terminal_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remove variables of the shell that change the output."""
     for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
@@ -42,7 +42,7 @@ def test_rows_in_a_file_are_plain_and_whole(capsys: pytest.CaptureFixture[str]) 
     ]
 
 
-def test_seams_that_may_be_seen_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
+def test_visible_seams_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
     error_console().print(summary([Upscaling(Path("a.png"), seams=SeamGauge(1.06, 1.2)), OUTCOMES[0]]))
     first, second = capsys.readouterr().err.splitlines()[1:]
     assert "1.060, at most 1.200 !" in first
@@ -95,7 +95,7 @@ def test_the_time_left_is_for_terminals(terminal: bool) -> None:
         (None, "a.mp4: 1 s a frame.\n"),
     ],
 )
-def test_a_long_film_says_once_how_long_it_takes(
+def test_a_long_film_prints_one_forecast(
     count: int | None, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter(range(1000))

@@ -1,4 +1,4 @@
-"""`facegen train`: a run from a recipe file, what it would be, and what it says when there is none to make."""
+"""`facegen train`: a run from a recipe file, a dry run, and errors."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def recipe(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Started:
-    """The trainers that were made, and the seconds they were given; none of them trains."""
+    """The trainers that were made, with the seconds for each; none of them trains."""
     found: Started = []
     monkeypatch.setattr(Trainer, "run", lambda trainer, seconds: found.append((trainer, seconds)))
     return found
@@ -102,10 +102,10 @@ def test_a_short_run_leaves_a_sheet(facegen: Facegen, recipe: Path, head_folder:
     assert [path.name for path in (tmp_path / "run" / "samples").iterdir()] == ["000000002.png"]
 
 
-def test_a_full_disk_is_one_line_and_the_run_goes_on(
+def test_a_full_disk_gives_one_line_and_the_run_can_be_resumed(
     facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path
 ) -> None:
-    """Files of at most 8 kB stand for the disk: a checkpoint has more."""
+    """A limit of 8 kB for a file stands for a full disk; a checkpoint is larger."""
     words = ("train", recipe, "--data", head_folder, "--out", tmp_path / "run")
     assert facegen(*words, "--images", 2).exit_code == 0
     before = everything(tmp_path / "run" / "checkpoints")
@@ -131,6 +131,7 @@ def test_shipped_recipes_have_names(
     wrong = facegen("train", "dcgan-182", "--data", head_folder, "--dry-run")
     assert wrong.exit_code == 2
     assert "did you mean 'dcgan-128'?" in wrong.stderr
+    assert facegen("train", "x" * 300, "--data", head_folder).exit_code == 2
 
 
 def test_pipeline_recipe_is_no_training_recipe(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_missing_packages_are_named(
     words = {"train": (recipe, "--data", tmp_path, "--out", tmp_path / "run"), "publish": (tmp_path, "mine")}
     result = facegen(command, *words[command])
     assert result.exit_code == 1
-    assert result.stderr == "Error: Training packages are not installed: pip install lightning-fabric\n"
+    assert result.stderr == "Error: lightning-fabric: not installed; pip install 'facegen[train]'\n"
 
 
 class TestCounts:
@@ -249,7 +250,7 @@ class TestStart:
         assert result.exit_code == 1
         assert result.stderr == "Error: run.batch is 2, which 3 processes cannot share equally.\n"
 
-    def test_what_is_left_out_is_told_once(
+    def test_omitted_pictures_are_reported_once(
         self, facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path, started: Started
     ) -> None:
         (head_folder / "[b].png").write_bytes(b"no picture")
@@ -258,7 +259,7 @@ class TestStart:
         assert [seconds for _, seconds in started] == [120]
 
     @pytest.mark.parametrize(("kind", "bounded"), [("hinge", True), ("wasserstein", False)])
-    def test_the_watchdog_knows_the_loss(
+    def test_the_watchdog_depends_on_the_loss(
         self, kind: str, bounded: bool, facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path,
         started: Started,
     ) -> None:  # fmt: skip
@@ -268,7 +269,7 @@ class TestStart:
         (watchdog,) = (callback for callback in trainer.callbacks if isinstance(callback, Watchdog))
         assert watchdog.bounded is bounded
 
-    def test_ctrl_c_says_how_to_go_on(
+    def test_ctrl_c_says_how_to_continue(
         self, facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def interrupted(trainer: Trainer, seconds: float) -> None:
@@ -279,9 +280,9 @@ class TestStart:
         monkeypatch.setattr(Trainer, "run", interrupted)
         result = facegen("train", recipe, "--data", head_folder, "--out", tmp_path / "run")
         assert result.exit_code == 130
-        assert result.stdout.endswith("\nSaved at 6 images. To go on, add --resume to the same command.\n")
+        assert result.stdout.endswith("\nSaved at 6 images. To continue, add --resume to the same command.\n")
 
-    def test_second_ctrl_c_claims_nothing(
+    def test_ctrl_c_before_the_first_checkpoint(
         self, facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def interrupted(trainer: Trainer, seconds: float) -> None:
@@ -294,7 +295,7 @@ class TestStart:
 
 
 def test_the_group_of_processes_ends_with_the_command(facegen: Facegen, recipe: Path, tmp_path: Path) -> None:
-    """Left to the end of Python, gloo's threads abort a process now and then."""
+    """Otherwise gloo's threads sometimes abort Python when it exits."""
     (tmp_path / "empty").mkdir()
     torch.distributed.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     failed = facegen("train", recipe, "--data", tmp_path / "empty", "--out", tmp_path / "run", "--device", "cpu")

@@ -1,4 +1,4 @@
-"""`facegen upres`: good pictures get written whatever the others are; nothing is overwritten."""
+"""`facegen upres`: good pictures are upscaled whatever the others are; nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def jpeg(picture: RGB, mode: str = "RGB") -> bytes:
 
 
 def save_odd_but_good(folder: Path, plain: RGB) -> list[Path]:
-    """Pictures that are unusual, and have to be upscaled all the same."""
+    """Write pictures that are unusual but good."""
     folder.mkdir()
     write_image(folder / "one pixel.png", plain[:1, :1])
     Image.fromarray(plain[..., 0].astype(np.uint16) * 257).save(folder / "sixteen.png")
@@ -56,7 +56,7 @@ def save_odd_but_good(folder: Path, plain: RGB) -> list[Path]:
 
 
 def save_bad(folder: Path, plain: RGB) -> dict[str, Path]:
-    """What is wrong -> a file of that kind."""
+    """Write bad files; return problem -> file."""
     folder.mkdir()
     bad = {
         "no such file": folder / "missing.jpg",
@@ -124,7 +124,7 @@ def test_results_are_not_upscaled_again(facegen: Facegen, tiny_recipe: Path, tmp
     assert f"--out {tmp_path}: is the folder that is upscaled" in refused.stderr
 
 
-def test_files_of_one_name_keep_apart(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
+def test_results_of_files_with_one_name_are_numbered(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
     paths = [tmp_path / name for name in ("x/a.png", "y/a.png", "y/a-2.png", "z/a.jpg", "z/A.png")]
     for number, path in enumerate(paths):
         write_image(path, np.full_like(plain, 40 * number))
@@ -244,6 +244,13 @@ def test_conflicting_flags_are_both_named(upres: Facegen, tmp_path: Path, words:
     assert not (tmp_path / "out").exists()
 
 
+def test_options_of_a_settings_file_conflict_too(upres: Facegen, tmp_path: Path) -> None:
+    (tmp_path / "my.toml").write_text("size = 512\n")
+    result = upres("photo.png", "--settings", tmp_path / "my.toml")
+    assert result.exit_code == 2
+    assert "--size is for --crop and --aligned" in result.stderr
+
+
 def test_no_photos(facegen: Facegen) -> None:
     result = facegen("upres")
     assert result.exit_code == 2
@@ -261,7 +268,7 @@ def test_result_that_would_be_too_large_names_the_photo(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX alone")
-def test_name_that_is_no_text(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
+def test_a_name_that_is_not_text(upres: Facegen, tmp_path: Path, plain: RGB) -> None:
     path = tmp_path / os.fsdecode(b"caf\xe9.png")
     try:
         path.touch()
@@ -328,9 +335,10 @@ def test_the_result_of_one_photo_can_be_named(named: Facegen, tmp_path: Path, pl
         (["a.png", "--out", "c.gif"], "a file's suffix must be one of .avif, .jpeg"),
         (["a.png", "--out", "c.jpg", "--format", "webp"], "contradict each other"),
         (["a.mp4", "--out", "c.jpg"], "must be one of .mp4"),
+        (["a.png", "b.png", "--out", f"{'c' * 300}.png"], "for a single photo; name a folder"),
     ],
 )
-def test_a_named_result_that_cannot_be(named: Facegen, tmp_path: Path, words: list[str], reason: str) -> None:
+def test_impossible_named_results_are_refused(named: Facegen, tmp_path: Path, words: list[str], reason: str) -> None:
     result = named(*words)
     assert result.exit_code == 2
     assert reason in result.stderr.splitlines()[-1]

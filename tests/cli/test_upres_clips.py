@@ -1,4 +1,4 @@
-"""`facegen upres` on clips: among pictures, with sound and times, and going on after a stop."""
+"""`facegen upres` on clips: with pictures, with sound and times, and continued after a stop."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def test_what_is_done_is_not_done_again(upres: Facegen, clip: Path, tmp_path: Pa
     assert upres(clip, "--background", "lanczos", "--scale", 1).stdout.endswith("walk-x1.mp4\n")
 
 
-def test_a_stopped_clip_goes_on_and_becomes_the_same_file(
+def test_a_stopped_clip_continues_to_the_same_file(
     upres: Facegen, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     add = FrameStore.add
     monkeypatch.setattr(FrameStore, "add", stop_at_third)
     stopped = upres(clip, *QUICK)
     assert stopped.exit_code == 130
-    assert "Stopped: 0 of 1 are done, and 2 frames of walk.mp4. To go on, run the same command" in stopped.stderr
+    assert "Stopped: 0 of 1 are done, and 2 frames of walk.mp4. To continue, run the same command" in stopped.stderr
     assert (tmp_path / "out" / ".walk-x2.mp4.frames").is_dir()
     made: list[int] = []
 

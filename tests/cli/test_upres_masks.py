@@ -1,4 +1,4 @@
-"""`facegen upres --mask`: in the record, found again, made again by replay."""
+"""`facegen upres --mask`: recorded, recognised, and used by replay."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_recorded_skipped_when_done_and_made_again(
 
 
 def test_a_mask_of_another_shape_fails_alone(upres: Facegen, tmp_path: Path, photo: Path, mask: Path) -> None:
-    """In several processes as in one; the mask itself, in the folder that is upscaled, is not replaced."""
+    """The result is the same in several processes as in one."""
     write_image(tmp_path / "wide.png", np.zeros((30, 60, 3), np.uint8))
     result = upres(photo, tmp_path / "wide.png", "--mask", mask, "--jobs", 2)
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""`facegen upres` on many pictures: what is done is not done again, and nothing that happens to one harms another."""
+"""`facegen upres` on many pictures: finished ones are skipped, and a failure does not harm the others."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def photos(tmp_path: Path) -> list[Path]:
 
 
 def upscale_all(folder: Path, recipe: Path, out: str) -> list[str]:
-    """The quickest way to upscale in/ into another folder."""
+    """Return the words that upscale in/ into another folder, as fast as possible."""
     words = ["upres", folder / "in", "--recipe", recipe, "--out", folder / out, "--scale", 2, "--background", "lanczos"]
     return [str(word) for word in words]
 
 
 def remarks(stderr: str) -> list[str]:
-    """The last words of each row of the table, and the sum."""
+    """Return the last words of each row of the table, and the totals."""
     return [line.split("  ")[-1].strip() for line in stderr.splitlines()[1:]]
 
 
@@ -83,7 +83,7 @@ def test_only_what_is_missing_or_changed_is_made(upres: Facegen, tmp_path: Path,
 
 
 @pytest.mark.usefixtures("photos")
-def test_other_options_make_it_anew(upres: Facegen) -> None:
+def test_other_options_make_everything_again(upres: Facegen) -> None:
     words: list[str] = []
     for change in ("--scale=2", "--set=fidelity=0.5", "--faces=largest", "--strip", "--overwrite"):
         words.append(change)
@@ -187,7 +187,7 @@ def test_a_picture_that_fails_does_not_stop_the_others(
     assert result.stderr.splitlines()[-1] == "1 upscaled, 2 failed."
 
 
-def test_interrupted_it_says_how_to_go_on(
+def test_ctrl_c_says_how_to_continue(
     upres: Facegen, tmp_path: Path, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[RGB] = []
@@ -202,7 +202,7 @@ def test_interrupted_it_says_how_to_go_on(
         patch.setattr(upscaling, "restore_photo", interrupted)
         result = upres()
     assert result.exit_code == 130
-    assert result.stderr.splitlines()[-1] == "Stopped: 1 of 3 are done. To go on, run the same command again."
+    assert result.stderr.splitlines()[-1] == "Stopped: 1 of 3 are done. To continue, run the same command again."
     assert list(contents(tmp_path / "out")) == ["a-x2.png"]
     assert upres().stderr.splitlines()[-1] == "2 upscaled, 1 done already."
 
@@ -223,7 +223,7 @@ def test_nothing_of_a_picture_is_kept_for_the_next(upres: Facegen, monkeypatch: 
 
 
 @pytest.mark.slow
-def test_killed_and_run_again_it_is_as_if_unbroken(tmp_path: Path, tiny_recipe: Path) -> None:
+def test_a_killed_run_continues_to_the_same_bytes(tmp_path: Path, tiny_recipe: Path) -> None:
     rng = np.random.default_rng(0)
     for number in range(12):
         picture = rng.integers(0, 256, (96, 96, 3), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""`facegen video` and `grid-walk`: their films, where keyframes come from, and what is said to wrong values."""
+"""`facegen video` and `grid-walk`: films, sources of keyframes, and errors about wrong values."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_stopped_it_says_how_many_frames_are_kept(
         patch.setattr(FrameStore, "add", stop_at_third)
         stopped = facegen(*words)
     assert stopped.exit_code == 130
-    assert f"Stopped: {out} is not finished; 2 frames are kept. To go on, run" in stopped.stderr
+    assert f"Stopped: {out} is not finished; 2 frames are kept. To continue, run" in stopped.stderr
     assert [path.name for path in tmp_path.glob("film*")] == ["film.mp4.frames"]
     assert facegen(*words).stderr == f"{out}: 2 of 4 frames are done already.\n"
 
@@ -109,7 +109,7 @@ def test_gif_and_frames_are_made_once(facegen: Facegen, tiny_recipe: Path, tmp_p
         assert len(list(out.iterdir())) == 2
 
 
-def test_sound_is_laid_under_and_counts_as_part_of_it(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
+def test_another_sound_makes_another_film(facegen: Facegen, tiny_recipe: Path, tmp_path: Path) -> None:
     sound, out = beep(tmp_path / "a.wav", 0.4), tmp_path / "film.mp4"
     words = ("video", "--seeds", "1,5", "--recipe", tiny_recipe, "-o", out, "--audio", sound, *SHORT)
     facegen(*words)
@@ -180,7 +180,7 @@ def test_another_programs_film_is_replaced_only_if_asked(
 def test_stops_need_seeds(facegen: Facegen, tmp_path: Path) -> None:
     result = facegen("grid-walk", "--seeds", "0,1", "-o", tmp_path / "grid.mp4")
     assert result.exit_code == 2
-    assert "--stops 3 needs as many seeds; 2 are given." in result.stderr
+    assert "--stops 3 needs 3 seeds or more; 2 are given." in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -188,13 +188,15 @@ def test_stops_need_seeds(facegen: Facegen, tmp_path: Path) -> None:
     [
         (["--seeds", "1"], "give at least 2, as in --seeds 1,5."),
         ([], "give at least 2, as in --seeds 1,5."),
-        (["--seeds", "1,5", "--fps", "0"], "'0' is no frame rate; expected more than 0, at most 240: 30, 30000/1001."),
-        (["--seeds", "1,5", "--fps", "1/0"], "'1/0' is no frame rate"),
-        (["--seeds", "1,5", "--fps", "fast"], "'fast' is no frame rate"),
+        (["--seeds", "1,5", "--fps", "0"], "'0' is not a frame rate; expected more than 0, at most 240: 30, 30000/"),
+        (["--seeds", "1,5", "--fps", "1/0"], "'1/0' is not a frame rate"),
+        (["--seeds", "1,5", "--fps", "fast"], "'fast' is not a frame rate"),
         (["--seeds", "1,5", "--seconds", "0"], "0.0 is not in the range"),
+        (["--seeds", "1,5", "--seconds", "nan"], "'nan' is not a number of seconds"),
         (["--seeds", "1,5", "--without", "cary"], "unknown measure 'cary'; did you mean 'carry'? Known: landmarks,"),
-        (["--seeds", "1,5", "--without", "carry", "--no-steady"], "--no-steady leaves all measures out"),
+        (["--seeds", "1,5", "--without", "carry", "--no-steady"], "--no-steady omits all measures"),
         (["--from", "nowhere.png,b.png"], "'nowhere.png': no such file; expected files, as in a.png,b.png."),
+        (["--from", "a.png," * 60], "'a.png': no such file"),
         (["--seeds", "1,5", "-o", "a.mp5"], "unknown film suffix '.mp5'"),
         (["--seeds", "1,5", "-o", "a.mp4", "--codec", "av1"], "codec 'av1' is not for .mp4"),
         (["--seeds", "1,5", "--loop", "--seconds", "0.1", "--interpolate", "2"], "cannot be interpolated 2 times"),

@@ -1,4 +1,4 @@
-"""Who may use the page and what it gives away; what a client can call."""
+"""Access to the page and to files, and the endpoints for clients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def get(running: Running, path: str, **headers: str) -> httpx.Response:
     return httpx.get(running.address.rstrip("/") + path, headers=headers)
 
 
-def test_the_page_is_locked_up(running: Running) -> None:
+def test_the_page_may_load_only_its_own_files(running: Running) -> None:
     answer = get(running, "/")
     assert answer.status_code == 200
     policy = answer.headers["content-security-policy"]
@@ -58,7 +58,7 @@ def test_no_file_of_the_machine_is_sent(running: Running, path: str) -> None:
 
 
 def upload(running: Running, name: str, content: bytes) -> str:
-    """Send a file as the page does; where it lies."""
+    """Send a file as the page does; return its path on the server."""
     files = {"files": (name, content)}
     answer = httpx.post(running.address + "gradio_api/upload", files=files)
     assert answer.status_code == 200, answer.text
@@ -67,7 +67,7 @@ def upload(running: Running, name: str, content: bytes) -> str:
 
 
 @pytest.mark.parametrize("name", ["../../../evil.png", "/tmp/evil.png", "..\\evil.png", "a\x01b.png", "ü" * 200])
-def test_what_is_dropped_stays_in_the_studio_s_folder(running: Running, name: str) -> None:
+def test_dropped_files_stay_in_the_folder_of_the_studio(running: Running, name: str) -> None:
     path = Path(upload(running, name, b"picture"))
     assert any(part.startswith("facegen-studio-") for part in path.parts)
     assert ".." not in path.parts
@@ -89,7 +89,7 @@ def restore(running: Running, photo: Mapping[str, object]) -> str:
 
 
 def call(running: Running, name: str, data: list[object]) -> str:
-    """Call an endpoint as curl does; everything it says."""
+    """Call an endpoint as curl does; return its events."""
     address = f"{running.address}gradio_api/call/{name}"
     event = httpx.post(address, json={"data": data}).json()["event_id"]
     return httpx.get(f"{address}/{event}", timeout=120).text
@@ -104,11 +104,11 @@ def test_bodies_that_are_too_large_are_refused_at_once(running: Running) -> None
             assert b" 413 " in connection.recv(100)
 
 
-def test_no_request_is_an_error_of_the_server(running: Running) -> None:
+def test_no_request_causes_a_server_error(running: Running) -> None:
     check_answers(running.address, "/gradio_api/queue/join")
 
 
-def test_unfinished_requests_keep_nobody_out(running: Running) -> None:
+def test_unfinished_requests_do_not_block_others(running: Running) -> None:
     check_unfinished(running.address, b"GET / HTTP/1.1\r\nHost:")
 
 

@@ -30,7 +30,7 @@ def test_a_preset_and_a_network_are_measured_alike(studio: Studio, pair: Path) -
     told: list[str] = []
 
     class Listening(Job):
-        def tell(self, share: float, text: str) -> None:
+        def report(self, share: float, text: str) -> None:
             told.append(text)
 
     done = compare(studio, Listening(lambda job: None), pair, (Side(studio.recipe, 0.5), Side("unet-2x-slim")))
@@ -50,7 +50,7 @@ def test_a_preset_and_a_network_are_measured_alike(studio: Studio, pair: Path) -
 def test_a_file_that_others_published_is_compared(
     studio: Studio, head: RGB, name: str, options: dict[str, int]
 ) -> None:
-    """Needs spandrel, and a torchvision that fits torch."""
+    """This needs spandrel, and a torchvision that fits torch."""
     try:
         network = getattr(importlib.import_module(f"spandrel.architectures.{name}"), name)(**options)
     except (ImportError, RuntimeError) as error:

@@ -13,8 +13,8 @@ from facegen.cli.main import cli
 from facegen.media.record import read_record
 from facegen.media.video_reader import Clip
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
-from facegen.studio.drawing import Face, directions, faces_of, fits, large, moved, neighbours, preview, small, stages
-from facegen.studio.filming import Cut, make
+from facegen.studio.drawing import Face, directions, draw, faces_of, fits, moved, neighbours, preview, stages, upscale
+from facegen.studio.filming import FilmSettings, make
 from facegen.studio.work import CancelledError, Job, Studio
 from facegen.video.walk import latent_in
 from tests.video.films import beep
@@ -29,7 +29,7 @@ def test_faces_are_those_of_their_seeds(studio: Studio) -> None:
     faces = faces_of(pipeline, (3, 7), 0.8)
     assert [face.seed for face in faces] == [3, 7]
     assert faces[0].z.equal(pipeline.latent(3, 0.8))
-    assert small(pipeline, faces[0]).shape == (128, 128, 3)
+    assert draw(pipeline, faces[0]).shape == (128, 128, 3)
     assert preview(pipeline, faces[0]).shape == (768, 768, 3)
 
 
@@ -72,7 +72,7 @@ def test_sliders_in_their_middle_change_nothing(studio: Studio) -> None:
 
 def test_a_face_of_a_seed_is_what_the_command_writes(studio: Studio, tmp_path: Path) -> None:
     face = faces_of(studio.pipeline(studio.recipe), (5,), 0.7)[0]
-    drawn = large(studio, job(), studio.recipe, face)
+    drawn = upscale(studio, job(), studio.recipe, face)
     options = ["--seeds", "5", "--set", "truncation=0.7", "--device", "cpu", "--out", str(tmp_path)]
     done = CliRunner().invoke(cli, ["sample", "--recipe", studio.recipe, *options], catch_exceptions=False)
     assert done.exit_code == 0
@@ -82,7 +82,7 @@ def test_a_face_of_a_seed_is_what_the_command_writes(studio: Studio, tmp_path: P
 def test_a_moved_face_is_found_again_by_its_record(studio: Studio) -> None:
     pipeline = studio.pipeline(studio.recipe)
     face = neighbours(faces_of(pipeline, (5,), 1.0)[0], 2, 0.3)[1]
-    drawn = large(studio, job(), studio.recipe, face)
+    drawn = upscale(studio, job(), studio.recipe, face)
     assert latent_in(pipeline, drawn.path).equal(face.z)
     assert list(stages(drawn)) == ["Face", "128 px", "Guide", "Tiles", "Votes"]
 
@@ -90,11 +90,11 @@ def test_a_moved_face_is_found_again_by_its_record(studio: Studio) -> None:
 def test_a_preview_and_a_film_go_on_after_they_were_cancelled(studio: Studio) -> None:
     faces, folder = faces_of(studio.pipeline(studio.recipe), (1, 2), 1.0), studio.new_folder()
     sound = beep(folder / "song.wav", 2)
-    cut = Cut.preview(0.5, loop=True, audio=sound)
+    cut = FilmSettings(0.5, loop=True, audio=sound).preview()
 
     class Impatient(Job):
-        def tell(self, share: float, text: str) -> None:
-            super().tell(share, text)
+        def report(self, share: float, text: str) -> None:
+            super().report(share, text)
             self.cancelled = text == "Frame 3 of 12"  # a loop has frames that lead to its first
 
     with pytest.raises(CancelledError):
@@ -103,7 +103,7 @@ def test_a_preview_and_a_film_go_on_after_they_were_cancelled(studio: Studio) ->
     told: list[str] = []
 
     class Listening(Job):
-        def tell(self, share: float, text: str) -> None:
+        def report(self, share: float, text: str) -> None:
             told.append(text)
 
     film = make(studio, Listening(lambda job: None), studio.recipe, faces, cut, folder / "preview.mp4")

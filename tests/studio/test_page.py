@@ -26,11 +26,11 @@ Open = Callable[..., "Page"]
 OPERATED = ("button", "checkbox", "combobox", "link", "radio", "slider", "spinbutton", "tab", "textbox")
 """Roles that need a name."""
 KNOWN = ("Method not implemented.", "AbortError", "errored out")
-"""What Gradio itself says on the console, the last two when its page is left."""
+"""Messages that Gradio itself prints on the console, the last two when its page is left."""
 
 
 def is_trouble(message: ConsoleMessage) -> bool:
-    """True for errors; the editor's own graphics library warns of itself."""
+    """Return True for errors; warnings come from the editor's graphics library."""
     return message.type == "error" and not any(map(message.text.__contains__, KNOWN))
 
 
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser, running: Running) -> Iterator[Open]:
-    """Open the page as a new visitor, on a phone or a computer; errors, and requests to elsewhere, are failures."""
+    """Open the page as a new visitor, on a phone or a computer; fail on errors and on requests to other servers."""
     said: list[str] = []
     hear = said.append
     contexts = []
@@ -78,7 +78,7 @@ def button(page: Page, name: str) -> Locator:
 
 
 def download(page: Page, name: str, folder: Path, file: str) -> Path:
-    """Download until the button gives the file of this name; while the next is made, it gives none, or the last."""
+    """Download until the button gives the file of this name; until that is made, it gives none or an older one."""
     from playwright.sync_api import TimeoutError as NothingGiven
 
     given = "nothing"
@@ -97,7 +97,7 @@ def download(page: Page, name: str, folder: Path, file: str) -> Path:
 
 
 def seen(place: Locator, folder: Path) -> RGB:
-    """Its pixels on the screen."""
+    """Read the pixels of an element on the screen."""
     place.screenshot(path=folder / "seen.png")
     return read_image(folder / "seen.png").rgb
 
@@ -201,7 +201,7 @@ def test_what_is_painted_is_left_alone_and_the_picture_can_be_made_again(
     page = open_page()
     drop(page, pair)
     page.get_by_role("radio", name="Protect").click()
-    page.get_by_text("Paint what is to be left alone.").wait_for()
+    page.get_by_text("Paint over areas that should stay as they are.").wait_for()
     canvas = page.locator("#editor canvas").first
     canvas.wait_for()
     page.wait_for_timeout(3000)  # it fades in

@@ -1,4 +1,4 @@
-"""Photos on the page: faces found, switched, restored to the bytes that the command writes."""
+"""Photos on the page: faces found, switched, restored to the same bytes as by the command."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from facegen.cli.main import cli
 from facegen.errors import FileError
 from facegen.media.images import picture_text, read_image, write_image
 from facegen.media.record import COMMAND_KEY, arguments
-from facegen.studio.drawing import faces_of, large, neighbours
-from facegen.studio.photos import Meter, Photo, Wish, make_again, restore
-from facegen.studio.protect import painted, to_paint_on
+from facegen.studio.drawing import faces_of, neighbours, upscale
+from facegen.studio.photos import Meter, Photo, RestoreSettings, make_again, restore
+from facegen.studio.protect import editor_value, set_mask
 from facegen.studio.work import CancelledError, Job, Studio
 
 
@@ -34,7 +34,7 @@ def photo(studio: Studio, astronaut: RGB) -> Photo:
     path = studio.new_folder() / "pair.jpg"
     Image.fromarray(pair).save(path, quality=95, exif=exif)
     made = Photo(path)
-    made.look(path.parent)
+    made.load(path.parent)
     return made
 
 
@@ -67,7 +67,7 @@ def test_a_photo_that_cannot_be_read_says_so_without_its_folder(studio: Studio) 
     path = studio.new_folder() / "broken.jpg"
     path.write_bytes(b"\xff\xd8\xff\xe0 no picture")
     photo = Photo(path)
-    photo.look(path.parent)
+    photo.load(path.parent)
     assert photo.error.startswith("broken.jpg: ")
     assert str(studio.folder) not in photo.error
     assert photo.framed() is None
@@ -75,7 +75,7 @@ def test_a_photo_that_cannot_be_read_says_so_without_its_folder(studio: Studio) 
 
 def test_the_result_is_what_the_command_writes(studio: Studio, photo: Photo, tmp_path: Path) -> None:
     photo.off = {2}
-    wish = Wish(studio.recipe, scale=2, fidelity=0.5, background="lanczos", format="jpg")
+    wish = RestoreSettings(studio.recipe, scale=2, fidelity=0.5, background="lanczos", format="jpg")
     assert restore(studio, Job(lambda job: None), [photo], wish) is None
     assert photo.result is not None
     options = ["--faces", "1", "--scale", "2", "--fidelity", "0.5", "--format", "jpg", "--device", "cpu"]
@@ -86,7 +86,7 @@ def test_the_result_is_what_the_command_writes(studio: Studio, photo: Photo, tmp
         assert picture.getexif()[271] == "Kodak"
     assert "--faces 1" in picture_text(photo.result)[COMMAND_KEY]
     again = Photo(photo.result)
-    again.look(studio.new_folder())
+    again.load(studio.new_folder())
     assert again.command == picture_text(photo.result)[COMMAND_KEY]
     assert photo.command == ""
     assert photo.pair is not None
@@ -98,7 +98,7 @@ def test_the_result_is_what_the_command_writes(studio: Studio, photo: Photo, tmp
 def test_sizes_are_recorded_as_the_command_has_them(
     studio: Studio, photo: Photo, size: dict[str, Any], options: tuple[str, str]
 ) -> None:
-    recorded = arguments("upres", Wish(studio.recipe, **size).options(studio, "all").recorded(photo.path))
+    recorded = arguments("upres", RestoreSettings(studio.recipe, **size).options(studio, "all").recorded(photo.path))
     assert recorded[1:3] == options
 
 
@@ -107,7 +107,7 @@ def test_of_several_photos_a_broken_one_spoils_nothing(studio: Studio, photo: Ph
     broken = Photo(studio.new_folder() / "broken.png")
     broken.path.write_bytes(photo.path.read_bytes()[:2000])
     job = Job(lambda job: None)
-    bundle = restore(studio, job, [photo, broken, same_name], Wish(studio.recipe, scale=2))
+    bundle = restore(studio, job, [photo, broken, same_name], RestoreSettings(studio.recipe, scale=2))
     assert broken.error.startswith("broken.png: ")
     assert broken.result is None
     assert [one.result.name for one in (photo, same_name) if one.result] == ["pair-x2.jpg", "pair-2-x2.png"]
@@ -123,10 +123,10 @@ def test_what_is_painted_is_left_alone_and_made_again_with_its_mask(studio: Stud
     assert photo.preview is not None
     layer = np.zeros((*read_image(photo.preview).rgb.shape[:2], 4), np.uint8)
     layer[:, :200] = 255
-    painted(photo, [layer], photo.path.parent)
+    set_mask(photo, [layer])
     assert photo.mask is not None
-    assert (to_paint_on(photo)["layers"][0][..., 3] == layer[..., 3]).all()
-    bundle = restore(studio, Job(lambda job: None), [photo], Wish(studio.recipe, scale=2))
+    assert (editor_value(photo)["layers"][0][..., 3] == layer[..., 3]).all()
+    bundle = restore(studio, Job(lambda job: None), [photo], RestoreSettings(studio.recipe, scale=2))
     assert photo.result is not None
     assert bundle is not None
     with zipfile.ZipFile(bundle) as opened:
@@ -138,15 +138,37 @@ def test_what_is_painted_is_left_alone_and_made_again_with_its_mask(studio: Stud
     assert again.name == "pair-x2-replay.jpg"
     with pytest.raises(FileError, match=r"^pair\.jpg: has no facegen record"):
         make_again(studio, Job(lambda job: None), photo.path, [photo.path])
-    painted(photo, [np.zeros_like(layer)], photo.path.parent)
+    set_mask(photo, [np.zeros_like(layer)])
     assert not photo.mask
+
+
+def test_photos_of_one_name_keep_their_own_previews_and_masks(studio: Studio, photo: Photo, head: RGB) -> None:
+    other = Photo(write_image(studio.new_folder() / "pair.png", head))
+    other.load(studio.new_folder())
+    for each, side in ((photo, slice(0, 50)), (other, slice(50, None))):
+        assert each.preview is not None
+        layer = np.zeros((*read_image(each.preview).rgb.shape[:2], 4), np.uint8)
+        layer[:, side] = 255
+        set_mask(each, [layer])
+    bundle = restore(studio, Job(lambda job: None), [photo, other], RestoreSettings(studio.recipe, scale=2))
+    assert bundle is not None
+    with zipfile.ZipFile(bundle) as opened:
+        assert opened.namelist() == ["pair-x2.jpg", "pair-mask.png", "pair-2-x2.png", "pair-2-mask.png"]
+        assert [opened.read(f"pair{name}-mask.png") for name in ("", "-2")] == [
+            each.mask.read_bytes() for each in (photo, other) if each.mask
+        ]
+    assert photo.mask != other.mask
+    broken = Photo(studio.new_folder() / "broken.png")
+    photo.path.write_bytes(b"no photo")
+    settings = RestoreSettings(studio.recipe)
+    assert restore(studio, Job(lambda job: None), [photo, broken], settings) is None, "the ZIP holds no earlier result"
 
 
 @pytest.mark.parametrize("seed", [5, None])
 def test_a_drawn_face_is_made_again(studio: Studio, seed: int | None) -> None:
     face = faces_of(studio.pipeline(studio.recipe), (5,), 1.0)[0]
     face = face if seed else neighbours(face, 2, 0.3)[1]
-    picture = large(studio, Job(lambda job: None), studio.recipe, face).path
+    picture = upscale(studio, Job(lambda job: None), studio.recipe, face).path
     _, said = make_again(studio, Job(lambda job: None), picture, [])
     assert said == "The same bytes again."
 
@@ -162,10 +184,10 @@ def test_cancelling_leaves_the_networks_usable(studio: Studio, photo: Photo) -> 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Meter, "tiles", cancel_soon)
         with pytest.raises(CancelledError):
-            restore(studio, job, [photo], Wish(studio.recipe, scale=2))
+            restore(studio, job, [photo], RestoreSettings(studio.recipe, scale=2))
     assert photo.result is None
     assert not photo.error
-    restore(studio, Job(lambda job: None), [photo], Wish(studio.recipe, scale=2))
+    restore(studio, Job(lambda job: None), [photo], RestoreSettings(studio.recipe, scale=2))
     assert photo.result is not None
 
 

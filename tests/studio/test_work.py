@@ -1,4 +1,4 @@
-"""Jobs run one after the other, tell how far they are, and can be cancelled."""
+"""Jobs run one after the other, report their progress, and can be cancelled."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def studio(tmp_path: Path) -> Iterator[Studio]:
 
 
 def wait(job: Job) -> Job:
-    """Until it is done."""
+    """Wait until the job is done."""
 
     async def look() -> None:
         async for _ in job.watch():
@@ -34,12 +34,12 @@ def wait(job: Job) -> Job:
 
 @pytest.fixture(autouse=True)
 def look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(work, "LOOK", 0.005)
+    monkeypatch.setattr(work, "POLL_SECONDS", 0.005)
 
 
-def test_a_job_tells_how_far_it_is_and_returns_its_result(studio: Studio) -> None:
+def test_a_job_reports_its_progress_and_returns_its_result(studio: Studio) -> None:
     def count(job: Job) -> int:
-        job.tell(0.5, "half")
+        job.report(0.5, "half")
         return 7
 
     job = wait(studio.start(count))
@@ -49,20 +49,20 @@ def test_a_job_tells_how_far_it_is_and_returns_its_result(studio: Studio) -> Non
 def test_jobs_wait_for_each_other(studio: Studio) -> None:
     go = threading.Event()
     first, second = studio.start(lambda job: go.wait(10)), studio.start(lambda job: "second")
-    assert second.waits
+    assert second.waiting
     assert not second.done
     go.set()
     assert wait(second).result == "second"
     assert first.done
 
 
-def test_a_cancelled_job_ends_at_its_next_word(studio: Studio) -> None:
+def test_a_cancelled_job_ends_at_its_next_report(studio: Studio) -> None:
     begun = threading.Event()
 
     def endless(job: Job) -> None:
         while True:
             begun.set()
-            job.tell(0.1, "on and on")
+            job.report(0.1, "on and on")
 
     job = studio.start(endless)
     begun.wait(10)
@@ -80,7 +80,7 @@ def test_a_job_that_waits_can_be_cancelled(studio: Studio) -> None:
     assert not ran
 
 
-def test_an_error_is_told_and_the_next_job_runs(studio: Studio) -> None:
+def test_an_error_is_reported_and_the_next_job_runs(studio: Studio) -> None:
     def fail(job: Job) -> None:
         raise UsageError("photo.jpg: too large.")
 
@@ -106,13 +106,13 @@ def test_only_files_of_its_own_folder_are_read(studio: Studio, tmp_path: Path) -
     secret = tmp_path / "secret.png"
     secret.write_bytes(b"secret")
     (inside.parent / "link.png").symlink_to(secret)
-    assert studio.own(inside) == inside
+    assert studio.check_file(inside) == inside
     for path in (secret, inside.parent / "link.png", inside.parent / ".." / ".." / "secret.png", "/etc/passwd", "none"):
         with pytest.raises(FileError, match="is not one of the files dropped here"):
-            studio.own(path)
+            studio.check_file(path)
 
 
-def test_presets_are_the_shipped_recipes_and_one_s_own(tmp_path: Path) -> None:
+def test_presets_are_the_shipped_recipes_and_the_given_one(tmp_path: Path) -> None:
     assert "portrait" in Studio(tmp_path).recipes
     own = Studio(tmp_path, "my/own.toml")
     assert next(iter(own.recipes)) == "my/own.toml"

@@ -1,4 +1,4 @@
-// Keyframes are dragged to their places; the buttons below them do the same for the keyboard and for fingers.
+// Drag keyframes to their places. For the keyboard and for touch, the buttons below them do the same.
 const faces = () => [...document.querySelectorAll("#keyframes .grid-container button")];
 const faceAt = (event) => faces().indexOf(document.elementFromPoint(event.clientX, event.clientY)?.closest("button"));
 const mark = (place) => faces().forEach((face, number) => face.classList.toggle("is-target", number === place));
