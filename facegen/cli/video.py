@@ -34,7 +34,7 @@ class Files(click.ParamType[tuple[Path, ...]]):
 )
 @click.option(
     "--project", "photos", type=Files(), multiple=True, metavar="FILES",
-    help="Keyframes nearest to the heads in photos; to use one in several films, find it once by facegen project.",
+    help="Keyframes nearest to the heads in photos; facegen project finds one for use with --from in several films.",
 )
 @film_options(size=768, seconds=12, loop=False)
 @pipeline_options

@@ -152,9 +152,9 @@ def restore(studio: Studio, job: Job, photos: Sequence[Photo], settings: Restore
     for number, (photo, task) in enumerate(zip(photos, tasks, strict=True)):
         name = "" if len(photos) == 1 else f"Photo {number + 1} of {len(photos)} · "
         meter = Meter(job, name, number / len(photos), 1 / len(photos))
-        mask = task.target.with_name(f"{task.target.name}-mask.png") if photo.mask else None
-        if photo.mask and mask:  # named like the result, for the record and the ZIP
-            shutil.copyfile(photo.mask, mask)
+        mask = None
+        if photo.mask:  # named like the result, for the record and the ZIP
+            mask = shutil.copyfile(photo.mask, task.target.with_name(f"{task.target.name}-mask.png"))
         options = settings.options(studio, photo.faces, mask)
         outcome = _restore_one(studio, meter, task, options, len(photo.heads) - len(photo.off))
         job.check()
