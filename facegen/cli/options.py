@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import click
 
 from facegen.cli.printing import say, say_error
-from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean, printable
+from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean, printable, suggest
 from facegen.files import PIPELINES, check_folder, is_plain
 from facegen.seeds import parse_seeds
 
@@ -272,8 +272,8 @@ def recipe_path(recipe: str) -> Path:
     if recipe.endswith(".toml"):
         return Path(recipe)
     known = _shipped_recipes()
-    hint = did_you_mean(recipe, known)
-    raise UsageError(f"--recipe {recipe!r}: neither a .toml file nor a shipped recipe{hint} Known: {', '.join(known)}.")
+    hint = suggest(recipe, known, "'")
+    raise UsageError(f"--recipe {recipe!r}: neither a .toml file nor a shipped recipe{hint}")
 
 
 def make_folder(out: Path) -> None:

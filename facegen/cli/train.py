@@ -12,7 +12,7 @@ import click
 
 from facegen.cli.options import PATH, need_packages
 from facegen.cli.printing import say
-from facegen.errors import TrainingError, UsageError, did_you_mean
+from facegen.errors import TrainingError, UsageError, suggest
 from facegen.files import PIPELINES, is_plain
 
 if TYPE_CHECKING:
@@ -60,8 +60,7 @@ class TrainingRecipe(click.ParamType[Path]):
             return Path(text)
         known = sorted(path.stem for path in folder.glob("*.toml"))
         if text not in known:
-            hint = did_you_mean(text, known)
-            raise UsageError(f"{text}: neither a .toml file nor a shipped recipe{hint} Known: {', '.join(known)}.")
+            raise UsageError(f"{text}: neither a .toml file nor a shipped recipe" + suggest(text, known, "'"))
         return folder / f"{text}.toml"
 
 

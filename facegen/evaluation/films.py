@@ -39,7 +39,7 @@ class Film:
 
     def frames(self) -> Iterator[RGB]:
         """Read each frame, (H, W, 3), in order."""
-        if self.path.is_dir():
+        if is_folder(self.path):
             yield from (read_image(file).rgb for file in find_pictures([self.path]))
         else:
             yield from (rgb for _, rgb in Clip(self.path).frames())
@@ -57,7 +57,7 @@ def is_film(path: Path) -> bool:
 
 def open_film(path: Path, fps: Fraction) -> Film:
     """Open a film; `fps` is the rate of a folder of frames."""
-    if path.is_dir():
+    if is_folder(path):
         files = find_pictures([path])
         height, width = read_image(files[0]).rgb.shape[:2]
         return Film(path, fps, (width, height), len(files))

@@ -15,7 +15,7 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor
 
 from facegen.arrays import Points
-from facegen.errors import FileError, ShapeError, UsageError, WeightsError, did_you_mean
+from facegen.errors import FileError, ShapeError, UsageError, WeightsError, suggest
 from facegen.media.record import latent_sha256, read_latent, read_record
 from facegen.pipeline import FacePipeline
 from facegen.weights import find_weights, read_card
@@ -42,7 +42,7 @@ class WalkOptions:
     def __post_init__(self) -> None:
         for key, value, known in (("path", self.path, CURVES), ("easing", self.easing, EASINGS)):
             if value not in known:
-                raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}.")
+                raise UsageError(f"{key} {value!r}" + suggest(value, known, "'"))
 
 
 class Walk:

@@ -18,7 +18,7 @@ from facegen.arrays import RGB
 from facegen.data.clean import face, patterns
 from facegen.data.clean.face import View
 from facegen.data.manifest import DOUBT, TWIN, Entry
-from facegen.errors import UsageError, did_you_mean
+from facegen.errors import UsageError, suggest
 from facegen.faces.identity import identity_distance
 
 VERSION = 2
@@ -93,8 +93,7 @@ def with_thresholds(settings: Iterable[str]) -> dict[str, Detector]:
     for setting in settings:
         name, _, text = setting.partition("=")
         if name not in DETECTORS:
-            hint = did_you_mean(name, DETECTORS)
-            raise UsageError(f"--threshold {setting}: unknown detector {name!r}{hint} Known: {', '.join(DETECTORS)}.")
+            raise UsageError(f"--threshold {setting}: unknown detector {name!r}" + suggest(name, DETECTORS, "'"))
         detectors[name] = replace(detectors[name], threshold=_threshold(setting, text, detectors[name]))
     return detectors
 
