@@ -1,10 +1,11 @@
-"""Teach a `LatentRating` which latents of a generator give poor faces, by comparing its faces with real pictures.
+"""Teach a `LatentRating` which latents of a generator give poor faces.
 
-Discriminator rejection sampling (Azadi et al. 2019) draws again where a discriminator finds a picture unlikely. Here it
-is a classifier of what EfficientNet-Lite0 sees in real and in drawn pictures, fitted after the generator's training, so
-it has learned nothing of the generator's attempts to please it. Added to it is the realism score of Kynkaanniemi et al.
-2019, which is low where no real picture is near. Both look at pictures; a small network learns to guess them from z, so
-that rejection costs nothing when faces are drawn.
+The faces of many latents are drawn and compared with real pictures by two measures of their EfficientNet-Lite0
+features. The first is a classifier of real and drawn pictures, as in discriminator rejection sampling (Azadi et al.
+2019); it is trained after the generator, which therefore never learned to deceive it. The second is the realism score
+of Kynkaanniemi et al. 2019, which is low for pictures far from all real ones. Their sum is compared among faces of
+similar brightness, so that dark and light skin are rejected equally often. A small network then learns to predict it
+from z, so rejection costs nothing when faces are drawn.
 """
 
 from __future__ import annotations
@@ -27,59 +28,61 @@ from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.models.latents import LatentRating, RatingConfig
 from facegen.weights import RATING_SUFFIX, Card, find_weights, load_network, save_weights
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 BATCH = 32
 """Faces drawn at a time."""
 NEIGHBOUR = 3
-"""A real picture reaches as far as its third nearest neighbour among the real ones."""
-LONELY = 0.95
-"""Quantile of these reaches that the others are cut to: a picture without neighbours says nothing of the space."""
+"""The radius of a real picture is the distance to its third nearest neighbour."""
+MOST_RADIUS = 0.95
+"""Quantile of the radii that larger ones are clamped to: an isolated picture says nothing about the space around it."""
 MOST_REAL = 5000
-"""Real pictures that the realism score looks at, of every source its share."""
+"""Real pictures that the realism score uses, spread over all sources."""
 LEAST_REAL = 4 * NEIGHBOUR
+SIMILAR = 1001
+"""Faces of similar brightness that a face is compared with; odd."""
 CLASSIFIER_STEPS, CLASSIFIER_BATCH, CLASSIFIER_WIDTH = 1500, 64, 256
 RATING_EPOCHS, RATING_BATCH, RATING_DROPOUT = 10, 256, 0.3
 UNSEEN = 0.1
-"""Share of the drawn faces that the rating does not learn from, but is measured on."""
+"""Share of the drawn faces kept for measuring the rating."""
 LEVEL_LATENTS = 50_000
 CLAMPED = 3.0
-"""Standard deviations that either measure counts at most."""
+"""Measures are clamped to this many standard deviations."""
 
 
 @dataclass(frozen=True)
 class Rated:
-    """A rating, and how well it guesses."""
+    """A rating, and how well it predicts the measures."""
 
     rating: LatentRating
     correlation: float
-    """Of the guesses with what they are guesses of, over faces that it did not learn from."""
+    """Correlation of predicted and measured values, over faces that it did not learn from."""
     ranked: RGB
-    """These faces, (N, side, side, 3), in the order of their ratings, the worst first."""
+    """These faces, (N, side, side, 3), the lowest rated first."""
 
 
 def publish_rating(
-    weights: str, data: Path, out: Path | None, count: int, device: str, tell: Tell
+    weights: str, data: Path, out: Path | None, count: int, device: str, report: Report
 ) -> tuple[Rated, Path]:
     """Learn the rating of a published generator, and write it beside the generator's folder, or into `out`.
 
     Args:
         weights: the generator, as `find_weights`.
-        data: the folder of its training pictures; those that its recipe kept out are not looked at.
-        count: faces to draw.
+        data: the folder of its training pictures; those held out by its recipe are not used.
+        count: number of faces to draw.
     Returns:
-        the rating, and its folder.
+        the rating and its folder.
     Raises:
-        WeightsError: if the weights are missing, or no generator's.
+        WeightsError: if the weights are missing, or not those of a generator.
         TrainingError: if there are too few pictures.
     """
     generator, card = load_network(weights, DCGANGenerator)
-    home = find_weights(weights)
-    real, files = load_square(training_files(data, data_config(home, {})), generator.config.side, tell)
+    folder = find_weights(weights)
+    real, files = load_square(training_files(data, data_config(folder, {})), generator.config.side, report)
     if len(real) < LEAST_REAL:
         raise TrainingError(f"--data {data}: {len(real)} pictures to compare with, expected at least {LEAST_REAL}.")
-    rated = learn_rating(generator.to(device), real, count, tell)
+    rated = learn_rating(generator.to(device), real, count, report)
     measured = f"{rated.correlation:.2f} (facegen rate {card.name} --data {data} --faces {count})"
-    own = Card(
+    rating_card = Card(
         name=card.name + RATING_SUFFIX,
         kind="rating",
         sha256="",
@@ -88,56 +91,83 @@ def publish_rating(
         images_seen=count,
         sources=tuple(f"{source}: {number}" for source, number in sorted(count_sources(files).items())),
         licence=card.licence,
-        limits=f"Rates latents of {card.name}, and of no other generator. What is rare is rated low more often.",
-        metrics={"correlation with what it guesses": measured},
+        limits=f"Rates latents of {card.name}, and of no other generator. Rare faces are rated low more often.",
+        metrics={"correlation of predicted and measured quality": measured},
     )
-    folder = (out or home.parent) / own.name
-    save_weights(folder, rated.rating, own)
-    return rated, folder
+    target = (out or folder.parent) / rating_card.name
+    save_weights(target, rated.rating, rating_card)
+    return rated, target
 
 
-def learn_rating(generator: DCGANGenerator, real: RGB, count: int, tell: Tell, *, seed: int = 0) -> Rated:
-    """Draw `count` faces, compare them with real pictures, (N, side, side, 3), and learn to guess the result from z.
+def learn_rating(generator: DCGANGenerator, real: RGB, count: int, report: Report, *, seed: int = 0) -> Rated:
+    """Draw `count` faces, compare them with real pictures, (N, side, side, 3), and learn to predict the result from z.
 
-    Everything runs on the generator's device; the rating returned is on the processor.
+    Everything runs on the generator's device; the returned rating is on the processor.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _learned(generator, real, torch.randn(count, generator.config.z_dim), tell)
+        return _learn(generator, real, torch.randn(count, generator.config.z_dim), report)
 
 
-def _learned(generator: DCGANGenerator, real: RGB, z: Tensor, tell: Tell) -> Rated:
+def _learn(generator: DCGANGenerator, real: RGB, z: Tensor, report: Report) -> Rated:
     device = next(generator.parameters()).device
-    features, side = load_efficientnet("lite0").to(device), generator.config.side
-    tell(f"looking at {len(real)} real pictures")
-    known = _look(features, real, side)
-    tell(f"drawing {len(z)} faces, and looking at them")
-    drawn, faces = _drawn(generator, features, z.to(device))
-    mean, deviation = known.mean(0), known.std(0) + 1e-6
-    known, drawn = (known - mean) / deviation, (drawn - mean) / deviation
-    tell("comparing them")
-    compared = known[spread(range(len(known)), MOST_REAL)]
-    plausible = _standard(_standard(likelihood(drawn, known)) + _standard(realism(drawn, compared)))
-    rating, unseen = fit_rating(z.to(device), plausible)
-    guesses = rating(z[unseen].to(device))
-    order = unseen[guesses.argsort().cpu()]
-    correlation = float(torch.corrcoef(torch.stack([guesses, plausible[unseen.to(device)]]))[0, 1])
+    features = load_efficientnet("lite0").to(device)
+    report(f"looking at {len(real)} real pictures")
+    real_features = _features(features, real)
+    report(f"drawing {len(z)} faces, and looking at them")
+    faces = _draw(generator, z.to(device))
+    mean, deviation = real_features.mean(0), real_features.std(0) + 1e-6
+    wanted, drawn = (real_features - mean) / deviation, (_features(features, faces) - mean) / deviation
+    report("comparing them")
+    some = wanted[spread(range(len(wanted)), MOST_REAL)]
+    quality = _standardise(likelihood(drawn, wanted)) + _standardise(realism(drawn, some))
+    quality = among_similar(quality, brightness(faces).to(device))
+    rating, unseen = fit_rating(z.to(device), quality)
+    predicted = rating(z[unseen].to(device))
+    order = unseen[predicted.argsort().cpu()]
+    correlation = float(torch.corrcoef(torch.stack([predicted, quality[unseen.to(device)]]))[0, 1])
     return Rated(rating.cpu(), correlation, ranked=faces[order.numpy()])
 
 
-def likelihood(drawn: Tensor, real: Tensor) -> Tensor:
-    """How real a classifier finds drawn pictures: (N,) logits of (N, D) features, standardised by (M, D) real ones'.
+def brightness(faces: RGB) -> Tensor:
+    """Mean luma, (N,) from 0 to 255, of the middle of (N, side, side, 3) aligned faces: cheeks, nose and mouth."""
+    side = faces.shape[1]
+    middle = faces[:, round(0.4 * side) : round(0.75 * side), round(0.3 * side) : round(0.7 * side)]
+    return torch.from_numpy(middle.mean(axis=(1, 2)) @ np.array([0.299, 0.587, 0.114])).float()
 
-    Two classifiers are trained on a half of the pictures each, and asked of the other half.
+
+def among_similar(values: Tensor, by: Tensor) -> Tensor:
+    """Standardise each of (N,) values among the `SIMILAR` ones that are nearest in the order of `by`, and clamp."""
+    near = min(SIMILAR, (len(values) - 1) // 2 * 2 + 1)
+    order = by.argsort()
+
+    def mean(x: Tensor) -> Tensor:
+        padded = F.pad(x[None, None], (near // 2, near // 2), mode="replicate")
+        return F.avg_pool1d(padded, near, stride=1)[0, 0]
+
+    offset = values[order] - mean(values[order])
+    standardised = torch.empty_like(values)
+    standardised[order] = offset / mean(offset.square()).sqrt().clamp(min=1e-6)
+    return standardised.clamp(-CLAMPED, CLAMPED)
+
+
+def likelihood(drawn: Tensor, real: Tensor) -> Tensor:
+    """Logits, (N,), of a classifier of real and drawn pictures: higher is more real.
+
+    Two classifiers are each trained on one half of the pictures and applied to the other half.
+
+    Args:
+        drawn: (N, D) features, standardised by the real ones.
+        real: (M, D).
     """
-    found = torch.empty(len(drawn), device=drawn.device)
+    logits = torch.empty(len(drawn), device=drawn.device)
     for half in (0, 1):
-        found[half::2] = _classifier(drawn[1 - half :: 2], real[1 - half :: 2])(drawn[half::2])[:, 0]
-    return found
+        logits[half::2] = _classifier(drawn[1 - half :: 2], real[1 - half :: 2])(drawn[half::2])[:, 0]
+    return logits
 
 
 def _classifier(drawn: Tensor, real: Tensor) -> nn.Module:
-    """Train a classifier of features by the logistic loss; higher is real."""
+    """Train a classifier of features with the logistic loss; its logits are higher for real pictures."""
     width = CLASSIFIER_WIDTH
     network = nn.Sequential(
         nn.Dropout(0.2), nn.Linear(drawn.shape[1], width), nn.GELU(), nn.Dropout(0.5), nn.Linear(width, 1)
@@ -153,54 +183,55 @@ def _classifier(drawn: Tensor, real: Tensor) -> nn.Module:
 
 
 def realism(drawn: Tensor, real: Tensor) -> Tensor:
-    """Logarithm of the realism score (Kynkaanniemi et al. 2019, eq. 3): (N,) of (N, D) features and (M, D) real ones.
+    """Logarithm of the realism score (Kynkaanniemi et al. 2019, eq. 3): (N,) for (N, D) features and (M, D) real ones.
 
-    Above 0 where a picture lies within the reach of a real one.
+    It is above 0 if the picture lies within the radius of a real one.
     """
-    reach = torch.cdist(real, real).kthvalue(NEIGHBOUR + 1, dim=1).values  # the nearest is the picture itself
-    reach = reach.clamp(max=reach.quantile(LONELY))
-    scores = [(reach / torch.cdist(part, real).clamp(min=1e-6)).amax(dim=1) for part in torch.split(drawn, 2000)]
+    radius = torch.cdist(real, real).kthvalue(NEIGHBOUR + 1, dim=1).values  # the nearest is the picture itself
+    radius = radius.clamp(max=radius.quantile(MOST_RADIUS))
+    scores = [(radius / torch.cdist(part, real).clamp(min=1e-6)).amax(dim=1) for part in torch.split(drawn, 2000)]
     return torch.cat(scores).clamp(min=1e-6).log()
 
 
-def fit_rating(z: Tensor, plausible: Tensor) -> tuple[LatentRating, Tensor]:
-    """Teach a rating to guess (N,) standardised values from (N, z_dim) latents.
+def fit_rating(z: Tensor, quality: Tensor) -> tuple[LatentRating, Tensor]:
+    """Train a rating to predict (N,) standardised values from (N, z_dim) latents.
 
     Returns:
-        the rating in eval mode, and the rows, on the processor, that it did not learn from.
+        the rating in eval mode, and the rows, on the processor, that it was not trained on.
     """
     rows = torch.randperm(len(z))
     unseen, seen = torch.split(rows, [round(UNSEEN * len(z)), len(z) - round(UNSEEN * len(z))])
     rating = LatentRating(RatingConfig(z_dim=z.shape[1]), dropout=RATING_DROPOUT).to(z.device)
     optimizer = torch.optim.AdamW(rating.parameters(), weight_decay=0.05)
     batches = RATING_EPOCHS * len(torch.split(seen, RATING_BATCH))
-    course = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=batches)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 2e-3, total_steps=batches)
     for _ in range(RATING_EPOCHS):
         for batch in torch.split(seen[torch.randperm(len(seen))], RATING_BATCH):
-            loss = F.mse_loss(rating(z[batch]), plausible[batch])
+            loss = F.mse_loss(rating(z[batch]), quality[batch])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            course.step()
+            schedule.step()
     rating.eval().requires_grad_(False).learn_levels(torch.randn(LEVEL_LATENTS, z.shape[1]).to(z.device))
     return rating, unseen
 
 
-def _look(features: EfficientNetLite, pictures: RGB, side: int) -> Tensor:
-    device = next(features.parameters()).device
-    return torch.from_numpy(pooled_features(features, pictures, side, device=str(device))).float().to(device)
+def _features(network: EfficientNetLite, pictures: RGB) -> Tensor:
+    """Pooled features, (N, D), of (N, side, side, 3) pictures, on the network's device."""
+    device = next(network.parameters()).device
+    features = pooled_features(network, pictures, pictures.shape[1], device=str(device))
+    return torch.from_numpy(features).float().to(device)
 
 
-def _drawn(generator: DCGANGenerator, features: EfficientNetLite, z: Tensor) -> tuple[Tensor, RGB]:
-    """The features of the faces of (N, z_dim) latents, (N, D), and the faces, (N, side, side, 3)."""
-    side = generator.config.side
-    faces = np.empty((len(z), side, side, 3), np.uint8)
+def _draw(generator: DCGANGenerator, z: Tensor) -> RGB:
+    """Draw the faces, (N, side, side, 3), of (N, z_dim) latents."""
+    faces = np.empty((len(z), generator.config.side, generator.config.side, 3), np.uint8)
     with torch.inference_mode():
         for start in range(0, len(z), BATCH):
             faces[start : start + BATCH] = to_rgb(generator.draw(z[start : start + BATCH]))
-    return _look(features, faces, side), faces
+    return faces
 
 
-def _standard(values: Tensor) -> Tensor:
-    """Shift and scale to mean 0 and deviation 1, and clamp."""
+def _standardise(values: Tensor) -> Tensor:
+    """Shift and scale to mean 0 and standard deviation 1, and clamp."""
     return ((values - values.mean()) / values.std().clamp(min=1e-6)).clamp(-CLAMPED, CLAMPED)

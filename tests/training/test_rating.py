@@ -18,7 +18,7 @@ from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.latents import LatentRating, RatingConfig
 from facegen.pipeline import FacePipeline
 from facegen.training import rating
-from facegen.training.rating import fit_rating, likelihood, realism
+from facegen.training.rating import among_similar, brightness, fit_rating, likelihood, realism
 from facegen.video.walk import latent_in
 from facegen.weights import load_network, read_card, save_weights
 from tests import tiny
@@ -54,6 +54,27 @@ def test_realism_by_hand() -> None:
     inside, outside = realism(torch.tensor([[4.5], [29.0]]), real)
     assert inside == pytest.approx(float(np.log(2 / 0.5)))
     assert outside == pytest.approx(float(np.log(3 / 20)), abs=0.2)
+
+
+def test_dark_faces_are_rejected_as_often_as_light_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rating, "SIMILAR", 201)
+    luma, fault = torch.rand(2000) * 255, torch.rand(2000) < 0.2
+    quality = among_similar(luma / 50 - 3 * fault, luma)
+    worst = quality < quality.quantile(0.2)
+    dark = luma < luma.quantile(0.2)
+    assert worst[dark].float().mean() == pytest.approx(0.2, abs=0.05)
+    assert fault[worst].float().mean() > 0.95
+
+
+@pytest.mark.parametrize("count", [1, 2, 10])
+def test_few_faces_get_finite_values(count: int) -> None:
+    assert among_similar(torch.arange(float(count)), torch.rand(count)).isfinite().all()
+
+
+def test_brightness_is_that_of_the_middle() -> None:
+    faces = np.zeros((2, 64, 64, 3), np.uint8)
+    faces[1, 20:50, 15:50] = 200
+    assert brightness(faces).tolist() == pytest.approx([0, 200])
 
 
 @pytest.fixture
