@@ -27,8 +27,8 @@ from facegen.data.split import known_landmarks, split_files
 from facegen.evaluation.features import pooled_features
 from facegen.evaluation.metrics import detail, feature_distance, frechet_distance, nyquist_peak, psnr
 from facegen.faces.guide import GUIDE_CHANNELS, GuideMode
+from facegen.files import write_text
 from facegen.media.images import write_image
-from facegen.media.report import write_text
 from facegen.media.sheets import contact_sheet
 from facegen.models.efficientnet import load_efficientnet
 from facegen.models.jnet import JNet, enlarge

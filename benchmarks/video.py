@@ -40,9 +40,9 @@ from torch.profiler import record_function as step
 from benchmarks.commands import Usage, run
 from facegen.arrays import RGB, to_rgb
 from facegen.evaluation.temporal import TemporalMeter, TemporalMetrics
+from facegen.files import write_text
 from facegen.media.images import write_image
 from facegen.media.record import RECORD_KEY, record_text
-from facegen.media.report import write_text
 from facegen.media.sheets import contact_sheet
 from facegen.media.video_writer import write_video
 from facegen.pipeline import DEFAULT_RECIPE, FacePipeline

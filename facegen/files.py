@@ -42,6 +42,16 @@ def replacing(path: Path) -> Iterator[Path]:
             os.close(claim)
 
 
+def write_text(path: Path, text: str) -> Path:
+    """Write text as UTF-8, complete or not at all; file names that are not Unicode are written with backslashes."""
+    try:
+        with replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise FileError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from None
+    return path
+
+
 def temporary_of(path: Path) -> Path:
     """Return the temporary file that `replacing` writes: hidden, with a short name that no user's file has."""
     digest = hashlib.blake2s(os.fsencode(path.name), digest_size=8).hexdigest()

@@ -8,7 +8,7 @@ import pytest
 
 from facegen import files
 from facegen.errors import FileError
-from facegen.files import PIPELINES, WEIGHTS, is_folder, is_plain, replacing, sha256_of, temporary_of
+from facegen.files import PIPELINES, WEIGHTS, is_folder, is_plain, replacing, sha256_of, temporary_of, write_text
 
 
 def fill(path: Path) -> None:
@@ -109,3 +109,11 @@ def test_a_wheel_brings_its_own_ones(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(files, "_PACKAGE", tmp_path / "facegen")
     assert files._shipped("weights") == bundled
     assert files._shipped("pipelines") == tmp_path / "pipelines"
+
+
+def test_files_are_complete_or_absent(tmp_path: Path) -> None:
+    path = write_text(tmp_path / "page.html", "caf\udce9")
+    assert path.read_text(encoding="utf-8") == "caf\\udce9"
+    with pytest.raises(FileError, match=r"none/page\.html: cannot be written \(No such file or directory\)"):
+        write_text(tmp_path / "none" / "page.html", "")
+    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]

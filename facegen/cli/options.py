@@ -247,9 +247,6 @@ def connect_cluster(address: str) -> AbstractContextManager[Cluster]:
 
 def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str, cluster: str | None = None) -> FacePipeline:
     """Load the pipeline that `pipeline_options` describe; with a cluster, CUDA is not needed on this machine."""
-    from facegen.faces.dlib_models import begin_to_load
-
-    begin_to_load()  # while PyTorch is imported, which takes as long
     from facegen.golden import choose_device
     from facegen.pipeline import FacePipeline
 

@@ -58,11 +58,14 @@ def sample(
     device: str,
 ) -> None:
     """Draw a face for each seed. The same seed always gives the same face."""
-    make_folder(out)
-    pipeline = load_pipeline(recipe, overrides, device)
+    from facegen.faces.dlib_models import begin_to_load
+
+    begin_to_load()  # before PyTorch is imported, which takes as long
     from facegen.media.images import resize
     from facegen.media.record import check_target
 
+    make_folder(out)
+    pipeline = load_pipeline(recipe, overrides, device)
     if size > pipeline.finest_size:
         say(f"--size {size}: detail ends at {pipeline.finest_size} px; the picture is enlarged from that by Lanczos.")
     options = {"size": size, "format": file_format, "recipe": recipe, "set": overrides}

@@ -41,7 +41,7 @@ def error_console() -> Console:
 
 
 class _Description(ProgressColumn):
-    """What a progress line counts, with file names escaped."""
+    """Shows what a progress line counts, with file names escaped."""
 
     def render(self, task: Task) -> Text:
         return cells(task.description)[0]

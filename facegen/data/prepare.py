@@ -15,9 +15,8 @@ from facegen.data.cutting import CROP_NAME, Cut, Photo, PhotoCutter, Suffix, nam
 from facegen.data.manifest import MANIFEST, Entry, harmless, read_manifest, run_saving, table_into, write_manifest
 from facegen.data.reading import Name, Pixels, open_plain, parse_json
 from facegen.errors import FileError, UsageError
-from facegen.files import sha256_of
+from facegen.files import sha256_of, write_text
 from facegen.jobs import Outcome, Task, find_tasks
-from facegen.media.report import write_text
 
 LEDGER, LEFT_OUT = "prepare.json", "left-out.csv"
 """Files of a set: its settings and photos, and the heads that were not cut out."""

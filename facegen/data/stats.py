@@ -19,8 +19,8 @@ from facegen.data.reading import read_crop
 from facegen.data.split import spread
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.faces.landmarks import landmarks_in_head
-from facegen.files import sha256_of
-from facegen.media.report import histogram, picture_url, render, write_text
+from facegen.files import sha256_of, write_text
+from facegen.media.report import histogram, picture_url, render
 from facegen.media.sheets import contact_sheet
 from facegen.ops.color import WEIGHTS
 

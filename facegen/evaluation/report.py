@@ -15,7 +15,8 @@ from rich.text import Text
 
 from facegen.arrays import RGB
 from facegen.errors import printable
-from facegen.media.report import bar_chart, picture_url, render, write_text
+from facegen.files import write_text
+from facegen.media.report import bar_chart, picture_url, render
 
 BASELINE = "bicubic"
 """Column whose value is a dashed line in the charts."""

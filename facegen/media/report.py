@@ -15,8 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import ArrayLike
 
 from facegen.arrays import RGB
-from facegen.errors import FileError, MissingExtraError
-from facegen.files import replacing
+from facegen.errors import MissingExtraError
 from facegen.media.images import to_pillow
 
 if TYPE_CHECKING:
@@ -46,16 +45,6 @@ def render(template: str, **context: object) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template(template).render(**context) + "\n"
-
-
-def write_text(path: Path, text: str) -> Path:
-    """Write text as UTF-8, complete or not at all; file names that are not Unicode are written with backslashes."""
-    try:
-        with replacing(path) as temporary:
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror}); choose another --out.") from None
-    return path
 
 
 def picture_url(rgb: RGB) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class Visit:
 State = TypeVar("State", bound=Visit)
 
 
-class Tab(Generic[State]):
+class Tab(ABC, Generic[State]):
     """A tab: builds its components, answers their events, and keeps each visitor's state, also over a reload.
 
     Args:
@@ -81,19 +82,21 @@ class Tab(Generic[State]):
         with gr.Column(scale=2, min_width=340):
             self._build_view()
 
+    @abstractmethod
     def _build_options(self) -> None:
-        raise NotImplementedError
+        """Build the components of the left column."""
 
+    @abstractmethod
     def _build_view(self) -> None:
-        raise NotImplementedError
+        """Build the components of the right column."""
 
+    @abstractmethod
     def _connect(self) -> None:
         """Connect the events of the components to their handlers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _view(self, session: State) -> View:
         """Return an update of every component that depends on the state."""
-        raise NotImplementedError
 
     def session(self, request: gr.Request) -> State:
         """Return the state of a browser, or of a connection without cookies; the oldest states are forgotten."""

@@ -112,7 +112,7 @@ class Job:
 
 
 class Studio:
-    """What the visitors of a page share: the networks, the folder for their files, and the queue of jobs.
+    """Holds what the visitors of a page share: the networks, the folder for their files, and the queue of jobs.
 
     Args:
         folder: for all files; no other file is read or written.

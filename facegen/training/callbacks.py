@@ -15,9 +15,8 @@ from rich.table import Column
 
 from facegen.arrays import RGB
 from facegen.errors import printable
-from facegen.files import replacing
+from facegen.files import replacing, write_text
 from facegen.media.images import write_image
-from facegen.media.report import write_text
 from facegen.training.checkpoints import best_diversity, best_score, save_if_best
 from facegen.training.config import RunConfig
 

@@ -12,8 +12,7 @@ from torch import nn
 
 from facegen.data.reading import open_plain, parse_json
 from facegen.errors import TrainingError, one_line
-from facegen.files import replacing
-from facegen.media.report import write_text
+from facegen.files import replacing, write_text
 from facegen.training.objectives.base import Phase
 
 KEPT = 2

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.ops import damage as single
+from facegen.ops.blocks import TO_PLANES
 from facegen.ops.color import luma
 from facegen.ops.damage import BEST_JPEG, BLUR, HALO, NOISE, WORST_JPEG
 from facegen.training.random import ItemDraws
@@ -30,7 +31,6 @@ _LUMA = (
     "18 22 37 56 68 109 103 77 24 35 55 64 81 104 113 92 49 64 78 87 103 121 120 101 72 92 95 98 112 100 103 99"
 )
 _CHROMA = "17 18 24 47 99 99 99 99 18 21 26 66 99 99 99 99 24 26 56 99 99 99 99 99 47 66 99 99" + " 99" * 36
-_YCC = ((0.299, 0.587, 0.114), (-0.168736, -0.331264, 0.5), (0.5, -0.418688, -0.081312))
 
 
 def degrade(low: Tensor, draws: ItemDraws, strength: float, share: float) -> Tensor:
@@ -260,7 +260,7 @@ def _quantised(planes: Tensor, table: Tensor, scale: Tensor) -> Tensor:
 @lru_cache(maxsize=4)
 def _ycc(device: torch.device) -> tuple[Tensor, Tensor]:
     """The (3, 3) matrix from RGB to JPEG's colours, and its inverse."""
-    matrix = torch.tensor(_YCC)
+    matrix = torch.tensor(TO_PLANES)
     return matrix.to(device), torch.linalg.inv(matrix).to(device)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from facegen.files import write_text
 from facegen.hub import PREFIX, hub_name, upload_folder
-from facegen.media.report import write_text
 from facegen.weights import Card, Kind, read_card
 
 README = "README.md"

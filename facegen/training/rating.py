@@ -26,6 +26,7 @@ from facegen.evaluation.features import pooled_features
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite, load_efficientnet
 from facegen.models.latents import LatentRating, RatingConfig
+from facegen.ops.color import WEIGHTS
 from facegen.weights import RATING_SUFFIX, Card, find_weights, load_network, save_weights
 
 Report = Callable[[str], None]
@@ -133,7 +134,7 @@ def brightness(faces: RGB) -> Tensor:
     """Mean luma, (N,) from 0 to 255, of the middle of (N, side, side, 3) aligned faces: cheeks, nose and mouth."""
     side = faces.shape[1]
     middle = faces[:, round(0.4 * side) : round(0.75 * side), round(0.3 * side) : round(0.7 * side)]
-    return torch.from_numpy(middle.mean(axis=(1, 2)) @ np.array([0.299, 0.587, 0.114])).float()
+    return torch.from_numpy(middle.mean(axis=(1, 2)) @ np.array(WEIGHTS)).float()
 
 
 def among_similar(values: Tensor, by: Tensor) -> Tensor:

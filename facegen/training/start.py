@@ -27,7 +27,7 @@ from facegen.data.split import (
 )
 from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
 from facegen.faces.align import Points
-from facegen.media.report import write_text
+from facegen.files import write_text
 from facegen.models.jnet import JNet
 from facegen.recipe import override, parse_recipe, read_toml
 from facegen.training.callbacks import Callback, Run
@@ -103,7 +103,7 @@ def make_trainer(
     except OSError as error:
         raise TrainingError(f"{out}: cannot be made a run folder ({error.strerror}); choose another --out.") from None
     fabric = fabric or make_fabric(recipe.run.precision, device="cpu")
-    landmarks, files = known_landmarks(data, warn), files[: recipe.data.limit]
+    files, landmarks = files[: recipe.data.limit], known_landmarks(data, warn)
     objective, used = make_objective(recipe, files, kept_out, fabric.device, warn, landmarks)
     if fabric.world_size > 1:
         for phase in objective.phases:

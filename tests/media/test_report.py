@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from facegen.errors import FileError, MissingExtraError
+from facegen.errors import MissingExtraError
 from facegen.media import report
-from facegen.media.report import bar_chart, histogram, need_charts, picture_url, render, write_text
+from facegen.media.report import bar_chart, histogram, need_charts, picture_url, render
 
 START = "data:image/svg+xml;base64,"
 
@@ -110,11 +110,3 @@ def test_without_matplotlib_the_command_is_named(monkeypatch: pytest.MonkeyPatch
         need_charts()
     with pytest.raises(MissingExtraError, match="pip install matplotlib"):
         histogram([1, 2])
-
-
-def test_files_are_complete_or_absent(tmp_path: Path) -> None:
-    path = write_text(tmp_path / "page.html", "caf\udce9")
-    assert path.read_text(encoding="utf-8") == "caf\\udce9"
-    with pytest.raises(FileError, match=r"none/page\.html: cannot be written \(No such file or directory\)"):
-        write_text(tmp_path / "none" / "page.html", "")
-    assert [file.name for file in tmp_path.iterdir()] == ["page.html"]

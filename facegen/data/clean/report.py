@@ -12,8 +12,9 @@ import numpy as np
 from facegen.data.clean.judge import DETECTORS, DUPLICATE, PERSON, Detector
 from facegen.data.manifest import TWIN, Entry
 from facegen.errors import FacegenError
+from facegen.files import write_text
 from facegen.media.images import read_image, resize
-from facegen.media.report import histogram, picture_url, render, write_text
+from facegen.media.report import histogram, picture_url, render
 
 REPORT = "clean.html"
 SHOWN, THUMB = 8, 112
