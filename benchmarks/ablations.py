@@ -1,10 +1,10 @@
-"""Ablations of the J-net's recipe: equal training budgets, measured on the same kept-out tiles.
+"""Ablations of the J-net's recipe: equal training budgets, measured on the same held-out tiles.
 
     python -m benchmarks.ablations --data ../shared/data/portraits768 --out ../ablations [--tiles 3000] [--only trunk]
 
 Every variant is pipelines/train/jnet-8x.toml at half the widths, with the changes of `COMMON` and of the variant,
 trained on the same portraits, 60 held out. Its run folder is OUT/NAME; an interrupted run is resumed. Each upscales
-the same tiles of the kept-out portraits, without choice or blending; distances are relative to bicubic's. Writes
+the same tiles of the held-out portraits, without choice or blending; distances are relative to bicubic's. Writes
 OUT/figures.json and OUT/sheet.png. `plain` and `another-seed` show how large differences by chance are.
 """
 
@@ -90,7 +90,7 @@ def trained(recipe: JNetRecipe, data: Path, out: Path) -> JNet:
     return average
 
 
-def kept_out(recipe: JNetRecipe, data: Path) -> TileDataset:
+def held_out(recipe: JNetRecipe, data: Path) -> TileDataset:
     """The tiles to measure on, with the variant's guide."""
     net, unseen = recipe.generator, split_files(data, recipe.data)[1]
     sides: dict[str, Any] = {"side": recipe.side, "tile": net.tile, "scale": net.scale, "guide": recipe.guide}
@@ -98,7 +98,7 @@ def kept_out(recipe: JNetRecipe, data: Path) -> TileDataset:
 
 
 def measure(upscale: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[dict[str, float], list[RGB]]:
-    """Upscale the kept-out tiles; returns their figures, and the first ones."""
+    """Upscale the held-out tiles; returns their figures, and the first ones."""
     network = load_efficientnet("lite2")
     rows, pictures, real = [], list[RGB](), list[RGB]()
     for start in range(0, MEASURED, BATCH):
@@ -139,14 +139,14 @@ def main() -> None:
     parser.add_argument("--tiles", type=int, default=3000)
     parser.add_argument("--only", nargs="+", choices=LINES, default=list(LINES))
     options = parser.parse_args()
-    tiles = kept_out(line_recipe("plain", options.tiles), options.data)
+    tiles = held_out(line_recipe("plain", options.tiles), options.data)
     found: dict[str, dict[str, float]] = {}
     rows: dict[str, list[RGB]] = {}
     found[BICUBIC], rows[BICUBIC] = measure(lambda stacks: enlarge(stacks[:, :3], tiles.scale), tiles)
     for name in options.only:
         recipe = line_recipe(name, options.tiles)
         network = trained(recipe, options.data, options.out / name)
-        found[name], rows[name] = measure(network, kept_out(recipe, options.data))
+        found[name], rows[name] = measure(network, held_out(recipe, options.data))
         write_text(options.out / "figures.json", json.dumps(found, indent=2))
     rows["original"] = [to_rgb(picture) for picture in tiles.batch(0, BATCH)[1]][:SHOWN]
     labels = [name if not i else "" for name in rows for i in range(SHOWN)]

@@ -1,8 +1,8 @@
-"""What choosing among candidates gains and costs, on kept-out portraits.
+"""What choosing among candidates gains and costs, on held-out portraits.
 
     python -m benchmarks.choice --data ../shared/data/portraits768 [--portraits 6] [--sheet sheet.png]
 
-Portraits are kept-out ones (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to
+Portraits are held-out ones (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to
 768 px: with the first candidate of every tile, with each tile's best score, and with the joint choice, for the mirrored
 variant alone and for all kinds. 128 px patches, 32 of each portrait at the same places, give a Frechet distance to the
 originals' patches in EfficientNet-Lite2 features, a network that no training used; so few patches can only rank the
@@ -53,7 +53,7 @@ WAYS = {"first": "candidates.count=1", "best score": "choice.agreement=0", "join
 
 @dataclass(frozen=True)
 class Original:
-    """A kept-out portrait, with its reduction and the places of its patches."""
+    """A held-out portrait, with its reduction and the places of its patches."""
 
     image: Tensor
     """(3, 768, 768)."""

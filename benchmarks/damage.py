@@ -2,7 +2,7 @@
 
     python -m benchmarks.damage --data ../shared/data/portraits768 [--portraits 20] [--levels mild,medium,strong]
 
-Kept-out portraits (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area, are damaged by
+Held-out portraits (by the rule of facegen.data.split, 60 held out), reduced to 96 px by area, are damaged by
 facegen.ops.damage, the same way in each run, and upscaled to 768 px: by interpolation; by Real-ESRGAN x4plus and SPAN
 x4, then by Lanczos; by facegen's default; and by its preset restore, which estimates the damage.
 """
@@ -88,8 +88,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE", help="of restore")
     options = parser.parse_args()
     found = ways(tuple(options.overrides))
-    _, kept_out = split(find_pictures([options.data]), HELD_OUT)
-    files = spread(kept_out, options.portraits)
+    _, held_out = split(find_pictures([options.data]), HELD_OUT)
+    files = spread(held_out, options.portraits)
     for level in options.levels.split(","):
         figures = measure(found, files, None if level == CLEAN else level)
         Console(width=160).print(to_table(figures, list(found), f"{len(files)} portraits, damage: {level}"))

@@ -2,7 +2,7 @@
 
     python -m benchmarks.figures --portrait ../shared/data/portraits768/london_0012.webp --seeds 1,2,4,7
 
-The portrait must be kept out of training, and be from a source that may be shown (London, canada, composite, faker).
+The portrait must be held out of training, and be from a source that may be shown (London, canada, composite, faker).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     python -m benchmarks.identity --data ../shared/data/portraits768 [--portraits 30]
 
-Kept-out portraits are reduced to several sizes and upscaled to 768 px. Prints medians and worst cases of the distances
+Held-out portraits are reduced to several sizes and upscaled to 768 px. Prints medians and worst cases of the distances
 from the result to its input, to the original, and to other people's inputs.
 """
 

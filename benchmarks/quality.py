@@ -2,7 +2,7 @@
 
     python -m benchmarks.quality --data ../shared/data/portraits768 [--seeds 64] [--portraits 20] [--sheet sheet.png]
 
-Samples: the share of seeds in whose 768 px picture dlib finds a face. Portraits: kept-out ones (by the rule of
+Samples: the share of seeds in whose 768 px picture dlib finds a face. Portraits: held-out ones (by the rule of
 facegen.data.split, 60 held out), reduced to 96 px by area and upscaled to 768 px; fit to the low-res input in dB, and
 the seam gauge. PSNR and the distance in EfficientNet-Lite2 features, a network that no training used, are compared with
 bicubic enlargement's; both pictures are rounded to 8 bits, as in files.
@@ -79,7 +79,7 @@ def sample_rows(pipeline: FacePipeline, seeds: int) -> tuple[list[tuple[str, str
 
 
 def portrait_rows(pipeline: FacePipeline, files: list[Path]) -> tuple[list[tuple[str, str]], list[RGB]]:
-    """Upscale reductions of kept-out portraits: fit, seams, and distances beside bicubic's; also small pictures."""
+    """Upscale reductions of held-out portraits: fit, seams, and distances beside bicubic's; also small pictures."""
     network, agreement = load_efficientnet("lite2"), Agreement()
     figures, pictures = [], []
     for file in track(files, "portraits"):
@@ -109,10 +109,10 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, help="write sheets of the pictures here")
     options = parser.parse_args()
     pipeline = FacePipeline.load(options.recipe, options.overrides)
-    _, kept_out = split(find_pictures([options.data]), HELD_OUT)
+    _, held_out = split(find_pictures([options.data]), HELD_OUT)
     measured = {
         "samples": sample_rows(pipeline, options.seeds),
-        "portraits": portrait_rows(pipeline, kept_out[: options.portraits]),
+        "portraits": portrait_rows(pipeline, held_out[: options.portraits]),
     }
     for name, (rows, pictures) in measured.items():
         table = Table(name, "")

@@ -3,7 +3,7 @@
     python -m benchmarks.strength --data ../shared/data/portraits768 [--write]
 
 Portraits are shrunk to sides from 48 to 256 px and damaged at strengths from 0 to 1. The coefficients are fitted on
-the J-net's training portraits, and measured on the kept-out ones.
+the J-net's training portraits, and measured on the held-out ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from facegen.ops.strength import COEFFICIENTS, expanded, features, to_strengths
 
 SIDES = 48, 256
 HELD_OUT, CLEAN, OLD, EACH, RIDGE = 60, 0.15, 0.3, 3, 1.0
-"""Portraits kept out; shares of undamaged and of old ones; pictures made from each portrait; weight of the penalty."""
+"""Portraits held out; shares of undamaged and of old ones; pictures made from each portrait; weight of the penalty."""
 Array = NDArray[np.float64]
 
 
@@ -58,9 +58,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of aligned portraits")
     parser.add_argument("--write", action="store_true", help=f"write the coefficients to {COEFFICIENTS.name}")
     options = parser.parse_args()
-    trained_on, kept_out = split(find_pictures([options.data]), HELD_OUT)
+    trained_on, held_out = split(find_pictures([options.data]), HELD_OUT)
     found = fit(*samples(trained_on, seed=0))
-    values, strengths = samples(kept_out, seed=1)
+    values, strengths = samples(held_out, seed=1)
     estimated = to_strengths(expanded((values - found["mean"]) / found["spread"]) @ found["weights"])
     error = estimated - strengths
     print(f"mean absolute error {np.abs(error).mean():.3f}, correlation {np.corrcoef(estimated, strengths)[0, 1]:.3f}")

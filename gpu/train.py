@@ -28,7 +28,7 @@ from importlib.machinery import PathFinder
 from pathlib import Path
 
 HELD_OUT = {"portraits": 60, "faces": 400}
-"""Pictures kept out of training, unless a stage's options state another number."""
+"""Pictures held out of training, unless a stage's options state another number."""
 NEEDED = {
     "torch": "torch", "numpy": "numpy", "cv2": "opencv-python-headless", "PIL": "pillow", "safetensors": "safetensors",
     "matplotlib": "matplotlib", "jinja2": "jinja2", "filelock": "filelock", "fsspec": "fsspec", "google": "protobuf",
@@ -50,7 +50,7 @@ class Stage:
     name: str
     recipe: str
     seconds: float
-    options: tuple[str, ...]
+    options: str
     """More options of `facegen train`."""
 
 
@@ -60,7 +60,7 @@ def read_stage(text: str) -> Stage:
     if not found:
         raise argparse.ArgumentTypeError(f"{text!r}: expected '[NAME=]RECIPE TIME [options]', as in 'jnet-8x 4m'")
     name, recipe, number, unit, options = found.groups(default="")
-    return Stage(name or Path(recipe).stem, recipe, float(number) * UNITS[unit], tuple(shlex.split(options)))
+    return Stage(name or Path(recipe).stem, recipe, float(number) * UNITS[unit], options)
 
 
 def unpack(pack: Path, work: Path) -> None:
@@ -90,13 +90,11 @@ def train_command(stage: Stage, work: Path, run: Path, seconds: float) -> list[s
     kind = tomllib.loads(recipe.read_text(encoding="utf-8"))["kind"]
     data = "faces" if kind == "dcgan" else "portraits"
     words = ["train", str(recipe), "--data", str(work / data), "--out", str(run), "--time", f"{seconds:.0f}s"]
-    options = [*stage.options]
+    options = stage.options
     if any((run / "checkpoints").glob("*.pt")):
         words.append("--resume")
-        start = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-        start.add_argument("--from")
-        options = start.parse_known_args(options)[1]  # without --from, which a resumed run refuses
-    return [*words, "--set", f"data.held_out={HELD_OUT[data]}", *options]
+        options = re.sub(r"--from[\s=]+\S+", "", options)  # a resumed run refuses it
+    return [*words, "--set", f"data.held_out={HELD_OUT[data]}", *shlex.split(options)]
 
 
 def run_stage(stage: Stage, work: Path, out: Path, seconds: float) -> list[Path]:
@@ -119,15 +117,17 @@ def run_stage(stage: Stage, work: Path, out: Path, seconds: float) -> list[Path]
 
 
 def write_pieces(folders: Sequence[Path], out: Path, archive: Path, limit: int) -> list[Path]:
-    """Write folders in `out` into one archive, cut into pieces ARCHIVE.00, ARCHIVE.01 of at most `limit` bytes."""
+    """Write folders in `out` as pieces of one archive, ARCHIVE.0000, ... of at most `limit` bytes; earlier ones go."""
     archive.parent.mkdir(parents=True, exist_ok=True)
+    for old in archive.parent.glob(f"{archive.name}.*"):
+        old.unlink()
     with tarfile.open(archive, "w") as tar:
         for folder in folders:
             tar.add(folder, folder.relative_to(out))
     written = []
     with archive.open("rb") as file:
         for number, content in enumerate(iter(lambda: file.read(limit), b"")):
-            written.append(archive.with_name(f"{archive.name}.{number:02}"))
+            written.append(archive.with_name(f"{archive.name}.{number:04}"))
             written[-1].write_bytes(content)
     archive.unlink()
     return written
@@ -139,7 +139,7 @@ def report(run: Path) -> Iterator[Path]:
     yield from sorted((run / "samples").glob("*"))[-1:]
 
 
-def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+def parse() -> argparse.Namespace:
     """Read the command line; without --stage, both stages for --minutes each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=5, help="for each of the two stages, without --stage")
@@ -149,14 +149,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit", type=float, default=float("inf"), help="seconds for all stages, which are shortened")
     parser.add_argument("--pieces", type=Path, help="folder for archives of the weights")
     parser.add_argument("--mib", type=int, default=15, help="largest size of a piece")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     options.stage = options.stage or [read_stage(f"{r} {options.minutes}m") for r in ("dcgan-128", "jnet-8x")]
     return options
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main() -> int:
     """Run the stages one after the other; 1 if one of them left no weights."""
-    started, options = time.monotonic(), parse(arguments)
+    started, options = time.monotonic(), parse()
     work, out = options.work.resolve(), options.out.resolve()
     unpack(Path(__file__).parent, work)
     check_python(work / "site")

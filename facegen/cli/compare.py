@@ -48,7 +48,7 @@ def _pictures() -> tuple[str, ...]:
 @click.option("--pictures", type=click.IntRange(min=2), default=60, help="Number of portraits at most.")
 @click.option(
     "--held-out", type=click.IntRange(min=0),
-    help="Number of pictures kept out of training.  [default: from the recipes in the weight folders]",
+    help="Number of pictures held out of training.  [default: from the recipes in the weight folders]",
 )
 @click.option("--include", multiple=True, metavar="PATTERN", help='Use only portraits of DIR that match: "studio/*".')
 @click.option(
@@ -74,7 +74,7 @@ def compare(
 ) -> None:
     """Upscale the same faces by several models, measure the results, and show them side by side.
 
-    DIR holds aligned portraits. Those kept out of the models' training are reduced, upscaled again, and compared with
+    DIR holds aligned portraits. Those held out of the models' training are reduced, upscaled again, and compared with
     their originals. Pictures of --inputs have no original: they are upscaled by the same factor and shown.
     """
     from facegen.evaluation.compare import Comparison, Sides
@@ -113,7 +113,7 @@ def _add_portraits(
 
     weights = list(dict.fromkeys(folder for model in comparison.models for folder in model.folders))
     split = shared_split(folder, weights, held_out, include)
-    files = spread(split.kept_out, count)
+    files = spread(split.held_out, count)
     make_folder(comparison.out)
     facts["portraits"] = f"{len(files)} below {folder}; {split.text}"
     lpips = load_optional(partial(load_lpips, comparison.device), facts)

@@ -36,7 +36,7 @@ MEASURED = ("dcgan", "jnet")
 @click.option("--pictures", type=click.IntRange(min=2), default=60, help="Stage 2: portraits to upscale.")
 @click.option(
     "--held-out", type=click.IntRange(min=0),
-    help="Number of pictures kept out of training.  [default: from the recipe in the weight folder]",
+    help="Number of pictures held out of training.  [default: from the recipe in the weight folder]",
 )
 @click.option(
     "--include", multiple=True, metavar="PATTERN",
@@ -58,7 +58,7 @@ MEASURED = ("dcgan", "jnet")
 @click.option("--fps", type=Rate(), default=Fraction(30), help="Frame rate of films that are folders of frames.")
 @pipeline_options
 def evaluate(measured: tuple[str, ...], data: Path | None, out: Path, fps: Fraction, **options: Any) -> None:
-    """Measure WEIGHTS, shipped names or folders, on pictures kept out of their training. Or measure FILMS, files or
+    """Measure WEIGHTS, shipped names or folders, on pictures held out of their training. Or measure FILMS, files or
     folders of frames: flicker, warping error, landmark jitter, sharpness.
 
     Several generators are measured side by side, on the same pictures; so are several films.
@@ -179,7 +179,7 @@ def _stage_2(
 
     (pipeline,) = pipelines.values()
     lpips = load_optional(partial(load_lpips, pipeline.device), facts)
-    return evaluate_portraits(pipeline, spread(split.kept_out, count), split.text, say, lpips, damage, grouping)
+    return evaluate_portraits(pipeline, spread(split.held_out, count), split.text, say, lpips, damage, grouping)
 
 
 def _grouping(groups: str) -> Grouping:

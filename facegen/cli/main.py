@@ -28,7 +28,7 @@ COMMANDS = {
     "sign": "Write content credentials (C2PA) into pictures.",
     "data": "Make a training set from photos: prepare, clean, curate, stats.",
     "train": "Train a network on your own pictures.",
-    "evaluate": "Measure networks on pictures kept out of training.",
+    "evaluate": "Measure networks on pictures held out of training.",
     "compare": "Compare upscalers side by side on the same pictures.",
     "publish": "Turn a training run into a weight folder.",
     "rate": "Learn which latents give poor faces, to avoid them.",

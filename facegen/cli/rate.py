@@ -39,7 +39,7 @@ def rate(weights: str, data: Path, out: Path | None, faces: int, sheet: Path | N
         check_format(sheet)
         check_target(sheet, overwrite=False)
     rated, folder = publish_rating(weights, data, out, faces, resolve_device(device), say)
-    say(f"correlation of predicted and measured quality, over faces kept out: {rated.correlation:.2f}")
+    say(f"correlation of predicted and measured quality, over faces held out: {rated.correlation:.2f}")
     print_path(folder)
     if sheet is not None:
         shown = [*rated.ranked[:SHOWN], *rated.ranked[: -SHOWN - 1 : -1]]

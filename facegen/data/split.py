@@ -1,4 +1,4 @@
-"""Split pictures into training pictures and those kept out: by person, by a fixed rule, from the file names alone."""
+"""Split pictures into training pictures and those held out: by person, by a fixed rule, from the file names alone."""
 
 from __future__ import annotations
 
@@ -59,9 +59,9 @@ def _people_of_sources() -> dict[str, int]:
 def split(
     paths: Iterable[Path], held_out: int, person: Callable[[Path], str] = person_of
 ) -> tuple[list[Path], list[Path]]:
-    """Split pictures into training pictures and those kept out; all pictures of a person are on one side.
+    """Split pictures into training pictures and those held out; all pictures of a person are on one side.
 
-    People are taken in the order of the SHA-256 of their names until at least `held_out` pictures are kept out, so the
+    People are taken in the order of the SHA-256 of their names until at least `held_out` pictures are held out, so the
     choice depends neither on the order of the files nor on a random seed.
 
     Returns:
@@ -91,16 +91,16 @@ class DataConfig(BaseModel):
     include: tuple[str, ...] = ("*",)
     """Shell patterns; a picture is used if its path below the data folder matches one. "*" also matches "/"."""
     held_out: int = Field(default=0, ge=0)
-    """Pictures kept out of training, chosen by person from all pictures below the folder (facegen.data.split)."""
+    """Pictures held out of training, chosen by person from all pictures below the folder (facegen.data.split)."""
     limit: int | None = Field(default=None, ge=1)
     """Use at most this many pictures, for trials."""
 
 
 def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path]]:
-    """List the training pictures and those kept out that `config` includes, sorted; `limit` does not count.
+    """List the training pictures and those held out that `config` includes, sorted; `limit` does not count.
 
     In a set with a manifest these are the crops that it keeps; all crops of a photo are on one side. The choice of
-    those kept out counts dropped crops too, so that later decisions do not change it.
+    those held out counts dropped crops too, so that later decisions do not change it.
 
     Raises:
         TrainingError: if the folder does not exist, or has no training picture that `config` includes.
@@ -115,21 +115,21 @@ def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path
         files = [f for f in folder.rglob("*") if f.suffix.lower() in PICTURE_SUFFIXES and f.is_file()]
         sides = split(files, config.held_out)
     fitting = {f for f in files if any(fnmatch(f.relative_to(folder).as_posix(), p) for p in config.include)}
-    training, kept_out = ([f for f in side if f in fitting] for side in sides)
+    training, held_out = ([f for f in side if f in fitting] for side in sides)
     if not training:
         raise TrainingError(
             f"--data {folder}: of {len(files)} pictures, none to train on matches {', '.join(config.include)}; "
             f"{len(sides[1])} are held out."
         )
-    return training, kept_out
+    return training, held_out
 
 
 @dataclass(frozen=True)
 class Split:
-    """The training pictures of some weights, and the pictures kept out, each sorted."""
+    """The training pictures of some weights, and the pictures held out, each sorted."""
 
     training: list[Path]
-    kept_out: list[Path]
+    held_out: list[Path]
     text: str
     """How the pictures were chosen, for a protocol."""
 
@@ -138,11 +138,11 @@ def read_split(data: Path, weights: Path | None, held_out: int | None, include: 
     """Split the pictures below a folder as the training of `weights` did.
 
     Args:
-        weights: a weight folder; if it holds its training recipe, the [data] table there applies. None keeps all
-            pictures out, or `held_out`.
+        weights: a weight folder; if it holds its training recipe, the [data] table there applies. With None all
+            are held out, or `held_out`.
         held_out, include: as in a training recipe, which they override.
     Raises:
-        UsageError: if nothing states how many pictures were kept out, or none were.
+        UsageError: if nothing states how many pictures were held out, or none were.
     """
     stated: dict[str, Any] = {"include": tuple(include)} if include else {}
     if weights is None and not held_out:
@@ -153,19 +153,18 @@ def read_split(data: Path, weights: Path | None, held_out: int | None, include: 
         stated["held_out"] = held_out
     elif weights is None or not (weights / RECIPE).is_file():
         raise UsageError(
-            f"{weights}: has no {RECIPE} that says how many pictures were kept out of training; say it yourself: "
+            f"{weights}: has no {RECIPE} that says how many pictures were held out of training; say it yourself: "
             "--held-out 60."
         )
     config = data_config(weights, stated)
     if config.held_out == 0:
         raise UsageError(
-            f"{weights}: its training kept no picture out, so all figures would flatter it. Train with "
+            f"{weights}: its training held no picture out, so all figures would flatter it. Train with "
             "--set data.held_out=60, or name a number, --held-out 60, to measure it anyway."
         )
-    training, kept_out = split_files(data, config)
     by = "options" if stated else "the weights' recipe"
     text = f"{config.held_out} held out by person of {', '.join(config.include)} (stated by {by})"
-    return Split(training, kept_out, text)
+    return Split(*split_files(data, config), text)
 
 
 def data_config(weights: Path | None, stated: Mapping[str, Any]) -> DataConfig:
@@ -179,7 +178,7 @@ def shared_split(data: Path, weights: Sequence[Path], held_out: int | None, incl
     """Read the split that all these weights, if any, share; UsageError if they share none. See `read_split`."""
     first, *others = (read_split(data, folder, held_out, include) for folder in weights or (None,))
     for folder, split in zip(weights[1:], others, strict=True):
-        if (split.training, split.kept_out) != (first.training, first.kept_out):
+        if (split.training, split.held_out) != (first.training, first.held_out):
             raise UsageError(
                 f"{weights[0]} and {folder} were trained on different pictures; name pictures that neither was trained "
                 "on, by --include and the smaller --held-out of both, or measure them one by one."

@@ -1,1 +1,1 @@
-"""Measure weights on pictures kept out of their training, and films by their temporal metrics."""
+"""Measure weights on pictures held out of their training, and films by their temporal metrics."""

@@ -190,7 +190,7 @@ def diversity(x: Features) -> float:
 def nearest_neighbours(x: Features, reference: Features) -> tuple[Features, NDArray[np.int64]]:
     """Find the reference picture nearest to each row: (N,) distances and (N,) rows of `reference`.
 
-    Samples that copy training pictures are nearer to them than kept-out pictures are: compare low percentiles.
+    Samples that copy training pictures are nearer to them than held-out pictures are: compare low percentiles.
     """
     _check_sets("nearest_neighbours", x, reference, least=1)
     far = distances(x, reference)

@@ -22,8 +22,8 @@ from facegen.pipeline import FacePipeline
 from facegen.runtime import autocast
 
 Report = Callable[[str], None]
-SAMPLES, REAL, TRAINED, RATIO = "samples", "kept-out", "training", "ratio"
-"""Columns: samples of a single generator, kept-out pictures, training pictures (not in the table), quotients."""
+SAMPLES, REAL, TRAINED, RATIO = "samples", "held-out", "training", "ratio"
+"""Columns: samples of a single generator, held-out pictures, training pictures (not in the table), quotients."""
 NEIGHBOURS = 3
 """k of precision and recall."""
 SHOWN, CLOSEST = 64, 16
@@ -55,7 +55,7 @@ def evaluate_samples(
 ) -> Evaluation:
     """Draw seeds 0 to `count` - 1 with every generator and measure them.
 
-    The kept-out pictures are split into halves by a fixed seed. Samples are compared with one half, in blocks of its
+    The held-out pictures are split into halves by a fixed seed. Samples are compared with one half, in blocks of its
     size; so is the other half, whose figures are the floor for any generator.
 
     Args:
@@ -63,29 +63,29 @@ def evaluate_samples(
         split: the split that all generators were trained with.
         inception: computes the features for the FID.
     Raises:
-        UsageError: if there are too few samples or kept-out pictures, or the generators draw differently.
+        UsageError: if there are too few samples or held-out pictures, or the generators draw differently.
         TrainingError: if no picture can be used.
     """
     side, latents = _checked(pipelines, split, count)
     drawn = {name: _draw(name, pipeline, count, report) for name, pipeline in pipelines.items()}
-    if warning := _small_half_warning(len(split.kept_out) // 2):
+    if warning := _small_half_warning(len(split.held_out) // 2):
         report(warning)
-    report(f"reading {len(split.kept_out)} kept-out and {len(split.training)} training pictures")
-    kept, _ = load_square(split.kept_out, side, report)
+    report(f"reading {len(split.held_out)} held-out and {len(split.training)} training pictures")
+    held_out, _ = load_square(split.held_out, side, report)
     trained, _ = load_square(split.training, side, report)
     device = next(iter(pipelines.values())).device
-    features = _features({**drawn, REAL: kept, TRAINED: trained}, side, device, report)
+    features = _features({**drawn, REAL: held_out, TRAINED: trained}, side, device, report)
     training_features = features.pop(TRAINED)
     nearest = {column: metrics.nearest_neighbours(x, training_features) for column, x in features.items()}
     protocols = _protocols(split, count, side, latents)
     figures = _populations(features, protocols)
     if inception is not None:
         report("looking at them with Inception-v3")
-        figures.append(_fid({c: inception(x) for c, x in {**drawn, REAL: kept}.items()}, protocols))
+        figures.append(_fid({c: inception(x) for c, x in {**drawn, REAL: held_out}.items()}, protocols))
     figures.append(_nearest({column: x for column, (x, _) in nearest.items()}, protocols(LAYER, count)))
-    figures.append(_face_shares({**drawn, REAL: kept}, protocols(FOUND, count), report))
+    figures.append(_face_shares({**drawn, REAL: held_out}, protocols(FOUND, count), report))
     sheets = [sheet for name in drawn for sheet in _sheets(name, drawn[name], trained, *nearest[name])]
-    sheets.append(Sheet("Kept-out pictures", contact_sheet(spread(list(kept), SHOWN))))
+    sheets.append(Sheet("Held-out pictures", contact_sheet(spread(list(held_out), SHOWN))))
     columns = (*drawn, REAL, *map(_ratio_column, drawn))
     legend = f"{LEGEND} {warning}" if warning else LEGEND
     return Evaluation("Samples of stage 1", columns, tuple(figures), tuple(sheets), {}, legend)
@@ -94,9 +94,9 @@ def evaluate_samples(
 def _checked(pipelines: Mapping[str, FacePipeline], split: Split, count: int) -> tuple[int, str]:
     """Return the generators' side and how they draw latents; a UsageError if these differ, or pictures are too few."""
     least = 2 * (NEIGHBOURS + 1)
-    if len(split.kept_out) < least or count < len(split.kept_out) // 2:
+    if len(split.held_out) < least or count < len(split.held_out) // 2:
         raise UsageError(
-            f"{count} samples and {len(split.kept_out)} kept-out pictures: expected at least {least} kept out, and "
+            f"{count} samples and {len(split.held_out)} held-out pictures: expected at least {least} held out, and "
             "at least half as many samples; change --samples or --held-out."
         )
     found = {name: (p.generator.config.side, _latents(p)) for name, p in pipelines.items()}
@@ -120,7 +120,7 @@ def _small_half_warning(half: int) -> str:
     error = 0.5 / half**0.5
     return (
         f"Warning: N = {half} pictures a half are too few to compare generators by: shares such as precision have a "
-        f"standard error of up to {error:.2f}. Keep at least {2 * FEW} pictures out (--held-out), and draw as many."
+        f"standard error of up to {error:.2f}. Hold out at least {2 * FEW} pictures (--held-out), and draw as many."
     )
 
 
@@ -146,7 +146,7 @@ def _features(sets: Mapping[str, RGB], side: int, device: str, report: Report) -
 def _protocols(split: Split, count: int, side: int, latents: str) -> Protocols:
     drawn = f"seeds 0-{count - 1}, {latents}"
     resized = f"{side} px, real pictures by Lanczos where of another size"
-    text = f"{drawn}; {len(split.kept_out)} kept out, {len(split.training)} trained on: {split.text}"
+    text = f"{drawn}; {len(split.held_out)} held out, {len(split.training)} trained on: {split.text}"
     return lambda features, n: Protocol(features, n, resized, text)
 
 
@@ -178,11 +178,11 @@ def _against_half(
     Returns:
         the half's size N, and column -> figures, means over blocks of N.
     """
-    kept = features[REAL]
-    order, n = np.random.default_rng(HALVES_SEED).permutation(len(kept)), len(kept) // 2
-    half = kept[order[:n]]
+    real = features[REAL]
+    order, n = np.random.default_rng(HALVES_SEED).permutation(len(real)), len(real) // 2
+    half = real[order[:n]]
     measured = {}
-    for column, x in {**features, REAL: kept[order[n : 2 * n]]}.items():
+    for column, x in {**features, REAL: real[order[n : 2 * n]]}.items():
         rows = [compare(x[start : start + n], half) for start in range(0, len(x) - n + 1, n)]
         measured[column] = [float(mean) for mean in np.mean(rows, axis=0)]
     return n, measured
@@ -206,7 +206,7 @@ def _face_shares(sets: Mapping[str, RGB], protocol: Protocol, report: Report) ->
 
 
 def _with_ratios(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Add each generator's value over that of the kept-out pictures."""
+    """Add each generator's value over that of the held-out pictures."""
     ratios = {_ratio_column(column): ratio(value, values[REAL]) for column, value in values.items() if column != REAL}
     return {**values, **ratios}
 

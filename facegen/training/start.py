@@ -50,7 +50,7 @@ RECIPES: dict[str, type[AnyRecipe]] = {
 }
 RESOLVED, SOURCES = RECIPE, "sources.toml"
 UNSEEN_PORTRAITS = 24
-"""Kept-out pictures from which training cuts the tiles and crops for samples and figures."""
+"""Held-out pictures from which training cuts the tiles and crops for samples and figures."""
 PICTURES, STEPS = 8, 3
 """Pictures that a dry run reads; steps that it times, at least, after a first one that does not count."""
 
@@ -97,14 +97,14 @@ def make_trainer(
         WeightsError: if the weights to begin with are missing, or do not fit the recipe's networks.
     """
     _check_run_folder(out, resume)
-    files, kept_out = split_files(data, recipe.data)
+    files, held_out = split_files(data, recipe.data)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"{out}: cannot be made a run folder ({error.strerror}); choose another --out.") from None
     fabric = fabric or make_fabric(recipe.run.precision, device="cpu")
     files, landmarks = files[: recipe.data.limit], known_landmarks(data, warn)
-    objective, used = make_objective(recipe, files, kept_out, fabric.device, warn, landmarks)
+    objective, used = make_objective(recipe, files, held_out, fabric.device, warn, landmarks)
     if fabric.world_size > 1:
         for phase in objective.phases:
             share_batchnorm(phase.module)

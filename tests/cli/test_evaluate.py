@@ -52,7 +52,7 @@ def test_two_generators(facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_pa
     content = json.loads((tmp_path / "out" / "evaluation.json").read_text())
     names = [str(tiny_recipe.parent / "dcgan"), str(other)]  # the cards have one name, so the table has the arguments
     for figure in content["figures"]:
-        assert list(figure["values"]) == [*names, "kept-out", *(f"{name} ratio" for name in names)]
+        assert list(figure["values"]) == [*names, "held-out", *(f"{name} ratio" for name in names)]
         assert figure["values"][names[0]] == figure["values"][names[1]]
     assert content["weights"] == "tiny-dcgan, tiny-dcgan"
     assert (tmp_path / "out" / "evaluation.html").read_text().count("data:image/jpeg;base64,") == 5
@@ -149,7 +149,7 @@ def test_weights_that_do_not_fit_in_one_table_are_refused(
         ("patchgan", ["--held-out", "4"], 2, "holds a patchgan, which makes no pictures; name a dcgan or a jnet."),
         ("dcgan", ["--held-out", "4", "--data", "nowhere"], 1, "Error: --data nowhere: no such folder.\n"),
         ("dcgan", ["--held-out", "12"], 1, "of 12 pictures, none to train on matches *; 12 are held out."),
-        ("dcgan", ["--held-out", "4"], 2, "5 samples and 4 kept-out pictures: expected at least 8 kept out"),
+        ("dcgan", ["--held-out", "4"], 2, "5 samples and 4 held-out pictures: expected at least 8 held out"),
         ("dcgan", ["--held-out", "4", "--groups", "skin"], 2, "--groups is for upscalers"),
         ("jnet", ["--held-out", "4", "--groups", "none.csv"], 1, "none.csv: cannot be read"),
         ("none", ["--held-out", "4"], 1, "neither shipped nor a folder with a card.toml"),

@@ -1,4 +1,4 @@
-"""Pictures are kept out of training by person, by a fixed rule."""
+"""Pictures are held out of training by person, by a fixed rule."""
 
 from __future__ import annotations
 
@@ -124,28 +124,28 @@ def test_the_split_is_that_of_the_training(data: Path, weights: Path) -> None:
     write_recipe(weights, 'include = ["studio/*"]\nheld_out = 16')
     found = read_split(data, weights, None, ())
     assert found.training == split_files(data, DataConfig(include=("studio/*",), held_out=16))[0]
-    assert found.kept_out
-    assert {path.parent.name for path in found.kept_out} == {"studio"}
-    assert not set(found.training) & set(found.kept_out)
+    assert found.held_out
+    assert {path.parent.name for path in found.held_out} == {"studio"}
+    assert not set(found.training) & set(found.held_out)
     assert found.text == "16 held out by person of studio/* (stated by the weights' recipe)"
 
 
 def test_options_override_the_recipe(data: Path, weights: Path) -> None:
     write_recipe(weights, 'include = ["studio/*"]\nheld_out = 16\nlimit = 3')
     found = read_split(data, weights, 10, ("*",))
-    assert (len(found.kept_out), len(found.training)) == (10, 30)
+    assert (len(found.held_out), len(found.training)) == (10, 30)
     assert found.text == "10 held out by person of * (stated by options)"
 
 
 def test_options_suffice_without_a_recipe(data: Path, weights: Path) -> None:
-    assert len(read_split(data, weights, 10, ()).kept_out) == 10
+    assert len(read_split(data, weights, 10, ()).held_out) == 10
     with pytest.raises(UsageError, match=r"has no recipe.toml .* say it yourself: --held-out 60"):
         read_split(data, weights, None, ("studio/*",))
 
 
 def test_weights_trained_on_all_pictures_are_refused(data: Path, weights: Path) -> None:
     write_recipe(weights, "held_out = 0")
-    with pytest.raises(UsageError, match=r"kept no picture out, .* --set data.held_out=60, or name a number"):
+    with pytest.raises(UsageError, match=r"held no picture out, .* --set data.held_out=60, or name a number"):
         read_split(data, weights, None, ())
 
 
@@ -166,14 +166,14 @@ def test_several_weights_share_a_split_or_are_refused(data: Path, weights: Path,
     write_recipe(other, "held_out = 8")
     with pytest.raises(UsageError, match=r"weights and .*other were trained on different pictures; name pictures that"):
         shared_split(data, [weights, other], None, ())
-    assert len(shared_split(data, [weights, other], 8, ()).kept_out) == 8
+    assert len(shared_split(data, [weights, other], 8, ()).held_out) == 8
 
 
-def test_without_weights_all_are_kept_out_or_as_many_as_stated(data: Path, weights: Path) -> None:
+def test_without_weights_all_are_held_out_or_as_many_as_stated(data: Path, weights: Path) -> None:
     found = shared_split(data, [], None, ())
-    assert (len(found.kept_out), len(found.training)) == (40, 0)
+    assert (len(found.held_out), len(found.training)) == (40, 0)
     assert found.text == "all of *; no model says what it was trained on"
-    assert len(shared_split(data, [], None, ("studio/*",)).kept_out) == 20
+    assert len(shared_split(data, [], None, ("studio/*",)).held_out) == 20
     assert shared_split(data, [], 4, ()) == shared_split(data, [weights], 4, ())
     with pytest.raises(TrainingError, match="no such folder"):
         shared_split(data / "none", [], None, ())

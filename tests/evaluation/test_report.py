@@ -33,8 +33,8 @@ from facegen.evaluation.report import (
 
 
 def test_a_protocols_text_has_every_field() -> None:
-    protocol = Protocol("Lite2", 200, "128 px", "400 kept out", seed=3)
-    assert str(protocol) == "Lite2; N = 200; 128 px; 400 kept out; seed 3"
+    protocol = Protocol("Lite2", 200, "128 px", "400 held out", seed=3)
+    assert str(protocol) == "Lite2; N = 200; 128 px; 400 held out; seed 3"
     assert str(Protocol("pixels", 2, "as they are", "all")) == "pixels; N = 2; as they are; all"
 
 
@@ -44,8 +44,8 @@ def test_a_ratio_needs_a_positive_base() -> None:
     assert ratio(3, -1) is None
 
 
-SEEN = Protocol("Lite2 <maps>", 200, "128 px", "400 kept out", 3)
-PIXELS = Protocol("pixels", 60, "768 px", "60 kept out")
+SEEN = Protocol("Lite2 <maps>", 200, "128 px", "400 held out", 3)
+PIXELS = Protocol("pixels", 60, "768 px", "60 held out")
 EVALUATION = Evaluation(
     title="Ours & theirs",
     columns=("ours", "theirs"),
@@ -65,7 +65,7 @@ def test_json_carries_a_protocol_with_every_figure() -> None:
     assert (content["title"], content["weights"]) == ("Ours & theirs", "mine")
     assert [figure["protocol"]["count"] for figure in content["figures"]] == [200, 60, 200]
     assert content["figures"][0]["protocol"] == {
-        "features": "Lite2 <maps>", "count": 200, "resize": "128 px", "split": "400 kept out", "seed": 3,
+        "features": "Lite2 <maps>", "count": 200, "resize": "128 px", "split": "400 held out", "seed": 3,
     }  # fmt: skip
     assert content["figures"][0]["values"] == {"ours": 1.23456, "theirs": None}
     assert content["figures"][1]["values"] == {"ours": None, "theirs": 30.0}  # JSON knows no infinity
@@ -111,8 +111,8 @@ def test_files_are_complete_or_absent(tmp_path: Path) -> None:
     ("columns", "width"),
     [
         (("facegen", "bicubic", "lanczos", "original", "to bicubic"), 80),
-        (("dcgan-128", "plain-dcgan", "kept-out", "dcgan-128 ratio", "plain-dcgan ratio"), 80),
-        ((*"abc", "kept-out", *(f"a-very-long-name-{n} ratio" for n in "abc")), 102),
+        (("dcgan-128", "plain-dcgan", "held-out", "dcgan-128 ratio", "plain-dcgan ratio"), 80),
+        ((*"abc", "held-out", *(f"a-very-long-name-{n} ratio" for n in "abc")), 102),
     ],
 )
 def test_table_fits_its_width(columns: tuple[str, ...], width: int) -> None:

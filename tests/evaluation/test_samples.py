@@ -67,9 +67,9 @@ def test_every_figure_has_its_columns_and_protocol(found: tuple[Evaluation, list
     for figure in evaluation.figures:
         assert set(figure.values) == {SAMPLES, REAL, RATIO} == set(evaluation.columns)
         assert np.isfinite(value_of(figure, SAMPLES))
-        assert "seeds 0-7, truncation 1; 8 kept out, 12 trained on: 8 held out by person" in figure.protocol.split
+        assert "seeds 0-7, truncation 1; 8 held out, 12 trained on: 8 held out by person" in figure.protocol.split
         assert figure.protocol.resize.startswith("128 px")
-    assert by_name(evaluation, "Frechet distance (EfficientNet-Lite2)").protocol.count == 4  # half of the kept-out
+    assert by_name(evaluation, "Frechet distance (EfficientNet-Lite2)").protocol.count == 4  # half of the held-out
     assert by_name(evaluation, "Nearest").protocol.count == 8
     assert reported[0] == "drawing 8 samples of 128 px"
     assert "looking at 12 pictures with EfficientNet-Lite2: training" in reported
@@ -82,7 +82,7 @@ def test_too_few_pictures_are_warned_of_in_the_terminal_and_on_the_page(found: t
     evaluation, reported = found
     [warning] = [line for line in reported if line.startswith("Warning")]
     assert "N = 4 pictures a half are too few" in warning
-    assert "standard error of up to 0.25. Keep at least 100 pictures out" in warning
+    assert "standard error of up to 0.25. Hold out at least 100 pictures" in warning
     assert evaluation.legend.endswith(warning)
     assert samples._small_half_warning(samples.FEW) == ""
 
@@ -143,7 +143,7 @@ def test_several_generators_stand_side_by_side(
     assert looked == [8, 8, 8, 12]  # each generator's samples, and the real pictures once
     assert evaluation.columns == ("tiny", "pale", REAL, "tiny ratio", "pale ratio")
     captions = [sheet.caption.partition(": ")[0] for sheet in evaluation.sheets]
-    assert captions == ["tiny", "tiny", "pale", "pale", "Kept-out pictures"]
+    assert captions == ["tiny", "tiny", "pale", "pale", "Held-out pictures"]
     assert reported[:2] == ["tiny: drawing 8 samples of 128 px", "pale: drawing 8 samples of 128 px"]
     alone = {"tiny": SAMPLES, REAL: REAL, "tiny ratio": RATIO}
     for one in found[0].figures:
@@ -173,7 +173,7 @@ def test_generators_of_two_sides_are_refused(pipeline: FacePipeline, split: Spli
 
 
 def test_too_few_pictures_are_refused(pipeline: FacePipeline, heads: Path, split: Split) -> None:
-    with pytest.raises(UsageError, match=r"3 samples and 8 kept-out pictures: expected at least 8 kept out, and"):
+    with pytest.raises(UsageError, match=r"3 samples and 8 held-out pictures: expected at least 8 held out, and"):
         evaluate_samples({SAMPLES: pipeline}, split, 3, quiet)
-    with pytest.raises(UsageError, match=r"50 samples and 7 kept-out pictures"):
+    with pytest.raises(UsageError, match=r"50 samples and 7 held-out pictures"):
         evaluate_samples({SAMPLES: pipeline}, read_split(heads, heads, 7, ()), 50, quiet)

@@ -22,11 +22,9 @@ RECIPE = 'kind = "{}"\n'
 
 
 def test_a_stage_is_a_recipe_a_time_and_options() -> None:
-    assert read_stage("jnet-8x 4m") == Stage("jnet-8x", "jnet-8x", 240, ())
-    options = ("--set", "run.batch=64", "--set", "data.include=['a b']")
-    assert read_stage("mine=a/b.toml 1.5h --set run.batch=64  --set \"data.include=['a b']\"") == Stage(
-        "mine", "a/b.toml", 5400, options
-    )
+    assert read_stage("jnet-8x 4m") == Stage("jnet-8x", "jnet-8x", 240, "")
+    options = "--set run.batch=64  --set \"data.include=['a b']\""
+    assert read_stage(f"mine=a/b.toml 1.5h {options}") == Stage("mine", "a/b.toml", 5400, options)
     assert read_stage("b.toml 9s --set a=b").name == "b"
     for wrong in ("jnet-8x", "jnet-8x 4", "4m", "jnet-8x 4 m"):
         with pytest.raises(argparse.ArgumentTypeError, match="expected"):
@@ -40,14 +38,14 @@ def test_a_stage_trains_on_its_kind_of_pictures_and_resumes(
     recipe = tmp_path / "code" / "pipelines" / "train" / "mine.toml"
     recipe.parent.mkdir(parents=True)
     recipe.write_text(RECIPE.format(kind))
-    stage, run = Stage("x", "mine", 60, ("--from", "jnet-8x", "--set", "a=1")), tmp_path / "run"
+    stage, run = Stage("x", "mine", 60, "--from jnet-8x --set \"a=1 2\""), tmp_path / "run"
     words = ["train", str(recipe), "--data", str(tmp_path / data), "--out", str(run), "--time", "50s"]
     held = ["--set", f"data.held_out={held_out}"]
-    assert train_command(stage, tmp_path, run, 50) == [*words, *held, "--from", "jnet-8x", "--set", "a=1"]
+    assert train_command(stage, tmp_path, run, 50) == [*words, *held, "--from", "jnet-8x", "--set", "a=1 2"]
     (run / "checkpoints").mkdir(parents=True)
     (run / "checkpoints" / "000000008.pt").touch()
-    for start in (("--from", "jnet-8x"), ("--from=jnet-8x",)):
-        again = replace(stage, options=(*start, "--set", "a=1"))
+    for options in ("--from jnet-8x --set a=1", "--set a=1 --from=jnet-8x"):
+        again = replace(stage, options=options)
         assert train_command(again, tmp_path, run, 50) == [*words, "--resume", *held, "--set", "a=1"]
 
 
@@ -63,13 +61,15 @@ def test_a_python_that_lacks_something_is_named(tmp_path: Path, monkeypatch: pyt
         check_python(tmp_path)
 
 
-def test_pieces_join_to_the_archive(tmp_path: Path) -> None:
+def test_pieces_join_to_the_archive_and_replace_earlier_ones(tmp_path: Path) -> None:
     file = tmp_path / "weights" / "a" / "model.safetensors"
     file.parent.mkdir(parents=True)
     file.write_bytes(bytes(range(256)) * 100)
-    pieces = write_pieces([file.parent], tmp_path, tmp_path / "pieces" / "a.tar", 10_000)
-    assert [piece.name for piece in pieces] == [f"a.tar.0{number}" for number in range(len(pieces))]
-    assert max(piece.stat().st_size for piece in pieces) <= 10_000
+    for limit in (200, 300):
+        pieces = write_pieces([file.parent], tmp_path, tmp_path / "pieces" / "a.tar", limit)
+        assert sorted((tmp_path / "pieces").iterdir()) == pieces
+        assert max(piece.stat().st_size for piece in pieces) <= limit
+    assert len(pieces) > 100
     (tmp_path / "back").mkdir()
     subprocess.run("cat ../pieces/a.tar.* | tar x", shell=True, cwd=tmp_path / "back", check=True)
     assert (tmp_path / "back/weights/a/model.safetensors").read_bytes() == file.read_bytes()

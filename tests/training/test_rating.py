@@ -79,7 +79,7 @@ def test_brightness_is_that_of_the_middle() -> None:
 
 @pytest.fixture
 def generator(tmp_path: Path, head: RGB) -> Path:
-    """Weights of a tiny 128 px generator whose training kept pictures out, next to the pictures."""
+    """Weights of a tiny 128 px generator whose training held pictures out, next to the pictures."""
     torch.manual_seed(0)
     network = DCGANGenerator(DCGANConfig(z_dim=8, widths=(8, 8, 8, 8, 4, 4))).eval()
     folder = tmp_path / "weights" / "mine"
@@ -99,7 +99,7 @@ def test_a_rating_is_written_and_used(generator: Path, tmp_path: Path, monkeypat
     assert result.exit_code == 0, result.output
     assert result.stdout == f"{generator}-rating\n{sheet}\n"
     card = read_card(generator.with_name("mine-rating"))
-    assert card.sources == ("some: 13",)  # without those kept out
+    assert card.sources == ("some: 13",)  # without those held out
     assert read_image(sheet).rgb.std() > 0
     learned, _ = load_network(str(generator.with_name("mine-rating")), LatentRating)
 
