@@ -15,7 +15,7 @@ from torch import Tensor
 from facegen.arrays import Pixels, Sample, eight_bits, to_samples, to_tensor
 from facegen.candidates import Progress, Upscaled
 from facegen.canvas import back_project_photo, blank_canvas, fill_background, restore_masked
-from facegen.errors import UsageError, did_you_mean
+from facegen.errors import UsageError, suggest
 from facegen.faces.align import HeadFrame, check_picture, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
 from facegen.masks import Mask, is_covered
@@ -70,9 +70,10 @@ class PhotoOptions:
             )
         if self.face_size_min < 0:
             raise UsageError(f"face_size_min is {self.face_size_min}, expected 0 or more pixels of the photo.")
-        if not re.fullmatch(r"\d{1,4}(,\d{1,4})*", self.faces):
-            _check_known("faces", self.faces, FACES, "; or numbers, as in 1,3")
-        _check_known("background", self.background, BACKGROUNDS)
+        if self.faces not in FACES and not re.fullmatch(r"\d{1,4}(,\d{1,4})*", self.faces):
+            raise UsageError(f"faces {self.faces!r}" + suggest(self.faces, (*FACES, "numbers as in 1,3"), "'"))
+        if self.background not in BACKGROUNDS:
+            raise UsageError(f"background {self.background!r}" + suggest(self.background, BACKGROUNDS, "'"))
 
     @property
     def keeps_size(self) -> bool:
@@ -175,7 +176,7 @@ def _plan(
 
 
 def restore_face(
-    pipeline: FacePipeline, rgb: Pixels, frame: HeadFrame, scale: int, upscale_face: UpscaleFace | None = None
+    pipeline: FacePipeline, rgb: Pixels, frame: HeadFrame, scale: int, upscale_face: UpscaleFace
 ) -> Upscaled | None:
     """Upscale one head of a photo, aligned, from its full resolution, up to the recipe's `head_side`.
 
@@ -183,7 +184,7 @@ def restore_face(
     at half its size, as the network adds detail only to an enlarged head.
 
     Args:
-        upscale_face: upscales the aligned head; None is the pipeline.
+        upscale_face: upscales the aligned head, such as the pipeline.
     Returns:
         the head, not much larger than `scale` times its side in the photo, without candidates, as in `Restored`; None
         if the photo shows it finer than the upscaler could draw it.
@@ -193,23 +194,7 @@ def restore_face(
     size = pipeline.scale * min(max(pipeline.low_res_side(side * scale), shown), pipeline.recipe.head_side)
     if side >= size:
         return None
-    return _shrunk((upscale_face or pipeline)(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
-
-
-def crop_heads(
-    pipeline: FacePipeline,
-    rgb: NDArray[Sample],
-    size: int = HEAD_SIDE,
-    begin: Callable[[int], object] = lambda _heads: None,
-) -> list[UpscaledHead[Sample]]:
-    """Cut out and upscale every head of a photo, the largest first.
-
-    Args:
-        begin: called before the work with the number of heads; an exception ends the work.
-    """
-    frames = [head.frame for head in heads_in_photo(eight_bits(rgb))]
-    begin(len(frames))
-    return [upscale_aligned(pipeline, crop_head(rgb, frame, round(frame.side)), size) for frame in frames]
+    return _shrunk(upscale_face(to_tensor(crop_head(rgb, frame, shown)), size), side * scale)
 
 
 def upscale_aligned(pipeline: FacePipeline, head: NDArray[Sample], size: int = HEAD_SIDE) -> UpscaledHead[Sample]:
@@ -298,8 +283,3 @@ def _seams(canvas: Pixels, rgb: Pixels, heads: Sequence[tuple[HeadFrame, Upscale
         plain = crop_head(rgb, place.scaled(1 / scale), side)
         gauges.append(seam_gauge(to_tensor(crop_head(canvas, place, side)), upscaled.plan, to_tensor(plain)))
     return over_all(gauges)
-
-
-def _check_known(key: str, value: str, known: Sequence[str], more: str = "") -> None:
-    if value not in known:
-        raise UsageError(f"{key} {value!r}{did_you_mean(value, known)} Known: {', '.join(known)}{more}.")

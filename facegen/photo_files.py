@@ -18,6 +18,8 @@ from facegen.arrays import RGB, Pixels, eight_bits
 from facegen.candidates import Progress, Upscaled
 from facegen.errors import FileError, ImageError, UsageError
 from facegen.explain import check_explanation, write_explanation
+from facegen.faces.align import crop_head
+from facegen.faces.detect import heads_in_photo
 from facegen.faces.dlib_models import begin_to_load
 from facegen.faces.identity import CHANGED, TOO_SMALL
 from facegen.files import resolved
@@ -31,7 +33,7 @@ from facegen.media.sheets import before_after
 from facegen.media.video_reader import Clip, is_clip
 from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge
-from facegen.photo import FACES, Restored, crop_heads, restore_photo, upscale_aligned
+from facegen.photo import FACES, Restored, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline
 from facegen.results import UpresOptions, Upscaling, before_after_path, ending_for, vote_stem
 from facegen.runtime import resolve_device
@@ -90,7 +92,8 @@ class FileUpscaler:
         height, width = picture.rgb.shape[:2]
         try:
             done = upscale_kind(task, picture)
-            note = "; ".join(filter(None, (done.note, _omitted(task.source))))
+            omitted = [f"left out: {', '.join(names)}"] if (names := omitted_from(task.source)) else []
+            note = "; ".join(filter(None, (done.note, *omitted)))
             return replace(done, before=(width, height), note=note)
         finally:
             self.pipeline.progress = None
@@ -116,8 +119,7 @@ class FileUpscaler:
         written = self._write(task, path, done.rgb, picture, done.heads, picture.alpha, done.fit, done.seams)
         return Upscaling(
             task.source, written, after=(width, height), faces=done.upscaled, seams=done.seams, fit=done.fit,
-            identity=_identity_change(done.heads),
-            note="; ".join(filter(None, (_summary(done), _identity_doubts(done.heads, done.smallest)))),
+            identity=_identity_change(done.heads), note=_note(done.heads, done.smallest, _left(done)),
         )  # fmt: skip
 
     def _parts_of(self, source: Path) -> Progress:
@@ -175,10 +177,10 @@ class FileUpscaler:
 
     def _crop(self, task: Task, picture: Picture) -> Upscaling:
         self._parts_of(task.source)
-        paths: list[Path] = []
-        heads = crop_heads(
-            self.pipeline, picture.pixels, self.options.size, lambda count: paths.extend(self._crop_paths(task, count))
-        )  # fmt: skip
+        frames = [head.frame for head in heads_in_photo(picture.rgb)]
+        paths = self._crop_paths(task, len(frames))
+        crops = [crop_head(picture.pixels, frame, round(frame.side)) for frame in frames]
+        heads = [upscale_aligned(self.pipeline, crop, self.options.size) for crop in crops]
         written: tuple[Path, ...] = ()
         for path, head in reversed(list(zip(paths, heads, strict=True))):  # the first is the main result
             before = replace(picture, rgb=eight_bits(head.before), alpha=None, smoothed=False)
@@ -186,7 +188,7 @@ class FileUpscaler:
         upscaled, smallest = [head.upscaled for head in heads], min(len(head.before) for head in heads)
         return Upscaling(
             task.source, written, after=(self.options.size,) * 2, faces=len(heads), identity=_identity_change(upscaled),
-            note=_remarks(upscaled, smallest),
+            note=_note(upscaled, smallest),
         )  # fmt: skip
 
     def _crop_paths(self, task: Task, heads: int) -> list[Path]:
@@ -212,7 +214,7 @@ class FileUpscaler:
         written = self._write(task, path, head.rgb, picture, [head.upscaled])
         return Upscaling(
             task.source, written, after=(size, size), faces=1, fit=head.upscaled.fit,
-            seams=seam_gauge(head.upscaled.image, head.upscaled.plan), note=_remarks([head.upscaled], height),
+            seams=seam_gauge(head.upscaled.image, head.upscaled.plan), note=_note([head.upscaled], height),
             identity=head.upscaled.identity,
         )  # fmt: skip
 
@@ -264,39 +266,32 @@ class FileUpscaler:
         return *others, write_image(path, rgb, alpha, text, origin=picture.origin, label="composite")
 
 
-def _omitted(source: Path) -> str:
-    """List the parts of the source's file that its results lack."""
-    names = omitted_from(source)
-    return f"left out: {', '.join(names)}" if names else ""
-
-
 def _identity_change(heads: Sequence[Upscaled]) -> float | None:
     """Return the largest identity distance of a face to its input."""
     return max((head.identity for head in heads if head.identity is not None), default=None)
 
 
-def _identity_doubts(heads: Sequence[Upscaled], smallest: float | None) -> str:
-    """Warn if a face may look like another person; `smallest` is the side of the smallest head, if known."""
-    change = _identity_change(heads)
-    doubts = [f"identity distance {change:.2f}: may look like another person"] if (change or 0) > CHANGED else []
-    if smallest is not None and smallest < TOO_SMALL:
-        doubts.append(f"a head of {smallest:.0f} px is too small to know the person by; the result is one of many")
-    return "; ".join(doubts)
-
-
-def _damage(heads: Sequence[Upscaled]) -> list[str]:
-    """Report the damage of the heads."""
-    return ["damage " + ", ".join(f"{head.strength:.2f}" for head in heads)] if any(h.strength for h in heads) else []
-
-
-def _remarks(heads: Sequence[Upscaled], smallest: float | None) -> str:
-    return "; ".join(filter(None, (*_damage(heads), _identity_doubts(heads, smallest))))
-
-
-def _summary(done: Restored[Any]) -> str:
-    """Report the heads that were not upscaled, and the damage of the others."""
+def _left(done: Restored[Any]) -> list[str]:
+    """Report the heads that were not upscaled."""
     other = done.left - done.sharp
-    notes = [f"{done.sharp} head(s) sharp already"] if done.sharp else []
-    notes += [f"{other} head(s) left to the background"] if other else []
-    notes += _damage(done.heads)
-    return "; ".join(notes) or ("" if done.upscaled else "no face found")
+    left = [f"{done.sharp} head(s) sharp already"] if done.sharp else []
+    left += [f"{other} head(s) left to the background"] if other else []
+    return left if left or done.upscaled else ["no face found"]
+
+
+def _note(heads: Sequence[Upscaled], smallest: float | None, left: Sequence[str] = ()) -> str:
+    """Report the damage of upscaled heads, and faces that may look like another person.
+
+    Args:
+        smallest: side of the smallest head, in pixels of the photo; None without heads.
+        left: what to say before it of other heads.
+    """
+    notes = [*left]
+    if any(head.strength for head in heads):
+        notes.append("damage " + ", ".join(f"{head.strength:.2f}" for head in heads))
+    change = _identity_change(heads)
+    if change is not None and change > CHANGED:
+        notes.append(f"identity distance {change:.2f}: may look like another person")
+    if smallest is not None and smallest < TOO_SMALL:
+        notes.append(f"a head of {smallest:.0f} px is too small to know the person by; the result is one of many")
+    return "; ".join(notes)

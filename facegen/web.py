@@ -14,7 +14,6 @@ import secrets
 import socket
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from ipaddress import ip_address
 from types import MappingProxyType
@@ -212,17 +211,13 @@ def _welcome(request: Request, cookie: str, token: str) -> Response:
 def listen(host: str, port: int) -> socket.socket:
     """Open a port, 0 for a free one; connections wait until the server is ready."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with ExitStack() as on_failure:
-            listener = on_failure.enter_context(socket.socket(family, kind, protocol))
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(128)
-            on_failure.pop_all()
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        dual = family == socket.AF_INET6 and socket.has_dualstack_ipv6()  # "::" also takes IPv4
+        return socket.create_server(address, family=family, backlog=128, dualstack_ipv6=dual)
     except OSError as error:
-        raise UsageError(f"--host {host} --port {port}: cannot be used ({error.strerror}); --port 0 takes a free one."
-                         ) from None  # fmt: skip
-    return listener
+        reason = str(error.strerror).partition(" (while")[0]  # it goes on with the address
+        text = f"--host {host} --port {port}: cannot be used ({reason}); --port 0 takes a free one."
+        raise UsageError(text) from None
 
 
 def address_of(listener: socket.socket, host: str, token: str | None) -> str:

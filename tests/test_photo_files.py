@@ -15,6 +15,7 @@ from PIL.ExifTags import Base
 
 from facegen.arrays import RGB
 from facegen.errors import FileError, ImageError
+from facegen.faces.detect import heads_in_photo
 from facegen.jobs import Task
 from facegen.media.images import picture_facts, read_image, resize, write_image
 from facegen.media.metadata import Origin
@@ -185,6 +186,8 @@ def test_heads_alone_and_none(upscale_one: Upscale, photo: Path, tmp_path: Path,
     done = upscale_one(photo, kind="crop", size=256)
     assert [path.name for path in done.written] == ["photo-head.png"]
     assert (done.after, done.faces) == ((256, 256), 1)
+    [again] = heads_in_photo(read_image(done.written[0]).rgb)
+    assert again.frame.side == pytest.approx(256, rel=0.1)
     pair = np.concatenate([astronaut[:, 60:380], astronaut[:, 380:59:-1]], axis=1)
     names = [path.name for path in upscale_one(write_image(tmp_path / "two.png", pair), kind="crop", size=256).written]
     assert names == ["two-head-2.png", "two-head-1.png"]

@@ -42,6 +42,8 @@ CURATE_HINT = (
 )
 EVENTS = 64
 """Events that may wait; more are refused."""
+SESSIONS = 500
+"""Open pages and calls of endpoints whose components Gradio remembers, in 0.2 MiB each; its default is 10,000."""
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data: blob:; media-src 'self' blob:; font-src 'self' data:; connect-src 'self' data: blob:; "
@@ -82,6 +84,7 @@ def build(studio: Studio, curation: Curation | None) -> gr.Blocks:
         film.connect_load(page, film_tab)
         page.load(studio.warm_up, None, None, **PRIVATE)
     page.queue(max_size=EVENTS, default_concurrency_limit=8, api_open=False)
+    page.state_session_capacity = SESSIONS
     return page
 
 

@@ -227,6 +227,25 @@ def test_thirty_calls_at_once_are_all_answered_and_leave_no_memory_behind(runnin
     assert resident(running.pid) - before < 100
 
 
+SESSIONS = """
+import sys
+from pathlib import Path
+from gradio.state_holder import StateHolder
+from facegen.studio import app
+from facegen.studio.work import Studio
+app.SESSIONS, sessions = 3, StateHolder()
+sessions.set_blocks(app.build(Studio(Path(sys.argv[1])), None))
+print(*(list(sessions.session_data) for number in range(9) if sessions[str(number)]), sep="\\n")
+"""
+
+
+@pytest.mark.slow
+def test_sessions_beyond_a_limit_are_forgotten(tmp_path: Path) -> None:
+    """Each takes 0.2 MiB, and every call of an endpoint makes one. Building a page here would leave loops open."""
+    done = subprocess.run([sys.executable, "-c", SESSIONS, str(tmp_path)], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "['6', '7', '8']"
+
+
 def resident(pid: int) -> float:
     """Memory of a process in MiB."""
     status = Path(f"/proc/{pid}/status")
