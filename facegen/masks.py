@@ -65,7 +65,5 @@ def is_covered(mask: Mask | None, frame: HeadFrame) -> bool:
     """Return True if a mask covers the whole head, so that it need not be upscaled."""
     if mask is None:
         return False
-    center, right, down = np.array(frame.center), np.array(frame.right), np.array(frame.down)
-    corners = np.array([center - right - down, center + right - down, center + right + down, center - right + down])
-    inside = cv2.fillConvexPoly(np.zeros_like(mask), np.rint(corners).astype(np.int32), 1)
+    inside = cv2.fillConvexPoly(np.zeros_like(mask), np.rint(frame.corners).astype(np.int32), 1)
     return bool((mask[inside > 0] == 255).all())

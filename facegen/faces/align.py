@@ -38,6 +38,12 @@ class HeadFrame:
         """Length of an edge in photo pixels."""
         return 2 * math.hypot(*self.right)
 
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """(4, 2): the corners (x, y), clockwise from the top left of the upright head."""
+        center, right, down = np.array(self.center), np.array(self.right), np.array(self.down)
+        return np.stack([center - right - down, center + right - down, center + right + down, center - right + down])
+
     def scaled(self, factor: float) -> HeadFrame:
         """Return the frame of the same head in a photo `factor` times as large."""
 

@@ -45,7 +45,7 @@ class Endpoints:
         """
 
         def work(job: Job) -> str:
-            from facegen.studio.photos import RestoreSettings, restore_file
+            from facegen.studio.restoring import RestoreSettings, restore_file
 
             wanted = None if fidelity < 0 else fidelity
             settings = RestoreSettings(preset, scale or None, width or None, wanted, background, format)
@@ -60,7 +60,7 @@ class Endpoints:
         """
 
         def work(job: Job) -> tuple[str, str]:
-            from facegen.studio.photos import make_again
+            from facegen.studio.restoring import make_again
 
             inputs = [self._file(file) for file in (photo, mask) if file]
             done, remark = make_again(self._studio, job, self._file(picture), inputs)
@@ -72,7 +72,7 @@ class Endpoints:
         """Draw the face of a seed; truncation 0 takes that of the preset."""
 
         def work(job: Job) -> str:
-            from facegen.studio.drawing import faces_of, upscale
+            from facegen.studio.faces import faces_of, upscale
 
             pipeline = self._studio.pipeline(preset)
             face = faces_of(pipeline, [int(seed)], truncation or pipeline.recipe.truncation)[0]
@@ -86,8 +86,8 @@ class Endpoints:
         """Make a film that goes from seed to seed, with the sound of a file if one is given."""
 
         def work(job: Job) -> str:
-            from facegen.studio.drawing import faces_of
-            from facegen.studio.filming import FilmSettings, make
+            from facegen.studio.faces import faces_of
+            from facegen.studio.films import FilmSettings, make
 
             pipeline = self._studio.pipeline(preset)
             faces = faces_of(pipeline, parse_seeds(seeds), pipeline.recipe.truncation)
@@ -103,7 +103,7 @@ class Endpoints:
         """Restore a photo in two ways; return both results, and the figures of each side by name."""
 
         def work(job: Job) -> tuple[str, str, dict[str, dict[str, str]]]:
-            from facegen.studio.comparing import HEAD, Side, compare
+            from facegen.studio.comparison import HEAD, Side, compare
 
             sides = (Side(left, left_fidelity), Side(right, right_fidelity))
             done = compare(self._studio, job, self._file(photo), sides)

@@ -18,11 +18,11 @@ from starlette.routing import Mount
 from starlette.types import ASGIApp
 
 from facegen.studio.api import add_endpoints
-from facegen.studio.compare import CompareTab
-from facegen.studio.draw import DrawTab
-from facegen.studio.film import FilmTab
-from facegen.studio.restore import RestoreTab
-from facegen.studio.shared import COOKIE, PRIVATE
+from facegen.studio.compare_tab import CompareTab
+from facegen.studio.draw_tab import DrawTab
+from facegen.studio.film_tab import FilmTab
+from facegen.studio.restore_tab import RestoreTab
+from facegen.studio.tab import COOKIE, PRIVATE
 from facegen.studio.work import Studio
 from facegen.web import HEADERS, Access, Guard, explain_request
 

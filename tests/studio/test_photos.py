@@ -16,9 +16,9 @@ from facegen.cli.main import cli
 from facegen.errors import FileError
 from facegen.media.images import picture_text, read_image, write_image
 from facegen.media.record import COMMAND_KEY, arguments
-from facegen.studio.drawing import faces_of, neighbours, upscale
-from facegen.studio.photos import Meter, Photo, RestoreSettings, make_again, restore
-from facegen.studio.protect import editor_value, set_mask
+from facegen.studio.faces import faces_of, neighbours, upscale
+from facegen.studio.photos import Photo
+from facegen.studio.restoring import Meter, RestoreSettings, make_again, restore
 from facegen.studio.work import CancelledError, Job, Studio
 
 
@@ -123,9 +123,9 @@ def test_what_is_painted_is_left_alone_and_made_again_with_its_mask(studio: Stud
     assert photo.preview is not None
     layer = np.zeros((*read_image(photo.preview).rgb.shape[:2], 4), np.uint8)
     layer[:, :200] = 255
-    set_mask(photo, [layer])
+    photo.protect([layer])
     assert photo.mask is not None
-    assert (editor_value(photo)["layers"][0][..., 3] == layer[..., 3]).all()
+    assert (photo.painting()["layers"][0][..., 3] == layer[..., 3]).all()
     bundle = restore(studio, Job(lambda job: None), [photo], RestoreSettings(studio.recipe, scale=2))
     assert photo.result is not None
     assert bundle is not None
@@ -138,7 +138,7 @@ def test_what_is_painted_is_left_alone_and_made_again_with_its_mask(studio: Stud
     assert again.name == "pair-x2-replay.jpg"
     with pytest.raises(FileError, match=r"^pair\.jpg: has no facegen record"):
         make_again(studio, Job(lambda job: None), photo.path, [photo.path])
-    set_mask(photo, [np.zeros_like(layer)])
+    photo.protect([np.zeros_like(layer)])
     assert not photo.mask
 
 
@@ -149,7 +149,7 @@ def test_photos_of_one_name_keep_their_own_previews_and_masks(studio: Studio, ph
         assert each.preview is not None
         layer = np.zeros((*read_image(each.preview).rgb.shape[:2], 4), np.uint8)
         layer[:, side] = 255
-        set_mask(each, [layer])
+        each.protect([layer])
     bundle = restore(studio, Job(lambda job: None), [photo, other], RestoreSettings(studio.recipe, scale=2))
     assert bundle is not None
     with zipfile.ZipFile(bundle) as opened:
@@ -175,14 +175,14 @@ def test_a_drawn_face_is_made_again(studio: Studio, seed: int | None) -> None:
 
 def test_cancelling_leaves_the_networks_usable(studio: Studio, photo: Photo) -> None:
     job = Job(lambda job: None)
-    heard = Meter.tiles
+    heard = Meter.part
 
-    def cancel_soon(meter: Meter, done: int, of: int) -> None:
+    def cancel_soon(meter: Meter, *part: Any) -> None:
         job.cancelled = True
-        heard(meter, done, of)
+        heard(meter, *part)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Meter, "tiles", cancel_soon)
+        patch.setattr(Meter, "part", cancel_soon)
         with pytest.raises(CancelledError):
             restore(studio, job, [photo], RestoreSettings(studio.recipe, scale=2))
     assert photo.result is None
@@ -193,15 +193,12 @@ def test_cancelling_leaves_the_networks_usable(studio: Studio, photo: Photo) -> 
 
 def test_progress_never_goes_back() -> None:
     job, shares = Job(lambda job: None), []
-    meter = Meter(job, "", 0.5, 0.5)
-    meter.begin(2)
-    for block in (1, 2):
-        meter.block(block, 2)
+    meter = Meter(job, 2, start=0.5, span=0.5)
+    meter.begin()
+    parts = [("background", block, 2) for block in (1, 2)]
+    for part in (*parts, *(("face", done, 40) for _ in range(2) for done in (10, 20, 40))):
+        meter.part(Path("photo.jpg"), *part)
         shares.append(job.share)
-    for _ in range(2):
-        for done in (10, 20, 40):
-            meter.tiles(done, 40)
-            shares.append(job.share)
     assert shares == sorted(shares)
     assert shares[0] > 0.5
     assert shares[-1] == 1

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from facegen.errors import FacegenError
-from facegen.studio.shared import PRIVATE, WATCHING, Tab, View, Visit, notes
+from facegen.studio.tab import PRIVATE, WATCHING, Tab, View, Visit, notes
 from facegen.studio.upscalers import LANCZOS, shipped_upscalers, take_weights
 from facegen.studio.work import Job, Studio
 
 if TYPE_CHECKING:
-    from facegen.studio.comparing import Compared
+    from facegen.studio.comparison import Compared
 
 HINT = (
     "<div class='hint drop-here'><p><b>Drop a photo.</b><br>"
@@ -110,7 +110,7 @@ class CompareTab(Tab[Session]):
         right_fidelity: float,
     ) -> View:
         """Start to restore the photo in both ways."""
-        from facegen.studio.comparing import Side, compare
+        from facegen.studio.comparison import Side, compare
 
         session, studio = self.session(request), self._studio
         if photo is None:
@@ -140,7 +140,7 @@ class CompareTab(Tab[Session]):
 
 def _table(compared: Compared) -> str:
     """Format the figures as HTML."""
-    from facegen.studio.comparing import HEAD
+    from facegen.studio.comparison import HEAD
 
     head = "".join(f"<th scope='col'>{escape(word)}</th>" for word in HEAD)
     rows = []

@@ -11,13 +11,13 @@ import gradio as gr
 
 from facegen.errors import FacegenError, UsageError
 from facegen.seeds import parse_seeds
-from facegen.studio.film import FilmTab
-from facegen.studio.shared import PRIVATE, WATCHING, Tab, View, Visit, job_progress, notes
+from facegen.studio.film_tab import FilmTab
+from facegen.studio.tab import PRIVATE, WATCHING, Tab, View, Visit, job_progress, notes
 from facegen.studio.work import Studio
 
 if TYPE_CHECKING:
     from facegen.arrays import RGB
-    from facegen.studio.drawing import Face
+    from facegen.studio.faces import Face
 
 COUNT, MOST = 12, 60
 """Faces in the grid: at first, and at most."""
@@ -127,7 +127,7 @@ class DrawTab(Tab[Session]):
 
     def draw_seeds(self, request: gr.Request, seeds: str, truncation: float) -> View:
         """Fill the grid with the faces of seeds."""
-        from facegen.studio.drawing import faces_of
+        from facegen.studio.faces import faces_of
 
         session = self.session(request)
         try:
@@ -139,7 +139,7 @@ class DrawTab(Tab[Session]):
 
     def change_preset(self, request: gr.Request, preset: str, seeds: str, truncation: float) -> View:
         """Draw the same faces by another preset, or faces of the seeds if it cannot draw these."""
-        from facegen.studio.drawing import fits
+        from facegen.studio.faces import fits
 
         session = self.session(request)
         try:
@@ -158,7 +158,7 @@ class DrawTab(Tab[Session]):
 
     def draw_neighbours(self, request: gr.Request, distance: float) -> View:
         """Fill the grid with the face and others near it."""
-        from facegen.studio.drawing import neighbours
+        from facegen.studio.faces import neighbours
 
         session = self.session(request)
         if session.face is not None:
@@ -175,7 +175,7 @@ class DrawTab(Tab[Session]):
 
     def change(self, request: gr.Request, *amounts: float) -> View:
         """Move the face along the main directions."""
-        from facegen.studio.drawing import directions, moved
+        from facegen.studio.faces import directions, moved
 
         session = self.session(request)
         if session.chosen is not None:
@@ -210,21 +210,21 @@ class DrawTab(Tab[Session]):
 
     def _show(self, session: Session, face: Face) -> None:
         """Show a preview of a face, and cancel the work on the one before."""
-        from facegen.studio.drawing import preview
+        from facegen.studio.faces import preview
 
         session.cancel()
         session.face, session.job, session.stages = face, None, {}
         session.preview = preview(self._studio.pipeline(session.preset), face)
 
     def _enlarge(self, session: Session) -> None:
-        from facegen.studio.drawing import stages, upscale
+        from facegen.studio.faces import stages, upscale
 
         preset, face = session.preset, session.face
         if face is not None and not session.stages:
             session.begin(self._studio, lambda job: stages(upscale(self._studio, job, preset, face)))
 
     def _grid(self, session: Session) -> View:
-        from facegen.studio.drawing import draw
+        from facegen.studio.faces import draw
 
         pipeline = self._studio.pipeline(session.preset)
         pictures = [(draw(pipeline, face), face.caption) for face in session.grid]

@@ -13,7 +13,7 @@ import numpy as np
 from facegen.files import sha256_of
 from facegen.media.record import record_text
 from facegen.pipeline import FacePipeline
-from facegen.studio.drawing import Face
+from facegen.studio.faces import Face
 from facegen.studio.work import Job, Studio
 from facegen.video.film import AUDIO_KEY, FilmFile, FilmOptions, Item, frame_count, make_film
 from facegen.video.walk import Walk, WalkOptions

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from facegen.errors import FacegenError
-from facegen.studio.restoring import AFTER, FACES, PROTECT, Session
-from facegen.studio.shared import PRIVATE, WATCHING, Tab, View, notes, progress
+from facegen.studio.tab import PRIVATE, WATCHING, Tab, View, Visit, notes, progress
 from facegen.studio.work import Job, Studio
 
 if TYPE_CHECKING:
@@ -19,11 +20,50 @@ HINT = (
     "<div class='hint drop-here'><p><b>Drop a photo.</b><br>"
     "Every face in it is found; choose which to restore.</p></div>"
 )
+FACES, PROTECT, AFTER = "Faces", "Protect", "Before and after"
+"""Ways to show the photo."""
 FORMATS = ["auto", "png", "jpg", "webp", "tif"]
 AUTO, TO_WIDTH = 0, -1
 """Choices that are not factors: the scale for the largest head, and the scale for a width in pixels."""
 TIMES = (1, 1.5, 2, 3, 4, 5, 6, 7, 8)
 SCALES = [("auto", AUTO), *((f"{times:g}×", times) for times in TIMES), ("to a width", TO_WIDTH)]
+
+
+@dataclass
+class Session(Visit):
+    """The state of one visitor's tab."""
+
+    photos: list[Photo] = field(default_factory=list)
+    current: int = 0
+    mode: str = FACES
+    archive: Path | None = None
+
+    @property
+    def photo(self) -> Photo | None:
+        """The photo that is shown large."""
+        return self.photos[self.current] if self.photos else None
+
+    def show(self) -> None:
+        """Switch to the result, if there is one, else to the faces."""
+        self.mode = AFTER if self.photo and self.photo.pair else FACES
+
+    def keep(self, painting: dict[str, Any] | None) -> None:
+        """Save what was painted on the photo, if the brush is shown."""
+        if self.mode == PROTECT and self.photo and painting:
+            self.photo.protect(painting["layers"])
+
+    @property
+    def remarks(self) -> list[str]:
+        """Errors of the photos, and notes about the one that is shown; some may be empty."""
+        photo = self.photo
+        return [
+            *(each.error for each in self.photos),
+            self.job.error if self.job else "",
+            "Paint over areas that should stay as they are." if self.mode == PROTECT else "",
+            "No face found: the whole photo is treated as background." if photo and photo.is_faceless else "",
+            f"Made by: facegen {photo.command}" if photo and photo.command else "",
+            photo.remark if photo else "",
+        ]
 
 
 class RestoreTab(Tab[Session]):
@@ -42,9 +82,7 @@ class RestoreTab(Tab[Session]):
                 1920, label="Width in pixels", precision=0, minimum=1, maximum=40_000, visible=False, min_width=120
             )
         with gr.Accordion("More options", open=False):
-            self.fidelity = gr.Slider(
-                0, 1, 1, step=0.05, label="Fidelity", info="1 matches the photo, 0 is free"
-            )
+            self.fidelity = gr.Slider(0, 1, 1, step=0.05, label="Fidelity", info="1 matches the photo, 0 is free")
             self.background = gr.Radio(
                 ["lanczos", "tiles", "keep"], value="lanczos", label="Background",
                 info="lanczos: fast; tiles: crisper, slow; keep: only faces change",
@@ -181,7 +219,7 @@ class RestoreTab(Tab[Session]):
         suffix: Any,
     ) -> View:
         """Start to restore every photo."""
-        from facegen.studio.photos import RestoreSettings, restore
+        from facegen.studio.restoring import RestoreSettings, restore
 
         session = self.session(request)
         session.keep(painting)
@@ -206,7 +244,7 @@ class RestoreTab(Tab[Session]):
 
     def begin_again(self, request: gr.Request) -> View:
         """Start to make the shown photo again from its record."""
-        from facegen.studio.photos import make_again
+        from facegen.studio.restoring import make_again
 
         session, studio = self.session(request), self._studio
         photo, files = session.photo, [photo.path for photo in session.photos]
@@ -224,7 +262,8 @@ class RestoreTab(Tab[Session]):
         photo, several = session.photo, len(session.photos) > 1
         pair = photo.pair if photo and session.mode == AFTER else None
         readable = [photo for photo in session.photos if photo.preview]
-        loaded, painting = photo in readable, session.mode == PROTECT
+        loaded = photo in readable
+        painting = loaded and session.mode == PROTECT
         return {
             **self._faces(photo, loaded and not painting and pair is None),
             self.start: gr.update(interactive=bool(session.photos) and not session.busy),
@@ -234,10 +273,10 @@ class RestoreTab(Tab[Session]):
             self.mode: gr.update(
                 visible=loaded, choices=[FACES, PROTECT, *([AFTER] if photo and photo.pair else [])], value=session.mode
             ),
-            self.editor: self._editor(photo if loaded and painting else None),
+            self.editor: gr.update(visible=painting, value=photo.painting() if photo and painting else None),
             self.slider: gr.update(visible=pair is not None, value=pair),
             self.strip: gr.update(
-                visible=several, selected_index=readable.index(photo) if several and photo in readable else None,
+                visible=several, selected_index=readable.index(photo) if photo and several and loaded else None,
                 value=[(str(each.pair[1] if each.pair else each.preview), _caption(each)) for each in readable],
             ),
             self.download: gr.update(visible=bool(pair), value=photo.result if photo and pair else None),
@@ -255,11 +294,6 @@ class RestoreTab(Tab[Session]):
                 visible=visible and bool(numbers), choices=[(f"Face {n}", n) for n in numbers], value=on
             ),
         }
-
-    def _editor(self, photo: Photo | None) -> Any:
-        from facegen.studio.protect import editor_value
-
-        return gr.update(visible=photo is not None, value=editor_value(photo) if photo else None)
 
 
 def _caption(photo: Photo) -> str:

@@ -14,7 +14,7 @@ from facegen.errors import FileError
 from facegen.evaluation import upscalers
 from facegen.files import WEIGHTS
 from facegen.media.images import read_image, write_image
-from facegen.studio.comparing import Side, compare
+from facegen.studio.comparison import Side, compare
 from facegen.studio.upscalers import KINDS, SUFFIXES, shipped_upscalers, take_weights
 from facegen.studio.work import Job, Studio
 

@@ -12,12 +12,12 @@ import gradio as gr
 
 from facegen.errors import FacegenError
 from facegen.seeds import parse_seeds
-from facegen.studio.shared import PRIVATE, WATCHING, Tab, View, Visit, notes
+from facegen.studio.tab import PRIVATE, WATCHING, Tab, View, Visit, notes
 from facegen.studio.work import Job, Studio
 
 if TYPE_CHECKING:
     from facegen.arrays import RGB
-    from facegen.studio.drawing import Face
+    from facegen.studio.faces import Face
 
 MOST = 24
 """Keyframes that a film may have."""
@@ -114,7 +114,7 @@ class FilmTab(Tab[Session]):
 
     def put(self, request: gr.Request, faces: list[Face]) -> str:
         """Add keyframes; return a message about it."""
-        from facegen.studio.drawing import draw, fits
+        from facegen.studio.faces import draw, fits
 
         session = self.session(request)
         pipeline = self._studio.pipeline(session.preset)
@@ -127,7 +127,7 @@ class FilmTab(Tab[Session]):
 
     def add_seeds(self, request: gr.Request, seeds: str) -> View:
         """Add the faces of seeds."""
-        from facegen.studio.drawing import faces_of
+        from facegen.studio.faces import faces_of
 
         pipeline = self._studio.pipeline(self.session(request).preset)
         try:
@@ -139,7 +139,7 @@ class FilmTab(Tab[Session]):
 
     def change_preset(self, request: gr.Request, preset: str) -> View:
         """Use another preset for the film, if it can draw the faces of the film."""
-        from facegen.studio.drawing import draw, fits
+        from facegen.studio.faces import draw, fits
 
         session = self.session(request)
         faces = [face for face, _ in session.keyframes]
@@ -178,7 +178,7 @@ class FilmTab(Tab[Session]):
         """Make the handler of the button that starts a quick preview, or of the one that starts the film."""
 
         def begin(request: gr.Request, seconds: float, loop: bool, size: int, audio: str | None) -> View:
-            from facegen.studio.filming import FilmSettings, make
+            from facegen.studio.films import FilmSettings, make
 
             session, studio = self.session(request), self._studio
             sound = None if audio is None else studio.check_file(audio)

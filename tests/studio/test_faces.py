@@ -13,8 +13,8 @@ from facegen.cli.main import cli
 from facegen.media.record import read_record
 from facegen.media.video_reader import Clip
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
-from facegen.studio.drawing import Face, directions, draw, faces_of, fits, moved, neighbours, preview, stages, upscale
-from facegen.studio.filming import FilmSettings, make
+from facegen.studio.faces import Face, directions, draw, faces_of, fits, moved, neighbours, preview, stages, upscale
+from facegen.studio.films import FilmSettings, make
 from facegen.studio.work import CancelledError, Job, Studio
 from facegen.video.walk import latent_in
 from tests.video.films import beep
