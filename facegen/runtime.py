@@ -26,11 +26,12 @@ Run = Callable[[Tensor], Tensor]
 
 
 def resolve(precision: Precision, device: str = "cpu") -> Literal["bf16", "fp32"]:
-    """Return the faster precision of this machine's CPU or GPU for "auto"."""
-    if precision == "auto":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else bf16_is_fast()
-        return "bf16" if fast else "fp32"
-    return precision
+    """Return the faster precision of a kind of device, as in "cuda", for "auto"; float32 where that is not known."""
+    if precision != "auto":
+        return precision
+    if device == "cpu":
+        return "bf16" if bf16_is_fast() else "fp32"
+    return "bf16" if device == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
 
 
 def autocast(precision: Precision, device: str = "cpu") -> AbstractContextManager[None]:

@@ -20,6 +20,12 @@ def test_auto_follows_the_processor(monkeypatch: pytest.MonkeyPatch, fast: bool)
     assert resolve("auto") == ("bf16" if fast else "fp32")
 
 
+def test_the_processors_timing_says_nothing_about_other_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegen.runtime.bf16_is_fast", lambda: True)
+    assert resolve("auto") == "bf16"
+    assert resolve("auto", "mps") == "fp32"
+
+
 @pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp32", torch.float32)])
 def test_autocast_computes_in_the_precision(precision: Precision, dtype: torch.dtype) -> None:
     with autocast(precision):

@@ -121,7 +121,7 @@ def _add_portraits(
 
 
 def _track(files: Sequence[Path], what: str) -> Iterator[Path]:
-    from facegen.cli.summary import error_console, time_left
+    from facegen.cli.summary import time_left
 
-    with time_left(error_console()) as progress:
+    with time_left() as progress:
         yield from progress.track(files, description=what)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from facegen.cli.options import FOLDER, PATH, Size, make_folder, need_packages, server_options
-from facegen.cli.printing import cells, print_path, say, say_error
+from facegen.cli.printing import cells, console, print_path, say, say_error
 
 if TYPE_CHECKING:
     from facegen.data.clean.judge import Detector
@@ -143,7 +143,6 @@ def curate(folder: Path, rater: str | None, host: str, port: int, token: str | N
 def stats(folder: Path, out: Path | None, pictures: int) -> None:
     """Describe SET, or any folder of aligned crops: counts, histograms, a mean face, a contact sheet."""
     from rich.box import SIMPLE
-    from rich.console import Console
     from rich.table import Table
 
     from facegen.data.stats import SUMMARY_HEAD, measure_set, summary_rows, write_page
@@ -159,14 +158,14 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
 
     with _steps("crops", pictures) as step:
         found = measure_set(folder, pictures, step, warn)
-    console = Console()
-    console.width = max(console.width, 100)
+    wide = console()
+    wide.width = max(wide.width, 100)
     rows = [(name, str(count)) for name, count in found.counts.items()]
     for head, lines in ((("what", "count"), rows), (SUMMARY_HEAD, summary_rows(found))):
         table = Table(*head, box=SIMPLE)
         for row in lines:
             table.add_row(*cells(*row))
-        console.print(table)
+        wide.print(table)
     print_path(write_page(out, found, folder.resolve()))
     if unread:
         sys.exit(1)
@@ -175,9 +174,9 @@ def stats(folder: Path, out: Path | None, pictures: int) -> None:
 @contextmanager
 def _steps(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Show the time left; give the body a function to call after each step."""
-    from facegen.cli.summary import error_console, time_left
+    from facegen.cli.summary import time_left
 
-    with time_left(error_console()) as progress:
+    with time_left() as progress:
         line = progress.add_task(what, total=total)
         yield lambda: progress.advance(line)
 
@@ -198,7 +197,6 @@ def _print_totals(preparation: Preparation, outcomes: Sequence[Outcome]) -> None
     """Print the set's totals; exit 1 if a photo failed."""
     from rich.table import Table
 
-    from facegen.cli.summary import error_console
     from facegen.data.manifest import MANIFEST
     from facegen.data.prepare import LEFT_OUT
 
@@ -206,7 +204,7 @@ def _print_totals(preparation: Preparation, outcomes: Sequence[Outcome]) -> None
     totals = preparation.totals(failed)
     table = Table(*totals, box=None, pad_edge=False, title=f"{len(outcomes) - failed} photos cut in this run")
     table.add_row(*map(str, totals.values()))
-    error_console().print(table)
+    console(stderr=True).print(table)
     if totals["faces"] > totals["written"]:
         say(f"The omitted faces are listed in {preparation.out / LEFT_OUT}.")
     print_path(preparation.out / MANIFEST)
@@ -235,7 +233,6 @@ def _clean(folder: Path, detectors: dict[str, Detector], per_person: int | None,
 
 def _print_decisions(entries: list[Entry], detectors: dict[str, Detector], failed: int) -> None:
     """Print a row for each reason: its crops, those with no other reason, its threshold; then the totals."""
-    from rich.console import Console
     from rich.table import Column, Table
 
     from facegen.data.clean.report import counts
@@ -245,7 +242,7 @@ def _print_decisions(entries: list[Entry], detectors: dict[str, Detector], faile
     for reason, count, alone in counts(entries):
         limit = f"{detectors[reason].worse} {detectors[reason].threshold:g}" if reason in detectors else "--per-person"
         table.add_row(*cells(reason, count, alone, limit))
-    Console().print(table, highlight=False)
+    console().print(table, highlight=False)
     dropped = sum(entry.decision == "drop" for entry in entries)
     totals = {"measured": len(entries), "to keep": len(entries) - dropped, "to drop": dropped, "failed": failed}
     say(", ".join(f"{count} {name}" for name, count in totals.items() if count or name != "failed") + ".", err=False)

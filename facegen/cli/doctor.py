@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from facegen import __version__
-from facegen.cli.printing import cells
+from facegen.cli.printing import cells, console
 from facegen.errors import FacegenError
 
 PACKAGES = ("torch", "dlib-bin", "opencv-python-headless", "numpy", "pillow", "scikit-image")
@@ -37,40 +37,41 @@ def doctor() -> None:
 
     The exit status is 1 if something does not work.
     """
-    from rich.console import Console
     from rich.table import Table
 
     table = Table("", "checked", "result", box=None)
     results = list(checks())
     for check in results:
         table.add_row("[green]ok[/]" if check.ok else "[red]!![/]", *cells(check.name, check.found))
-    Console().print(table)
+    console().print(table)
     if not all(check.ok for check in results):
         sys.exit(1)
 
 
 def checks() -> Iterator[Check]:
-    """Check everything, in the order printed."""
-    for name, group in {
-        "packages": _packages,
-        "extras": _extras,
-        "device": _machine,
-        "weights": _weights,
-        "landmark model": _landmarks,
-        "golden picture": _golden,
-        "self-test": _sample,
-    }.items():
-        yield from _attempt(name, group)
+    """Check everything, in the order printed; end early if PyTorch or the device does not work."""
+    yield from _packages()
+    yield from _extras()
+    device = _check("device", _device)
+    yield device
+    if not device.ok:
+        return
+    yield _check("threads", _threads)
+    yield _check("precision", _precision)
+    yield from _weights()
+    yield _check("landmark model", _landmarks)
+    yield from _golden()
+    yield _check("self-test", _sample)
 
 
-def _attempt(name: str, group: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """Yield the checks of a group; an error becomes a failed check with the group's name."""
+def _check(name: str, find: Callable[[], str]) -> Check:
+    """Make a line of the report from what `find` returns, or from its error."""
     try:
-        yield from group()
+        return Check(name, find())
     except FacegenError as error:
-        yield Check(name, str(error), ok=False)
+        return Check(name, str(error), ok=False)
     except Exception as error:  # a broken installation can raise any error
-        yield Check(name, f"{type(error).__name__}: {error}", ok=False)
+        return Check(name, f"{type(error).__name__}: {error}", ok=False)
 
 
 def _packages() -> Iterator[Check]:
@@ -87,28 +88,36 @@ def _extras() -> Iterator[Check]:
     """Check the optional packages of each extra; a missing one is reported, but is not a failure."""
     lines = metadata.requires("facegen") or []
     found = [re.match(r"([\w.-]+).*extra == ['\"]([\w-]+)['\"]", line) for line in lines]
-    absent: dict[str, list[str]] = {}
+    installed: dict[str, bool] = {}
     for match in filter(None, found):
-        absent.setdefault(match[2], [])
-        if not any(metadata.distributions(name=match[1])):
-            absent[match[2]].append(match[1])
-    for extra, names in absent.items():
-        missing = f"not installed: {', '.join(names)}; pip install 'facegen[{extra}]'"
-        yield Check(f"extra {extra}", missing if names else "installed")
+        installed[match[2]] = installed.get(match[2], True) and any(metadata.distributions(name=match[1]))
+    for extra, complete in installed.items():
+        yield Check(f"extra {extra}", "installed" if complete else f"not installed: pip install 'facegen[{extra}]'")
 
 
-def _machine() -> Iterator[Check]:
+def _device() -> str:
     import torch
 
+    from facegen.golden import choose_device
+
+    device = choose_device("auto")
+    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
+    return f"{device} ({name})"
+
+
+def _threads() -> str:
+    import torch
+
+    return f"{torch.get_num_threads()} of {os.cpu_count()} processors"
+
+
+def _precision() -> str:
     from facegen.golden import choose_device
     from facegen.precision import bf16_share
     from facegen.runtime import resolve
 
-    device = choose_device("auto")
-    name = torch.cuda.get_device_name() if device == "cuda" else platform.processor() or platform.machine()
-    yield Check("device", f"{device} ({name})")
-    yield Check("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors")
-    yield Check("precision", f"{resolve('auto')}; bfloat16 takes {bf16_share():.2f} of float32's time")
+    share = f"; on the processor, bfloat16 takes {bf16_share():.2f} of float32's time"
+    return resolve("auto", choose_device("auto")) + share
 
 
 def _weights() -> Iterator[Check]:
@@ -118,25 +127,23 @@ def _weights() -> Iterator[Check]:
     if not folders:
         yield Check("weights", "none found", ok=False)
     for folder in folders:
-        yield from _attempt(f"weights {folder.name}", partial(_weight_folder, folder))
+        yield _check(f"weights {folder.name}", partial(_weight_folder, folder))
 
 
-def _weight_folder(folder: Path) -> Iterator[Check]:
+def _weight_folder(folder: Path) -> str:
     from facegen.weights import MODELS, load_network, read_card
 
     _, model = MODELS[read_card(folder).kind]
     _, card = load_network(str(folder.resolve()), model)
-    facts = f"{card.kind}, {card.images_seen:,} images seen, sha256 {card.sha256[:16]}"
-    yield Check(f"weights {folder.name}", facts)
+    return f"{card.kind}, {card.images_seen:,} images seen, sha256 {card.sha256[:16]}"
 
 
-def _landmarks() -> Iterator[Check]:
+def _landmarks() -> str:
     import numpy as np
 
     from facegen.faces.landmarks import landmarks_in_head
 
-    points = landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points
-    yield Check("landmark model", f"{len(points)} points")
+    return f"{len(landmarks_in_head(np.zeros((128, 128, 3), np.uint8)).points)} points"
 
 
 def _golden() -> Iterator[Check]:
@@ -152,7 +159,7 @@ def _golden() -> Iterator[Check]:
         yield Check(f"golden picture on {device}", verdict, found < CLOSE or device == "mps")
 
 
-def _sample() -> Iterator[Check]:
+def _sample() -> str:
     import torch
 
     from facegen.golden import choose_device
@@ -163,5 +170,4 @@ def _sample() -> Iterator[Check]:
     image = FacePipeline.load(device=device).sample(seed=0, size=256).image
     if not torch.isfinite(image).all():
         raise FacegenError("the sample has pixels that are not numbers; try --set precision=fp32 with sample.")
-    facts = f"a {image.shape[-1]} px sample from seed 0 in {time.perf_counter() - started:.1f} s on {device}"
-    yield Check("self-test", facts)
+    return f"a {image.shape[-1]} px sample from seed 0 in {time.perf_counter() - started:.1f} s on {device}"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from facegen import __version__
 from facegen.cli.film_options import Rate
-from facegen.cli.options import FILE, PATH, load_pipeline, make_folder, pipeline_options
-from facegen.cli.printing import print_path, say
+from facegen.cli.options import FILE, PATH, given_options, load_pipeline, make_folder, pipeline_options
+from facegen.cli.printing import console, print_path, say
 from facegen.errors import MissingExtraError, UsageError
 
 if TYPE_CHECKING:
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from facegen.pipeline import FacePipeline
     from facegen.weights import Card
 Loaded = TypeVar("Loaded")
-MEASURED = ("dcgan", "jnet")
-"""Kinds of weights that can be measured."""
+MEASURED = {"dcgan": {"samples", "inception"}, "jnet": {"pictures", "damage", "groups"}}
+"""Kinds of weights that can be measured -> their own options, which change nothing for the other kind."""
+FOR_FILMS = {"out", "fps", "settings"}
+"""Options for films."""
 
 
 @click.command()
@@ -57,47 +59,33 @@ MEASURED = ("dcgan", "jnet")
 )
 @click.option("--fps", type=Rate(), default=Fraction(30), help="Frame rate of films that are folders of frames.")
 @pipeline_options
-def evaluate(measured: tuple[str, ...], data: Path | None, out: Path, fps: Fraction, **options: Any) -> None:
+def evaluate(
+    measured: tuple[str, ...], data: Path | None, out: Path, samples: int, pictures: int, held_out: int | None,
+    include: tuple[str, ...], inception: Path | None, damage: str | None, groups: str | None, fps: Fraction,
+    recipe: str, overrides: tuple[str, ...], device: str,
+) -> None:  # fmt: skip
     """Measure WEIGHTS, shipped names or folders, on pictures held out of their training. Or measure FILMS, files or
     folders of frames: flicker, warping error, landmark jitter, sharpness.
 
     Several generators are measured side by side, on the same pictures; so are several films.
     """
+    from facegen.data.split import shared_split
+    from facegen.networks import role_overrides
+    from facegen.weights import find_weights, read_card
+
     if films := _films(measured):
+        _refuse(given_options().keys() - FOR_FILMS, f"{films[0]}, a film")
         _evaluate_films(films, fps, out)
         return
     if data is None:
         names = ", ".join(measured)
         raise UsageError(f"{names}: not a film; to measure weights, name a folder of pictures with --data.")
-    _evaluate_weights(measured, data, out, **options)
-
-
-def _evaluate_weights(
-    weights: Sequence[str],
-    data: Path,
-    out: Path,
-    samples: int,
-    pictures: int,
-    held_out: int | None,
-    include: tuple[str, ...],
-    inception: Path | None,
-    damage: str | None,
-    groups: str | None,
-    recipe: str,
-    overrides: tuple[str, ...],
-    device: str,
-) -> None:
-    from facegen.data.split import shared_split
-    from facegen.networks import role_overrides
-    from facegen.weights import find_weights, read_card
-
-    folders = [find_weights(name) for name in weights]
+    folders = [find_weights(name) for name in measured]
     cards = [read_card(folder) for folder in folders]
     _check_kinds(folders, cards)
     draws = cards[0].kind == "dcgan"
-    if groups is not None and draws:
-        raise UsageError("--groups is for upscalers, and a generator draws faces of nobody; omit it.")
-    grouping, columns = None if groups is None else _grouping(groups), _columns(weights, cards)
+    _refuse({"fps", *MEASURED["jnet" if draws else "dcgan"]}, f"{measured[0]}, a {cards[0].kind}")
+    grouping, columns = None if groups is None else _grouping(groups), _columns(measured, cards)
     split = shared_split(data, folders, held_out, include)
     make_folder(out)
     changes = [(*overrides, *role_overrides([str(folder)])) for folder in folders]
@@ -121,14 +109,12 @@ def _evaluate_films(films: Sequence[Path], fps: Fraction, out: Path) -> None:
 
 def show(evaluation: Evaluation, out: Path, name: str) -> None:
     """Print the figures as a table, if there are any; write NAME.json and NAME.html and print their paths."""
-    from rich.console import Console
-
     from facegen.evaluation.report import least_width, to_table, write_evaluation
 
     if evaluation.figures:
-        console = Console()
-        console.width = max(console.width, least_width(evaluation))
-        console.print(to_table(evaluation))
+        wide = console()
+        wide.width = max(wide.width, least_width(evaluation))
+        wide.print(to_table(evaluation))
     for path in write_evaluation(evaluation, out, name):
         print_path(path)
 
@@ -141,6 +127,13 @@ def load_optional(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded |
         say(error)
         facts["note"] = str(error)
         return None
+
+
+def _refuse(names: Collection[str], measured: str) -> None:
+    """Refuse options that were given but change nothing in what is measured."""
+    for name, option in given_options().items():
+        if name in names:
+            raise UsageError(f"{option} has no effect on {measured}; omit it.")
 
 
 def _films(measured: Sequence[str]) -> list[Path]:

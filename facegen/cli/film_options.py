@@ -209,7 +209,7 @@ def _make_film(
     pipeline: FacePipeline, walks: Sequence[Walk], film: FilmOptions, file: FilmFile, sharing: Sharing | None
 ) -> list[Path]:
     """Make a film with a progress line for its frames; exit with 130 after Ctrl-C."""
-    from facegen.cli.summary import Forecast, error_console, time_left
+    from facegen.cli.summary import Forecast, time_left
     from facegen.video.film import make_film
     from facegen.video.store import frames_kept
 
@@ -222,7 +222,7 @@ def _make_film(
             yield item
 
     try:
-        with time_left(error_console()) as progress:
+        with time_left() as progress:
             return make_film(pipeline, walks, film, file, sharing=sharing, track=track, say=say)
     except KeyboardInterrupt:
         text = f"{file.path} is not finished; {frames_kept(file.frames)} frames are kept"

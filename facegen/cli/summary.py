@@ -12,14 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from facegen.cli.printing import cells, print_path, say, say_error
+from facegen.cli.printing import cells, console, print_path, say, say_error
 from facegen.errors import printable
 from facegen.faces.identity import CHANGED
 from facegen.jobs import Outcome
 from facegen.results import Upscaling
 
-WIDE = 10_000
-"""Width without a terminal, in characters: no line is wrapped or cut."""
 FORECAST_FRAMES, FORECAST_SECONDS = 5, 3.0
 """Frames and seconds that `Forecast` measures."""
 LONG = 30.0
@@ -34,12 +32,6 @@ LEGEND = (
 )
 
 
-def error_console() -> Console:
-    """Return rich's console for standard error."""
-    console = Console(stderr=True)
-    return console if console.is_terminal else Console(stderr=True, width=WIDE)
-
-
 class _Description(ProgressColumn):
     """Shows what a progress line counts, with file names escaped."""
 
@@ -47,12 +39,13 @@ class _Description(ProgressColumn):
         return cells(task.description)[0]
 
 
-def time_left(console: Console) -> Progress:
-    """Return a progress display for a terminal; elsewhere it shows nothing."""
+def time_left(shown_on: Console | None = None) -> Progress:
+    """Return a progress display for a terminal, by default standard error; elsewhere it shows nothing."""
+    shown_on = shown_on or console(stderr=True)
     return Progress(
         _Description(), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
         TextColumn("left"),
-        console=console, transient=True, disable=not console.is_interactive, redirect_stdout=sys.stdout.isatty(),
+        console=shown_on, transient=True, disable=not shown_on.is_interactive, redirect_stdout=sys.stdout.isatty(),
     )  # fmt: skip
 
 
@@ -98,7 +91,7 @@ def report(outcome: Outcome, alone: bool) -> None:
 def report_all(outcomes: Sequence[Outcome]) -> None:
     """Print the table and the totals of several files; exit with status 1 if any failed."""
     if len(outcomes) > 1:
-        error_console().print(summary(outcomes))
+        console(stderr=True).print(summary(outcomes))
         if any(isinstance(outcome, Upscaling) and outcome.fit is not None for outcome in outcomes):
             say(*LEGEND)
         say(totals(outcomes))

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from facegen.cli.options import (
     PATH,
@@ -19,6 +18,7 @@ from facegen.cli.options import (
     Size,
     cluster_option,
     connect_cluster,
+    given_options,
     make_folder,
     photo_format_option,
     pipeline_options,
@@ -166,9 +166,7 @@ def _named_format(photo: Path, out: Path, wanted: str | None) -> str | None:
 
 def _refuse_conflicts(crop: bool, aligned: bool) -> None:
     """Refuse options, from the command line or a file of settings, that contradict each other."""
-    context = click.get_current_context()
-    chosen = (ParameterSource.COMMANDLINE, ParameterSource.DEFAULT_MAP)
-    given = [name for name in context.params if context.get_parameter_source(name) in chosen]
+    given = given_options()
     if crop and aligned:
         raise click.UsageError("--crop and --aligned exclude each other: an aligned picture has no head to cut out.")
     if "cluster" in given and "jobs" in given:
@@ -177,12 +175,13 @@ def _refuse_conflicts(crop: bool, aligned: bool) -> None:
         raise click.UsageError("--size is for --crop and --aligned; for whole photos, give --scale.")
     for name in (*PHOTO_OPTIONS, "mask") if crop or aligned else ():
         if name in given:
-            flags = f"--{name.replace('_', '-')} is for whole photos; with {'--crop' if crop else '--aligned'}"
+            flags = f"{given[name]} is for whole photos; with {'--crop' if crop else '--aligned'}"
             raise click.UsageError(f"{flags}, give --size." if name in ("scale", "width") else f"{flags}, omit it.")
     if "scale" in given and "width" in given:
         raise click.UsageError("--scale and --width exclude each other; leave one of them out.")
-    scale, width = context.params["scale"], context.params["width"]
-    if context.params["background"] == "keep" and (width or scale not in (None, 1)):
+    params = click.get_current_context().params
+    scale, width = params["scale"], params["width"]
+    if params["background"] == "keep" and (width or scale not in (None, 1)):
         name = "--width" if width else "--scale"
         raise click.UsageError(f"--background keep keeps the photo's size; omit {name}, or choose lanczos.")
 
@@ -223,7 +222,7 @@ def _outcomes(
     tasks: Sequence[Task], upscaler: FileUpscaler, upscale: Upscale, clips: dict[Path, Forecast]
 ) -> Generator[Outcome, None, None]:
     """Yield the files that are done already, then upscale the others; a terminal shows the time left."""
-    from facegen.cli.summary import error_console, time_left
+    from facegen.cli.summary import time_left
     from facegen.results import DoneBefore
 
     done_before = DoneBefore(upscaler.options)
@@ -235,7 +234,7 @@ def _outcomes(
             todo.append(task)
     if not todo:
         return
-    with time_left(error_console()) as progress, closing(upscale(todo, upscaler, _parts_in(progress, clips))) as coming:
+    with time_left() as progress, closing(upscale(todo, upscaler, _parts_in(progress, clips))) as coming:
         yield from progress.track(coming, len(todo), description="pictures")
 
 

@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from facegen.arrays import to_rgb, to_tensor
-from facegen.errors import MissingExtraError, UsageError, WeightsError, did_you_mean, one_line
+from facegen.errors import MissingExtraError, UsageError, WeightsError, one_line, suggest
 from facegen.evaluation.report import INPUT, ORIGINAL
 from facegen.media.images import resize
 from facegen.models.srgan import SRGANGenerator
@@ -212,7 +212,7 @@ def _maker(source: str) -> Maker:
         known = [*BY_NAME, *(folder.name for folder in weight_folders() if read_card(folder).kind in BY_KIND)]
         raise WeightsError(
             f"--models {source!r}: neither an upscaler's name, a folder with a {CARD_FILE}, nor a "
-            f"{' or '.join(FILE_SUFFIXES)} file{did_you_mean(source, known)} Known: {', '.join(known)}."
+            f"{' or '.join(FILE_SUFFIXES)} file" + suggest(source, known, "'")
         ) from error
     if kind not in BY_KIND:
         raise WeightsError(

@@ -190,8 +190,8 @@ def read_record(path: str | Path) -> Record:
     path = Path(path)
     text = (_film_text(path) if path.suffix.lower() in CLIP_SUFFIXES else picture_text(path)).get(RECORD_KEY)
     if text is None:
-        raise FileError(f"{path}: has no facegen record; expected a picture that facegen sample or upres wrote and no "
-                        "other program has saved since.")  # fmt: skip
+        wanted = "expected a file that facegen wrote and no other program has saved since"
+        raise FileError(f"{path}: has no facegen record; {wanted}.")
     try:
         return Record.model_validate_json(text)
     except ValidationError as error:

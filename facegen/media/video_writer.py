@@ -16,7 +16,7 @@ import torch
 from av.error import FFmpegError
 
 from facegen.arrays import RGB
-from facegen.errors import FileError, UsageError, did_you_mean, one_line
+from facegen.errors import FileError, UsageError, one_line, suggest
 from facegen.files import is_folder, replacing
 from facegen.media.images import write_image
 from facegen.media.metadata import IPTC, SOURCE_TYPES, Label, packet
@@ -129,11 +129,8 @@ def find_codec(path: Path, codec: str | None = None, *, sound: bool = False) -> 
     if (not suffix or is_folder(path)) and codec is None:
         chosen = None
     elif suffix not in _CODECS:
-        hint = did_you_mean(suffix, VIDEO_SUFFIXES)
-        raise UsageError(
-            f"{path}: unknown film suffix {suffix!r}{hint} Known: {', '.join(VIDEO_SUFFIXES)}; a name without one is a "
-            "folder of PNG frames."
-        )
+        known = suggest(suffix, VIDEO_SUFFIXES, "'")
+        raise UsageError(f"{path}: unknown film suffix {suffix!r}{known} A name without one is a folder of PNG frames.")
     elif codec is not None and codec not in _CODECS[suffix]:
         raise UsageError(f"{path}: codec {codec!r} is not for {suffix}; known there: {', '.join(_CODECS[suffix])}.")
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import platform
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,7 +29,7 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def doctor() -> Result:
-    return CliRunner(env={"COLUMNS": "400"}).invoke(cli, ["doctor"])
+    return CliRunner().invoke(cli, ["doctor"])
 
 
 def failed() -> dict[str, str]:
@@ -73,7 +75,6 @@ def test_no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_broken_installation_is_reported(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation without dlib, whose processor cannot compute in bfloat16."""
-    import sys
     from threading import local
 
     from facegen.faces import dlib_models
@@ -83,9 +84,19 @@ def test_a_broken_installation_is_reported(weights: Path, monkeypatch: pytest.Mo
     monkeypatch.setitem(sys.modules, "dlib", None)
     monkeypatch.setattr("facegen.precision.bf16_share", lambda: [][0])
     report = failed()
-    assert report["device"] == "IndexError: list index out of range"
+    assert report["precision"] == "IndexError: list index out of range"
     assert "ModuleNotFoundError" in report["landmark model"] or "ImportError" in report["landmark model"]
     assert "dlib" in report["landmark model"]
+
+
+def test_without_pytorch_the_report_ends_with_that_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert list(failed()) == ["device"]
+    assert failed()["device"].startswith("ModuleNotFoundError: import of torch halted")
+
+
+def test_in_a_file_no_line_is_wrapped(weights: Path) -> None:
+    assert re.search(rf"ok +python +.* on {re.escape(platform.platform())}", doctor().output)
 
 
 @pytest.mark.skipif(len(facegen.weights.weight_folders()) < 3, reason="no shipped weights in this checkout")
@@ -98,5 +109,5 @@ def test_extras_are_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("facegen.cli.doctor.metadata.requires", lambda name: requires)
     found = {check.name: check for check in checks() if check.name.startswith("extra ")}
     assert found["extra data"].found == "installed"
-    assert found["extra odd"].found == "not installed: no-such-package; pip install 'facegen[odd]'"
+    assert found["extra odd"].found == "not installed: pip install 'facegen[odd]'"
     assert found["extra odd"].ok

@@ -112,6 +112,8 @@ def test_films(facegen: Facegen, two_films: tuple[Path, Path], tmp_path: Path) -
         (["still.mkv", "frames", "--fps", "12"], "96 × 96 px at 12 fps; only films of one size and frame rate are"),
         (["still.mkv", "still.mkv"], "names the same film twice"),
         (["still.mkv", "dcgan-128"], "still.mkv is a film, dcgan-128 is not; measure weights and films separately."),
+        (["still.mkv", "--data", "frames"], "--data has no effect on still.mkv, a film; omit it."),
+        (["still.mkv", "--set", "seed=1"], "--set has no effect on still.mkv, a film; omit it."),
         (["dcgan-128"], "dcgan-128: not a film; to measure weights, name a folder of pictures with --data."),
     ],
 )
@@ -150,7 +152,10 @@ def test_weights_that_do_not_fit_in_one_table_are_refused(
         ("dcgan", ["--held-out", "4", "--data", "nowhere"], 1, "Error: --data nowhere: no such folder.\n"),
         ("dcgan", ["--held-out", "12"], 1, "of 12 pictures, none to train on matches *; 12 are held out."),
         ("dcgan", ["--held-out", "4"], 2, "5 samples and 4 held-out pictures: expected at least 8 held out"),
-        ("dcgan", ["--held-out", "4", "--groups", "skin"], 2, "--groups is for upscalers"),
+        ("dcgan", ["--groups", "skin"], 2, "--groups has no effect on {}, a dcgan; omit it."),
+        ("dcgan", ["--damage", "mild"], 2, "--damage has no effect on {}, a dcgan; omit it."),
+        ("jnet", ["--samples", "9"], 2, "--samples has no effect on {}, a jnet; omit it."),
+        ("jnet", ["--fps", "25"], 2, "--fps has no effect on {}, a jnet; omit it."),
         ("jnet", ["--held-out", "4", "--groups", "none.csv"], 1, "none.csv: cannot be read"),
         ("none", ["--held-out", "4"], 1, "neither shipped nor a folder with a card.toml"),
     ],
@@ -159,8 +164,9 @@ def test_wrong_values_are_explained(
     facegen: Facegen, tiny_recipe: Path, heads: Path, tmp_path: Path, weights: str, words: list[str], status: int,
     message: str,
 ) -> None:  # fmt: skip
-    common = ("--recipe", tiny_recipe, "--data", heads, "--samples", 5, "--out", tmp_path / "out")
-    result = facegen("evaluate", tiny_recipe.parent / weights, *common, *words)
+    measured, samples = tiny_recipe.parent / weights, () if weights == "jnet" else ("--samples", 5)
+    common = ("--recipe", tiny_recipe, "--data", heads, *samples, "--out", tmp_path / "out")
+    result = facegen("evaluate", measured, *common, *words)
     assert result.exit_code == status
-    assert message in result.stderr
+    assert message.format(measured) in result.stderr
     assert not (tmp_path / "out" / "evaluation.json").exists()

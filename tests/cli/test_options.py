@@ -122,12 +122,20 @@ def test_options_are_read_from_a_settings_file(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_in_settings_a_list_stands_for_commas_and_one_value_for_a_list(tmp_path: Path) -> None:
+    file = tmp_path / "my.toml"
+    file.write_text('set = "seed=1"\nvariants = ["flip", "shift"]\n', encoding="utf-8")
+    assert run("--settings", str(file)).output.splitlines()[2:] == ["seed=1", 'candidates.variants=["flip", "shift"]']
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("fidelty = 1", "my.toml: unknown option 'fidelty'; did you mean 'fidelity'? Name options as in --help."),
         ("settings = 'b.toml'", "my.toml: unknown option 'settings'"),
         ("words = 'a'", "my.toml: unknown option 'words'"),
+        ("scale = [1, 2]", "my.toml: unknown option 'scale'"),
+        ('seeds = ["1", "b"]', "Invalid value for '--seeds': 'b' is neither a seed nor a range"),
         ("fidelity = 3", "Invalid value for '--fidelity'"),
         ("fidelity =", "my.toml: not a readable TOML file"),
         (None, "my.toml: no such file"),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from facegen.cli.summary import Forecast, error_console, report_all, summary, time_left, totals
+from facegen.cli.printing import console
+from facegen.cli.summary import Forecast, report_all, summary, time_left, totals
 from facegen.jobs import Outcome
 from facegen.ops.seams import SeamGauge
 from facegen.results import Upscaling
@@ -31,7 +32,7 @@ def _no_terminal_variables(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rows_in_a_file_are_plain_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    error_console().print(summary(OUTCOMES))
+    console(stderr=True).print(summary(OUTCOMES))
     header, *rows = [line.rstrip() for line in capsys.readouterr().err.splitlines()]
     assert header.split() == ["file", "size", "faces", "seams", "fit", "identity", "seconds"]
     assert [" ".join(row.split()) for row in rows] == [
@@ -43,14 +44,15 @@ def test_rows_in_a_file_are_plain_and_whole(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_visible_seams_are_marked(capsys: pytest.CaptureFixture[str]) -> None:
-    error_console().print(summary([Upscaling(Path("a.png"), seams=SeamGauge(1.06, 1.2)), OUTCOMES[0]]))
+    console(stderr=True).print(summary([Upscaling(Path("a.png"), seams=SeamGauge(1.06, 1.2)), OUTCOMES[0]]))
     first, second = capsys.readouterr().err.splitlines()[1:]
     assert "1.060, at most 1.200 !" in first
     assert "!" not in second
 
 
 def test_a_face_that_became_another_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
-    error_console().print(summary([Upscaling(Path("a.png"), identity=0.45), Upscaling(Path("b.png"), identity=0.2)]))
+    both = [Upscaling(Path("a.png"), identity=0.45), Upscaling(Path("b.png"), identity=0.2)]
+    console(stderr=True).print(summary(both))
     first, second = capsys.readouterr().err.splitlines()[1:]
     assert "0.45 !" in first
     assert "0.20" in second
@@ -64,7 +66,7 @@ def test_the_table_of_photos_is_explained(capsys: pytest.CaptureFixture[str]) ->
 
 def test_long_names_are_never_cut_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     name = "/".join(["folder"] * 40) + "/photo.jpg"
-    error_console().print(summary([Outcome(Path(name), error=f"{name}: {'reason ' * 40}end.")]))
+    console(stderr=True).print(summary([Outcome(Path(name), error=f"{name}: {'reason ' * 40}end.")]))
     row = capsys.readouterr().err.splitlines()[1]
     assert name in row
     assert row.rstrip().endswith("reason end.")
@@ -77,11 +79,11 @@ def test_totals_leave_out_what_did_not_happen() -> None:
 
 @pytest.mark.parametrize("terminal", [True, False])
 def test_the_time_left_is_for_terminals(terminal: bool) -> None:
-    console = Console(file=io.StringIO(), force_terminal=terminal, width=100, _environ={"TERM": "xterm"})
-    with time_left(console) as progress:
+    terminal_or_file = Console(file=io.StringIO(), force_terminal=terminal, width=100, _environ={"TERM": "xterm"})
+    with time_left(terminal_or_file) as progress:
         assert list(progress.track([1, 2, 3], description="pictures")) == [1, 2, 3]
-    assert isinstance(console.file, io.StringIO)
-    shown = console.file.getvalue()
+    assert isinstance(terminal_or_file.file, io.StringIO)
+    shown = terminal_or_file.file.getvalue()
     assert ("3/3" in shown and "left" in shown) if terminal else shown == ""
 
 

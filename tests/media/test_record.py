@@ -122,7 +122,7 @@ def test_names_that_are_not_utf8_can_be_recorded(pipeline: FacePipeline, tmp_pat
 
 
 def test_a_picture_without_a_record_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"a\.png: has no facegen record; expected a picture that facegen sample or"):
+    with pytest.raises(FileError, match=r"a\.png: has no facegen record; expected a file that facegen wrote and"):
         read_record(write_image(tmp_path / "a.png", PLAIN))
 
 
