@@ -77,7 +77,7 @@ def fill_background(
     if canvas.shape == photo.shape:
         canvas[:] = photo
     elif background == "tiles":
-        upscale_background(canvas, pipeline, photo, progress)
+        upscale_blocks(canvas, photo, pipeline.upscale_plain, pipeline.config.tile, progress)
     else:
         enlarge(canvas, photo)
 
@@ -118,23 +118,6 @@ def _strips(photo: NDArray[Sample], scale: int, step: int) -> Iterator[tuple[sli
         yield slice(scale * top, scale * end), strip[scale * (top - first) : scale * (end - first)]
 
 
-def upscale_background(
-    canvas: NDArray[Sample],
-    pipeline: FacePipeline,
-    photo: NDArray[Sample],
-    progress: Progress = lambda _done, _all: None,
-) -> None:
-    """Upscale a photo without a guide, block by block, at its full resolution, and shrink the blocks to the canvas.
-
-    If the photo were shrunk first, detail would be drawn at the edges of the shrunk photo.
-
-    Args:
-        canvas: (s*H, s*W, 3) to fill, for any integer s.
-        photo: (H, W, 3), any size; one smaller than a tile is padded with its edge.
-    """
-    upscale_blocks(canvas, photo, pipeline.upscale_plain, pipeline.config.tile, progress)
-
-
 def upscale_blocks(
     canvas: NDArray[Sample],
     photo: NDArray[Sample],
@@ -142,7 +125,9 @@ def upscale_blocks(
     smallest: int,
     progress: Progress = lambda _done, _all: None,
 ) -> None:
-    """Upscale a photo block by block, and resize each block to the canvas.
+    """Upscale a photo block by block at its full resolution, and resize each block to the canvas.
+
+    If the photo were shrunk first, detail would be drawn at the edges of the shrunk photo.
 
     Args:
         canvas: (s*H, s*W, 3) to fill, for any integer s.

@@ -69,8 +69,8 @@ def in_order(results: Iterator[Callable[[], Result]], ahead: int) -> Iterator[Re
         yield waiting.popleft()()
 
 
-def prefetched(items: Generator[Result, None, None], ahead: int = 2) -> Generator[Result, None, None]:
-    """Take items from a generator in a thread, `ahead` of use, and close it there; its exceptions are raised here."""
+def prefetched(items: Generator[Result, None, None]) -> Generator[Result, None, None]:
+    """Take items from a generator in a thread, two ahead of use, and close it there; its exceptions are raised here."""
     closed = Event()
 
     def take() -> Result:
@@ -78,7 +78,7 @@ def prefetched(items: Generator[Result, None, None], ahead: int = 2) -> Generato
 
     with threads(1) as submit:
         try:
-            taken = in_order((submit(take).result for _ in count()), ahead)
+            taken = in_order((submit(take).result for _ in count()), 2)
             yield from takewhile(lambda item: item is not _END, taken)
         finally:
             closed.set()

@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, Points
 from facegen.data.manifest import Entry
 from facegen.data.reading import Length, Pixels
 from facegen.errors import ImageError, ShapeError
-from facegen.faces.align import HeadFrame, Points, crop_head, frame_matrix, transform_points
+from facegen.faces.align import HeadFrame, crop_head, frame_matrix, transform_points
 from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of

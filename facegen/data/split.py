@@ -17,11 +17,10 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, Points
 from facegen.data.manifest import MANIFEST, read_manifest
 from facegen.data.reading import read_crop
 from facegen.errors import ImageError, TrainingError, UsageError, printable
-from facegen.faces.align import Points
 from facegen.files import PIPELINES, sha256_of
 from facegen.media.images import PICTURE_SUFFIXES, read_image, resize
 from facegen.recipe import parse_recipe, read_toml

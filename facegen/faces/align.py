@@ -13,11 +13,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.arrays import Pixels, Sample
+from facegen.arrays import Pixels, Points, Sample
 from facegen.errors import ImageError, ShapeError, UsageError
 
-Points = NDArray[np.floating]
 Numbers = NDArray[np.floating | np.integer]
+FEATHER = 0.1
+"""Width of the fade of a pasted head, as a share of its side."""
 MARGIN = 8
 """Photo pixels around a frame that are passed to OpenCV with it; interpolation needs fewer."""
 
@@ -39,7 +40,7 @@ class HeadFrame:
         return 2 * math.hypot(*self.right)
 
     @property
-    def corners(self) -> NDArray[np.float64]:
+    def corners(self) -> Points:
         """(4, 2): the corners (x, y), clockwise from the top left of the upright head."""
         center, right, down = np.array(self.center), np.array(self.right), np.array(self.down)
         return np.stack([center - right - down, center + right - down, center + right + down, center - right + down])
@@ -135,22 +136,13 @@ def crop_head(rgb: NDArray[Sample], frame: HeadFrame, size: int, *, antialias: b
     return warp(near, matrix, (size, size), cv2.INTER_CUBIC, cv2.BORDER_REFLECT_101).astype(rgb.dtype.type)
 
 
-def soft_mask(size: int, feather: float = 0.1) -> NDArray[np.float32]:
-    """Make a mask with rounded corners that fades from 1 in the middle to exactly 0 on the border.
+def soft_mask(size: int) -> NDArray[np.float32]:
+    """Make a mask with rounded corners, (size, size), that fades from 1 in the middle to exactly 0 on the border.
 
-    The fade is (1 + cos(pi d)) / 2, where d is the distance from the inner square in units of the feather.
-
-    Args:
-        feather: width of the fade as a share of `size`, in (0, 0.5].
-    Returns:
-        (size, size) in [0, 1].
-    Raises:
-        UsageError: if `size` is below 1 or `feather` outside (0, 0.5].
+    The fade is (1 + cos(pi d)) / 2, where d is the distance from the inner square in units of `FEATHER`.
     """
-    if size < 1 or not 0 < feather <= 0.5:
-        raise UsageError(f"soft_mask: size={size}, feather={feather}; expected size >= 1 and feather in (0, 0.5].")
     to_border = 1 - np.abs(np.linspace(-1, 1, size))  # 0 on the border, 1 in the middle
-    outside = 1 - np.clip(to_border / (2 * feather), 0, 1)
+    outside = 1 - np.clip(to_border / (2 * FEATHER), 0, 1)
     distance = np.minimum(np.hypot(outside[:, None], outside[None, :]), 1)
     return ((1 + np.cos(np.pi * distance)) / 2).astype(np.float32)
 

@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, Points
 from facegen.errors import ImageError
-from facegen.faces.align import HeadFrame, Points, crop_head, frame_matrix, head_frame, transform_points
+from facegen.faces.align import HeadFrame, crop_head, frame_matrix, head_frame, transform_points
 from facegen.faces.landmarks import landmarks_in_head
 
 YUNET = Path(__file__).parent / "yunet" / "face_detection_yunet_2023mar.onnx"
@@ -199,17 +199,17 @@ def _to_photo(frame: HeadFrame, side: int) -> Points:
     return np.asarray(cv2.invertAffineTransform(frame_matrix(frame, side)), dtype=np.float64)
 
 
-def _best_face(rgb: RGB) -> tuple[NDArray[np.float64] | None, float]:
+def _best_face(rgb: RGB) -> tuple[Points | None, float]:
     """Return YuNet's points of the face with the highest confidence, and that confidence."""
     return max(_faces(rgb), key=lambda face: face[1], default=(None, 0.0))
 
 
-def _faces(rgb: RGB) -> list[tuple[NDArray[np.float64], float]]:
+def _faces(rgb: RGB) -> list[tuple[Points, float]]:
     """Return YuNet's faces in a picture: (68, 2) landmarks, of which only those for `head_frame` are set, and score."""
     return [(_landmarks(row), float(row[14])) for row in yunet_faces(rgb, LIKELY)]
 
 
-def _landmarks(row: NDArray[np.float32]) -> NDArray[np.float64]:
+def _landmarks(row: NDArray[np.float32]) -> Points:
     """Convert a row of YuNet (box, two eyes, nose, two mouth corners, score; left first) to dlib's order of points."""
     points = np.zeros((68, 2))
     left_eye, right_eye, _, left_corner, right_corner = row[4:14].reshape(5, 2)

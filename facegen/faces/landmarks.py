@@ -7,14 +7,13 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 from torch.profiler import record_function as step
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, Points
 from facegen.errors import ShapeError
 from facegen.faces.dlib_models import face_detector, landmark_model
 
-HEAD_SIDE = 256
+CROP_SIDE = 256
 """Side to which a head crop is resized: dlib's HOG detector needs faces of 80 px."""
 CANONICAL_BOX = (0.176, 0.305, 0.758, 0.891)
 """Left, top, right, bottom of dlib's face box in the FFHQ frame, as shares of its side: the median of 248 portraits."""
@@ -26,7 +25,7 @@ PHOTO_SIDES = (640, 1280, 2560)
 class Landmarks:
     """68 points of a face, in pixels of its picture."""
 
-    points: NDArray[np.float64]
+    points: Points
     """(68, 2), x then y, in the order of iBUG 300-W."""
     detected: bool
     """False if the detector found no face and the points were found in the canonical box."""
@@ -36,7 +35,7 @@ class Landmarks:
         return Landmarks(self.points * factor, self.detected)
 
 
-def _points(rgb: RGB, box: Any) -> NDArray[np.float64]:
+def _points(rgb: RGB, box: Any) -> Points:
     shape = landmark_model()(rgb, box)
     return np.array([(p.x, p.y) for p in shape.parts()], dtype=np.float64) + 0.5  # pixel centres
 
@@ -58,7 +57,7 @@ def _resized(rgb: RGB, factor: float) -> RGB:
 
 
 @step("facegen.landmarks")
-def landmarks_in_head(rgb: RGB, sought: int = HEAD_SIDE) -> Landmarks:
+def landmarks_in_head(rgb: RGB, sought: int = CROP_SIDE) -> Landmarks:
     """Find the landmarks of the face in an FFHQ-aligned head crop.
 
     Args:
@@ -74,13 +73,13 @@ def landmarks_in_head(rgb: RGB, sought: int = HEAD_SIDE) -> Landmarks:
 
     if rgb.shape[0] != rgb.shape[1]:
         raise ShapeError(f"landmarks_in_head: crop of shape {rgb.shape}, expected a square one (S, S, 3).")
-    factor = HEAD_SIDE / rgb.shape[0]
+    factor = CROP_SIDE / rgb.shape[0]
     picture = _resized(rgb, factor)
-    boxes = face_detector()(_resized(picture, sought / HEAD_SIDE), 0)
+    boxes = face_detector()(_resized(picture, sought / CROP_SIDE), 0)
     if boxes:
-        box = _enlarged(max(boxes, key=lambda b: b.area()), HEAD_SIDE / sought)
+        box = _enlarged(max(boxes, key=lambda b: b.area()), CROP_SIDE / sought)
     else:
-        box = dlib.rectangle(*(round(edge * HEAD_SIDE) for edge in CANONICAL_BOX))
+        box = dlib.rectangle(*(round(edge * CROP_SIDE) for edge in CANONICAL_BOX))
     return Landmarks(_points(picture, box) / factor, detected=bool(boxes))
 
 

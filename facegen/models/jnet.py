@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from facegen.errors import ShapeError
 from facegen.ops.color import luma
 
+Base = Literal["bicubic", "none"]
 LEAK = 0.2
 GAIN = 2 / (1 + LEAK**2)
 """Factor of the variance in He's rule, which compensates for a leaky ReLU."""
@@ -47,7 +48,7 @@ class JNetConfig(BaseModel, extra="forbid", frozen=True):
     norm: Literal["none", "batch"] = "none"
     """"batch" normalises after every convolution but the encoder's first and last and the output's, for comparison;
     with "none" a tile does not depend on its batch."""
-    base: Literal["bicubic", "none"] = "bicubic"
+    base: Base = "bicubic"
     """Added to the network's output; "none", with a sigmoid, is the original's."""
     chroma: int = Field(default=1, ge=1)
     """Side in pixels of the squares of the output with the same chroma; a power of two. JPEG and WebP store chroma at 2
@@ -249,9 +250,6 @@ class JNet(nn.Module):
         if c.base == "none":
             return torch.sigmoid(out)
         return enlarge_tiles(stack[:, :3], c.scale) + RESIDUAL_GAIN * out
-
-
-Base = Literal["bicubic", "none"]
 
 
 def enlarge(low_res: Tensor, scale: int) -> Tensor:

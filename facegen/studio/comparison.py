@@ -133,7 +133,7 @@ def _identity(before: RGB, after: RGB, heads: Sequence[FoundHead], scale: int) -
     for head in heads:
         if head.landmarks is not None:
             side = round(head.frame.side)
-            points = transform_points(head.landmarks, frame_matrix(head.frame, side)).astype(np.float64)
+            points = transform_points(head.landmarks, frame_matrix(head.frame, side))
             low_res = crop_head(before, head.frame, side)
             upscaled = crop_head(after, head.frame.scaled(scale), scale * side)
             change = identity_change(low_res, upscaled, Landmarks(points, detected=True))

@@ -16,6 +16,7 @@ from tomli_w import dumps as _toml
 from torch import Tensor, nn
 from torch.distributed import is_torchelastic_launched
 
+from facegen.arrays import Points
 from facegen.data.split import (
     RECIPE,
     Warn,
@@ -26,7 +27,6 @@ from facegen.data.split import (
     training_files,
 )
 from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
-from facegen.faces.align import Points
 from facegen.files import write_text
 from facegen.models.jnet import JNet
 from facegen.recipe import override, parse_recipe, read_toml

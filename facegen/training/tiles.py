@@ -14,9 +14,8 @@ import torch.nn.functional as F
 from pydantic import BaseModel, Field
 from torch import Tensor
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, Points
 from facegen.data.split import Warn, load_square
-from facegen.faces.align import Points
 from facegen.faces.guide import GuideMode, paint_guide
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.training.damage import Colours, damage, degrade, in_8_bits

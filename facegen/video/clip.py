@@ -25,7 +25,7 @@ from facegen.canvas import back_project_photo, blank_canvas, fill_background
 from facegen.errors import UsageError
 from facegen.faces.align import HeadFrame, crop_head, frame_matrix, transform_points
 from facegen.faces.detect import FoundHead, heads_in_photo
-from facegen.faces.landmarks import HEAD_SIDE, Landmarks, landmarks_in_head
+from facegen.faces.landmarks import CROP_SIDE, Landmarks, landmarks_in_head
 from facegen.media.video_reader import Clip
 from facegen.photo import PhotoOptions, paste_heads, wanted_heads
 from facegen.pipeline import FacePipeline
@@ -37,7 +37,7 @@ from facegen.video.store import FrameStore, State, joined, part
 from facegen.video.temporal import film_candidates
 from facegen.video.tracking import HeadTracker, TrackedHead, smooth_landmarks
 
-Progress = Callable[[int, int | None], object]
+OnFrame = Callable[[int, int | None], object]
 """Called at the beginning and after each frame with the number of finished frames, and of all if it is known."""
 
 LARGEST = 35_651_584
@@ -90,7 +90,7 @@ def upscale_clip(
     scale: int,
     options: PhotoOptions,
     store: FrameStore,
-    progress: Progress = lambda _done, _all: None,
+    progress: OnFrame = lambda _done, _all: None,
     sharing: Sharing | None = None,
 ) -> UpscaledClip:
     """Upscale a clip into a store, from the first frame that it does not hold yet.
@@ -250,9 +250,9 @@ class ClipUpscaler:
 def _landmarks(head: TrackedHead, rgb: RGB) -> Landmarks:
     """Smooth a head's landmarks, in shares of its side; they are searched for if they were not found with the head."""
     if head.seen is None:
-        found = landmarks_in_head(crop_head(rgb, head.frame, HEAD_SIDE)).scaled(1 / HEAD_SIDE)
+        found = landmarks_in_head(crop_head(rgb, head.frame, CROP_SIDE)).scaled(1 / CROP_SIDE)
     else:
-        points = transform_points(head.seen, frame_matrix(head.frame, 1)).astype(np.float64)
+        points = transform_points(head.seen, frame_matrix(head.frame, 1))
         found = Landmarks(points, detected=True)
     return smooth_landmarks(head.points, found, 1)
 

@@ -24,6 +24,8 @@ BRIDGED = 0.25
 CUTOFF, BETA = 1.0, 20.0
 """Filters of landmarks and heads, in Hz, and in Hz per head side and second: a head at rest stands still, and a moving
 one does not lag."""
+SPEED_CUTOFF = 1.0
+"""In Hz, of the low-pass on the speed."""
 
 
 class OneEuroFilter:
@@ -36,14 +38,13 @@ class OneEuroFilter:
         fps: measurements per second.
         cutoff: in Hz, at rest; lower is smoother.
         beta: rise of the cutoff, in Hz per unit of speed (units of the values a second); higher lags less.
-        speed_cutoff: in Hz, of the low-pass on the speed.
     """
 
-    def __init__(self, fps: float, *, cutoff: float = 1.0, beta: float = 0.0, speed_cutoff: float = 1.0) -> None:
-        if not min(fps, cutoff, speed_cutoff) > 0 or not beta >= 0:
-            given = f"fps {fps}, cutoff {cutoff}, beta {beta}, speed_cutoff {speed_cutoff}"
+    def __init__(self, fps: float, *, cutoff: float = 1.0, beta: float = 0.0) -> None:
+        if not min(fps, cutoff) > 0 or not beta >= 0:
+            given = f"fps {fps}, cutoff {cutoff}, beta {beta}"
             raise UsageError(f"OneEuroFilter: {given}; expected positive numbers, beta 0 or more.")
-        self.fps, self.cutoff, self.beta, self.speed_cutoff = fps, cutoff, beta, speed_cutoff
+        self.fps, self.cutoff, self.beta = fps, cutoff, beta
         self.values: Points | None = None
         """The latest smoothed values; None before the first."""
         self._speed: Points | None = None
@@ -56,7 +57,7 @@ class OneEuroFilter:
         if measured.shape != self.values.shape:
             raise ShapeError(f"OneEuroFilter: got shape {measured.shape}, expected {self.values.shape} as before.")
         speed = (measured - self.values) * self.fps
-        self._speed = self._speed + self._share(self.speed_cutoff) * (speed - self._speed)
+        self._speed = self._speed + self._share(SPEED_CUTOFF) * (speed - self._speed)
         share = self._share(self.cutoff + self.beta * np.abs(self._speed))
         self.values = self.values + share * (measured - self.values)
         return self.values
@@ -88,7 +89,7 @@ class TrackedHead:
 
     def __init__(self, fps: float, unit: float) -> None:
         self.unit, self.missed = unit, 0
-        self.seen: NDArray[np.floating] | None = None
+        self.seen: Points | None = None
         """Its landmarks in the latest frame, (68, 2), in photo pixels; None if dlib did not find them."""
         self.place = OneEuroFilter(fps, cutoff=CUTOFF, beta=BETA)
         """Smooths the frame's centre and its `right`, in units."""
