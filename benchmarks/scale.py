@@ -83,13 +83,13 @@ def film(frames: int = 10) -> Table:
     from facegen.pipeline import FacePipeline
     from facegen.threads import in_order
     from facegen.video.film import Cell, FilmOptions
-    from facegen.video.sharing import Networks, Shared
+    from facegen.video.sharing import LazyPipeline, Shared
     from facegen.video.store import FrameStore
     from facegen.video.walk import Walk
 
     torch.set_num_threads(1)
     pipeline = FacePipeline.load()
-    pool = Timing(Networks(Path("unused"), (), "cpu"))
+    pool = Timing(LazyPipeline(Path("unused"), (), "cpu"))
     pool.held.__dict__["pipeline"] = pipeline
     walk = Walk(np.stack([pipeline.latent(seed).numpy() for seed in (4, 22)]), frames)
     cell = Cell(pipeline, walk, FilmOptions(fps=Fraction(30)), Shared(pool))

@@ -33,8 +33,8 @@ PRIOR = 0.1
 
 
 @dataclass(frozen=True)
-class Guide:
-    """The networks that guide an optimisation; None if one is not installed."""
+class SearchNetworks:
+    """The networks that help a search; None if one is not installed."""
 
     features: EfficientNetLite | None = None
     encoder: LatentEncoder | None = None
@@ -55,17 +55,17 @@ class Projection:
     """0 for the same picture."""
 
 
-def load_guide(generator: str) -> Guide:
+def load_search_networks(generator: str) -> SearchNetworks:
     """Load the feature network and the encoder of a generator, by its name or folder, if they are installed."""
     try:
         features = load_efficientnet("lite0")
     except MissingExtraError as error:
-        return Guide(lacking=f"pixels alone are compared, from the mean face on. {error}")
+        return SearchNetworks(lacking=f"pixels alone are compared, from the mean face on. {error}")
     try:
         encoder, _ = load_network(f"{generator}-encoder", LatentEncoder)
     except WeightsError as error:
-        return Guide(features, lacking=f"the search begins at the mean face. {error}")
-    return Guide(features, encoder)
+        return SearchNetworks(features, lacking=f"the search begins at the mean face. {error}")
+    return SearchNetworks(features, encoder)
 
 
 def head_in(photo: Path, side: int) -> Tensor:
@@ -84,7 +84,7 @@ def head_in(photo: Path, side: int) -> Tensor:
 def project(
     generator: DCGANGenerator,
     head: Tensor,
-    guide: Guide | None = None,
+    networks: SearchNetworks | None = None,
     *,
     steps: int = STEPS,
     progress: Callable[[int], None] = lambda step: None,
@@ -94,7 +94,7 @@ def project(
     Args:
         generator: on the CPU, in eval mode.
         head: (3, S, S) in [0, 1], aligned.
-        guide: None compares only pixels, and starts at the mean face.
+        networks: None compares only pixels, and starts at the mean face.
         steps: 0 takes the encoder's guess.
         progress: called after each step with its number, from 1.
     Raises:
@@ -103,22 +103,22 @@ def project(
     """
     if steps < 0:
         raise UsageError(f"project: {steps} steps; expected 0 or more.")
-    guide, side = guide or Guide(), generator.config.side
+    networks, side = networks or SearchNetworks(), generator.config.side
     wanted = resample(head, (side, side))[None]
-    start = first_guess(generator, wanted, guide)
+    start = first_guess(generator, wanted, networks)
     z = start.clone().requires_grad_()
     adam = torch.optim.Adam([z], lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(adam, T_max=max(steps, 1))
     for step in range(1, steps + 1):
         adam.zero_grad()
-        loss = distance(generator.draw(z), wanted, guide.features) + PRIOR * z.square().mean()
+        loss = distance(generator.draw(z), wanted, networks.features) + PRIOR * z.square().mean()
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         schedule.step()
         progress(step)
     found = z.detach()
     with torch.inference_mode():
-        before, after = (float(distance(generator.draw(at), wanted, guide.features)) for at in (start, found))
+        before, after = (float(distance(generator.draw(at), wanted, networks.features)) for at in (start, found))
     return Projection(found[0], start[0], before, after)
 
 
@@ -131,18 +131,18 @@ def distance(face: Tensor, wanted: Tensor, features: EfficientNetLite | None) ->
 
 
 @torch.no_grad()
-def first_guess(generator: DCGANGenerator, head: Tensor, guide: Guide) -> Tensor:
+def first_guess(generator: DCGANGenerator, head: Tensor, networks: SearchNetworks) -> Tensor:
     """Guess the (1, z_dim) latent of a (1, 3, S, S) head with the encoder; without one it is the mean, zero."""
     z_dim = generator.config.z_dim
-    if guide.encoder is None or guide.features is None:
+    if networks.encoder is None or networks.features is None:
         return torch.zeros(1, z_dim)
-    if guide.encoder.config.z_dim != z_dim:
+    if networks.encoder.config.z_dim != z_dim:
         raise WeightsError(
-            f"encoder: guesses latents of {guide.encoder.config.z_dim} numbers, but the generator takes {z_dim}; "
+            f"encoder: guesses latents of {networks.encoder.config.z_dim} numbers, but the generator takes {z_dim}; "
             "take the encoder that was trained with it."
         )
     picture = head * 2 - 1
-    mean: Tensor = guide.encoder(picture, guide.features(picture)[-2:])[0]
+    mean: Tensor = networks.encoder(picture, networks.features(picture)[-2:])[0]
     if not generator.config.mapped:
         return mean
     offset = (mean - generator.latent_mean).T  # (z_dim, 1): the map's inverse gives z

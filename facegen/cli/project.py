@@ -53,17 +53,19 @@ def project(
 def find_latent(pipeline: FacePipeline, photo: Path) -> Tensor:
     """Search on the CPU for the (z_dim,) latent nearest to the largest head of a photo; print the distances."""
     from facegen.cli.summary import time_left
-    from facegen.project import STEPS, head_in, load_guide
+    from facegen.project import STEPS, head_in, load_search_networks
     from facegen.project import project as search
 
     generator = deepcopy(pipeline.generator).cpu()
     head = head_in(photo, generator.config.side)
-    guide = load_guide(pipeline.recipe.weights.generator)
-    if guide.lacking:
-        say(f"{photo}: {guide.lacking}")
+    networks = load_search_networks(pipeline.recipe.weights.generator)
+    if networks.lacking:
+        say(f"{photo}: {networks.lacking}")
     say(f"{photo}: searching for a similar face; the generator cannot draw this person.")
     with time_left() as progress:
         task = progress.add_task(photo.name, total=STEPS)
-        found = search(generator, head, guide, steps=STEPS, progress=lambda step: progress.update(task, completed=step))
+        found = search(
+            generator, head, networks, steps=STEPS, progress=lambda step: progress.update(task, completed=step)
+        )  # fmt: skip
     say(f"{photo}: distance {found.distance:.3f}, from {found.start_distance:.3f} at the start.")
     return found.z

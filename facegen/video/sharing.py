@@ -85,7 +85,7 @@ class Holder(Protocol):
 
 
 @dataclass
-class Networks:
+class LazyPipeline:
     """A pipeline that is loaded when it is first used, in any process."""
 
     recipe: Path

@@ -23,7 +23,7 @@ from facegen.photo import PhotoOptions
 from facegen.pipeline import FacePipeline
 from facegen.video.clip import upscale_clip
 from facegen.video.film import FilmFile, FilmOptions, make_film
-from facegen.video.sharing import Networks, Shared, Sharing
+from facegen.video.sharing import LazyPipeline, Shared, Sharing
 from facegen.video.store import FrameStore
 from facegen.video.temporal import TemporalOptions
 from facegen.video.walk import Walk
@@ -50,7 +50,7 @@ class Pickling:
 @contextmanager
 def shared(recipe: Path) -> Iterator[Sharing]:
     with ThreadPoolExecutor(2) as threads:
-        yield Shared(Pickling(Networks(recipe, (), "cpu"), threads))
+        yield Shared(Pickling(LazyPipeline(recipe, (), "cpu"), threads))
 
 
 @pytest.mark.parametrize("options", [TemporalOptions(stabilize=0.5), TemporalOptions(carry=False)])
