@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from facegen.arrays import RGB
 from facegen.media.images import write_image
+from facegen.pipeline import FacePipeline
+from tests import tiny
 
 
 def pytest_configure() -> None:
@@ -72,6 +74,25 @@ def astronaut() -> RGB:
 def head(astronaut: RGB) -> RGB:
     """(192, 192, 3): the head out of that photo."""
     return np.ascontiguousarray(astronaut[24:216, 128:320])
+
+
+@pytest.fixture(scope="session")
+def cat() -> RGB:
+    """(150, 101, 3): a picture without a human face."""
+    whole = np.asarray(skimage.data.chelsea(), dtype=np.uint8)  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(whole[:150, :101])
+
+
+@pytest.fixture(scope="session")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A pipeline recipe of tiny networks, two candidates per tile; not to be changed."""
+    return tiny.save_all(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def pipeline(recipe: Path) -> FacePipeline:
+    """The pipeline of that recipe."""
+    return FacePipeline.load(recipe)
 
 
 @pytest.fixture

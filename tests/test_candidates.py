@@ -20,11 +20,6 @@ from tests import tiny
 from tests.test_pipeline import smooth_head
 
 
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_all(tmp_path_factory.mktemp("weights"))
-
-
 def test_more_candidates_than_there_are(recipe: Path) -> None:
     with pytest.raises(
         RecipeError, match=r"tiny\.toml: candidates\.count: 3, but variants flip make 2; add kin"

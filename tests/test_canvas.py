@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import skimage.data
 import torch
 from numpy.typing import NDArray
 
@@ -20,10 +19,9 @@ from facegen.ops.blending import blend
 from facegen.ops.consistency import downsample_area, resample
 from facegen.ops.tiling import plan_tiles, split
 from facegen.pipeline import FacePipeline
-from tests import tiny
 
 
-def error(result: RGB, photo: RGB) -> float:
+def shrunk_error(result: RGB, photo: RGB) -> float:
     """Largest difference of the area-downsampled result to the photo, in 8-bit steps."""
     shrunk = downsample_area(to_tensor(result).double(), (photo.shape[0], photo.shape[1]))
     return float((shrunk * 255 - to_tensor(photo).double() * 255).abs().max())
@@ -98,7 +96,7 @@ def test_a_back_projected_canvas_shrinks_to_the_photo(
     made = resize(photo, (70 * scale, 91 * scale)).astype(int) + rng.normal(12, 20, (91 * scale, 70 * scale, 3))
     canvas = made.clip(0, 255).astype(np.uint8)
     result, fit = back_project_photo(canvas, photo, fidelity=1.0)
-    assert error(result, photo) <= 1
+    assert shrunk_error(result, photo) <= 1
     assert fit == pytest.approx(
         -20 * math.log10(np.sqrt(np.mean((shrunk(result, scale) - photo) ** 2)) / 255), abs=0.01
     )
@@ -149,16 +147,8 @@ def test_an_equal_canvas_stays(photo: RGB) -> None:
 
 
 @pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
-    recipe: Path = tiny.save_all(tmp_path_factory.mktemp("weights"))
+def pipeline(recipe: Path) -> FacePipeline:
     return FacePipeline.load(recipe, ["candidates.variants=[]"])
-
-
-@pytest.fixture(scope="module")
-def cat() -> RGB:
-    """(150, 101, 3): a picture without a human face."""
-    whole = np.asarray(skimage.data.chelsea(), dtype=np.uint8)  # type: ignore[no-untyped-call]
-    return np.ascontiguousarray(whole[:150, :101])
 
 
 def filled(pipeline: FacePipeline, photo: RGB, scale: int, how: str) -> RGB:

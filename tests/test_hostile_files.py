@@ -175,8 +175,6 @@ def test_workers_end_with_a_killed_parent(tmp_path: Path) -> None:
     assert [(tmp_path / name).read_text() for name in "01"] == left
 
 
-
-
 def test_a_recipe_of_very_deep_tables(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("a." * 20_000 + "b = 1")
     with pytest.raises(RecipeError, match='unknown key "a"'):

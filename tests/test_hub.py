@@ -27,10 +27,10 @@ NAME = "hf:owner/faces"
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub that holds tiny weights as owner/faces, with a second folder in it, and an empty cache."""
-    tiny.save(tmp_path / "hub", tiny.generator()).rename(tmp_path / "hub" / "faces")
-    (tmp_path / "hub" / "owner").mkdir()
-    (tmp_path / "hub" / "faces").rename(tmp_path / "hub" / "owner" / "faces")
-    tiny.save(tmp_path / "hub" / "owner" / "faces", tiny.upscaler(), "rgb")
+    owner = tmp_path / "hub" / "owner"
+    owner.mkdir(parents=True)
+    faces = tiny.save(tmp_path, tiny.generator()).rename(owner / "faces")
+    tiny.save(faces, tiny.upscaler(), "rgb")
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)

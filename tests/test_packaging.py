@@ -18,7 +18,6 @@ from packaging.version import Version
 import facegen
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = ("facegen", "pipelines", "weights", "tests", "benchmarks")
 HEAVY = ("torch", "cv2", "dlib", "_dlib_pybind11", "skimage", "scipy", "lightning_fabric", "matplotlib")
 HELP = "from facegen.cli.main import main\nmain()"
 LOADED = "import atexit, sys\natexit.register(lambda: print('loaded:', *sys.modules))\n"
@@ -116,11 +115,6 @@ def test_runtime_imports_are_declared() -> None:
 
 def test_version_is_the_packages_own() -> None:
     assert project()["version"] == facegen.__version__
-
-
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_folders_exist(folder: str) -> None:
-    assert (ROOT / folder).is_dir()
 
 
 def test_wheel_bundles_recipes_weights_and_pages() -> None:

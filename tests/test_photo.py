@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import skimage.data
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -27,13 +26,9 @@ from facegen.ops.consistency import downsample_area, low_res_psnr
 from facegen.photo import PhotoOptions, restore_face, restore_photo, upscale_aligned
 from facegen.pipeline import FacePipeline
 from tests import tiny
+from tests.test_canvas import shrunk_error
 
 LANCZOS = PhotoOptions(background="lanczos")
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_all(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
@@ -53,25 +48,12 @@ def small(astronaut: RGB) -> RGB:
     return resize(astronaut, (128, 128))
 
 
-@pytest.fixture(scope="module")
-def cat() -> RGB:
-    """(150, 101, 3): a picture without a human face."""
-    whole = np.asarray(skimage.data.chelsea(), dtype=np.uint8)  # type: ignore[no-untyped-call]
-    return np.ascontiguousarray(whole[:150, :101])
-
-
 def distance(frame: HeadFrame, height: int, width: int) -> NDArray[np.float64]:
     """(H, W): how far each pixel of a photo lies outside a head's frame, in pixels; negative inside."""
     y, x = np.mgrid[:height, :width] + 0.5
     offset = np.stack([x - frame.center[0], y - frame.center[1]], axis=-1)
     along = [np.abs(offset @ np.array(axis)) / np.hypot(*axis) for axis in (frame.right, frame.down)]
     return np.asarray(np.maximum(*along) - frame.side / 2)
-
-
-def shrunk_error(result: RGB, original: RGB) -> float:
-    """Largest difference of the area-downsampled result to the photo, in 8-bit steps."""
-    shrunk = downsample_area(to_tensor(result).double(), (original.shape[0], original.shape[1]))
-    return float((shrunk * 255 - to_tensor(original).double() * 255).abs().max())
 
 
 def softened(rgb: RGB) -> RGB:

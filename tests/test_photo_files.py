@@ -30,12 +30,6 @@ Upscale = Callable[..., Upscaling]
 QUICK = PhotoOptions(scale=2, background="lanczos")
 
 
-@pytest.fixture(scope="session")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A pipeline recipe of tiny networks, two candidates per tile."""
-    return tiny.save_all(tmp_path_factory.mktemp("tiny"))
-
-
 @pytest.fixture
 def upscale_one(recipe: Path, tmp_path: Path) -> Upscale:
     """Upscale a picture into out/, twice as large unless other options say so."""

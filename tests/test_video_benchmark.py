@@ -21,14 +21,8 @@ from benchmarks.video import (
 )
 from facegen.evaluation.temporal import TemporalMetrics
 from facegen.pipeline import FacePipeline
-from tests.tiny import save_all
 
 LENGTH = Length(frames=3, paced=48, fps=12, size=256)
-
-
-@pytest.fixture(scope="module")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
-    return FacePipeline.load(save_all(tmp_path_factory.mktemp("weights")))
 
 
 @pytest.fixture(scope="module")

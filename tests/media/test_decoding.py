@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, features
+from PIL import Image, ImageCms
 from PIL.ExifTags import Base
 
 from facegen.arrays import RGB
@@ -199,12 +199,6 @@ def test_heic_is_read_where_its_reader_is_installed(tmp_path: Path) -> None:
     pillow_heif.register_heif_opener()
     Image.fromarray(scene()).save(tmp_path / "a.heic", quality=95)
     np.testing.assert_allclose(read_image(tmp_path / "a.heic").rgb.astype(int), scene(), atol=24)
-
-
-@pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without AVIF")
-def test_avif_is_read(tmp_path: Path) -> None:
-    Image.fromarray(scene()).save(tmp_path / "a.avif", quality=95)
-    np.testing.assert_allclose(read_image(tmp_path / "a.avif").rgb.astype(int), scene(), atol=24)
 
 
 @pytest.mark.parametrize(

@@ -135,12 +135,6 @@ def test_sixteen_bit_gray_with_alpha_is_rounded(tmp_path: Path) -> None:
     np.testing.assert_array_equal(picture.alpha, np.rint(samples[..., 1] / 257))
 
 
-def test_float_samples_are_refused(tmp_path: Path) -> None:
-    Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "a.tif")
-    with pytest.raises(ImageError, match="float samples; save it with 8 or 16 bits"):
-        read_image(tmp_path / "a.tif")
-
-
 @pytest.mark.parametrize("mode", ["1", "L"])
 def test_gray_and_one_bit_become_rgb(tmp_path: Path, mode: str) -> None:
     black_white = np.kron(np.eye(4), np.full((3, 3), 255)).astype(np.uint8)

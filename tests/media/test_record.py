@@ -33,11 +33,6 @@ PLAIN = np.zeros((8, 8, 3), np.uint8)
 
 
 @pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_all(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="module")
 def pipeline(recipe: Path) -> FacePipeline:
     return FacePipeline.load(recipe, ["fidelity=0.5"])
 

@@ -88,8 +88,3 @@ def test_film_sheet_shows_every_nth_frame_and_passes_all_on() -> None:
     assert list(sheet.kept) == list(range(0, 60, 3))
     assert len(sheet.kept) <= FILM_SHOWN
     assert sheet.picture().shape == (4 * (96 + 16) + 3 * 4, 6 * 192 + 5 * 4, 3)
-
-
-def test_film_sheet_of_nothing_is_refused() -> None:
-    with pytest.raises(UsageError, match="0 pictures"):
-        FilmSheet(count=3, fps=Fraction(30)).picture()

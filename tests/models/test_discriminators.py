@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from facegen.errors import ShapeError
@@ -101,11 +100,6 @@ def test_building_one_leaves_heads_to_the_global_seed() -> None:
     assert not torch.equal(heads[0], heads[2])
 
 
-def test_projected_golden_logits() -> None:
-    logits = torch.cat([x.flatten() for x in projected(stddev_group=0).eval()(pictures(1))])
-    torch.testing.assert_close(logits, torch.tensor([-0.16107, -0.094805, -0.20776, 0.10488]), rtol=1e-3, atol=1e-3)
-
-
 def test_projected_golden_logits_with_minibatch_deviation() -> None:
     logits = torch.cat([x.flatten(1) for x in projected().eval()(pictures(2))])
     expected = torch.tensor([-0.042496, 0.24444, 0.16643, 0.12095])
@@ -117,9 +111,6 @@ def test_heads_see_whether_faces_are_alike() -> None:
     alike, other = pictures(1).expand(2, -1, -1, -1), pictures(2)
     assert torch.equal(alike[0], other[0])
     assert all((a[0] != o[0]).all() for a, o in zip(net(alike), net(other), strict=True))
-    net = projected(stddev_group=0).eval()
-    for a, o in zip(net(alike), net(other), strict=True):
-        torch.testing.assert_close(a[0], o[0], rtol=1e-3, atol=1e-4)
 
 
 def test_minibatch_deviation_adds_one_channel_of_the_groups_spread() -> None:
@@ -145,12 +136,6 @@ def test_projected_judges_each_picture_by_itself_without_it() -> None:
     many = torch.cat([x.flatten(1) for x in net(pictures(3))], dim=1)
     single = torch.cat([x.flatten(1) for x in net(pictures(3)[1:2])], dim=1)
     torch.testing.assert_close(single[0], many[1], rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("wrong", [{"mix": 0}, {"head": 0}, {"mix_max": 0}, {"stddev_group": -1}, {"heads": 3}])
-def test_projected_config_refuses(wrong: dict[str, int]) -> None:
-    with pytest.raises(ValidationError):
-        ProjectedConfig.model_validate(wrong)
 
 
 def test_patch_has_16_by_16_logits_for_a_256_px_tile() -> None:
@@ -214,14 +199,6 @@ def test_patch_state_and_config_rebuild_the_network(norm: str) -> None:
     assert_rebuilt_from_card(patch(norm=norm).eval(), PatchDiscriminator, PatchConfig, *pair(2))
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"norm": "instance"}, {"norm": "xbatch"}, {"widths": (4, 4, 4)}, {"widths": (4, 4, 4, 0)}]
-)
-def test_patch_config_refuses(wrong: dict[str, object]) -> None:
-    with pytest.raises(ValidationError):
-        PatchConfig.model_validate(wrong)
-
-
 def module(features: int = 3, kernels: int = 4, dims: int = 2) -> MinibatchDiscrimination:
     torch.manual_seed(0)
     return MinibatchDiscrimination(features, kernels, dims)
@@ -250,11 +227,6 @@ def test_alone_is_near_to_itself_and_all_alike_are_near_to_all() -> None:
     torch.testing.assert_close(module()(batch(1).expand(5, 3))[:, 3:], torch.full((5, 4), 5.0))
 
 
-def test_order_of_the_batch_does_not_matter() -> None:
-    x, order = batch(6), torch.tensor([3, 0, 5, 1, 4, 2])
-    torch.testing.assert_close(module()(x[order]), module()(x)[order])
-
-
 @pytest.mark.parametrize(("features", "dims"), [(16, 5), (512, 5), (512, 32)])
 def test_at_the_start_features_of_unit_variance_are_about_one_apart(features: int, dims: int) -> None:
     net = module(features, kernels=100, dims=dims)
@@ -281,11 +253,3 @@ def test_bfloat16_stays_bfloat16() -> None:
 def test_other_shapes_are_named(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match=r"MinibatchDiscrimination: features have shape .*expected \(N, 3\)"):
         module()(torch.zeros(shape))
-
-
-def test_state_survives() -> None:
-    torch.manual_seed(9)
-    other = MinibatchDiscrimination(3, 4, 2)
-    assert not torch.equal(other(batch(4)), module()(batch(4)))
-    other.load_state_dict(module().state_dict())
-    assert torch.equal(other(batch(4)), module()(batch(4)))

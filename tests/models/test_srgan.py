@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from pydantic import ValidationError
 
 from facegen.errors import ShapeError
 from facegen.models.jnet import enlarge
@@ -127,9 +126,3 @@ def test_discriminator_may_see_the_low_res_picture() -> None:
     assert not torch.allclose(net(torch.cat([seen[:, :3], 1 - seen[:, 3:]], dim=1)), net(seen), atol=1e-5)
     with pytest.raises(ShapeError, match=r"SRGANDiscriminator: seen .*expected \(B, 6, H, W\) of at least 16 px"):
         net(seen[:, :3])
-
-
-@pytest.mark.parametrize("wrong", [{"scale": 3}, {"blocks": 0}, {"end_kernel": 4}, {"norm": "layer"}, {"deep": 3}])
-def test_config_refuses(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        SRGANConfig.model_validate(wrong)

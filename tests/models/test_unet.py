@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import ValidationError
 
 from facegen.errors import ShapeError
 from facegen.models.jnet import enlarge
@@ -126,9 +125,3 @@ def test_minibatch_discrimination_sees_whether_pictures_are_alike() -> None:
 def test_grid_names_what_does_not_fit(shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match=r"GridDiscriminator: seen .*expected \(B, 6, H, W\) of at least 8 px"):
         grid()(torch.zeros(shape))
-
-
-@pytest.mark.parametrize("wrong", [{"scale": 3}, {"widths": []}, {"depth": -1}, {"upsample": "bicubic"}, {"deep": 3}])
-def test_config_refuses(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValidationError):
-        UNetConfig.model_validate(wrong)

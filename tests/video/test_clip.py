@@ -41,11 +41,6 @@ def clip(film: list[RGB], tmp_path_factory: pytest.TempPathFactory) -> Clip:
     return Clip(write_video(tmp_path_factory.mktemp("clip") / "clip.mkv", film, FPS))
 
 
-@pytest.fixture(scope="session")
-def pipeline(tmp_path_factory: pytest.TempPathFactory) -> FacePipeline:
-    return FacePipeline.load(tiny.save_all(tmp_path_factory.mktemp("tiny")))
-
-
 def upscale(upscaler: ClipUpscaler, rgb: RGB, before: RGB | None = None) -> RGB:
     moved = None if before is None else motion(before, rgb)
     return upscaler.begin(SeenFrame(Fraction(0), rgb, tuple(heads_in_photo(rgb)), moved)).result().rgb

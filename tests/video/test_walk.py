@@ -15,7 +15,6 @@ from facegen.media.images import write_image
 from facegen.media.record import RECORD_KEY, record_text
 from facegen.pipeline import FacePipeline
 from facegen.video.walk import CURVES, EASINGS, Curve, Easing, Walk, WalkOptions, latent_in
-from tests import tiny
 
 KEYFRAMES = np.random.default_rng(0).standard_normal((4, 16))
 
@@ -112,16 +111,6 @@ def test_what_cannot_be_walked_is_refused() -> None:
 
 
 PLAIN = np.zeros((8, 8, 3), np.uint8)
-
-
-@pytest.fixture(scope="module")
-def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_all(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="module")
-def pipeline(recipe: Path) -> FacePipeline:
-    return FacePipeline.load(recipe)
 
 
 def test_a_seed_is_drawn_again_under_its_own_truncation(pipeline: FacePipeline, recipe: Path, tmp_path: Path) -> None:
