@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.clean import choosing_half
-from facegen.data.clean.cleaning import CropEmbedder, Embedded
+from facegen.data.clean.cleaning import Embedded, embed_crop
 from facegen.data.clean.judge import crowding
 from facegen.data.manifest import Entry
 from facegen.data.split import person_of, source_of
@@ -42,7 +43,7 @@ def chosen(files: Sequence[Path]) -> list[Path]:
 
 def embeddings_of(files: Sequence[Path]) -> dict[Path, NDArray[np.float64]]:
     """Embed the face of each picture: (128,)."""
-    work = CropEmbedder({file: Entry(file.name, file.name) for file in files})
+    work = partial(embed_crop, {file: Entry(file.name, file.name) for file in files})
     found = {}
     for outcome in track(run([Task(file, file) for file in files], work, Processes()), "looking", total=len(files)):
         if not isinstance(outcome, Embedded) or outcome.embedding is None:

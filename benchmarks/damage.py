@@ -24,7 +24,7 @@ from benchmarks.peers import real_esrgan, span
 from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.data.split import split, spread
 from facegen.evaluation.compare import LOW, Sides
-from facegen.evaluation.portraits import NAMES, Portrait, PortraitMeter, read_portrait
+from facegen.evaluation.portraits import NAMES, PortraitMeter, read_portrait
 from facegen.evaluation.report import Figure
 from facegen.evaluation.upscalers import Setting, Upscaler, load_upscalers
 from facegen.files import PIPELINES
@@ -67,7 +67,7 @@ def measure(found: dict[str, Way], files: list[Path], damage: str | None) -> tup
     for file in track(files, damage or CLEAN):
         original = read_portrait(file, SIDE)
         low = to_tensor(sides.reduce(original, meter.count))
-        meter.add(Portrait(low, original, {name: way(low) for name, way in found.items()}))
+        meter.add(low, original, {name: way(low) for name, way in found.items()})
     figures = {figure.name: figure for figure in meter.figures(str(sides), "")}
     return tuple(figures[NAMES[key][0]] for key in FIGURES)
 

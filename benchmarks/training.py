@@ -13,7 +13,7 @@ import argparse
 import resource
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -124,7 +124,7 @@ def measure(recipe: AnyRecipe, data: Path, device: str, steps: int, warmup: int)
     return cells, part_shares(make(recipe, data, device), device, steps)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--portraits", type=Path, help="for the J-net's recipes")
     parser.add_argument("--faces", type=Path, help="for the DCGAN's")
@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--pictures", type=int, default=64, help="to train on")
     parser.add_argument("--steps", type=int, default=10, help="in a round")
     parser.add_argument("--warmup", type=int, default=2, help="steps before the first round")
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     columns = ("recipe", "batch", "speed", "ms a step", "of the processor", "peak, MiB")
     speeds = Table(*columns, title=f"{options.device}, torch {torch.__version__}")
     parts = Table("part", "share", title="where a step's time goes")

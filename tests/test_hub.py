@@ -16,7 +16,7 @@ from facegen.hub import HubName, hub_name
 from facegen.media.images import read_image
 from facegen.models.dcgan import DCGANGenerator
 from facegen.pipeline import FacePipeline
-from facegen.training.model_card import README, model_card, upload
+from facegen.training.publish import README, model_card, upload
 from facegen.weights import CARD_FILE, MODEL_FILE, companion, find_weights, load_network, read_card
 from tests import tiny
 from tests.hub_server import Hub, running

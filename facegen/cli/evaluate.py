@@ -100,7 +100,7 @@ def evaluate(
 
 
 def _evaluate_films(films: Sequence[Path], fps: Fraction, out: Path) -> None:
-    from facegen.evaluation.films import evaluate_films
+    from facegen.evaluation.temporal import evaluate_films
 
     make_folder(out)
     evaluation = evaluate_films(films, fps, say)
@@ -138,7 +138,7 @@ def _refuse(names: Collection[str], measured: str) -> None:
 
 def _films(measured: Sequence[str]) -> list[Path]:
     """Return the films; none if all arguments name weights. Films and weights together are an error."""
-    from facegen.evaluation.films import is_film
+    from facegen.evaluation.temporal import is_film
 
     films = [Path(name) for name in measured if is_film(Path(name))]
     if films and len(films) < len(measured):

@@ -27,7 +27,7 @@ def publish(
     repository can give hf:OWNER/NAME wherever facegen takes the name of weights.
     """
     need_packages("train", "lightning_fabric")
-    from facegen.training.publish import LICENCE
+    from facegen.training.publish import LICENCE, upload
     from facegen.training.publish import publish as publish_run
     from facegen.training.start import RESOLVED
 
@@ -36,6 +36,4 @@ def publish(
     for folder in folders:
         print_path(folder)
     if to_hub is not None:
-        from facegen.training.model_card import upload
-
         say(upload(folders, to_hub), err=False)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from facegen.arrays import RGB, Points
 from facegen.data.manifest import Entry
 from facegen.data.reading import Length, Pixels
-from facegen.errors import ImageError, ShapeError
+from facegen.errors import ImageError
 from facegen.faces.align import HeadFrame, crop_head, frame_matrix, transform_points
 from facegen.faces.detect import FoundHead, heads_in_photo
 from facegen.faces.landmarks import landmarks_in_head
@@ -173,51 +173,3 @@ def sharpness(rgb: RGB) -> float:
     middle = rgb[quarter : rgb.shape[0] - quarter, quarter : rgb.shape[1] - quarter]
     luma = cv2.transform(middle.astype(np.float32), np.array([WEIGHTS], np.float32) / 255)
     return float(f"{cv2.Laplacian(luma, cv2.CV_32F).var():.6g}")
-
-
-LANDMARKS = (17, 21, 22, 26, 36, 39, 42, 45, 31, 35, 48, 54, 57, 8)
-"""Ends of the brows, corners of the eyes, wings of the nose, corners of the mouth, lower lip, chin."""
-_LEFT_HALF = [  # brow, eye, nose, mouth
-    [(-6.825897, -6.760612, -4.402142), (-1.330353, -7.122144, -6.903745)],
-    [(-5.311432, -5.485328, -3.987654), (-1.789930, -5.393625, -4.413414)],
-    [(-2.005628, -1.409845, -6.165652)],
-    [(-2.774015, 2.080775, -5.048531)],
-]
-_MIDDLE = [(0.0, 3.116408, -6.097667), (0.0, 7.415691, -4.070434)]
-TYPICAL_HEAD = np.array(
-    [point for half in _LEFT_HALF for point in (*half, *((-x, y, z) for x, y, z in reversed(half)))] + _MIDDLE
-)
-"""(14, 3), the places of `LANDMARKS` in a head that faces the viewer: x to the right, y down, z away from the viewer,
-roughly in centimetres. Source: the anthropometric model of AIFI, University of Coimbra
-(aifi.isr.uc.pt/Downloads/OpenGL/glAnthropometric3DModel.cpp), with all signs reversed."""
-DISTANCE = 3.0
-"""Focal length in sides of the crop, as is usual for portraits."""
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Degrees by which a head is turned towards the viewer's right, upwards, and clockwise."""
-
-    yaw: float
-    pitch: float
-    roll: float
-
-
-def head_pose(landmarks: Points, side: float) -> Pose:
-    """Find the rotation that projects the typical head's points onto the landmarks (perspective-n-point).
-
-    Faces and distances to the camera differ: for 44 people who were asked to look straight ahead, yaw has a standard
-    deviation of 4 degrees, pitch of 7 and roll of 0.5.
-
-    Args:
-        landmarks: (68, 2) points (x, y) in dlib's order, in pixels of an aligned crop with this side.
-    """
-    if landmarks.shape != (68, 2):
-        raise ShapeError(f"head_pose: landmarks have shape {landmarks.shape}, expected (68, 2).")
-    camera = np.array([(DISTANCE * side, 0, side / 2), (0, DISTANCE * side, side / 2), (0, 0, 1)], np.float64)
-    points = np.ascontiguousarray(landmarks[list(LANDMARKS)], dtype=np.float64)
-    _, rotation, _ = cv2.solvePnP(TYPICAL_HEAD, points, camera, None, flags=cv2.SOLVEPNP_SQPNP)
-    turned = np.asarray(cv2.Rodrigues(rotation)[0], dtype=np.float64)
-    across, (x, y, z) = turned[:, 0], -turned[:, 2]  # along the eyes; where the nose points
-    yaw, pitch, roll = math.atan2(x, -z), math.asin(max(-1.0, min(1.0, -y))), math.atan2(across[1], across[0])
-    return Pose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))

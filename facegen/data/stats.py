@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,13 +12,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.arrays import RGB
-from facegen.data.cutting import head_pose, sharpness
+from facegen.arrays import RGB, Points
+from facegen.data.cutting import sharpness
 from facegen.data.manifest import Entry, entries_of
 from facegen.data.prepare import read_ledger
 from facegen.data.reading import read_crop
 from facegen.data.split import spread
-from facegen.errors import FileError, ImageError, UsageError
+from facegen.errors import FileError, ImageError, ShapeError, UsageError
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of, write_text
 from facegen.media.report import histogram, picture_url, render
@@ -36,6 +37,24 @@ FIGURES = {
 }
 """Name of a figure -> its text on the page."""
 SUMMARY_HEAD = ("figure", "crops", "mean", "5 %", "median", "95 %")
+
+LANDMARKS = (17, 21, 22, 26, 36, 39, 42, 45, 31, 35, 48, 54, 57, 8)
+"""Ends of the brows, corners of the eyes, wings of the nose, corners of the mouth, lower lip, chin."""
+_LEFT_HALF = [  # brow, eye, nose, mouth
+    [(-6.825897, -6.760612, -4.402142), (-1.330353, -7.122144, -6.903745)],
+    [(-5.311432, -5.485328, -3.987654), (-1.789930, -5.393625, -4.413414)],
+    [(-2.005628, -1.409845, -6.165652)],
+    [(-2.774015, 2.080775, -5.048531)],
+]
+_MIDDLE = [(0.0, 3.116408, -6.097667), (0.0, 7.415691, -4.070434)]
+TYPICAL_HEAD = np.array(
+    [point for half in _LEFT_HALF for point in (*half, *((-x, y, z) for x, y, z in reversed(half)))] + _MIDDLE
+)
+"""(14, 3), the places of `LANDMARKS` in a head that faces the viewer: x to the right, y down, z away from the viewer,
+roughly in centimetres. Source: the anthropometric model of AIFI, University of Coimbra
+(aifi.isr.uc.pt/Downloads/OpenGL/glAnthropometric3DModel.cpp), with all signs reversed."""
+DISTANCE = 3.0
+"""Focal length in sides of the crop, as is usual for portraits."""
 
 
 @dataclass(frozen=True)
@@ -159,3 +178,32 @@ def _counts(folder: Path, entries: Sequence[Entry]) -> dict[str, int]:
         **{f"dropped by clean: {reason}": count for reason, count in reasons.most_common()},
         **{f"left out by prepare: {reason}": count for reason, count in left_out.most_common()},
     }
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Degrees by which a head is turned towards the viewer's right, upwards, and clockwise."""
+
+    yaw: float
+    pitch: float
+    roll: float
+
+
+def head_pose(landmarks: Points, side: float) -> Pose:
+    """Find the rotation that projects the typical head's points onto the landmarks (perspective-n-point).
+
+    Faces and distances to the camera differ: for 44 people who were asked to look straight ahead, yaw has a standard
+    deviation of 4 degrees, pitch of 7 and roll of 0.5.
+
+    Args:
+        landmarks: (68, 2) points (x, y) in dlib's order, in pixels of an aligned crop with this side.
+    """
+    if landmarks.shape != (68, 2):
+        raise ShapeError(f"head_pose: landmarks have shape {landmarks.shape}, expected (68, 2).")
+    camera = np.array([(DISTANCE * side, 0, side / 2), (0, DISTANCE * side, side / 2), (0, 0, 1)], np.float64)
+    points = np.ascontiguousarray(landmarks[list(LANDMARKS)], dtype=np.float64)
+    _, rotation, _ = cv2.solvePnP(TYPICAL_HEAD, points, camera, None, flags=cv2.SOLVEPNP_SQPNP)
+    turned = np.asarray(cv2.Rodrigues(rotation)[0], dtype=np.float64)
+    across, (x, y, z) = turned[:, 0], -turned[:, 2]  # along the eyes; where the nose points
+    yaw, pitch, roll = math.atan2(x, -z), math.asin(max(-1.0, min(1.0, -y))), math.atan2(across[1], across[0])
+    return Pose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))

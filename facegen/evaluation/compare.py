@@ -18,7 +18,7 @@ from facegen.errors import ImageError, UsageError
 from facegen.evaluation.album import Album
 from facegen.evaluation.features import PairDistance
 from facegen.evaluation.groups import Grouping, evaluate_groups
-from facegen.evaluation.portraits import NAMES, Portrait, PortraitMeter, read_portrait
+from facegen.evaluation.portraits import NAMES, PortraitMeter, read_portrait
 from facegen.evaluation.report import BASELINE, ORIGINAL, Evaluation, Figure, Protocol, Sheet, ratio
 from facegen.evaluation.upscalers import Setting, Upscaler, from_pipeline, load_upscalers
 from facegen.media.images import read_image
@@ -130,7 +130,7 @@ class Comparison:
             results, times = self._upscale(low)
             name = file.relative_to(root or file.parent).with_suffix("")
             album.add("-".join(name.parts), low, results, original)
-            meter.add(Portrait(to_tensor(low), original, results, plan))
+            meter.add(to_tensor(low), original, results, plan)
             self.portraits.append(file)
             seconds.append(times)
         if meter.count < 2:

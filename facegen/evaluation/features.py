@@ -39,9 +39,7 @@ LPIPS = "LPIPS 0.1 with AlexNet (torchmetrics)"
 BATCH = 16
 
 
-def pooled_features(
-    network: EfficientNetLite, pictures: RGB, side: int, *, batch: int = BATCH, device: str = "cpu"
-) -> Features:
+def pooled_features(network: EfficientNetLite, pictures: RGB, side: int, *, device: str = "cpu") -> Features:
     """Average the network's last map over each picture.
 
     Args:
@@ -60,15 +58,15 @@ def pooled_features(
         pooled: Tensor = network(x)[-1].mean(dim=(2, 3))
         return pooled
 
-    return _in_batches(pool, pictures, device, batch) if len(pictures) else np.zeros((0, network.channels[-1]))
+    return _in_batches(pool, pictures, device) if len(pictures) else np.zeros((0, network.channels[-1]))
 
 
-def _in_batches(extract: Callable[[Tensor], Tensor], pictures: RGB, device: str, batch: int) -> Features:
+def _in_batches(extract: Callable[[Tensor], Tensor], pictures: RGB, device: str) -> Features:
     """Compute features, (N, D), of (N, H, W, 3) uint8; `extract` takes (B, 3, H, W) uint8 and returns (B, D)."""
     found = []
     with torch.inference_mode():
-        for start in range(0, len(pictures), batch):
-            x = torch.from_numpy(pictures[start : start + batch]).to(device).permute(0, 3, 1, 2)
+        for start in range(0, len(pictures), BATCH):
+            x = torch.from_numpy(pictures[start : start + BATCH]).to(device).permute(0, 3, 1, 2)
             found.append(extract(x).cpu().double())
     return np.asarray(torch.cat(found).numpy())
 
@@ -98,7 +96,7 @@ def load_inception(file: Path | None = None, device: str = "cpu") -> Extractor:
     except (OSError, EOFError, RuntimeError, TypeError, pickle.UnpicklingError) as error:
         raise WeightsError(f"{file}: holds no weights of torch-fidelity's Inception ({one_line(error)}).") from None
     network = network.to(device)
-    return lambda pictures: _in_batches(lambda x: network(x)[0], pictures, device, BATCH)
+    return lambda pictures: _in_batches(lambda x: network(x)[0], pictures, device)
 
 
 def load_lpips(device: str = "cpu") -> PairDistance:

@@ -44,16 +44,6 @@ NAMES: dict[str, tuple[str, str, str]] = {
 
 
 @dataclass(frozen=True)
-class Portrait:
-    """A portrait and the results of upscaling its reduction."""
-
-    low_res: Tensor  # (3, h, w) in [0, 1]
-    original: RGB  # (s*h, s*w, 3)
-    results: Mapping[str, RGB]  # column -> (s*h, s*w, 3), as a file would hold it
-    plan: TilePlan | None = None  # tiles whose seams are measured
-
-
-@dataclass(frozen=True)
 class _Analysis:
     """The feature maps, landmarks and identity of a picture."""
 
@@ -79,20 +69,27 @@ class PortraitMeter:
         """Key of `NAMES` -> column -> value of each portrait so far."""
         self._patches: dict[str, list[Features]] = {}
 
-    def add(self, portrait: Portrait) -> None:
-        """Measure the next portrait."""
+    def add(self, low_res: Tensor, original: RGB, results: Mapping[str, RGB], plan: TilePlan | None = None) -> None:
+        """Measure the next portrait.
+
+        Args:
+            low_res: (3, h, w) in [0, 1], as it was upscaled.
+            original: (s*h, s*w, 3).
+            results: column -> (s*h, s*w, 3), as a file would hold it.
+            plan: tiles whose seams are measured.
+        """
         self.count += 1
-        original, analysis = to_tensor(portrait.original), self._analyse(portrait.original)
+        true, analysis = to_tensor(original), self._analyse(original)
         rng = np.random.default_rng((PATCH_SEED, self.count))
-        corners = rng.integers(0, portrait.original.shape[0] - PATCH + 1, (PATCHES, 2))
-        for column, picture in (*portrait.results.items(), (ORIGINAL, portrait.original)):
+        corners = rng.integers(0, original.shape[0] - PATCH + 1, (PATCHES, 2))
+        for column, picture in (*results.items(), (ORIGINAL, original)):
             image = to_tensor(picture)
             found = {"nyquist": metrics.nyquist_peak(image)}
-            if portrait.plan is not None:
-                found["seams"] = seam_gauge(image, portrait.plan).mean
+            if plan is not None:
+                found["seams"] = seam_gauge(image, plan).mean
             if column != ORIGINAL:
-                found |= _compare(image, original, portrait.low_res, self._analyse(picture), analysis)
-                found |= {} if self.lpips is None else {"lpips": self.lpips(image, original)}
+                found |= _compare(image, true, low_res, self._analyse(picture), analysis)
+                found |= {} if self.lpips is None else {"lpips": self.lpips(image, true)}
             for key, value in found.items():
                 self.values.setdefault(key, {}).setdefault(column, []).append(value)
             patches = np.stack([picture[y : y + PATCH, x : x + PATCH] for y, x in corners])

@@ -1,4 +1,4 @@
-"""Temporal metrics of a film: warping error, flicker, landmark jitter, sharpness, measured frame by frame.
+"""Temporal metrics of films: warping error, flicker, landmark jitter, sharpness, measured frame by frame.
 
 Motion between two frames is found by Farneback's flow (G. Farneback, "Two-Frame Motion Estimation Based on Polynomial
 Expansion", SCIA 2003), which no other part of facegen uses, on frames reduced by area to a quarter of their sides, so
@@ -8,8 +8,10 @@ that fine detail, which may flicker, does not affect it.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,9 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.arrays import RGB
-from facegen.errors import ShapeError, UsageError
+from facegen.errors import ImageError, ShapeError, UsageError
+from facegen.evaluation.report import Evaluation, Figure, Protocol, Sheet
 from facegen.faces.landmarks import faces_in_photo
+from facegen.files import is_folder
+from facegen.media.images import find_pictures, read_image
+from facegen.media.sheets import FilmSheet
+from facegen.media.video_reader import Clip, is_clip
 from facegen.ops.flow import Flow, resize_flow, trust, warp
+from facegen.weights import CARD_FILE
 
 Plane = NDArray[np.float32]
 REDUCED = 4
@@ -30,6 +38,15 @@ FINE = 1 / 256
 """Standard deviation of the Gaussian that separates fine detail, as a share of the shorter side: 3 px of 768. It is at
 least one pixel."""
 FLOW = f"Farneback's flow on frames reduced {REDUCED}x by area, where there and back agree"
+GUESSED = 1000
+"""Frames assumed, for the sheet, in a film that does not state its number of frames."""
+FIGURES = (
+    ("Warping error, squared 8-bit steps a second", "warping", FLOW, "lower"),
+    ("Flicker energy, squared 8-bit steps a second", "flicker", FLOW, "lower"),
+    ("Landmark jitter, % of eye distance a second", "jitter", "dlib, the largest face", "lower"),
+    ("Sharpness (variance of the Laplacian)", "sharpness", "luma", "equal"),
+)
+"""Name, field of `TemporalMetrics`, method, wanted value."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +74,12 @@ class TemporalMeter:
 
     Args:
         fps: frames per second, more than 0.
-        faces: also measure jitter; finding the landmarks is half of the work.
     """
 
-    def __init__(self, fps: float, *, faces: bool = True) -> None:
+    def __init__(self, fps: float) -> None:
         if not fps > 0:
             raise UsageError(f"TemporalMeter: {fps} frames per second, expected more than 0.")
-        self._fps, self._faces = fps, faces
+        self._fps, self._has_face = fps, True
         self._warping: list[float] = []
         self._flicker: list[float] = []
         self._jitter: list[float] = []
@@ -83,13 +99,13 @@ class TemporalMeter:
         if len(self._frames) == 2:
             self._flicker.append(_flicker_energy(self._frames[0], self._frames[1], measured))
         self._frames.append(measured)
-        if self._faces:
+        if self._has_face:
             self._add_points(frame)
 
     def _add_points(self, frame: RGB) -> None:
         """Find the largest face and measure its jitter; a film without a face in its first frame gets none."""
         faces = faces_in_photo(frame)
-        self._faces = bool(faces or self._points)
+        self._has_face = bool(faces or self._points)
         self._points.append(faces[0].points if faces else None)
         three = [points for points in self._points if points is not None]
         if len(three) == 3:
@@ -160,3 +176,76 @@ def _flicker_energy(first: _Measured, middle: _Measured, last: _Measured) -> flo
 
 def _mean(values: Plane, where: NDArray[Any]) -> float:
     return float(values[where].mean(dtype=np.float64)) if where.any() else 0.0
+
+
+@dataclass(frozen=True)
+class Film:
+    """A film file, or a folder of frames."""
+
+    path: Path
+    fps: Fraction
+    size: tuple[int, int]  # width, height
+    count: int  # of frames, estimated if the file does not state it
+
+    def frames(self) -> Iterator[RGB]:
+        """Read each frame, (H, W, 3), in order."""
+        if is_folder(self.path):
+            yield from (read_image(file).rgb for file in find_pictures([self.path]))
+        else:
+            yield from (rgb for _, rgb in Clip(self.path).frames())
+
+
+def is_film(path: Path) -> bool:
+    """Return whether a path is a film file or a folder of frames, rather than weights."""
+    if not is_folder(path):
+        return is_clip(path)
+    try:
+        return not (path / CARD_FILE).exists() and bool(find_pictures([path]))
+    except ImageError:  # no pictures in it
+        return False
+
+
+def open_film(path: Path, fps: Fraction) -> Film:
+    """Open a film; `fps` is the rate of a folder of frames."""
+    if is_folder(path):
+        files = find_pictures([path])
+        height, width = read_image(files[0]).rgb.shape[:2]
+        return Film(path, fps, (width, height), len(files))
+    clip = Clip(path)
+    return Film(path, clip.fps, clip.size, clip.count or GUESSED)
+
+
+def evaluate_films(paths: Sequence[Path], fps: Fraction, report: Callable[[str], None]) -> Evaluation:
+    """Measure films, as `is_film` finds them, frame by frame; `fps` is the rate of folders of frames.
+
+    Raises:
+        UsageError: if one is named twice, or sizes or frame rates differ, as their figures would not be comparable.
+        FileError: if one cannot be read.
+    """
+    if len(set(paths)) < len(paths):
+        raise UsageError(f"{' '.join(map(str, paths))}: names the same film twice; name each once.")
+    first, *others = films = [open_film(path, fps) for path in paths]
+    for other in others:
+        if (first.size, first.fps) != (other.size, other.fps):
+            each = [f"{film.path} has {film.size[0]} × {film.size[1]} px at {film.fps} fps" for film in (first, other)]
+            raise UsageError(f"{', '.join(each)}; only films of one size and frame rate are measured side by side.")
+    found, sheets = {}, []
+    for film in films:
+        report(f"measuring {film.count} frames of {film.path}")
+        sheet, meter = FilmSheet(film.count, film.fps), TemporalMeter(float(film.fps))
+        for frame in sheet.watch(film.frames()):
+            meter.add(frame)
+        found[str(film.path)] = meter.result()
+        sheets.append(Sheet(str(film.path), sheet.picture()))
+    facts = {"films": ", ".join(found), "frames": ", ".join(str(x.frames) for x in found.values())}
+    return Evaluation("Films", tuple(found), _figures(found, first), tuple(sheets), facts)
+
+
+def _figures(found: dict[str, TemporalMetrics], film: Film) -> tuple[Figure, ...]:
+    least, size = min(x.frames for x in found.values()), f"{film.size[0]} × {film.size[1]} px"
+
+    def figure(name: str, field: str, features: str, wanted: str) -> Figure:
+        protocol = Protocol(features, least, size, f"all frames, {film.fps} a second")
+        return Figure(name, {column: getattr(x, field) for column, x in found.items()}, protocol, wanted)
+
+    return tuple(figure(*each) for each in FIGURES)

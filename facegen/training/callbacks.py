@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,12 +18,11 @@ from facegen.errors import printable
 from facegen.files import replacing, write_text
 from facegen.media.images import write_image
 from facegen.training.checkpoints import best_diversity, best_score, save_if_best
-from facegen.training.config import RunConfig
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from facegen.training.objectives import Objective
+    from facegen.training.trainer import Trainer
 
 Stats = dict[str, Any]
 Figures = dict[str, float]
@@ -48,60 +47,42 @@ INCHES, DPI = (16, 7), 100
 MARGINS = {"left": 0.035, "right": 0.99, "bottom": 0.075, "top": 0.95, "wspace": 0.2, "hspace": 0.3}
 
 
-class Run(Protocol):
-    """The part of a trainer that callbacks see."""
-
-    config: RunConfig
-    objective: Objective
-    folder: Path
-    step: int
-    setbacks: int
-    """How often the run has gone back."""
-
-    @property
-    def images_seen(self) -> int: ...
-
-    def state(self) -> dict[str, Any]: ...
-
-    def go_back(self) -> None: ...
-
-
 class Callback:
     """Does nothing; override what is needed. Only the first process calls it."""
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: Trainer) -> None:
         """Before the first step, also of a resumed run."""
 
-    def on_log(self, run: Run, stats: Stats) -> None:
+    def on_log(self, run: Trainer, stats: Stats) -> None:
         """Every `log_images`: mean losses, speed."""
 
-    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
+    def on_validation(self, run: Trainer, sheet: RGB, figures: Figures) -> None:
         """Every `preview_images`: the result of `Objective.validate`."""
 
-    def on_return(self, run: Run) -> None:
+    def on_return(self, run: Trainer) -> None:
         """After the run went back to its best checkpoint."""
 
-    def on_end(self, run: Run) -> None:
+    def on_end(self, run: Trainer) -> None:
         """After the last step, also of a run that fails."""
 
 
 class StatsFile(Callback):
     """stats.jsonl: one line per log and per validation. A run that is resumed or goes back drops the later ones."""
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: Trainer) -> None:
         path = run.folder / STATS
         if path.exists():
             kept = [line for line in read_stats(run.folder) if line["images"] <= run.images_seen]
             write_text(path, "".join(json.dumps(line) + "\n" for line in kept))
 
-    def on_return(self, run: Run) -> None:
+    def on_return(self, run: Trainer) -> None:
         self.on_start(run)
 
-    def on_log(self, run: Run, stats: Stats) -> None:
+    def on_log(self, run: Trainer, stats: Stats) -> None:
         with (run.folder / STATS).open("a", encoding="utf-8") as file:
             file.write(json.dumps(stats) + "\n")
 
-    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
+    def on_validation(self, run: Trainer, sheet: RGB, figures: Figures) -> None:
         found = {f"validation/{name}": round(value, 5) for name, value in figures.items()}
         self.on_log(run, {"step": run.step, "images": run.images_seen, **found})
 
@@ -120,50 +101,50 @@ def read_stats(folder: Path) -> list[Stats]:
 class Samples(Callback):
     """samples/IMAGES.png, a sheet of the same samples over time, and losses.png, the curves so far."""
 
-    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
+    def on_validation(self, run: Trainer, sheet: RGB, figures: Figures) -> None:
         write_image(_sheet_path(run), sheet)
 
-    def on_end(self, run: Run) -> None:
+    def on_end(self, run: Trainer) -> None:
         self._draw_losses(run)
         if run.images_seen and not _sheet_path(run).exists():
             write_image(_sheet_path(run), run.objective.validate()[0])
 
-    def on_log(self, run: Run, stats: Stats) -> None:
+    def on_log(self, run: Trainer, stats: Stats) -> None:
         if run.config.due(run.images_seen, 10 * run.config.log_images):
             self._draw_losses(run)
 
-    def _draw_losses(self, run: Run) -> None:
+    def _draw_losses(self, run: Trainer) -> None:
         if (run.folder / STATS).exists():
             draw_curves(read_stats(run.folder), run.folder / "losses.png")
 
 
-def _sheet_path(run: Run) -> Path:
+def _sheet_path(run: Trainer) -> Path:
     return run.folder / "samples" / f"{run.images_seen:09d}.png"
 
 
 class TensorBoard(Callback):
     """tensorboard/: the same figures and sheets for `tensorboard --logdir RUN`."""
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: Trainer) -> None:
         from tensorboardX import SummaryWriter
 
         after = run.images_seen + 1  # hides what an interrupted run logged after its checkpoint
         self.writer = SummaryWriter(str(run.folder / "tensorboard"), purge_step=after)
 
-    def on_return(self, run: Run) -> None:
+    def on_return(self, run: Trainer) -> None:
         self.writer.close()
         self.on_start(run)
 
-    def on_log(self, run: Run, stats: Stats) -> None:
+    def on_log(self, run: Trainer, stats: Stats) -> None:
         for name, value in stats.items():
             if name not in ("step", "images"):
                 self.writer.add_scalar(name, value, run.images_seen)
 
-    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
+    def on_validation(self, run: Trainer, sheet: RGB, figures: Figures) -> None:
         self.writer.add_image("samples", sheet, run.images_seen, dataformats="HWC")
         self.on_log(run, {f"validation/{name}": value for name, value in figures.items()})
 
-    def on_end(self, run: Run) -> None:
+    def on_end(self, run: Trainer) -> None:
         self.writer.close()
 
 
@@ -176,10 +157,10 @@ class Watchdog(Callback):
         """`bounded`: the discriminator's loss cannot fall below 0, as Wasserstein's can."""
         self.warn, self.bounded = warn, bounded
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: Trainer) -> None:
         best_score(run.folder)  # refuses a damaged note now rather than after hours
 
-    def on_log(self, run: Run, stats: Stats) -> None:
+    def on_log(self, run: Trainer, stats: Stats) -> None:
         loss = stats.get("discriminator/total", math.inf)
         if self.bounded and loss < SATURATED:
             self.warn(
@@ -187,7 +168,7 @@ class Watchdog(Callback):
                 "teaches nothing. A lower learning rate, or loss.r1, helps."
             )
 
-    def on_validation(self, run: Run, sheet: RGB, figures: Figures) -> None:
+    def on_validation(self, run: Trainer, sheet: RGB, figures: Figures) -> None:
         diversity = figures.get("diversity", math.inf)
         sound = (best_diversity(run.folder) or 0) >= COLLAPSED
         if diversity < COLLAPSED:
@@ -199,7 +180,7 @@ class Watchdog(Callback):
             noted = diversity if math.isfinite(diversity) else None
             save_if_best(run.folder, run.state(), figures["score"], noted)
 
-    def _remedy(self, run: Run, sound: bool) -> str:
+    def _remedy(self, run: Trainer, sound: bool) -> str:
         """Send the run back if its best checkpoint is sound, but not too often; say what happens, or what to do."""
         if not sound:
             return "No checkpoint before was better; a lower optimizer.learning_rate, or loss.r1, helps."
@@ -221,25 +202,25 @@ class TrainingProgress(Callback):
         )  # fmt: skip
         self.task = self.progress.add_task("images", total=None, speed="")
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: Trainer) -> None:
         self.progress.update(self.task, total=run.config.images, completed=run.images_seen)
         self.progress.start()
 
-    def on_log(self, run: Run, stats: Stats) -> None:
+    def on_log(self, run: Trainer, stats: Stats) -> None:
         speed = f"{stats['images_per_second']:g}/s"
         losses = "  ".join(f"{key.removesuffix('/total')} {stats[key]:.4g}" for key in stats if key.endswith("/total"))
         self.progress.update(self.task, completed=run.images_seen, speed=f"{speed}  {losses}")
         if not self.console.is_interactive:
             self.warn("  ".join(f"{k} {v if isinstance(v, int) else f'{v:g}'}" for k, v in stats.items()))
 
-    def on_return(self, run: Run) -> None:
+    def on_return(self, run: Trainer) -> None:
         self.progress.update(self.task, completed=run.images_seen)
 
     def warn(self, text: str) -> None:
         """Print a message literally, without breaking the line."""
         self.console.print(printable(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
-    def on_end(self, run: Run) -> None:
+    def on_end(self, run: Trainer) -> None:
         self.progress.update(self.task, completed=run.images_seen)
         self.progress.stop()
 

@@ -201,9 +201,9 @@ def _resizing(draws: ItemDraws, side: int, room: int, factor: Tensor, reverse: b
     return weights / weights.sum(2, keepdim=True)
 
 
-def _cubic(x: Tensor, a: float = -0.75) -> Tensor:
-    """Keys's cubic kernel at distances in pixels."""
-    near, far = ((a + 2) * x - (a + 3)) * x * x + 1, a * (((x - 5) * x + 8) * x - 4)
+def _cubic(x: Tensor) -> Tensor:
+    """Keys's cubic kernel with a = -0.75, at distances in pixels."""
+    near, far = (1.25 * x - 2.25) * x * x + 1, -0.75 * (((x - 5) * x + 8) * x - 4)
     return torch.where(x < 1, near, torch.where(x < 2, far, torch.zeros_like(x)))
 
 

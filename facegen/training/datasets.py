@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -20,23 +21,15 @@ from facegen.training.damage import Colours, in_8_bits
 from facegen.training.random import ItemDraws
 
 
-class Order:
-    """An endless shuffled order of `count` items: each epoch is a new permutation, determined by the seed."""
+def shuffled(count: int, seed: int, start: int, number: int) -> list[int]:
+    """Items start, start+1, ... of an endless order of `count` items: each epoch is a new permutation, by the seed."""
+    return [_epoch(count, seed, i // count)[i % count] for i in range(start, start + number)]
 
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed = count, seed
-        self._cached: tuple[int, list[int]] = (-1, [])
 
-    def take(self, start: int, number: int) -> list[int]:
-        """Items start, start+1, ... of the endless order."""
-        return [self._epoch(i // self.count)[i % self.count] for i in range(start, start + number)]
-
-    def _epoch(self, epoch: int) -> list[int]:
-        cached, order = self._cached
-        if cached != epoch:
-            order = np.random.default_rng((self.seed, epoch)).permutation(self.count).tolist()
-            self._cached = (epoch, order)
-        return order
+@lru_cache(maxsize=4)
+def _epoch(count: int, seed: int, epoch: int) -> list[int]:
+    order: list[int] = np.random.default_rng((seed, epoch)).permutation(count).tolist()
+    return order
 
 
 class FaceDataset:
@@ -47,12 +40,12 @@ class FaceDataset:
     ) -> None:
         pictures, self.files = load_square(files, side, warn)
         self.pictures = torch.from_numpy(pictures).to(device)
-        self.order, self.seed = Order(len(pictures), seed), seed
+        self.seed = seed
 
     def batch(self, start: int, size: int) -> Tensor:
         """Items start, start+1, ... of the training order: (size, 3, side, side) in [-1, 1]."""
         device = self.pictures.device
-        index = torch.tensor(self.order.take(start, size)).to(device, non_blocking=True)
+        index = torch.tensor(shuffled(len(self.pictures), self.seed, start, size)).to(device, non_blocking=True)
         picked = self.pictures[index].permute(0, 3, 1, 2)
         flip = ItemDraws(self.seed, torch.arange(start, start + size, device=device)).chance(0.5, 1, 1, 1)
         return torch.where(flip, picked.flip(3), picked).float().div(127.5).sub(1)
@@ -104,7 +97,6 @@ class PairDataset:
         self.scale, self.config, self.seed = scale, config, seed
         pictures, self.files = _load(files, side, config.crop, warn)
         self.pictures = [torch.from_numpy(picture).to(device) for picture in pictures]
-        self.order = Order(len(pictures), seed)
 
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
         """Items start, start+1, ...: (size, 3, crop/s, crop/s) and (size, 3, crop, crop), both in [0, 1]."""
@@ -112,7 +104,7 @@ class PairDataset:
         places = ItemDraws(2 * self.seed + 1, items)
         zooms = torch.where(places.chance(0.5), torch.ones(size), places.uniform(low=1.0, high=c.zoom_max)).tolist()
         corners, turns = places.uniform(2).tolist(), places.integers(4 if c.quarter_turns else 1).tolist()
-        picked = [self.pictures[i] for i in self.order.take(start, size)]
+        picked = [self.pictures[i] for i in shuffled(len(self.pictures), self.seed, start, size)]
         crops = [self._crop(*item) for item in zip(picked, zooms, corners, turns, strict=True)]
         high = torch.stack(crops)
         colours = ItemDraws(2 * self.seed, items.to(high.device))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from facegen.errors import ShapeError
 
 Logits = Sequence[Tensor]
 """One tensor (B, ...) per head."""
+AdversarialKind = Literal["minimax", "non-saturating", "lsgan", "hinge", "wasserstein"]
 Label = float | Tensor
 """One for all pictures, or (B,), one for each."""
 
@@ -158,7 +159,7 @@ class WeightSchedule(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False
         """False for a weight that is always 0."""
         return self.start > 0 or bool(self.end)
 
-    def __call__(self, images_seen: int) -> float:
+    def __call__(self, images_seen: float) -> float:
         """The weight after this many pictures."""
         if self.end is None or images_seen < self.fade_from:
             return self.start
@@ -190,7 +191,7 @@ def _mean(losses: Sequence[Tensor]) -> Tensor:
 class HistoricalAverage(nn.Module):
     """Mean of a network's parameters over time, and the penalty that pulls them there (Salimans et al. 2016).
 
-    Before the first update the mean is the parameters' values at construction.
+    At first the mean is the parameters' values at construction.
     """
 
     mean: Tensor
@@ -201,15 +202,16 @@ class HistoricalAverage(nn.Module):
         self.register_buffer("mean", _parameters(module).detach().clone())  # (parameters,)
         self.register_buffer("count", torch.tensor(0))
 
-    def penalty(self, module: nn.Module) -> Tensor:
-        """Squared distance of the parameters from their mean, |theta - mean|^2, per parameter; with their gradient."""
-        return (_parameters(module) - self.mean).square().mean()
+    def forward(self, module: nn.Module) -> Tensor:
+        """Squared distance of the parameters from their mean, |theta - mean|^2, per parameter; with their gradient.
 
-    @torch.no_grad()
-    def update(self, module: nn.Module) -> None:
-        """Add the parameters' current values to the mean; once a step."""
-        self.count += 1
-        self.mean += (_parameters(module) - self.mean) / self.count
+        Then the mean takes in the parameters' current values, so call it once a step.
+        """
+        penalty = (_parameters(module) - self.mean).square().mean()
+        with torch.no_grad():
+            self.count += 1
+            self.mean += (_parameters(module) - self.mean) / self.count
+        return penalty
 
 
 class ReplayBuffer(nn.Module):

@@ -37,9 +37,9 @@ class Draws:
         """(count, *shape) integers in [low, high)."""
         return self._share(torch.randint(low, high, (count * self.world, *shape), generator=self.rng))
 
-    def shared(self, low: int, high: int, count: int) -> Tensor:
-        """(count,) integers in [low, high), equal in all processes."""
-        return torch.randint(low, high, (count,), generator=self.rng).to(self.device, non_blocking=True)
+    def shared(self, high: int) -> Tensor:
+        """(2,) integers in [0, high), equal in all processes: the top and left of a square, for example."""
+        return torch.randint(high, (2,), generator=self.rng).to(self.device, non_blocking=True)
 
     def _share(self, rows: Tensor) -> Tensor:
         return rows.chunk(self.world)[self.rank].to(self.device, non_blocking=True)
@@ -75,8 +75,8 @@ class FixedDraws(Draws):
     def randint(self, low: int, high: int, count: int, *shape: int) -> Tensor:
         return self._placed("randint", low, high, count, *shape)
 
-    def shared(self, low: int, high: int, count: int) -> Tensor:
-        return self._placed("shared", low, high, count)
+    def shared(self, high: int) -> Tensor:
+        return self._placed("shared", high)
 
     def _placed(self, name: str, *arguments: int) -> Tensor:
         if self._next == len(self._places):
@@ -144,10 +144,10 @@ def colour(x: Tensor, draws: Draws) -> Tensor:
     return contrasted
 
 
-def translation(x: Tensor, draws: Draws, ratio: float = 0.125) -> Tensor:
+def translation(x: Tensor, draws: Draws) -> Tensor:
     """Move by up to an eighth of the side; zeros come in."""
     side = x.shape[-1]
-    reach = int(side * ratio + 0.5)
+    reach = int(side / 8 + 0.5)
     moves = draws.randint(-reach, reach + 1, x.shape[0], 2)
     places = torch.arange(side, device=x.device) + moves[..., None]  # (B, 2, side): rows and columns to take
     inside = ((places >= 0) & (places < side)).to(x.dtype)
@@ -156,13 +156,13 @@ def translation(x: Tensor, draws: Draws, ratio: float = 0.125) -> Tensor:
     return moved * inside[:, None, 0, :, None] * inside[:, None, 1, None, :]
 
 
-def cutout(x: Tensor, draws: Draws, ratio: float = 0.5) -> Tensor:
+def cutout(x: Tensor, draws: Draws) -> Tensor:
     """Blank a square of half the side, which may leave the picture."""
     side = x.shape[-1]
-    size = int(side * ratio + 0.5)
-    starts = draws.randint(0, side + 1, x.shape[0], 2)[..., None] - size // 2  # (B, 2, 1)
+    reach = int(side / 2 + 0.5) // 2
+    starts = draws.randint(0, side + 1, x.shape[0], 2)[..., None] - reach  # (B, 2, 1)
     places = torch.arange(side, device=x.device)
-    cut = (places >= starts) & (places < starts + 2 * (size // 2))  # (B, 2, side)
+    cut = (places >= starts) & (places < starts + 2 * reach)  # (B, 2, side)
     return x * ~(cut[:, None, 0, :, None] & cut[:, None, 1, None, :])
 
 

@@ -81,7 +81,9 @@ def publish_rating(
     real, files = load_square(training_files(data, data_config(folder, {})), generator.config.side, report)
     if len(real) < LEAST_REAL:
         raise TrainingError(f"--data {data}: {len(real)} pictures to compare with, expected at least {LEAST_REAL}.")
-    rated = learn_rating(generator.to(device), real, count, report)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        rated = learn_rating(generator.to(device), real, torch.randn(count, generator.config.z_dim), report)
     measured = f"{rated.correlation:.2f} (facegen rate {card.name} --data {data} --faces {count})"
     rating_card = Card(
         name=card.name + RATING_SUFFIX,
@@ -100,17 +102,12 @@ def publish_rating(
     return rated, target
 
 
-def learn_rating(generator: DCGANGenerator, real: RGB, count: int, report: Report, *, seed: int = 0) -> Rated:
-    """Draw `count` faces, compare them with real pictures, (N, side, side, 3), and learn to predict the result from z.
+def learn_rating(generator: DCGANGenerator, real: RGB, z: Tensor, report: Report) -> Rated:
+    """Draw faces of (N, z_dim) latents, compare them with (M, side, side, 3) real pictures, and learn to predict the
+    result from z.
 
     Everything runs on the generator's device; the returned rating is on the processor.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        return _learn(generator, real, torch.randn(count, generator.config.z_dim), report)
-
-
-def _learn(generator: DCGANGenerator, real: RGB, z: Tensor, report: Report) -> Rated:
     device = next(generator.parameters()).device
     features = load_efficientnet("lite0").to(device)
     report(f"looking at {len(real)} real pictures")

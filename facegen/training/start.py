@@ -30,7 +30,7 @@ from facegen.errors import RecipeError, TrainingError, WeightsError, one_line
 from facegen.files import write_text
 from facegen.models.jnet import JNet
 from facegen.recipe import override, parse_recipe, read_toml
-from facegen.training.callbacks import Callback, Run
+from facegen.training.callbacks import Callback
 from facegen.training.checkpoints import checkpoints
 from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe, UNetRecipe
 from facegen.training.datasets import FaceDataset, PairDataset
@@ -130,7 +130,7 @@ class Beginning(Callback):
     def __init__(self, recipe: AnyRecipe, used: Sequence[Path]) -> None:
         self.recipe, self.used = recipe, used
 
-    def on_start(self, run: Run) -> None:
+    def on_start(self, run: Trainer) -> None:
         write_text(run.folder / RESOLVED, _toml(self.recipe.model_dump(mode="json", exclude_none=True)))
         write_text(run.folder / SOURCES, _toml(count_sources(self.used)))
 

@@ -19,7 +19,7 @@ from facegen.data.split import Warn, load_square
 from facegen.faces.guide import GuideMode, paint_guide
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.training.damage import Colours, damage, degrade, in_8_bits
-from facegen.training.datasets import Order, area_means
+from facegen.training.datasets import area_means, shuffled
 from facegen.training.random import ItemDraws
 
 MARGIN = 16
@@ -99,7 +99,7 @@ class TileDataset:
         self.pictures = torch.from_numpy(pictures).to(device)
         self.guides = torch.from_numpy(_painted(self.points, side, FINER * side // scale, guide, config)).to(device)
         self.tile, self.scale, self.config, self.strength = tile, scale, config, strength
-        self.order, self.seed = Order(len(pictures), seed), seed
+        self.seed = seed
 
     @torch.no_grad()
     def batch(self, start: int, size: int) -> tuple[Tensor, Tensor]:
@@ -130,7 +130,7 @@ class TileDataset:
         draws = ItemDraws(2 * self.seed + 1, items)
         zoom = torch.where(draws.chance(0.5), torch.ones(len(items)), draws.uniform(low=1.0, high=c.zoom_max))
         cut = (out * zoom).round().clamp(max=side).long()
-        index = torch.tensor(self.order.take(int(items[0]), len(items)))
+        index = torch.tensor(shuffled(len(self.pictures), self.seed, int(items[0]), len(items)))
         return Places(index, draws.integers(side - cut + 1, 2), cut, draws.chance(0.5))
 
     def _cut(self, places: Places, largest: int) -> tuple[Tensor, Tensor]:

@@ -13,12 +13,12 @@ from facegen.errors import FileError, UsageError
 from facegen.files import LOCK, sole_process, sole_writer
 
 HOLDER = """
-import sys, time
+import sys
 from pathlib import Path
 from facegen.files import sole_writer
 with sole_writer(Path(sys.argv[1])):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
@@ -34,7 +34,8 @@ def test_a_set_is_locked_until_it_is_written(tmp_path: Path) -> None:
 
 
 def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", HOLDER, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+    command, pipe = [sys.executable, "-c", HOLDER, str(tmp_path)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
         with pytest.raises(UsageError, match="at work on this set"), sole_writer(tmp_path):

@@ -20,12 +20,11 @@ import pytest
 
 from facegen.arrays import RGB
 from facegen.data import manifest as saving
-from facegen.data.cutting import Cut, PhotoCutter, Suffix, find_heads, landmarks_of, share_outside, sharpness
+from facegen.data.cutting import Cut, PhotoCutter, Suffix, sharpness
 from facegen.data.manifest import MANIFEST, Entry, read_manifest, write_manifest
 from facegen.data.prepare import LEDGER, LEFT_OUT, Preparation, read_ledger
 from facegen.data.split import DataConfig, known_landmarks, split_files
 from facegen.errors import FileError, UsageError
-from facegen.faces.align import HeadFrame, crop_head
 from facegen.faces.detect import heads_in_photo
 from facegen.faces.landmarks import landmarks_in_head
 from facegen.files import sha256_of
@@ -34,21 +33,6 @@ from facegen.media.images import read_image, resize, write_image
 from tests.conftest import make_pipe
 
 SIZE = 96
-
-
-@pytest.fixture(scope="module")
-def photo(astronaut: RGB) -> RGB:
-    """The astronaut's head, 190 px, with surroundings, (320, 320, 3)."""
-    return np.ascontiguousarray(astronaut[:320, 60:380])
-
-
-@pytest.fixture
-def raw(tmp_path: Path, photo: RGB) -> Path:
-    """Three photos: one in a folder, one darker, one without a face."""
-    write_image(tmp_path / "raw" / "sub" / "ann.png", photo)
-    write_image(tmp_path / "raw" / "bob.png", photo // 2)
-    write_image(tmp_path / "raw" / "wall.png", np.full((64, 64, 3), 99, np.uint8))
-    return tmp_path / "raw"
 
 
 @pytest.fixture
@@ -89,14 +73,6 @@ class TestCutting:
         assert apart.mean() < 0.01 * SIZE
         assert entry.sharpness == sharpness(crop)
 
-    def test_landmarks_of_a_crop_are_those_that_set_its_frame(self, photo: RGB) -> None:
-        [head] = heads_in_photo(photo)
-        crop = crop_head(photo, head.frame, 256)
-        eyes = landmarks_of(head, crop)[36:48].mean(axis=0)
-        assert eyes == pytest.approx((128, 122), abs=3)
-        unseen = replace(head, landmarks=None)
-        np.testing.assert_array_equal(landmarks_of(unseen, crop), landmarks_in_head(crop).points)
-
     def test_heads_below_the_size_are_listed_but_not_written(self, raw: Path, out: Path) -> None:
         run(raw, out, size=256)
         lines = (out / LEFT_OUT).read_text().splitlines()
@@ -122,39 +98,6 @@ class TestCutting:
         assert (first.face, second.face) == (1, 2)
         assert first.frame[2] > second.frame[2]
         assert first.file != second.file
-
-    def test_large_photos_are_reduced_for_the_search(self, photo: RGB) -> None:
-        large = resize(photo, (1600, 1600))
-        [head], [found] = heads_in_photo(large), find_heads(large, 768)
-        assert math.dist(head.frame.center, found.frame.center) < 0.02 * head.frame.side
-        assert found.frame.side == pytest.approx(head.frame.side, rel=0.05)
-
-    def test_the_share_of_a_head_outside_the_photo_is_estimated(self, photo: RGB) -> None:
-        def share(x: float, y: float) -> float:
-            return share_outside(photo, HeadFrame((x, y), (50, 0), (0, 50)))
-
-        assert share(160, 160) == 0
-        assert share(0, 160) == pytest.approx(0.5)
-        assert share(320, 0) == pytest.approx(0.75)
-
-    def test_sharpness_falls_with_blur_and_ignores_the_border(self, photo: RGB) -> None:
-        blurred = resize(resize(photo, (80, 80)), (320, 320))
-        framed = photo.copy()
-        framed[:60] = np.random.default_rng(0).integers(0, 256, (60, 320, 3))
-        assert sharpness(photo) > 3 * sharpness(blurred) > 0
-        assert sharpness(framed) == sharpness(photo)
-
-    def test_a_name_that_is_not_utf8_is_refused(self, raw: Path, out: Path) -> None:
-        path = raw / os.fsdecode(b"caf\xe9.png")
-        shutil.copy(raw / "wall.png", path)
-        with pytest.raises(FileError, match="name is not UTF-8 text; rename it"):
-            PhotoCutter(raw, out, SIZE, ".png")(Task(path, out))
-
-    def test_a_long_name_is_shortened_by_bytes(self, raw: Path, out: Path) -> None:
-        path = (raw / "bob.png").rename(raw / ("💾" * 62 + ".png"))  # 252 of the 255 bytes that a name may have
-        [entry] = PhotoCutter(raw, out, SIZE, ".png")(Task(path, out)).entries
-        assert Path(entry.file).name.startswith("💾" * 50 + "-1-")
-        assert (out / entry.file).is_file()
 
 
 class TestAgain:

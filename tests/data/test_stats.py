@@ -1,4 +1,4 @@
-"""A set is counted, its kept crops are measured, and a page shows both."""
+"""A set is counted, its kept crops are measured, and a page shows both; a head turned by known angles has these."""
 
 from __future__ import annotations
 
@@ -6,17 +6,28 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from facegen.arrays import RGB
 from facegen.data.cutting import LeftOut, Photo, sharpness
 from facegen.data.manifest import Entry, entries_of, write_manifest
 from facegen.data.prepare import Ledger, save_ledger
-from facegen.data.stats import Stats, measure_set, summary_rows, write_page
-from facegen.errors import ImageError, UsageError
+from facegen.data.stats import (
+    DISTANCE,
+    LANDMARKS,
+    TYPICAL_HEAD,
+    Stats,
+    head_pose,
+    measure_set,
+    summary_rows,
+    write_page,
+)
+from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.media.images import resize, write_image
-from tests.conftest import face_points
+from tests.conftest import MIRROR, face_points
 
 
 def measured(folder: Path, pictures: int = 100) -> tuple[Stats, list[str]]:
@@ -119,3 +130,45 @@ def test_the_table_has_a_row_for_each_figure(prepared: Path) -> None:
     rows = {row[0]: row[1:] for row in summary_rows(measured(prepared)[0])}
     assert rows["side of the head in its photo, px"] == ("2", "300", "210", "300", "390")
     assert len(rows) == 7
+
+
+SIDE = 512.0
+
+
+def rotation(axis: tuple[float, float, float], degrees: float) -> NDArray[np.float64]:
+    return np.asarray(cv2.Rodrigues(np.radians(degrees) * np.array(axis))[0], dtype=np.float64)
+
+
+def seen(turned: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Landmarks of the typical head, projected as in `head_pose` from 60 units away."""
+    points = TYPICAL_HEAD @ turned.T + (0, 0, 60)
+    landmarks = np.zeros((68, 2))
+    landmarks[list(LANDMARKS)] = points[:, :2] / points[:, 2:] * DISTANCE * SIDE + SIDE / 2
+    return landmarks
+
+
+@pytest.mark.parametrize("degrees", [-40, -10, 0, 25])
+def test_known_angles_are_found(degrees: float) -> None:
+    """With x to the right and y down, turning to the viewer's right and upwards is negative about y and x."""
+    yaw = head_pose(seen(rotation((0, 1, 0), -degrees)), SIDE)
+    pitch = head_pose(seen(rotation((1, 0, 0), -degrees)), SIDE)
+    roll = head_pose(seen(rotation((0, 0, 1), degrees)), SIDE)
+    assert (yaw.yaw, yaw.pitch, yaw.roll) == pytest.approx((degrees, 0, 0), abs=0.1)
+    assert (pitch.yaw, pitch.pitch, pitch.roll) == pytest.approx((0, degrees, 0), abs=0.1)
+    assert (roll.yaw, roll.pitch, roll.roll) == pytest.approx((0, 0, degrees), abs=0.1)
+
+
+def test_a_mirrored_head_looks_the_other_way() -> None:
+    landmarks = seen(rotation((0, 1, 0), -20))
+    other = head_pose(landmarks[MIRROR] * (-1, 1) + (SIDE, 0), SIDE)
+    assert other.yaw == pytest.approx(-head_pose(landmarks, SIDE).yaw, abs=0.1)
+
+
+def test_the_size_of_the_crop_does_not_matter() -> None:
+    landmarks = seen(rotation((0, 1, 0), 12))
+    assert head_pose(landmarks / 4, SIDE / 4).yaw == pytest.approx(head_pose(landmarks, SIDE).yaw, abs=1e-3)
+
+
+def test_landmarks_of_another_shape_are_refused() -> None:
+    with pytest.raises(ShapeError, match=r"head_pose: landmarks have shape \(5, 2\), expected \(68, 2\)"):
+        head_pose(np.zeros((5, 2)), SIDE)

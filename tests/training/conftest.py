@@ -12,9 +12,17 @@ from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminatorConfig
 from facegen.models.unet import GridConfig, UNetConfig
-from facegen.training.config import DCGANRecipe, JNetRecipe, OptimizerConfig, RunConfig, SRGANRecipe, UNetRecipe
+from facegen.training.config import (
+    DCGANRecipe,
+    JNetLoss,
+    JNetRecipe,
+    OptimizerConfig,
+    RunConfig,
+    SRGANRecipe,
+    UNetRecipe,
+    UpscalerLoss,
+)
 from facegen.training.datasets import PairConfig
-from facegen.training.loss_config import JNetLoss, UpscalerLoss
 from facegen.training.losses import WeightSchedule
 from facegen.training.tiles import TileConfig
 

@@ -58,11 +58,6 @@ class TestNewest:
             assert torch.load(path, weights_only=True)["images"] == images
         assert names(tmp_path) == ["1000000000.pt", "999999998.pt"]
 
-    def test_none_yet(self, tmp_path: Path) -> None:
-        assert checkpoints(tmp_path) == []
-        save_if_best(tmp_path, state(2), 1.0)
-        assert checkpoints(tmp_path) == []  # the best is not one to resume from
-
     def test_other_files_stay_and_leftovers_go(self, tmp_path: Path) -> None:
         save_checkpoint(tmp_path, state(2))
         for name in ("mine.pt", "12a.pt", "notes.txt", "000000004.tmp"):
@@ -140,11 +135,6 @@ class TestLoading:
         (before, after) = (phases[0].optimizer.state_dict()["state"] for _, phases in (first, second))
         assert torch.equal(before[0]["exp_avg"], after[0]["exp_avg"])
         assert before[0]["step"] == after[0]["step"] == 1
-
-    def test_state_holds_the_progress_and_all_modules_and_optimizers(self) -> None:
-        saved = state_of(3, 6, *self.line(0.1))
-        assert (saved["step"], saved["images"]) == (3, 6)
-        assert (list(saved["modules"]), list(saved["optimizers"])) == (["line", "other"], ["line"])
 
     @pytest.mark.parametrize(("width", "lost"), [(4, None), (3, "other"), (3, "optimizers")])
     def test_another_recipes(self, width: int, lost: str | None, tmp_path: Path) -> None:

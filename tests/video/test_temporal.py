@@ -59,7 +59,7 @@ def test_the_first_frame_is_the_pipelines_own(pipeline: FacePipeline, faces: lis
 def test_together_they_flicker_less_and_are_as_sharp(pipeline: FacePipeline, faces: list[Tensor]) -> None:
     found = {}
     for options in (OFF, TemporalOptions()):
-        meter = TemporalMeter(12, faces=False)
+        meter = TemporalMeter(12)
         for image in film(pipeline, options, faces):
             meter.add(to_rgb(image))
         found[options] = meter.result()
@@ -106,7 +106,7 @@ def test_a_picture_larger_than_its_only_tile_does_not_grow_sharper(pipeline: Fac
     there_and_back = [faces[step] for step in (0, 1, 2, 3, 4, 3, 2, 1, 0, 1, 2, 3)]
     sharpness = {}
     for options in (replace(OFF, carry=True), OFF):
-        meter = TemporalMeter(12, faces=False)
+        meter = TemporalMeter(12)
         for image in film(pipeline, options, there_and_back):
             meter.add(to_rgb(image))
         sharpness[options] = meter.result().sharpness

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,40 +48,29 @@ class Embedded(Outcome):
     """(128,); see facegen.faces.identity."""
 
 
-@dataclass(frozen=True)
-class CropMeasurer:
-    """Reads and measures a crop; landmarks in its entry are used."""
-
-    known: Mapping[Path, Entry]
-
-    def __call__(self, task: Task) -> Measured:
-        known = self.known[task.source]
-        rgb = read_crop(task.source)
-        points = _points(rgb, known)
-        view = view_crop(rgb, points)
-        entry = replace(
-            known,
-            sha256=sha256_of(task.source),
-            size=len(rgb),
-            sharpness=known.sharpness or sharpness(rgb),
-            landmarks=tuple((round(x, 2), round(y, 2)) for x, y in points.tolist()),
-            measures={name: float(f"{measure(view):.5g}") for name, measure in PICTURE_WISE.items()}
-            | {MEASURED: VERSION},
-        )
-        hashed = np.packbits(imagehash.phash(to_pillow(view.rgb), hash_size=16).hash)
-        return Measured(task.source, entry=entry, hashed=hashed)
+def measure_crop(entries: Mapping[Path, Entry], task: Task) -> Measured:
+    """Read and measure a crop; landmarks in its entry are used."""
+    known = entries[task.source]
+    rgb = read_crop(task.source)
+    points = _points(rgb, known)
+    view = view_crop(rgb, points)
+    entry = replace(
+        known,
+        sha256=sha256_of(task.source),
+        size=len(rgb),
+        sharpness=known.sharpness or sharpness(rgb),
+        landmarks=tuple((round(x, 2), round(y, 2)) for x, y in points.tolist()),
+        measures={name: float(f"{measure(view):.5g}") for name, measure in PICTURE_WISE.items()} | {MEASURED: VERSION},
+    )
+    hashed = np.packbits(imagehash.phash(to_pillow(view.rgb), hash_size=16).hash)
+    return Measured(task.source, entry=entry, hashed=hashed)
 
 
-@dataclass(frozen=True)
-class CropEmbedder:
-    """Reads a crop and embeds its face; landmarks in its entry are used."""
-
-    known: Mapping[Path, Entry]
-
-    def __call__(self, task: Task) -> Embedded:
-        rgb = read_crop(task.source)
-        view = view_crop(rgb, _points(rgb, self.known[task.source]))
-        return Embedded(task.source, embedding=identity(view.rgb, Landmarks(view.points, True)))
+def embed_crop(entries: Mapping[Path, Entry], task: Task) -> Embedded:
+    """Read a crop and embed its face; landmarks in its entry are used."""
+    rgb = read_crop(task.source)
+    view = view_crop(rgb, _points(rgb, entries[task.source]))
+    return Embedded(task.source, embedding=identity(view.rgb, Landmarks(view.points, True)))
 
 
 class Fingerprints:
@@ -147,7 +137,7 @@ class Cleaning:
     def measure(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
         """Measure crops, saving as `run_saving` does."""
         known = {task.source: self.entries[task.source] for task in todo}
-        return run_saving(todo, CropMeasurer(known), jobs, self._take_measured, self.save)
+        return run_saving(todo, partial(measure_crop, known), jobs, self._take_measured, self.save)
 
     def near_pairs(self) -> list[Pair]:
         """List the pairs of measured crops with similar hashes, by their index in `measured`."""
@@ -164,7 +154,7 @@ class Cleaning:
     def embed(self, todo: Sequence[Task], jobs: int) -> Generator[Outcome, None, None]:
         """Embed the faces of crops, saving as `run_saving` does."""
         known = {task.source: self.entries[task.source] for task in todo}
-        return run_saving(todo, CropEmbedder(known), jobs, self._take_embedded, self.save)
+        return run_saving(todo, partial(embed_crop, known), jobs, self._take_embedded, self.save)
 
     def decide(self, pairs: Sequence[Pair], detectors: Mapping[str, Detector], per_person: int | None) -> list[Entry]:
         """Decide on every measured crop, save, and return their entries."""

@@ -149,13 +149,13 @@ def decide(
     return decided if per_person is None else _without_crowds(decided, embeddings, per_person)
 
 
-def near_pairs(hashes: RGB, bits: int = NEAR) -> Iterator[Pair]:
-    """Yield the pairs of crops whose perceptual hashes, (N, 32) packed, differ in fewer than `bits` bits, in order."""
+def near_pairs(hashes: RGB) -> Iterator[Pair]:
+    """Yield the pairs of crops whose perceptual hashes, (N, 32) packed, differ in fewer than `NEAR` bits, in order."""
     words = np.ascontiguousarray(hashes).view(np.uint64)  # (N, 4)
     for start in range(0, len(words), ROWS):
         rows = words[start : start + ROWS]
         apart = sum(np.bitwise_count(rows[:, None, i] ^ words[None, :, i]).astype(np.uint16) for i in range(4))
-        for row, column in zip(*np.nonzero(apart < bits), strict=True):
+        for row, column in zip(*np.nonzero(apart < NEAR), strict=True):
             if start + row < column:
                 yield int(start + row), int(column), int(apart[row, column])
 

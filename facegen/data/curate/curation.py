@@ -69,10 +69,10 @@ class Summary:
 class Pictures:
     """Small JPEG versions of a set's crops, the latest kept in memory; several threads may use it."""
 
-    def __init__(self, folder: Path, entries: Iterable[Entry], cached: int = CACHED) -> None:
+    def __init__(self, folder: Path, entries: Iterable[Entry]) -> None:
         self._folder = folder.resolve()
         self._files = {face_key(self._folder, entry.file): entry.file for entry in entries}
-        self._made = lru_cache(cached)(self._make)
+        self._made = lru_cache(CACHED)(self._make)
 
     def file_of(self, key: str) -> str | None:
         """Return the file of a crop as the manifest names it; None if the key is not in this set."""

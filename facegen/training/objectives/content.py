@@ -20,8 +20,8 @@ from facegen.errors import TrainingError
 from facegen.media.sheets import contact_sheet
 from facegen.models.discriminators import check_pictures
 from facegen.models.efficientnet import EfficientNetLite, Name, feature_loss, load_efficientnet, maps_loss
+from facegen.training.config import FeatureLoss
 from facegen.training.datasets import PairDataset
-from facegen.training.loss_config import FeatureLoss
 from facegen.training.objectives.base import placed, to_device, to_uint8
 from facegen.training.tiles import TileDataset
 

@@ -117,7 +117,7 @@ class Reconstruction:
 
     def losses(self, real: Tensor, fake: Tensor, found: Found, draws: Draws) -> tuple[Tensor, Tensor]:
         """The distance of every second fake picture from its original, and of the latents from N(0, 1) in nats."""
-        shift = draws.shared(0, SHIFT, 2)
+        shift = draws.shared(SHIFT)
         originals, rebuilt = (_rolled(x[::2], shift).add(1).div(2) for x in (real, fake))
         distance = feature_loss(self.features, rebuilt, originals, weights=(1.0,) * len(STAGE_ENDS))
         return distance + COLOURS * F.l1_loss(rebuilt, originals), prior_divergence(*found)
@@ -207,8 +207,7 @@ class DCGANObjective:
             losses["reconstruction"], losses["prior"] = self.reconstruction.losses(real, fake, found, draws)
             total = total + loss.reconstruction * (losses["reconstruction"] + loss.prior * losses["prior"])
         if self.history is not None:
-            losses["historical"] = self.history.penalty(self.generator)
-            self.history.update(self.generator)
+            losses["historical"] = self.history(self.generator)
             total = total + loss.historical * losses["historical"]
         return {"total": total, **losses}
 

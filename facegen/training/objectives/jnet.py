@@ -152,14 +152,14 @@ class JNetObjective:
         It is the same for all tiles of a batch, which have this side.
         """
         scale = self.recipe.generator.scale
-        return draws.shared(0, side // scale - min(self.recipe.loss.crop, side) // scale + 1, 2)
+        return draws.shared(side // scale - min(self.recipe.loss.crop, side) // scale + 1)
 
     def window(self, draws: Draws, side: int) -> Tensor:
         """Top and left, (2,), of the square that the frozen networks see, at any pixel; the same for all tiles.
 
         Convolutions of stride 2 that always met the same lines of low-res pixels would teach the network a lattice.
         """
-        return draws.shared(0, side - min(self.recipe.loss.crop, side) + 1, 2)
+        return draws.shared(side - min(self.recipe.loss.crop, side) + 1)
 
     def validate(self) -> tuple[RGB, dict[str, float]]:
         return validate(self.unseen, self.ema[0], self.content, self.device)

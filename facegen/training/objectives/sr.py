@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +76,7 @@ class UpscalerObjective:
             "pixel": (loss.pixel(images_seen), lambda: PIXEL[loss.pixel_kind](fake, real)),
             "feature": (loss.feature, lambda: self.content(fake, real)),
             "adversarial": (loss.adversarial(images_seen), lambda: self._teacher(low, real, fake)),
-            "historical": (loss.historical, self._historical),
+            "historical": (loss.historical, lambda: cast(HistoricalAverage, self.history)(self.generator)),
         }
         losses = {name: term() for name, (weight, term) in terms.items() if weight}
         return {"total": sum((terms[name][0] * value for name, value in losses.items()), torch.zeros(())), **losses}
@@ -108,12 +109,6 @@ class UpscalerObjective:
             return pictures * 2 - 1
         condition = enlarge(low, self.recipe.generator.scale).clamp(0, 1)
         return torch.cat([pictures, condition], dim=1) * 2 - 1
-
-    def _historical(self) -> Tensor:
-        assert self.history is not None
-        penalty = self.history.penalty(self.generator)
-        self.history.update(self.generator)
-        return penalty
 
     def validate(self) -> tuple[RGB, dict[str, float]]:
         return validate(self.unseen, self.ema[0], self.content, self.device)

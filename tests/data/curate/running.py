@@ -47,4 +47,4 @@ class Running:
             return ""
         process, self._process = self._process, None
         process.send_signal(how)
-        return process.communicate(timeout=30)[0]
+        return process.communicate(timeout=120)[0]

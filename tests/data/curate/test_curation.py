@@ -41,10 +41,11 @@ def test_colours_are_kept(head_folder: Path, head: RGB) -> None:
         assert np.abs(np.asarray(picture).astype(int) - head).mean() < 3
 
 
-def test_versions_are_made_once_and_memory_is_bounded(head_folder: Path) -> None:
+def test_versions_are_made_once_and_memory_is_bounded(head_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegen.data.curate.curation.CACHED", 1)
     entries = entries_of(head_folder)
     first, second = key(head_folder), key(head_folder, "b.png")
-    pictures = Pictures(head_folder, entries, cached=1)
+    pictures = Pictures(head_folder, entries)
     pictures.jpeg(first, 384)
     (head_folder / "a.png").unlink()
     pictures.jpeg(first, 384)

@@ -49,6 +49,7 @@ def open_page(browser: Browser, running: Running) -> Iterator[Open]:
     def start(rater: str, phone: bool = False) -> Page:
         size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 800}
         context = browser.new_context(viewport=size, has_touch=phone, is_mobile=phone)  # type: ignore[arg-type]
+        context.set_default_timeout(120_000)
         contexts.append(context)
         page = context.new_page()
         page.on("console", lambda message: messages.append(message.text))
@@ -216,6 +217,7 @@ def test_faces_without_a_label_follow_the_disputed_ones(open_page: Open) -> None
 def test_the_page_asks_for_the_rater_who_can_change(open_page: Open, browser: Browser, running: Running) -> None:
     open_page("anna").keyboard.press("ArrowRight")
     with browser.new_context() as context:
+        context.set_default_timeout(120_000)
         page = context.new_page()
         page.goto(running.address)
         page.get_by_label("Name").fill("../bert")

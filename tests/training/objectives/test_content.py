@@ -1,9 +1,9 @@
-"""VGG19's structure and loading, and SRGAN's content loss, with weights made so that the outcome is known."""
+"""The content loss; VGG19's structure and loading, with weights made so that the outcome is known."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -11,7 +11,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from facegen.errors import ShapeError, TrainingError
-from facegen.training.objectives.content import IMAGENET_MEAN, IMAGENET_STD, VGG19Features, load_vgg19, vgg_loss
+from facegen.models.efficientnet import feature_loss, load_efficientnet
+from facegen.training.config import FeatureLoss
+from facegen.training.objectives.content import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    ContentLoss,
+    VGG19Features,
+    load_vgg19,
+    vgg_loss,
+)
 
 CONVOLUTIONS = {
     0: (64, 3), 2: (64, 64), 5: (128, 64), 7: (128, 128), 10: (256, 128), 12: (256, 256), 14: (256, 256),
@@ -20,6 +29,16 @@ CONVOLUTIONS = {
 }  # fmt: skip
 """Channels (out, in) by their number in torchvision's vgg19.features."""
 MEAN, STD = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
+
+
+def test_content_loss_is_the_mean_over_the_networks_named() -> None:
+    a, b = torch.rand(2, 2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    choices: list[tuple[Literal["lite0", "lite1"], ...]] = [("lite0",), ("lite1",), ("lite0", "lite1")]
+    one, other, both = (ContentLoss(FeatureLoss(features=x), torch.device("cpu"))(a, b).item() for x in choices)
+    weights = FeatureLoss().feature_weights
+    assert one == pytest.approx(feature_loss(load_efficientnet("lite0"), a, b, weights=weights).item())
+    assert other != pytest.approx(one, rel=0.001)
+    assert both == pytest.approx((one + other) / 2)
 
 
 def small_state() -> dict[str, Tensor]:

@@ -12,8 +12,7 @@ from torch.distributions import Normal, kl_divergence
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PlainConfig
 from facegen.models.efficientnet import load_efficientnet
-from facegen.training.config import DCGANRecipe
-from facegen.training.loss_config import DCGANLoss
+from facegen.training.config import DCGANLoss, DCGANRecipe
 from facegen.training.losses import prior_divergence
 from facegen.training.objectives import DCGANObjective
 from facegen.training.objectives.dcgan import Reconstruction, learn_map

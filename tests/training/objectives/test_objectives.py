@@ -14,8 +14,7 @@ from torch import nn
 from facegen.models.discriminators import PlainConfig
 from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig
-from facegen.training.config import DCGANRecipe
-from facegen.training.loss_config import JNetLoss
+from facegen.training.config import DCGANRecipe, JNetLoss
 from facegen.training.losses import WeightSchedule
 from facegen.training.objectives import DCGANObjective, JNetObjective, Losses, Objective
 from facegen.training.objectives.base import mean_logit
