@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.errors import ShapeError
+
 RGB = NDArray[np.uint8]
 """A picture, (H, W, 3), or several, (N, H, W, 3)."""
 Pixels = NDArray[np.uint8 | np.uint16]
@@ -48,3 +50,9 @@ def eight_bits(pixels: Pixels) -> RGB:
     if pixels.dtype == np.uint8:
         return np.asarray(pixels, dtype=np.uint8)
     return np.asarray(cv2.convertScaleAbs(pixels, alpha=1 / 257), dtype=np.uint8).reshape(pixels.shape)
+
+
+def check_picture(name: str, rgb: Pixels) -> None:
+    """Raise a ShapeError, which calls the picture `name`, unless it is (H, W, 3) uint8 or uint16, and not empty."""
+    if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
+        raise ShapeError(f"{name} is {rgb.dtype} of shape {rgb.shape}, expected uint8 or uint16 (H, W, 3).")

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from facegen.arrays import RGB, to_rgb, to_tensor
 from facegen.candidates import Upscaled
-from facegen.errors import FileError, ImageError
-from facegen.files import exists, replacing
+from facegen.errors import ImageError
+from facegen.files import exists, write_text
 from facegen.media.images import picture_facts, read_image, to_pillow, write_image
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, Record, check_target, read_record
 from facegen.media.sheets import contact_sheet
@@ -48,12 +48,7 @@ def write_explanation(upscaled: Upscaled, stem: Path) -> list[Path]:
     """Write STEM-explain.png, the vote map with its legend, and STEM-explain.json, the result of `explain`."""
     picture, figures = explanation_paths(stem)
     write_image(picture, vote_map(upscaled), label="composite")
-    try:
-        with replacing(figures) as temporary:
-            temporary.write_text(json.dumps(explain(upscaled), indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise FileError(f"{figures}: cannot be written ({error.strerror}); choose another folder.") from None
-    return [picture, figures]
+    return [picture, write_text(figures, json.dumps(explain(upscaled), indent=2) + "\n")]
 
 
 def explain(upscaled: Upscaled) -> dict[str, Any]:

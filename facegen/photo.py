@@ -12,11 +12,11 @@ from typing import Generic, Literal, get_args
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facegen.arrays import Pixels, Sample, eight_bits, to_samples, to_tensor
+from facegen.arrays import Pixels, Sample, check_picture, eight_bits, to_samples, to_tensor
 from facegen.candidates import Progress, Upscaled
 from facegen.canvas import back_project_photo, blank_canvas, fill_background, restore_masked
 from facegen.errors import UsageError, suggest
-from facegen.faces.align import HeadFrame, check_picture, crop_head, paste_head, soft_mask
+from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
 from facegen.masks import Mask, is_covered
 from facegen.media.images import resize

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.arrays import Pixels, Points, Sample
+from facegen.arrays import Pixels, Points, Sample, check_picture
 from facegen.errors import ImageError, ShapeError, UsageError
 
 Numbers = NDArray[np.floating | np.integer]
@@ -193,12 +193,6 @@ def _bounds(frame: HeadFrame, width: int, height: int, margin: int = 0) -> tuple
     low = np.floor(frame.center - reach).clip(0, (width, height)).astype(int)
     high = np.ceil(frame.center + reach).clip(0, (width, height)).astype(int)
     return int(low[0]), int(low[1]), int(high[0]), int(high[1])
-
-
-def check_picture(name: str, rgb: Pixels) -> None:
-    """Raise a ShapeError, which calls the picture `name`, unless it is (H, W, 3) uint8 or uint16, and not empty."""
-    if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise ShapeError(f"{name} is {rgb.dtype} of shape {rgb.shape}, expected uint8 or uint16 (H, W, 3).")
 
 
 def _check_head(head: Pixels, mask: NDArray[np.floating]) -> None:

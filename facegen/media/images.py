@@ -18,22 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facegen.arrays import RGB, Pixels, Sample, eight_bits
+from facegen.arrays import RGB, Pixels, Sample, check_picture, eight_bits
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import is_plain, refuse_special, replacing
 from facegen.media.decoding import need_package, opened, quantisation, refuse_several, split_alpha, to_rgb, upright
 from facegen.media.deep import DEEP_FORMATS, Deep, save_deep
-from facegen.media.metadata import (
-    PLAIN,
-    Label,
-    Origin,
-    creator_of,
-    fit_jpeg,
-    origin_of,
-    save_options,
-    source_type_of,
-    text_of,
-)
+from facegen.media.metadata import PLAIN, Facts, Label, Origin, facts_of, fit_jpeg, origin_of, save_options
 
 PICTURE_SUFFIXES = (
     ".avif", ".bmp", ".gif", ".heic", ".heif", ".jpeg", ".jpg", ".jxl", ".png", ".tif", ".tiff", ".webp",
@@ -82,20 +72,6 @@ class Picture:
     def pixels(self) -> Pixels:
         """`deep` if there is one, else `rgb`."""
         return self.rgb if self.deep is None else self.deep
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Format and metadata of a picture file."""
-
-    format: str
-    """Pillow's name for it: "PNG", "JPEG", "WEBP", "TIFF"."""
-    text: Mapping[str, str]
-    """A PNG's text chunks; in other formats, the text that `write_image` wrote."""
-    source_type: str | None
-    """IPTC's digital source type, written by any program: "trainedAlgorithmicMedia"."""
-    creator: str
-    """The program that wrote it, "facegen 0.2.0"; "" if unknown."""
 
 
 def read_image(
@@ -197,7 +173,7 @@ def check_format(path: Path) -> tuple[str, dict[str, Any]]:
 def picture_facts(path: str | Path) -> Facts:
     """Read format and metadata of a picture file, of any size or animated, without decoding its pixels."""
     with opened(Path(path), any_size=True) as file:
-        return Facts(str(file.format), text_of(file), source_type_of(file), creator_of(file))
+        return facts_of(file)
 
 
 def picture_text(path: str | Path) -> dict[str, str]:
@@ -250,8 +226,7 @@ def _in_srgb(rgb: RGB, origin: Origin) -> tuple[RGB, Origin]:
 
 
 def _check_arrays(rgb: Pixels, alpha: RGB | None) -> None:
-    if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
-        raise ShapeError(f"picture is {rgb.dtype} of shape {rgb.shape}, expected uint8 (H, W, 3).")
+    check_picture("picture", rgb)
     if alpha is not None and (alpha.dtype != np.uint8 or alpha.shape != rgb.shape[:2]):
         raise ShapeError(f"alpha is {alpha.dtype} of shape {alpha.shape}, expected uint8 {rgb.shape[:2]}.")
 

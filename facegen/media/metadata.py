@@ -77,6 +77,20 @@ class Origin:
 PLAIN = Origin()
 
 
+@dataclass(frozen=True)
+class Facts:
+    """Format and metadata of a picture file."""
+
+    format: str
+    """Pillow's name for it: "PNG", "JPEG", "WEBP", "TIFF"."""
+    text: Mapping[str, str]
+    """A PNG's text chunks before its pixels; in other formats, the text that `write_image` wrote."""
+    source_type: str | None
+    """IPTC's digital source type, written by any program: "trainedAlgorithmicMedia"."""
+    creator: str
+    """The program that wrote it, "facegen 0.2.0"; "" if unknown."""
+
+
 def origin_of(file: Image.Image, profile: bytes | None) -> Origin:
     """Return the metadata of an open file that still hold once its pixels are upright and in `profile`."""
     return Origin(_carried_exif(file, profile), profile, carry(_packet_in(file)))
@@ -157,26 +171,25 @@ def fit_jpeg(
     return kept, origin, omitted
 
 
-def text_of(file: Image.Image) -> dict[str, str]:
-    """Return the text of an open file: a PNG's text chunks before its pixels; in other formats, facegen's text."""
+def facts_of(file: Image.Image) -> Facts:
+    """Return format and metadata of an open file."""
+    properties = simple_properties(_packet_in(file))
     if isinstance(file, PngImagePlugin.PngImageFile):  # its attribute `text` would decode the pixels
         found = {str(key): str(value) for key, value in file.info.items() if isinstance(value, str)}
-        return {key: value for key, value in found.items() if key != _XMP_CHUNK}
+        text = {key: value for key, value in found.items() if key != _XMP_CHUNK}
+    else:
+        text = read_text(properties.get(_TEXT, "{}"))
+    source_type = properties.get(_SOURCE_TYPE, "").strip().rpartition("/")[2] or None
+    return Facts(str(file.format), text, source_type, properties.get(_CREATOR, ""))
+
+
+def read_text(written: str) -> dict[str, str]:
+    """Read text that facegen wrote as a JSON object; {} if it is none."""
     try:
-        text = json.loads(simple_properties(_packet_in(file)).get(_TEXT, "{}"))
+        text = json.loads(written)
     except ValueError:
         return {}
     return {str(key): str(value) for key, value in text.items()} if isinstance(text, dict) else {}
-
-
-def source_type_of(file: Image.Image) -> str | None:
-    """Return IPTC's digital source type of an open file, written by any program: "trainedAlgorithmicMedia"."""
-    return simple_properties(_packet_in(file)).get(_SOURCE_TYPE, "").strip().rpartition("/")[2] or None
-
-
-def creator_of(file: Image.Image) -> str:
-    """Return the program that an open file's XMP packet names, "facegen 0.2.0"; "" if it names none."""
-    return simple_properties(_packet_in(file)).get(_CREATOR, "")
 
 
 def _packet_in(file: Image.Image) -> bytes | None:

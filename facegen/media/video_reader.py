@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Generator, Sequence
 from contextlib import closing
@@ -22,6 +21,7 @@ from facegen.arrays import RGB
 from facegen.errors import FileError, one_line
 from facegen.files import refuse_special
 from facegen.media.images import CLIP_SUFFIXES
+from facegen.media.metadata import read_text
 
 HD_LINES = 720
 """If a film states no colour matrix, players assume BT.709 from this number of lines on, and BT.601 below."""
@@ -130,11 +130,7 @@ def video_text(path: Path) -> dict[str, str]:
     """Read the text that `write_video` wrote into a film; {} if there is none."""
     with closing(open_media(path, "video")) as film:
         fields = {key.lower(): value for key, value in film.metadata.items()}
-    try:
-        text = json.loads(fields.get("comment", "{}"))
-    except ValueError:  # a comment by another program
-        return {}
-    return {str(key): str(value) for key, value in text.items()} if isinstance(text, dict) else {}
+    return read_text(fields.get("comment", "{}"))  # another program's is no JSON object
 
 
 def open_media(path: Path, kind: Literal["video", "audio"]) -> InputContainer:

@@ -66,9 +66,9 @@ class DCGANGenerator(nn.Module):
 
     REACH = 4  # an excitation spans four doublings, 16x in side
 
-    def __init__(self, config: DCGANConfig | None = None) -> None:
+    def __init__(self, config: DCGANConfig) -> None:
         super().__init__()
-        self.config = config = config or DCGANConfig()
+        self.config = config
         w = config.widths
         if config.mapped:
             self.register_buffer("latent_mean", torch.zeros(config.z_dim))

@@ -75,9 +75,9 @@ class PatchConfig(BaseModel, extra="forbid", frozen=True):
 class PatchDiscriminator(nn.Module):
     """pix2pix's PatchGAN (Isola et al. 2017) on high-res tiles; the low-res tile is concatenated at 1/8 of the side."""
 
-    def __init__(self, config: PatchConfig | None = None) -> None:
+    def __init__(self, config: PatchConfig) -> None:
         super().__init__()
-        self.config = config = config or PatchConfig()
+        self.config = config
         a, b, c, d = config.widths
         self.down = nn.Sequential(
             patch_conv(3, a, config.norm, stride=2, norm_after=False), patch_conv(a, b, config.norm, stride=2),

@@ -31,9 +31,9 @@ class EncoderConfig(BaseModel, extra="forbid", frozen=True):
 class LatentEncoder(nn.Module):
     """Estimates the distribution of z from a picture and a frozen network's two coarsest maps of it."""
 
-    def __init__(self, config: EncoderConfig | None = None) -> None:
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.config = config = config or EncoderConfig()
+        self.config = config
         middle, coarse = config.channels
         self.middle = nn.Conv2d(middle, 64, 3, stride=2, padding=1)
         self.coarse = nn.Conv2d(coarse, 128, 1)

@@ -197,9 +197,9 @@ def _trunk_block(width: int) -> Residual:
 class JNet(nn.Module):
     """Upscales tiles by `config.scale`: an encoder to 1x1, and a decoder with skips at every side up to the input's."""
 
-    def __init__(self, config: JNetConfig | None = None) -> None:
+    def __init__(self, config: JNetConfig) -> None:
         super().__init__()
-        self.config = config = config or JNetConfig()
+        self.config = config
         self.trunk_index = len(config.encoder_widths) - 1  # of the decoder's block whose maps have the tile's side
         down = (config.in_channels, *config.encoder_widths)
         self.encoder = nn.ModuleList(nn.Conv2d(a, b, 4, stride=2, padding=1) for a, b in pairwise(down))

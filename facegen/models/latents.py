@@ -30,9 +30,9 @@ class LatentRating(nn.Module):
 
     levels: Tensor
 
-    def __init__(self, config: RatingConfig | None = None, dropout: float = 0.0) -> None:
+    def __init__(self, config: RatingConfig, dropout: float = 0.0) -> None:
         super().__init__()
-        self.config = config = config or RatingConfig()
+        self.config = config
         self.layers = nn.Sequential(
             nn.Linear(config.z_dim, config.width), nn.GELU(), nn.Dropout(dropout),
             nn.Linear(config.width, config.width), nn.GELU(), nn.Dropout(dropout),

@@ -46,8 +46,8 @@ class ProjectedConfig(BaseModel, extra="forbid", frozen=True):
 class ProjectedHeads(nn.ModuleList):
     """The trained and published part of a `ProjectedDiscriminator`."""
 
-    def __init__(self, config: ProjectedConfig | None = None) -> None:
-        self.config = config = config or ProjectedConfig()
+    def __init__(self, config: ProjectedConfig) -> None:
+        self.config = config
         super().__init__(_head(cin, config, downs=3 - i) for i, cin in enumerate(config.mixed_widths))
 
 
@@ -60,10 +60,9 @@ class ProjectedDiscriminator(nn.Module):
 
     SMALLEST = 128  # px; the heads' last 4x4 convolution needs 4 px at stride 32
 
-    def __init__(self, config: ProjectedConfig | None = None, features: EfficientNetLite | None = None) -> None:
+    def __init__(self, config: ProjectedConfig, features: EfficientNetLite | None = None) -> None:
         """Initialise the mixing and the heads; `features` is a frozen EfficientNet-Lite0, loaded if it is None."""
         super().__init__()
-        config = config or ProjectedConfig()
         self.features = features or load_efficientnet("lite0")
         widths, outs = config.widths, config.mixed_widths
         with torch.random.fork_rng(devices=[]):

@@ -50,9 +50,9 @@ class PReLU(nn.PReLU):
 class SRGANGenerator(nn.Module):
     """SRResNet: residual blocks under one long skip, then x2 steps."""
 
-    def __init__(self, config: SRGANConfig | None = None) -> None:
+    def __init__(self, config: SRGANConfig) -> None:
         super().__init__()
-        self.config = config = config or SRGANConfig()
+        self.config = config
         width, ends = config.width, config.end_kernel
         self.head = nn.Sequential(_conv(config, 3, width, ends), PReLU(width))
         self.blocks = nn.Sequential(*(_block(config) for _ in range(config.blocks)))
@@ -105,9 +105,9 @@ class SRGANDiscriminator(nn.Module):
 
     SMALLEST = 16
 
-    def __init__(self, config: SRGANDiscriminatorConfig | None = None) -> None:
+    def __init__(self, config: SRGANDiscriminatorConfig) -> None:
         super().__init__()
-        self.config = config = config or SRGANDiscriminatorConfig()
+        self.config = config
         layers: list[nn.Module] = []
         cin = 6 if config.condition else 3
         for i in range(8):

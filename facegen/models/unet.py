@@ -45,9 +45,9 @@ class UNet(nn.Module):
     Unlike pix2pix it has no dropout, with which a run could not be resumed exactly.
     """
 
-    def __init__(self, config: UNetConfig | None = None) -> None:
+    def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.config = config = config or UNetConfig()
+        self.config = config
         down, last = (3, *config.widths), len(config.widths) - 1
         self.encoder = nn.ModuleList(
             patch_conv(a, b, config.norm, stride=2, norm_after=0 < i < last) for i, (a, b) in enumerate(pairwise(down))
@@ -95,9 +95,9 @@ class GridConfig(BaseModel, extra="forbid", frozen=True):
 class GridDiscriminator(nn.Module):
     """pix2pix's PatchGAN, with one logit per pixel of the map after the last halving."""
 
-    def __init__(self, config: GridConfig | None = None) -> None:
+    def __init__(self, config: GridConfig) -> None:
         super().__init__()
-        self.config = config = config or GridConfig()
+        self.config = config
         widths = (6 if config.condition else 3, *config.widths)
         self.maps = nn.Sequential(
             *(patch_conv(a, b, config.norm, stride=2, norm_after=i > 0) for i, (a, b) in enumerate(pairwise(widths)))

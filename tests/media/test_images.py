@@ -264,7 +264,7 @@ def test_unknown_suffix_is_refused_with_the_known_ones(tmp_path: Path, name: str
 
 
 def test_arrays_that_are_not_pictures_are_not_written(tmp_path: Path) -> None:
-    with pytest.raises(ShapeError, match=r"float64 of shape \(4, 4, 3\), expected uint8 \(H, W, 3\)"):
+    with pytest.raises(ShapeError, match=r"float64 of shape \(4, 4, 3\), expected uint8 or uint16 \(H, W, 3\)"):
         write_image(tmp_path / "a.png", np.zeros((4, 4, 3)))  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match=r"shape \(3, 4, 4\)"):
         write_image(tmp_path / "a.png", np.zeros((3, 4, 4), np.uint8))

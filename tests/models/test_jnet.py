@@ -163,7 +163,7 @@ def test_batchnorm_makes_a_tile_depend_on_its_batch_while_training() -> None:
 
 def test_activations_neither_starve_nor_explode_at_the_start() -> None:
     spreads: list[float] = []
-    net = JNet().eval()
+    net = JNet(JNetConfig()).eval()
     for block in net.decoder:
         block.register_forward_hook(lambda module, given, out: spreads.append(out.std(dim=(2, 3)).mean().item()))
     with torch.no_grad():
