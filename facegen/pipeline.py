@@ -176,7 +176,7 @@ class FacePipeline:
         """Upscale drawn faces, (B, 3, 128, 128), to `size`, or in two passes to `finest_size` if it is over
         `drawn_size`; see `__call__`.
         """
-        upscaled = self.together(faces, landmarks, min(size, self.drawn_size))
+        upscaled = self.together(faces, landmarks, min(size, self.drawn_size), drawn=True)
         return upscaled if size <= self.drawn_size else [self.again(face) for face in upscaled]
 
     def again(self, upscaled: Upscaled) -> Upscaled:
@@ -190,6 +190,7 @@ class FacePipeline:
         size: int = 768,
         *,
         landmarks: Landmarks | Literal["find"] | None = "find",
+        drawn: bool = False,
         count: int | None = None,
         extend: Extend | None = None,
     ) -> Upscaled:
@@ -201,6 +202,7 @@ class FacePipeline:
                 upscaled tile.
             landmarks: of the head, in pixels of the picture; "find" detects them; None is a picture without a face,
                 whose guide is empty.
+            drawn: the picture is a face that stage 1 drew; its faults are repaired, see the recipe's `drawn_strength`.
             count: candidates per tile, the first of the recipe's; None makes all.
             extend: changes the candidates before the choice; films use it to prefer the previous frame's choice.
         Raises:
@@ -208,7 +210,7 @@ class FacePipeline:
             UsageError: if the size is not positive.
         """
         _check_picture(picture, square=landmarks is not None)
-        (upscaled,) = self.together(picture[None], [landmarks], size, count=count, extend=extend)
+        (upscaled,) = self.together(picture[None], [landmarks], size, drawn=drawn, count=count, extend=extend)
         return upscaled
 
     @falls_back_to_cpu
@@ -219,15 +221,21 @@ class FacePipeline:
         landmarks: Sequence[Landmarks | Literal["find"] | None],
         size: int = 768,
         *,
+        drawn: bool = False,
         count: int | None = None,
         extend: Extend | None = None,
     ) -> list[Upscaled]:
         """Upscale pictures of one size, (B, 3, H, W), each as `__call__` would; faster on a GPU."""
-        made = self._candidates(pictures.to(self.device), landmarks, size, count)
+        made = self._candidates(pictures.to(self.device), landmarks, size, drawn, count)
         return self._finished([extend(one) for one in made] if extend else made)
 
     def _candidates(
-        self, pictures: Tensor, landmarks: Sequence[Landmarks | Literal["find"] | None], size: int, count: int | None
+        self,
+        pictures: Tensor,
+        landmarks: Sequence[Landmarks | Literal["find"] | None],
+        size: int,
+        drawn: bool,
+        count: int | None,
     ) -> list[Candidates]:
         """Make the candidates of every tile of pictures, (B, 3, H, W)."""
         # 1. The pictures at the low-res size, (B, 3, h, w).
@@ -236,7 +244,7 @@ class FacePipeline:
         # 2. Their landmarks, in low-res pixels, and the guides painted from them, (B, G, h, w).
         faces = [landmarks_in_head(to_rgb(x)) if y == "find" else y for x, y in zip(pictures, landmarks, strict=True)]
         faces = [face and face.scaled(low_res.shape[3] / pictures.shape[3]) for face in faces]
-        strengths = [strength_of(picture, self.recipe.strength) for picture in low_res]
+        strengths = [strength_of(picture, self._strength(drawn)) for picture in low_res]
         stacks = network_input(low_res, faces, strengths, self.guide, with_strength=self.config.strength)
         # 3. The tiles, in low-res pixels.
         plan = self.plan(*low_res.shape[2:])
@@ -266,6 +274,12 @@ class FacePipeline:
         references = undamaged(images, torch.stack([one.reference for one in candidates]), low_res, strengths)
         images = back_project(images, references, self.recipe.fidelity, slack=ROUNDING)
         return [one.upscaled(*made) for one, *made in zip(candidates, images, references, scores, chosen, strict=True)]
+
+    def _strength(self, drawn: bool) -> float | Literal["auto"]:
+        """Return the strength that the recipe states for drawn faces or for photos."""
+        if drawn:
+            return self.recipe.drawn_strength if self.config.strength else 0
+        return self.recipe.strength
 
     @falls_back_to_cpu
     @torch.inference_mode()

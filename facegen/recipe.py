@@ -120,8 +120,8 @@ class WeightNames(_Table):
     """Names of shipped weights, or paths of weight folders, relative to the working directory."""
 
     generator: str = "dcgan-128"
-    upscaler: str = "jnet-8x"
-    discriminator: str = "jnet-8x-patchgan"
+    upscaler: str = "jnet-8x-restore"
+    discriminator: str = "jnet-8x-restore-patchgan"
     """Loaded only if a scorer asks for it."""
 
 
@@ -184,8 +184,11 @@ class PipelineRecipe(_Table):
     fidelity: float = Field(default=1.0, ge=0, le=1)
     """How closely the result, shrunk again, must agree with its input: 1 to about half an 8-bit step, 0 not at all."""
     strength: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = 0.0
-    """Damage of the pictures, from 0 to 1, for weights that take it as input; "auto" estimates it for each picture. The
+    """Damage of photos, from 0 to 1, for weights that take it as input; "auto" estimates it for each picture. The
     result need not show the damage: the stronger it is, the coarser the colours and light that must agree."""
+    drawn_strength: float = Field(default=0.0, ge=0, le=1)
+    """The same for drawn faces, whose faults the network repairs as if they were damage. Weights that do not take a
+    strength as input ignore it."""
     grain: float = Field(default=0.0, ge=0, le=1)
     """Share of the surrounding grain that is added to a cleaned head at its border; its middle gets less."""
     head_side: int = Field(default=256, ge=32)

@@ -438,6 +438,19 @@ def test_network_is_told_the_strength(told: Load) -> None:
     assert not torch.equal(weak.candidates, strong.candidates)
 
 
+def test_drawn_faces_and_photos_have_strengths_of_their_own(told: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("facegen.pipeline.AGAIN_SIDE", 128)
+    pipeline = told("strength=0.25", "drawn_strength=0.75")
+    assert pipeline(smooth_head(40), 320).strength == 0.25
+    assert pipeline(smooth_head(40), 320, drawn=True).strength == 0.75
+    small, large = pipeline.sample(0, 256), pipeline.sample(0, pipeline.drawn_size + 1)
+    assert [small.strength, large.strength] == [0.75, 0.25]  # the second pass has a face without faults
+
+
+def test_networks_that_take_no_strength_draw_faces_as_they_are(load: Load) -> None:
+    assert load("drawn_strength=0.75").sample(0, 256).strength == 0
+
+
 def test_automatic_strength_is_estimated_for_each_picture(told: Load, head: RGB) -> None:
     clean = downsample_area(to_tensor(head), (96, 96))
     noisy = (clean + 0.1 * torch.randn(3, 96, 96, generator=torch.Generator().manual_seed(0))).clamp(0, 1)

@@ -156,7 +156,17 @@ def _read_settings(context: click.Context, _: click.Parameter, path: Path | None
         context.default_map[param.name] = value
 
 
-_PIPELINE_OPTIONS = (
+_STRENGTH_OPTIONS = {
+    "strength": click.option(
+        "--strength", type=Strength(), help="How damaged the photos are, from 0 to 1; auto estimates it for each.",
+    ),
+    "drawn_strength": click.option(
+        "--strength", type=click.FloatRange(0, 1),
+        help="How strongly the faults of drawn faces are repaired, from 0 to 1.",
+    ),
+}  # fmt: skip
+"""Key of the recipe -> the option that sets it: of commands that upscale photos, and of those that draw."""
+_RECIPE_OPTIONS = (
     click.option(
         "--settings", type=PATH, metavar="FILE", is_eager=True, expose_value=False, callback=_read_settings,
         help='A TOML file with options of this command: scale = 2, format = "jpg". The command line overrides it.',
@@ -173,20 +183,20 @@ _PIPELINE_OPTIONS = (
         "--fidelity", type=click.FloatRange(0, 1),
         help="How closely the result, shrunk again, must match the input: from 0, not at all, to 1, exactly.",
     ),
-    click.option(
-        "--strength", type=Strength(),
-        help="With --preset restore: how damaged the pictures are, from 0 to 1; auto estimates it for each.",
-    ),
-    device_option,
-    click.option("--threads", type=click.IntRange(min=1), help=_THREADS_HELP),
 )  # fmt: skip
+SHORTCUTS = {"candidates.count": "candidates", "candidates.variants": "variants", "drawn_strength": "strength"}
+"""Keys of the recipe -> the options that set them, where the names differ."""
+_THREADS_OPTION = click.option("--threads", type=click.IntRange(min=1), help=_THREADS_HELP)
 
 
-def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def pipeline_options(command: Callable[..., Any], strength_key: str = "strength") -> Callable[..., Any]:
     """Add the options of every command that runs the pipeline: preset or recipe, overrides, shortcuts, device.
 
     The command gets `recipe`, the name of a preset or a file, `overrides` and `device`. Shortcuts become overrides, so
     that records contain them.
+
+    Args:
+        strength_key: the key of the recipe that --strength sets.
     """
 
     @wraps(command)
@@ -198,13 +208,13 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         if preset and recipe:
             raise UsageError(f"--preset {preset} and --recipe {recipe} both name a recipe; leave one of them out.")
         shortcuts: dict[str, Any] = {"candidates.count": candidates, "candidates.variants": variants}
-        shortcuts |= {"fidelity": fidelity, "strength": strength}
+        shortcuts |= {"fidelity": fidelity, strength_key: strength}
         given = {key: value for key, value in shortcuts.items() if value is not None}
         for key, override in product(given, overrides):
             set_key = override.partition("=")[0].strip()
             if set_key == key or key.startswith(f"{set_key}."):
-                option = "--candidates" if key == "candidates.count" else f"--{key.rpartition('.')[2]}"
-                raise UsageError(f"{option} and --set {override} both give {key}; leave one of them out.")
+                option = SHORTCUTS.get(key, key)
+                raise UsageError(f"--{option} and --set {override} both give {key}; leave one of them out.")
         if threads is not None:
             import cv2
             import torch
@@ -214,7 +224,12 @@ def pipeline_options(command: Callable[..., Any]) -> Callable[..., Any]:
         added = (f"{key}={json.dumps(value)}" for key, value in given.items())
         return command(recipe=preset or recipe or DEFAULT_PRESET, overrides=(*overrides, *added), **options)
 
-    return add_options(_PIPELINE_OPTIONS, with_shortcuts)
+    options = (*_RECIPE_OPTIONS, _STRENGTH_OPTIONS[strength_key], device_option, _THREADS_OPTION)
+    return add_options(options, with_shortcuts)
+
+
+drawing_options = partial(pipeline_options, strength_key="drawn_strength")
+"""`pipeline_options` of the commands that draw faces."""
 
 
 def add_options(options: Sequence[Option], command: Callable[..., Any]) -> Callable[..., Any]:

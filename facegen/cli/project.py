@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from facegen.cli.options import FILE, PATH, Size, load_pipeline, make_folder, overwrite_option, pipeline_options
+from facegen.cli.options import FILE, PATH, Size, drawing_options, load_pipeline, make_folder, overwrite_option
 from facegen.cli.printing import print_path, say
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", type=PATH, help="Picture to write.  [default: out/<photo>-projected.png]")
 @click.option("--size", type=Size(), default=768, help="Side of the picture in pixels.")
 @overwrite_option
-@pipeline_options
+@drawing_options
 def project(
     photo: Path,
     out: Path | None,

@@ -16,13 +16,13 @@ from facegen.arrays import RGB
 from facegen.cli.options import (
     Seeds,
     Size,
+    drawing_options,
     for_each,
     format_option,
     load_pipeline,
     make_folder,
     out_option,
     overwrite_option,
-    pipeline_options,
 )
 from facegen.cli.printing import print_path, say
 
@@ -43,7 +43,7 @@ SHEET_SIDE = 256
 @click.option("--stages", is_flag=True, help="Also write the steps in between: small face, guide, tiles, candidates.")
 @click.option("--explain", is_flag=True, help="Also write which candidate was chosen for each tile, and why.")
 @overwrite_option
-@pipeline_options
+@drawing_options
 def sample(
     seeds: tuple[int, ...],
     size: int,

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from facegen.cli.film_options import FilmRequest, film_options
-from facegen.cli.options import Seeds, load_pipeline, pipeline_options
+from facegen.cli.options import Seeds, drawing_options, load_pipeline
 from facegen.errors import UsageError
 from facegen.files import is_plain
 
@@ -37,7 +37,7 @@ class Files(click.ParamType[tuple[Path, ...]]):
     help="Keyframes nearest to the heads in photos; facegen project finds one for use with --from in several films.",
 )
 @film_options(size=768, seconds=12, loop=False)
-@pipeline_options
+@drawing_options
 def video(
     seeds: tuple[int, ...],
     pictures: tuple[tuple[Path, ...], ...],
@@ -82,7 +82,7 @@ def video(
     help="Seeds that each face walks through: its own and those after it.",
 )
 @film_options(size=192, seconds=8, loop=True)
-@pipeline_options
+@drawing_options
 def grid_walk(
     seeds: tuple[int, ...],
     columns: int,

@@ -19,7 +19,6 @@ from facegen.faces.landmarks import landmarks_in_head
 from facegen.media.sheets import contact_sheet
 from facegen.models.efficientnet import load_efficientnet
 from facegen.pipeline import FacePipeline
-from facegen.runtime import autocast
 
 Report = Callable[[str], None]
 SAMPLES, REAL, TRAINED, RATIO = "samples", "held-out", "training", "ratio"
@@ -31,8 +30,6 @@ SHOWN, CLOSEST = 64, 16
 FEW = 50
 """A half with fewer pictures is too small to compare generators: shares of 50 have a standard error of up to 0.07."""
 HALVES_SEED = 0
-BATCH = 16
-"""Samples drawn at once."""
 FOUND = "dlib's HOG detector on pictures enlarged to 256 px, as the guide's landmarks are found"
 LEGEND = (
     f"Columns: the samples of each generator; {REAL}: real pictures measured as the samples are (one half of them "
@@ -125,14 +122,10 @@ def _small_half_warning(half: int) -> str:
 
 
 def _draw(name: str, pipeline: FacePipeline, count: int, report: Report) -> RGB:
-    """Draw seeds 0 to `count` - 1 as by `FacePipeline.draw`, but in batches: (count, side, side, 3)."""
+    """Draw seeds 0 to `count` - 1: (count, side, side, 3)."""
     report(f"{_prefix(name)}drawing {count} samples of {pipeline.generator.config.side} px")
-    pictures = []
-    for start in range(0, count, BATCH):
-        z = torch.stack([pipeline.latent(seed) for seed in range(start, min(start + BATCH, count))])
-        with torch.inference_mode(), autocast(pipeline.recipe.precision, pipeline.device):
-            pictures += [to_rgb(image) for image in pipeline.generator.draw(z.to(pipeline.device))]
-    return np.stack(pictures)
+    latents = torch.stack([pipeline.latent(seed) for seed in range(count)])
+    return to_rgb(pipeline.draw(latents))
 
 
 def _features(sets: Mapping[str, RGB], side: int, device: str, report: Report) -> dict[str, Features]:

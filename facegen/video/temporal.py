@@ -1,4 +1,4 @@
-"""Upscale the frames of a film in order, so that what one frame shows stays in the next."""
+"""Upscale the drawn faces of a film in order, so that what one frame shows stays in the next."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def upscale_fresh(
     chosen: Callable[[], Tensor | None] | None,
     pair: tuple[RGB, RGB] | None,
 ) -> Fresh:
-    """Upscale a face, and find the motion between a pair of low-res pictures, of the frame before and of this one.
+    """Upscale a drawn face, and find the motion between a pair of low-res pictures, of the frame before and this one.
 
     Args:
         face, size, landmarks, count: see `FacePipeline.__call__`.
@@ -101,7 +101,7 @@ def upscale_fresh(
     """
     extend = None if chosen is None else partial(_with_bonus, chosen=chosen)
     moved = None if pair is None else motion(*pair)
-    return Fresh(pipeline(face, size, landmarks=landmarks, count=count, extend=extend), moved)
+    return Fresh(pipeline(face, size, landmarks=landmarks, drawn=True, count=count, extend=extend), moved)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class TemporalUpscaler:
         self._past: Callable[[], Past] = Past
 
     def upscale_face(self, face: Tensor, size: int) -> TemporalFrame:
-        """Upscale the next frame, an aligned head, (3, s, s) in [0, 1]; `size` is as for `FacePipeline.__call__`."""
+        """Upscale the next frame, a drawn face, (3, s, s) in [0, 1]; `size` is as for `FacePipeline.__call__`."""
         return self.begin(face, size).result()
 
     def begin(self, face: Tensor, size: int, submit: Submit = at_once) -> Future[TemporalFrame]:

@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from facegen.cli.main import cli
-from facegen.cli.options import pipeline_options
+from facegen.cli.options import drawing_options, pipeline_options
 from facegen.ops.variants import KINDS
 from tests.cli.conftest import Facegen
 
@@ -72,11 +72,18 @@ def test_two_recipes_and_unknown_presets_are_refused(words: tuple[str, ...], mes
         (["--variants", " shift, shift"], 'candidates.variants=["shift"]'),
         (["--variants", "none"], "candidates.variants=[]"),
         (["--fidelity", "0"], "fidelity=0.0"),
+        (["--strength", "auto"], 'strength="auto"'),
     ],
 )
 def test_shortcuts_become_overrides(words: list[str], override: str) -> None:
     result = run("--set", "batch=3", *words)
     assert result.output.splitlines()[2:] == ["batch=3", override]
+
+
+def test_strength_is_that_of_drawn_faces_where_faces_are_drawn() -> None:
+    drawing = click.command(drawing_options(lambda overrides, **_: click.echo(overrides)))
+    assert CliRunner().invoke(drawing, ["--strength", "0.7"]).output == "('drawn_strength=0.7',)\n"
+    assert CliRunner().invoke(drawing, ["--strength", "auto"]).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -85,6 +92,7 @@ def test_shortcuts_become_overrides(words: list[str], override: str) -> None:
         (["--candidates", "3", "--set", "candidates.count=3"], "candidates.count"),
         (["--variants", "none", "--set", "candidates={ count = 2 }"], "candidates.variants"),
         (["--set", "fidelity=0.5", "--fidelity", "1"], "fidelity"),
+        (["--set", "drawn_strength=0.5", "--strength", "1"], "drawn_strength"),
     ],
 )
 def test_a_key_given_twice_is_refused(words: list[str], key: str) -> None:

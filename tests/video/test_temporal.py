@@ -4,6 +4,7 @@ when resumed."""
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -49,6 +50,14 @@ def film(pipeline: FacePipeline, options: TemporalOptions, faces: list[Tensor]) 
 def test_with_everything_off_frames_are_upscaled_one_by_one(pipeline: FacePipeline, faces: list[Tensor]) -> None:
     for face, image in zip(faces[:3], film(pipeline, OFF, faces[:3]), strict=True):
         assert torch.equal(image, pipeline(face, SIZE).image)
+
+
+def test_faults_of_drawn_faces_are_repaired(tmp_path: Path, faces: list[Tensor]) -> None:
+    upscaler = tiny.save(tmp_path, tiny.upscaler(in_channels=7, strength=True), "rgb")
+    overrides = [f'weights.upscaler="{upscaler}"', "drawn_strength=0.75"]
+    pipeline = FacePipeline.load(tiny.save_all(tmp_path / "others"), overrides)
+    assert torch.equal(film(pipeline, OFF, faces[:1])[0], pipeline(faces[0], SIZE, drawn=True).image)
+    assert not torch.equal(film(pipeline, OFF, faces[:1])[0], pipeline(faces[0], SIZE).image)
 
 
 def test_the_first_frame_is_the_pipelines_own(pipeline: FacePipeline, faces: list[Tensor]) -> None:
