@@ -82,7 +82,7 @@ def check_networks(
     if recipe.strength and not upscaler.strength:
         raise RecipeError(
             f"strength: {recipe.strength}, but the weights {recipe.weights.upscaler} know no damage; leave it out, or "
-            "choose --preset restore."
+            "take weights that do, such as jnet-8x-restore."
         )
     planes = upscaler.in_channels - upscaler.strength
     if planes != 3 + GUIDE_CHANNELS[guide]:

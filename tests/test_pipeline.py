@@ -471,7 +471,7 @@ def test_damaged_input_is_agreed_with_in_its_light_alone(told: Load) -> None:
 
 
 def test_strength_is_for_networks_that_are_told(load: Load) -> None:
-    with pytest.raises(RecipeError, match=r"strength: 0.5, but the weights .* know no damage; .* --preset restore"):
+    with pytest.raises(RecipeError, match=r"strength: 0.5, but the weights .* know no damage; .* jnet-8x-restore"):
         load("strength=0.5")
 
 

@@ -22,7 +22,7 @@ from tests import tiny
 def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Tiny weights under the names of the shipped ones."""
     tiny.save_all(tmp_path)
-    for kind, name in (("dcgan", "dcgan-128"), ("jnet", "jnet-8x"), ("patchgan", "jnet-8x-patchgan")):
+    for kind, name in (("dcgan", "dcgan-128"), ("jnet", "jnet-8x-restore"), ("patchgan", "jnet-8x-restore-patchgan")):
         (tmp_path / kind).rename(tmp_path / name)
     monkeypatch.setattr(facegen.weights, "WEIGHTS", tmp_path)
     return tmp_path
@@ -41,28 +41,28 @@ def test_all_is_well(weights: Path) -> None:
     assert result.exit_code == 0, result.output
     for line in ("facegen", "python", "torch", "device", "threads", "precision", "landmark model", "68 points"):
         assert line in result.output
-    assert re.search(r"ok +weights jnet-8x-patchgan +patchgan, 1,234 images seen, sha256 [0-9a-f]{16}", result.output)
+    assert re.search(r"ok +weights jnet-8x-restore-patchgan +patchgan, 1,234 images seen, sha256 [0-9a-f]{16}", result.output)
     assert re.search(r"ok +self-test +a 256 px sample from seed 0 in ", result.output)
 
 
 def test_damaged_file_is_named(weights: Path) -> None:
-    with (weights / "jnet-8x" / MODEL_FILE).open("ab") as file:
+    with (weights / "jnet-8x-restore" / MODEL_FILE).open("ab") as file:
         file.write(b"!")
     result = doctor()
     assert result.exit_code == 1
-    assert re.search(r"!! +weights jnet-8x .*model\.safetensors: its SHA-256 is", result.output)
+    assert re.search(r"!! +weights jnet-8x-restore .*model\.safetensors: its SHA-256 is", result.output)
     assert re.search(r"ok +weights dcgan-128 ", result.output)
-    assert sorted(failed()) == ["self-test", "weights jnet-8x"]
+    assert sorted(failed()) == ["self-test", "weights jnet-8x-restore"]
 
 
 def test_network_that_no_sample_uses_is_tested_too(weights: Path) -> None:
-    card = weights / "jnet-8x-patchgan" / CARD_FILE
+    card = weights / "jnet-8x-restore-patchgan" / CARD_FILE
     card.write_text(card.read_text().replace("condition_channels = 6", "condition_channels = 3"))
-    assert list(failed()) == ["weights jnet-8x-patchgan"]
+    assert list(failed()) == ["weights jnet-8x-restore-patchgan"]
 
 
 def test_brackets_in_a_message_are_not_taken_for_markup(weights: Path) -> None:
-    card = weights / "jnet-8x" / CARD_FILE
+    card = weights / "jnet-8x-restore" / CARD_FILE
     card.write_text(card.read_text().replace("tile = 32", "tlie = 32"))
     assert '[config]: unknown key "tlie"; did you mean "tile"?' in doctor().output
 
