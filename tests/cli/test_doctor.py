@@ -41,7 +41,8 @@ def test_all_is_well(weights: Path) -> None:
     assert result.exit_code == 0, result.output
     for line in ("facegen", "python", "torch", "device", "threads", "precision", "landmark model", "68 points"):
         assert line in result.output
-    assert re.search(r"ok +weights jnet-8x-restore-patchgan +patchgan, 1,234 images seen, sha256 [0-9a-f]{16}", result.output)
+    judge = r"ok +weights jnet-8x-restore-patchgan +patchgan, 1,234 images seen, sha256 [0-9a-f]{16}"
+    assert re.search(judge, result.output)
     assert re.search(r"ok +self-test +a 256 px sample from seed 0 in ", result.output)
 
 
