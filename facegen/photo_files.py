@@ -27,9 +27,9 @@ from facegen.jobs import Task
 from facegen.masks import read_mask
 from facegen.media.images import Picture, find_pictures, read_image, write_image
 from facegen.media.metadata import Origin
-from facegen.media.omitted import omitted_from
 from facegen.media.record import COMMAND_KEY, RECORD_KEY, Workshop, check_target, record_text
 from facegen.media.sheets import before_after
+from facegen.media.signatures import omitted_from
 from facegen.media.video_reader import Clip, is_clip
 from facegen.media.video_writer import write_video
 from facegen.ops.seams import SeamGauge, seam_gauge

@@ -17,7 +17,7 @@ from facegen.faces.detect import heads_in_photo
 from facegen.media.images import read_image
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, feature_loss, load_efficientnet
-from facegen.models.encoder import LatentEncoder
+from facegen.models.latents import LatentEncoder
 from facegen.ops.consistency import resample
 from facegen.weights import load_network
 

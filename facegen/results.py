@@ -11,8 +11,8 @@ from facegen.errors import FileError, WeightsError
 from facegen.explain import explanation_paths
 from facegen.files import sha256_of
 from facegen.jobs import Outcome, Task
-from facegen.media.completeness import is_whole
 from facegen.media.record import Record, arguments, check_weights, read_record
+from facegen.media.signatures import is_whole
 from facegen.media.video_reader import is_clip
 from facegen.ops.seams import SeamGauge
 from facegen.photo import PhotoOptions

@@ -25,9 +25,8 @@ from facegen.files import WEIGHTS, is_plain, refuse_special, replacing
 from facegen.hub import PREFIX, fetch_companion, fetch_folder
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.discriminators import PatchConfig, PatchDiscriminator
-from facegen.models.encoder import EncoderConfig, LatentEncoder
 from facegen.models.jnet import JNet, JNetConfig
-from facegen.models.latents import LatentRating, RatingConfig
+from facegen.models.latents import EncoderConfig, LatentEncoder, LatentRating, RatingConfig
 from facegen.models.projected import ProjectedConfig, ProjectedHeads
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminator, SRGANDiscriminatorConfig, SRGANGenerator
 from facegen.models.unet import GridConfig, GridDiscriminator, UNet, UNetConfig

@@ -15,10 +15,10 @@ import numpy as np
 from PIL import Image
 
 from facegen.errors import FacegenError
-from facegen.media.completeness import is_whole
 from facegen.media.images import picture_facts, read_image, write_image
 from facegen.media.metadata import Origin
 from facegen.media.record import is_ours, read_record
+from facegen.media.signatures import is_whole
 from facegen.media.video_reader import Clip
 from facegen.media.video_writer import write_video
 from facegen.recipe import PipelineRecipe, load_recipe

@@ -14,7 +14,7 @@ import pytest
 from facegen.credentials import read_identity, sign
 from facegen.errors import FileError, UsageError
 from facegen.media.images import picture_text, read_image, write_image
-from facegen.media.omitted import omitted_from
+from facegen.media.signatures import omitted_from
 from tests.cli.conftest import contents
 from tests.media.test_images import scene
 

@@ -24,7 +24,7 @@ from facegen.photo import PhotoOptions
 from facegen.photo_files import FileUpscaler
 from facegen.results import UpresOptions, Upscaling
 from tests import tiny
-from tests.media.test_omitted import motion_photo, ultra_hdr
+from tests.media.test_signatures import motion_photo, ultra_hdr
 
 Upscale = Callable[..., Upscaling]
 QUICK = PhotoOptions(scale=2, background="lanczos")

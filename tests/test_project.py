@@ -14,7 +14,7 @@ from facegen.errors import ImageError, UsageError, WeightsError
 from facegen.media.images import write_image
 from facegen.models.dcgan import DCGANConfig, DCGANGenerator
 from facegen.models.efficientnet import EfficientNetLite
-from facegen.models.encoder import EncoderConfig, LatentEncoder
+from facegen.models.latents import EncoderConfig, LatentEncoder
 from facegen.project import SearchNetworks, distance, first_guess, head_in, load_search_networks, project
 from tests import tiny
 

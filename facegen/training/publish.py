@@ -15,7 +15,7 @@ from facegen.errors import TrainingError, UsageError, one_line
 from facegen.files import write_text
 from facegen.hub import PREFIX, hub_name, upload_folder
 from facegen.models.dcgan import calibrate_batchnorm
-from facegen.models.encoder import EncoderConfig
+from facegen.models.latents import EncoderConfig
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
 from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe

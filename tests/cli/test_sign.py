@@ -8,7 +8,7 @@ import pytest
 
 from facegen.arrays import RGB
 from facegen.media.images import resize, write_image
-from facegen.media.omitted import omitted_from
+from facegen.media.signatures import omitted_from
 from tests.cli.conftest import Facegen
 
 pytest.importorskip("c2pa")

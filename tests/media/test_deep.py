@@ -13,9 +13,9 @@ from PIL.ExifTags import Base
 
 from facegen.arrays import eight_bits
 from facegen.media import deep as module
-from facegen.media.completeness import is_whole
 from facegen.media.images import picture_facts, read_image, write_image
 from facegen.media.metadata import Origin, packet
+from facegen.media.signatures import is_whole
 from tests.media.test_decoding import display_p3
 from tests.media.test_metadata import camera_exif, exif_in
 

@@ -20,7 +20,7 @@ from facegen.media.sheets import contact_sheet
 from facegen.models.dcgan import DCGANGenerator, calibrate_batchnorm
 from facegen.models.discriminators import DCGANDiscriminator
 from facegen.models.efficientnet import STAGE_ENDS, EfficientNetLite, feature_loss, load_efficientnet
-from facegen.models.encoder import EncoderConfig, LatentEncoder
+from facegen.models.latents import EncoderConfig, LatentEncoder
 from facegen.models.projected import ProjectedDiscriminator
 from facegen.training.config import DCGANRecipe
 from facegen.training.datasets import FaceDataset
