@@ -169,7 +169,7 @@ def load_network(name: str, network: type[Network]) -> tuple[Network, Card]:
     config_class, model_class = MODELS[card.kind]
     if model_class is not network:
         raise WeightsError(f"{folder}: holds a {card.kind}, expected weights for a {network.__name__}.")
-    data = check_weights(folder, card)
+    data = _checked_model(folder, card)
     try:
         model = network(parse_recipe(card.config, config_class, source=f"{folder / CARD_FILE} [config]"))
         state = _single(load_safetensors(data))
@@ -196,7 +196,7 @@ def _half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return halved
 
 
-def check_weights(folder: Path, card: Card) -> bytes:
+def _checked_model(folder: Path, card: Card) -> bytes:
     """Read the weight file, and check it against the hash in its card.
 
     Raises:

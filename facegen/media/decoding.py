@@ -157,13 +157,13 @@ def split_alpha(picture: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     return (picture if picture.mode == "CMYK" else picture.convert(plain)), None
 
 
-def to_rgb(colour: Image.Image, profile: bytes | None, keep_profile: bool) -> tuple[Image.Image, bytes | None]:
+def to_srgb(colour: Image.Image, profile: bytes | None, keep_profile: bool) -> tuple[Image.Image, bytes | None]:
     """Convert L, RGB or CMYK to sRGB; `keep_profile` leaves RGB unchanged. A damaged profile is ignored.
 
     Returns:
         the picture, and the profile of its values; None stands for sRGB.
     """
-    transform = _to_srgb(profile, colour.mode) if profile else None
+    transform = _srgb_transform(profile, colour.mode) if profile else None
     if transform is None:
         return colour.convert("RGB"), None
     if colour.mode == "RGB" and _is_srgb(transform):
@@ -247,7 +247,7 @@ def _sixteen_bits(path: Path) -> Deep:
     return np.asarray(cv2.cvtColor(samples, order), dtype=np.uint16)
 
 
-def _to_srgb(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+def _srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     """Build the transform from a profile to sRGB; None if the profile is damaged or belongs to another mode."""
     with suppress(ImageCms.PyCMSError, OSError, ValueError):
         source, target = ImageCms.ImageCmsProfile(BytesIO(profile)), ImageCms.createProfile("sRGB")

@@ -21,7 +21,7 @@ from PIL import Image
 from facegen.arrays import RGB, Pixels, Sample, check_picture, eight_bits
 from facegen.errors import ImageError, ShapeError, UsageError
 from facegen.files import is_plain, refuse_special, replacing
-from facegen.media.decoding import need_package, opened, quantisation, refuse_several, split_alpha, to_rgb, upright
+from facegen.media.decoding import need_package, opened, quantisation, refuse_several, split_alpha, to_srgb, upright
 from facegen.media.deep import DEEP_FORMATS, Deep, save_deep
 from facegen.media.metadata import PLAIN, Facts, Label, Origin, facts_of, fit_jpeg, origin_of, save_options
 
@@ -98,7 +98,7 @@ def read_image(
         picture, deep = upright(path, file, blocks)
         embedded = file.info.get("icc_profile")  # `picture` lacks it once it was turned or rounded
         colour, alpha = split_alpha(picture)
-        rgb, profile = to_rgb(colour, embedded, keep_profile)
+        rgb, profile = to_srgb(colour, embedded, keep_profile)
         return Picture(
             np.array(rgb),
             None if alpha is None else np.array(alpha),
@@ -221,7 +221,7 @@ def to_pillow(rgb: RGB, alpha: RGB | None = None, keep_alpha: bool = True) -> Im
 
 
 def _in_srgb(rgb: RGB, origin: Origin) -> tuple[RGB, Origin]:
-    colour, profile = to_rgb(Image.fromarray(rgb), origin.profile, keep_profile=False)
+    colour, profile = to_srgb(Image.fromarray(rgb), origin.profile, keep_profile=False)
     return np.array(colour), replace(origin, profile=profile)
 
 

@@ -19,7 +19,7 @@ from facegen.data.curate.labels import FOLDER, Agreement, LabelLog, agreement, l
 from facegen.data.manifest import DOUBT, TWIN, Decision, Entry, entries_of
 from facegen.errors import ImageError, UsageError
 from facegen.files import sole_process
-from facegen.media.decoding import opened, split_alpha, to_rgb, upright
+from facegen.media.decoding import opened, split_alpha, to_srgb, upright
 
 SIDES = (384, 512, 768, 1024, 1536, 2048)
 """Sides, in pixels, of the pictures that are sent."""
@@ -91,7 +91,7 @@ class Pictures:
         with opened(path) as file:
             file.draft(None, (side, side))  # decodes a JPEG at a half, a quarter or an eighth if that is enough
             colour, _ = split_alpha(upright(path, file, None)[0])
-            picture, _ = to_rgb(colour, file.info.get("icc_profile"), keep_profile=False)
+            picture, _ = to_srgb(colour, file.info.get("icc_profile"), keep_profile=False)
             picture.thumbnail((side, side), Image.Resampling.LANCZOS)
             content = BytesIO()
             picture.save(content, "JPEG", quality=88)
