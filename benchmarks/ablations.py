@@ -108,8 +108,8 @@ def measure(upscale: Callable[[Tensor], Tensor], tiles: TileDataset) -> tuple[di
         for image, original in zip(upscaled, originals, strict=True):
             distance, fit = feature_distance(network, image, original), psnr(image, original)
             rows.append((distance, fit, detail(image, original, tiles.scale), nyquist_peak(image)))
-        pictures += [to_rgb(image) for image in upscaled]
-        real += [to_rgb(image) for image in originals]
+        pictures += to_rgb(upscaled)
+        real += to_rgb(originals)
     features, wanted = (pooled_features(network, _patches(some), PATCH) for some in (pictures, real))
     distance, *others = (float(x) for x in np.mean(rows, axis=0))
     values = (distance, frechet_distance(features, wanted), *others)
@@ -148,7 +148,7 @@ def main() -> None:
         network = trained(recipe, options.data, options.out / name)
         found[name], rows[name] = measure(network, held_out(recipe, options.data))
         write_text(options.out / "figures.json", json.dumps(found, indent=2))
-    rows["original"] = [to_rgb(picture) for picture in tiles.batch(0, BATCH)[1]][:SHOWN]
+    rows["original"] = [*to_rgb(tiles.batch(0, BATCH)[1])][:SHOWN]
     labels = [name if not i else "" for name in rows for i in range(SHOWN)]
     pictures = [picture for row in rows.values() for picture in row]
     write_image(options.out / "sheet.png", contact_sheet(pictures, columns=SHOWN, side=160, labels=labels))

@@ -66,10 +66,10 @@ def assert_alike(one: Path, two: Path) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-2, atol=2e-3, msg=name)
 
 
-FOUR = pytest.param("jnet", 4, marks=pytest.mark.slow)
+SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in (("unet", 2), ("jnet", 4))]
 
 
-@pytest.mark.parametrize(("kind", "processes"), [*((kind, 2) for kind in RECIPES), FOUR])
+@pytest.mark.parametrize(("kind", "processes"), [("dcgan", 2), ("jnet", 2), ("srgan", 2), *SLOW])
 def test_several_processes_are_one(kind: str, processes: int, head_folder: Path, tmp_path: Path) -> None:
     """DCGAN's batchnorm and minibatch standard deviation among them: batch 16, groups of 8."""
     recipe = RECIPES[kind](batch=16, images=32, log_images=16, preview_images=10**6)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from facegen.arrays import RGB, to_rgb
+from facegen.arrays import RGB
 from facegen.training.config import OptimizerConfig
 from facegen.training.muon import Muon
 from facegen.training.random import Draws
@@ -116,11 +116,6 @@ def average_of(module: Module) -> Module:
 
 def to_device(pictures: Tensor, device: torch.device) -> Tensor:
     return pictures.to(device, memory_format=torch.channels_last, non_blocking=True)
-
-
-def to_uint8(pictures: Tensor) -> list[RGB]:
-    """(B, 3, H, W) in [0, 1] to a list of (H, W, 3) uint8."""
-    return [to_rgb(picture.float().cpu()) for picture in pictures]
 
 
 def mean_logit(logits: Sequence[Tensor]) -> Tensor:

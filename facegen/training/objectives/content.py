@@ -15,14 +15,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file as load_safetensors
 from torch import Tensor, nn
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, to_rgb
 from facegen.errors import TrainingError
 from facegen.media.sheets import contact_sheet
 from facegen.models.discriminators import check_pictures
 from facegen.models.efficientnet import EfficientNetLite, Name, feature_loss, load_efficientnet, maps_loss
 from facegen.training.config import FeatureLoss
 from facegen.training.datasets import PairDataset
-from facegen.training.objectives.base import placed, to_device, to_uint8
+from facegen.training.objectives.base import placed, to_device
 from facegen.training.tiles import TileDataset
 
 # (convolutions, channels) of each block of VGG19, "configuration E" of Simonyan & Zisserman 2015
@@ -147,6 +147,6 @@ def validate(
         bicubic = F.interpolate(low[:, :3], size=real.shape[-2:], mode="bicubic", align_corners=False).clamp(0, 1)
         distances.append([distance(x, real).item() for x in (upscaled, bicubic)])
         if not start:
-            sheet = [picture for row in (bicubic, upscaled, real) for picture in to_uint8(row)]
+            sheet = [picture for row in (bicubic, upscaled, real) for picture in to_rgb(row)]
     score, base = np.mean(distances, axis=0)
     return contact_sheet(sheet, columns=BATCH), {"score": float(score), "bicubic": float(base)}

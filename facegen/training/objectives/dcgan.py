@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.arrays import RGB
+from facegen.arrays import RGB, to_rgb
 from facegen.evaluation.features import Features, pooled_features
 from facegen.evaluation.metrics import diversity, frechet_distance
 from facegen.media.sheets import contact_sheet
@@ -34,7 +34,7 @@ from facegen.training.losses import (
     prior_divergence,
     r1_penalty,
 )
-from facegen.training.objectives.base import Losses, Phase, average_of, mean_logit, placed, to_device, to_uint8
+from facegen.training.objectives.base import Losses, Phase, average_of, mean_logit, placed, to_device
 from facegen.training.random import Draws, diffaugment
 
 SHOWN, VALIDATED = 64, 256
@@ -268,8 +268,7 @@ class DCGANObjective:
         average, latents = copy.deepcopy(self.ema[0]), self.fixed_z.to(self.device)
         calibrate_batchnorm(average, latents)
         with torch.no_grad():
-            drawn = [average.draw(z) for z in torch.split(latents, 8)]
-        return np.stack([picture for batch in drawn for picture in to_uint8(batch)])
+            return np.concatenate([to_rgb(average.draw(z).float()) for z in torch.split(latents, 8)])
 
 
 def _rolled(pictures: Tensor, shift: Tensor) -> Tensor:
