@@ -42,7 +42,7 @@ def read_identity(path: Path) -> Identity:
         UsageError: if the file lacks a key or certificate, or the key has a password or an unsuitable type.
     """
     if not find_spec("c2pa") or not find_spec("cryptography"):
-        raise MissingExtraError("Signing needs packages that are not here: pip install facegen[credentials]")
+        raise MissingExtraError("Signing needs more packages: pip install 'facegen[credentials]'")
     try:
         text = path.read_bytes() + b"\n"
     except OSError as error:

@@ -47,7 +47,7 @@ def export_onnx(weights: str, target: Path, side: int | None = None) -> float:
         FileError: if the file cannot be written.
     """
     if find_spec("onnx") is None or find_spec("onnxruntime") is None:
-        raise MissingExtraError("facegen export needs more packages; pip install 'facegen[export]'")
+        raise MissingExtraError("facegen export needs more packages: pip install 'facegen[export]'")
     network, card, example = _network(weights, side)
     model = _traced(network, example, metadata(card, example))
     agreement = _compare(network, torch.cat([example.flip(0), example[:1]]), model)  # another batch size

@@ -92,9 +92,11 @@ class Restored(Generic[Sample]):
     upscaled: int
     """Number of heads upscaled and pasted back."""
     left: int
-    """Number of heads treated as background: not wanted, or already finer than the upscaler could draw them."""
+    """Number of heads treated as background: those not wanted, and the following."""
     sharp: int
     """Number of those heads that are already sharp at the photo's size."""
+    large: int
+    """Number of those heads that the photo shows finer than the upscaler could draw them."""
     heads: tuple[Upscaled, ...]
     """The upscaled heads before pasting, the largest first. Their `candidates` are empty, (0, K, ...), to save memory.
     """
@@ -158,6 +160,7 @@ def restore_photo(
     return Restored(
         result if plan.times == scale else resize(result, plan.size), plan.times,
         upscaled=len(heads), left=len(found) - len(heads), sharp=len(wanted) - len(lacking),
+        large=len(lacking) - len(heads),
         heads=tuple(upscaled for _, upscaled in heads),
         smallest=min((place.side / scale for place, _ in heads), default=None),
         fit=fit, seams=_seams(result, rgb, heads),

@@ -227,7 +227,8 @@ class FileUpscaler:
         path, options = self._target(task, ending), self.options
         for taken in (path, before_after_path(path)) if options.before_after else (path,):
             if resolved(taken) in self.inputs:
-                reason = f"its result would replace {taken}, another input; choose another --out."
+                other = "" if resolved(taken) == resolved(task.source) else ", another input"
+                reason = f"its result would replace {taken}{other}; choose another --out."
                 raise FileError(f"{task.source}: {reason}")
             check_target(taken, options.overwrite)
         for number in range(1, heads + 1) if options.explain else ():
@@ -273,9 +274,12 @@ def _identity_change(heads: Sequence[Upscaled]) -> float | None:
 
 def _left(done: Restored[Any]) -> list[str]:
     """Report the heads that were not upscaled."""
-    other = done.left - done.sharp
-    left = [f"{done.sharp} head(s) sharp already"] if done.sharp else []
-    left += [f"{other} head(s) left to the background"] if other else []
+    counts = {
+        "sharp already": done.sharp,
+        "too large for the network to add detail": done.large,
+        "left out, as your options ask": done.left - done.sharp - done.large,
+    }
+    left = [f"{count} {'head is' if count == 1 else 'heads are'} {state}" for state, count in counts.items() if count]
     return left if left or done.upscaled else ["no face found"]
 
 
@@ -288,7 +292,7 @@ def _note(heads: Sequence[Upscaled], smallest: float | None, left: Sequence[str]
     """
     notes = [*left]
     if any(head.strength for head in heads):
-        notes.append("damage " + ", ".join(f"{head.strength:.2f}" for head in heads))
+        notes.append(f"damage {', '.join(f'{head.strength:.2f}' for head in heads)} of 1")
     change = _identity_change(heads)
     if change is not None and change > CHANGED:
         notes.append(f"identity distance {change:.2f}: may look like another person")

@@ -243,7 +243,7 @@ def test_at_scale_one_pores_and_grain_are_kept_to_the_byte(pipeline: FacePipelin
     grain = np.random.default_rng(0).integers(-25, 26, portrait.shape)
     sharp = (portrait.astype(int) // 2 + 64 + grain).astype(np.uint8)
     done = restore_photo(pipeline, sharp, PhotoOptions(background="keep"))
-    assert (done.upscaled, done.left, done.sharp) == (0, 1, 1)
+    assert (done.upscaled, done.left, done.sharp, done.large) == (0, 1, 1, 0)
     np.testing.assert_array_equal(done.rgb, sharp)
 
 

@@ -207,6 +207,8 @@ def _print_totals(preparation: Preparation, outcomes: Sequence[Outcome]) -> None
     console(stderr=True).print(table)
     if totals["faces"] > totals["written"]:
         say(f"The omitted faces are listed in {preparation.out / LEFT_OUT}.")
+    if "too small" in totals and not totals["written"]:
+        say("No head is as large as the crops; give a smaller --size, and another --out.")
     print_path(preparation.out / MANIFEST)
     if failed:
         sys.exit(1)

@@ -225,7 +225,7 @@ def _make_film(
         with time_left() as progress:
             return make_film(pipeline, walks, film, file, sharing=sharing, track=track, say=say)
     except KeyboardInterrupt:
-        text = f"{file.path} is not finished; {frames_kept(file.frames)} frames are kept"
+        text = f"{file.path} is not finished, frames kept: {frames_kept(file.frames)}"
         say("", f"Stopped: {text}. To continue, run the same command again.")
         sys.exit(130)
 

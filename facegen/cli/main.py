@@ -84,12 +84,17 @@ class Commands(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; print a FacegenError on stderr, and exit with its status."""
+        """Run the command; print a FacegenError on stderr, and exit with its status, or with 130 after Ctrl-C."""
         try:
             return super().invoke(ctx)
         except FacegenError as error:
             say_error(error)
             ctx.exit(error.exit_status)
+        except KeyboardInterrupt:
+            say("", "Stopped.")
+            ctx.exit(130)
+        except click.exceptions.NoArgsIsHelpError:
+            raise
         except click.ClickException as error:
             error.message = printable(error.message)  # type: ignore[misc] # "final", but every class formats it
             raise

@@ -118,7 +118,7 @@ def split_files(folder: Path, config: DataConfig) -> tuple[list[Path], list[Path
     if not training:
         raise TrainingError(
             f"--data {folder}: of {len(files)} pictures, none to train on matches {', '.join(config.include)}; "
-            f"{len(sides[1])} are held out."
+            f"{len(sides[1])} are held out. Give more pictures, or hold fewer out."
         )
     return training, held_out
 

@@ -80,6 +80,8 @@ def measure_set(folder: Path, pictures: int, seen: Callable[[], None], warn: Cal
     """
     entries = entries_of(folder)
     kept = [entry for entry in entries if entry.kept]
+    if not entries:
+        raise UsageError(f"{folder}: holds no crops; see facegen data prepare.")
     if not kept:
         raise UsageError(f"{folder}: none of its {len(entries)} crops is kept; see facegen data clean and curate.")
     known = {entry.file: entry for entry in kept}

@@ -30,8 +30,8 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "GIF", "BMP", "PPM", "AVIF", "HEIF", 
 _ANIMATED = ("GIF", "PNG", "WEBP", "AVIF")  # in HEIF and a phone's JPEG, one of several pictures is the main one
 _ISO_BRANDS = {b"avif": "AVIF", b"avis": "AVIF", b"heic": "HEIF", b"heix": "HEIF", b"hevc": "HEIF", b"mif1": "HEIF"}
 _PACKAGES = {
-    "HEIF": ("HEIC", "pip install facegen[heic]"), "AVIF": ("AVIF", "pip install --upgrade pillow"),
-    "JXL": ("JPEG XL", "pip install facegen[jxl]"),
+    "HEIF": ("HEIC", "pip install 'facegen[heic]'"), "AVIF": ("AVIF", "pip install --upgrade pillow"),
+    "JXL": ("JPEG XL", "pip install 'facegen[jxl]'"),
 }  # fmt: skip
 """Pillow's name of a format that needs another package -> its common name, and how to install the package."""
 _UPRIGHT = {  # EXIF orientation -> the transposition that sets the picture upright (Exif 2.32, 4.6.4)

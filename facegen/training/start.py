@@ -93,7 +93,8 @@ def make_trainer(
         fabric: this process among others; a single process if omitted.
         warn: receives messages about omitted pictures.
     Raises:
-        TrainingError: if there is nothing to train on, the run folder is in use, or there is nothing to resume.
+        TrainingError: if there is nothing to train on, the run folder is in use, there is nothing to resume, or the
+            weights to begin with have seen all images already.
         WeightsError: if the weights to begin with are missing, or do not fit the recipe's networks.
     """
     _check_run_folder(out, resume)
@@ -112,7 +113,10 @@ def make_trainer(
     if resume:
         trainer.resume()
     elif begin_with is not None:
-        trainer.step = begin_from(objective, begin_with) // recipe.run.batch
+        seen, last = begin_from(objective, begin_with), recipe.run.images
+        if seen >= last:
+            raise TrainingError(f"{begin_with}: has seen {seen:,} images, and they count: end later than at {last:,}.")
+        trainer.step = seen // recipe.run.batch
     return trainer
 
 

@@ -46,6 +46,7 @@ def test_omitted_faces_are_listed(facegen: Facegen, raw: Path, tmp_path: Path) -
     result = facegen("data", "prepare", raw, "--out", tmp_path / "set", "--size", 300, "--jobs", 1)
     assert "too small" in result.stderr
     assert f"listed in {tmp_path / 'set' / 'left-out.csv'}" in result.stderr
+    assert "No head is as large as the crops; give a smaller --size" in result.stderr
     assert result.exit_code == 0
 
 

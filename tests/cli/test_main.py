@@ -45,6 +45,24 @@ def test_version(facegen: Facegen) -> None:
     assert __version__ in facegen("--version").output
 
 
+def test_a_group_without_a_command_shows_its_help(facegen: Facegen) -> None:
+    for group in ("data", "export"):
+        result = facegen(group)
+        assert result.exit_code == 2
+        assert "\n\nCommands:\n" in result.stderr
+
+
+def test_ctrl_c_ends_any_command_with_the_status_of_an_interrupt(
+    facegen: Facegen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("facegen.cli.doctor.checks", stopped)
+    result = facegen("doctor")
+    assert (result.exit_code, result.stderr) == (130, "\nStopped.\n")
+
+
 def test_unknown_command(facegen: Facegen) -> None:
     result = facegen("smaple")
     assert result.exit_code == 2

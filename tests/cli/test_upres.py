@@ -146,6 +146,8 @@ def test_an_input_is_never_overwritten(facegen: Facegen, tiny_recipe: Path, tmp_
     assert f"{files[0]}: its result would replace {files[1]}, another input; choose another --out." in result.stderr
     assert (tmp_path / "a-x2.png").read_bytes() == before
     assert (tmp_path / "a-x2-x2.png").is_file()
+    alone = facegen("upres", files[0], "--recipe", tiny_recipe, "--out", files[0], "--overwrite")
+    assert alone.stderr == f"Error: {files[0]}: its result would replace {files[0]}; choose another --out.\n"
 
 
 def test_photo_with_a_face(upres: Facegen, tmp_path: Path, astronaut: RGB) -> None:
@@ -161,7 +163,7 @@ def test_head_that_is_large_already(upres: Facegen, tmp_path: Path, head: RGB) -
     write_image(tmp_path / "a.png", resize(head, (1300, 1300)))
     result = upres(tmp_path / "a.png", "--background", "keep")
     assert result.exit_code == 0
-    assert result.stderr == f"{tmp_path / 'a.png'}: 1 head(s) left to the background.\n"
+    assert result.stderr == f"{tmp_path / 'a.png'}: 1 head is too large for the network to add detail.\n"
 
 
 def test_crop(upres: Facegen, tmp_path: Path, astronaut: RGB, plain: RGB) -> None:

@@ -59,7 +59,7 @@ def test_stopped_it_says_how_many_frames_are_kept(
         patch.setattr(FrameStore, "add", stop_at_third)
         stopped = facegen(*words)
     assert stopped.exit_code == 130
-    assert f"Stopped: {out} is not finished; 2 frames are kept. To continue, run" in stopped.stderr
+    assert f"Stopped: {out} is not finished, frames kept: 2. To continue, run" in stopped.stderr
     assert [path.name for path in tmp_path.glob("film*")] == ["film.mp4.frames"]
     assert facegen(*words).stderr == f"{out}: 2 of 4 frames are done already.\n"
 

@@ -107,6 +107,9 @@ def test_unreadable_pictures_are_reported(head_folder: Path, head: RGB) -> None:
 
 
 def test_a_set_without_kept_readable_crops_is_refused(head_folder: Path) -> None:
+    write_manifest(head_folder, [])
+    with pytest.raises(UsageError, match="holds no crops; see facegen data prepare"):
+        measured(head_folder)
     write_manifest(head_folder, [Entry(file="a.png", source="a.png", label="drop")])
     with pytest.raises(UsageError, match="none of its 1 crops is kept"):
         measured(head_folder)

@@ -79,5 +79,5 @@ def test_a_damaged_file_and_a_missing_reader_are_named(tmp_path: Path, monkeypat
     with pytest.raises(ImageError, match=r"a.jxl: (cannot be decoded|is a damaged JPEG XL)"):
         read_image(tmp_path / "a.jxl")
     monkeypatch.setattr(decoding, "_readable", lambda: ("PNG",))
-    with pytest.raises(MissingExtraError, match=r"reading JPEG XL .*pip install facegen\[jxl\]"):
+    with pytest.raises(MissingExtraError, match=r"reading JPEG XL .*pip install 'facegen\[jxl\]"):
         read_image(tmp_path / "a.jxl")

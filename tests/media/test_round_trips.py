@@ -92,5 +92,5 @@ def check_metadata(exif: bytes | None, xmp: bytes | None, *, bare: bool) -> None
 
 def test_without_its_package_jpeg_xl_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoding, "_readable", lambda: ("PNG",))
-    with pytest.raises(MissingExtraError, match=r"a.jxl: writing JPEG XL .*pip install facegen\[jxl\]"):
+    with pytest.raises(MissingExtraError, match=r"a.jxl: writing JPEG XL .*pip install 'facegen\[jxl\]"):
         write_image(tmp_path / "a.jxl", scene())

@@ -88,8 +88,8 @@ def test_file_in_the_way_is_named(head_folder: Path, tmp_path: Path) -> None:
 
 
 def test_deeper_j_net_begins_where_the_shallow_one_stopped(head_folder: Path, tmp_path: Path) -> None:
-    recipe = jnet_recipe()
-    make_trainer(recipe, head_folder, tmp_path / "run").run()
+    recipe = jnet_recipe(images=16)
+    make_trainer(jnet_recipe(), head_folder, tmp_path / "run").run()
     publish(tmp_path / "run", "shallow", tmp_path, recipe_name="x")
     deep, other = (
         recipe.model_copy(update={"generator": recipe.generator.model_copy(update=changes)})
@@ -108,6 +108,9 @@ def test_shipped_j_net_is_of_the_shape_that_its_recipe_gives(head_folder: Path, 
     recipe = load_training_recipe(PIPELINES / "jnet-8x.toml")
     trainer = make_trainer(recipe, head_folder, tmp_path / "run", begin_with="jnet-8x")
     assert trainer.step == 166_592 // recipe.run.batch
+    few = recipe.model_copy(update={"run": recipe.run.model_copy(update={"images": 166_592})})
+    with pytest.raises(TrainingError, match=r"jnet-8x: has seen 166,592 images, and they count: end later"):
+        make_trainer(few, head_folder, tmp_path / "few", begin_with="jnet-8x")
     shipped, _ = load_network("jnet-8x", JNet)
     for network in trainer.objective.ema:
         assert all(torch.equal(network.state_dict()[key], value) for key, value in shipped.state_dict().items())
@@ -235,8 +238,8 @@ class TestShippedRecipes:
 
 
 def test_network_with_the_strength_as_input_begins_like_one_without(head_folder: Path, tmp_path: Path) -> None:
-    recipe = jnet_recipe()
-    make_trainer(recipe, head_folder, tmp_path / "run").run()
+    recipe = jnet_recipe(images=16)
+    make_trainer(jnet_recipe(), head_folder, tmp_path / "run").run()
     publish(tmp_path / "run", "blind", tmp_path, recipe_name="test")
     wider = recipe.generator.model_copy(update={"in_channels": 7, "strength": True})
     changed = recipe.model_copy(update={"generator": wider})
