@@ -26,7 +26,7 @@ COLUMNS = ("file", "size", "faces", "seams", "fit", "identity", "seconds", "")
 GOOD_SEAMS = 1.05
 """Mean seam gauge up to which seams are invisible."""
 LEGEND = (
-    f"seams: how far the borders of tiles stand out; 1 is not at all; from a mean of {GOOD_SEAMS} (marked !) they may show.",
+    f"seams: how far the borders of tiles stand out; 1 is not at all, a mean over {GOOD_SEAMS} (marked !) may show.",
     "fit: how well the result, shrunk again, matches its photo; over 45 dB the difference is invisible.",
     f"identity: distance of a face to its original for a recogniser; over {CHANGED} (marked !) perhaps another person.",
 )
