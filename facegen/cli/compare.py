@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen import __version__
-from facegen.cli.evaluate import load_optional, show
+from facegen.cli.evaluate import load_optional, refuse_options, show
 from facegen.cli.options import FOLDER, PATH, Listed, Size, make_folder, pipeline_options, recipe_path
 from facegen.cli.printing import say
 
@@ -84,6 +84,8 @@ def compare(
 
     if portraits is None and inputs is None:
         raise click.UsageError("nothing to upscale: name a folder of portraits, or --inputs a folder of your pictures.")
+    if portraits is None:
+        refuse_options(("pictures", "held_out", "include"), "--inputs, pictures without originals")
     sides = Sides(low, size)
     small = [] if inputs is None else find_pictures([inputs])
     setting = Setting(sides.scale, recipe_path(recipe), overrides, choose_device(device))

@@ -74,7 +74,7 @@ def evaluate(
     from facegen.weights import find_weights, read_card
 
     if films := _films(measured):
-        _refuse(given_options().keys() - FOR_FILMS, f"{films[0]}, a film")
+        refuse_options(given_options().keys() - FOR_FILMS, f"{films[0]}, a film")
         _evaluate_films(films, fps, out)
         return
     if data is None:
@@ -84,7 +84,7 @@ def evaluate(
     cards = [read_card(folder) for folder in folders]
     _check_kinds(folders, cards)
     draws = cards[0].kind == "dcgan"
-    _refuse({"fps", *MEASURED["jnet" if draws else "dcgan"]}, f"{measured[0]}, a {cards[0].kind}")
+    refuse_options({"fps", *MEASURED["jnet" if draws else "dcgan"]}, f"{measured[0]}, a {cards[0].kind}")
     grouping, columns = None if groups is None else _grouping(groups), _columns(measured, cards)
     split = shared_split(data, folders, held_out, include)
     make_folder(out)
@@ -129,8 +129,8 @@ def load_optional(load: Callable[[], Loaded], facts: dict[str, str]) -> Loaded |
         return None
 
 
-def _refuse(names: Collection[str], measured: str) -> None:
-    """Refuse options that were given but change nothing in what is measured."""
+def refuse_options(names: Collection[str], measured: str) -> None:
+    """Refuse options that were given, but have no effect on what is measured."""
     for name, option in given_options().items():
         if name in names:
             raise UsageError(f"{option} has no effect on {measured}; omit it.")

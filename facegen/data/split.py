@@ -237,12 +237,16 @@ def readable(
 def load_square(files: Sequence[Path], side: int, warn: Warn = print) -> tuple[RGB, list[Path]]:
     """Read square crops into one array (N, side, side, 3), and list the N files.
 
-    Files that cannot be used are reported to `warn` and omitted; TrainingError if none can.
+    Files that cannot be used are reported to `warn` and omitted, and those enlarged are counted; TrainingError if none
+    can be used.
     """
-    pictures, kept = [], []
+    pictures, kept, enlarged = [], [], 0
     for file, rgb in readable(files, warn, read_crop):
         pictures.append(resize(rgb, (side, side)))
         kept.append(file)
+        enlarged += len(rgb) < side
     if not pictures:
         raise TrainingError(f"None of the {len(files)} pictures could be used.")
+    if enlarged:
+        warn(f"{enlarged} of {len(kept)} pictures are smaller than {side} px: enlarged, they lack its detail.")
     return np.stack(pictures), kept

@@ -19,7 +19,7 @@ from facegen.models.latents import EncoderConfig
 from facegen.training.checkpoints import BEST, checkpoints, read_checkpoint
 from facegen.training.config import DCGANRecipe, JNetRecipe, SRGANRecipe
 from facegen.training.start import RESOLVED, SOURCES, AnyRecipe, resolved_recipe
-from facegen.weights import DISCRIMINATOR_SUFFIXES, MODELS, TRAINING, Card, Kind, read_card, save_weights
+from facegen.weights import CARD_FILE, DISCRIMINATOR_SUFFIXES, MODELS, TRAINING, Card, Kind, read_card, save_weights
 
 LICENCE = "Not stated: as the training pictures allow. The 68-point landmark model excludes commercial use."
 """The card's default terms, which hold for any pictures."""
@@ -73,6 +73,9 @@ def publish(
         best: take the checkpoint with the best score while training instead of the newest.
     Returns:
         the folders written.
+    Raises:
+        TrainingError: if the run has no usable checkpoint.
+        UsageError: if the name is not allowed, or a folder holds weights of another recipe file.
     """
     if not re.fullmatch(r"\w[\w.+-]*", name):
         raise UsageError(f"name {name!r}: expected letters, digits, '.', '_', '+' or '-'; --out chooses the folder.")
@@ -80,8 +83,12 @@ def publish(
     networks, images_seen = _loaded(recipe, _checkpoint(run, best))
     sources = _sources(run)
     resolved = (run / RESOLVED).read_bytes()
-    written = []
-    for kind, suffix, network in networks:
+    parents = (out / TRAINING if suffix in DISCRIMINATOR_SUFFIXES else out for _, suffix, _ in networks)
+    folders = [parent / (name + suffix) for parent, (_, suffix, _) in zip(parents, networks, strict=True)]
+    for folder in folders:
+        if (folder / CARD_FILE).is_file() and (other := read_card(folder).recipe) != recipe_name:
+            raise UsageError(f"{folder}: holds weights of {other}; choose another name or --out, or remove them.")
+    for folder, (kind, suffix, network) in zip(folders, networks, strict=True):
         card = Card(
             name=name + suffix,
             kind=kind,
@@ -94,11 +101,9 @@ def publish(
             licence=licence,
             limits=_limits(kind, recipe),
         )
-        folder = out / TRAINING / card.name if suffix in DISCRIMINATOR_SUFFIXES else out / card.name
         save_weights(folder, network, card)
         (folder / RESOLVED).write_bytes(resolved)
-        written.append(folder)
-    return written
+    return folders
 
 
 def _limits(kind: Kind, recipe: AnyRecipe) -> str:

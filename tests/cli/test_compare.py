@@ -66,6 +66,7 @@ def test_inputs_alone_are_shown_only(facegen: Facegen, tiny_recipe: Path, small:
     [
         (("--models", "bicubic"), 2, "nothing to upscale: name a folder of portraits, or --inputs"),
         (("{heads}", "--models", "bicubic,,jnet"), 2, "has an empty name"),
+        (("--inputs", "{heads}", "--held-out", "3"), 2, "--held-out has no effect on --inputs, pictures without"),
         (("{heads}", "--models", "bicubik"), 1, "did you mean 'bicubic'?"),
         (("{heads}", "--write", "rows"), 2, "unknown kind 'rows'; did you mean 'row'?"),
         (("{heads}", "--size", "100"), 2, "--size 100: expected a multiple of --low 96"),

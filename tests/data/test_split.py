@@ -27,7 +27,7 @@ from facegen.data.split import (
 )
 from facegen.errors import RecipeError, TrainingError, UsageError
 from facegen.files import sha256_of
-from facegen.media.images import write_image
+from facegen.media.images import resize, write_image
 
 FACES = [Path("studio") / f"studio_{n:05d}.png" for n in range(40)]
 LONDON = [Path("london") / f"london_{n:03d}.jpg" for n in range(204)]
@@ -270,6 +270,12 @@ class TestLoadSquare:
         np.testing.assert_array_equal(pictures[0], head)
         assert kept == sorted(head_folder.iterdir())
         assert load_square(kept, 24)[0].shape == (3, 24, 24, 3)
+
+    def test_enlarged_pictures_are_counted(self, head_folder: Path, head: RGB) -> None:
+        write_image(head_folder / "d.png", resize(head, (200, 200)))
+        warnings: list[str] = []
+        load_square(sorted(head_folder.iterdir()), 200, warnings.append)
+        assert warnings == ["3 of 4 pictures are smaller than 200 px: enlarged, they lack its detail."]
 
     def test_unusable_pictures_are_reported_and_omitted(self, head_folder: Path, head: RGB) -> None:
         write_image(head_folder / "wide.png", np.ascontiguousarray(head[:100]))

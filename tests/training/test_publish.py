@@ -114,6 +114,15 @@ def test_publishing_twice_gives_the_same_files(runs: Runs, tmp_path: Path) -> No
             assert read_card(one).sha256 == read_card(other).sha256
 
 
+def test_weights_of_another_run_are_not_replaced(runs: Runs, tmp_path: Path) -> None:
+    for _ in range(2):
+        publish(runs["jnet"], "x", tmp_path, recipe_name="runs/a/recipe.toml")
+    before = read_card(tmp_path / "x")
+    with pytest.raises(UsageError, match=r"x: holds weights of runs/a/recipe.toml; choose another name or --out"):
+        publish(runs["jnet"], "x", tmp_path, recipe_name="runs/b/recipe.toml")
+    assert read_card(tmp_path / "x") == before
+
+
 # --- what is wrong with a run
 
 
