@@ -1,4 +1,4 @@
-"""Files are complete or not there at all; recipes and weights are found."""
+"""Files are complete or not there at all; two processes do not write one set; recipes and weights are found."""
 
 import subprocess
 import sys
@@ -7,8 +7,21 @@ from pathlib import Path
 import pytest
 
 from facegen import files
-from facegen.errors import FileError
-from facegen.files import PIPELINES, WEIGHTS, is_folder, is_plain, replacing, sha256_of, temporary_of, write_text
+from facegen.data.curate.labels import export
+from facegen.errors import FileError, UsageError
+from facegen.files import (
+    LOCK,
+    PIPELINES,
+    WEIGHTS,
+    is_folder,
+    is_plain,
+    replacing,
+    sha256_of,
+    sole_process,
+    sole_writer,
+    temporary_of,
+    write_text,
+)
 
 
 def fill(path: Path) -> None:
@@ -117,3 +130,41 @@ def test_files_are_complete_or_absent(tmp_path: Path) -> None:
     with pytest.raises(FileError, match=r"none/page\.html: cannot be written \(No such file or directory\)"):
         write_text(tmp_path / "none" / "page.html", "")
     assert [file.name for file in tmp_path.iterdir()] == ["page.html"]
+
+
+HOLDER = """
+import sys
+from pathlib import Path
+from facegen.files import sole_writer
+with sole_writer(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_set_is_locked_until_it_is_written(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "set"
+    with sole_writer(folder):
+        (folder / "a.png").touch()
+        with pytest.raises(UsageError, match="another facegen data command is at work on this set; wait for it"):
+            export(folder)
+    with sole_writer(folder):
+        assert sorted(path.name for path in folder.iterdir()) == [LOCK, "a.png"]
+
+
+def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
+    command, pipe = [sys.executable, "-c", HOLDER, str(tmp_path)], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(UsageError, match="at work on this set"), sole_writer(tmp_path):
+            pass
+        process.kill()
+    with sole_writer(tmp_path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(FileError, match=r"file/\.lock: cannot be written"), sole_process(tmp_path / "file", "taken"):
+        pass

@@ -17,7 +17,7 @@ from facegen.arrays import RGB
 from facegen.errors import printable
 from facegen.files import replacing, write_text
 from facegen.media.images import write_image
-from facegen.training.checkpoints import best_diversity, best_score, save_if_best
+from facegen.training.checkpoints import best_note, save_if_best
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -158,7 +158,7 @@ class Watchdog(Callback):
         self.warn, self.bounded = warn, bounded
 
     def on_start(self, run: Trainer) -> None:
-        best_score(run.folder)  # refuses a damaged note now rather than after hours
+        best_note(run.folder)  # refuses a damaged note now rather than after hours
 
     def on_log(self, run: Trainer, stats: Stats) -> None:
         loss = stats.get("discriminator/total", math.inf)
@@ -170,7 +170,7 @@ class Watchdog(Callback):
 
     def on_validation(self, run: Trainer, sheet: RGB, figures: Figures) -> None:
         diversity = figures.get("diversity", math.inf)
-        sound = (best_diversity(run.folder) or 0) >= COLLAPSED
+        sound = best_note(run.folder).get("diversity", 0) >= COLLAPSED
         if diversity < COLLAPSED:
             self.warn(
                 f"{run.images_seen} images: samples differ {diversity:.2f} times as much as real pictures: the "

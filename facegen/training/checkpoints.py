@@ -46,10 +46,10 @@ def save_if_best(folder: Path, state: Mapping[str, Any], score: float, diversity
     """Keep a checkpoint as the best one if its score is the lowest so far; True if it is kept.
 
     Args:
-        diversity: of its samples, for `best_diversity`.
+        diversity: of its samples, for `best_note`.
     """
-    best = best_score(folder)
-    if best is not None and best <= score:
+    best = best_note(folder)
+    if best and best["score"] <= score:
         return False
     _write(folder / "checkpoints" / BEST, state)
     more = {} if diversity is None else {"diversity": diversity}
@@ -58,25 +58,19 @@ def save_if_best(folder: Path, state: Mapping[str, Any], score: float, diversity
     return True
 
 
-def best_score(folder: Path) -> float | None:
-    """The best checkpoint's score; None if there is none, TrainingError if best.json is damaged."""
-    note = _best_note(folder)
-    return None if note is None else note["score"]
+def best_note(folder: Path) -> dict[str, float]:
+    """The best checkpoint's images and score, and its samples' diversity, if known; {} if there is no best one.
 
-
-def best_diversity(folder: Path) -> float | None:
-    """The diversity of the best checkpoint's samples; None if it is unknown."""
-    return (_best_note(folder) or {}).get("diversity")
-
-
-def _best_note(folder: Path) -> dict[str, float] | None:
+    Raises:
+        TrainingError: if best.json is damaged.
+    """
     note = folder / "checkpoints" / BEST_SCORE
     try:
         with open_plain(note) as file:
             found = {key: float(value) for key, value in parse_json(file.read()).items()}
         return found | {"score": found["score"]}
     except FileNotFoundError:
-        return None
+        return {}
     except (ValueError, KeyError, TypeError, AttributeError):
         raise TrainingError(f"{note}: is damaged; delete it, and the next checkpoint becomes the best.") from None
 

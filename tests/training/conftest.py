@@ -1,10 +1,13 @@
-"""Recipes so small that a step takes a fraction of a second."""
+"""Recipes so small that a step takes a fraction of a second, and what every choice of a recipe must pass."""
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from facegen.models.dcgan import DCGANConfig
 from facegen.models.discriminators import PatchConfig
@@ -12,6 +15,7 @@ from facegen.models.jnet import JNetConfig
 from facegen.models.projected import ProjectedConfig
 from facegen.models.srgan import SRGANConfig, SRGANDiscriminatorConfig
 from facegen.models.unet import GridConfig, UNetConfig
+from facegen.training.callbacks import StatsFile, read_stats
 from facegen.training.config import (
     DCGANRecipe,
     JNetLoss,
@@ -24,6 +28,7 @@ from facegen.training.config import (
 )
 from facegen.training.datasets import PairConfig
 from facegen.training.losses import WeightSchedule
+from facegen.training.start import AnyRecipe, make_trainer
 from facegen.training.tiles import TileConfig
 
 RUN = RunConfig(batch=2, images=8, precision="fp32", preview_images=8, log_images=4, seed=3)
@@ -85,6 +90,20 @@ RECIPES: dict[str, Any] = {
     "srgan": srgan_recipe,
     "unet": unet_recipe,
 }
+
+
+def assert_trains_and_resumes(recipe: AnyRecipe, figures: set[str], data: Path, out: Path) -> None:
+    """The generator moves, `figures` are among those logged, and a resumed run has every weight and memory again."""
+    trainer = make_trainer(recipe, data, out, callbacks=[StatsFile()])
+    before = copy.deepcopy(trainer.objective.modules["generator"].state_dict())
+    trainer.run()
+    assert figures <= {name for line in read_stats(out) for name in line}
+    after = trainer.objective.modules["generator"].state_dict()
+    assert not torch.equal(before["to_rgb.weight"], after["to_rgb.weight"])
+    again = make_trainer(recipe, data, out, resume=True)
+    for name, module in trainer.objective.modules.items():
+        for key, value in module.state_dict().items():
+            assert torch.equal(again.objective.modules[name].state_dict()[key], value), (name, key)
 
 
 @pytest.fixture(params=RECIPES)

@@ -13,7 +13,7 @@ from torch import nn
 from facegen.errors import TrainingError
 from facegen.training.checkpoints import (
     KIND,
-    best_score,
+    best_note,
     checkpoints,
     load_state,
     save_checkpoint,
@@ -112,7 +112,7 @@ def test_a_damaged_note_of_the_best_is_named_at_the_start(tmp_path: Path, conten
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "best.json").write_bytes(content)
     with pytest.raises(TrainingError, match=r"best\.json: is damaged; delete it"):
-        best_score(tmp_path)
+        best_note(tmp_path)
 
 
 class TestLoading:

@@ -21,8 +21,7 @@ from facegen.training.objectives.base import mean_logit
 from facegen.training.objectives.jnet import crop as crop_square
 from facegen.training.random import Draws
 from facegen.training.start import make_trainer
-from tests.training.checks import assert_trains_and_resumes
-from tests.training.conftest import dcgan_recipe, jnet_recipe
+from tests.training.conftest import assert_trains_and_resumes, dcgan_recipe, jnet_recipe
 
 Make = Callable[[], Objective]
 

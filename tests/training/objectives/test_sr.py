@@ -21,8 +21,7 @@ from facegen.training.publish import publish
 from facegen.training.random import Draws
 from facegen.training.start import make_trainer
 from facegen.weights import load_network, read_card
-from tests.training.checks import assert_trains_and_resumes
-from tests.training.conftest import srgan_recipe, unet_recipe
+from tests.training.conftest import assert_trains_and_resumes, srgan_recipe, unet_recipe
 
 Recipe = SRGANRecipe | UNetRecipe
 
