@@ -106,9 +106,8 @@ def make_trainer(
     fabric = fabric or make_fabric(recipe.run.precision, device="cpu")
     files, landmarks = files[: recipe.data.limit], known_landmarks(data, warn)
     objective, used = make_objective(recipe, files, held_out, fabric.device, warn, landmarks)
-    if fabric.world_size > 1:
-        for phase in objective.phases:
-            share_batchnorm(phase.module)
+    for phase in objective.phases if fabric.world_size > 1 else ():
+        share_batchnorm(phase.module)
     trainer = Trainer(objective, recipe.run, out, (Beginning(recipe, used), *callbacks), fabric)
     if resume:
         trainer.resume()
