@@ -77,13 +77,13 @@ def _png_metadata(options: Mapping[str, Any]) -> Iterator[tuple[bytes, bytes]]:
 def _write_tiff(file: BinaryIO, rgb: Deep, alpha: NDArray[np.uint8] | None, options: Mapping[str, Any]) -> None:
     """Write a TIFF (Adobe, TIFF 6.0, 1992): the pixels in strips after room for the directory, then the directory."""
     height, width = rgb.shape[:2]
-    rows = _rows(rgb, alpha)
+    channels, rows = 3 if alpha is None else 4, _rows(rgb, alpha)
     directory = _tiff_metadata(options)
     directory[_Tag.IMAGEWIDTH], directory[_Tag.IMAGELENGTH] = width, height
-    directory[_Tag.BITSPERSAMPLE] = (16,) * (3 if alpha is None else 4)
+    directory[_Tag.BITSPERSAMPLE] = (16,) * channels
     directory[_Tag.COMPRESSION], directory[_Tag.PREDICTOR] = _DEFLATE, _DIFFERENCES
     directory[_Tag.PHOTOMETRIC_INTERPRETATION], directory[_Tag.PLANAR_CONFIGURATION] = _RGB, _TOGETHER
-    directory[_Tag.SAMPLESPERPIXEL], directory[_Tag.ROWSPERSTRIP] = 3 if alpha is None else 4, rows
+    directory[_Tag.SAMPLESPERPIXEL], directory[_Tag.ROWSPERSTRIP] = channels, rows
     if alpha is not None:
         directory[_Tag.EXTRASAMPLES] = _UNASSOCIATED
     for tag in (_Tag.STRIPOFFSETS, _Tag.STRIPBYTECOUNTS):

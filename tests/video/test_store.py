@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from facegen.video.store import FrameStore
 with FrameStore(Path(sys.argv[1]), {}) as store:
-    state = store.state() or {"sum": np.zeros(200_000)}
+    state = store.state() or {"sum": np.zeros(20_000)}
     while True:
         state = {"sum": state["sum"] + 1}
         store.add(np.full((64, 64, 3), store.done % 256, np.uint8), state)
@@ -104,7 +104,7 @@ def test_killed_at_any_moment_it_goes_on_with_whole_frames(tmp_path: Path) -> No
     made = 0
     for _ in range(2):
         child = subprocess.Popen([sys.executable, "-c", COUNTER, str(tmp_path)])
-        wanted = made + 12
+        wanted = made + 6
         while not (tmp_path / f"{wanted:06d}.png").exists():
             time.sleep(0.005)
         child.send_signal(signal.SIGKILL)
