@@ -116,8 +116,6 @@ class UpscaledHead(Generic[Sample]):
 
     rgb: NDArray[Sample]
     """(size, size, 3)."""
-    before: NDArray[Sample]
-    """(S, S, 3), the head before."""
     upscaled: Upscaled
     """The head before it was back-projected and resized; `candidates` is empty, as in `Restored`."""
 
@@ -208,7 +206,7 @@ def upscale_aligned(pipeline: FacePipeline, head: NDArray[Sample], size: int = H
     image = resample(upscaled.image, (side, side))
     fidelity = 0 if upscaled.strength else pipeline.recipe.fidelity
     rgb = to_samples(back_project(image, picture.to(image.device), fidelity), head.dtype.type)
-    return UpscaledHead(rgb if side == size else resize(rgb, (size, size)), head, _shrunk(upscaled, side))
+    return UpscaledHead(rgb if side == size else resize(rgb, (size, size)), _shrunk(upscaled, side))
 
 
 def _shrunk(upscaled: Upscaled, side: int) -> Upscaled:

@@ -182,10 +182,10 @@ class FileUpscaler:
         crops = [crop_head(picture.pixels, frame, round(frame.side)) for frame in frames]
         heads = [upscale_aligned(self.pipeline, crop, self.options.size) for crop in crops]
         written: tuple[Path, ...] = ()
-        for path, head in reversed(list(zip(paths, heads, strict=True))):  # the first is the main result
-            before = replace(picture, rgb=eight_bits(head.before), alpha=None, smoothed=False)
+        for path, crop, head in reversed(list(zip(paths, crops, heads, strict=True))):  # the first is the main result
+            before = replace(picture, rgb=eight_bits(crop), alpha=None, smoothed=False)
             written += self._write(task, path, head.rgb, before, [head.upscaled])
-        upscaled, smallest = [head.upscaled for head in heads], min(len(head.before) for head in heads)
+        upscaled, smallest = [head.upscaled for head in heads], min(map(len, crops))
         return Upscaling(
             task.source, written, after=(self.options.size,) * 2, faces=len(heads), identity=_identity_change(upscaled),
             note=_note(upscaled, smallest),

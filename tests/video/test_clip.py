@@ -80,9 +80,7 @@ def test_frames_flicker_less_than_one_by_one_and_fit_the_clip(
     assert warping_error(frames, film) < 0.7 * warping_error(alone, film)
 
 
-def test_a_stopped_clip_goes_on_with_the_same_frames(
-    pipeline: FacePipeline, clip: Clip, film: list[RGB], tmp_path: Path
-) -> None:
+def test_a_stopped_clip_goes_on_with_the_same_frames(pipeline: FacePipeline, clip: Clip, tmp_path: Path) -> None:
     def stop(done: int, _: int | None) -> None:
         if done == 2:
             raise KeyboardInterrupt
