@@ -52,7 +52,9 @@ def eight_bits(pixels: Pixels) -> RGB:
     return np.asarray(cv2.convertScaleAbs(pixels, alpha=1 / 257), dtype=np.uint8).reshape(pixels.shape)
 
 
-def check_picture(name: str, rgb: Pixels) -> None:
+def check_picture(name: str, rgb: object) -> None:
     """Raise a ShapeError, which calls the picture `name`, unless it is (H, W, 3) uint8 or uint16, and not empty."""
+    if not isinstance(rgb, np.ndarray):
+        raise ShapeError(f"{name} is a {type(rgb).__name__}, expected a NumPy array, uint8 or uint16 (H, W, 3).")
     if rgb.dtype not in (np.uint8, np.uint16) or rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.size == 0:
         raise ShapeError(f"{name} is {rgb.dtype} of shape {rgb.shape}, expected uint8 or uint16 (H, W, 3).")

@@ -15,7 +15,7 @@ from torch import Tensor
 from facegen.arrays import Pixels, Sample, check_picture, eight_bits, to_samples, to_tensor
 from facegen.candidates import Progress, Upscaled
 from facegen.canvas import back_project_photo, blank_canvas, fill_background, restore_masked
-from facegen.errors import UsageError, suggest
+from facegen.errors import ShapeError, UsageError, suggest
 from facegen.faces.align import HeadFrame, crop_head, paste_head, soft_mask
 from facegen.faces.detect import heads_in_photo
 from facegen.masks import Mask, is_covered
@@ -141,11 +141,13 @@ def restore_photo(
         begin: called before the work with the scale and the number of heads to upscale; an exception ends the work.
         known: the photo's heads, the largest first, if they were detected before.
     Raises:
-        ShapeError: if `rgb` is not (H, W, 3) uint8 or uint16.
+        ShapeError: if `rgb` is not (H, W, 3) uint8 or uint16, or the mask has another shape.
         UsageError: if the result would exceed `sizes.LARGEST` pixels, or be smaller than the photo.
     """
     options = options or PhotoOptions()
     plan, found = _plan(rgb, options, known)
+    if mask is not None and mask.shape != rgb.shape[:2]:
+        raise ShapeError(f"mask has shape {mask.shape}, expected the photo's, {rgb.shape[:2]}.")
     scale = plan.made
     wanted = [frame for frame in wanted_heads(found, options) if not is_covered(mask, frame)]
     lacking = [frame for frame in wanted if scale > 1 or pipeline.recipe.strength or not _is_sharp(rgb, frame)]
@@ -200,6 +202,7 @@ def restore_face(
 
 def upscale_aligned(pipeline: FacePipeline, head: NDArray[Sample], size: int = HEAD_SIDE) -> UpscaledHead[Sample]:
     """Upscale an aligned head, (S, S, 3) to (size, size, 3), and back-project it to its full resolution."""
+    check_picture("head", head)
     picture = to_tensor(head)
     side = head.shape[0] * math.ceil(size / head.shape[0])
     upscaled = pipeline(picture, max(size, pipeline.scale * min(head.shape[0], pipeline.recipe.head_side)))

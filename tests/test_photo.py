@@ -7,12 +7,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from facegen import photo
@@ -146,10 +148,19 @@ def test_a_photo_too_large_is_refused_before_any_work(pipeline: FacePipeline) ->
         restore_photo(pipeline, np.broadcast_to(np.uint8(0), (8000, 9000, 3)), PhotoOptions(scale=8))
 
 
-@pytest.mark.parametrize("photo", [np.zeros((0, 20, 3), np.uint8), np.zeros((20, 20, 3)), np.zeros((20, 20), np.uint8)])
-def test_what_is_not_a_photo_is_refused(pipeline: FacePipeline, photo: NDArray[np.uint8]) -> None:
-    with pytest.raises(ShapeError, match=r"photo is .*, expected uint8 or uint16 \(H, W, 3\)"):
-        restore_photo(pipeline, photo)
+@pytest.mark.parametrize(
+    "photo",
+    [np.zeros((0, 20, 3), np.uint8), np.zeros((20, 20, 3)), np.zeros((20, 20), np.uint8), Image.new("RGB", (20, 20))],
+)
+def test_what_is_not_a_photo_is_refused(pipeline: FacePipeline, photo: Any) -> None:
+    for name, upscale in (("photo", restore_photo), ("head", upscale_aligned)):
+        with pytest.raises(ShapeError, match=rf"{name} is .*, expected .*uint8 or uint16 \(H, W, 3\)"):
+            upscale(pipeline, photo)
+
+
+def test_a_mask_of_another_shape_is_refused(pipeline: FacePipeline, portrait: RGB) -> None:
+    with pytest.raises(ShapeError, match=r"mask has shape \(3, 3\), expected the photo's, \(200, 190\)"):
+        restore_photo(pipeline, portrait, PhotoOptions(scale=1), mask=np.zeros((3, 3), np.uint8))
 
 
 def test_at_a_fractional_scale_seams_are_measured_where_the_tiles_were(pipeline: FacePipeline, portrait: RGB) -> None:
@@ -438,6 +449,7 @@ PEAK = """
 import resource, sys
 import numpy as np, skimage.data
 from pathlib import Path
+from typing import Any
 from facegen.photo import PhotoOptions, restore_photo
 from facegen.pipeline import FacePipeline
 recipe, megapixels, scale, background = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]

@@ -81,4 +81,5 @@ def licence_of(package: Distribution) -> str:
     classifiers = [line.split(" :: ")[-1] for line in stated.get_all("Classifier") or [] if line.startswith("License")]
     if classifiers or "License" not in stated:
         return ", ".join(classifiers) or NOT_STATED
-    return stated["License"].strip().partition("\n")[0]
+    text = stated["License"].strip().partition("\n")[0]
+    return NOT_STATED if text == "UNKNOWN" else text  # which old packages state
