@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from facegen.errors import UsageError
+from facegen.errors import UsageError, suggest
 from facegen.models.jnet import JNet
 from facegen.models.lean import LeanJNet, can_be_lean
 from facegen.precision import bf16_is_fast
@@ -20,6 +20,8 @@ from facegen.precision import bf16_is_fast
 Inputs = ParamSpec("Inputs")
 Result = TypeVar("Result")
 Precision = Literal["auto", "bf16", "fp32"]
+DEVICES = ("cpu", "cuda", "mps")
+"""Kinds of devices that can run networks; cuda:1 is a second one."""
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 Run = Callable[[Tensor], Tensor]
 """Runs a network: tiles (N, C, t, t) -> images (N, 3, h, w)."""
@@ -49,6 +51,8 @@ def resolve_device(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.partition(":")[0] not in DEVICES:
+        raise UsageError(f"--device {name!r}" + suggest(name, ("auto", *DEVICES), "'"))
     try:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError, NotImplementedError) as error:

@@ -11,6 +11,7 @@ import click
 
 from facegen.cli.options import PATH, for_each
 from facegen.cli.printing import cells, console, say
+from facegen.errors import ImageError
 
 if TYPE_CHECKING:
     from facegen.explain import Inspection
@@ -29,11 +30,14 @@ def inspect(pictures: tuple[Path, ...], source: Path | None, as_json: bool) -> N
     from rich.table import Column, Table
 
     from facegen.explain import inspect_picture
+    from facegen.media.video_reader import is_clip
 
     if source is not None and len(pictures) > 1:
         raise click.UsageError("--source is for one picture; inspect the others without it.")
 
     def show(path: Path) -> None:
+        if is_clip(path):
+            raise ImageError(f"{path}: is a film, expected a picture; facegen evaluate measures films.")
         found = inspect_picture(path, source)
         if as_json:
             say(json.dumps({"picture": click.format_filename(path), **_plain(found)}), err=False)

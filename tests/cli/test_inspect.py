@@ -88,6 +88,13 @@ def test_a_foreign_picture(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     assert "the file has no facegen record" in " ".join(table.stdout.split())
 
 
+def test_a_film_is_refused_by_name(facegen: Facegen, tmp_path: Path) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"film")
+    result = facegen("inspect", tmp_path / "a.mp4")
+    assert result.exit_code == 1
+    assert "a.mp4: is a film, expected a picture; facegen evaluate measures films." in result.stderr
+
+
 def test_agreement_with_the_source(facegen: Facegen, tmp_path: Path, head: RGB) -> None:
     small = write_image(tmp_path / "small.png", resize(head, (100, 80)))
     squares = np.repeat(np.repeat(read_image(small).rgb, 2, axis=0), 2, axis=1)

@@ -160,7 +160,8 @@ def test_one_of_several_seeds_cannot_be_written(facegen: Facegen, tiny_recipe: P
         (["--set", "fidelty=1"], 'portrait.toml: unknown key "fidelty"; did you mean "fidelity"?'),
         (["--set", "tiles.overlay=1"], 'portrait.toml: [tiles] unknown key "overlay"; did you mean "overlap"?'),
         (["--set", "choice.scorers.laplace=1"], 'choice.scorers: unknown scorer "laplace"; did you mean "laplacian"?'),
-        (["--device", "nonsense"], "--device 'nonsense' cannot be used here"),
+        (["--device", "cdua"], "--device 'cdua'; did you mean 'cuda'? Known: auto, cpu, cuda, mps."),
+        (["--device", "cuda:99"], "--device 'cuda:99' cannot be used here"),
         (["--grid=yes"], "Option '--grid' does not take a value"),
     ],
 )
