@@ -112,10 +112,7 @@ def make_trainer(
     if resume:
         trainer.resume()
     elif begin_with is not None:
-        seen, last = begin_from(objective, begin_with), recipe.run.images
-        if seen >= last:
-            raise TrainingError(f"{begin_with}: has seen {seen:,} images, and they count: end later than at {last:,}.")
-        trainer.step = seen // recipe.run.batch
+        trainer.step = begin_from(objective, begin_with, recipe.run.images) // recipe.run.batch
     return trainer
 
 
@@ -179,20 +176,25 @@ def make_objective(
     return UpscalerObjective(recipe, pairs, other_pairs, device), pairs.files
 
 
-def begin_from(objective: Objective, name: str) -> int:
+def begin_from(objective: Objective, name: str, last: int) -> int:
     """Load published weights into a run's networks, and the discriminators published with them, if any.
 
+    Args:
+        last: images after which the run ends.
     Returns:
         the images that they have seen, from which the run counts on.
     """
     folder = find_weights(name)
+    seen = read_card(folder).images_seen
+    if seen >= last:
+        raise TrainingError(f"{name}: has seen {seen:,} images, and they count: end later than at {last:,}.")
     for network in objective.ema:
         _load(network, folder)
     for suffix, network in objective.companions.items():
         published = companion(name, suffix)
         if published is not None:
             _load(network, published)
-    return read_card(folder).images_seen
+    return seen
 
 
 def _load(network: nn.Module, folder: Path) -> None:

@@ -66,10 +66,10 @@ def assert_alike(one: Path, two: Path) -> None:
         torch.testing.assert_close(found[name], value, rtol=1e-2, atol=2e-3, msg=name)
 
 
-SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in (("unet", 2), ("jnet", 4))]
+SLOW = [pytest.param(*case, marks=pytest.mark.slow) for case in (("srgan", 2), ("unet", 2), ("jnet", 4))]
 
 
-@pytest.mark.parametrize(("kind", "processes"), [("dcgan", 2), ("jnet", 2), ("srgan", 2), *SLOW])
+@pytest.mark.parametrize(("kind", "processes"), [("dcgan", 2), ("jnet", 2), *SLOW])
 def test_several_processes_are_one(kind: str, processes: int, head_folder: Path, tmp_path: Path) -> None:
     """DCGAN's batchnorm and minibatch standard deviation among them: batch 16, groups of 8."""
     recipe = RECIPES[kind](batch=16, images=32, log_images=16, preview_images=10**6)

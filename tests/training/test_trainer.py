@@ -141,18 +141,6 @@ class TestResuming:
             trainer.run()
         assert_same(final(tmp_path / "parts"), final(tmp_path / "whole"))
 
-    def test_nothing_to_resume(self, tmp_path: Path) -> None:
-        assert duel(tmp_path).resume() is False
-
-    def test_newest_checkpoint_is_taken_and_other_files_stay(self, tmp_path: Path) -> None:
-        duel(tmp_path).run()
-        (tmp_path / "checkpoints" / "zz-best.pt").write_bytes(b"mine")
-        trainer = duel(tmp_path, run={"images": 30})
-        assert trainer.resume()
-        assert trainer.images_seen == 12
-        trainer.run()
-        assert (tmp_path / "checkpoints" / "zz-best.pt").read_bytes() == b"mine"
-
     def test_another_stage_is_refused(self, head_folder: Path, tmp_path: Path) -> None:
         make_trainer(dcgan_recipe(), head_folder, tmp_path / "run").save()
         with pytest.raises(TrainingError, match="made by another recipe"):
@@ -328,15 +316,6 @@ class TestLog:
         trainer.resume()
         trainer.run()
         assert [line["images"] for line in read_stats(tmp_path) if "line/total" in line] == [4, 8, 12]
-
-    def test_real_objectives_write_them_too(self, make_recipe: Any, head_folder: Path, tmp_path: Path) -> None:
-        callbacks = (StatsFile(), Samples())
-        make_trainer(make_recipe(images=4, preview_images=4), head_folder, tmp_path / "run", callbacks=callbacks).run()
-        lines = read_stats(tmp_path / "run")
-        assert len(lines) == 2
-        assert all(np.isfinite(value) for line in lines for value in line.values())
-        assert read_image(tmp_path / "run" / "samples" / "000000004.png").rgb.std() > 0
-
 
 def test_a_run_folder_is_one_process_s_alone(tmp_path: Path) -> None:
     with FileLock(tmp_path / ".lock"), pytest.raises(TrainingError, match="another process is training here"):
