@@ -284,11 +284,8 @@ def _left(done: Restored[Any]) -> list[str]:
 
 
 def _note(heads: Sequence[Upscaled], smallest: float | None, left: Sequence[str] = ()) -> str:
-    """Report the damage of upscaled heads, and faces that may look like another person.
-
-    Args:
-        smallest: side of the smallest head, in pixels of the photo; None without heads.
-        left: what to say before it of other heads.
+    """Report what `left` says, the damage of upscaled heads, and faces that may look like another person; `smallest` is
+    the side of the smallest head in the photo.
     """
     notes = [*left]
     if any(head.strength for head in heads):
