@@ -114,7 +114,7 @@ class CompareTab(Tab[Session]):
 
         session, studio = self.session(request), self._studio
         if photo is None:
-            return {self.status: notes("Drop a photo first.")}
+            raise gr.Error("Drop a photo first.", title="Not started")
         path = studio.check_file(photo)
         ways = ((left, left_fidelity), (right, right_fidelity))
         sides = [Side(name, fidelity, session.weights.get(name)) for name, fidelity in ways]

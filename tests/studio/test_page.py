@@ -287,6 +287,8 @@ def test_a_face_is_drawn_explained_changed_and_filmed(open_page: Open, tmp_path:
 
 def test_two_ways_are_compared_and_dropped_weights_are_one(open_page: Open, pair: Path, running: Running) -> None:
     page = open_page("Compare")
+    button(page, "Compare").click()
+    page.get_by_text("Drop a photo first.").wait_for()
     page.set_input_files("#compared input[type=file]", pair)
     page.get_by_text(pair.stem).first.wait_for()
     page.get_by_text("Other weights").click()
