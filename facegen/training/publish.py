@@ -82,12 +82,7 @@ def publish(
     recipe = resolved_recipe(run)
     networks, images_seen = _loaded(recipe, _checkpoint(run, best))
     sources = _sources(run)
-    resolved = (run / RESOLVED).read_bytes()
-    parents = (out / TRAINING if suffix in DISCRIMINATOR_SUFFIXES else out for _, suffix, _ in networks)
-    folders = [parent / (name + suffix) for parent, (_, suffix, _) in zip(parents, networks, strict=True)]
-    for folder in folders:
-        if (folder / CARD_FILE).is_file() and (other := read_card(folder).recipe) != recipe_name:
-            raise UsageError(f"{folder}: holds weights of {other}; choose another name or --out, or remove them.")
+    folders = [_folder(out, name, suffix, recipe_name) for _, suffix, _ in networks]
     for folder, (kind, suffix, network) in zip(folders, networks, strict=True):
         card = Card(
             name=name + suffix,
@@ -102,8 +97,16 @@ def publish(
             limits=_limits(kind, recipe),
         )
         save_weights(folder, network, card)
-        (folder / RESOLVED).write_bytes(resolved)
+        (folder / RESOLVED).write_bytes((run / RESOLVED).read_bytes())
     return folders
+
+
+def _folder(out: Path, name: str, suffix: str, recipe_name: str) -> Path:
+    """Return the folder for weights; UsageError if it holds weights of another recipe file."""
+    folder = (out / TRAINING if suffix in DISCRIMINATOR_SUFFIXES else out) / (name + suffix)
+    if (folder / CARD_FILE).is_file() and (other := read_card(folder).recipe) != recipe_name:
+        raise UsageError(f"{folder}: holds weights of {other}; choose another name or --out, or remove them.")
+    return folder
 
 
 def _limits(kind: Kind, recipe: AnyRecipe) -> str:

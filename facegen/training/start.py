@@ -6,8 +6,8 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -93,8 +93,7 @@ def make_trainer(
         fabric: this process among others; a single process if omitted.
         warn: receives messages about omitted pictures.
     Raises:
-        TrainingError: if there is nothing to train on, the run folder is in use, there is nothing to resume, or the
-            weights to begin with have seen all images already.
+        TrainingError: if the pictures, the run folder, or the weights to begin with cannot be used for this run.
         WeightsError: if the weights to begin with are missing, or do not fit the recipe's networks.
     """
     _check_run_folder(out, resume)
@@ -163,16 +162,19 @@ def make_objective(
         if len(real) < 2:
             raise TrainingError("There is 1 picture to compare samples with, expected at least 2; see data.held_out.")
         return DCGANObjective(recipe, faces, real, device), faces.files
-    shared: dict[str, Any] = {"side": recipe.side, "scale": recipe.generator.scale, "device": device, "warn": warn}
+    side, scale = recipe.side, recipe.generator.scale
     if isinstance(recipe, JNetRecipe):
-        network = recipe.generator
-        shared |= {"tile": network.tile, "guide": recipe.guide, "config": recipe.tiles, "strength": network.strength}
-        shared["landmarks"] = landmarks
-        tiles = TileDataset(files, seed=seed, **shared)
-        other_tiles = TileDataset((unseen or tiles.files)[:UNSEEN_PORTRAITS], seed=0, **shared)
+        tile, strength = recipe.generator.tile, recipe.generator.strength
+        cut_tiles = partial(
+            TileDataset, side=side, tile=tile, scale=scale, guide=recipe.guide, config=recipe.tiles, device=device,
+            strength=strength, landmarks=landmarks, warn=warn,
+        )  # fmt: skip
+        tiles = cut_tiles(files, seed=seed)
+        other_tiles = cut_tiles((unseen or tiles.files)[:UNSEEN_PORTRAITS], seed=0)
         return JNetObjective(recipe, tiles, other_tiles, device), tiles.files
-    pairs = PairDataset(files, seed=seed, config=recipe.pairs, **shared)
-    other_pairs = PairDataset((unseen or pairs.files)[:UNSEEN_PORTRAITS], seed=0, config=recipe.pairs, **shared)
+    cut_pairs = partial(PairDataset, side=side, scale=scale, config=recipe.pairs, device=device, warn=warn)
+    pairs = cut_pairs(files, seed=seed)
+    other_pairs = cut_pairs((unseen or pairs.files)[:UNSEEN_PORTRAITS], seed=0)
     return UpscalerObjective(recipe, pairs, other_pairs, device), pairs.files
 
 

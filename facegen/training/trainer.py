@@ -256,16 +256,13 @@ class Trainer:
             save_checkpoint(self.folder, self.state())
         self.fabric.barrier()
 
-    def resume(self) -> bool:
-        """Load the newest checkpoint of the run folder; False if there is none.
+    def resume(self) -> None:
+        """Load the newest checkpoint of the run folder, if there is one.
 
         The optimizers' settings and the batch come from the recipe, which may have changed since.
         """
-        found = checkpoints(self.folder)
-        if not found:
-            return False
-        self._load(found[-1])
-        return True
+        if found := checkpoints(self.folder):
+            self._load(found[-1])
 
     def go_back(self) -> None:
         """Return to the best checkpoint after this validation, in all processes, at a lower learning rate."""
