@@ -145,7 +145,7 @@ class DrawTab(Tab[Session]):
         try:
             pipeline = self._studio.pipeline(preset)
         except FacegenError as error:
-            return {self.status: notes(str(error))}
+            raise gr.Error(str(error), title="Not drawn") from None
         session.preset = preset
         if not fits(pipeline, session.grid):
             session.cancel()
