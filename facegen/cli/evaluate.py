@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Loaded = TypeVar("Loaded")
 MEASURED = {"dcgan": {"samples", "inception"}, "jnet": {"pictures", "damage", "groups"}}
 """Kinds of weights that can be measured -> their own options, which change nothing for the other kind."""
-FOR_FILMS = {"out", "fps", "settings"}
+FOR_FILMS = {"out", "fps", "threads", "settings"}
 """Options for films."""
 
 

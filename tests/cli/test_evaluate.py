@@ -92,7 +92,7 @@ def two_films(tmp_path: Path, head: RGB) -> tuple[Path, Path]:
 
 def test_films(facegen: Facegen, two_films: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out"
-    result = facegen("evaluate", *two_films, "--fps", 10, "--out", out)
+    result = facegen("evaluate", *two_films, "--fps", 10, "--threads", 1, "--out", out)
     assert result.exit_code == 0, result.output
     assert "measuring 4 frames of" in result.stderr
     content = json.loads((out / "evaluation.json").read_text())
