@@ -38,11 +38,6 @@ Report = Callable[[Stats], None]
 CONFIG = RunConfig(batch=2, images=12, precision="fp32", log_images=4, preview_images=6, ema_images=100)
 
 
-@pytest.fixture(autouse=True)
-def _small_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("facegen.training.callbacks.INCHES", (4, 2))
-
-
 class Duel:
     """The smallest objective: a line learns to fit, a critic learns to tell it from the truth."""
 
@@ -98,7 +93,7 @@ class Reporter(Callback):
 def duel(
     folder: Path, report: Report = lambda _: None, *, run: dict[str, Any] | None = None, **options: Any
 ) -> Trainer:
-    callbacks = (StatsFile(), Samples(), Reporter(report))
+    callbacks = (StatsFile(), Reporter(report))
     return Trainer(Duel(**options), CONFIG.model_copy(update=run or {}), folder, callbacks)
 
 
@@ -287,7 +282,9 @@ class TestCollapse:
 class TestLog:
     def test_stats_and_previews_are_written(self, tmp_path: Path) -> None:
         reported: list[dict[str, Any]] = []
-        duel(tmp_path, reported.append).run()
+        trainer = duel(tmp_path, reported.append)
+        trainer.callbacks += (Samples(),)
+        trainer.run()
         lines = read_stats(tmp_path)
         logs = [line for line in lines if "critic/total" in line]
         assert logs == reported
