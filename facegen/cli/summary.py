@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from facegen.cli.printing import cells, console, print_path, say, say_error
-from facegen.errors import printable
 from facegen.faces.identity import CHANGED
 from facegen.jobs import Outcome
 from facegen.results import Upscaling
@@ -89,12 +88,12 @@ def report(outcome: Outcome, alone: bool) -> None:
 
 
 def report_all(outcomes: Sequence[Outcome]) -> None:
-    """Print the table and the totals of several files; exit with status 1 if any failed."""
+    """Print the table, the errors again, and the totals of several files; exit with status 1 if any failed."""
     if len(outcomes) > 1:
         console(stderr=True).print(summary(outcomes))
         if any(isinstance(outcome, Upscaling) and outcome.fit is not None for outcome in outcomes):
             say(*LEGEND)
-        say(totals(outcomes))
+        say(*(line for outcome in outcomes for line in outcome.error.splitlines()), totals(outcomes))
     if any(outcome.error for outcome in outcomes):
         sys.exit(1)
 
@@ -122,8 +121,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         "" if fit is None else "exact" if math.isinf(fit) else f"{fit:.1f} dB",
         "" if known.identity is None else f"{known.identity:.2f}{' !' if known.identity > CHANGED else ''}",
         "" if outcome.done_already else f"{outcome.seconds:.1f}",
-        outcome.error.removeprefix(f"{printable(outcome.source)}: ")
-        or ("done already" if outcome.done_already else outcome.note),
+        "failed" if outcome.error else "done already" if outcome.done_already else outcome.note,
     )
 
 

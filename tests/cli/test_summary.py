@@ -39,7 +39,7 @@ def test_rows_in_a_file_are_plain_and_whole(capsys: pytest.CaptureFixture[str]) 
         f"{PHOTO} 600x400 -> 1200x800 2 1.012, at most 1.057 61.2 dB 3.0 1 head(s) left",
         "same.png 8x8 -> 8x8 0 exact 0.5",
         "old.png done already",
-        "bad.png 0.0 is empty (0 bytes).",
+        "bad.png 0.0 failed",
     ]
 
 
@@ -66,10 +66,17 @@ def test_the_table_of_photos_is_explained(capsys: pytest.CaptureFixture[str]) ->
 
 def test_long_names_are_never_cut_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     name = "/".join(["folder"] * 40) + "/photo.jpg"
-    console(stderr=True).print(summary([Outcome(Path(name), error=f"{name}: {'reason ' * 40}end.")]))
+    console(stderr=True).print(summary([Outcome(Path(name), note=f"{'reason ' * 40}end.")]))
     row = capsys.readouterr().err.splitlines()[1]
     assert name in row
     assert row.rstrip().endswith("reason end.")
+
+
+def test_errors_are_listed_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        report_all(OUTCOMES)
+    error, total = capsys.readouterr().err.splitlines()[-2:]
+    assert (error, total) == ("bad.png: is empty (0 bytes).", "2 upscaled, 1 done already, 1 failed.")
 
 
 def test_totals_leave_out_what_did_not_happen() -> None:

@@ -86,7 +86,7 @@ def test_good_and_bad_pictures_in_one_command(upres: Facegen, tmp_path: Path, pl
         [line] = [line for line in lines if line.startswith(f"Error: {path}: ")]
         assert problem in line
     assert lines[-1] == "5 upscaled, 5 failed."
-    assert len(lines) == 5 + (1 + 10) + 3 + 1  # errors, a table of all, its legend, the sum
+    assert len(lines) == 5 + (1 + 10) + 3 + 5 + 1  # errors, a table of all, its legend, the errors again, the sum
     assert not leftovers(out)
 
 
