@@ -218,7 +218,8 @@ class TestStart:
         for name, kind, where in (("mine", "jnet", "mine"), ("mine-patchgan", "patchgan", "training/mine-patchgan")):
             config = networks[name].config.model_dump(mode="json")
             save_weights(tmp_path / where, networks[name], tiny.card(kind, config, guide="rgb"))  # type: ignore[arg-type]
-        out = self.start(facegen, recipe, "--data", head_folder, "--out", tmp_path / "run", "--from", tmp_path / "mine")
+        words = ("--data", head_folder, "--out", tmp_path / "run", "--images", "2k", "--from", tmp_path / "mine")
+        out = self.start(facegen, recipe, *words)
         ((trainer, _),) = started
         published = load_network(str(tmp_path / "mine"), JNet)[0].state_dict()
         judge = load_network(str(tmp_path / "training/mine-patchgan"), PatchDiscriminator)[0].state_dict()
@@ -237,7 +238,8 @@ class TestStart:
     def test_from_weights_that_do_not_fit(
         self, weights: str, message: str, facegen: Facegen, recipe: Path, head_folder: Path, tmp_path: Path
     ) -> None:
-        result = facegen("train", recipe, "--data", head_folder, "--out", tmp_path / "run", "--from", weights)
+        words = ("--data", head_folder, "--out", tmp_path / "run", "--images", "1M", "--from", weights)
+        result = facegen("train", recipe, *words)
         assert result.exit_code == 1
         assert message in result.stderr
 
