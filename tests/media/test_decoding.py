@@ -204,8 +204,8 @@ def test_heic_is_read_where_its_reader_is_installed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("brand", "advice"),
     [
-        (b"heic", "reading HEIC needs a package that is not here: pip install facegen\\[heic\\]"),
-        (b"mif1", "reading HEIC needs a package that is not here: pip install facegen\\[heic\\]"),
+        (b"heic", "reading HEIC needs a package that is not here: pip install 'facegen\\[heic\\]'"),
+        (b"mif1", "reading HEIC needs a package that is not here: pip install 'facegen\\[heic\\]'"),
         (b"avif", "reading AVIF needs a package that is not here: pip install --upgrade pillow"),
     ],
 )
