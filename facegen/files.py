@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 
 from filelock import FileLock, Timeout
 
-from facegen.errors import FacegenError, FileError, UsageError
+from facegen.errors import FacegenError, FileError, RecipeError, UsageError, suggest
 
 MARK = ".facegen-"
 """Prefix of the names of temporary files, which facegen may delete."""
@@ -182,3 +182,23 @@ def sole_writer(folder: Path) -> AbstractContextManager[None]:
     """Lock a training set while its manifest is read, changed and written."""
     taken = f"{folder}: another facegen data command is at work on this set; wait for it, or end it first."
     return sole_process(folder, taken)
+
+
+def shipped_recipes() -> list[str]:
+    """Return the names of the shipped pipeline recipes, the presets."""
+    return sorted(path.stem for path in PIPELINES.glob("*.toml"))
+
+
+def find_recipe(recipe: str | Path) -> Path:
+    """Find a shipped recipe by its name, such as "fast", or any recipe by its path.
+
+    Raises:
+        RecipeError: if it is neither.
+    """
+    shipped = PIPELINES / f"{recipe}.toml"
+    if is_plain(shipped):
+        return shipped
+    if str(recipe).endswith(".toml"):
+        return Path(recipe)
+    hint = suggest(str(recipe), shipped_recipes(), "'")
+    raise RecipeError(f"recipe {str(recipe)!r}: neither a .toml file nor a shipped recipe{hint}")

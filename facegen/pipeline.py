@@ -25,7 +25,7 @@ from facegen.candidates import (
 from facegen.errors import RecipeError, ShapeError, UsageError, WeightsError
 from facegen.faces.guide import GuideMode
 from facegen.faces.landmarks import Landmarks, landmarks_in_head
-from facegen.files import PIPELINES
+from facegen.files import PIPELINES, find_recipe
 from facegen.models.dcgan import DCGANGenerator
 from facegen.models.discriminators import PatchDiscriminator
 from facegen.models.jnet import JNet, JNetConfig
@@ -101,13 +101,19 @@ class FacePipeline:
             self.discriminator.to(device)
 
     @classmethod
-    def load(cls, path: Path = DEFAULT_RECIPE, overrides: Iterable[str] = (), *, device: str = "cpu") -> FacePipeline:
+    def load(
+        cls, path: Path | str = DEFAULT_RECIPE, overrides: Iterable[str] = (), *, device: str = "cpu"
+    ) -> FacePipeline:
         """Load a recipe and its weights.
 
+        Args:
+            path: a TOML file, or the name of a shipped recipe, such as "fast".
+            overrides: see `load_recipe`.
         Raises:
             RecipeError: if the recipe is wrong; names the file and the key.
             WeightsError: if weights are missing, damaged, or do not fit each other.
         """
+        path = find_recipe(path)
         recipe = load_recipe(path, PipelineRecipe, overrides)
         networks = load_networks(recipe)
         try:
@@ -116,7 +122,7 @@ class FacePipeline:
             raise type(error)(f"{path}: {error}") from None
 
     @classmethod
-    def from_pretrained(cls, *names: str, path: Path = DEFAULT_RECIPE, device: str = "cpu") -> FacePipeline:
+    def from_pretrained(cls, *names: str, path: Path | str = DEFAULT_RECIPE, device: str = "cpu") -> FacePipeline:
         """Load a recipe with other weights for some of its networks; see `load`.
 
         Args:

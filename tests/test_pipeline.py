@@ -399,9 +399,15 @@ def test_resample_shrinks_by_area_along_the_axis_that_shrinks() -> None:
 # --- the shipped weights
 
 
+def test_shipped_recipes_are_loaded_by_name() -> None:
+    with pytest.raises(RecipeError, match=r"recipe 'fats': neither a \.toml file nor a shipped recipe; did you mean"):
+        FacePipeline.load("fats")
+
+
 @pytest.mark.skipif(len(weight_folders()) < 3, reason="no shipped weights in this checkout")
 def test_shipped_weights_draw_a_face() -> None:
-    upscaled = FacePipeline.load(overrides=["candidates.variants=[]", "choice.scorers.discriminator=1"]).sample(0, 256)
+    pipeline = FacePipeline.load("portrait", ["candidates.variants=[]", "choice.scorers.discriminator=1"])
+    upscaled = pipeline.sample(0, 256)
     picture = to_rgb(upscaled.image)
     assert picture.std() > 20
     assert upscaled.fit >= 40

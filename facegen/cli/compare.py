@@ -11,8 +11,9 @@ import click
 
 from facegen import __version__
 from facegen.cli.evaluate import load_optional, refuse_options, show
-from facegen.cli.options import FOLDER, PATH, Listed, Size, make_folder, pipeline_options, recipe_path
+from facegen.cli.options import FOLDER, PATH, Listed, Size, make_folder, pipeline_options
 from facegen.cli.printing import say
+from facegen.files import find_recipe
 
 if TYPE_CHECKING:
     from facegen.evaluation.compare import Comparison
@@ -88,7 +89,7 @@ def compare(
         refuse_options(("pictures", "held_out", "include"), "--inputs, pictures without originals")
     sides = Sides(low, size)
     small = [] if inputs is None else find_pictures([inputs])
-    setting = Setting(sides.scale, recipe_path(recipe), overrides, choose_device(device))
+    setting = Setting(sides.scale, find_recipe(recipe), overrides, choose_device(device))
     upscalers = load_upscalers(models, setting)
     comparison = Comparison(upscalers, sides, device=setting.device, report=say, track=_track, out=out, kinds=write)
     facts = {"pipeline": " ".join((recipe, *overrides)), "facegen": __version__}

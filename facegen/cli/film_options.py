@@ -26,11 +26,10 @@ from facegen.cli.options import (
     connect_cluster,
     make_folder,
     overwrite_option,
-    recipe_path,
 )
 from facegen.cli.printing import print_path, say
 from facegen.errors import UsageError
-from facegen.files import is_folder
+from facegen.files import find_recipe, is_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -145,7 +144,7 @@ class FilmRequest:
             walks = [Walk(np.stack([z.numpy() for z in zs]), file.made, way) for zs in keyframes]
             sharing = None
             if cluster is not None:
-                lazy = LazyPipeline(recipe_path(options["recipe"]), options["set"], cluster.device)
+                lazy = LazyPipeline(find_recipe(options["recipe"]), options["set"], cluster.device)
                 sharing = Shared(stack.enter_context(cluster.pool(lazy)))
             for path in _make_film(pipeline, walks, self._film(upscaled, columns), file, sharing):
                 print_path(path)

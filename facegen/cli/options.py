@@ -17,7 +17,7 @@ from click.core import ParameterSource
 
 from facegen.cli.printing import say, say_error
 from facegen.errors import FacegenError, FileError, MissingExtraError, UsageError, did_you_mean, printable, suggest
-from facegen.files import PIPELINES, check_folder, is_plain
+from facegen.files import check_folder, shipped_recipes
 from facegen.seeds import parse_seeds
 
 if TYPE_CHECKING:
@@ -127,10 +127,6 @@ cluster_option = click.option(
 DEFAULT_PRESET = "portrait"
 
 
-def _shipped_recipes() -> list[str]:
-    return sorted(path.stem for path in PIPELINES.glob("*.toml"))
-
-
 _PRESET_HELP = f"A shipped recipe; fast takes a fifth of the time.  [default: {DEFAULT_PRESET}]"
 _COUNT_HELP = "Number of candidates per tile; the best one is used."
 _THREADS_HELP = "Processor threads; several --jobs share them.  [default: one for each core]"
@@ -171,7 +167,7 @@ _RECIPE_OPTIONS = (
         "--settings", type=PATH, metavar="FILE", is_eager=True, expose_value=False, callback=_read_settings,
         help='A TOML file with options of this command: scale = 2, format = "jpg". The command line overrides it.',
     ),
-    click.option("--preset", type=click.Choice(_shipped_recipes()), help=_PRESET_HELP),
+    click.option("--preset", type=click.Choice(shipped_recipes()), help=_PRESET_HELP),
     click.option("--recipe", metavar="FILE", help="Your own recipe, a TOML file, instead of --preset."),
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change the recipe: fidelity=0.5."),
     click.option("--candidates", type=click.IntRange(min=1), help=_COUNT_HELP),
@@ -262,7 +258,7 @@ def load_pipeline(recipe: str, overrides: tuple[str, ...], device: str, cluster:
     from facegen.pipeline import FacePipeline
 
     device = "auto" if cluster and device == "cuda" else device
-    return FacePipeline.load(recipe_path(recipe), overrides, device=choose_device(device))
+    return FacePipeline.load(recipe, overrides, device=choose_device(device))
 
 
 def need_packages(extra: str, *modules: str) -> None:
@@ -270,17 +266,6 @@ def need_packages(extra: str, *modules: str) -> None:
     absent = [module.replace("_", "-") for module in modules if find_spec(module) is None]
     if absent:
         raise MissingExtraError(f"{', '.join(absent)}: not installed; pip install 'facegen[{extra}]'")
-
-
-def recipe_path(recipe: str) -> Path:
-    """Find a shipped recipe by its name, or any recipe by its path."""
-    shipped = PIPELINES / f"{recipe}.toml"
-    if is_plain(shipped):
-        return shipped
-    if recipe.endswith(".toml"):
-        return Path(recipe)
-    hint = suggest(recipe, _shipped_recipes(), "'")
-    raise UsageError(f"--recipe {recipe!r}: neither a .toml file nor a shipped recipe{hint}")
 
 
 def given_options() -> dict[str, str]:

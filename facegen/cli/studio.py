@@ -13,8 +13,9 @@ from unittest.mock import patch
 
 import click
 
-from facegen.cli.options import DEFAULT_PRESET, PATH, device_option, need_packages, recipe_path, server_options
+from facegen.cli.options import DEFAULT_PRESET, PATH, device_option, need_packages, server_options
 from facegen.cli.printing import say
+from facegen.files import find_recipe
 
 if TYPE_CHECKING:
     from facegen.data.curate.curation import Curation
@@ -39,7 +40,7 @@ def studio(
     need_packages("studio", "gradio")
     from facegen.web import access_for, address_of, listen, serve
 
-    recipe_path(recipe)  # refuse an unknown name now rather than with the first photo
+    find_recipe(recipe)  # refuse an unknown name now rather than with the first photo
     access = access_for(host, token, "facegen studio")
     temporary = TemporaryDirectory(prefix="facegen-studio-")
     with listen(host, port) as listener, _opened(curated) as curation, temporary as folder:

@@ -22,10 +22,9 @@ from facegen.cli.options import (
     make_folder,
     photo_format_option,
     pipeline_options,
-    recipe_path,
 )
 from facegen.cli.printing import say
-from facegen.files import is_folder, is_plain, resolved
+from facegen.files import find_recipe, is_folder, is_plain, resolved
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -116,7 +115,7 @@ def upres(
     else:
         tasks = find_tasks(photos, out, clips=clips)
     device = device if cluster else choose_device(device)
-    wanted = upres_options(options | {"recipe": recipe}, recipe_path(recipe), device)
+    wanted = upres_options(options | {"recipe": recipe}, find_recipe(recipe), device)
     make_folder(out)
     upscaler = FileUpscaler(wanted, inputs=(resolved(task.source) for task in tasks))
     _upscale_all(tasks, upscaler, partial(_on_cluster, cluster) if cluster else partial(_here, jobs))

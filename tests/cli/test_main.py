@@ -97,7 +97,7 @@ def test_errors_end_the_process_with_their_status(tmp_path: Path) -> None:
     wrong_value = run("sample", "--recipe", "nope", cwd=tmp_path)
     assert wrong_value.returncode == 2
     assert wrong_value.stdout == ""
-    assert wrong_value.stderr.startswith("Error: --recipe 'nope': neither a .toml file nor a shipped recipe.")
+    assert wrong_value.stderr.startswith("Error: recipe 'nope': neither a .toml file nor a shipped recipe.")
     no_run = run("publish", "nowhere", "name", cwd=tmp_path)
     assert no_run.returncode == 1
     assert no_run.stderr == "Error: nowhere: not a run folder, it has no recipe.toml.\n"

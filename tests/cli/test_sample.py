@@ -153,7 +153,7 @@ def test_one_of_several_seeds_cannot_be_written(facegen: Facegen, tiny_recipe: P
         (["--size", "-5"], "'-5' is not a side in pixels"),
         (["--size", "768px"], "'768px' is not a side in pixels"),
         (["--size", "9" * 5000], "is not a side in pixels"),
-        (["--recipe", "nope"], "--recipe 'nope': neither a .toml file nor a shipped recipe. Known: "),
+        (["--recipe", "nope"], "recipe 'nope': neither a .toml file nor a shipped recipe. Known: "),
         (["--recipe", "portrai"], "nor a shipped recipe; did you mean 'portrait'? Known: "),
         (["--recipe", "nope.toml"], "nope.toml: no such file; check the path."),
         (["--set", "bad"], "--set 'bad': expected key=value, as in --set seed=1"),
